@@ -1,0 +1,108 @@
+"""The exceptions of the gateway.
+
+    GatewayError
+    ├── Problem                 an answer given before a stream starts (RFC 9457)
+    ├── ConfigurationError      a mistake in the configuration, with its place
+    ├── InvalidExpression       a filter that cannot be used, with line and column
+    ├── InvalidFields           a `fields` list that cannot be used
+    ├── InvalidPosition         a Last-Event-ID that cannot be read
+    ├── BadRecord               a stored value that is not an event
+    └── LogError                what the event log could not do
+        ├── LogUnavailable      passes: ask again later
+        ├── OffsetOutOfRange    the offset asked for is not in the partition
+        └── TopicAbsent         the topic, or the partition, does not exist
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class GatewayError(Exception):
+    """The root of all errors that the gateway raises on purpose."""
+
+
+class Problem(GatewayError):
+    """A request that is answered with a problem document (RFC 9457)."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        parameter: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.parameter = parameter
+        self.headers = dict(headers or {})
+
+    def document(self) -> dict[str, object]:
+        """The members of the problem document, in the order of RFC 9457 section 3.1."""
+        document: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.parameter is not None:
+            document["parameter"] = self.parameter
+        return document
+
+
+class ConfigurationError(GatewayError):
+    """One or more mistakes in the configuration; each is a line `file:line: what, and what would be right`."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class InvalidExpression(GatewayError):
+    """A filter expression that cannot be used; line and column count from 1."""
+
+    def __init__(self, detail: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(f"line {line}, column {column}: {detail}")
+        self.line = line
+        self.column = column
+
+
+class InvalidFields(GatewayError):
+    """A `fields` parameter that cannot be used."""
+
+
+class InvalidPosition(GatewayError):
+    """A Last-Event-ID that cannot be read."""
+
+
+class BadRecord(GatewayError):
+    """A stored value that is not a JSON object (RFC 8259) within the bounds."""
+
+
+class LogError(GatewayError):
+    """What the event log could not do."""
+
+
+class LogUnavailable(LogError):
+    """The log does not answer now; the same call may succeed later."""
+
+
+class OffsetOutOfRange(LogError):
+    """The offset asked for is below the start or past the end of its partition."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(f"offset {offset} is not in {topic}/{partition}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class TopicAbsent(LogError):
+    """The topic, or the partition of it, does not exist."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is no topic {topic}")
+        self.topic = topic

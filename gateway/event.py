@@ -1,0 +1,35 @@
+"""A record of the log, and the event in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(NamedTuple):
+    """A record as the log holds it. `timestamp` is in milliseconds since the epoch."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class NewRecord(NamedTuple):
+    """A record to be appended. Without a partition the log chooses one (by the key, where there is one); without a
+    timestamp it is the time of the append."""
+
+    value: bytes | None
+    key: bytes | None = None
+    timestamp: int | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()

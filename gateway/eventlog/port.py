@@ -1,0 +1,99 @@
+"""The event log as the gateway sees it: topics of partitions of records, read by offset.
+
+Two adapters stand beside this file; one conformance kit (`tests/eventlog`) holds both to what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.event import NewRecord, Record, TopicPartition
+
+
+class TopicState(NamedTuple):
+    """A topic as it is now. Another `identity` under the same name means that the topic was deleted and created again."""
+
+    identity: str
+    partitions: int
+
+
+class Bounds(NamedTuple):
+    """The readable part of a partition: from `start`, to just before `end` (committed records only)."""
+
+    start: int
+    end: int
+
+
+class Batch(NamedTuple):
+    """Records of one partition, in log order. `position` is the next offset to be read, beyond what was compacted
+    away, aborted or a transaction marker; a batch may hold no records and only move the position."""
+
+    partition: TopicPartition
+    records: Sequence[Record]
+    position: int
+
+
+class Retention(NamedTuple):
+    """How much of a topic is kept; None is without bound. Milliseconds, and bytes a partition."""
+
+    milliseconds: int | None = None
+    size: int | None = None
+
+
+class LogReader(Protocol):
+    """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time."""
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets, and no others. What was prefetched is dropped."""
+        ...
+
+    async def fetch(
+        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+    ) -> list[Batch]:
+        """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
+
+        `partitions` restricts the call to some of those assigned, the others keep their place. Raises
+        OffsetOutOfRange, TopicAbsent, LogUnavailable (when nothing can be learnt from the log at all).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Bounded in time, and never raises."""
+        ...
+
+
+class EventLog(Protocol):
+    """A log. Every method raises LogUnavailable when the log does not answer within a bounded time."""
+
+    async def open(self) -> None:
+        """Make ready; does not need the log to be there yet."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; bounded in time."""
+        ...
+
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
+        """Those of the topics that exist."""
+        ...
+
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        """Asked of the log itself, not remembered. Raises TopicAbsent."""
+        ...
+
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        """The offset of the first record at or after each time (ms), or None. Raises TopicAbsent."""
+        ...
+
+    async def reader(self, positions: Mapping[TopicPartition, int]) -> LogReader:
+        """A reader of its own, assigned to these positions."""
+        ...
+
+    async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
+        """Create a topic; one that exists stays as it is."""
+        ...
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        """Append, and return for each record its place once the log has acknowledged all. Raises TopicAbsent."""
+        ...

@@ -1,16 +1,16 @@
 """The exceptions of the gateway.
 
-    GatewayError
-    ├── Problem                 an answer given before a stream starts (RFC 9457)
-    ├── ConfigurationError      a mistake in the configuration, with its place
-    ├── InvalidExpression       a filter that cannot be used, with line and column
-    ├── InvalidFields           a `fields` list that cannot be used
-    ├── InvalidPosition         a Last-Event-ID that cannot be read
-    ├── BadRecord               a stored value that is not an event
-    └── LogError                what the event log could not do
-        ├── LogUnavailable      passes: ask again later
-        ├── OffsetOutOfRange    the offset asked for is not in the partition
-        └── TopicAbsent         the topic, or the partition, does not exist
+GatewayError
+├── Problem                 an answer given before a stream starts (RFC 9457)
+├── ConfigurationError      a mistake in the configuration, with its place
+├── InvalidExpression       a filter that cannot be used, with line and column
+├── InvalidFields           a `fields` list that cannot be used
+├── InvalidPosition         a Last-Event-ID that cannot be read
+├── BadRecord               a stored value that is not an event
+└── LogError                what the event log could not do
+    ├── LogUnavailable      passes: ask again later
+    ├── OffsetOutOfRange    the offset asked for is not in the partition
+    └── TopicAbsent         the topic, or the partition, does not exist
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from gateway.event import NewRecord, Record, TopicPartition
 
 
 class TopicState(NamedTuple):
-    """A topic as it is now. Another `identity` under the same name means that the topic was deleted and created again."""
+    """A topic as it is now. Another `identity` under one name means that the topic was deleted and created again."""
 
     identity: str
     partitions: int

@@ -1,0 +1,108 @@
+"""The streams by name, and the resolution of what a client asks for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from gateway.catalog.stream import Stream
+from gateway.errors import Problem
+
+MAXIMUM_NAMES = 100
+"""The default bound of the names in one request."""
+
+_SHOWN_LENGTH = 100
+"""Characters of a client's name that an answer repeats, and that close matches are searched for."""
+
+
+class Catalog:
+    """All streams. Raises ValueError when a name or an alias is given to two of them."""
+
+    def __init__(self, streams: Iterable[Stream]) -> None:
+        self.streams: dict[str, Stream] = {}
+        self._by_any_name: dict[str, Stream] = {}
+        for stream in streams:
+            self.streams[stream.name] = stream
+            for name in (stream.name, *stream.aliases):
+                if name in self._by_any_name:
+                    raise ValueError(f"two streams are called {name}")
+                self._by_any_name[name] = stream
+        self.topics: tuple[str, ...] = tuple(
+            dict.fromkeys(topic for stream in self.streams.values() for topic in stream.topics)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self.streams)} streams over {len(self.topics)} topics>"
+
+    def get(self, name: str) -> Stream | None:
+        """The stream of this name or alias."""
+        return self._by_any_name.get(name)
+
+    def resolve(self, names: str, maximum: int = MAXIMUM_NAMES) -> tuple[Stream, ...]:
+        """The streams that comma-separated names, aliases and globs mean: each once, in the order first named.
+
+        Raises Problem: 404 for a name that means nothing, 400 for more than `maximum` names.
+        """
+        # The bounded split keeps the work small however long the list of names is.
+        parts = names.split(",", maximum)
+        if len(parts) > maximum:
+            raise Problem(400, "Too many streams", f"At most {maximum} names may be asked for at once.", "streams")
+        found: dict[str, Stream] = {}
+        for part in parts:
+            for stream in self._meant_by(part):
+                found[stream.name] = stream
+        return tuple(found.values())
+
+    def _meant_by(self, name: str) -> list[Stream]:
+        exact = self._by_any_name.get(name)
+        if exact is not None:
+            return [exact]
+        matching: list[Stream] = []
+        if "*" in name or "?" in name:
+            matching = [
+                stream
+                for stream in self.streams.values()
+                if any(glob_matches(name, candidate) for candidate in (stream.name, *stream.aliases))
+            ]
+        if not matching:
+            raise Problem(404, "Unknown stream", self._unknown(name), "streams")
+        return matching
+
+    def _unknown(self, name: str) -> str:
+        if not name:
+            return "A stream name is empty; names are separated by single commas. /v2/streams lists the streams."
+        shown = name if len(name) <= _SHOWN_LENGTH else name[:_SHOWN_LENGTH] + "…"
+        if "*" in name or "?" in name:
+            return f'No stream matches "{shown}". /v2/streams lists the streams.'
+        close = self.close_matches(name)
+        if close:
+            return f'There is no stream "{shown}". Close to it: {", ".join(close)}.'
+        return f'There is no stream "{shown}". /v2/streams lists the streams.'
+
+    def close_matches(self, name: str) -> list[str]:
+        """Up to three names or aliases that look like `name`, the closest first."""
+        return difflib.get_close_matches(name[:_SHOWN_LENGTH], self._by_any_name, n=3, cutoff=0.6)
+
+
+def glob_matches(pattern: str, name: str) -> bool:
+    """Whether all of `name` matches `pattern`, in which `*` is any characters and `?` is one.
+
+    Patterns come from the public: a regular expression could be made to run for ever, this takes at most
+    len(pattern) × len(name) steps, since only the last `*` is ever tried again.
+    """
+    position = place = 0
+    star = -1
+    resumed = 0
+    while place < len(name):
+        if position < len(pattern) and pattern[position] == "*":
+            star, resumed = position, place
+            position += 1
+        elif position < len(pattern) and pattern[position] in ("?", name[place]):
+            position += 1
+            place += 1
+        elif star >= 0:
+            resumed += 1
+            position, place = star + 1, resumed
+        else:
+            return False
+    return pattern[position:].strip("*") == ""

@@ -1,0 +1,198 @@
+"""A YAML file read with the line of every value, and the mistakes found in it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from gateway.errors import ConfigurationError
+
+Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+"""A value without its lines."""
+
+MAXIMUM_VALUES = 100_000
+"""Values that one file may hold once its aliases are followed: nested aliases could otherwise grow without bound."""
+
+MAXIMUM_DEPTH = 64
+"""Nesting of lists and mappings; an anchor that holds itself ends here."""
+
+_TAG = "tag:yaml.org,2002:"
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)", re.ASCII)
+_FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A value of the file. `line` counts from 1; for a member of a mapping it is the line of its key."""
+
+    value: bool | int | float | str | list[Located] | dict[str, Located] | None
+    line: int
+
+    def plain(self) -> Plain:
+        """The value without its lines."""
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        return self.value
+
+    @property
+    def kind(self) -> str:
+        """What the value is, for a message."""
+        return kind_of(self.value)
+
+
+@dataclass(slots=True)
+class Findings:
+    """The mistakes and warnings about one file, each with its place."""
+
+    path: Path
+    mistakes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def mistake(self, line: int, text: str) -> None:
+        """What is wrong at a line, and what would be right."""
+        self.mistakes.append(f"{self.place(line)}: {text}")
+
+    def warning(self, line: int, text: str) -> None:
+        """What may not be meant."""
+        self.warnings.append(f"{self.place(line)}: {text}")
+
+    def place(self, line: int) -> str:
+        """`file:line`."""
+        return f"{self.path}:{line}"
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for a message: `a list`, `true`, `the number 3`, …"""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, dict):
+        return "a mapping"
+    text = str(value)
+    return f'"{text}"' if len(text) <= 60 else f'"{text[:60]}…"'
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean x?`, or nothing where no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def parse(text: str, findings: Findings) -> Located | None:
+    """The document, or None where the syntax is broken. Mistakes go to `findings`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        findings.mistake(mark.line + 1 if mark is not None else 1, _syntax(error))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        findings.mistake(line, "a control character stands here; write it as an escape in double quotes")
+        return None
+    except RecursionError:
+        findings.mistake(1, f"the file is nested too deeply; at most {MAXIMUM_DEPTH} levels are read")
+        return None
+    if node is None:
+        return Located(None, 1)
+    try:
+        return _Reader(findings).read(node, 0)
+    except ConfigurationError as error:
+        findings.mistakes.extend(error.mistakes)
+        return None
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "the YAML is broken"
+    if "'\\t'" in problem:
+        return "a tab stands where YAML allows only spaces; indent with spaces"
+    if "expected a single document" in (error.context or ""):
+        return "a second YAML document begins here; the file holds one, without a --- in it"
+    context = f", {error.context}" if error.context else ""
+    return f"this is no valid YAML: {problem}{context}; check the indentation, quotes and colons"
+
+
+class _Reader:
+    """Turns YAML nodes into located values; counts them, so that aliases cannot multiply without bound."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._count = 0
+
+    def read(self, node: yaml.Node, depth: int, line: int | None = None) -> Located:
+        line = line if line is not None else node.start_mark.line + 1
+        self._count += 1
+        if depth > MAXIMUM_DEPTH or self._count > MAXIMUM_VALUES:
+            bound = f"{MAXIMUM_DEPTH} levels" if depth > MAXIMUM_DEPTH else f"{MAXIMUM_VALUES} values"
+            raise ConfigurationError(
+                [f"{self._findings.place(line)}: more than {bound}, aliases followed; write a smaller file"]
+            )
+        if isinstance(node, yaml.MappingNode):
+            return Located(self._mapping(node, depth), line)
+        if isinstance(node, yaml.SequenceNode):
+            return Located([self.read(item, depth + 1) for item in node.value], line)
+        return Located(self._scalar(cast(yaml.ScalarNode, node), line), line)
+
+    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Located]:
+        members: dict[str, Located] = {}
+        merged: dict[str, Located] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == _TAG + "merge":
+                for name, item in self._merged(value, depth, line).items():
+                    merged.setdefault(name, item)
+                continue
+            if not isinstance(key, yaml.ScalarNode):
+                self._findings.mistake(line, "a key is a list or a mapping; a key is a word")
+                continue
+            if key.value in members:
+                first = members[key.value].line
+                self._findings.mistake(line, f"{key.value} is given twice, first at line {first}; keep one of them")
+                continue
+            members[key.value] = self.read(value, depth + 1, line)
+        return merged | members
+
+    def _merged(self, node: yaml.Node, depth: int, line: int) -> dict[str, Located]:
+        """The members that `<<` takes from one mapping, or from a list of them of which the first wins."""
+        members: dict[str, Located] = {}
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(source, yaml.MappingNode):
+                self._findings.mistake(line, "<< takes a mapping, or a list of mappings")
+                continue
+            # Read as one level deeper: an anchor may merge itself.
+            for name, item in (self.read(source, depth + 1).value or {}).items():  # type: ignore[union-attr]
+                members.setdefault(name, item)
+        return members
+
+    def _scalar(self, node: yaml.ScalarNode, line: int) -> bool | int | float | str | None:
+        text: str = node.value
+        if node.tag == _TAG + "null":
+            return None
+        if node.tag == _TAG + "bool":
+            return text.lower() in ("yes", "true", "on")
+        if node.tag == _TAG + "int":
+            if _INTEGER.fullmatch(text) and len(text) <= 30:
+                return int(text)
+            self._findings.mistake(line, f"{text} is read by YAML in another base; write it decimal, or in quotes")
+            return text
+        if node.tag == _TAG + "float":
+            if _FLOAT.fullmatch(text):
+                return float(text)
+            self._findings.mistake(line, f"{text} is no plain number; write one such as 0.5, or a text in quotes")
+            return text
+        if node.tag not in (_TAG + "str", _TAG + "timestamp", _TAG + "value"):
+            self._findings.mistake(line, f"the tag {node.tag} means nothing here; write the value without a tag")
+        return text

@@ -1,0 +1,85 @@
+"""Reads the configuration file: the streams, and the settings beside them. Collects every mistake with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.document import Findings, Located, Plain, parse
+from gateway.catalog.stream_part import read_streams
+from gateway.errors import ConfigurationError
+
+_MINIMAL = "write one with at least:  streams: {my.stream: {description: What happens.}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file says. `settings` holds each key beside `streams` with its value and its place (`file:line`)."""
+
+    settings: dict[str, tuple[Plain, str]]
+    catalog: Catalog
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a file, and what is wrong with it. With mistakes in its streams, `catalog` is empty."""
+
+    settings: dict[str, tuple[Plain, str]]
+    catalog: Catalog
+    warnings: list[str]
+    mistakes: list[str]
+
+
+def load(path: Path | str) -> Configuration:
+    """The configuration in a file. Raises ConfigurationError with all mistakes, each `file:line: what is wrong`."""
+    reading = read(path)
+    if reading.mistakes:
+        raise ConfigurationError(reading.mistakes)
+    return Configuration(reading.settings, reading.catalog, reading.warnings)
+
+
+def read(path: Path | str) -> Reading:
+    """As much of a file as can be read, with the mistakes instead of an error; for collecting further ones."""
+    findings = Findings(Path(path))
+    text = _text(findings)
+    document = parse(text, findings) if text is not None else None
+    if document is None:
+        return Reading({}, Catalog(()), findings.warnings, findings.mistakes)
+    if not isinstance(document.value, dict):
+        what = "the file is empty" if document.value is None else f"the file holds {document.kind}"
+        findings.mistake(document.line, f"{what}; {_MINIMAL}")
+        return Reading({}, Catalog(()), findings.warnings, findings.mistakes)
+    members = dict(document.value)
+    catalog = _catalog(members.pop("streams", None), findings)
+    settings = {key: (item.plain(), findings.place(item.line)) for key, item in members.items()}
+    return Reading(settings, catalog, findings.warnings, findings.mistakes)
+
+
+def _catalog(part: Located | None, findings: Findings) -> Catalog:
+    if part is None:
+        findings.mistake(1, f"there are no streams; {_MINIMAL}")
+        return Catalog(())
+    before = len(findings.mistakes)
+    streams = read_streams(part, findings)
+    # With mistakes the names may clash; nothing but the mistakes is of use then.
+    return Catalog(streams) if len(findings.mistakes) == before else Catalog(())
+
+
+def _text(findings: Findings) -> str | None:
+    path = findings.path
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        findings.mistakes.append(f"{path}: there is no such file; {_MINIMAL} or name another with --config")
+        return None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        findings.mistakes.append(f"{path}: the file cannot be read ({reason}); name a readable one with --config")
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        findings.mistake(content.count(b"\n", 0, error.start) + 1, "this is not UTF-8; save the file as UTF-8")
+        return None

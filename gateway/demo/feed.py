@@ -1,0 +1,193 @@
+"""Writes the sample of `wiki` into a log: an hour of history, then live, so that there is something to subscribe to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.clock import Clock
+from gateway.demo.wiki import Event, WikiSample
+from gateway.errors import ConfigurationError, LogError
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.port import EventLog, Retention
+from gateway.intake.accept import key_of
+
+HISTORY = 3_600_000
+"""Milliseconds of history that are filled in."""
+
+RATE = 20
+"""Events a second, on the average."""
+
+BATCH = 2000
+"""Events of one append while filling: some tens of milliseconds of work between two turns of the event loop."""
+
+SHORTEST_GAP, LONGEST_GAP = 1, 500
+"""Milliseconds between two events."""
+
+LONGEST_DELAY = 2000
+"""Milliseconds that live events may be late; what is later (a machine that slept) is left out."""
+
+RETRY = 1.0
+"""Seconds until an append is tried again that the log could not take."""
+
+LAST_RECORD_WAIT = 2.0
+"""Seconds in which the newest record of the log is looked for."""
+
+_log = logging.getLogger(__name__)
+
+
+class SampleFeed:
+    """A feed into the streams whose schema_title is wiki/change and (where there is one) wiki/page-create.
+
+    `seed` makes the events repeatable; `sleep` waits so many seconds. Raises ConfigurationError where the catalogue
+    has no stream for changes.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        catalog: Catalog,
+        clock: Clock,
+        seed: int | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        changes = _stream_for("wiki/change", catalog)
+        if changes is None:
+            raise ConfigurationError(["the sample feed needs a stream; give one the schema_title wiki/change"])
+        self._log = log
+        self._catalog = catalog
+        self._clock = clock
+        self._sleep = sleep
+        self._changes = changes
+        self._creations = _stream_for("wiki/page-create", catalog)
+        self._random = random.Random(seed)
+        self._seed = self._random.getrandbits(64)
+        self._sample: WikiSample | None = None
+        self._newest = 0
+
+    async def fill(self) -> int:
+        """Create the topics, and append what is missing of the last hour; returns the number of changes appended.
+
+        Raises LogUnavailable.
+        """
+        for stream in self._catalog.streams.values():
+            for topic in stream.topics:
+                kept = Retention(stream.retention.milliseconds, stream.retention.size)
+                await self._log.create(topic, stream.partitions, kept)
+        now = self._clock.now()
+        last = await self._last_timestamp()
+        time = max(now - HISTORY, last)
+        self._newest = last
+        sample = self._sample = WikiSample(self._seed, time)
+        filled = 0
+        batch: list[tuple[Event, Event | None]] = []
+        times: list[int] = []
+        while (time := time + self._gap()) < now:
+            batch.append(sample.next(time))
+            times.append(time)
+            if len(batch) == BATCH:
+                filled += await self._append(batch, times)
+                batch, times = [], []
+                # An append to a log in memory may not wait at all; others have to have their turn.
+                await asyncio.sleep(0)
+        return filled + await self._append(batch, times)
+
+    async def run(self) -> None:
+        """Append live events until cancelled. While the log is away, it is tried again."""
+        sample = self._sample or WikiSample(self._seed, self._clock.now())
+        due = self._clock.now()
+        while True:
+            due = max(due + self._gap(), self._clock.now() - LONGEST_DELAY)
+            await self._sleep(max(0, due - self._clock.now()) / 1000)
+            # Never below what is in the log: clients of the sample may rely on timestamps that do not go back.
+            time = max(self._clock.now(), self._newest)
+            # Topic by topic: what one has taken is not given to it again because another could not.
+            for topic, records in self._records([sample.next(time)], [time]):
+                while not await self._appended(topic, records):
+                    await self._sleep(RETRY)
+            self._newest = time
+
+    async def _appended(self, topic: str, records: list[NewRecord]) -> bool:
+        try:
+            await self._log.append(topic, records)
+        except LogError as error:
+            _log.warning("the sample feed waits for the log: %s", error)
+            return False
+        return True
+
+    async def _append(self, batch: list[tuple[Event, Event | None]], times: list[int]) -> int:
+        if not batch:
+            return 0
+        for topic, records in self._records(batch, times):
+            await self._log.append(topic, records)
+        self._newest = max(self._newest, times[-1])
+        return len(batch)
+
+    def _records(self, batch: list[tuple[Event, Event | None]], times: list[int]) -> list[tuple[str, list[NewRecord]]]:
+        """The changes, and the creations among them, by topic; not validated, since the tests have done that."""
+        changes, creations = self._changes, self._creations
+        result = [
+            (
+                changes.topics[0],
+                [_record(change, changes, time) for (change, _), time in zip(batch, times, strict=True)],
+            )
+        ]
+        if creations is not None:
+            created = [
+                _record(creation, creations, time)
+                for (_, creation), time in zip(batch, times, strict=True)
+                if creation is not None
+            ]
+            if created:
+                result.append((creations.topics[0], created))
+        return result
+
+    def _gap(self) -> int:
+        """Milliseconds until the next event: irregular, as of people who do not know of each other."""
+        return max(SHORTEST_GAP, min(LONGEST_GAP, round(self._random.expovariate(RATE / 1000))))
+
+    async def _last_timestamp(self) -> int:
+        """The newest timestamp of the changes in the log (milliseconds since the epoch), or 0."""
+        topic = self._changes.topics[0]
+        state = (await self._log.describe([topic])).get(topic)
+        if state is None:
+            return 0
+        bounds = await self._log.bounds([TopicPartition(topic, number) for number in range(state.partitions)])
+        # A compacted or transactional log may hold no record at its very end: a few are read.
+        positions = {
+            place: max(bound.start, bound.end - 10) for place, bound in bounds.items() if bound.end > bound.start
+        }
+        if not positions:
+            return 0
+        newest = 0
+        reader = await self._log.reader(positions)
+        try:
+            deadline = self._clock.monotonic() + LAST_RECORD_WAIT
+            while any(positions[place] < bounds[place].end for place in positions):
+                if self._clock.monotonic() > deadline:
+                    break
+                batches = await reader.fetch(LAST_RECORD_WAIT)
+                if not batches:
+                    break
+                for batch in batches:
+                    positions[batch.partition] = batch.position
+                    newest = max([newest, *(record.timestamp for record in batch.records)])
+        finally:
+            await reader.close()
+        return newest
+
+
+def _stream_for(schema_title: str, catalog: Catalog) -> Stream | None:
+    return next((stream for stream in catalog.streams.values() if stream.schema_title == schema_title), None)
+
+
+def _record(event: Event, stream: Stream, time: int) -> NewRecord:
+    # The stream may be called otherwise in the configuration.
+    event["meta"]["stream"] = stream.name
+    return NewRecord(orjson.dumps(event), key_of(event, stream), time)

@@ -1,0 +1,113 @@
+"""Appends to Kafka: aiokafka's idempotent producer, started when it is needed and let go of when it has failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
+
+from gateway.errors import LogError, LogUnavailable
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.kafka_cluster import CALL_SECONDS, CLOSE_SECONDS, FAILURES
+
+REQUEST_SECONDS = 4.0
+"""A record that the brokers have not taken by then is given up, before the call of `append` is."""
+
+RECORD_BYTES = 16 * 1024 * 1024
+"""The largest record that is tried; the brokers and topics have bounds of their own (`message.max.bytes`)."""
+
+BATCH_BYTES = 256 * 1024
+"""Records of one partition are sent together up to this."""
+
+
+class Producer:
+    """Starts at the first append. After a failure that is not one record's own, the next append starts another."""
+
+    def __init__(self, bootstrap: Sequence[str], options: Mapping[str, object]) -> None:
+        self._bootstrap = list(bootstrap)
+        self._options = options
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Bounded in time, and never raises."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        """Append to a topic that exists, and return the place of each record. Raises LogUnavailable: any of the records
+        may then have been stored or not; and LogError for a record that is too large, when others may be stored."""
+        producer = None
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                producer = await self._started()
+                return await _send_all(producer, topic, records)
+        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
+            raise LogError(f"Kafka: a record for {topic} is too large: {error}") from error
+        except FAILURES as error:
+            await self._discard(producer)
+            raise LogUnavailable(f"Kafka: append to {topic}: {error!r}") from error
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap,
+                    acks="all",
+                    enable_idempotence=True,
+                    request_timeout_ms=int(REQUEST_SECONDS * 1000),
+                    max_request_size=RECORD_BYTES,
+                    max_batch_size=BATCH_BYTES,
+                    **self._options,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _stop(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def _discard(self, producer: Any) -> None:
+        """Its state after a failure is not known: whether it retries what its callers were told has failed, or has lost
+        its sequence."""
+        if producer is not None and producer is self._producer:
+            self._producer = None
+            await _stop(producer)
+
+
+async def _send_all(producer: Any, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+    sent = []
+    try:
+        for new in records:
+            future = await producer.send(topic, new.value, new.key, new.partition, new.timestamp, list(new.headers))
+            sent.append(future)
+        results = await asyncio.gather(*sent)
+    except BaseException:
+        for future in sent:
+            future.add_done_callback(_forget)
+        raise
+    return [(TopicPartition(topic, result.partition), result.offset) for result in results]
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    """The other records of a failed append: their failures are no news."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def _stop(producer: Any) -> None:
+    """Stop a producer, also where the brokers are gone: it would wait for them without end."""
+    stop = asyncio.ensure_future(producer.stop())
+    await asyncio.wait([stop], timeout=CLOSE_SECONDS)
+    if not stop.done():
+        stop.cancel()
+        closing = asyncio.gather(producer._sender.close(), producer.client.close(), return_exceptions=True)
+        await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS)
+    with suppress(Exception, asyncio.CancelledError):
+        stop.result()

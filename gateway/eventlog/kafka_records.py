@@ -1,0 +1,104 @@
+"""The records that a broker sent of one partition: kept as bytes, unpacked only as they are taken."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from struct import Struct
+from typing import Any
+
+from aiokafka.record.memory_records import MemoryRecords
+
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.kafka_protocol import Fetched
+
+BATCH_OVERHEAD = 12
+"""Bytes of a batch before its own count of bytes begins."""
+
+ABORT = 0
+"""The type of a control record that ends an aborted transaction."""
+
+_LENGTH = Struct(">i")
+_CONTROL = Struct(">HH")
+
+
+class PartitionBuffer:
+    """Batches of one partition, from the position of the reader on. `ahead` is the offset after all of them."""
+
+    def __init__(self, partition: TopicPartition, position: int) -> None:
+        self._partition = partition
+        self._batches: deque[tuple[Any, int, int]] = deque()
+        self._records: Iterator[Any] | None = None
+        self.position = position
+        self.ahead = position
+        self.size = 0
+
+    def add(self, fetched: Fetched) -> None:
+        """Take in what was fetched from `ahead` on: only the heads of the batches are looked at. Batches that hold no
+        record to be shown (markers, aborted ones) stay as a move of the position."""
+        aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
+        producers: set[int] = set()
+        records = MemoryRecords(fetched.records)
+        place = 0
+        while records.has_next():
+            batch = records.next_batch()
+            size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
+            place += size
+            hidden = batch.is_control_batch
+            if batch.producer_id is not None:
+                while aborted and aborted[0][1] <= batch.base_offset:
+                    producers.add(aborted.popleft()[0])
+                if hidden and _is_abort(batch):
+                    producers.discard(batch.producer_id)
+                hidden = hidden or (batch.is_transactional and batch.producer_id in producers)
+            if batch.next_offset > self.ahead:
+                self.ahead = batch.next_offset
+                self.size += size
+                self._batches.append((None if hidden else batch, batch.next_offset, size))
+
+    def take(self, limit: int) -> list[Record]:
+        """At most so many records; `position` moves past them, and past what follows them and is no record."""
+        topic, number = self._partition
+        taken: list[Record] = []
+        while self._batches:
+            batch, next_offset, size = self._batches[0]
+            if batch is not None:
+                wanted = limit - len(taken)
+                if wanted == 0:
+                    break
+                self._records = self._records or iter(batch)
+                found = list(islice(self._records, wanted))
+                start = self.position
+                taken += [
+                    Record(
+                        topic,
+                        number,
+                        record.offset,
+                        record.timestamp,
+                        record.key,
+                        record.value,
+                        _headers(record.headers) if record.headers else (),
+                    )
+                    for record in found
+                    if record.offset >= start
+                ]
+                if found:
+                    self.position = max(start, found[-1].offset + 1)
+                if len(found) == wanted and self.position < next_offset:
+                    break
+            self._batches.popleft()
+            self._records = None
+            self.size -= size
+            self.position = next_offset
+        return taken
+
+
+def _headers(headers: list[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+    """Kafka knows headers without a value; they are empty here."""
+    return tuple((name, value or b"") for name, value in headers)
+
+
+def _is_abort(batch: Any) -> bool:
+    record = next(iter(batch), None)
+    return record is not None and _CONTROL.unpack_from(record.key)[1] == ABORT

@@ -1,0 +1,203 @@
+"""The embedded event log: one SQLite file, which several processes of a host may read and write.
+
+Every commit is synced to the disk before it is acknowledged. SQLite is only ever called on threads of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from gateway.errors import LogError, LogUnavailable
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
+from gateway.eventlog.sqlite_store import SqliteStore
+from gateway.eventlog.sqlite_watch import Watch
+
+READER_THREADS = 2
+"""Threads that read records, shared by all readers of a log; the queries and the writer have one each beside them."""
+
+BUSY_SECONDS = 5.0
+"""How long a call waits for a process that holds the lock of the file."""
+
+CLOSE_SECONDS = 10.0
+"""How long `close` waits for calls that are under way."""
+
+EXPIRE_SECONDS = 30.0
+"""Appends apply the retention not more often than this."""
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Worker:
+    """A thread with a connection of its own."""
+
+    def __init__(self, path: Path, busy_timeout: float, name: str) -> None:
+        self._store = SqliteStore(path, busy_timeout)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
+
+    async def run(
+        self,
+        method: Callable[Concatenate[SqliteStore, Arguments], Result],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Result:
+        """Call a method of the store on the thread."""
+        loop = asyncio.get_running_loop()
+        try:
+            call = loop.run_in_executor(self._thread, lambda: method(self._store, *arguments, **named))
+        except RuntimeError as error:
+            raise LogUnavailable("the log is closed") from error
+        return await call
+
+    async def close(self) -> None:
+        """Close the connection once the calls under way have ended; bounded in time."""
+        with suppress(TimeoutError, LogError):
+            await asyncio.wait_for(self.run(SqliteStore.close), CLOSE_SECONDS)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class SqliteLog:
+    """An EventLog in a file. `busy_timeout` and `expire_interval` are seconds; `now` gives the time (ms)."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        busy_timeout: float = BUSY_SECONDS,
+        expire_interval: float = EXPIRE_SECONDS,
+        now: Callable[[], int] | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._writer = Worker(self._path, busy_timeout, "writer")
+        self._queries = Worker(self._path, busy_timeout, "queries")
+        readers = [Worker(self._path, busy_timeout, f"reader-{number}") for number in range(READER_THREADS)]
+        self._workers = [self._writer, self._queries, *readers]
+        self._next_reader = itertools.cycle(readers)
+        self._watch = Watch(self._path, busy_timeout)
+        self._turn = 0
+        self._expire_interval = expire_interval
+        self._expired = float("-inf")
+        self._expiring: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<SqliteLog {self._path}>"
+
+    async def open(self) -> None:
+        """Create the file where that can be done now; otherwise at the first use."""
+        with suppress(LogUnavailable):
+            await self._writer.run(SqliteStore.connect)
+
+    async def close(self) -> None:
+        """See EventLog."""
+        if self._expiring is not None:
+            await asyncio.wait([self._expiring], timeout=CLOSE_SECONDS)
+        self._watch.close()
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
+        """See EventLog."""
+        return await self._queries.run(SqliteStore.describe, topics)
+
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        """See EventLog."""
+        return await self._queries.run(SqliteStore.bounds, partitions)
+
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        """See EventLog."""
+        return await self._queries.run(SqliteStore.find, times)
+
+    async def reader(self, positions: Mapping[TopicPartition, int]) -> SqliteReader:
+        """See EventLog."""
+        reader = SqliteReader(next(self._next_reader), self._watch)
+        await reader.assign(positions)
+        return reader
+
+    async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
+        """See EventLog."""
+        await self._writer.run(SqliteStore.create, topic, partitions, retention or Retention())
+        self._watch.wake()
+
+    async def delete(self, topic: str) -> None:
+        """Delete a topic with its records; one that does not exist is no error."""
+        await self._writer.run(SqliteStore.delete, topic)
+        self._watch.wake()
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        """See EventLog. On the disk when it returns; all of the records or, after an error, none."""
+        turn, self._turn = self._turn, self._turn + len(records)
+        places = await self._writer.run(SqliteStore.append, topic, records, turn, self._now())
+        self._watch.wake()
+        if time.monotonic() - self._expired >= self._expire_interval and self._expiring is None:
+            self._expired = time.monotonic()
+            self._expiring = asyncio.create_task(self._expire())
+        return places
+
+    async def expire(self, now: int) -> int:
+        """Apply the retention of every topic, at this time (ms); returns how many records were deleted."""
+        return await self._writer.run(SqliteStore.expire, now)
+
+    async def _expire(self) -> None:
+        """`expire` beside the appends; what fails now is tried again at the next turn."""
+        try:
+            with suppress(LogUnavailable):
+                await self.expire(self._now())
+        finally:
+            self._expiring = None
+
+
+class SqliteReader:
+    """A LogReader over a SqliteLog. Nothing is prefetched: the pages are in the system's memory already."""
+
+    def __init__(self, worker: Worker, watch: Watch) -> None:
+        self._worker = worker
+        self._watch = watch
+        self._positions: dict[TopicPartition, int] = {}
+        self._rows: dict[TopicPartition, int] = {}
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader. Whether the partitions exist is told by `fetch`; one that is deleted and created again after
+        this is another, and this one absent."""
+        self._rows = await self._worker.run(SqliteStore.resolve, list(positions))
+        self._positions = dict(positions)
+
+    async def fetch(
+        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+    ) -> list[Batch]:
+        """See LogReader."""
+        with self._watch.waiting() as change:
+            deadline = time.monotonic() + wait
+            while True:
+                change.clear()
+                if batches := await self._read(max_records, partitions):
+                    return batches
+                try:
+                    await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
+                except TimeoutError:
+                    return []
+
+    async def close(self) -> None:
+        """Nothing to release."""
+        self._positions = {}
+
+    async def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch]:
+        """What there is; the partitions read go to the back of the queue, so that none starves."""
+        wanted = {
+            partition: position
+            for partition, position in self._positions.items()
+            if partitions is None or partition in partitions
+        }
+        if unknown := wanted.keys() - self._rows.keys():
+            self._rows |= await self._worker.run(SqliteStore.resolve, unknown)
+        batches = await self._worker.run(SqliteStore.read, wanted, self._rows, max_records)
+        for batch in batches:
+            del self._positions[batch.partition]
+            self._positions[batch.partition] = batch.position
+        return batches

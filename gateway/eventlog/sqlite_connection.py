@@ -1,0 +1,138 @@
+"""One connection to the file of the SQLite log: opened when needed, its errors translated."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gateway.errors import LogUnavailable
+
+JOURNAL_BYTES = 64 * 1024 * 1024
+"""The write-ahead log is cut back to this at a checkpoint."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS topics (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    identity TEXT NOT NULL,
+    retention_milliseconds INTEGER,
+    retention_size INTEGER
+);
+CREATE TABLE IF NOT EXISTS partitions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic INTEGER NOT NULL REFERENCES topics (id),
+    number INTEGER NOT NULL,
+    first INTEGER NOT NULL DEFAULT 0,
+    next INTEGER NOT NULL DEFAULT 0,
+    high INTEGER,
+    total INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, number)
+);
+CREATE TABLE IF NOT EXISTS records (
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    key BLOB,
+    headers BLOB,
+    value BLOB,
+    PRIMARY KEY (partition, offset)
+);
+"""
+
+
+class SqliteConnection:
+    """Belongs to one thread. LogUnavailable is raised where the file is locked for longer than the timeout (seconds),
+    cannot be opened, or the disk fails; the connection is then opened anew at the next use."""
+
+    def __init__(self, path: Path, busy_timeout: float) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._connection: sqlite3.Connection | None = None
+
+    def connect(self) -> None:
+        """Open the file, and create it with its directory where it is not there."""
+        with self._connected():
+            pass
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def version(self) -> int:
+        """A number that changes when another connection, of this process or another, has committed."""
+        with self._connected() as connection:
+            row: tuple[int] = connection.execute("PRAGMA data_version").fetchone()
+            return row[0]
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Statements that see one state of the log."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Statements that happen together or not at all; on return they are on the disk."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self.connection()
+        except OSError as error:
+            raise LogUnavailable(f"cannot open {self._path}: {error}") from error
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise LogUnavailable(f"SQLite cannot use {self._path}: {error}") from error
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection itself, for statements within `reading` or `writing`; its errors are not translated."""
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=self._busy_timeout, isolation_level=None)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """The settings of a connection, and the tables. Switching a new file to WAL does not wait for others that do
+        the same, so it is tried again here."""
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'records'").fetchone()[0] == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")

@@ -1,0 +1,295 @@
+"""The tables of the SQLite log and the statements over them; synchronous, one connection, one thread.
+
+The records of a partition have every offset from `first` to just before `next`: nothing is compacted, an append is one
+transaction, and only a prefix is ever deleted. So whatever rises with the offset is found by bisection over the primary
+key, and needs no index of its own:
+
+    high    the greatest timestamp up to and including this record, among those still there
+    total   the bytes of this record and of all before it, the deleted ones too
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from gateway.errors import OffsetOutOfRange, TopicAbsent
+from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
+from gateway.eventlog.sqlite_connection import SqliteConnection
+
+RECORD_OVERHEAD = 32
+"""Bytes that a record counts for beyond its key, value and headers."""
+
+READ_BYTES = 8 * 1024 * 1024
+"""One read ends after so many bytes (at least one record is read)."""
+
+DELETE_RECORDS = 5_000
+"""Expired records are deleted in transactions of so many, so that appends get in between."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class PartitionRow(NamedTuple):
+    """A partition as it is now: its row, the readable offsets, the greatest timestamp and the bytes ever written."""
+
+    id: int
+    first: int
+    next: int
+    high: int | None
+    total: int
+
+
+def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
+    """Headers as bytes: each name and each value after its length; None where there are none."""
+    if not headers:
+        return None
+    parts = [part for name, value in headers for part in (name.encode(), value)]
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+
+def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
+    """The headers that `pack_headers` packed."""
+    parts: list[bytes] = []
+    place = 0
+    while packed and place < len(packed):
+        (length,) = _LENGTH.unpack_from(packed, place)
+        place += _LENGTH.size + length
+        parts.append(packed[place - length : place])
+    return tuple((name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
+
+
+class SqliteStore(SqliteConnection):
+    """What the log does to the file. Every public method raises LogUnavailable where SQLite cannot answer."""
+
+    def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
+        """Those of the topics that exist."""
+        query = "SELECT identity, (SELECT count(*) FROM partitions WHERE topic = topics.id) FROM topics WHERE name = ?"
+        with self.reading() as connection:
+            rows = {topic: connection.execute(query, (topic,)).fetchone() for topic in topics}
+            return {topic: TopicState(*row) for topic, row in rows.items() if row is not None}
+
+    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        """The readable part of each. Raises TopicAbsent."""
+        with self.reading():
+            rows = {partition: self._partition(partition) for partition in partitions}
+            return {partition: Bounds(row.first, row.next) for partition, row in rows.items()}
+
+    def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        """The offset of the first record at or after each time (ms), or None. Raises TopicAbsent."""
+        with self.reading():
+            found: dict[TopicPartition, int | None] = {}
+            for partition, wanted in times.items():
+                row = self._partition(partition)
+                offset = self._bisect(row, "high", wanted)
+                found[partition] = offset if offset < row.next else None
+            return found
+
+    def resolve(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The row of each partition that exists; a topic created again has others."""
+        found = {}
+        with self.reading():
+            for partition in partitions:
+                try:
+                    found[partition] = self._partition(partition).id
+                except TopicAbsent:
+                    continue
+        return found
+
+    def read(
+        self, positions: Mapping[TopicPartition, int], rows: Mapping[TopicPartition, int], max_records: int
+    ) -> list[Batch]:
+        """Records from the positions, in all at most so many and about READ_BYTES, in the order of the mapping.
+
+        `rows` says which partition is meant by each name. Raises TopicAbsent, OffsetOutOfRange.
+        """
+        with self.reading():
+            states = {}
+            for partition, position in positions.items():
+                state = self._partition(partition)
+                if state.id != rows.get(partition):
+                    raise TopicAbsent(partition.topic)
+                if not state.first <= position <= state.next:
+                    raise OffsetOutOfRange(partition.topic, partition.partition, position)
+                states[partition] = state
+            batches = []
+            size = READ_BYTES
+            for partition, state in states.items():
+                if positions[partition] < state.next and max_records > 0 and size > 0:
+                    records, read = self._read(partition, state.id, positions[partition], max_records, size)
+                    batches.append(Batch(partition, records, records[-1].offset + 1))
+                    max_records -= len(records)
+                    size -= read
+            return batches
+
+    def create(self, topic: str, partitions: int, retention: Retention) -> None:
+        """Create a topic; one that exists stays as it is."""
+        with self.writing() as connection:
+            cursor = connection.execute(
+                "INSERT INTO topics (name, identity, retention_milliseconds, retention_size) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (name) DO NOTHING",
+                (topic, str(uuid.uuid4()), retention.milliseconds, retention.size),
+            )
+            if cursor.rowcount:
+                connection.executemany(
+                    "INSERT INTO partitions (topic, number) VALUES (?, ?)",
+                    [(cursor.lastrowid, number) for number in range(partitions)],
+                )
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic with its records; one that does not exist is no error."""
+        with self.writing() as connection:
+            row = connection.execute("SELECT id FROM topics WHERE name = ?", (topic,)).fetchone()
+            if row is not None:
+                connection.execute(
+                    "DELETE FROM records WHERE partition IN (SELECT id FROM partitions WHERE topic = ?)", row
+                )
+                connection.execute("DELETE FROM partitions WHERE topic = ?", row)
+                connection.execute("DELETE FROM topics WHERE id = ?", row)
+
+    def append(self, topic: str, records: Sequence[NewRecord], turn: int, now: int) -> list[tuple[TopicPartition, int]]:
+        """Append in one transaction. Records without key and partition take turns. Raises TopicAbsent."""
+        with self.writing() as connection:
+            states = self._partitions(topic)
+            places = []
+            rows = []
+            for new in records:
+                number = self._choose(new, len(states), turn)
+                turn += new.partition is None and new.key is None
+                if number not in states:
+                    raise TopicAbsent(topic)
+                state = states[number]
+                timestamp = now if new.timestamp is None else new.timestamp
+                headers = pack_headers(new.headers)
+                high = timestamp if state.high is None else max(state.high, timestamp)
+                size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
+                total = state.total + size
+                rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
+                places.append((TopicPartition(topic, number), state.next))
+                states[number] = state._replace(next=state.next + 1, high=high, total=total)
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._save(states.values())
+            return places
+
+    def expire(self, now: int) -> int:
+        """Hide what the retention of each topic no longer keeps, then delete it; returns how many were deleted."""
+        with self.writing() as connection:
+            query = (
+                "SELECT retention_milliseconds, retention_size, partitions.id, first, next, high, total"
+                " FROM partitions JOIN topics ON topics.id = topic"
+            )
+            for milliseconds, size, *row in connection.execute(query).fetchall():
+                state = PartitionRow(*row)
+                first = state.first
+                if milliseconds is not None:
+                    first = max(first, self._bisect(state, "high", now - milliseconds))
+                if size is not None:
+                    first = max(first, self._bisect(state, "total", state.total - size + 1))
+                if first > state.first:
+                    self._save([self._forget(state._replace(first=first))])
+        return self._sweep()
+
+    def _forget(self, state: PartitionRow) -> PartitionRow:
+        """Let the running maximum forget the records before `first`: it is wrong up to the first record that sets it
+        itself."""
+        connection = self.connection()
+        high: int | None = None
+        query = "SELECT offset, timestamp, high FROM records WHERE partition = ? AND offset >= ? ORDER BY offset"
+        changes = []
+        with closing(connection.execute(query, (state.id, state.first))) as rows:
+            for offset, timestamp, was in rows:
+                if timestamp >= was:
+                    high = state.high
+                    break
+                high = timestamp if high is None else max(high, timestamp)
+                changes.append((high, state.id, offset))
+        connection.executemany("UPDATE records SET high = ? WHERE partition = ? AND offset = ?", changes)
+        return state._replace(high=high)
+
+    def _sweep(self) -> int:
+        """Delete the hidden records."""
+        statement = (
+            "DELETE FROM records WHERE rowid IN (SELECT records.rowid FROM records"
+            " WHERE partition = ? AND offset < ? ORDER BY offset LIMIT ?)"
+        )
+        with self.reading() as connection:
+            states = connection.execute("SELECT id, first FROM partitions").fetchall()
+        deleted = 0
+        for partition, first in states:
+            count = DELETE_RECORDS
+            while count == DELETE_RECORDS:
+                with self.writing() as connection:
+                    count = connection.execute(statement, (partition, first, DELETE_RECORDS)).rowcount
+                deleted += count
+        return deleted
+
+    def _read(
+        self, partition: TopicPartition, row: int, position: int, max_records: int, max_bytes: int
+    ) -> tuple[list[Record], int]:
+        """Records of one partition, and how many bytes they count for."""
+        query = (
+            "SELECT offset, timestamp, key, value, headers, total FROM records"
+            " WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
+        )
+        topic, number = partition
+        records = []
+        bound: int | None = None
+        with closing(self.connection().execute(query, (row, position, max_records))) as found:
+            for offset, timestamp, key, value, headers, total in found:
+                records.append(
+                    Record(topic, number, offset, timestamp, key, value, unpack_headers(headers) if headers else ())
+                )
+                if bound is None:
+                    bound = total + max_bytes
+                if total >= bound:
+                    break
+        return records, total - bound + max_bytes if bound is not None else 0
+
+    def _bisect(self, state: PartitionRow, column: str, wanted: int) -> int:
+        """The first offset whose `high` or `total` is at least so much; `next` where there is none."""
+        query = f"SELECT {column} >= ? FROM records WHERE partition = ? AND offset = ?"
+        low, high = state.first, state.next
+        connection = self.connection()
+        while low < high:
+            middle = (low + high) // 2
+            if connection.execute(query, (wanted, state.id, middle)).fetchone()[0]:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _partition(self, partition: TopicPartition) -> PartitionRow:
+        query = (
+            "SELECT partitions.id, first, next, high, total FROM partitions JOIN topics ON topics.id = topic"
+            " WHERE name = ? AND number = ?"
+        )
+        row = self.connection().execute(query, partition).fetchone()
+        if row is None:
+            raise TopicAbsent(partition.topic)
+        return PartitionRow(*row)
+
+    def _partitions(self, topic: str) -> dict[int, PartitionRow]:
+        query = (
+            "SELECT number, partitions.id, first, next, high, total FROM partitions JOIN topics ON topics.id = topic"
+            " WHERE name = ?"
+        )
+        found = {number: PartitionRow(*row) for number, *row in self.connection().execute(query, (topic,))}
+        if not found:
+            raise TopicAbsent(topic)
+        return found
+
+    def _save(self, states: Collection[PartitionRow]) -> None:
+        self.connection().executemany(
+            "UPDATE partitions SET first = ?, next = ?, high = ?, total = ? WHERE id = ?",
+            [(state.first, state.next, state.high, state.total, state.id) for state in states],
+        )
+
+    @staticmethod
+    def _choose(new: NewRecord, partitions: int, turn: int) -> int:
+        if new.partition is not None:
+            return new.partition
+        return (turn if new.key is None else zlib.crc32(new.key)) % partitions

@@ -1,0 +1,120 @@
+"""History: partitions read from the log and merged by timestamp."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Mapping
+
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.port import EventLog, LogReader
+
+FETCH_RECORDS = 2000
+"""Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free."""
+
+
+class History:
+    """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
+
+    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition.
+    """
+
+    def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
+        self._reader = reader
+        self.positions = dict(positions)
+        self.ends = dict(ends)
+        self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        self._read = dict(positions)
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything before the ends has been returned."""
+        return all(self.positions[partition] >= end for partition, end in self.ends.items())
+
+    def leave(self, partition: TopicPartition) -> None:
+        """Read no more of this partition."""
+        self.ends.pop(partition, None)
+        self._buffers.pop(partition, None)
+
+    async def fetch(self, wait: float) -> list[Record]:
+        """The next records; empty where none came within `wait` seconds, or at the end. Raises what the reader raises."""
+        hungry = self._hungry()
+        if hungry:
+            for batch in await self._reader.fetch(wait, FETCH_RECORDS, hungry):
+                if batch.partition in self._buffers:
+                    self._buffers[batch.partition].extend(batch.records)
+                    self._read[batch.partition] = batch.position
+        records = self._merge()
+        for partition, buffer in self._buffers.items():
+            self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
+        return records
+
+    def _hungry(self) -> list[TopicPartition]:
+        return [
+            partition
+            for partition, end in self.ends.items()
+            if not self._buffers[partition] and self._read[partition] < end
+        ]
+
+    def _merge(self) -> list[Record]:
+        buffers = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
+        if any(not self._buffers[partition] for partition in self._hungry()):
+            return []
+        if len(buffers) == 1:
+            records = list(buffers[0][1])
+            buffers[0][1].clear()
+            return records
+        heap = [(buffer[0].timestamp, partition) for partition, buffer in buffers]
+        heapq.heapify(heap)
+        records = []
+        while heap:
+            _, partition = heap[0]
+            buffer = self._buffers[partition]
+            records.append(buffer.popleft())
+            if buffer:
+                heapq.heapreplace(heap, (buffer[0].timestamp, partition))
+            elif self._read[partition] < self.ends[partition]:
+                break
+            else:
+                heapq.heappop(heap)
+        return records
+
+
+async def first_records(
+    log: EventLog, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], wait: float = 1.0
+) -> dict[TopicPartition, Record | None]:
+    """The first record at or after each position, or None where there is none before the end."""
+    found: dict[TopicPartition, Record | None] = {
+        partition: None for partition, position in positions.items() if position >= ends[partition]
+    }
+    missing = {partition: position for partition, position in positions.items() if partition not in found}
+    if not missing:
+        return found
+    reader = await log.reader(missing)
+    try:
+        while missing:
+            for batch in await reader.fetch(wait, 1, missing.keys()):
+                if batch.records:
+                    found[batch.partition] = batch.records[0]
+                    del missing[batch.partition]
+                elif batch.position >= ends[batch.partition]:
+                    found[batch.partition] = None
+                    del missing[batch.partition]
+    finally:
+        await reader.close()
+    return found
+
+
+async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
+    """All records of one partition from `start` to just before `end`; meant for short ranges."""
+    if start >= end:
+        return []
+    reader = await log.reader({partition: start})
+    records: list[Record] = []
+    try:
+        history = History(reader, {partition: start}, {partition: end})
+        while not history.finished:
+            records += await history.fetch(1.0)
+    finally:
+        await reader.close()
+    return [record for record in records if record.offset < end]

@@ -1,0 +1,247 @@
+"""The ring: the newest part of the log in memory, in the order in which the log delivered it.
+
+Records come in segments. A segment is what arrived between two flushes; it is the unit in which clients are served,
+frames are shared and memory is given back. A reader that has come to a segment's start in every partition is called
+aligned: from there on it sees what every other aligned reader sees.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.event import TopicPartition
+from gateway.filters.subject import Subject
+from gateway.position import Mark
+
+ITEM_OVERHEAD = 400
+"""Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
+
+
+class Item(NamedTuple):
+    """A record as the ring keeps it. `data` is the value on one line, or None where it is not an event."""
+
+    partition: TopicPartition
+    mark: Mark
+    key: bytes | None
+    data: bytes | None
+    canary: bool
+
+
+class Break(NamedTuple):
+    """A place where the log was not continuous: records are gone, or the topic is another one."""
+
+    partition: TopicPartition
+    requested: int
+    resumed: int
+    reason: str
+    mark: Mark
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """Records that arrived together."""
+
+    number: int
+    items: list[Item] = field(default_factory=list)
+    topics: set[str] = field(default_factory=set)
+    gap: Break | None = None
+    size: int = 0
+    subjects: dict[int, Subject] | None = None
+    """The parsed events of the newest segment, by index, kept until it has been delivered."""
+
+    def select(self, topics: Collection[str]) -> list[tuple[int, Item]]:
+        """The records of these topics, each with its index in the segment."""
+        if self.topics.isdisjoint(topics):
+            return []
+        if self.topics.issubset(topics):
+            return list(enumerate(self.items))
+        return [(index, item) for index, item in enumerate(self.items) if item.partition.topic in topics]
+
+
+class _Run(NamedTuple):
+    """The records of one partition in one segment: where it begins."""
+
+    number: int
+    before: Mark
+    first: int
+
+
+class _Partition:
+    __slots__ = ("end", "runs", "start", "tail")
+
+    def __init__(self, mark: Mark, end: int) -> None:
+        self.start = mark
+        self.tail = mark
+        self.end = end
+        self.runs: deque[_Run] = deque()
+
+
+class Placement(NamedTuple):
+    """Where a reader finds its next record: a segment, and whether it is aligned with that segment's start."""
+
+    number: int
+    aligned: bool
+
+
+class Ring:
+    """Bounded in bytes; the oldest segments go first. Pure: it neither waits nor reads."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self.records = 0
+        self._segments: deque[Segment] = deque([Segment(0)])
+        self._partitions: dict[TopicPartition, _Partition] = {}
+
+    @property
+    def open(self) -> Segment:
+        """The segment that is being filled; not yet served to anyone."""
+        return self._segments[-1]
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest segment held."""
+        return self._segments[0].number
+
+    def segment(self, number: int) -> Segment | None:
+        """A closed segment, or None where it is gone or not yet there."""
+        index = number - self.oldest
+        return self._segments[index] if 0 <= index < len(self._segments) - 1 else None
+
+    def partitions(self) -> Collection[TopicPartition]:
+        return self._partitions.keys()
+
+    def add(self, partition: TopicPartition, mark: Mark, end: int) -> None:
+        """Hold a partition from now on. `end` is the next offset to be read of it."""
+        self._partitions[partition] = _Partition(mark, end)
+
+    def remove(self, partition: TopicPartition) -> None:
+        """Hold a partition no longer: it does not exist any more."""
+        del self._partitions[partition]
+
+    def tail(self, partition: TopicPartition) -> Mark | None:
+        """The last record read of a partition, or None for one that is not held."""
+        state = self._partitions.get(partition)
+        return state.tail if state else None
+
+    def end(self, partition: TopicPartition) -> int:
+        """The next offset to be read from the log."""
+        return self._partitions[partition].end
+
+    def reached(self, partition: TopicPartition, end: int) -> None:
+        """The log has been read to just before `end`, perhaps beyond the last record."""
+        self._partitions[partition].end = end
+
+    def append(
+        self, partition: TopicPartition, offset: int, timestamp: int, key: bytes | None, data: bytes | None, canary: bool
+    ) -> int:
+        """Add the next record of a partition to the open segment; returns its index there."""
+        state = self._partitions[partition]
+        segment = self.open
+        if not state.runs or state.runs[-1].number != segment.number:
+            state.runs.append(_Run(segment.number, state.tail, offset))
+        mark = state.tail = state.tail.after(offset, timestamp)
+        state.end = offset + 1
+        segment.items.append(Item(partition, mark, key, data, canary))
+        segment.topics.add(partition.topic)
+        size = ITEM_OVERHEAD + (len(data) if data else 0) + (len(key) if key else 0)
+        segment.size += size
+        self.size += size
+        self.records += 1
+        return len(segment.items) - 1
+
+    def close(self) -> Segment | None:
+        """Close the open segment so that it can be served; None where it is empty."""
+        segment = self.open
+        if not segment.items and segment.gap is None:
+            return None
+        self._segments.append(Segment(segment.number + 1))
+        while self.size > self.capacity and len(self._segments) > 2:
+            self._drop()
+        return segment
+
+    def interrupt(self, gap: Break) -> Segment:
+        """Tell of a break in one partition, in a segment of its own; what was held before it is given up, so that
+        readers which lag are held against the log again."""
+        while len(self._segments) > 1:
+            self._drop()
+        self._segments[0] = Segment(self.open.number + 1)
+        self.size = self.records = 0
+        for state in self._partitions.values():
+            state.runs.clear()
+            state.start = state.tail
+        self._partitions[gap.partition] = _Partition(gap.mark, gap.resumed)
+        self.open.gap = gap
+        self.open.topics.add(gap.partition.topic)
+        segment = self.close()
+        assert segment is not None
+        return segment
+
+    def _drop(self) -> None:
+        segment = self._segments.popleft()
+        self.size -= segment.size
+        self.records -= len(segment.items)
+        for partition in {item.partition for item in segment.items}:
+            state = self._partitions.get(partition)
+            if state is None or not state.runs or state.runs[0].number != segment.number:
+                continue
+            state.runs.popleft()
+            state.start = state.runs[0].before if state.runs else state.tail
+
+    def marks_at(self, number: int, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Mark]:
+        """What had been read of these partitions when the segment began."""
+        marks = {}
+        for partition in partitions:
+            state = self._partitions[partition]
+            run = _first_run(state, number)
+            marks[partition] = run.before if run else state.tail
+        return marks
+
+    def place(self, positions: Mapping[TopicPartition, int]) -> Placement | None:
+        """Where a reader goes on whose next offsets are these, or None where the ring does not hold its next record."""
+        number = self.open.number
+        for partition, position in positions.items():
+            state = self._partitions.get(partition)
+            if state is None or position <= state.start.offset:
+                return None
+            if position <= state.tail.offset:
+                index = max(0, bisect_right(state.runs, position - 1, key=_offset_before) - 1)
+                number = min(number, state.runs[index].number)
+        return Placement(number, self.aligned(number, positions))
+
+    def aligned(self, number: int, positions: Mapping[TopicPartition, int]) -> bool:
+        """Whether a reader at the start of the segment has read just what every aligned reader has read there."""
+        for partition, position in positions.items():
+            state = self._partitions[partition]
+            run = _first_run(state, number)
+            if position > (run.first if run else state.end):
+                return False
+        return True
+
+    def holds(self, partition: TopicPartition, offset: int) -> Item | None:
+        """The record at this offset, where the ring has it."""
+        state = self._partitions.get(partition)
+        if state is None or not state.start.offset < offset <= state.tail.offset:
+            return None
+        run = state.runs[max(0, bisect_right(state.runs, offset - 1, key=_offset_before) - 1)]
+        for item in self._segments[run.number - self.oldest].items:
+            if item.partition == partition and item.mark.offset == offset:
+                return item
+        return None
+
+
+def _first_run(state: _Partition, number: int) -> _Run | None:
+    index = bisect_left(state.runs, number, key=_number)
+    return state.runs[index] if index < len(state.runs) else None
+
+
+def _number(run: _Run) -> int:
+    return run.number
+
+
+def _offset_before(run: _Run) -> int:
+    return run.before.offset

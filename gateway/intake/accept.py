@@ -1,0 +1,179 @@
+"""Judges an event and makes the record of it. Pure: no input or output, the time is given.
+
+Everything that enters a stream enters it through here, so that what is in the log is known to be valid.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import GatewayError
+from gateway.intake.schemas import Schema, SchemaRepository
+
+LARGEST_SECONDS = 100_000_000_000
+"""A number below this in a timestamp field is seconds, from it on milliseconds: as seconds it is the year 5138, as
+milliseconds 1973."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_TIME = 253_402_300_799_999
+"""Milliseconds; the last that four digits of a year can write."""
+
+
+class InvalidEvent(GatewayError):
+    """An event that is not taken, by its sender's fault."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event as it is to be stored. `timestamp` is in milliseconds since the epoch."""
+
+    stream: Stream
+    topic: str
+    key: bytes | None
+    timestamp: int
+    value: bytes
+
+
+def accept(
+    event: object,
+    catalog: Catalog,
+    schemas: SchemaRepository,
+    now_ms: int,
+    *,
+    stream: Stream | None = None,
+    request_id: str | None = None,
+) -> Accepted:
+    """The record of an event for the stream that its `meta.stream` names; `stream` is taken where it names none.
+
+    Sets `meta.id`, `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` if they are missing, in a copy.
+    Raises InvalidEvent: no object, no such stream or schema, not valid, or no field that the record is made of.
+    """
+    if not isinstance(event, dict):
+        raise InvalidEvent("the event is no JSON object")
+    meta = event.get("meta", {})
+    if not isinstance(meta, dict):
+        raise InvalidEvent("/meta: it is no object; it takes one, such as {} or {stream: …}")
+    target = _stream(meta, catalog, stream)
+    schema = _schema(event, target, schemas)
+    defaults = {"id": str(uuid.uuid4()), "dt": _iso(now_ms), "stream": target.name}
+    if request_id is not None:
+        defaults["request_id"] = request_id
+    complete = {**event, "meta": {**meta, **{key: value for key, value in defaults.items() if key not in meta}}}
+    if faults := schema.faults(complete):
+        raise InvalidEvent("; ".join(faults))
+    try:
+        value = orjson.dumps(complete)
+    except TypeError as error:
+        raise InvalidEvent(f"the event cannot be stored: {error}") from error
+    return Accepted(target, target.topics[0], key_of(complete, target), timestamp_of(complete, target, now_ms), value)
+
+
+def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None) -> Stream:
+    name = meta.get("stream")
+    if "stream" not in meta:
+        if stream is None:
+            raise InvalidEvent("/meta/stream: it is missing; it takes the name of a stream")
+    elif not isinstance(name, str):
+        raise InvalidEvent("/meta/stream: it is no text; it takes the name of a stream")
+    elif stream is None:
+        # Aliases are for readers: the stored name must be the one that all events of the stream carry.
+        stream = catalog.streams.get(name)
+        if stream is None:
+            close = catalog.close_matches(name)
+            hint = f"; close to it: {', '.join(close)}" if close else ""
+            raise InvalidEvent(f'/meta/stream: there is no stream "{name[:100]}"{hint}')
+    elif name != stream.name:
+        raise InvalidEvent(f'/meta/stream: it is "{name[:100]}", but the event is for {stream.name}')
+    if stream.schema_title is None:
+        raise InvalidEvent(f"the stream {stream.name} has no schema_title, and so takes no events")
+    return stream
+
+
+def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
+    right = f"it takes a version of {stream.schema_title}, such as /{stream.schema_title}/1.0.0"
+    if stream.schema_title is not None and (newest := schemas.get(stream.schema_title)) is not None:
+        right = f"it takes a version of {stream.schema_title}, such as {newest.uri}"
+    uri = event.get("$schema")
+    if not isinstance(uri, str):
+        what = "it is no text" if "$schema" in event else "it is missing"
+        raise InvalidEvent(f"/$schema: {what}; {right}")
+    schema = schemas.named(uri)
+    if schema is None:
+        raise InvalidEvent(f'/$schema: "{uri[:100]}" is in no schema repository; {right}')
+    if schema.title != stream.schema_title:
+        raise InvalidEvent(f"/$schema: the schema {schema.title} is not that of {stream.name}; {right}")
+    return schema
+
+
+def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
+    """The key of the record: the one field as it is (a text) or as JSON, several as a JSON array. Raises InvalidEvent
+    where a field is missing: without it the event would go to another partition than its like."""
+    fields = stream.message_key_fields
+    if not fields:
+        return None
+    values = [_at(event, path) for path in fields]
+    for path, value in zip(fields, values, strict=True):
+        if value is None:
+            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the stream's key is made of it")
+    if len(values) > 1:
+        return orjson.dumps(values)
+    return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
+
+
+def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int) -> int:
+    """Milliseconds since the epoch: the stream's `timestamp_field` (ISO 8601, or a number of seconds or milliseconds),
+    or now where it has none. Raises InvalidEvent where the field is missing or no time."""
+    path = stream.timestamp_field
+    if path is None:
+        return now_ms
+    value = _at(event, path)
+    time = _milliseconds(value)
+    if time is None or not 0 <= time <= _LAST_TIME:
+        what = "missing" if value is None else "no time that can be used"
+        raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {_iso(now_ms)}")
+    return time
+
+
+def _at(event: dict[str, Any], path: str) -> Any:
+    part: Any = event
+    for name in path.split("."):
+        if not isinstance(part, dict):
+            return None
+        part = part.get(name)
+    return part
+
+
+def _milliseconds(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        # Also false for a number that is not finite.
+        if not 0 <= value <= _LAST_TIME:
+            return None
+        return int(value * 1000) if value < LARGEST_SECONDS else int(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=UTC)
+        # Whole milliseconds by division: floating point would lose some.
+        return (time - _EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _iso(now_ms: int) -> str:
+    time = _EPOCH + timedelta(milliseconds=now_ms)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now_ms % 1000:03d}Z"

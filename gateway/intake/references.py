@@ -1,0 +1,137 @@
+"""Puts the schemas that a schema refers to in the place of its `$ref`s.
+
+Pure: what is not loaded cannot be referred to, so no reference leads to a file or to the network.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+MAXIMUM_NODES = 100_000
+"""Values that one dereferenced schema may hold; references to references could otherwise grow without bound."""
+
+_TARGET = re.compile(r"(?P<path>/?[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?(?:#(?P<pointer>.*))?")
+
+# Keywords whose members are schemas by name: `properties: {enum: …}` is a property called enum.
+_SCHEMAS_BY_NAME = {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies"}
+
+# Keywords that hold plain values, in which a `$ref` is only a word.
+_VALUES = {"enum", "const", "examples", "example", "default"}
+
+Find = Callable[[str], "tuple[str, dict[str, Any]] | None"]
+"""Gives the `$id` and the schema of an absolute path such as /wiki/change/1.0.0 (or …/latest)."""
+
+
+class BadReferenceError(ValueError):
+    """A `$ref` that cannot be followed; says which and why."""
+
+
+def dereference(uri: str, document: dict[str, Any], find: Find, siblings_count: bool) -> dict[str, Any]:
+    """The schema at `uri` without `$ref`s. `siblings_count`: whether its draft (2019-09 and later) reads keywords
+    beside a `$ref`; earlier ones say to ignore them. Raises BadReferenceError."""
+    result = _Dereferencer(find, siblings_count).schema(document, uri, document, (uri + "#",))
+    if not isinstance(result, dict):
+        raise BadReferenceError("the schema refers to something that is no mapping")
+    return result
+
+
+class _Dereferencer:
+    """Walks one schema. `base` is the `$id` of the document that a part stands in, `trail` what led to it."""
+
+    def __init__(self, find: Find, siblings_count: bool) -> None:
+        self._find = find
+        self._siblings_count = siblings_count
+        self._nodes = 0
+
+    def schema(self, part: Any, base: str, root: dict[str, Any], trail: tuple[str, ...]) -> Any:
+        self._count()
+        if isinstance(part, list):
+            return [self.schema(item, base, root, trail) for item in part]
+        if not isinstance(part, dict):
+            return part
+        reference = part.get("$ref")
+        if isinstance(reference, str):
+            return self._referred(part, reference, base, root, trail)
+        result: dict[str, Any] = {}
+        for key, value in part.items():
+            if key in _VALUES:
+                result[key] = value
+            elif key in _SCHEMAS_BY_NAME and isinstance(value, dict):
+                result[key] = self._by_name(value, base, root, trail)
+            else:
+                result[key] = self.schema(value, base, root, trail)
+        return result
+
+    def _by_name(self, part: dict[str, Any], base: str, root: dict[str, Any], trail: tuple[str, ...]) -> Any:
+        """Schemas by name. A text as `$ref` cannot be a schema: the names themselves are taken from elsewhere."""
+        self._count()
+        reference = part.get("$ref")
+        named = {name: self.schema(value, base, root, trail) for name, value in part.items() if name != "$ref"}
+        if isinstance(reference, str):
+            target, target_base, target_root, target_trail = self._target(reference, base, root, trail)
+            if not isinstance(target, dict):
+                raise BadReferenceError(f'"{reference}" is no mapping of schemas')
+            return {**self._by_name(target, target_base, target_root, target_trail), **named}
+        if reference is not None:
+            named["$ref"] = self.schema(reference, base, root, trail)
+        return named
+
+    def _referred(
+        self, part: dict[str, Any], reference: str, base: str, root: dict[str, Any], trail: tuple[str, ...]
+    ) -> Any:
+        target, target_base, target_root, target_trail = self._target(reference, base, root, trail)
+        found = self.schema(target, target_base, target_root, target_trail)
+        if isinstance(found, dict):
+            # An identity inside of another schema would change what it means.
+            found = {key: value for key, value in found.items() if key not in ("$id", "$schema", "examples")}
+        siblings = {key: value for key, value in part.items() if key != "$ref"}
+        if not self._siblings_count or not siblings:
+            identity = {key: part[key] for key in ("$id", "$schema") if part is root and key in part}
+            return {**identity, **found} if isinstance(found, dict) else found
+        rest = self.schema(siblings, base, root, trail)
+        return {**rest, "allOf": [found, *rest.get("allOf", [])]}
+
+    def _target(
+        self, reference: str, base: str, root: dict[str, Any], trail: tuple[str, ...]
+    ) -> tuple[Any, str, dict[str, Any], tuple[str, ...]]:
+        match = _TARGET.fullmatch(reference)
+        if match is None or "%" in reference:
+            raise BadReferenceError(
+                f'the $ref "{reference}" cannot be followed; it takes a path in the schema repositories, such as '
+                "/fragment/common/1.0.0#"
+            )
+        target_base, target_root = base, root
+        if match["path"]:
+            path = match["path"] if match["path"].startswith("/") else base.rpartition("/")[0] + "/" + match["path"]
+            found = self._find(path)
+            if found is None:
+                raise BadReferenceError(f'the $ref "{reference}" names {path}, which is in no schema repository')
+            target_base, target_root = found
+        pointer = match["pointer"] or ""
+        place = f"{target_base}#{pointer.rstrip('/')}"
+        if place in trail:
+            raise BadReferenceError(f"the references go round in a circle: {' -> '.join((*trail, place))}")
+        return _at(target_root, pointer, reference), target_base, target_root, (*trail, place)
+
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > MAXIMUM_NODES:
+            raise BadReferenceError(f"with its references the schema holds more than {MAXIMUM_NODES} values")
+
+
+def _at(root: Any, pointer: str, reference: str) -> Any:
+    """The part of a document at a JSON pointer."""
+    part = root
+    for step in pointer.split("/")[1:] if pointer.strip("/") else []:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(part, dict) and name in part:
+            part = part[name]
+        elif isinstance(part, list) and name.isdecimal() and name.isascii() and int(name[:9]) < len(part):
+            part = part[int(name[:9])]
+        else:
+            raise BadReferenceError(f'the $ref "{reference}" names a part that is not there ({name})')
+    if pointer and not pointer.startswith("/"):
+        raise BadReferenceError(f'the $ref "{reference}" names an anchor; it takes a pointer such as #/definitions/x')
+    return part

@@ -1,0 +1,399 @@
+"""The settings: one table, the fields of `Settings`. Flag, variable and key of the file are derived from the key.
+
+A flag wins over a variable, a variable over the file, the file over the default. An empty variable is as if not set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.document import Plain, did_you_mean, kind_of
+from gateway.catalog.load import read
+from gateway.catalog.quantity import milliseconds, size
+from gateway.errors import ConfigurationError
+
+Kind = Literal["text", "integer", "number", "switch", "choice", "list", "mapping"]
+MAXIMUM_BYTES = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `minimum` and `maximum` are in `unit`, and allowed themselves."""
+
+    key: str
+    kind: Kind
+    default: Any
+    unit: str
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    # What flag and variable are called where they are not called as the key.
+    short_name: str = ""
+    file_only: bool = False
+    in_file: bool = True
+
+    @property
+    def flag(self) -> str | None:
+        """The option of the command line."""
+        return None if self.file_only else "--" + (self.short_name or self.key).replace("_", "-")
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable."""
+        return None if self.file_only else "GATEWAY_" + (self.short_name or self.key).upper()
+
+    @property
+    def form(self) -> str:
+        """What a value looks like, for a message."""
+        if self.kind == "choice":
+            return " or ".join(self.choices)
+        if self.kind in ("integer", "number"):
+            number = "a whole number" if self.kind == "integer" else "a number"
+            unit = f" of {self.unit}" if self.unit else ""
+            return f"{number}{unit} from {_shown(self.minimum)} to {_shown(self.maximum)}"
+        forms = {"switch": "true or false", "list": f"a list of at least one {self.unit}", "mapping": "a mapping"}
+        return forms.get(self.kind, f"a text ({self.unit})" if self.unit else "a text")
+
+    @property
+    def shown_default(self) -> str:
+        """The default as it would be written."""
+        return _shown(self.default)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return f"{value:g}" if abs(value) < 1e6 else str(int(value))
+    if isinstance(value, Mapping):
+        return "none" if not value else str(dict(value))
+    return str(value)
+
+
+def _row(kind: Kind, default: Any, unit: str, help_text: str, **more: Any) -> Any:
+    """A field of `Settings` that carries its row of the table; the key is the field's name."""
+    metadata = {"kind": kind, "default": default, "unit": unit, "help": help_text, **more}
+    if kind == "mapping":
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _integer(default: int, unit: str, help_text: str, minimum: int, maximum: int) -> Any:
+    return _row("integer", default, unit, help_text, minimum=minimum, maximum=maximum)
+
+
+def _seconds(default: float, help_text: str, minimum: float, maximum: float) -> Any:
+    return _row("number", default, "seconds", help_text, minimum=minimum, maximum=maximum)
+
+
+def _choice(default: str, help_text: str, *choices: str) -> Any:
+    return _row("choice", default, "", help_text, choices=choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, validated. This is the table."""
+
+    config: str = _row(
+        "text", "config/gateway.yaml", "path", "the file with the settings and the streams", in_file=False
+    )
+    log: str = _row(
+        "text",
+        "sqlite:///var/events.db",
+        "URL",
+        "where the events are: `kafka://host:port[,host:port…]` or `sqlite:///path`",
+    )
+    limits: str = _row("text", "memory://", "URL", "where the limits count: `memory://`, each process by itself")
+    host: str = _row("text", "127.0.0.1", "address", "the address of the public port")
+    port: int = _integer(8080, "", "the public port; 0 takes any that is free", 0, 65535)
+    admin_host: str = _row("text", "127.0.0.1", "address", "the address of the admin port")
+    admin_port: int = _integer(9090, "", "the port of metrics and admin; 0 takes any that is free", 0, 65535)
+    workers: int = _integer(1, "processes", "processes that share the public port", 1, 256)
+    heartbeat: float = _seconds(15.0, "idle time after which a heartbeat is sent", 0.05, 3600)
+    flush_interval: float = _seconds(
+        0.1, "the longest time that events are held back to share one write under load", 0, 10
+    )
+    flush_bytes: int = _integer(
+        65536, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
+    )
+    retry: int = _integer(2000, "milliseconds", "`retry:` told to clients: their wait before a reconnect", 0, 3_600_000)
+    ring_bytes: int = _integer(
+        268_435_456, "bytes", "memory for the newest part of the log, a process", 65536, MAXIMUM_BYTES
+    )
+    ring_fill: float = _seconds(600.0, "how much of the newest log is read into the ring at start", 0, 604_800)
+    block_cache_bytes: int = _integer(
+        67_108_864, "bytes", "memory for encoded blocks that clients share, a process", 0, MAXIMUM_BYTES
+    )
+    replay_readers: int = _integer(16, "readers", "readers of history at the same time, a process", 1, 1024)
+    startup_wait: float = _seconds(
+        3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
+    )
+    drain_time: float = _seconds(5.0, "time over which the running streams are ended at a stop", 0, 3600)
+    metadata_interval: float = _seconds(5.0, "time between looks for new topics and partitions", 0.05, 3600)
+    socket_send_buffer: int = _integer(
+        65536, "bytes", "kernel memory for unsent bytes, a connection; 0 leaves it to the system", 0, 1 << 30
+    )
+    maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
+    last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 24)
+    filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
+    filter_max_depth: int = _integer(64, "levels", "the deepest nesting of a filter expression", 1, 250)
+    filter_max_cost: int = _integer(1_000_000, "steps", "the highest cost of a filter expression", 1, 1 << 40)
+    schema_repositories: tuple[str, ...] = _row(
+        "list", ("config/schemas",), "directory", "the schema repositories, searched in order", short_name="schemas"
+    )
+    kafka: Mapping[str, Any] = _row(
+        "mapping", {}, "", "settings passed through to the Kafka client, such as `security_protocol`", file_only=True
+    )
+    access_log: bool = _row("switch", False, "", "whether every request is logged")
+    log_level: str = _choice("info", "the least grave messages that are logged", "debug", "info", "warning", "error")
+    log_format: str = _choice("text", "the form of the log: lines for people, or JSON objects", "text", "json")
+
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(key=field.name, **field.metadata) for field in dataclasses.fields(Settings)
+)
+BY_KEY: dict[str, Setting] = {setting.key: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """All that the configuration says, from every source."""
+
+    settings: Settings
+    catalog: Catalog
+    warnings: list[str]
+
+
+def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Configured:
+    """The settings and the catalogue from flags, variables and the file that they name.
+
+    `flags` maps keys to what the command line gave: texts, lists of texts, booleans; None and () are as if not given.
+    Raises ConfigurationError with the mistakes of all sources together.
+    """
+    given, source = _first_given(BY_KEY["config"], flags, environment, {}) or (BY_KEY["config"].default, "")
+    path = Path(str(given))
+    reading = read(path)
+    # A file that is not there is named by whoever asked for it.
+    mistakes = [f"{source}: {line}" if source and not path.exists() else line for line in reading.mistakes]
+    settings, more = _collect(flags, environment, reading.settings)
+    if settings is None or mistakes or more:
+        raise ConfigurationError(mistakes + more)
+    return Configured(settings, reading.catalog, reading.warnings)
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
+) -> Settings:
+    """The settings from three sources; `file` maps keys to values and places (`file:line`).
+
+    Raises ConfigurationError with every mistake, each beginning with its source.
+    """
+    settings, mistakes = _collect(flags, environment, file)
+    if settings is None:
+        raise ConfigurationError(mistakes)
+    return settings
+
+
+def _collect(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
+) -> tuple[Settings | None, list[str]]:
+    mistakes = _unknown_keys(file)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for setting in SETTINGS:
+        given = _first_given(setting, flags, environment, file)
+        if given is None:
+            continue
+        raw, place = given
+        places[setting.key] = place
+        try:
+            values[setting.key] = _convert(setting, raw)
+        except ValueError as error:
+            mistakes.append(f"{place}: {error}")
+    settings = Settings(**values)
+    mistakes += _relations(settings, places)
+    return (None if mistakes else settings), mistakes
+
+
+def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
+    known = [setting.key for setting in SETTINGS if setting.in_file]
+    mistakes = []
+    for key, (_, place) in file.items():
+        if key in known:
+            continue
+        if key in BY_KEY:
+            mistakes.append(f"{place}: {key} cannot stand in the file; use {BY_KEY[key].flag}")
+        else:
+            hint = did_you_mean(key, [*known, "streams"]) or "; the documents list all settings"
+            mistakes.append(f"{place}: there is no setting {key}{hint}")
+    return mistakes
+
+
+def _first_given(
+    setting: Setting,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Mapping[str, tuple[Plain, str]],
+) -> tuple[Any, str] | None:
+    """The value of the source that wins, and the source's name."""
+    if setting.flag is not None and flags.get(setting.key) not in (None, (), []):
+        return flags[setting.key], setting.flag
+    if setting.variable is not None and environment.get(setting.variable):
+        return environment[setting.variable], setting.variable
+    if setting.in_file and setting.key in file and file[setting.key][0] is not None:
+        return file[setting.key]
+    return None
+
+
+def _convert(setting: Setting, raw: Any) -> Any:
+    """The typed value. Raises ValueError that says what is wrong and what would be right."""
+    value = _CONVERSIONS[setting.kind](setting, raw)
+    if value is None:
+        raise ValueError(f"{setting.key} is {kind_of(raw)}; it takes {setting.form}")
+    check = _CHECKS.get(setting.key)
+    if check is not None:
+        check(value)
+    return value
+
+
+def _text(setting: Setting, raw: Any) -> str | None:
+    return str(raw) if isinstance(raw, str | Path) and str(raw).strip() else None
+
+
+def _number(setting: Setting, raw: Any) -> int | float | None:
+    number: int | float | None = None
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        number = raw
+    elif isinstance(raw, str):
+        number = _number_in(setting, raw.strip())
+    if number is None or (setting.kind == "integer" and number != int(number)):
+        return None
+    if (setting.minimum is not None and number < setting.minimum) or (
+        setting.maximum is not None and number > setting.maximum
+    ):
+        return None
+    return int(number) if setting.kind == "integer" else float(number)
+
+
+def _number_in(setting: Setting, text: str) -> int | float | None:
+    """A number, or a quantity such as `100ms` or `256MiB` where the setting's unit is one of time or bytes."""
+    # Python would also take `nan`, `1_000` and digits of other scripts.
+    if text and all(character in "0123456789.+-" for character in text):
+        try:
+            return float(text) if "." in text else int(text)
+        except ValueError:
+            return None
+    if setting.unit == "bytes":
+        return size(text)
+    if setting.unit in ("seconds", "milliseconds") and (duration := milliseconds(text)) is not None:
+        return duration / 1000 if setting.unit == "seconds" else duration
+    return None
+
+
+def _switch(setting: Setting, raw: Any) -> bool | None:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    return raw if isinstance(raw, bool) else words.get(raw.strip().lower()) if isinstance(raw, str) else None
+
+
+def _chosen(setting: Setting, raw: Any) -> str | None:
+    word = raw.strip().lower() if isinstance(raw, str) else raw
+    return word if word in setting.choices else None
+
+
+def _several(setting: Setting, raw: Any) -> tuple[str, ...] | None:
+    """A list of texts; one text holds them separated by commas."""
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple) or not items or not all(isinstance(item, str) for item in items):
+        return None
+    return tuple(item.strip() for item in items) if all(item.strip() for item in items) else None
+
+
+def _mapping(setting: Setting, raw: Any) -> dict[str, Any] | None:
+    return raw if isinstance(raw, dict) else None
+
+
+_CONVERSIONS: dict[str, Callable[[Setting, Any], Any]] = {
+    "text": _text,
+    "integer": _number,
+    "number": _number,
+    "switch": _switch,
+    "choice": _chosen,
+    "list": _several,
+    "mapping": _mapping,
+}
+
+
+def _check_log(url: str) -> None:
+    right = "it takes kafka://host:port[,host:port…] or sqlite:///path"
+    if url.startswith("sqlite://"):
+        if not url.startswith("sqlite:///") or url == "sqlite:///":
+            raise ValueError(f'log is "{url}", which names no path (three slashes, then the path); {right}')
+        return
+    if not url.startswith("kafka://"):
+        raise ValueError(f'log is "{url}"; {right}')
+    for server in url.removeprefix("kafka://").rstrip("/").split(","):
+        host, _, port = server.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:
+            raise ValueError(f'log names "{server}", which is no host:port; {right}')
+
+
+def _check_limits(url: str) -> None:
+    if url.startswith(("redis://", "rediss://")):
+        raise ValueError("redis:// limits are not built yet; limits takes memory://")
+    if url != "memory://":
+        raise ValueError(f'limits is "{url}"; it takes memory://')
+
+
+_CHECKS: dict[str, Callable[[str], None]] = {"log": _check_log, "limits": _check_limits}
+
+
+def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
+    """Settings that do not fit together, told at the one that was given."""
+    mistakes = []
+
+    def place(*keys: str) -> str:
+        return next((places[key] for key in keys if key in places), "default")
+
+    if settings.flush_bytes > settings.ring_bytes:
+        mistakes.append(
+            f"{place('flush_bytes', 'ring_bytes')}: flush_bytes ({settings.flush_bytes}) is more than ring_bytes "
+            f"({settings.ring_bytes}); one flush has to fit into the ring"
+        )
+    if settings.flush_interval >= settings.heartbeat:
+        mistakes.append(
+            f"{place('flush_interval', 'heartbeat')}: flush_interval ({settings.flush_interval:g} s) is not less than "
+            f"heartbeat ({settings.heartbeat:g} s); make it a small part of it"
+        )
+    if settings.port == settings.admin_port != 0 and settings.host == settings.admin_host:
+        mistakes.append(
+            f"{place('admin_port', 'port')}: port and admin_port are both {settings.port}; the metrics take a port of "
+            "their own"
+        )
+    return mistakes
+
+
+def settings_table() -> str:
+    """The table for the documents, in Markdown. Every row names flag, variable, key, default, unit and bounds."""
+    lines = ["| flag | variable | key in the file | default | meaning |", "|---|---|---|---|---|"]
+    for setting in SETTINGS:
+        flag = f"`{setting.flag}`" if setting.flag else "–"
+        variable = f"`{setting.variable}`" if setting.variable else "–"
+        key = f"`{setting.key}`" if setting.in_file else "–"
+        notes = setting.help
+        if setting.kind in ("integer", "number"):
+            bounds = f"{_shown(setting.minimum)} to {_shown(setting.maximum)}"
+            notes += f" ({setting.unit}, {bounds})" if setting.unit else f" ({bounds})"
+        elif setting.kind == "choice":
+            notes += f" (`{'`, `'.join(setting.choices)}`)"
+        elif setting.kind == "list":
+            notes += " (repeatable; separated by commas in the variable; a list in the file)"
+        lines.append(f"| {flag} | {variable} | {key} | `{setting.shown_default}` | {notes} |")
+    return "\n".join(lines) + "\n"

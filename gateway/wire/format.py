@@ -1,0 +1,27 @@
+"""What the two formats have in common: the frames that a subscription can send."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Format(Protocol):
+    """Turns what a subscription says into bytes. `identifier` is the position, `document` is JSON on one line."""
+
+    content_type: str
+
+    def opening(self, identifier: bytes, retry: int) -> bytes:
+        """The first bytes of a response; `retry` in milliseconds."""
+        ...
+
+    def message(self, identifier: bytes, data: bytes) -> bytes:
+        """An event."""
+        ...
+
+    def heartbeat(self, identifier: bytes, comment: bytes | None = None) -> bytes:
+        """Where the client stands, when there is nothing else to say."""
+        ...
+
+    def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
+        """A `gap`, an `error` or the `end`."""
+        ...

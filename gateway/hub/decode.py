@@ -1,0 +1,41 @@
+"""From a stored record to an event: once a record, whoever will read it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gateway import telemetry
+from gateway.errors import BadRecord
+from gateway.event import Record
+from gateway.filters.subject import Subject
+from gateway.json_event import one_line, parse_event
+
+
+class Decoded(NamedTuple):
+    """`data` is the value on one line; both are None where the value is not an event."""
+
+    event: dict[str, Any] | None
+    data: bytes | None
+    canary: bool
+
+    def subject(self, record: Record) -> Subject:
+        """What filters see of the record."""
+        return Subject(self.event or {}, record.topic, record.partition, record.offset, record.timestamp, record.key)
+
+
+def decode(record: Record) -> Decoded:
+    """Parse a record's value; what is not an event is counted, logged with its position and passed over."""
+    try:
+        event = parse_event(record.value)
+    except BadRecord as error:
+        telemetry.bad_record(record.topic, record.partition, record.offset, str(error))
+        return Decoded(None, None, False)
+    assert record.value is not None
+    return Decoded(event, one_line(record.value), _is_canary(event, record.value))
+
+
+def _is_canary(event: dict[str, Any], value: bytes) -> bool:
+    if b"canary" not in value:
+        return False
+    meta = event.get("meta")
+    return isinstance(meta, dict) and meta.get("domain") == "canary"

@@ -1,0 +1,243 @@
+"""The hub: reads every topic of the catalogue once, into the ring, for all live clients of the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from gateway import telemetry
+from gateway.clock import Clock
+from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.port import Batch, EventLog, LogReader
+from gateway.hub.decode import decode
+from gateway.hub.discovery import Discovery
+from gateway.hub.history import History
+from gateway.hub.ring import Break, Ring, Segment
+from gateway.position import Mark
+
+IDLE_WAIT = 0.5
+"""Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
+FETCH_RECORDS = 1000
+RETRY_WAIT = (0.1, 2.0)
+"""Seconds between tries while the log is away: the first, and the longest."""
+FLUSH_RATIO = 10
+"""A flush that took so long is followed by a rest of so many times as long, up to the flush interval: few writes when
+there is much to do, none held back when there is little."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    """Seconds and bytes; see the settings of the same names."""
+
+    ring_bytes: int = 268_435_456
+    ring_fill: float = 600.0
+    flush_interval: float = 0.1
+    flush_bytes: int = 65536
+    metadata_interval: float = 5.0
+
+
+class Hub:
+    """One reader, one ring. `by_timestamp` names the topics, and whether they are resumed by timestamp."""
+
+    def __init__(self, log: EventLog, by_timestamp: Mapping[str, bool], clock: Clock, options: HubOptions) -> None:
+        self.log = log
+        self.clock = clock
+        self.by_timestamp = dict(by_timestamp)
+        self.options = options
+        self.ring = Ring(options.ring_bytes)
+        self.available = False
+        self.why_unavailable = "the log has not answered yet"
+        self.filled = asyncio.Event()
+        self.version = 0
+        """Changes with the set of partitions."""
+        self.deliver: Callable[[Segment], None] = lambda segment: None
+        self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
+        self._change: asyncio.Future[None] | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._next_flush = 0.0
+        self._next_look = 0.0
+
+    def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
+        """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
+        return [place for topic in topics for place in self.discovery.partitions(topic)]
+
+    def change(self) -> asyncio.Future[None]:
+        """Done when the ring, or what is known of the log, has changed."""
+        if self._change is None or self._change.done():
+            self._change = asyncio.get_running_loop().create_future()
+        return self._change
+
+    def look_again(self) -> None:
+        """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
+        self._next_look = 0.0
+
+    async def run(self) -> None:
+        """Read for ever; what passes is retried, what is broken is told and passed over."""
+        wait = RETRY_WAIT[0]
+        while True:
+            try:
+                await self._start()
+                wait = RETRY_WAIT[0]
+                await self._follow()
+            except LogUnavailable as error:
+                self._set_available(False, error)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, RETRY_WAIT[1])
+            except (OffsetOutOfRange, TopicAbsent) as error:
+                await self._mend(error)
+
+    async def _start(self) -> None:
+        await self._look()
+        if not self.filled.is_set():
+            await self._fill()
+        self._set_available(True)
+
+    async def _fill(self) -> None:
+        """Read the newest part of the log, merged by timestamp, as if it had just come."""
+        partitions = list(self.ring.partitions())
+        positions = {partition: self.ring.end(partition) for partition in partitions}
+        if positions:
+            bounds = await self.log.bounds(partitions)
+            reader = await self.log.reader(positions)
+            try:
+                history = History(reader, positions, {partition: bounds[partition].end for partition in partitions})
+                while not history.finished:
+                    for record in await history.fetch(IDLE_WAIT):
+                        self._append(record, keep_event=False)
+                    self._close_when_full()
+                    await asyncio.sleep(0)
+                for partition, position in history.positions.items():
+                    self.ring.reached(partition, position)
+            finally:
+                await reader.close()
+        self._flush()
+        self.filled.set()
+
+    async def _follow(self) -> None:
+        reader = await self.log.reader(self._positions())
+        try:
+            while True:
+                if self.clock.monotonic() >= self._next_look and await self._look():
+                    await reader.assign(self._positions())
+                await self._read(reader)
+        finally:
+            await reader.close()
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        return {partition: self.ring.end(partition) for partition in self.discovery.readable()}
+
+    async def _read(self, reader: LogReader) -> None:
+        batches = await reader.fetch(IDLE_WAIT, FETCH_RECORDS)
+        self._set_available(True)
+        for batch in batches:
+            self._take(batch)
+        if self.ring.open.items:
+            self._schedule_flush()
+            await asyncio.sleep(0)
+
+    def _take(self, batch: Batch) -> None:
+        for record in batch.records:
+            self._append(record, keep_event=True)
+        self.ring.reached(batch.partition, batch.position)
+        if batch.records:
+            telemetry.events_read(batch.partition.topic, len(batch.records), self.ring.size)
+
+    def _append(self, record: Record, keep_event: bool) -> None:
+        decoded = decode(record)
+        partition = TopicPartition(record.topic, record.partition)
+        if record.offset < self.ring.end(partition):
+            return
+        index = self.ring.append(
+            partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary
+        )
+        if keep_event and decoded.event is not None:
+            segment = self.ring.open
+            if segment.subjects is None:
+                segment.subjects = {}
+            segment.subjects[index] = decoded.subject(record)
+
+    def _close_when_full(self) -> None:
+        if self.ring.open.size >= self.options.flush_bytes:
+            self.ring.close()
+
+    def _schedule_flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now >= self._next_flush or self.ring.open.size >= self.options.flush_bytes:
+            self._flush()
+        elif self._flush_timer is None:
+            self._flush_timer = loop.call_at(self._next_flush, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        segment = self.ring.close()
+        if segment is None:
+            return
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        self.deliver(segment)
+        segment.subjects = None
+        self._tell_change()
+        ended = loop.time()
+        self._next_flush = ended + min(self.options.flush_interval, FLUSH_RATIO * (ended - begun))
+
+    def _tell_change(self) -> None:
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
+
+    def _set_available(self, available: bool, reason: object = "") -> None:
+        if available == self.available:
+            return
+        self.available = available
+        self.why_unavailable = str(reason)
+        if available:
+            telemetry.log_answers()
+        else:
+            telemetry.log_away(reason)
+        self._tell_change()
+
+    async def _look(self) -> bool:
+        """Look for topics and partitions that are new, gone or others; whether anything changed."""
+        self._next_look = self.clock.monotonic() + self.options.metadata_interval
+        found = await self.discovery.look()
+        for gap in found.breaks:
+            self._interrupt(gap)
+        if found.changed:
+            self.version += 1
+            self._tell_change()
+        return found.changed
+
+    async def _mend(self, error: OffsetOutOfRange | TopicAbsent) -> None:
+        """The position of the hub itself is gone: go on where the log does, and tell every live client."""
+        try:
+            await self._look()
+            if isinstance(error, OffsetOutOfRange):
+                await self._mend_offset(TopicPartition(error.topic, error.partition))
+        except (TopicAbsent, OffsetOutOfRange):
+            await asyncio.sleep(RETRY_WAIT[0])
+        except LogUnavailable as unavailable:
+            self._set_available(False, unavailable)
+            await asyncio.sleep(RETRY_WAIT[0])
+
+    async def _mend_offset(self, partition: TopicPartition) -> None:
+        if partition not in self.ring.partitions():
+            return
+        bounds = (await self.log.bounds([partition]))[partition]
+        tail = self.ring.tail(partition)
+        assert tail is not None
+        position = self.ring.end(partition)
+        if position < bounds.start:
+            self._interrupt(Break(partition, tail.offset, bounds.start, "expired", Mark(bounds.start - 1, tail.timestamp)))
+        elif position > bounds.end:
+            self._interrupt(await self.discovery.recreated(partition, tail, bounds))
+
+    def _interrupt(self, gap: Break) -> None:
+        self._flush()
+        telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
+        segment = self.ring.interrupt(gap)
+        self.deliver(segment)
+        self._tell_change()

@@ -1,0 +1,64 @@
+"""What the gateway tells of itself: one function for each thing worth telling, each a metric, a log line, or both."""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import REGISTRY, Counter, Gauge
+
+from gateway.event import TopicPartition
+
+log = logging.getLogger("gateway")
+
+_BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
+_GAPS = Counter("gateway_gaps", "Gaps told to clients", ["reason"])
+_STREAMS = Gauge("gateway_streams", "Open streams")
+_EVENTS_READ = Counter("gateway_events_read", "Records read from the log into the ring", ["topic"])
+_RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the ring")
+_LOG_UP = Gauge("gateway_log_up", "Whether the log answers")
+
+registry = REGISTRY
+
+
+def bad_record(topic: str, partition: int, offset: int, reason: str) -> None:
+    """A stored value was passed over."""
+    _BAD_RECORDS.labels(topic).inc()
+    log.warning("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+
+
+def gap_told(reason: str) -> None:
+    """A client was told that events are missing."""
+    _GAPS.labels(reason).inc()
+
+
+def stream_opened() -> None:
+    _STREAMS.inc()
+
+
+def stream_closed() -> None:
+    _STREAMS.dec()
+
+
+def events_read(topic: str, count: int, ring_bytes: int) -> None:
+    """Records came from the log."""
+    _EVENTS_READ.labels(topic).inc(count)
+    _RING_BYTES.set(ring_bytes)
+
+
+def log_answers() -> None:
+    """The log can be reached, after a time without it or at the start."""
+    _LOG_UP.set(1)
+    log.info("the log answers")
+
+
+def log_away(reason: object) -> None:
+    """The log cannot be reached."""
+    _LOG_UP.set(0)
+    log.warning("the log does not answer; streams wait for it: %s", reason)
+
+
+def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
+    """The log was not continuous under the reader of the hub."""
+    log.warning(
+        "%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed
+    )

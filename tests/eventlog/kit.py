@@ -1,0 +1,127 @@
+"""What the tests of every adapter share: a log, and what is done to it behind its back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Protocol
+
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import EventLog, LogReader
+
+WAIT = 10.0
+"""Seconds until something that is sure to come counts as missing."""
+
+
+class DeletingLog(EventLog, Protocol):
+    """An EventLog that can delete topics, as all adapters can."""
+
+    async def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        ...
+
+
+class Bench(Protocol):
+    """A log under test."""
+
+    log: DeletingLog
+
+    async def truncate(self, partition: TopicPartition, start: int) -> None:
+        """Expire the records before an offset."""
+        ...
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """Raise the number of partitions to this."""
+        ...
+
+
+class MemoryBench:
+    """A log in memory."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._memory = log
+        self.log: DeletingLog = log
+
+    async def truncate(self, partition: TopicPartition, start: int) -> None:
+        """See Bench."""
+        self._memory.truncate(*partition, start)
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """See Bench."""
+        self._memory.add_partitions(topic, partitions)
+
+
+class SqliteBench:
+    """A log in a file."""
+
+    def __init__(self, log: DeletingLog, path: Path) -> None:
+        self._path = path
+        self.log = log
+
+    async def truncate(self, partition: TopicPartition, start: int) -> None:
+        """See Bench."""
+        where = "topic = (SELECT id FROM topics WHERE name = ?) AND number = ?"
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute(f"UPDATE partitions SET first = ? WHERE {where}", (start, *partition))
+            connection.execute(
+                f"DELETE FROM records WHERE partition = (SELECT id FROM partitions WHERE {where}) AND offset < ?",
+                (*partition, start),
+            )
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """See Bench."""
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO partitions (topic, number) SELECT id, ? FROM topics WHERE name = ?",
+                (partitions - 1, topic),
+            )
+
+
+class KafkaBench:
+    """A log in Kafka."""
+
+    def __init__(self, log: DeletingLog, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self.log = log
+
+    async def truncate(self, partition: TopicPartition, start: int) -> None:
+        """See Bench."""
+        async with kafka_admin(self._bootstrap) as admin:
+            await admin.delete_records({KafkaPartition(*partition): RecordsToDelete(start)}, timeout_ms=5000)
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """See Bench."""
+        async with kafka_admin(self._bootstrap) as admin:
+            await admin.create_partitions({topic: NewPartitions(partitions)})
+
+
+@asynccontextmanager
+async def kafka_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Kafka's own administration."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[Record]:
+    """So many records, in the order of the batches; each batch is checked to be in order and to end at its position."""
+    records: list[Record] = []
+    while len(records) < count:
+        batches = await reader.fetch(WAIT, max_records)
+        assert batches, f"{len(records)} of {count} records came"
+        for batch in batches:
+            offsets = [record.offset for record in batch.records]
+            assert offsets == sorted(set(offsets))
+            assert all(TopicPartition(record.topic, record.partition) == batch.partition for record in batch.records)
+            assert not offsets or offsets[-1] < batch.position
+            records += batch.records
+    return records

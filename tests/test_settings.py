@@ -51,7 +51,7 @@ def test_every_default_lies_within_its_bounds(setting: Any) -> None:
 
 
 def test_precedence() -> None:
-    file = {"port": (1001, "f:1"), "host": ("file", "f:2"), "workers": (3, "f:3")}
+    file: dict[str, Any] = {"port": (1001, "f:1"), "host": ("file", "f:2"), "workers": (3, "f:3")}
     environment = {"GATEWAY_PORT": "1002", "GATEWAY_HOST": "variable"}
     settings = load_settings({"port": "1003"}, environment, file)
     assert (settings.port, settings.host, settings.workers) == (1003, "variable", 3)
@@ -140,9 +140,10 @@ def test_unknown_keys_of_the_file() -> None:
 
 
 def test_settings_that_do_not_fit_together() -> None:
-    assert "flush_bytes (70000) is more than ring_bytes (65536)" in mistakes(
-        flags={"flush_bytes": 70_000, "ring_bytes": 65_536}
-    )[0]
+    assert (
+        "flush_bytes (70000) is more than ring_bytes (65536)"
+        in mistakes(flags={"flush_bytes": 70_000, "ring_bytes": 65_536})[0]
+    )
     assert mistakes(environment={"GATEWAY_ADMIN_PORT": "8080"})[0].startswith("GATEWAY_ADMIN_PORT: ")
     assert "not less than" in mistakes(flags={"flush_interval": 1, "heartbeat": 1})[0]
     both_free = load_settings({"port": 0, "admin_port": 0}, {}, {})

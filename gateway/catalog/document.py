@@ -22,9 +22,12 @@ MAXIMUM_VALUES = 100_000
 MAXIMUM_DEPTH = 64
 """Nesting of lists and mappings; an anchor that holds itself ends here."""
 
+MAXIMUM_DIGITS = 30
+"""Digits of a whole number; a longer one is read as text."""
+
 _TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)", re.ASCII)
-_FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +186,11 @@ class _Reader:
             return None
         if node.tag == _TAG + "bool":
             return text.lower() in ("yes", "true", "on")
+        # What YAML 1.1 reads as a number and people do not (010, 1:30, 0x1F, .inf) stays the text that it is.
         if node.tag == _TAG + "int":
-            if _INTEGER.fullmatch(text) and len(text) <= 30:
-                return int(text)
-            self._findings.mistake(line, f"{text} is read by YAML in another base; write it decimal, or in quotes")
-            return text
+            return int(text) if _INTEGER.fullmatch(text) and len(text) <= MAXIMUM_DIGITS else text
         if node.tag == _TAG + "float":
-            if _FLOAT.fullmatch(text):
-                return float(text)
-            self._findings.mistake(line, f"{text} is no plain number; write one such as 0.5, or a text in quotes")
-            return text
+            return float(text) if _FLOAT.fullmatch(text) else text
         if node.tag not in (_TAG + "str", _TAG + "timestamp", _TAG + "value"):
             self._findings.mistake(line, f"the tag {node.tag} means nothing here; write the value without a tag")
         return text

@@ -19,7 +19,7 @@ from gateway.eventlog.port import EventLog, Retention
 from gateway.intake.accept import key_of
 
 HISTORY = 3_600_000
-"""Milliseconds of history that are filled in."""
+"""Milliseconds of history that are filled in at the most."""
 
 RATE = 20
 """Events a second, on the average."""
@@ -45,8 +45,8 @@ _log = logging.getLogger(__name__)
 class SampleFeed:
     """A feed into the streams whose schema_title is wiki/change and (where there is one) wiki/page-create.
 
-    `seed` makes the events repeatable; `sleep` waits so many seconds. Raises ConfigurationError where the catalogue
-    has no stream for changes.
+    `seed` makes the events repeatable; `sleep` waits so many seconds; `history` is in milliseconds. Raises
+    ConfigurationError where the catalogue has no stream for changes.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class SampleFeed:
         log: EventLog,
         catalog: Catalog,
         clock: Clock,
+        *,
         seed: int | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        history: int = HISTORY,
     ) -> None:
         changes = _stream_for("wiki/change", catalog)
         if changes is None:
@@ -64,6 +66,7 @@ class SampleFeed:
         self._catalog = catalog
         self._clock = clock
         self._sleep = sleep
+        self._history = history
         self._changes = changes
         self._creations = _stream_for("wiki/page-create", catalog)
         self._random = random.Random(seed)
@@ -72,7 +75,7 @@ class SampleFeed:
         self._newest = 0
 
     async def fill(self) -> int:
-        """Create the topics, and append what is missing of the last hour; returns the number of changes appended.
+        """Create the topics, and append what is missing of the history; returns the number of changes appended.
 
         Raises LogUnavailable.
         """
@@ -82,7 +85,7 @@ class SampleFeed:
                 await self._log.create(topic, stream.partitions, kept)
         now = self._clock.now()
         last = await self._last_timestamp()
-        time = max(now - HISTORY, last)
+        time = max(now - self._history, last)
         self._newest = last
         sample = self._sample = WikiSample(self._seed, time)
         filled = 0

@@ -29,7 +29,7 @@ class PartitionBuffer:
     def __init__(self, partition: TopicPartition, position: int) -> None:
         self._partition = partition
         self._batches: deque[tuple[Any, int, int]] = deque()
-        self._records: Iterator[Any] | None = None
+        self._records: Iterator[Record] | None = None
         self.position = position
         self.ahead = position
         self.size = 0
@@ -59,7 +59,6 @@ class PartitionBuffer:
 
     def take(self, limit: int) -> list[Record]:
         """At most so many records; `position` moves past them, and past what follows them and is no record."""
-        topic, number = self._partition
         taken: list[Record] = []
         while self._batches:
             batch, next_offset, size = self._batches[0]
@@ -67,24 +66,11 @@ class PartitionBuffer:
                 wanted = limit - len(taken)
                 if wanted == 0:
                     break
-                self._records = self._records or iter(batch)
+                self._records = self._records or self._unpack(batch)
                 found = list(islice(self._records, wanted))
-                start = self.position
-                taken += [
-                    Record(
-                        topic,
-                        number,
-                        record.offset,
-                        record.timestamp,
-                        record.key,
-                        record.value,
-                        _headers(record.headers) if record.headers else (),
-                    )
-                    for record in found
-                    if record.offset >= start
-                ]
                 if found:
-                    self.position = max(start, found[-1].offset + 1)
+                    taken += found
+                    self.position = found[-1].offset + 1
                 if len(found) == wanted and self.position < next_offset:
                     break
             self._batches.popleft()
@@ -92,6 +78,24 @@ class PartitionBuffer:
             self.size -= size
             self.position = next_offset
         return taken
+
+    def _unpack(self, batch: Any) -> Iterator[Record]:
+        """The records of a batch from the position on: a broker sends the whole batch that holds it."""
+        topic, number = self._partition
+        start = self.position
+        for record in batch:
+            offset = record.offset
+            if offset >= start:
+                headers = record.headers
+                yield Record(
+                    topic,
+                    number,
+                    offset,
+                    record.timestamp,
+                    record.key,
+                    record.value,
+                    _headers(headers) if headers else (),
+                )
 
 
 def _headers(headers: list[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:

@@ -84,7 +84,7 @@ class SqliteLog:
         self._watch = Watch(self._path, busy_timeout)
         self._turn = 0
         self._expire_interval = expire_interval
-        self._expired = float("-inf")
+        self._expired = time.monotonic()
         self._expiring: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -175,6 +175,7 @@ class SqliteReader:
         with self._watch.waiting() as change:
             deadline = time.monotonic() + wait
             while True:
+                self._watch.check()
                 change.clear()
                 if batches := await self._read(max_records, partitions):
                     return batches

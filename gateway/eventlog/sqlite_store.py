@@ -232,22 +232,21 @@ class SqliteStore(SqliteConnection):
     ) -> tuple[list[Record], int]:
         """Records of one partition, and how many bytes they count for."""
         query = (
-            "SELECT offset, timestamp, key, value, headers, total FROM records"
+            "SELECT offset, timestamp, key, value, headers FROM records"
             " WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
         )
         topic, number = partition
         records = []
-        bound: int | None = None
+        size = 0
         with closing(self.connection().execute(query, (row, position, max_records))) as found:
-            for offset, timestamp, key, value, headers, total in found:
+            for offset, timestamp, key, value, headers in found:
                 records.append(
                     Record(topic, number, offset, timestamp, key, value, unpack_headers(headers) if headers else ())
                 )
-                if bound is None:
-                    bound = total + max_bytes
-                if total >= bound:
+                size += RECORD_OVERHEAD + len(value or b"")
+                if size >= max_bytes:
                     break
-        return records, total - bound + max_bytes if bound is not None else 0
+        return records, size
 
     def _bisect(self, state: PartitionRow, column: str, wanted: int) -> int:
         """The first offset whose `high` or `total` is at least so much; `next` where there is none."""

@@ -47,6 +47,11 @@ class Watch:
         for change in self._waiting:
             change.set()
 
+    def check(self) -> None:
+        """Raise LogUnavailable once the log is closed: nothing would wake a reader any more."""
+        if self._closed.is_set():
+            raise LogUnavailable("the log is closed")
+
     def close(self) -> None:
         """End the thread; it closes its connection itself."""
         self._closed.set()

@@ -35,7 +35,8 @@ class Discovery:
         self._by_timestamp = by_timestamp
         self._clock = clock
         self._ring_fill = ring_fill
-        self._looked = False
+        self.looked = False
+        """Whether the log has ever told which topics exist."""
         self.known: dict[str, TopicState] = {}
         """The topics that have been seen, as they were when they existed."""
         self.existing: set[str] = set()
@@ -64,10 +65,10 @@ class Discovery:
                 findings.breaks += await self._replace(topic, before, state)
             first = before.partitions if before else 0
             new = [TopicPartition(topic, number) for number in range(first, state.partitions)]
-            await self._add(new, from_first=self._looked)
+            await self._add(new, from_first=self.looked)
             self.known[topic] = state
         self.existing = set(states)
-        self._looked = True
+        self.looked = True
         return findings
 
     async def _replace(self, topic: str, before: TopicState, state: TopicState) -> list[Break]:

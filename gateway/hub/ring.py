@@ -94,6 +94,8 @@ class Ring:
         self.capacity = capacity
         self.size = 0
         self.records = 0
+        self.epoch = 0
+        """Changes with each interruption: positions read before one must be held against the log again."""
         self._segments: deque[Segment] = deque([Segment(0)])
         self._partitions: dict[TopicPartition, _Partition] = {}
 
@@ -171,6 +173,7 @@ class Ring:
             self._drop()
         self._segments[0] = Segment(self.open.number + 1)
         self.size = self.records = 0
+        self.epoch += 1
         for state in self._partitions.values():
             state.runs.clear()
             state.start = state.tail

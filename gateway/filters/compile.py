@@ -1,0 +1,187 @@
+"""Filters: CEL expressions (github.com/google/cel-spec) that say of a record whether it is wanted.
+
+Google's C++ implementation parses, checks and evaluates. This file bounds what it is given: an expression comes from
+anyone, and is evaluated for every event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cel_expr_python import cel
+
+from gateway.errors import InvalidExpression
+from gateway.filters.complaint import complaint, is_about_depth, place, shorten
+from gateway.filters.cost import accumulates, estimate
+from gateway.filters.pattern import pattern_cost
+from gateway.filters.subject import EVERYTHING, Reads, Subject, environment
+from gateway.filters.syntax import Call, Constant, Identifier, Node, Select, children, height, read_tree, walk
+from gateway.filters.tokens import Token, canonical_text, tokens, too_deep
+
+DEEPEST_IN_LIBRARY = 32
+"""The C++ parser refuses deeper expressions; `filter_max_depth` has no effect above it."""
+
+LONGEST_ACCUMULATED = 500
+"""`map` and `filter` take time and memory quadratic in the list's length (0.04 µs and 12 bytes a pair, measured).
+A filter that uses them does not match an event in which what it reads holds a larger array or object."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBounds:
+    """What an expression may be: `length` in bytes of UTF-8 (the setting `filter_max_length`), `depth` in brackets and
+    nodes within each other (`filter_max_depth`), `cost` in units of about 0.1 µs an event (`filter_max_cost`)."""
+
+    length: int = 4_096
+    depth: int = DEEPEST_IN_LIBRARY
+    cost: int = 50_000
+
+
+class Filter:
+    """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
+
+    __slots__ = ("_accumulates", "_boolean", "_evaluate", "_reads", "cost", "text")
+
+    def __init__(self, text: str, expression: Any, root: Node) -> None:
+        self.text = text
+        self.cost = estimate(root)
+        self._evaluate = expression.eval
+        self._boolean = expression.return_type() == cel.Type.BOOL
+        self._reads = _reads(root)
+        self._accumulates = any(accumulates(node) for node in walk(root))
+
+    def matches(self, subject: Subject) -> bool:
+        """True only where the expression is true; an expression that fails on this record does not match it."""
+        if self._accumulates and subject.longest(self._reads) > LONGEST_ACCUMULATED:
+            return False
+        try:
+            result = self._evaluate(subject.activation(self._reads))
+            # The type comes first where it can be any: reading a null out of the library (0.1.3) drops a reference to
+            # None that it does not own, which ends the process after some thousand times.
+            if not self._boolean and result.type() != cel.Type.BOOL:
+                return False
+            return result.value() is True
+        except Exception:
+            # Whatever the library raises (the iteration budget is a RuntimeError) is a failed evaluation: no match.
+            return False
+
+    def __repr__(self) -> str:
+        return f"Filter({self.text!r})"
+
+
+def compile_filter(text: str, bounds: FilterBounds = FilterBounds()) -> Filter:
+    """The filter that the text describes, or `InvalidExpression` with the place in the user's text."""
+    found = _within_length(text, bounds)
+    if not found:
+        raise InvalidExpression("the expression is empty")
+    # Before the parser sees them: brackets are what its recursion follows.
+    depth = min(bounds.depth, DEEPEST_IN_LIBRARY)
+    bracket = too_deep(found, depth)
+    if bracket is not None:
+        raise InvalidExpression(_deep(depth), *place(text, bracket.position))
+    try:
+        expression = environment().compile(text)
+    except Exception as error:
+        message = str(error)
+        if is_about_depth(message):
+            raise InvalidExpression(_deep(depth)) from None
+        raise InvalidExpression(*complaint(message, text)) from None
+    root = read_tree(expression.serialize())
+    if height(root) > depth:
+        raise InvalidExpression(_deep(depth), *_first_place(text, root))
+    _check_type(expression, text, root)
+    _check_patterns(text, root, bounds)
+    compiled = Filter(canonical_text(found), expression, root)
+    if compiled.cost > bounds.cost:
+        raise InvalidExpression(_costly(compiled.cost, bounds), *_first_place(text, root))
+    return compiled
+
+
+def _within_length(text: str, bounds: FilterBounds) -> list[Token]:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidExpression("a lone surrogate is no character", *place(text, error.start)) from None
+    if length > bounds.length:
+        raise InvalidExpression(
+            f"the expression has {length} bytes, and {bounds.length} are allowed (filter_max_length)"
+        )
+    return tokens(text)
+
+
+def _deep(depth: int) -> str:
+    return f"the expression is nested more than {depth} deep (filter_max_depth)"
+
+
+def _costly(cost: float, bounds: FilterBounds) -> str:
+    return (
+        f"the expression could cost {cost:,.0f} units an event, and {bounds.cost:,} are allowed (filter_max_cost): "
+        "loops within loops, long literals and large regular expressions cost most"
+    )
+
+
+def _first_place(text: str, root: Node) -> tuple[int, int]:
+    found = tokens(text)
+    return place(text, found[0].position if found else root.position)
+
+
+def _check_type(expression: Any, text: str, root: Node) -> None:
+    kind = expression.return_type()
+    if kind not in (cel.Type.BOOL, cel.Type.DYN):
+        name = str(kind.name()).lower()
+        raise InvalidExpression(
+            f"a filter has to be true or false, and this expression gives {shorten(name)}", *_first_place(text, root)
+        )
+
+
+def _check_patterns(text: str, root: Node, bounds: FilterBounds) -> None:
+    """Refuses what RE2 refuses, and what costs too much even to try."""
+    for node in walk(root):
+        if not (isinstance(node, Call) and node.function == "matches" and len(node.arguments) == 2):
+            continue
+        pattern = node.arguments[1]
+        if not (isinstance(pattern, Constant) and isinstance(pattern.value, str)):
+            continue
+        cost = pattern_cost(pattern.value)
+        if cost > bounds.cost:
+            raise InvalidExpression(_costly(cost, bounds), *place(text, pattern.position))
+        reason = _refused_by_library(pattern.value)
+        if reason:
+            raise InvalidExpression(reason, *place(text, pattern.position))
+
+
+@cache
+def _probe() -> Any:
+    return environment().compile("topic.matches(key)")
+
+
+def _refused_by_library(pattern: str) -> str | None:
+    result = _probe().eval(environment().Activation({"topic": "", "key": pattern}))
+    if result.type() == cel.Type.BOOL:
+        return None
+    said = str(result.value()).partition("invalid regular expression: ")[2]
+    return f"the regular expression is invalid: {shorten(said)}" if said else "the regular expression is invalid"
+
+
+def _reads(root: Node) -> Reads:
+    """What the tree reads. `event` used in any way but `event.name`, `event["name"]` and `has` is read as a whole."""
+    variables: set[str] = set()
+    members: set[str] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case Select(operand=Identifier(name="event"), field=name):
+                variables.add("event")
+                members.add(name)
+            case Call(function="_[_]", arguments=(Identifier(name="event"), Constant(value=str() as name))):
+                variables.add("event")
+                members.add(name)
+            case Identifier(name=name) if name.lstrip(".") == "event":
+                return EVERYTHING
+            case Identifier(name=name):
+                variables.add(name.lstrip("."))
+            case _:
+                waiting.extend(children(node))
+    return Reads(frozenset(variables & EVERYTHING.variables), frozenset(members))

@@ -1,0 +1,189 @@
+"""Live delivery: the clients that have read all of the ring, and get each new block as it is made.
+
+A live client has no task that runs and no queue. It is written to from here, through its transport, and goes back to
+its own task when it falls behind, when its connection ends, or when its feed changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.hub.hub import Hub
+from gateway.hub.ring import Segment
+from gateway.position import PositionEncoder
+from gateway.subscription.feed import MAXIMUM_CHAINS, Block, BlockCache, Feed, Selection, http_chunk
+from gateway.subscription.packer import Gzip, Plain, choose_live
+from gateway.wire.format import Format
+
+BUFFER_LIMIT = 65536
+"""Unsent bytes of a client, beside the kernel's, from which it is no longer live."""
+BLOCK_LIMIT = 262_144
+"""A larger block is not written to all at once; each client takes it piece by piece."""
+WAITING = b"waiting for the log"
+
+
+class Pipe(Protocol):
+    """The write side of a connection (asyncio.WriteTransport)."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def get_write_buffer_size(self) -> int: ...
+
+
+class LiveClient:
+    """A client that is written to as the log delivers."""
+
+    __slots__ = ("feed", "packer", "pipe", "quiet_since", "released", "shared_before")
+
+    def __init__(self, pipe: Pipe, packer: Plain | Gzip) -> None:
+        self.pipe = pipe
+        self.packer = packer
+        self.feed: LiveFeed | None = None
+        self.quiet_since = 0.0
+        self.released: asyncio.Future[int] | None = None
+        self.shared_before = (0, 0)
+
+    def release(self, number: int) -> None:
+        """Hand the client back to its task, which goes on at this segment."""
+        if self.released is not None and not self.released.done():
+            self.released.set_result(number)
+
+    def leave(self, _: asyncio.Future[None]) -> None:
+        """The connection or the process ends: hand the client back."""
+        if self.feed is not None:
+            self.feed.remove(self)
+        self.release(-1)
+
+
+class LiveFeed:
+    """A feed and its live clients."""
+
+    def __init__(self, feed: Feed, version: int) -> None:
+        self.feed = feed
+        self.version = version
+        self.users = 0
+        self.clients: set[LiveClient] = set()
+        self.shared = (0, 0)
+        """Checksum and length of all blocks delivered, for the trailers of compressed responses."""
+
+    def deliver(self, number: int, now: float, chains: bool) -> None:
+        """Write the block of a segment to every live client."""
+        block = self.feed.block(number)
+        if block is None or not block.data:
+            return
+        if len(block.data) > BLOCK_LIMIT:
+            self.release_all(number)
+            return
+        checksum, length = self.shared
+        self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
+        chunk = block.chunk
+        behind: list[LiveClient] = []
+        compressed: dict[bool, bytes] = {}
+        for client in self.clients:
+            packer = client.packer
+            if isinstance(packer, Gzip):
+                chunk = self._compressed(block, packer, compressed, chains)
+            else:
+                chunk = block.chunk
+            pipe = client.pipe
+            client.quiet_since = now
+            pipe.write(chunk)
+            if pipe.get_write_buffer_size() > BUFFER_LIMIT:
+                behind.append(client)
+        for client in behind:
+            self.remove(client)
+            client.release(number + 1)
+
+    def _compressed(self, block: Block, packer: Gzip, made: dict[bool, bytes], chains: bool) -> bytes:
+        data = choose_live(self.feed, block, packer, chains)
+        chunk = made.get(packer.keyed)
+        if chunk is None:
+            chunk = made[packer.keyed] = http_chunk(data)
+        return chunk
+
+    def heartbeat(self, now: float, interval: float, waiting: bool) -> None:
+        """Tell the clients to which nothing was sent for so long (seconds) where they stand."""
+        quiet = [client for client in self.clients if now - client.quiet_since >= interval]
+        if not quiet:
+            return
+        frame = self.feed.format.heartbeat(self.feed.identifier(), WAITING if waiting else None)
+        chunk = http_chunk(frame)
+        for client in quiet:
+            client.quiet_since = now
+            client.pipe.write(http_chunk(client.packer.pack(frame)) if isinstance(client.packer, Gzip) else chunk)
+
+    def add(self, client: LiveClient, now: float) -> None:
+        client.feed = self
+        client.quiet_since = now
+        client.shared_before = self.shared
+        self.clients.add(client)
+
+    def remove(self, client: LiveClient) -> None:
+        """Take a client out of live delivery; its checksum is brought up to date."""
+        if client not in self.clients:
+            return
+        self.clients.discard(client)
+        if isinstance(client.packer, Gzip):
+            before, length = client.shared_before
+            client.packer.count_shared(before, self.shared[0], self.shared[1] - length)
+
+    def release_all(self, number: int) -> None:
+        """Hand all clients back to their tasks."""
+        for client in list(self.clients):
+            self.remove(client)
+            client.release(number)
+
+
+class Broadcast:
+    """All feeds of the process."""
+
+    def __init__(self, hub: Hub, cache: BlockCache, clock: Clock, heartbeat: float) -> None:
+        self.hub = hub
+        self.cache = cache
+        self.clock = clock
+        self.heartbeat = heartbeat
+        self._feeds: dict[tuple[object, ...], LiveFeed] = {}
+        hub.deliver = self.deliver
+
+    def feed(self, selection: Selection, form: Format) -> LiveFeed:
+        """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
+        key = (*selection.key, form.content_type, self.hub.version)
+        feed = self._feeds.get(key)
+        if feed is None:
+            partitions = self.hub.partitions(selection.topics)
+            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions})
+            feed = LiveFeed(Feed(selection, form, encoder, self.hub.ring, self.cache), self.hub.version)
+            self._feeds[key] = feed
+        feed.users += 1
+        return feed
+
+    def leave(self, feed: LiveFeed) -> None:
+        """One user fewer; the last one takes the feed with it."""
+        feed.users -= 1
+        if feed.users == 0:
+            self._feeds = {key: other for key, other in self._feeds.items() if other is not feed}
+
+    def deliver(self, segment: Segment) -> None:
+        """Called by the hub with each new segment."""
+        now = self.clock.monotonic()
+        for index, feed in enumerate(list(self._feeds.values())):
+            if feed.version != self.hub.version:
+                feed.release_all(segment.number)
+            elif feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
+                feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
+
+    async def beat(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Send the heartbeats of live clients, for ever."""
+        step = min(1.0, self.heartbeat / 5)
+        while not stopping():
+            await asyncio.sleep(step)
+            now = self.clock.monotonic()
+            for feed in list(self._feeds.values()):
+                if feed.version != self.hub.version:
+                    feed.release_all(self.hub.ring.open.number)
+                else:
+                    feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)

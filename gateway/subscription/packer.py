@@ -1,0 +1,91 @@
+"""How frames are coded on the way out: as they are, or as one gzip member."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+from gateway.subscription.feed import Block, Feed
+from gateway.wire import gzip
+
+
+class Packer(Protocol):
+    """One response's coding. Whatever is packed can be decoded by the client when it arrives."""
+
+    def pack(self, data: bytes) -> bytes:
+        """Frames of this client alone."""
+        ...
+
+    def pack_block(self, block: Block) -> bytes:
+        """A block that other clients get too."""
+        ...
+
+    def finish(self) -> bytes:
+        """What the coding needs at the end of the response."""
+        ...
+
+
+class Plain:
+    """No coding."""
+
+    def pack(self, data: bytes) -> bytes:
+        return data
+
+    def pack_block(self, block: Block) -> bytes:
+        return block.data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class Gzip:
+    """One gzip member (RFC 1952). Keeps the checksum of all that was packed, and no compressor."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._checksum = 0
+        self._length = 0
+        self.keyed = False
+        """Whether the client has every block since the last key block."""
+
+    def _head(self) -> bytes:
+        if self._begun:
+            return b""
+        self._begun = True
+        return gzip.HEADER
+
+    def pack(self, data: bytes) -> bytes:
+        self.count(zlib.crc32(data, self._checksum), len(data))
+        self.keyed = False
+        return self._head() + gzip.independent(data)
+
+    def pack_block(self, block: Block) -> bytes:
+        if not block.data:
+            return b""
+        self.count(zlib.crc32(block.data, self._checksum), len(block.data))
+        self.keyed = False
+        return self._head() + block.independent()
+
+    def count(self, checksum: int, length: int) -> None:
+        """Say what the checksum is, now that so many more bytes have been packed."""
+        self._checksum = checksum
+        self._length += length
+
+    def count_shared(self, before: int, after: int, length: int) -> None:
+        """Count shared bytes from the running checksums of the feed: before them, and after them."""
+        if length:
+            shared = gzip.without_head(after, before, length)
+            self.count(gzip.combine(self._checksum, shared, length), length)
+
+    def finish(self) -> bytes:
+        return self._head() + gzip.trailer(self._checksum, self._length)
+
+
+def choose_live(feed: Feed, block: Block, packer: Gzip, allowed: bool) -> bytes:
+    """The compressed block for a live client: from the chain where it has the key, else one that stands alone."""
+    chain = feed.chained(block, allowed)
+    if chain is not None and (packer.keyed or chain[1]):
+        packer.keyed = True
+        return chain[0]
+    packer.keyed = False
+    return block.independent()

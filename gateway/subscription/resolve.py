@@ -1,0 +1,204 @@
+"""Resolving: what a client wishes for, held against the log (section "Positions" of the contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.errors import LogUnavailable, OffsetOutOfRange
+from gateway.event import TopicPartition
+from gateway.eventlog.port import Bounds
+from gateway.hub.discovery import mark_before
+from gateway.hub.history import first_records, read_range
+from gateway.hub.hub import Hub
+from gateway.hub.ring import Break
+from gateway.position import NOTHING_READ, Mark, Wish
+
+MAXIMUM_SKIP = 1_000_000
+"""Records that share a millisecond and may be skipped on a resume by timestamp."""
+
+
+@dataclass(slots=True)
+class Start:
+    """Where a subscription begins: what was read, the next offsets, and the gaps to be told first."""
+
+    marks: dict[TopicPartition, Mark] = field(default_factory=dict)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    gaps: list[Break] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a client asked for. No wish for a partition: the earliest time wished for elsewhere, or live.
+
+    `since` (ms) counts where the client sent no position. `overlaps` are milliseconds to read again, by topic.
+    """
+
+    wishes: Mapping[TopicPartition, Wish] = field(default_factory=dict)
+    since: int | None = None
+    overlaps: Mapping[str, int] = field(default_factory=dict)
+
+    def wish(self, partition: TopicPartition) -> Wish | None:
+        """What is wished for one partition; None is live."""
+        if not self.wishes:
+            return None if self.since is None else Wish(None, self.since)
+        named = self.wishes.get(partition)
+        if named is not None:
+            return named
+        times = [wish.timestamp for wish in self.wishes.values() if wish.timestamp is not None]
+        return Wish(None, min(times)) if times else None
+
+
+class Resolver:
+    """Resolves wishes from memory where the ring knows, from the log where it does not."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._log = hub.log
+
+    async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
+        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile."""
+        if not self._hub.discovery.looked:
+            raise LogUnavailable(self._hub.why_unavailable)
+        start = Start()
+        for partition in partitions:
+            if partition.topic not in self._hub.discovery.existing:
+                start.marks[partition] = NOTHING_READ
+                start.positions[partition] = 0
+                continue
+            wish = origin.wish(partition)
+            if not self._from_memory(partition, wish, start):
+                await self._from_log(partition, wish, origin, start)
+        return start
+
+    def _from_memory(self, partition: TopicPartition, wish: Wish | None, start: Start) -> bool:
+        hub = self._hub
+        tail = hub.ring.tail(partition)
+        if tail is None or not hub.available or not hub.filled.is_set():
+            return False
+        if wish is None:
+            start.marks[partition] = tail
+            start.positions[partition] = hub.ring.end(partition)
+            return True
+        if wish.offset is None or wish.timestamp is None:
+            return False
+        if (tail.offset, tail.timestamp) == (wish.offset, wish.timestamp):
+            mark: Mark | None = tail
+        else:
+            item = hub.ring.holds(partition, wish.offset)
+            mark = item.mark if item and item.mark.timestamp == wish.timestamp else None
+        if mark is None:
+            return False
+        start.marks[partition] = mark
+        start.positions[partition] = mark.offset + 1
+        return True
+
+    async def _from_log(self, partition: TopicPartition, wish: Wish | None, origin: Origin, start: Start) -> None:
+        bounds = (await self._log.bounds([partition]))[partition]
+        if wish is None:
+            await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
+        elif wish.offset is None:
+            await self._at_time(partition, wish, bounds, origin.overlaps.get(partition.topic, 0), start)
+        elif wish.offset + 1 < bounds.start:
+            mark = Mark(bounds.start - 1, wish.timestamp or 0)
+            resumed = await self._first_offset(partition, bounds.start, bounds)
+            self._gap(partition, wish, resumed, "expired", mark, start)
+        elif wish.offset >= bounds.end:
+            await self._past_the_end(partition, wish, bounds, start)
+        else:
+            await self._inside(partition, wish, bounds, start)
+
+    async def _begin(
+        self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start
+    ) -> Mark:
+        mark = await mark_before(self._log, partition, position, bounds, since, self._hub.by_timestamp)
+        start.marks[partition] = mark
+        start.positions[partition] = position
+        return mark
+
+    async def _at_time(
+        self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start
+    ) -> None:
+        time = max(0, (wish.timestamp or 0) - overlap)
+        offset = (await self._log.find({partition: time}))[partition]
+        position = bounds.end if offset is None else offset
+        await self._begin(partition, position, bounds, time, start)
+        if wish.seen and not overlap:
+            await self._skip_seen(partition, wish, position, bounds, start)
+
+    async def _skip_seen(
+        self, partition: TopicPartition, wish: Wish, position: int, bounds: Bounds, start: Start
+    ) -> None:
+        """Pass over as many records of the wished millisecond as the client has seen."""
+        mark = start.marks[partition]
+        if not self._hub.by_timestamp[partition.topic]:
+            return
+        end = min(bounds.end, position + min(wish.seen, MAXIMUM_SKIP))
+        skipped = 0
+        while skipped < wish.seen and position < end:
+            records = await read_range(self._log, partition, position, end)
+            position = end
+            for record in records:
+                if record.timestamp != wish.timestamp or skipped == wish.seen:
+                    position = record.offset
+                    skipped = wish.seen
+                    break
+                skipped += 1
+                mark = Mark(record.offset, record.timestamp, skipped)
+            end = min(bounds.end, position + wish.seen - skipped)
+        start.marks[partition] = mark
+        start.positions[partition] = max(position, mark.offset + 1)
+
+    async def _past_the_end(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
+        if wish.timestamp is None:
+            mark = await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
+            self._gap(partition, wish, bounds.end, "future", mark, start)
+        else:
+            await self._unknown(partition, wish, bounds, start)
+
+    async def _unknown(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
+        """Another log, or a topic created again: the offset says nothing, the time does."""
+        time = wish.timestamp or 0
+        offset = (await self._log.find({partition: time}))[partition]
+        position = bounds.end if offset is None else offset
+        mark = await self._begin(partition, position, bounds, time, start)
+        self._gap(partition, wish, position, "unknown", mark, start)
+        self._hub.look_again()
+
+    async def _inside(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
+        assert wish.offset is not None
+        timestamp = wish.timestamp
+        if wish.offset >= bounds.start:
+            record = (await first_records(self._log, {partition: wish.offset}, {partition: bounds.end}))[partition]
+            if record is not None and record.offset == wish.offset:
+                if timestamp is not None and record.timestamp != timestamp:
+                    await self._unknown(partition, wish, bounds, start)
+                    return
+                timestamp = record.timestamp
+        seen = 0
+        if self._hub.by_timestamp[partition.topic] and timestamp is not None:
+            seen = await self._count_seen(partition, timestamp, wish.offset)
+        start.marks[partition] = Mark(wish.offset, timestamp or 0, seen)
+        start.positions[partition] = wish.offset + 1
+
+    async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int) -> int:
+        first = (await self._log.find({partition: timestamp}))[partition]
+        if first is None:
+            return 0
+        try:
+            records = await read_range(self._log, partition, first, offset + 1)
+        except OffsetOutOfRange:
+            return 0
+        return sum(record.timestamp == timestamp for record in records)
+
+    async def _first_offset(self, partition: TopicPartition, position: int, bounds: Bounds) -> int:
+        record = (await first_records(self._log, {partition: position}, {partition: bounds.end}))[partition]
+        return bounds.end if record is None else record.offset
+
+    def _gap(
+        self, partition: TopicPartition, wish: Wish, resumed: int, reason: str, mark: Mark, start: Start
+    ) -> None:
+        requested = wish.offset if wish.offset is not None else wish.timestamp or 0
+        start.marks[partition] = mark
+        start.positions[partition] = mark.offset + 1
+        start.gaps.append(Break(partition, requested, resumed, reason, mark))

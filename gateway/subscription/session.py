@@ -1,0 +1,393 @@
+"""A session: the async side of one subscription. It waits, reads from the log, and writes to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway import telemetry
+from gateway.clock import Clock
+from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.event import Record, TopicPartition
+from gateway.hub.decode import decode
+from gateway.hub.history import History, first_records
+from gateway.hub.hub import Hub
+from gateway.hub.ring import Item
+from gateway.position import NOTHING_READ, Wish
+from gateway.subscription.live import WAITING, Broadcast, LiveClient, LiveFeed, Pipe
+from gateway.subscription.packer import Gzip, Plain
+from gateway.subscription.replay import ReplayTurns
+from gateway.subscription.resolve import Origin, Resolver, Start
+from gateway.subscription.subscription import Request, Subscription
+
+WRITE_BYTES = 65536
+"""Bytes that are gathered for one write where there are many frames to send."""
+OPEN_WAIT = 1.0
+"""Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
+RETRY_WAIT = 0.5
+"""Seconds between tries of the log."""
+TURN_RECORDS = 20_000
+"""Records after which a reader of history makes room for one that waits."""
+
+
+class Outlet(Protocol):
+    """Where a session writes: one response."""
+
+    gone: asyncio.Future[None]
+    """Done when the client has left."""
+    pipe: Pipe | None
+    """The connection itself, where frames may be written past the server, or None."""
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while the client does not read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of the process share."""
+
+    hub: Hub
+    broadcast: Broadcast
+    turns: ReplayTurns
+    clock: Clock
+    heartbeat: float
+    retry: int
+
+
+class Session:
+    """Carries one subscription from its first byte to its last."""
+
+    def __init__(self, services: Services, request: Request) -> None:
+        self.services = services
+        self.hub = services.hub
+        self.request = request
+        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
+        self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
+        self.subscription: Subscription | None = None
+        self.stopping = asyncio.get_running_loop().create_future()
+        self._start: Start | None = None
+        self._written = services.clock.monotonic()
+        self._epoch = self.hub.ring.epoch
+        self._outlet: Outlet | None = None
+
+    def close(self) -> None:
+        """Give back what is shared. Call it once, whatever happened."""
+        self.services.broadcast.leave(self.feed)
+
+    def stop(self) -> None:
+        """End the response soon."""
+        if not self.stopping.done():
+            self.stopping.set_result(None)
+
+    async def prepare(self) -> bool:
+        """Hold the request against the log; False where its range is finished already.
+
+        While the log is away nothing is decided, and the stream waits once it is open.
+        """
+        try:
+            async with asyncio.timeout(OPEN_WAIT):
+                self._start = await self._resolve(self.request.origin)
+                return self.request.until is None or not await self._is_finished(self._start, self.request.until)
+        except (LogUnavailable, OffsetOutOfRange, TopicAbsent, TimeoutError):
+            return True
+
+    async def run(self, outlet: Outlet) -> None:
+        """Serve until the client leaves, the range ends or the process stops."""
+        self._outlet = outlet
+        telemetry.stream_opened()
+        try:
+            await self._open()
+            while self.subscription is not None and not self._over:
+                await self._serve(self.subscription)
+            if not outlet.gone.done():
+                await outlet.write(self.packer.finish())
+        finally:
+            telemetry.stream_closed()
+
+    @property
+    def _over(self) -> bool:
+        assert self._outlet is not None
+        ended = self.subscription is not None and self.subscription.ended is not None
+        return ended or self._outlet.gone.done() or self.stopping.done()
+
+    async def _resolve(self, origin: Origin) -> Start:
+        self._epoch = self.hub.ring.epoch
+        start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+        for gap in start.gaps:
+            telemetry.gap_told(gap.reason)
+        return start
+
+    async def _is_finished(self, start: Start, until: int) -> bool:
+        existing = [place for place in start.positions if place.topic in self.hub.discovery.existing]
+        if not existing:
+            return self.services.clock.now() > until
+        bounds = await self.hub.log.bounds(existing)
+        ends = {place: bounds[place].end for place in existing}
+        first = await first_records(self.hub.log, {place: start.positions[place] for place in existing}, ends)
+        passed = self.services.clock.now() > until
+        return all(passed if record is None else record.timestamp >= until for record in first.values())
+
+    async def _open(self) -> None:
+        form, retry = self.request.format, self.services.retry
+        if self._start is None:
+            await self._write(form.opening(self._unresolved(), retry))
+            await self._wait_for_start()
+            if self._start is None:
+                return
+            self.subscription = Subscription(self.request, self.feed.feed.encoder, self._start)
+            opening = b""
+        else:
+            self.subscription = Subscription(self.request, self.feed.feed.encoder, self._start)
+            opening = form.opening(self.subscription.identifier, retry)
+        first = opening + self.subscription.gaps(self._start.gaps)
+        if first:
+            await self._write(first)
+
+    def _unresolved(self) -> bytes:
+        """The position of a stream that the log has not answered: what the client asked for."""
+        now = self.services.clock.now()
+        encoder, origin = self.feed.feed.encoder, self.request.origin
+        entries = [encoder.wish(place, origin.wish(place) or Wish(None, now)) for place in encoder.partitions]
+        return b"[" + b",".join(entries) + b"]"
+
+    async def _wait_for_start(self) -> None:
+        """Wait for the log. A client that asked for live events gets those from the moment it asked."""
+        identifier = self._unresolved()
+        origin = self.request.origin
+        if not origin.wishes and origin.since is None:
+            origin = Origin(since=self.services.clock.now(), overlaps=origin.overlaps)
+        while self._start is None and not self._over:
+            try:
+                if self.feed.version != self.hub.version:
+                    self._change_feed()
+                self._start = await self._resolve(origin)
+            except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
+                await self._pause(RETRY_WAIT)
+                await self._beat(identifier, waiting=True)
+
+    def _change_feed(self) -> None:
+        broadcast = self.services.broadcast
+        broadcast.leave(self.feed)
+        self.feed = broadcast.feed(self.request.selection, self.request.format)
+
+    async def _serve(self, subscription: Subscription) -> None:
+        """Do what the position asks for: read the ring, or the log until the ring is reached."""
+        try:
+            if self.hub.ring.epoch != self._epoch:
+                await self._restart(subscription)
+                return
+            if self.feed.version != self.hub.version:
+                self._change_feed()
+                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            placement = self.hub.ring.place(self._readable(subscription))
+            if placement is None:
+                await self._replay(subscription)
+            elif placement.aligned and not self.request.finite:
+                await self._follow(subscription, placement.number)
+            else:
+                await self._follow_alone(subscription, placement.number)
+        except (OffsetOutOfRange, TopicAbsent):
+            self.hub.look_again()
+            await self._pause(RETRY_WAIT)
+            await self._restart(subscription)
+        except LogUnavailable:
+            await self._pause(RETRY_WAIT)
+            await self._beat(subscription.identifier, waiting=True)
+
+    def _readable(self, subscription: Subscription) -> dict[TopicPartition, int]:
+        existing = self.hub.discovery.existing
+        positions = subscription.positions
+        return {place: positions[place] for place in subscription.open_partitions() if place.topic in existing}
+
+    async def _restart(self, subscription: Subscription) -> None:
+        overlaps = self.request.origin.overlaps
+        start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
+        frames = subscription.restart(start)
+        if frames:
+            await self._write(frames)
+
+    async def _follow(self, subscription: Subscription, number: int) -> None:
+        """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
+        ring, feed = self.hub.ring, self.feed.feed
+        while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
+            pieces: list[bytes] = []
+            size = 0
+            while size < WRITE_BYTES and number < ring.open.number:
+                block = feed.block(number)
+                if block is None:
+                    return
+                pieces.append(self.packer.pack_block(block))
+                size += len(block.data)
+                number += 1
+            self._settle(subscription, number)
+            if size:
+                await self._write_packed(b"".join(pieces))
+                await asyncio.sleep(0)
+            elif number == ring.open.number:
+                number = await self._be_live(subscription, number)
+            if number < ring.oldest:
+                return
+
+    def _settle(self, subscription: Subscription, number: int) -> None:
+        ring = self.hub.ring
+        held = [place for place in subscription.positions if place in ring.partitions()]
+        subscription.settle(ring.marks_at(number, held))
+
+    async def _be_live(self, subscription: Subscription, number: int) -> int:
+        assert self._outlet is not None
+        pipe = self._outlet.pipe
+        if pipe is None:
+            await self._wait_for_change(subscription)
+            return number
+        client = LiveClient(pipe, self.packer)
+        client.released = asyncio.get_running_loop().create_future()
+        for ending in (self._outlet.gone, self.stopping):
+            ending.add_done_callback(client.leave)
+        self.feed.add(client, self._written)
+        try:
+            number = await client.released
+        finally:
+            self.feed.remove(client)
+            for ending in (self._outlet.gone, self.stopping):
+                ending.remove_done_callback(client.leave)
+        self._written = self.services.clock.monotonic()
+        self._epoch = self.hub.ring.epoch
+        if number < 0:
+            number = self.hub.ring.open.number
+        if number >= self.hub.ring.oldest:
+            self._settle(subscription, number)
+        return number
+
+    async def _follow_alone(self, subscription: Subscription, number: int) -> None:
+        """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""
+        ring, feed = self.hub.ring, self.feed.feed
+        while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
+            segment = ring.segment(number)
+            if segment is None:
+                if number < ring.oldest or await self._finish_until(subscription):
+                    return
+                await self._wait_for_change(subscription)
+                continue
+            frames: list[bytes] = []
+            for item, data in feed.matches(segment):
+                subscription.offer(item.partition, item.mark, data, frames)
+            number += 1
+            if frames:
+                await self._write(b"".join(frames))
+                await asyncio.sleep(0)
+            if not self.request.finite and ring.aligned(number, self._readable(subscription)):
+                return
+
+    async def _replay(self, subscription: Subscription) -> None:
+        """Read the log until the ring holds what comes next."""
+        async with self.services.turns.turn():
+            positions = self._readable(subscription)
+            bounds = await self.hub.log.bounds(list(positions))
+            for place, position in positions.items():
+                if position < bounds[place].start:
+                    raise OffsetOutOfRange(place.topic, place.partition, position)
+            reader = await self.hub.log.reader(positions)
+            try:
+                history = History(reader, positions, {place: bounds[place].end for place in positions})
+                await self._replay_turn(subscription, history)
+            finally:
+                await reader.close()
+
+    async def _replay_turn(self, subscription: Subscription, history: History) -> None:
+        read = 0
+        while not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch:
+            records = await history.fetch(min(RETRY_WAIT, self.services.heartbeat))
+            read += len(records)
+            await self._send_records(subscription, records)
+            for place in list(history.ends):
+                if place in subscription.open_partitions():
+                    subscription.positions[place] = max(subscription.positions[place], history.positions[place])
+                else:
+                    history.leave(place)
+            if self._over or self.hub.ring.place(self._readable(subscription)) is not None:
+                return
+            if read >= TURN_RECORDS and self.services.turns.wanted:
+                return
+            if history.finished and not await self._go_on_behind(subscription, history):
+                return
+            if not records:
+                await self._beat(subscription.identifier, waiting=not self.hub.available)
+
+    async def _go_on_behind(self, subscription: Subscription, history: History) -> bool:
+        """At the end of the log, and the ring is not there yet: look for more."""
+        bounds = await self.hub.log.bounds(list(history.ends))
+        for place in history.ends:
+            history.ends[place] = bounds[place].end
+        if history.finished:
+            if await self._finish_until(subscription):
+                return False
+            self.hub.look_again()
+            await self._wait_for_change(subscription, RETRY_WAIT)
+        return True
+
+    async def _send_records(self, subscription: Subscription, records: list[Record]) -> None:
+        selection = self.request.selection
+        frames: list[bytes] = []
+        size = 0
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            decoded = decode(record)
+            mark = subscription.cursor.marks[partition].after(record.offset, record.timestamp)
+            item = Item(partition, mark, record.key, decoded.data, decoded.canary)
+            data = selection.choose(item, decoded.subject(record)) if selection.reads else selection.choose(item, None)
+            subscription.offer(partition, mark, data, frames)
+            size += len(data) if data else 0
+            if size >= WRITE_BYTES:
+                await self._write(b"".join(frames))
+                await asyncio.sleep(0)
+                frames.clear()
+                size = 0
+                if self._over:
+                    return
+        if frames:
+            await self._write(b"".join(frames))
+        await asyncio.sleep(0)
+
+    async def _finish_until(self, subscription: Subscription) -> bool:
+        """Whether the clock has passed `until` and the log, asked itself, holds nothing more; then the end is sent."""
+        until = self.request.until
+        if until is None or self.services.clock.now() < until:
+            return False
+        positions = self._readable(subscription)
+        bounds = await self.hub.log.bounds(list(positions))
+        read = {place: max(position, self._ring_end(place)) for place, position in positions.items()}
+        if any(read[place] < bounds[place].end for place in positions):
+            return False
+        frames: list[bytes] = []
+        subscription.finish_partitions(subscription.open_partitions(), frames)
+        await self._write(b"".join(frames))
+        return True
+
+    def _ring_end(self, partition: TopicPartition) -> int:
+        return self.hub.ring.end(partition) if self.hub.ring.tail(partition) is not None else 0
+
+    async def _wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
+        wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self._written))
+        if self.request.until is not None:
+            wait = min(wait, max(RETRY_WAIT / 5, (self.request.until - self.services.clock.now()) / 1000))
+        await self._pause(wait)
+        await self._beat(subscription.identifier, waiting=not self.hub.available)
+
+    async def _pause(self, seconds: float) -> None:
+        assert self._outlet is not None
+        endings = {self.hub.change(), self._outlet.gone, self.stopping}
+        await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _beat(self, identifier: bytes, waiting: bool) -> None:
+        if self.services.clock.monotonic() - self._written >= self.services.heartbeat:
+            await self._write(self.request.format.heartbeat(identifier, WAITING if waiting else None))
+
+    async def _write(self, data: bytes) -> None:
+        await self._write_packed(self.packer.pack(data))
+
+    async def _write_packed(self, data: bytes) -> None:
+        assert self._outlet is not None
+        await self._outlet.write(data)
+        self._written = self.services.clock.monotonic()

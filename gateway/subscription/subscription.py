@@ -1,0 +1,118 @@
+"""A subscription: one client, a reader at a position.
+
+The state, and what follows from each record, is here and pure; `session.py` waits, reads and writes for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.event import TopicPartition
+from gateway.hub.ring import Break
+from gateway.position import Mark, PositionEncoder, Wish
+from gateway.subscription.cursor import Cursor
+from gateway.subscription.feed import Selection
+from gateway.subscription.notice import end_document, gap_document
+from gateway.subscription.resolve import Origin, Start
+from gateway.wire.format import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for. `until` in milliseconds, `limit` in events."""
+
+    selection: Selection
+    format: Format
+    origin: Origin = field(default_factory=Origin)
+    until: int | None = None
+    limit: int | None = None
+    gzip: bool = False
+
+    @property
+    def finite(self) -> bool:
+        """Whether the response may end by itself, so that its frames are not those of the others."""
+        return self.until is not None or self.limit is not None
+
+
+class Subscription:
+    """How far one client has come, and the frames that its next records make."""
+
+    def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
+        self.request = request
+        self.encoder = encoder
+        self.cursor = Cursor(encoder, start.marks)
+        self.positions = dict(start.positions)
+        self.remaining = request.limit
+        self.ended: str | None = None
+        self._past: set[TopicPartition] = set()
+
+    @property
+    def identifier(self) -> bytes:
+        return self.cursor.identifier()
+
+    def open_partitions(self) -> list[TopicPartition]:
+        """The partitions that have not come to `until`."""
+        return [partition for partition in self.positions if partition not in self._past]
+
+    def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
+        """Take up partitions that are new, from their first record on, and give up those that are gone."""
+        marks = self.cursor.marks
+        kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
+        self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
+        self.encoder = encoder
+        self.cursor = Cursor(encoder, kept)
+
+    def settle(self, marks: Mapping[TopicPartition, Mark]) -> None:
+        """Say that everything up to these marks has been read and delivered."""
+        for partition, mark in marks.items():
+            if self.cursor.marks[partition] != mark:
+                self.cursor.advance(partition, mark)
+            self.positions[partition] = max(self.positions[partition], mark.offset + 1)
+
+    def restart(self, start: Start) -> bytes:
+        """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
+        self.cursor = Cursor(self.encoder, start.marks)
+        self.positions = dict(start.positions)
+        return self.gaps(start.gaps)
+
+    def gaps(self, gaps: Iterable[Break]) -> bytes:
+        """Frames that tell of missing events."""
+        form = self.request.format
+        return b"".join(form.notice(b"gap", self.identifier, gap_document(gap)) for gap in gaps)
+
+    def wishes(self) -> dict[TopicPartition, Wish]:
+        """The position as a wish, to be held against the log again."""
+        wishes = {}
+        for partition, mark in self.cursor.marks.items():
+            by_offset = mark.offset >= 0
+            wishes[partition] = Wish(mark.offset if by_offset else None, mark.timestamp, mark.seen)
+        return wishes
+
+    def offer(self, partition: TopicPartition, mark: Mark, data: bytes | None, frames: list[bytes]) -> None:
+        """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""
+        if self.ended or partition in self._past or mark.offset < self.positions[partition]:
+            return
+        until = self.request.until
+        if until is not None and mark.timestamp >= until:
+            self.finish_partitions([partition], frames)
+            return
+        self.cursor.advance(partition, mark)
+        self.positions[partition] = mark.offset + 1
+        if data is None:
+            return
+        frames.append(self.request.format.message(self.identifier, data))
+        if self.remaining is not None:
+            self.remaining -= 1
+            if self.remaining == 0:
+                self._end("limit", frames)
+
+    def finish_partitions(self, partitions: Iterable[TopicPartition], frames: list[bytes]) -> None:
+        """These partitions hold nothing more before `until`."""
+        self._past.update(partitions)
+        if not self.open_partitions():
+            self._end("until", frames)
+
+    def _end(self, reason: str, frames: list[bytes]) -> None:
+        self.ended = reason
+        frames.append(self.request.format.notice(b"end", self.identifier, end_document(reason)))

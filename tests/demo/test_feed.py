@@ -1,0 +1,128 @@
+"""The feed: history once, then live, against a log in memory and a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import orjson
+import pytest
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.demo.feed import HISTORY, SampleFeed
+from gateway.errors import ConfigurationError
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.memory import MemoryLog
+
+NOW = 1_772_357_213_007
+CATALOG = Catalog(
+    [
+        Stream("changes", ("change-topic", "mirror"), schema_title="wiki/change", message_key_fields=("wiki",)),
+        Stream("creations", ("create-topic",), schema_title="wiki/page-create", partitions=2),
+        Stream("unrelated", ("unrelated-topic",)),
+    ]
+)
+
+
+class HandClock:
+    """A clock that a sleep moves on."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+        self._awaited: list[tuple[int, asyncio.Event]] = []
+
+    def now(self) -> int:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time / 1000
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += round(seconds * 1000)
+        for time, reached in self._awaited:
+            if time <= self.time:
+                reached.set()
+        await asyncio.sleep(0)
+
+    async def reach(self, time: int) -> None:
+        """Wait until the sleeps of others have moved the clock so far."""
+        reached = asyncio.Event()
+        self._awaited.append((time, reached))
+        await asyncio.wait_for(reached.wait(), 10)
+
+
+async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Record]:
+    bounds = await log.bounds([TopicPartition(topic, number) for number in range(partitions)])
+    reader = await log.reader({place: bound.start for place, bound in bounds.items()})
+    found: list[Record] = []
+    while batches := await reader.fetch(0, max_records=100_000):
+        found += [record for batch in batches for record in batch.records]
+    await reader.close()
+    return found
+
+
+async def test_history_is_filled_once() -> None:
+    clock = HandClock()
+    log = MemoryLog()
+    # A quarter of an hour is enough to see, and quicker.
+    history = HISTORY // 4
+    assert 17_000 < await SampleFeed(log, CATALOG, clock, seed=1, history=history).fill() < 19_000
+    assert set(await log.describe(CATALOG.topics)) == set(CATALOG.topics)
+    changes = await records(log, "change-topic")
+    assert NOW - history < changes[0].timestamp < NOW - history + 2000
+    assert NOW - 2000 < changes[-1].timestamp < NOW
+    event = orjson.loads(changes[0].value or b"")
+    assert event["meta"]["stream"] == "changes"
+    assert changes[0].key == event["wiki"].encode()
+    assert 400 < len(await records(log, "create-topic", partitions=2)) < 700
+    assert await records(log, "mirror") == []
+
+    # A second start has nothing to fill; one after two minutes only these; one after a day no more than the first.
+    assert await SampleFeed(log, CATALOG, clock, seed=2, history=history).fill() < 50
+    clock.time += 120_000
+    assert 2100 < await SampleFeed(log, CATALOG, clock, seed=3, history=history).fill() < 2700
+    clock.time += 86_400_000
+    assert 17_000 < await SampleFeed(log, CATALOG, clock, seed=4, history=history).fill() < 19_000
+    changes = await records(log, "change-topic")
+    assert all(first.timestamp <= second.timestamp for first, second in pairwise(changes))
+    assert len({orjson.loads(record.value or b"")["meta"]["id"] for record in changes}) == len(changes)
+
+
+async def test_live_events_come_at_the_rate_and_stop_cleanly() -> None:
+    clock = HandClock()
+    log = MemoryLog()
+    await log.create("change-topic")
+    await log.create("create-topic", 2)
+    task = asyncio.create_task(SampleFeed(log, CATALOG, clock, seed=1, sleep=clock.sleep).run())
+    await clock.reach(NOW + 60_000)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    changes = await records(log, "change-topic")
+    assert 1000 < len(changes) < 1400
+    assert all(first.timestamp <= second.timestamp for first, second in pairwise(changes))
+    assert abs(changes[-1].timestamp - clock.time) < 1000
+
+
+async def test_live_goes_on_when_the_log_is_back() -> None:
+    clock = HandClock()
+    log = MemoryLog()
+    await log.create("change-topic")
+    await log.create("create-topic", 2)
+    log.available = False
+    task = asyncio.create_task(SampleFeed(log, CATALOG, clock, seed=1, sleep=clock.sleep).run())
+    await clock.reach(NOW + 20_000)
+    log.available = True
+    await clock.reach(clock.time + 5000)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    changes = await records(log, "change-topic")
+    ids = [orjson.loads(record.value or b"")["meta"]["id"] for record in changes]
+    assert len(ids) == len(set(ids)) > 50
+
+
+def test_a_catalogue_without_a_stream_for_it() -> None:
+    with pytest.raises(ConfigurationError, match="schema_title wiki/change"):
+        SampleFeed(MemoryLog(), Catalog([Stream("a", ("a",))]), HandClock())

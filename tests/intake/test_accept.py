@@ -1,0 +1,156 @@
+"""What is accepted, what is added, what is refused."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.intake.accept import Accepted, InvalidEvent, accept, key_of, timestamp_of
+from gateway.intake.schemas import SchemaRepository
+
+NOW = 1_772_357_213_007
+CHANGE = Stream("wiki.change", ("main", "mirror"), aliases=("changes",), schema_title="wiki/change")
+CATALOG = Catalog([CHANGE, Stream("bare", ("bare",)), Stream("other", ("other",), schema_title="wiki/page-create")])
+SCHEMAS = SchemaRepository([Path(__file__).parents[2] / "config" / "schemas"])
+
+
+def example() -> dict[str, Any]:
+    schema = SCHEMAS.get("wiki/change")
+    assert schema is not None
+    return copy.deepcopy(schema.examples[0])
+
+
+def taken(event: object, **more: Any) -> tuple[Accepted, dict[str, Any]]:
+    accepted = accept(event, CATALOG, SCHEMAS, NOW, **more)
+    return accepted, orjson.loads(accepted.value)
+
+
+def refused(event: object, **more: Any) -> str:
+    with pytest.raises(InvalidEvent) as caught:
+        accept(event, CATALOG, SCHEMAS, NOW, **more)
+    return caught.value.detail
+
+
+def test_a_complete_event_is_stored_as_it_is() -> None:
+    event = example()
+    accepted, stored = taken(event, request_id="another")
+    assert stored == event
+    assert (accepted.stream, accepted.topic, accepted.key, accepted.timestamp) == (CHANGE, "main", None, NOW)
+
+
+def test_what_is_missing_is_set_and_the_event_given_is_left_alone() -> None:
+    event = example()
+    event["meta"] = {"stream": "wiki.change"}
+    before = copy.deepcopy(event)
+    _, stored = taken(event, request_id="from-the-header")
+    assert event == before
+    assert uuid.UUID(stored["meta"]["id"]).version == 4
+    assert stored["meta"]["dt"] == "2026-03-01T09:26:53.007Z"
+    assert stored["meta"]["request_id"] == "from-the-header"
+    assert "domain" not in stored["meta"]
+    assert "request_id" not in taken(event)[1]["meta"]
+
+
+def test_the_stream_that_is_given_stands_in_for_a_missing_one() -> None:
+    event = example()
+    del event["meta"]
+    _, stored = taken(event, stream=CHANGE)
+    assert stored["meta"]["stream"] == "wiki.change"
+    assert "but the event is for other" in refused(example(), stream=CATALOG.streams["other"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"meta": 3}, "/meta: it is no object"),
+        ({"meta": {}}, "/meta/stream: it is missing"),
+        ({"meta": {"stream": None}}, "/meta/stream: it is no text"),
+        ({"meta": {"stream": "wiki.chnage"}}, "close to it: wiki.change"),
+        ({"meta": {"stream": "changes"}}, 'no stream "changes"'),
+        ({"meta": {"stream": "bare"}}, "no schema_title"),
+        ({"meta": {"stream": "other"}}, "the schema wiki/change is not that of other"),
+        ({"$schema": 3}, "/$schema: it is no text; it takes a version of wiki/change, such as /wiki/change/1.0.0"),
+        ({"$schema": "/wiki/change/9.0.0"}, "in no schema repository"),
+        ({"$schema": "file:///etc/passwd"}, "in no schema repository"),
+        ({"meta": {"stream": "wiki.change", "id": None}}, "/meta/id: "),
+        ({"meta": {"stream": "wiki.change", "dt": "yesterday"}}, "/meta/dt: "),
+        ({"namespace": "0"}, '/namespace: "0" is not of type "integer"'),
+        ({"length": {"old": 1}}, "/length: "),
+        ({"type": "log"}, '"log_id" is a required property'),
+        ({"comment": "x" * 3000}, "/comment: "),
+        ({"extra": 1 << 70}, "cannot be stored"),
+        ({"extra": "\ud800"}, "cannot be stored"),
+    ],
+)
+def test_what_is_refused(change: dict[str, Any], told: str) -> None:
+    detail = refused({**example(), **change})
+    assert told in detail
+    assert len(detail) < 2000
+
+
+def test_no_object_and_no_schema() -> None:
+    assert "no JSON object" in refused([example()])
+    event = example()
+    del event["$schema"]
+    assert "/$schema: it is missing" in refused(event)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ((), None),
+        (("wiki",), b"enwiki"),
+        (("page.id",), b"7"),
+        (("wiki", "page.id"), b'["enwiki",7]'),
+        (("bot",), b"false"),
+    ],
+)
+def test_keys(fields: tuple[str, ...], expected: bytes | None) -> None:
+    event = {"wiki": "enwiki", "page": {"id": 7}, "bot": False}
+    assert key_of(event, replace(CHANGE, message_key_fields=fields)) == expected
+
+
+def test_a_missing_part_of_the_key_is_refused() -> None:
+    with pytest.raises(InvalidEvent, match="/page/id: it is missing"):
+        key_of({"page": "x"}, replace(CHANGE, message_key_fields=("page.id",)))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-03-01T09:26:53.589Z", 1_772_357_213_589),
+        ("2026-03-01T10:26:53.589999+01:00", 1_772_357_213_589),
+        ("2026-03-01T09:26:53", 1_772_357_213_000),
+        ("2026-03-01", 1_772_323_200_000),
+        (1_772_357_213, 1_772_357_213_000),
+        (1_772_357_213_589, 1_772_357_213_589),
+        (1_772_357_213.5, 1_772_357_213_500),
+        (0, 0),
+    ],
+)
+def test_timestamps(value: object, expected: int) -> None:
+    stream = replace(CHANGE, timestamp_field="meta.dt")
+    assert timestamp_of({"meta": {"dt": value}}, stream, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, -1, "1969-12-31T00:00:00Z", "soon", "", 10**30, float("inf"), {}, "0001-01-01T00:00:00+14:00"]
+)
+def test_what_is_no_timestamp(value: object) -> None:
+    with pytest.raises(InvalidEvent, match="/meta/dt: it is"):
+        timestamp_of({"meta": {"dt": value}}, replace(CHANGE, timestamp_field="meta.dt"), NOW)
+
+
+def test_a_stream_whose_timestamp_is_set_here() -> None:
+    stream = replace(CHANGE, timestamp_field="meta.dt")
+    event = example()
+    del event["meta"]
+    assert taken(event, stream=stream)[0].timestamp == NOW

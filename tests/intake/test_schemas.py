@@ -1,0 +1,268 @@
+"""The schema repositories: reading, references, mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import ConfigurationError
+from gateway.intake.schemas import SchemaRepository, check_streams
+
+PROJECT = Path(__file__).parents[2] / "config" / "schemas"
+
+
+def put(folder: Path, name: str, **schema: Any) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # JSON is YAML, so that one text serves both endings.
+    path.write_bytes(orjson.dumps(schema))
+
+
+def mistakes(*folders: Path) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        SchemaRepository(folders)
+    return caught.value.mistakes
+
+
+def test_titles_and_versions(tmp_path: Path) -> None:
+    for version in ("1.2.0", "1.10.0", "1.9.3"):
+        put(tmp_path, f"a/b/{version}.yaml", title="a/b", description=version)
+    put(tmp_path, "c/1.0.0.json", description="from JSON")
+    schemas = SchemaRepository([tmp_path])
+    assert schemas.titles() == ("a/b", "c")
+    assert schemas.versions("a/b") == ("1.2.0", "1.9.3", "1.10.0")
+    assert schemas.versions("absent") == ()
+    newest = schemas.get("a/b")
+    assert newest is not None
+    assert newest.uri == "/a/b/1.10.0"
+    assert schemas.get("a/b", "latest") is newest
+    assert schemas.named("/a/b/1.10.0") is newest
+    assert schemas.named("/a/b/1.10.0#") is newest
+    for uri in (
+        "/a/b/latest",
+        "/a/b",
+        "a/b/1.10.0",
+        "/a/../a/b/1.10.0",
+        "file:///a/b/1.10.0",
+        "/a/b/9.9.9",
+        "//x/1.0.0",
+    ):
+        assert schemas.named(uri) is None
+    assert schemas.get("c", "one") is None
+
+
+def test_current_is_the_version_that_its_id_names(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", description="released")
+    put(tmp_path, "a/current.yaml", **{"$id": "/a/1.0.0", "description": "being written"})
+    put(tmp_path, "b/1.0.0.yaml")
+    put(tmp_path, "b/current.yaml", **{"$id": "/b/1.1.0", "description": "next"})
+    schemas = SchemaRepository([tmp_path])
+    first, second = schemas.get("a"), schemas.get("b")
+    assert first is not None
+    assert second is not None
+    assert first.document["description"] == "released"
+    assert (second.version, second.document["description"]) == ("1.1.0", "next")
+
+
+def test_the_earlier_repository_wins(tmp_path: Path) -> None:
+    put(tmp_path / "one", "a/1.0.0.yaml", description="one")
+    put(tmp_path / "two", "a/1.0.0.yaml", description="two")
+    put(tmp_path / "two", "b/1.0.0.yaml", allOf=[{"$ref": "/a/1.0.0"}])
+    schemas = SchemaRepository([tmp_path / "one", tmp_path / "two"])
+    found = schemas.get("b")
+    assert found is not None
+    assert found.document["allOf"] == [{"description": "one"}]
+
+
+@pytest.mark.parametrize("reference", ["/common/1.0.0", "/common/1.0.0#", "/common/1.0.0#/", "/common/latest#"])
+def test_references_to_a_whole_schema(tmp_path: Path, reference: str) -> None:
+    put(tmp_path, "common/1.0.0.yaml", **{"$id": "/common/1.0.0", "type": "object", "required": ["meta"]})
+    put(tmp_path, "a/1.0.0.yaml", **{"$id": "/a/1.0.0", "allOf": [{"$ref": reference}]})
+    schema = SchemaRepository([tmp_path]).get("a")
+    assert schema is not None
+    assert schema.document == {"$id": "/a/1.0.0", "allOf": [{"type": "object", "required": ["meta"]}]}
+    assert schema.faults({}) == ['/: "meta" is a required property']
+    assert schema.faults({"meta": 1}) == []
+
+
+def test_references_to_a_part(tmp_path: Path) -> None:
+    parts = {"a/b": {"type": "integer"}, "any": {"anyOf": [{"type": "string"}]}}
+    put(tmp_path, "common/1.0.0.yaml", properties={"x": {"type": "null"}}, definitions=parts)
+    put(
+        tmp_path,
+        "group/a/1.0.0.yaml",
+        definitions={"own": {"type": "boolean"}},
+        properties={
+            "absolute": {"$ref": "/common/1.0.0#/definitions/a~1b"},
+            "in_list": {"$ref": "/common/1.0.0#/definitions/any/anyOf/0"},
+            "own": {"$ref": "#/definitions/own"},
+            "relative": {"$ref": "1.1.0#/properties/y"},
+            "$ref": {"type": "string"},
+            "enum": {"enum": [{"$ref": "/not/followed"}]},
+        },
+    )
+    put(tmp_path, "group/a/1.1.0.yaml", properties={"$ref": "/common/1.0.0#/properties", "y": {"type": "number"}})
+    schemas = SchemaRepository([tmp_path])
+    first, second = schemas.get("group/a", "1.0.0"), schemas.get("group/a")
+    assert first is not None
+    assert second is not None
+    assert first.document["properties"] == {
+        "absolute": {"type": "integer"},
+        "in_list": {"type": "string"},
+        "own": {"type": "boolean"},
+        "relative": {"type": "number"},
+        "$ref": {"type": "string"},
+        "enum": {"enum": [{"$ref": "/not/followed"}]},
+    }
+    assert second.document["properties"] == {"x": {"type": "null"}, "y": {"type": "number"}}
+
+
+def test_keywords_beside_a_reference_count_from_2019_on(tmp_path: Path) -> None:
+    put(tmp_path, "x/1.0.0.yaml", type="integer")
+    part = {"properties": {"n": {"$ref": "/x/1.0.0", "minimum": 5}}}
+    put(tmp_path, "old/1.0.0.yaml", **{"$schema": "https://json-schema.org/draft-07/schema#"}, **part)
+    put(tmp_path, "new/1.0.0.yaml", **{"$schema": "https://json-schema.org/draft/2020-12/schema"}, **part)
+    schemas = SchemaRepository([tmp_path])
+    old, new = schemas.get("old"), schemas.get("new")
+    assert old is not None
+    assert new is not None
+    assert old.faults({"n": 1}) == []
+    assert new.faults({"n": 1}) == ["/n: 1 is less than the minimum of 5"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "file:///etc/passwd",
+        "/../secret/1.0.0",
+        "../b/1.0.0",
+        "/a/../b/1.0.0",
+        "http://json-schema.org/draft-07/schema#",
+        "//host/b/1.0.0",
+        "/b%2f1.0.0",
+        "C:\\b",
+        "",
+        "#",
+        "/absent/1.0.0",
+        "/b/1.0.0#/nothing/there",
+        "/b/1.0.0#anchor",
+    ],
+)
+def test_references_that_cannot_be_followed(tmp_path: Path, reference: str) -> None:
+    put(tmp_path, "b/1.0.0.yaml", type="object")
+    put(tmp_path, "a/1.0.0.yaml", properties={"x": {"$ref": reference}})
+    (mistake,) = mistakes(tmp_path)
+    assert mistake.startswith(f"{tmp_path / 'a/1.0.0.yaml'}: ")
+    assert reference in mistake
+
+
+def test_circles_are_told(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", allOf=[{"$ref": "/b/1.0.0"}])
+    put(tmp_path, "b/1.0.0.yaml", properties={"$ref": "/a/1.0.0#/definitions"}, allOf=[{"$ref": "/a/latest#"}])
+    put(tmp_path, "c/1.0.0.yaml", properties={"child": {"$ref": "#"}})
+    found = mistakes(tmp_path)
+    assert len(found) == 3
+    assert "a circle: /c/1.0.0# -> /c/1.0.0#" in found[-1]
+
+
+def test_growth_by_references_is_bounded(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", type="object")
+    for level in range(1, 7):
+        before = f"/a/1.{level - 2}.0" if level > 1 else "/a/1.0.0"
+        put(tmp_path, f"b{level}/1.0.0.yaml", allOf=[{"$ref": f"/b{level - 1}/1.0.0" if level > 1 else before}] * 10)
+    assert "more than 100000 values" in mistakes(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", ":1: this is no valid YAML"),
+        ("x: 1\nx: 2\n", ":2: x is given twice"),
+        ("[1]", "no mapping"),
+        ("type: objekt", "no valid JSONSchema: at /type"),
+        ("properties: {a: {pattern: '('}}", "no valid JSONSchema: at /properties/a/pattern"),
+        ("$schema: https://example.org/mine", "a draft of JSONSchema"),
+        ("$id: /b/1.0.0", "by its place in the repository it is /a/1.0.0"),
+        ("title: b", "by its place in the repository it is a"),
+    ],
+)
+def test_mistakes_of_a_file(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.0.0.yaml").write_text(text, encoding="utf-8")
+    (mistake,) = mistakes(tmp_path)
+    assert mistake.startswith(str(tmp_path / "a" / "1.0.0.yaml"))
+    assert told in mistake
+
+
+def test_broken_json_and_bytes(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml")
+    (tmp_path / "a" / "1.1.0.json").write_text('{\n"x": }', encoding="utf-8")
+    (tmp_path / "a" / "1.2.0.yaml").write_bytes(b"\xff")
+    first, second = mistakes(tmp_path)
+    assert "1.1.0.json:2: the file cannot be read" in first
+    assert "1.2.0.yaml: the file cannot be read" in second
+
+
+def test_one_version_in_two_files_and_a_current_without_id(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.json")
+    put(tmp_path, "a/1.0.0.yaml")
+    put(tmp_path, "b/current.yaml")
+    first, second = mistakes(tmp_path)
+    assert "1.0.0.json is the same version" in first
+    assert "$id is missing" in second
+
+
+def test_links_out_of_the_repository_are_not_followed(tmp_path: Path) -> None:
+    put(tmp_path, "outside/1.0.0.yaml")
+    (tmp_path / "inside" / "a").mkdir(parents=True)
+    (tmp_path / "inside" / "a" / "1.0.0.yaml").symlink_to(tmp_path / "outside" / "1.0.0.yaml")
+    assert "leads out of the repository" in mistakes(tmp_path / "inside")[0]
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    assert "there is no such directory" in mistakes(tmp_path / "absent")[0]
+
+
+def test_faults_have_paths_and_are_bounded(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "a/1.0.0.yaml",
+        properties={"a/b": {"items": {"type": "integer"}}, "dt": {"type": "string", "format": "date-time"}},
+    )
+    schema = SchemaRepository([tmp_path]).get("a")
+    assert schema is not None
+    assert schema.faults({"a/b": [1, "x"]}) == ['/a~1b/1: "x" is not of type "integer"']
+    assert schema.faults({"dt": "yesterday"}) == ['/dt: "yesterday" is not a "date-time"']
+    many = schema.faults({"a/b": ["x" * 10_000] * 50})
+    assert len(many) == 5
+    assert all(len(fault) < 400 for fault in many)
+
+
+def test_examples_that_are_not_valid_are_warnings(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", required=["x"], examples=[{"x": 1}, {}])
+    (warning,) = SchemaRepository([tmp_path]).warnings
+    assert 'example 2 is not valid: /: "x" is a required property' in warning
+
+
+def test_streams_without_their_schema_are_told(tmp_path: Path) -> None:
+    put(tmp_path, "wiki/change/1.0.0.yaml")
+    catalog = Catalog([Stream("a", ("a",), schema_title="wiki/chagne"), Stream("b", ("b",))])
+    (mistake,) = check_streams(catalog, SchemaRepository([tmp_path]))
+    assert "the stream a" in mistake
+    assert "did you mean wiki/change?" in mistake
+
+
+def test_the_schemas_of_the_project() -> None:
+    schemas = SchemaRepository([PROJECT])
+    assert schemas.warnings == []
+    for title in schemas.titles():
+        newest = schemas.get(title)
+        assert newest is not None
+        assert (PROJECT / title / "current.yaml").read_bytes() == newest.path.read_bytes()
+        assert title.startswith("fragment/") or newest.examples
+        assert b'"$ref":' not in orjson.dumps(newest.document)

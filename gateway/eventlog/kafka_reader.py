@@ -20,7 +20,7 @@ from gateway.eventlog.kafka_protocol import Fetched, FetchLimits, FetchRequest, 
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.port import Batch
 
-FETCH_BYTES = 8 * 1024 * 1024
+FETCH_BYTES = 4 * 1024 * 1024
 """The most that a broker sends in one response; a larger record comes alone."""
 
 PARTITION_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ one response."""
 LONG_POLL_SECONDS = 0.5
 """A broker waits so long for the first record."""
 
-FETCH_SECONDS = 4.0
+FETCH_SECONDS = 3.0
 """A broker that has not answered so long after it should have is away."""
 
 FLIGHTS = 2

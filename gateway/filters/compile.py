@@ -38,6 +38,9 @@ class FilterBounds:
     cost: int = 50_000
 
 
+_BEYOND_MEASURE = 1e9
+
+
 class Filter:
     """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
 
@@ -115,9 +118,10 @@ def _deep(depth: int) -> str:
 
 
 def _costly(cost: float, bounds: FilterBounds) -> str:
+    shown = f"{cost:,.0f}" if cost < _BEYOND_MEASURE else "too many"
     return (
-        f"the expression could cost {cost:,.0f} units an event, and {bounds.cost:,} are allowed (filter_max_cost): "
-        "loops within loops, long literals and large regular expressions cost most"
+        f"the expression could cost {shown} units an event, and {bounds.cost:,} are allowed (filter_max_cost): loops "
+        "within loops, long literals, and regular expressions that are large or put together from pieces cost most"
     )
 
 

@@ -12,13 +12,18 @@ _OPERATORS = re.compile(r"^[@_]*([^\w@]+|in)_?(?:\]|_)?$")
 _TRAILING_CODE = re.compile(r"\s*\[[A-Z_]+\]\s*$")
 _STATUS = re.compile(r"^(?:[A-Z_]+: )+")
 _LONGEST_QUOTE = 60
+_LONGEST_MESSAGE = 20_000
+_UNKNOWN = re.compile(r"undeclared reference to '([^'.]*)(.*?)'", re.DOTALL)
 
 
 def complaint(message: str, text: str) -> tuple[str, int, int]:
     """The sentence, the line and the column (both from 1)."""
-    for line, column, said in _ERROR.findall(message):
-        if int(line) >= 1:
-            return _sentence(said, text, int(line), int(column)), int(line), max(1, int(column))
+    # The library quotes the whole line for each of its errors; the first ones are enough.
+    for found in _ERROR.finditer(message[:_LONGEST_MESSAGE]):
+        line, column = int(found[1]), int(found[2])
+        if line >= 1:
+            column = _start_of_name(found[3], text, line, max(1, column))
+            return _sentence(found[3], text, line, column), line, column
     rest = _TRAILING_CODE.sub("", _STATUS.sub("", message.split("\n", 1)[0])).strip()
     return rest or "the expression cannot be read", 1, 1
 
@@ -41,18 +46,31 @@ def _sentence(said: str, text: str, line: int, column: int) -> str:
     said = said.strip()
     if said.startswith("Syntax error: "):
         return _syntax(said.removeprefix("Syntax error: "))
-    if found := re.match(r"undeclared reference to '(.*?)'", said, re.DOTALL):
-        return _unknown(found[1], text, line, column)
+    if found := _UNKNOWN.match(said):
+        return _unknown(found[1] or found[2], text, line, column)
     if found := re.match(r"found no matching overload for '(.*?)' applied to '(.*)'", said, re.DOTALL):
         return _overload(found[1], found[2])
     return shorten(" ".join(said.split()).replace("(in container '')", "").strip())
+
+
+def _start_of_name(said: str, text: str, line: int, column: int) -> int:
+    """The library places an unknown `a.b` at its dot; the reader looks for it at the `a`."""
+    found = _UNKNOWN.match(said.strip())
+    here = text.split("\n")[line - 1][:column]
+    if found and found[2] and here.endswith("."):
+        start = here.rfind(found[1], 0, column - 1)
+        return column if start < 0 else start + 1
+    return column
 
 
 def _syntax(said: str) -> str:
     if found := re.search(r"token recognition error at: '(.*)'$", said, re.DOTALL):
         if found[1].lstrip("bBrR")[:1] in {'"', "'"}:
             return "a string is not closed, or holds an invalid escape"
-        return f"'{shorten(found[1].strip())}' is not understood here"
+        unknown = found[1].strip(" \t\r\n")
+        if not unknown.isprintable():
+            return f"the character U+{ord(unknown[0]):04X} is not understood here"
+        return f"'{shorten(unknown)}' is not understood here"
     found = re.search(r"(?:input|missing .* at) '(.*?)'(?: expecting|$)", said, re.DOTALL)
     if found is None:
         return "the syntax is not understood here"

@@ -49,7 +49,7 @@ class Shape:
         return self.element or self
 
 
-FIELD = Shape(length=NOMINAL_TEXT, count=NOMINAL_COUNT, weight=75.0, pattern=NOMINAL_PATTERN_COST)
+FIELD = Shape(length=NOMINAL_TEXT, count=NOMINAL_COUNT, weight=5.0, pattern=NOMINAL_PATTERN_COST)
 SCALAR = Shape()
 _TEXT_FUNCTION_RESULT = Shape(length=40.0, weight=1.0, pattern=NOMINAL_PATTERN_COST)
 

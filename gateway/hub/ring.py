@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -224,6 +224,16 @@ class Ring:
             if position > (run.first if run else state.end):
                 return False
         return True
+
+    def newest(self, topics: frozenset[str], most: int = 20_000) -> Iterator[Item]:
+        """The newest records of these topics, newest first, out of so many records of the ring."""
+        looked_at = 0
+        for segment in reversed(self._segments):
+            for _, item in reversed(segment.select(topics)):
+                yield item
+            looked_at += len(segment.items)
+            if looked_at >= most:
+                return
 
     def holds(self, partition: TopicPartition, offset: int) -> Item | None:
         """The record at this offset, where the ring has it."""

@@ -37,6 +37,8 @@ PROPERTIES = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "1",
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "250",
     "group.initial.rebalance.delay.ms": "0",
     "message.max.bytes": "12000000",
     "log.retention.check.interval.ms": "500",

@@ -1,0 +1,100 @@
+"""`/v2/streams`: which streams there are, what they hold, and how much goes on in them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import LogError, Problem
+from gateway.event import TopicPartition
+from gateway.hub.history import first_records
+from gateway.hub.hub import Hub
+
+RATE_SPAN = 60_000
+"""Milliseconds over which the rate of a stream is counted."""
+
+
+class CatalogRoutes:
+    """Answers from the catalogue, the ring and, for the oldest event, the log."""
+
+    def __init__(self, catalog: Catalog, hub: Hub) -> None:
+        self._catalog = catalog
+        self._hub = hub
+
+    async def index(self, request: Request) -> Response:
+        """`GET /v2/streams`"""
+        return _json([await self._describe(stream, request) for stream in self._catalog.streams.values()])
+
+    async def one(self, request: Request) -> Response:
+        """`GET /v2/streams/{name}`"""
+        name = request.path_params["name"]
+        stream = self._catalog.get(name)
+        if stream is None:
+            close = self._catalog.close_matches(name)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
+        description = await self._describe(stream, request)
+        description["example"] = self._example(stream)
+        return _json(description)
+
+    async def _describe(self, stream: Stream, request: Request) -> dict[str, Any]:
+        schema = None
+        if stream.schema_title is not None and not stream.schema_title.startswith("/"):
+            schema = f"{request.base_url}v2/schemas/{quote(stream.schema_title)}/latest"
+        newest = [tail.timestamp for place in self._places(stream) if (tail := self._hub.ring.tail(place)) is not None]
+        return {
+            "name": stream.name,
+            "aliases": list(stream.aliases),
+            "title": stream.title or stream.name,
+            "description": stream.description,
+            "schema": schema,
+            "topics": list(stream.topics),
+            "oldest": _iso(await self._oldest(stream)),
+            "newest": _iso(max(newest, default=0) or None),
+            "rate": self._rate(stream),
+        }
+
+    def _places(self, stream: Stream) -> list[TopicPartition]:
+        held = self._hub.ring.partitions()
+        return [place for place in self._hub.partitions(stream.topics) if place in held]
+
+    async def _oldest(self, stream: Stream) -> int | None:
+        places = [place for place in self._places(stream) if place.topic in self._hub.discovery.existing]
+        if not places or not self._hub.available:
+            return None
+        try:
+            bounds = await self._hub.log.bounds(places)
+            starts = {place: bounds[place].start for place in places}
+            first = await first_records(self._hub.log, starts, {place: bounds[place].end for place in places})
+        except LogError:
+            return None
+        return min((record.timestamp for record in first.values() if record is not None), default=None)
+
+    def _rate(self, stream: Stream) -> float:
+        since = self._hub.clock.now() - RATE_SPAN
+        count = sum(1 for item in self._hub.ring.newest(frozenset(stream.topics)) if item.mark.timestamp >= since)
+        return round(count * 1000 / RATE_SPAN, 3)
+
+    def _example(self, stream: Stream) -> Any:
+        for item in self._hub.ring.newest(frozenset(stream.topics)):
+            if item.data is not None and not item.canary:
+                return orjson.Fragment(item.data)
+        return None
+
+
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document) + b"\n", 200, {"cache-control": "no-store"}, "application/json")
+
+
+def _iso(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

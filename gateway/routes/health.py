@@ -1,0 +1,40 @@
+"""`/healthz` and `/readyz`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.hub.hub import Hub
+
+
+def _json(document: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(document) + b"\n", status, {"cache-control": "no-store"}, "application/json")
+
+
+async def healthz(_: Request) -> Response:
+    """The process lives."""
+    return _json({"status": "ok"})
+
+
+class Readiness:
+    """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining."""
+
+    def __init__(self, hub: Hub, draining: Callable[[], bool]) -> None:
+        self._hub = hub
+        self._draining = draining
+
+    async def readyz(self, _: Request) -> Response:
+        missing = []
+        if not self._hub.available:
+            missing.append(f"the log does not answer: {self._hub.why_unavailable}")
+        elif not self._hub.filled.is_set():
+            missing.append("the newest part of the log is still being read")
+        if self._draining():
+            missing.append("the server is draining")
+        if missing:
+            return _json({"status": "not ready", "missing": missing}, 503)
+        return _json({"status": "ready"})

@@ -1,0 +1,69 @@
+"""Content negotiation (RFC 9110 section 12.5): which format and which coding a client gets."""
+
+from __future__ import annotations
+
+from gateway.errors import Problem
+from gateway.wire.format import Format
+from gateway.wire.ndjson import JSON_LINES, NDJSON
+from gateway.wire.sse import SSE
+
+_OFFERS: tuple[tuple[str, Format], ...] = (
+    ("text/event-stream", SSE),
+    ("application/x-ndjson", NDJSON),
+    ("application/json", JSON_LINES),
+)
+
+
+def choose_format(accept: str | None) -> Format:
+    """The format with the highest q; a tie goes to the one named first here. Raises Problem(406)."""
+    if accept is None or not accept.strip():
+        return SSE
+    ranges = _weighted(accept)
+    best: tuple[float, Format] | None = None
+    for media_type, form in _OFFERS:
+        quality = _quality_of(media_type, ranges)
+        if quality > 0 and (best is None or quality > best[0]):
+            best = (quality, form)
+    if best is None:
+        offers = ", ".join(media_type for media_type, _ in _OFFERS)
+        raise Problem(406, "Not acceptable", f"this stream can be had as {offers}", "Accept")
+    return best[1]
+
+
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether the client takes gzip, and likes it no less than no coding at all."""
+    if accept_encoding is None:
+        return False
+    codings = dict(_weighted(accept_encoding))
+    quality = codings.get("gzip", codings.get("x-gzip", codings.get("*", 0.0)))
+    return quality > 0 and quality >= codings.get("identity", 0.0)
+
+
+def _quality_of(media_type: str, ranges: list[tuple[str, float]]) -> float:
+    """The q of the most specific range that covers the type."""
+    main = media_type.split("/")[0]
+    weights = dict(ranges)
+    for candidate in (media_type, f"{main}/*", "*/*"):
+        if candidate in weights:
+            return weights[candidate]
+    return 0.0
+
+
+def _weighted(header: str) -> list[tuple[str, float]]:
+    found = []
+    for part in header.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name:
+            found.append((name.lower(), _quality(parameters)))
+    return found
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0

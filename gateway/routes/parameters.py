@@ -1,0 +1,174 @@
+"""The request of a stream: query parameters and headers, read into what the subscription understands."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
+from gateway.event import TopicPartition
+from gateway.filters.compile import Filter, FilterBounds, compile_filter
+from gateway.filters.fields import Fields, compile_fields
+from gateway.position import Wish, parse_position
+from gateway.routes.negotiate import accepts_gzip, choose_format
+from gateway.routes.times import parse_time
+from gateway.subscription.feed import Selection
+from gateway.subscription.resolve import Origin
+from gateway.subscription.subscription import Request
+
+PARAMETERS = ("since", "until", "limit", "filter", "fields", "last_event_id", "lastEventId", "canary")
+LARGEST_LIMIT = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a request may ask for at most."""
+
+    filters: FilterBounds = FilterBounds()
+    streams: int = 100
+    last_event_id: int = 65536
+
+
+def read_request(
+    names: str,
+    query: Sequence[tuple[str, str]],
+    headers: Mapping[str, str],
+    catalog: Catalog,
+    bounds: Bounds,
+    now: int,
+) -> Request:
+    """Raises Problem for whatever does not fit; `now` in milliseconds."""
+    streams = catalog.resolve(names, bounds.streams)
+    values = _single_values(query)
+    since = _time(values, "since", now)
+    until = _time(values, "until", now)
+    if since is not None and until is not None and until <= since:
+        raise _bad("until", "it must be after `since`")
+    selection = Selection(
+        topics=frozenset(topic for stream in streams for topic in stream.topics),
+        filter=_filter(values, bounds.filters),
+        fields=_fields(values),
+        canary=_switch(values, "canary"),
+    )
+    limit = _limit(values)
+    return Request(
+        selection=selection,
+        format=choose_format(headers.get("accept")),
+        origin=Origin(
+            wishes=_wishes(values, headers, selection.topics, bounds),
+            since=None if since is None or since > now else since,
+            overlaps=_overlaps(streams),
+        ),
+        until=until,
+        limit=limit,
+        gzip=accepts_gzip(headers.get("accept-encoding")),
+    )
+
+
+def _overlaps(streams: Sequence[Stream]) -> dict[str, int]:
+    overlaps: dict[str, int] = {}
+    for stream in streams:
+        for topic in stream.topics:
+            overlaps[topic] = max(stream.resume_overlap, overlaps.get(topic, 0))
+    return overlaps
+
+
+def _bad(parameter: str, detail: str) -> Problem:
+    return Problem(400, "Bad request", f"`{parameter}`: {detail}", parameter)
+
+
+def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in query:
+        if name not in PARAMETERS:
+            close = difflib.get_close_matches(name, PARAMETERS, 2, 0.5)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            known = ", ".join(PARAMETERS)
+            raise Problem(400, "Bad request", f"there is no parameter {name[:100]!r}{hint} (there are: {known})", name)
+        if name in values:
+            raise _bad(name, "it is given more than once; once is right")
+        values[name] = value
+    if "last_event_id" in values and "lastEventId" in values:
+        raise _bad("lastEventId", "it is `last_event_id` in another spelling; give one of the two")
+    return values
+
+
+def _time(values: Mapping[str, str], name: str, now: int) -> int | None:
+    text = values.get(name)
+    if text is None or not text.strip():
+        return None
+    try:
+        return parse_time(text, now)
+    except ValueError as error:
+        raise _bad(name, str(error)) from None
+
+
+def _limit(values: Mapping[str, str]) -> int | None:
+    text = values.get("limit")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= LARGEST_LIMIT):
+        raise _bad("limit", f"{text[:100]!r} is not a number of events; write an integer from 1")
+    return int(text)
+
+
+def _switch(values: Mapping[str, str], name: str) -> bool:
+    text = values.get(name, "false")
+    if text not in ("true", "false"):
+        raise _bad(name, f"{text[:100]!r} must be `true` or `false`")
+    return text == "true"
+
+
+def _filter(values: Mapping[str, str], bounds: FilterBounds) -> Filter | None:
+    if "filter" not in values:
+        return None
+    try:
+        return compile_filter(values["filter"], bounds)
+    except InvalidExpression as error:
+        raise _bad("filter", str(error)) from None
+
+
+def _fields(values: Mapping[str, str]) -> Fields | None:
+    if "fields" not in values:
+        return None
+    try:
+        return compile_fields(values["fields"])
+    except InvalidFields as error:
+        raise _bad("fields", str(error)) from None
+
+
+def _wishes(
+    values: Mapping[str, str], headers: Mapping[str, str], topics: frozenset[str], bounds: Bounds
+) -> dict[TopicPartition, Wish]:
+    name, text = "Last-Event-ID", headers.get("last-event-id", "")
+    if not text.strip():
+        name = "lastEventId" if "lastEventId" in values else "last_event_id"
+        text = values.get(name, "")
+    if not text.strip():
+        return {}
+    if len(text) > bounds.last_event_id:
+        raise _bad(name, f"it is longer than `last_event_id_max` allows ({bounds.last_event_id} bytes)")
+    try:
+        wishes = parse_position(text.encode())
+    except (InvalidPosition, UnicodeEncodeError) as error:
+        raise _bad(name, str(error)) from None
+    for partition in wishes:
+        if partition.topic not in topics:
+            known = ", ".join(sorted(topics))
+            detail = f"`{name}`: the topic {partition.topic[:100]!r} is not in this subscription, which has {known}"
+            raise Problem(404, "Not found", detail, name)
+    return wishes
+
+
+def check_partitions(request: Request, counts: Mapping[str, int], name: str = "Last-Event-ID") -> None:
+    """Raises Problem(404) where a position names a partition that an existing topic does not have."""
+    for partition in request.origin.wishes:
+        count = counts.get(partition.topic)
+        if count is not None and partition.partition >= count:
+            has = "partition 0 alone" if count == 1 else f"partitions 0 to {count - 1}"
+            detail = f"`{name}`: {partition.topic} has {has}, not {partition.partition}"
+            raise Problem(404, "Not found", detail, name)
+

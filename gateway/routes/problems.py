@@ -1,0 +1,47 @@
+"""Problem documents (RFC 9457) for whatever goes wrong before a stream starts."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.errors import Problem
+
+_TITLES = {404: "Not found", 405: "Method not allowed"}
+
+
+def answer(problem: Problem) -> Response:
+    """The response that carries a problem."""
+    return Response(
+        orjson.dumps(problem.document()) + b"\n",
+        problem.status,
+        {"cache-control": "no-store", **problem.headers},
+        "application/problem+json",
+    )
+
+
+async def on_problem(_: Request, error: Exception) -> Response:
+    """For what the gateway refuses."""
+    assert isinstance(error, Problem)
+    return answer(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """For what the router refuses: an unknown path, a method that a path does not know."""
+    assert isinstance(error, HTTPException)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    title = _TITLES.get(error.status_code, "Error")
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path[:200]!r}; begin at /v2/streams"
+    elif error.status_code == 405:
+        detail = f"{request.method[:20]} is not possible here; possible: {headers.get('allow', 'GET')}"
+    else:
+        detail = str(error.detail)
+    return answer(Problem(error.status_code, title, detail, headers=headers))
+
+
+async def on_error(_: Request, error: Exception) -> Response:
+    """For our own mistakes; what they are goes to the log, not to the client."""
+    return answer(Problem(500, "Internal error", "the gateway made a mistake; its operator finds it in the log"))

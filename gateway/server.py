@@ -1,0 +1,93 @@
+"""The HTTP server: uvicorn, with the connection offered to the application beside ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.routes.outlet import EXTENSION
+
+
+class Connection:
+    """A connection as the application sees it."""
+
+    __slots__ = ("on_lost", "transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.on_lost: Callable[[], None] | None = None
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """uvicorn's protocol; frames for live clients go past it to the transport, and it tells when that is lost."""
+
+    _connection: Connection | None = None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._connection = Connection(self.transport)
+        self.scope["extensions"] = {EXTENSION: self._connection}  # type: ignore[typeddict-item]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.on_lost is not None:
+            connection.on_lost()
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn's server; signals are handled by whoever runs it."""
+
+    def __init__(self, app: ASGIApp, access_log: bool) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=StreamProtocol,
+                loop="asyncio",
+                lifespan="off",
+                ws="none",
+                access_log=access_log,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=None,
+            )
+        )
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        """Leave the signals alone."""
+        return _Nothing()
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.socket:
+    """A listening socket. `shared` lets several processes listen on the port (SO_REUSEPORT); `send_buffer` is kernel
+    memory for unsent bytes of each connection, which they inherit. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if send_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        listener.bind((host, port))
+        listener.listen(4096)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,280 @@
+"""The promises of the Kafka log beyond those of every log: transactions, codecs, a broker that goes and comes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
+
+from gateway.errors import LogError, LogUnavailable
+from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.port import Bounds, LogReader, Retention
+from tests.eventlog.kit import WAIT, kafka_admin, take
+from tests.services.kafka import KafkaBroker, free_port
+
+pytestmark = pytest.mark.kafka
+
+LARGE = 10_000_000
+"""Bytes of the largest record that is tried."""
+
+
+@pytest.fixture
+async def log(kafka: str) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog([kafka])
+    await log.open()
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
+    """A broker that runs when the test begins, and runs again when it has ended."""
+    own_broker.start()
+    yield own_broker
+    own_broker.start()
+
+
+@pytest.fixture
+async def own_log(broker: KafkaBroker) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog([broker.bootstrap])
+    await log.open()
+    yield log
+    await log.close()
+    gc.collect()
+
+
+async def drain(reader: LogReader, position: int) -> tuple[list[bytes | None], int]:
+    """The values up to a position of one partition."""
+    values: list[bytes | None] = []
+    at = -1
+    while at < position:
+        for batch in await reader.fetch(WAIT):
+            values += [record.value for record in batch.records]
+            assert batch.position > at
+            at = batch.position
+    return values, at
+
+
+async def transaction(producer: AIOKafkaProducer, topic: str, values: list[bytes], commit: bool) -> None:
+    await producer.begin_transaction()
+    for value in values:
+        await producer.send_and_wait(topic, value, partition=0)
+    await (producer.commit_transaction() if commit else producer.abort_transaction())
+
+
+async def test_aborted_records_and_markers_are_passed_over(kafka: str, log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    partition = TopicPartition(topic, 0)
+    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topic) as producer:
+        await transaction(producer, topic, [b"a", b"b"], commit=True)  # 0, 1 and the marker 2
+        await transaction(producer, topic, [b"lost"], commit=False)  # 3 and the marker 4
+        await log.append(topic, [NewRecord(b"plain", partition=0)])  # 5
+        reader = await log.reader({partition: 0})
+        assert await drain(reader, 6) == ([b"a", b"b", b"plain"], 6)
+        await transaction(producer, topic, [b"lost", b"lost"], commit=False)  # 6, 7 and the marker 8
+        assert await drain(reader, 9) == ([], 9)
+        await reader.assign({partition: 4})
+        assert await drain(reader, 9) == ([b"plain"], 9)
+        await transaction(producer, topic, [b"c"], commit=True)
+        assert await drain(reader, 11) == ([b"c"], 11)
+    await reader.close()
+
+
+async def test_the_end_is_before_an_open_transaction(kafka: str, log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    partition = TopicPartition(topic, 0)
+    await log.append(topic, [NewRecord(b"first", partition=0)])
+    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=topic) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"open", partition=0)
+        await log.append(topic, [NewRecord(b"behind", partition=0)])
+        assert await log.bounds([partition]) == {partition: Bounds(0, 1)}
+        reader = await log.reader({partition: 0})
+        assert await drain(reader, 1) == ([b"first"], 1)
+        assert await reader.fetch(0.05) == []
+        await producer.commit_transaction()
+        assert await drain(reader, 4) == ([b"open", b"behind"], 4)
+        assert await log.bounds([partition]) == {partition: Bounds(0, 4)}
+    await reader.close()
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_every_codec_is_read(kafka: str, log: KafkaLog, topic: str, codec: str) -> None:
+    await log.create(topic)
+    async with AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec, linger_ms=20) as producer:
+        sent = [await producer.send(topic, b"%d" % number * 50, partition=0) for number in range(200)]
+        await asyncio.gather(*sent)
+    reader = await log.reader({TopicPartition(topic, 0): 150})
+    records = await take(reader, 50, max_records=7)
+    assert [(record.offset, record.value) for record in records] == [(n, b"%d" % n * 50) for n in range(150, 200)]
+    await reader.close()
+
+
+async def test_a_compacted_topic_has_holes(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    settings = {"cleanup.policy": "compact", "segment.ms": "50", "min.cleanable.dirty.ratio": "0.0"}
+    async with kafka_admin(broker.bootstrap) as admin:
+        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+    partition = TopicPartition(topic, 0)
+    await own_log.append(topic, [NewRecord(b"%d" % number, b"%d" % (number % 3), partition=0) for number in range(30)])
+    reader = await own_log.reader({partition: 0})
+    async with asyncio.timeout(2 * WAIT):
+        while True:
+            await asyncio.sleep(0.1)
+            ((_, end),) = await own_log.append(topic, [NewRecord(b"end", b"end", partition=0)])
+            await reader.assign({partition: 5})
+            values, position = await drain(reader, end + 1)
+            if len(values) < 10:
+                break
+    assert position == end + 1
+    assert values[:3] == [b"27", b"28", b"29"]
+    await reader.close()
+
+
+async def test_records_larger_than_a_fetch(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    async with kafka_admin(broker.bootstrap) as admin:
+        await admin.create_topics([NewTopic(topic, 2, 1, topic_configs={"max.message.bytes": str(2 * LARGE)})])
+    given = [NewRecord(bytes([number]) * LARGE, partition=number % 2) for number in range(2)]
+    small = [NewRecord(b"small", partition=number % 2) for number in range(10)]
+    for new in [*given, *small]:
+        await own_log.append(topic, [new])
+    reader = await own_log.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
+    records = await take(reader, 12)
+    assert sorted(len(record.value or b"") for record in records) == [5] * 10 + [LARGE] * 2
+    await reader.close()
+
+
+async def test_a_record_that_is_too_large_is_refused(log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    with pytest.raises(LogError) as refused:
+        await log.append(topic, [NewRecord(bytes(20_000_000))])
+    assert not isinstance(refused.value, LogUnavailable)
+    await log.append(topic, [NewRecord(b"small")])
+
+
+async def test_retention_is_given_to_the_topic(kafka: str, log: KafkaLog, topic: str) -> None:
+    await log.create(topic, retention=Retention(milliseconds=1000, size=None))
+    await log.append(topic, [NewRecord(b"old", timestamp=1, partition=0)])
+    partition = TopicPartition(topic, 0)
+    async with asyncio.timeout(2 * WAIT):
+        while (await log.bounds([partition]))[partition].start == 0:  # noqa: ASYNC110  # there is no event for it
+            await asyncio.sleep(0.1)
+
+
+async def test_a_broker_that_stops_and_starts_again(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    await own_log.create(topic)
+    partition = TopicPartition(topic, 0)
+    await own_log.append(topic, [NewRecord(b"before")])
+    reader = await own_log.reader({partition: 0})
+    assert len(await take(reader, 1)) == 1
+    waiting = asyncio.create_task(reader.fetch(WAIT))
+    await asyncio.to_thread(broker.stop)
+    with pytest.raises(LogUnavailable):
+        await waiting
+    for _ in range(3):
+        with pytest.raises(LogUnavailable):
+            await reader.fetch(WAIT)
+    for call in (
+        own_log.describe([topic]),
+        own_log.bounds([partition]),
+        own_log.find({partition: 0}),
+        own_log.create("other"),
+        own_log.append(topic, [NewRecord(b"lost")]),
+        own_log.reader({partition: 0}),
+    ):
+        started = time.monotonic()
+        with pytest.raises(LogUnavailable):
+            await call
+        assert time.monotonic() - started < WAIT
+    await asyncio.to_thread(broker.start)
+    await own_log.append(topic, [NewRecord(b"after")])
+    assert await own_log.bounds([partition]) == {partition: Bounds(0, 2)}
+    assert [record.value for record in await patient(reader, 1)] == [b"after"]
+    await reader.close()
+
+
+async def patient(reader: LogReader, count: int) -> list[Record]:
+    """Like `take`, for a log that may still be away."""
+    async with asyncio.timeout(2 * WAIT):
+        while True:
+            try:
+                return await take(reader, count)
+            except LogUnavailable:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_broker_that_hangs(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    await own_log.create(topic)
+    partition = TopicPartition(topic, 0)
+    await own_log.append(topic, [NewRecord(b"before")])
+    reader = await own_log.reader({partition: 1})
+    assert await reader.fetch(0.01) == []
+    broker.pause()
+    try:
+        started = time.monotonic()
+        with pytest.raises(LogUnavailable):
+            await reader.fetch(WAIT)
+        with pytest.raises(LogUnavailable):
+            await reader.fetch(0.01)
+        results = await asyncio.gather(
+            own_log.describe([topic]),
+            own_log.bounds([partition]),
+            own_log.append(topic, [NewRecord(b"lost")]),
+            return_exceptions=True,
+        )
+        assert all(isinstance(result, LogUnavailable) for result in results)
+        assert time.monotonic() - started < 20
+    finally:
+        broker.resume()
+    assert (await own_log.bounds([partition]))[partition].start == 0
+    await own_log.append(topic, [NewRecord(b"after", b"after")])
+    assert await patient(reader, 1)
+    await reader.close()
+
+
+async def test_everything_closes_while_the_broker_is_gone(broker: KafkaBroker, topic: str) -> None:
+    log = KafkaLog([broker.bootstrap])
+    await log.open()
+    await log.create(topic)
+    await log.append(topic, [NewRecord(b"x")])
+    reader = await log.reader({TopicPartition(topic, 0): 0})
+    await asyncio.to_thread(broker.kill)
+    started = time.monotonic()
+    await reader.close()
+    await log.close()
+    assert time.monotonic() - started < 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del reader, log
+        gc.collect()
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_log_that_is_not_there_yet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log = KafkaLog([f"127.0.0.1:{free_port()}"])
+    await log.open()
+    started = time.monotonic()
+    with pytest.raises(LogUnavailable):
+        await log.describe(["x"])
+    with pytest.raises(LogUnavailable):
+        await log.reader({TopicPartition("x", 0): 0})
+    assert time.monotonic() - started < 2
+    await log.close()
+    assert not [record for record in caplog.records if record.name.startswith("aiokafka")]
+
+
+async def test_an_idle_reader_asks_seldom(log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    reader = await log.reader({TopicPartition(topic, 0): 0})
+    started = time.process_time()
+    assert await reader.fetch(1.0) == []
+    assert time.process_time() - started < 0.1
+    await reader.close()

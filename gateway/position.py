@@ -54,7 +54,9 @@ def parse_position(text: str | bytes) -> dict[TopicPartition, Wish]:
     except ValueError as error:
         raise InvalidPosition(f"it is not JSON ({error}); send back the `id:` of the last event as it came") from None
     if not isinstance(entries, list) or not entries:
-        raise InvalidPosition('it must be an array with at least one entry, as in [{"topic":"t","partition":0,"offset":1}]')
+        raise InvalidPosition(
+            'it must be an array with at least one entry, as in [{"topic":"t","partition":0,"offset":1}]'
+        )
     wishes: dict[TopicPartition, Wish] = {}
     named: set[TopicPartition] = set()
     for index, entry in enumerate(entries):
@@ -106,7 +108,8 @@ class PositionEncoder:
         self._by_timestamp = by_timestamp
         self.partitions = tuple(sorted(by_timestamp))
         self._heads = {
-            place: b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition) for place in self.partitions
+            place: b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition)
+            for place in self.partitions
         }
 
     def entry(self, partition: TopicPartition, mark: Mark) -> bytes:

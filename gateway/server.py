@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,10 +30,14 @@ class StreamProtocol(HttpToolsProtocol):
 
     _connection: Connection | None = None
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._connection = Connection(transport)
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._connection = Connection(self.transport)
-        self.scope["extensions"] = {EXTENSION: self._connection}  # type: ignore[typeddict-item]
+        extensions: dict[str, Any] = {EXTENSION: self._connection}
+        self.scope["extensions"] = extensions
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -60,17 +66,10 @@ class GatewayServer(uvicorn.Server):
             )
         )
 
-    def capture_signals(self):  # type: ignore[no-untyped-def]
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
-        return _Nothing()
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+        yield
 
 
 def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.socket:

@@ -59,6 +59,4 @@ def log_away(reason: object) -> None:
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
     """The log was not continuous under the reader of the hub."""
-    log.warning(
-        "%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed
-    )
+    log.warning("%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed)

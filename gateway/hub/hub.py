@@ -149,9 +149,7 @@ class Hub:
         partition = TopicPartition(record.topic, record.partition)
         if record.offset < self.ring.end(partition):
             return
-        index = self.ring.append(
-            partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary
-        )
+        index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
         if keep_event and decoded.event is not None:
             segment = self.ring.open
             if segment.subjects is None:
@@ -231,7 +229,9 @@ class Hub:
         assert tail is not None
         position = self.ring.end(partition)
         if position < bounds.start:
-            self._interrupt(Break(partition, tail.offset, bounds.start, "expired", Mark(bounds.start - 1, tail.timestamp)))
+            self._interrupt(
+                Break(partition, tail.offset, bounds.start, "expired", Mark(bounds.start - 1, tail.timestamp))
+            )
         elif position > bounds.end:
             self._interrupt(await self.discovery.recreated(partition, tail, bounds))
 

@@ -139,7 +139,13 @@ class Ring:
         self._partitions[partition].end = end
 
     def append(
-        self, partition: TopicPartition, offset: int, timestamp: int, key: bytes | None, data: bytes | None, canary: bool
+        self,
+        partition: TopicPartition,
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        data: bytes | None,
+        canary: bool,
     ) -> int:
         """Add the next record of a partition to the open segment; returns its index there."""
         state = self._partitions[partition]

@@ -8,7 +8,10 @@ _ALWAYS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-head
 _PREFLIGHT = [
     *_ALWAYS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
-    (b"access-control-allow-headers", b"Last-Event-ID, Content-Type, Accept, Cache-Control, X-Request-Id, Authorization"),
+    (
+        b"access-control-allow-headers",
+        b"Last-Event-ID, Content-Type, Accept, Cache-Control, X-Request-Id, Authorization",
+    ),
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),
 ]

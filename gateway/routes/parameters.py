@@ -171,4 +171,3 @@ def check_partitions(request: Request, counts: Mapping[str, int], name: str = "L
             has = "partition 0 alone" if count == 1 else f"partitions 0 to {count - 1}"
             detail = f"`{name}`: {partition.topic} has {has}, not {partition.partition}"
             raise Problem(404, "Not found", detail, name)
-

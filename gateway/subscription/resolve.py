@@ -108,17 +108,13 @@ class Resolver:
         else:
             await self._inside(partition, wish, bounds, start)
 
-    async def _begin(
-        self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start
-    ) -> Mark:
+    async def _begin(self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start) -> Mark:
         mark = await mark_before(self._log, partition, position, bounds, since, self._hub.by_timestamp)
         start.marks[partition] = mark
         start.positions[partition] = position
         return mark
 
-    async def _at_time(
-        self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start
-    ) -> None:
+    async def _at_time(self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start) -> None:
         time = max(0, (wish.timestamp or 0) - overlap)
         offset = (await self._log.find({partition: time}))[partition]
         position = bounds.end if offset is None else offset
@@ -195,9 +191,7 @@ class Resolver:
         record = (await first_records(self._log, {partition: position}, {partition: bounds.end}))[partition]
         return bounds.end if record is None else record.offset
 
-    def _gap(
-        self, partition: TopicPartition, wish: Wish, resumed: int, reason: str, mark: Mark, start: Start
-    ) -> None:
+    def _gap(self, partition: TopicPartition, wish: Wish, resumed: int, reason: str, mark: Mark, start: Start) -> None:
         requested = wish.offset if wish.offset is not None else wish.timestamp or 0
         start.marks[partition] = mark
         start.positions[partition] = mark.offset + 1

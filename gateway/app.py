@@ -1,0 +1,173 @@
+"""The composition root: the only place where the parts are put together, and the only one that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from urllib.parse import unquote, urlsplit
+
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway import telemetry
+from gateway.catalog.catalog import Catalog
+from gateway.clock import Clock, SystemClock
+from gateway.errors import Problem
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.sqlite import SqliteLog
+from gateway.filters.compile import FilterBounds
+from gateway.hub.hub import Hub, HubOptions
+from gateway.routes.catalog import CatalogRoutes
+from gateway.routes.cors import CrossOrigin
+from gateway.routes.health import Readiness, healthz
+from gateway.routes.parameters import Bounds
+from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.streams import StreamEndpoint
+from gateway.server import GatewayServer, listen
+from gateway.settings import Settings
+from gateway.subscription.feed import BlockCache
+from gateway.subscription.live import Broadcast
+from gateway.subscription.replay import ReplayTurns
+from gateway.subscription.session import Services
+
+logger = logging.getLogger("gateway")
+
+
+def open_log(settings: Settings) -> EventLog:
+    """The adapter for the log that the settings name."""
+    url = urlsplit(settings.log)
+    if url.scheme == "kafka":
+        return KafkaLog(url.netloc.split(","), settings.kafka)
+    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
+
+
+async def create_topics(log: EventLog, catalog: Catalog) -> None:
+    """Create the catalogue's topics where they are missing, with their partitions and retention."""
+    for stream in catalog.streams.values():
+        retention = Retention(stream.retention.milliseconds, stream.retention.size)
+        for topic in stream.topics:
+            await log.create(topic, stream.partitions, retention)
+
+
+class Gateway:
+    """Everything that one process runs."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, log: EventLog, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.log = log
+        self.clock = clock or SystemClock()
+        by_timestamp = {
+            topic: any(stream.resume == "timestamp" for stream in catalog.streams.values() if topic in stream.topics)
+            for topic in catalog.topics
+        }
+        options = HubOptions(
+            settings.ring_bytes,
+            settings.ring_fill,
+            settings.flush_interval,
+            settings.flush_bytes,
+            settings.metadata_interval,
+        )
+        self.hub = Hub(log, by_timestamp, self.clock, options)
+        cache = BlockCache(settings.block_cache_bytes)
+        self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
+        turns = ReplayTurns(settings.replay_readers)
+        services = Services(self.hub, self.broadcast, turns, self.clock, settings.heartbeat, settings.retry)
+        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
+        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
+        self.streams = StreamEndpoint(services, catalog, bounds)
+        self.draining = False
+
+    def public(self) -> ASGIApp:
+        """The application on the public port."""
+        catalog = CatalogRoutes(self.catalog, self.hub)
+        readiness = Readiness(self.hub, lambda: self.draining)
+        app = Starlette(
+            routes=[
+                Route("/v2/stream/{streams:path}", self.streams, methods=["GET", "HEAD"]),
+                Route("/v2/streams", catalog.index),
+                Route("/v2/streams/{name}", catalog.one),
+                Route("/healthz", healthz),
+                Route("/readyz", readiness.readyz),
+            ],
+            exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
+        )
+        app.router.redirect_slashes = False
+        return CrossOrigin(app)
+
+    def admin(self) -> ASGIApp:
+        """The application on the admin port."""
+
+        async def metrics(_: Request) -> Response:
+            return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
+        readiness = Readiness(self.hub, lambda: self.draining)
+        return Starlette(
+            routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readiness.readyz)],
+            exception_handlers={HTTPException: on_http_error, Exception: on_error},
+        )
+
+    async def run(
+        self,
+        stop: asyncio.Event,
+        shared: bool = False,
+        with_admin: bool = True,
+        on_open: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
+        """Serve until `stop` is set, then drain. Raises OSError where a port cannot be had."""
+        settings = self.settings
+        listener = listen(settings.host, settings.port, shared, settings.socket_send_buffer)
+        listeners = [(GatewayServer(self.public(), settings.access_log), listener)]
+        if with_admin:
+            admin = listen(settings.admin_host, settings.admin_port, shared=False)
+            listeners.append((GatewayServer(self.admin(), access_log=False), admin))
+        await self.log.open()
+        background = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.startup_wait):
+                await self.hub.filled.wait()
+        serving = [asyncio.create_task(server.serve([socket])) for server, socket in listeners]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            if on_open is not None:
+                await on_open(listener.getsockname()[1])
+            await asyncio.wait([stopped, *background, *serving], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain([server for server, _ in listeners])
+        finally:
+            for server, _ in listeners:
+                server.should_exit = True
+            for task in (stopped, *background):
+                task.cancel()
+            results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
+            await self.log.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _drain(self, servers: list[GatewayServer]) -> None:
+        """Take no new connection, and end the running streams one after another over the drain time."""
+        self.draining = True
+        for server in servers:
+            for listening in server.servers:
+                listening.close()
+        sessions = list(self.streams.sessions)
+        random.shuffle(sessions)
+        pause = self.settings.drain_time / max(1, len(sessions))
+        for index, session in enumerate(sessions):
+            session.stop()
+            if index + 1 < len(sessions):
+                await asyncio.sleep(pause)
+        for _ in range(50):
+            if not self.streams.sessions:
+                break
+            await asyncio.sleep(0.02)

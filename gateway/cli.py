@@ -1,0 +1,150 @@
+"""The command line: `gateway serve | demo | produce | check`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import click
+
+from gateway import processes
+from gateway.app import open_log
+from gateway.clock import SystemClock
+from gateway.demo.serve import demo_settings, run_demo
+from gateway.errors import ConfigurationError, LogError
+from gateway.intake.produce import Outcome, produce_lines
+from gateway.intake.schemas import SchemaRepository, check_streams
+from gateway.logs import configure_logging
+from gateway.settings import SETTINGS, Configured, Setting, configure
+
+Command = Callable[..., Any]
+
+
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    shown = setting.help if setting.kind == "switch" else f"{setting.help}  [{setting.form}]"
+    extra: dict[str, Any] = {"multiple": True} if setting.kind == "list" else {}
+    if setting.kind == "switch":
+        extra = {"is_flag": True, "default": None}
+    return click.option(setting.flag or "", setting.key, help=shown, **extra)
+
+
+def _with_settings(*keys: str) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings, or of all."""
+
+    def add(command: Command) -> Command:
+        for setting in reversed(SETTINGS):
+            if setting.flag and (not keys or setting.key in keys):
+                command = _option(setting)(command)
+        return command
+
+    return add
+
+
+def _fail(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(1)
+
+
+def _configure(flags: dict[str, Any]) -> Configured:
+    try:
+        return configure(flags, os.environ)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        raise
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="event-gateway", prog_name="gateway")
+def main() -> None:
+    """A public event streaming gateway: topics out to server-sent events, with filters and resume."""
+
+
+@main.command()
+@_with_settings()
+def serve(**flags: Any) -> None:
+    """Serve the streams of the configuration."""
+    configured = _configure(flags)
+    configure_logging(configured.settings)
+    for warning in configured.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    sys.exit(processes.serve(configured.settings, configured.catalog))
+
+
+@main.command()
+@_with_settings()
+def demo(**flags: Any) -> None:
+    """Serve a live sample feed from a log of its own: nothing else is needed."""
+    configured = _configure(demo_settings(flags, os.environ))
+    configure_logging(configured.settings)
+    try:
+        asyncio.run(run_demo(configured.settings, configured.catalog))
+    except (ConfigurationError, LogError, OSError) as error:
+        _fail([f"gateway demo: {error}"])
+
+
+@main.command()
+@_with_settings("config", "log", "schema_repositories")
+def check(**flags: Any) -> None:
+    """Read the configuration and the schemas, and print every mistake with its place."""
+    mistakes: list[str] = []
+    configured: Configured | None = None
+    try:
+        configured = configure(flags, os.environ)
+    except ConfigurationError as error:
+        mistakes += error.mistakes
+    if configured is not None:
+        warnings = list(configured.warnings)
+        try:
+            schemas = SchemaRepository(configured.settings.schema_repositories)
+            warnings += schemas.warnings
+            mistakes += check_streams(configured.catalog, schemas)
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
+    if mistakes:
+        click.echo("\n".join(mistakes))
+        click.echo(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
+        sys.exit(1)
+    assert configured is not None
+    click.echo(f"{configured.settings.config}: {len(configured.catalog.streams)} streams, no mistakes")
+
+
+@main.command()
+@click.argument("stream")
+@click.argument("file", type=click.File("rb"), default="-")
+@_with_settings("config", "log", "schema_repositories")
+def produce(stream: str, file: BinaryIO, **flags: Any) -> None:
+    """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first."""
+    configured = _configure(flags)
+    target = configured.catalog.get(stream)
+    if target is None:
+        close = configured.catalog.close_matches(stream)
+        _fail([f"there is no stream {stream!r}" + (f"; did you mean {' or '.join(close)}?" if close else "")])
+        return
+
+    async def run() -> Outcome:
+        log = open_log(configured.settings)
+        await log.open()
+        try:
+            schemas = SchemaRepository(configured.settings.schema_repositories)
+            return await produce_lines(
+                file, target, configured.catalog, schemas, log, SystemClock(), lambda line: click.echo(line, err=True)
+            )
+        finally:
+            await log.close()
+
+    try:
+        outcome = asyncio.run(run())
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    except LogError as error:
+        _fail([f"gateway produce: {error}"])
+        return
+    click.echo(f"{outcome.stored} stored, {outcome.invalid} invalid", err=True)
+    sys.exit(1 if outcome.invalid else 0)

@@ -1,0 +1,292 @@
+"""What compiles to a filter, and what is said of the rest."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import InvalidExpression
+from gateway.filters.compile import Filter, FilterBounds, compile_filter
+from gateway.filters.cost import estimate
+from gateway.filters.pattern import pattern_cost
+from gateway.filters.subject import Subject, environment
+from gateway.filters.syntax import Node, children, read_tree
+from gateway.filters.tokens import canonical_text, tokens
+
+
+def error(text: str, bounds: FilterBounds | None = None) -> InvalidExpression:
+    with pytest.raises(InvalidExpression) as caught:
+        compile_filter(text, bounds or FilterBounds())
+    said = str(caught.value)
+    for leak in ("INVALID_ARGUMENT", "<input>", "ERROR", "\n", "NUM_FLOAT", "container"):
+        assert leak not in said
+    assert len(said) < 320
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "detail"),
+    [
+        ("", 1, 1, "empty"),
+        (" \n // nothing", 1, 1, "empty"),
+        ("event.x ==", 1, 11, "ends too early"),
+        ("(true", 1, 6, "ends too early"),
+        ("a b", 1, 3, "'b' is not expected"),
+        ("event..a", 1, 7, "'..' is not expected"),
+        ("true &&\n\n && false", 3, 2, "'&&' is not expected"),
+        ("event.x = 2", 1, 9, "'=' is not understood"),
+        ("event.x == 'abc", 1, 12, "string is not closed"),
+        ('"\\q" == event.x', 1, 1, "invalid escape"),
+        ("true\u00a0|| false", 1, 5, "U+00A0"),
+        ("1 + 'a' == 2", 1, 3, "'+' cannot be applied to int and string"),
+        ("topic - 1 == 2", 1, 7, "'-' cannot be applied to string and int"),
+        ("!topic", 1, 1, "'!' cannot be applied to string"),
+        ("topic[0] == 'a'", 1, 6, "[ ] cannot be applied"),
+        ("1 in 2", 1, 3, "'in' cannot be applied"),
+        ("topic.startsWith(1)", 1, 17, "startsWith() cannot be applied"),
+        ("evnt.x == 1", 1, 1, "did you mean 'event'?"),
+        ("true && evnt.meta.x == 1", 1, 9, "no variable 'evnt'"),
+        ("zzz", 1, 1, "an expression sees event, topic, partition, offset, timestamp, key"),
+        ("event.frob('x')", 1, 11, "no function 'frob'"),
+        ("'é😀' == foo", 1, 9, "no variable 'foo'"),
+        ("event.x == 1 &&\n  foo", 2, 3, "no variable 'foo'"),
+        ("has(event)", 1, 5, "field selection"),
+        ("99999999999999999999 == 1", 1, 1, "int"),
+        ("if", 1, 1, "reserved"),
+        # It can never be boolean.
+        ("1", 1, 1, "gives int"),
+        ("\n  topic + topic", 2, 3, "gives string"),
+        ("event.x + 1.0", 1, 1, "true or false"),
+        ("[event]", 1, 1, "gives list"),
+        ("null", 1, 1, "gives null"),
+        ("size(event)", 1, 1, "gives int"),
+        # Constant regular expressions, wherever they are.
+        ("event.t.matches('[')", 1, 17, "missing ]"),
+        ("'é' == topic ||\n matches(topic, '(')", 2, 17, "missing )"),
+        ("event.a.exists(x, x.matches('a**(?<'))", 1, 29, "regular expression is invalid"),
+        ("has(event.a) ? event.t.matches('\\\\8') : true", 1, 32, "regular expression is invalid"),
+        ("event.t.matches('(a{1000}){1000}')", 1, 17, "filter_max_cost"),
+        ("\ud800", 1, 1, "surrogate"),
+        ("true\x00", 1, 5, "not understood"),
+    ],
+)
+def test_mistakes_are_told_with_their_place(text: str, line: int, column: int, detail: str) -> None:
+    found = error(text)
+    assert detail in str(found)
+    assert (found.line, found.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("true" + " " * 4093, "filter_max_length"),
+        ("'" + "é" * 2047 + "' == topic", "filter_max_length"),
+        ("(" * 2000, "filter_max_depth"),
+        ("(" * 2000 + "true" + ")" * 2000, "filter_max_depth"),
+        ("[" * 1000 + "]" * 1000, "filter_max_depth"),
+        ("{1:" * 1000 + "1" + "}" * 1000, "filter_max_depth"),
+        ("event" + ".a" * 2000, "filter_max_depth"),
+        ("event" + "[0]" * 1000, "filter_max_depth"),
+        ("+".join(["1"] * 1000) + " > 0", "filter_max_depth"),
+        ("==".join(["true"] * 500), "filter_max_depth"),
+        ("true ? true : " * 250 + "true", "filter_max_depth"),
+        ("event" + ".map(x, x)" * 400, "filter_max_depth"),
+        ("event.all(a, " * 100 + "true" + ")" * 100, "filter_max_depth"),
+        ("event.a.all(a, " * 5 + "true" + ")" * 5, "filter_max_cost"),
+        ("event.a.map(a, " * 3 + "a" + ")" * 3 + " == []", "filter_max_cost"),
+        ("['a']" + ".map(x, x + x + x + x)" * 12 + "[0].contains('b')", "filter_max_cost"),
+        ("[[1]]" + ".map(x, [x, x, x, x, x])" * 8 + " == [[1]]" + ".map(x, [x, x, x, x, x])" * 8, "filter_max_cost"),
+        ("[[1]]" + ".map(x, x + x)" * 20 + "[0].size() > 0", "filter_max_cost"),
+        ("event.l.all(x, [{0}].all(y, [{0}].all(z, z > x)))".format(",".join(["1"] * 100)), "filter_max_cost"),
+        ("[{0}].all(x, [{0}].map(y, y) != [])".format(",".join(["1"] * 300)), "filter_max_cost"),
+        (r"event.s.matches('\\pL{300}')", "filter_max_cost"),
+        (r"event.s.matches('\\pL{3' + '00}')", "filter_max_cost"),
+        (r"['\\pL{300}'].exists(p, event.s.matches(p))", "filter_max_cost"),
+        (r"{'\\pL{300}': 1}.exists(p, event.s.matches(p))", "filter_max_cost"),
+        (r"{'p': '\\pL{300}'}.p.matches('a') && event.s.matches({'p': '\\pL{300}'}.p)", "filter_max_cost"),
+        (r"(event.x ? [['\\pL{300}']] : event.y)[0][0].matches('') || event.s.matches((event.x ? [['\\pL{300}']] "
+         r": event.y)[0][0])", "filter_max_cost"),
+        (r"event.s.matches(google.protobuf.StringValue{value: '\\pL{300}'})", "filter_max_cost"),
+        (r"event.s.matches(string(b'\\pL{300}'))", "filter_max_cost"),
+        ("event.s.matches('a{1000}')", "filter_max_cost"),
+        ("event.s.matches('((a|b){30}){30}')", "filter_max_cost"),
+        (r"event.s.matches('" + r"\\pL*" * 200 + "')", "filter_max_cost"),
+    ],
+)  # fmt: skip
+def test_what_exceeds_a_bound_names_the_setting(text: str, setting: str) -> None:
+    started = time.perf_counter()
+    assert setting in str(error(text))
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!" * 4000 + "true",
+        "-" * 4000 + "1 > 0",
+        "&&".join(["event.a"] * 400),
+        "||".join(["event.a && event.b"] * 150),
+        "event.a in [" + ",".join(["1"] * 2000) + "]",
+        "event.a.exists(x, event.b.exists(y, x == y))",
+        "event.a.filter(x, x != 1).size() > 0",
+        "event.title.matches('" + "|".join(f"Word{number}" for number in range(100)) + "')",
+        r"event.title.matches('^\\p{L}+$')",
+        r"event.title.matches('(?i)\\bbot\\b|[0-9]{1,3}\\.[0-9]{1,3}|(?:x{2,5}y?)+')",
+        "['^A', '^B'].exists(p, event.title.matches(p))",
+        "event.title.matches(event.pattern)",
+        "[" + ",".join(["1"] * 80) + "].all(x, [" + ",".join(["1"] * 80) + "].all(y, x == y))",
+        "[" + ",".join(["1"] * 250) + "].map(x, x).size() > 0",
+        "event.s.matches('" + "(a|b)*a" + "." * 100 + "')",
+    ],
+)
+def test_what_is_allowed_costs_little(text: str) -> None:
+    """The bound is 5 ms; the machine may be slow, and the text in the event long."""
+    compiled = compile_filter(text)
+    letters = "abbaabab" * 125
+    event = {"a": list(range(64)), "b": list(range(64)), "s": letters, "title": letters, "pattern": "x" * 100}
+    best = 1.0
+    for _ in range(3):
+        subject = Subject(event, "t", 0, 0, 0, None)
+        started = time.perf_counter()
+        compiled.matches(subject)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.05
+
+
+HOSTILE = [
+    "@", "@ ", "@\n", "'", "\"\\", "`", "\"\"\"", "r\"\"\"'''", "b'''", "\"\"\"\\", "//", "1.", "?", "{", "}",
+    "a.", "\\", "é", "a(", "in ", "\x00", "0x", "[1,", "!-", "event.all(x,", "x{",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_text_ends_soon(piece: str) -> None:
+    started = time.perf_counter()
+    error(piece * (4096 // len(piece.encode())))
+    assert time.perf_counter() - started < 0.7
+
+
+@given(st.text(alphabet="event.xmap()[]{}'\"\\ 1+-&|!?:,abrB/\n", max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_text_compiles_or_is_refused(text: str) -> None:
+    refused: InvalidExpression | None = None
+    compiled: Filter | None = None
+    try:
+        compiled = compile_filter(text)
+    except InvalidExpression as caught:
+        refused = caught
+    if compiled is not None:
+        assert same(environment().compile(compiled.text).serialize(), environment().compile(text).serialize())
+    if refused is not None:
+        lines = text.split("\n")
+        assert 1 <= refused.line <= len(lines)
+        assert 1 <= refused.column <= len(lines[refused.line - 1]) + 1
+
+
+@given(st.text(alphabet=r"ab(){}[]|*+?\^$.,1-9:pLQExPi-é", max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_any_pattern_has_a_cost(pattern: str) -> None:
+    assert pattern_cost(pattern) >= 0
+
+
+def test_bounds_are_settings() -> None:
+    assert "and 3 are allowed" in str(error("true", FilterBounds(length=3)))
+    assert "more than 2 deep" in str(error("event.a.b", FilterBounds(depth=2)))
+    assert "and 1 are allowed" in str(error("event.a == 1", FilterBounds(cost=1)))
+    assert compile_filter("event.a", FilterBounds(depth=2)).text == "event.a"
+
+
+# The canonical text.
+
+PIECES = [
+    "event", ".", "a", "(", ")", "[", "]", "&&", "||", "!", "==", "<", "<=", "-", "1", "1.5", "0x1F", "2u",
+    "'a b'", "\"//\"", "r'\\'", "b'x'", "'''\n'''", "?", ":", ",", "in", "has", "size", "{", "}", "`a-b`",
+]  # fmt: skip
+SPACES = st.sampled_from(["", " ", "\t", "\n", "\r\n", "  ", " // a 'comment\n", "//\n"])
+
+VALID = [
+    "event.a==1&&!event.b||event.c in[1,2.5]",
+    "event['a b'].c<=-1&&-(-1)==- -1",
+    'has(event.a)?event["//"]:event.b.exists(x,x.size()>0x1F)',
+    "1.5<event.a&&{'k':[1,2]}['k'][0]==1 ",
+    "event.a=='it\\'s'||r'\\d'==event.b",
+    "'''a\n\"b'''==event.x&&b'\\xff'!=bytes(event.y)",
+    "timestamp>0&&topic.matches('^a  b$')",
+    "event.a-1==event.b- -1",
+    "dyn(1)==1u",
+]
+
+
+def same(first: bytes, second: bytes) -> bool:
+    return shape(read_tree(first)) == shape(read_tree(second))
+
+
+def shape(node: Node) -> object:
+    """The tree without its positions."""
+    own = {name: getattr(node, name) for name in getattr(type(node), "__match_args__", ()) if name not in {"position"}}
+    plain = {name: value for name, value in own.items() if isinstance(value, (str, int, float, bytes, type(None)))}
+    return (type(node).__name__, repr(plain), tuple(shape(child) for child in children(node)))
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_the_canonical_text_has_the_same_meaning(text: str) -> None:
+    compiled = compile_filter(text)
+    assert compile_filter(compiled.text).text == compiled.text
+    assert same(environment().compile(compiled.text).serialize(), environment().compile(text).serialize())
+
+
+@given(st.sampled_from(VALID), st.data())
+@settings(max_examples=60, deadline=None)
+def test_spaces_and_comments_do_not_count(text: str, data: st.DataObject) -> None:
+    spaced = data.draw(SPACES)
+    for token in tokens(text):
+        spaced += token.text + data.draw(SPACES.filter(bool))
+    assert compile_filter(spaced).text == compile_filter(text).text
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(SPACES, min_size=12, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_the_canonical_text_keeps_the_tokens(pieces: list[str], spaces: list[str]) -> None:
+    text = "".join(piece + space for piece, space in zip(pieces, spaces, strict=False))
+    found = tokens(text)
+    try:
+        meaning = environment().compile(text).serialize()
+    except RuntimeError:
+        return  # No expression: what its text becomes does not matter.
+    assert [token.text for token in tokens(canonical_text(found))] == [token.text for token in found]
+    assert same(environment().compile(canonical_text(found)).serialize(), meaning)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("event.a == 'x y'", "event.a == 'x  y'"),
+        ("event.a == 'x//y'", "event.a == 'x'"),
+        ("event.a == \"x\"", "event.a == \"X\""),
+        ("event.a == 1", "event.a == 1.0"),
+        ("event.a == 1", "event.a == 1u"),
+        ("event.a && event.b", "event.b && event.a"),
+        ("event.a == '''\n'''", "event.a == ''' '''"),
+        ("event.a == r'\\n'", "event.a == '\\n'"),
+    ],
+)  # fmt: skip
+def test_different_meanings_have_different_texts(first: str, second: str) -> None:
+    assert compile_filter(first).text != compile_filter(second).text
+
+
+def test_the_canonical_text_reads_well() -> None:
+    text = compile_filter("event . wiki=='enwiki'&& ! event.bot // people\n && event.namespace in[0,4]").text
+    assert text == "event.wiki == 'enwiki' && !event.bot && event.namespace in [0, 4]"
+
+
+def test_cost_grows_with_each_loop() -> None:
+    def cost(text: str) -> float:
+        return estimate(read_tree(environment().compile(text).serialize()))
+
+    inner = "x == 1"
+    one = cost(f"event.a.all(x, {inner})")
+    two = cost(f"event.b.all(y, event.a.all(x, {inner}))")
+    assert 50 * one < two < 100 * one

@@ -10,6 +10,10 @@ import orjson
 from gateway.settings import Settings
 
 
+_CONTROLS = (*range(32), *range(127, 160), 0x2028, 0x2029)
+_ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _CONTROLS}
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -22,16 +26,27 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(document).decode()
+        return orjson.dumps({key: _encodable(value) for key, value in document.items()}).decode()
 
 
 class TextFormatter(logging.Formatter):
     """One line a message, whatever is in it: what a client or the log wrote cannot break the line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage().translate({code: f"\\x{code:02x}" for code in (*range(32), 127)})
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {text}"
-        return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {_visible(record.getMessage())}"
+        if record.exc_info:
+            # Indented, so that no text of an exception passes for a line of the log.
+            line += "".join(f"\n  {_visible(part)}" for part in self.formatException(record.exc_info).split("\n"))
+        return line
+
+
+def _visible(text: str) -> str:
+    return _encodable(text.rstrip("\n").translate(_ESCAPES))
+
+
+def _encodable(text: str) -> str:
+    """The text without halves of surrogate pairs, which no encoding takes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def configure_logging(settings: Settings) -> None:

@@ -10,9 +10,15 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.errors import Problem
 from gateway.routes.outlet import EXTENSION
+from gateway.routes.problems import written
+
+MAXIMUM_HEAD = 1 << 20
+"""Bytes of a request before its body; the parser itself would gather without end."""
 
 
 class Connection:
@@ -25,14 +31,54 @@ class Connection:
         self.on_lost: Callable[[], None] | None = None
 
 
+class UnframedCycle(RequestResponseCycle):
+    """The response to an HTTP/1.0 client, which knows no chunks: the body ends with the connection."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self.chunked_encoding = False
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
 class StreamProtocol(HttpToolsProtocol):
     """uvicorn's protocol; frames for live clients go past it to the transport, and it tells when that is lost."""
 
     _connection: Connection | None = None
+    _head: int | None = 0
+    """Bytes of the head that is being read, or None while no head is."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._connection = Connection(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += len(data)
+            if self._head > MAXIMUM_HEAD:
+                self._refuse(Problem(431, "Request head too large", f"at most {MAXIMUM_HEAD} bytes are read"))
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._head = None
+        super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            self.cycle.__class__ = UnframedCycle
+
+    def on_message_complete(self) -> None:
+        self._head = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """For what the parser cannot read."""
+        detail = "this is not HTTP that can be read; what is not ASCII in a URL is percent-encoded"
+        self._refuse(Problem(400, "Bad request", detail))
+
+    def _refuse(self, problem: Problem) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(written(problem))
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -6,6 +6,7 @@ A flag wins over a variable, a variable over the file, the file over the default
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ class Settings:
         0.1, "the longest time that events are held back to share one write under load", 0, 10
     )
     flush_bytes: int = _integer(
-        65536, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
+        32768, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
     )
     retry: int = _integer(2000, "milliseconds", "`retry:` told to clients: their wait before a reconnect", 0, 3_600_000)
     ring_bytes: int = _integer(
@@ -142,7 +143,7 @@ class Settings:
         65536, "bytes", "kernel memory for unsent bytes, a connection; 0 leaves it to the system", 0, 1 << 30
     )
     maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
-    last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 24)
+    last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(64, "levels", "the deepest nesting of a filter expression", 1, 250)
     filter_max_cost: int = _integer(1_000_000, "steps", "the highest cost of a filter expression", 1, 1 << 40)
@@ -274,7 +275,7 @@ def _number(setting: Setting, raw: Any) -> int | float | None:
         number = raw
     elif isinstance(raw, str):
         number = _number_in(setting, raw.strip())
-    if number is None or (setting.kind == "integer" and number != int(number)):
+    if number is None or not math.isfinite(number) or (setting.kind == "integer" and number != int(number)):
         return None
     if (setting.minimum is not None and number < setting.minimum) or (
         setting.maximum is not None and number > setting.maximum

@@ -235,7 +235,7 @@ def place(log: str | None, directory: Path) -> tuple[str, str]:
     """The log of a run and a topic that nobody has used."""
     topic = f"{STREAM}-{time.time_ns()}"
     if log is None:
-        return f"sqlite://{directory}/{topic}.db", topic
+        return f"sqlite:///{directory}/{topic}.db", topic
     if log.startswith("kafka://"):
         loopback_hosts(log)
     return log, topic

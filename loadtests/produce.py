@@ -50,7 +50,7 @@ async def sqlite(url: str, topic: str) -> AsyncIterator[Append]:
     from gateway.event import NewRecord
     from gateway.eventlog.sqlite import SqliteLog
 
-    log = SqliteLog(url.removeprefix("sqlite://"))
+    log = SqliteLog(url.removeprefix("sqlite:///"))
     await log.open()
     await log.create(topic)
 

@@ -14,18 +14,33 @@ from cel_expr_python import cel
 
 from gateway.errors import InvalidExpression
 from gateway.filters.complaint import complaint, is_about_depth, place, shorten
-from gateway.filters.cost import accumulates, estimate
+from gateway.filters.cost import estimate, field_of
 from gateway.filters.pattern import pattern_cost
-from gateway.filters.subject import EVERYTHING, Reads, Subject, environment
-from gateway.filters.syntax import Call, Constant, Identifier, Node, Select, children, height, read_tree, walk
+from gateway.filters.subject import EVERYTHING, Reads, Size, Subject, environment
+from gateway.filters.syntax import (
+    Call,
+    Comprehension,
+    Constant,
+    Identifier,
+    Node,
+    Select,
+    children,
+    height,
+    read_tree,
+    walk,
+)
 from gateway.filters.tokens import Token, canonical_text, tokens, too_deep
 
 DEEPEST_IN_LIBRARY = 32
 """The C++ parser refuses deeper expressions; `filter_max_depth` has no effect above it."""
 
-LONGEST_ACCUMULATED = 500
-"""`map` and `filter` take time and memory quadratic in the list's length (0.04 µs and 12 bytes a pair, measured).
-A filter that uses them does not match an event in which what it reads holds a larger array or object."""
+LARGE_EVENT_FACTOR = 10
+"""An expression is accepted for its cost over values of nominal size. Over a larger event it may cost so many times the
+bound; beyond, the event does not match. (`map` and `filter` are quadratic in time and memory: a list of 10,000 elements
+would take four seconds and a gigabyte; `event == event` in a loop likewise.)"""
+
+CHECKED_FROM = 1_000.0
+"""Units from which even an expression without loops is weighed against large events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +59,22 @@ _BEYOND_MEASURE = 1e9
 class Filter:
     """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
 
-    __slots__ = ("_accumulates", "_boolean", "_evaluate", "_reads", "cost", "text")
+    __slots__ = ("_affordable", "_boolean", "_ceiling", "_evaluate", "_reads", "_root", "_weighed", "cost", "text")
 
-    def __init__(self, text: str, expression: Any, root: Node) -> None:
+    def __init__(self, text: str, expression: Any, root: Node, bounds: FilterBounds) -> None:
         self.text = text
         self.cost = estimate(root)
         self._evaluate = expression.eval
         self._boolean = expression.return_type() == cel.Type.BOOL
         self._reads = _reads(root)
-        self._accumulates = any(accumulates(node) for node in walk(root))
+        self._root = root
+        self._ceiling = LARGE_EVENT_FACTOR * bounds.cost
+        self._weighed = self.cost >= CHECKED_FROM or any(isinstance(node, Comprehension) for node in walk(root))
+        self._affordable: dict[Size, bool] = {}
 
     def matches(self, subject: Subject) -> bool:
         """True only where the expression is true; an expression that fails on this record does not match it."""
-        if self._accumulates and subject.longest(self._reads) > LONGEST_ACCUMULATED:
+        if self._weighed and not self._can_afford(subject.size(self._reads)):
             return False
         try:
             result = self._evaluate(subject.activation(self._reads))
@@ -68,6 +86,13 @@ class Filter:
         except Exception:
             # Whatever the library raises (the iteration budget is a RuntimeError) is a failed evaluation: no match.
             return False
+
+    def _can_afford(self, size: Size) -> bool:
+        known = self._affordable.get(size)
+        if known is None:
+            # Sizes are powers of two, so that there are few of them.
+            known = self._affordable[size] = estimate(self._root, field_of(*size)) <= self._ceiling
+        return known
 
     def __repr__(self) -> str:
         return f"Filter({self.text!r})"
@@ -95,7 +120,7 @@ def compile_filter(text: str, bounds: FilterBounds = FilterBounds()) -> Filter:
         raise InvalidExpression(_deep(depth), *_first_place(text, root))
     _check_type(expression, text, root)
     _check_patterns(text, root, bounds)
-    compiled = Filter(canonical_text(found), expression, root)
+    compiled = Filter(canonical_text(found), expression, root, bounds)
     if compiled.cost > bounds.cost:
         raise InvalidExpression(_costly(compiled.cost, bounds), *_first_place(text, root))
     return compiled

@@ -54,12 +54,26 @@ SCALAR = Shape()
 _TEXT_FUNCTION_RESULT = Shape(length=40.0, weight=1.0, pattern=NOMINAL_PATTERN_COST)
 
 
-def estimate(root: Node) -> float:
-    """Units of one evaluation at its worst."""
-    return _Estimator().visit(root, {})[1]
+def estimate(root: Node, field: Shape = FIELD) -> float:
+    """Units of one evaluation at its worst, where the values in the event are as large as `field`."""
+    return _Estimator(field).visit(root, {})[1]
+
+
+def field_of(text: int, count: int, weight: int) -> Shape:
+    """The shape of a value in an event whose longest string, largest list and whole are so large; never below the
+    nominal, so that a smaller event is never dearer than the expression was when it was accepted."""
+    return Shape(
+        length=max(FIELD.length, text),
+        count=max(FIELD.count, count),
+        weight=max(FIELD.weight, weight),
+        pattern=FIELD.pattern,
+    )
 
 
 class _Estimator:
+    def __init__(self, field: Shape) -> None:
+        self._field = field
+
     def visit(self, node: Node, scope: dict[str, Shape]) -> tuple[Shape, float]:
         """The shape of the node's value, and the cost of it and all below it."""
         shape, cost = self._visit(node, scope)
@@ -70,7 +84,7 @@ class _Estimator:
             case Constant(value):
                 return _constant(value), 0.0
             case Identifier(name):
-                return scope.get(name, FIELD), 0.0
+                return scope.get(name, self._field), 0.0
             case Select(operand, _, test_only):
                 shape, cost = self.visit(operand, scope)
                 return (SCALAR if test_only else shape.inside), cost
@@ -88,7 +102,7 @@ class _Estimator:
                 found = [self.visit(argument, scope) for argument in arguments]
                 shape, cost = _call(function, [each for each, _ in found])
                 return shape, cost + sum(each for _, each in found)
-        return FIELD, 0.0
+        return self._field, 0.0
 
     def _collection(
         self, nodes: tuple[Node, ...], held: tuple[Node, ...], scope: dict[str, Shape], each: float
@@ -147,17 +161,20 @@ def _call(function: str, shapes: list[Shape]) -> tuple[Shape, float]:
             return container.inside, 0.0
         case "_+_", [left, right]:
             return _sum(left, right)
-        case (("_==_" | "_!=_"), [left, right]):
+        case (("_==_" | "_!=_" | "_<_" | "_<=_" | "_>_" | "_>=_"), [left, right]):
             return SCALAR, min(left.weight, right.weight)
         case "@in", [item, container]:
             return SCALAR, container.count * (_SEARCHED_ELEMENT + min(item.weight, container.inside.weight) - 0.5)
         case "matches", [text, pattern]:
-            return SCALAR, pattern.pattern + _CHARACTER * text.length
+            return SCALAR, pattern.pattern * max(1.0, text.length / NOMINAL_TEXT) + _CHARACTER * text.length
         case (("dyn" | "bytes"), [only]):
             return only, _CHARACTER * only.length
         case "string", [only]:
             # Of bytes it gives the same characters, of a number a short text.
             return _join([only, _TEXT_FUNCTION_RESULT]), _TIME_FUNCTION + _CHARACTER * only.length
+    if not function[0].isalpha():
+        # The rest of the operators: arithmetic and logic.
+        return SCALAR, 0.0
     cost = _CHARACTER * sum(shape.length for shape in shapes)
     if function in _TIME_FUNCTIONS or function.startswith("get"):
         cost += _TIME_FUNCTION

@@ -21,6 +21,16 @@ class Reads(NamedTuple):
     members: frozenset[str] | None
 
 
+class Size(NamedTuple):
+    """How large the values are that an expression reads; each figure rounded up to a power of two. `text`: the longest
+    string in characters; `elements`: the most elements of an array or object; `weight`: everything, in elements, a
+    hundred characters counting as one."""
+
+    text: int
+    elements: int
+    weight: int
+
+
 EVERYTHING = Reads(frozenset({"event", "topic", "partition", "offset", "timestamp", "key"}), None)
 
 
@@ -69,9 +79,9 @@ class Subject:
             self._activations[reads] = found = self._make(reads)
         return found
 
-    def longest(self, reads: Reads) -> int:
-        """How many elements the largest array or object has among the values that are read."""
-        return _longest(self._members(reads)) if "event" in reads.variables else 0
+    def size(self, reads: Reads) -> Size:
+        """Of the values in the event that are read."""
+        return _size(self._members(reads))
 
     def _members(self, reads: Reads) -> dict[str, Any]:
         if reads.members is None:
@@ -148,9 +158,24 @@ def _replaced(text: str) -> str:
     return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
 
 
-def _longest(value: dict[str, Any] | list[Any]) -> int:
-    longest = len(value)
-    for member in value.values() if isinstance(value, dict) else value:
-        if isinstance(member, (dict, list)):
-            longest = max(longest, _longest(member))
-    return longest
+def _size(event: dict[str, Any]) -> Size:
+    text = count = elements = characters = 0
+    waiting: list[Any] = [event]
+    while waiting:
+        value = waiting.pop()
+        size = len(value)
+        elements += size
+        count = max(count, size)
+        for member in value.values() if type(value) is dict else value:
+            kind = type(member)
+            if kind is str:
+                size = len(member)
+                characters += size
+                text = max(text, size)
+            elif kind is dict or kind is list:
+                waiting.append(member)
+    return Size(_power_of_two(text), _power_of_two(count), _power_of_two(elements + characters // 100))
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()

@@ -23,8 +23,8 @@ FETCH_RECORDS = 1000
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
 FLUSH_RATIO = 10
-"""A flush that took so long is followed by a rest of so many times as long, up to the flush interval: few writes when
-there is much to do, none held back when there is little."""
+"""A flush that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
+than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class HubOptions:
     ring_bytes: int = 268_435_456
     ring_fill: float = 600.0
     flush_interval: float = 0.1
-    flush_bytes: int = 65536
+    flush_bytes: int = 32768
     metadata_interval: float = 5.0
 
 
@@ -55,8 +55,7 @@ class Hub:
         self.deliver: Callable[[Segment], None] = lambda segment: None
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self._change: asyncio.Future[None] | None = None
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._next_flush = 0.0
+        self._read_at = 0.0
         self._next_look = 0.0
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
@@ -129,20 +128,30 @@ class Hub:
         return {partition: self.ring.end(partition) for partition in self.discovery.readable()}
 
     async def _read(self, reader: LogReader) -> None:
+        """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
         batches = await reader.fetch(IDLE_WAIT, FETCH_RECORDS)
         self._set_available(True)
-        for batch in batches:
-            self._take(batch)
-        if self.ring.open.items:
-            self._schedule_flush()
-            await asyncio.sleep(0)
+        begun = self._monotonic()
+        size = sum(self._take(batch) for batch in batches)
+        self._flush()
+        ended = self._monotonic()
+        if size:
+            interval, self._read_at = max(begun - self._read_at, 1e-6), begun
+            cycle = min(self.options.flush_interval, self.options.flush_bytes * interval / size)
+            await asyncio.sleep(max(0.0, min(FLUSH_RATIO * (ended - begun), cycle - (ended - begun))))
 
-    def _take(self, batch: Batch) -> None:
+    def _take(self, batch: Batch) -> int:
+        """Put a batch into the ring; returns its bytes."""
+        size = 0
         for record in batch.records:
             self._append(record, keep_event=True)
+            size += len(record.value or b"")
+            if self.ring.open.size >= self.options.flush_bytes:
+                self._flush()
         self.ring.reached(batch.partition, batch.position)
         if batch.records:
             telemetry.events_read(batch.partition.topic, len(batch.records), self.ring.size)
+        return size
 
     def _append(self, record: Record, keep_event: bool) -> None:
         decoded = decode(record)
@@ -160,28 +169,18 @@ class Hub:
         if self.ring.open.size >= self.options.flush_bytes:
             self.ring.close()
 
-    def _schedule_flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now >= self._next_flush or self.ring.open.size >= self.options.flush_bytes:
-            self._flush()
-        elif self._flush_timer is None:
-            self._flush_timer = loop.call_at(self._next_flush, self._flush)
-
     def _flush(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
+        """Close the open segment and deliver it."""
         segment = self.ring.close()
         if segment is None:
             return
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         self.deliver(segment)
         segment.subjects = None
         self._tell_change()
-        ended = loop.time()
-        self._next_flush = ended + min(self.options.flush_interval, FLUSH_RATIO * (ended - begun))
+
+    @staticmethod
+    def _monotonic() -> float:
+        return asyncio.get_running_loop().time()
 
     def _tell_change(self) -> None:
         if self._change is not None and not self._change.done():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ALWAYS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
+ALWAYS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
 _PREFLIGHT = [
-    *_ALWAYS,
+    *ALWAYS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
@@ -35,7 +35,7 @@ class CrossOrigin:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_ALWAYS]
+                message["headers"] = [*message["headers"], *ALWAYS]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

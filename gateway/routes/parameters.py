@@ -140,13 +140,19 @@ def _fields(values: Mapping[str, str]) -> Fields | None:
         raise _bad("fields", str(error)) from None
 
 
+def position_text(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+    """The position that counts as the client wrote it, behind the name of the header or parameter it came in."""
+    text = headers.get("last-event-id", "")
+    if text.strip():
+        return "Last-Event-ID", text
+    name = "lastEventId" if "lastEventId" in values else "last_event_id"
+    return name, values.get(name, "")
+
+
 def _wishes(
     values: Mapping[str, str], headers: Mapping[str, str], topics: frozenset[str], bounds: Bounds
 ) -> dict[TopicPartition, Wish]:
-    name, text = "Last-Event-ID", headers.get("last-event-id", "")
-    if not text.strip():
-        name = "lastEventId" if "lastEventId" in values else "last_event_id"
-        text = values.get(name, "")
+    name, text = position_text(values, headers)
     if not text.strip():
         return {}
     if len(text) > bounds.last_event_id:
@@ -163,7 +169,7 @@ def _wishes(
     return wishes
 
 
-def check_partitions(request: Request, counts: Mapping[str, int], name: str = "Last-Event-ID") -> None:
+def check_partitions(request: Request, counts: Mapping[str, int], name: str) -> None:
     """Raises Problem(404) where a position names a partition that an existing topic does not have."""
     for partition in request.origin.wishes:
         count = counts.get(partition.topic)

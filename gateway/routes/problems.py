@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Problem
+from gateway.routes.cors import ALWAYS
 
 _TITLES = {404: "Not found", 405: "Method not allowed"}
 
@@ -20,6 +21,14 @@ def answer(problem: Problem) -> Response:
         {"cache-control": "no-store", **problem.headers},
         "application/problem+json",
     )
+
+
+def written(problem: Problem) -> bytes:
+    """The same as it stands on a connection that is then closed, for a request that no application sees."""
+    response = answer(problem)
+    lines = [b"HTTP/1.1 %d %b" % (problem.status, problem.title.encode())]
+    lines += [name + b": " + value for name, value in (*response.raw_headers, *ALWAYS, (b"connection", b"close"))]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
 
 
 async def on_problem(_: Request, error: Exception) -> Response:

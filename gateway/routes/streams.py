@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.catalog.catalog import Catalog
 from gateway.routes.outlet import HttpOutlet
-from gateway.routes.parameters import Bounds, check_partitions, read_request
+from gateway.routes.parameters import Bounds, check_partitions, position_text, read_request
 from gateway.subscription.session import Services, Session
 from gateway.subscription.subscription import Request
 
@@ -48,7 +48,7 @@ class StreamEndpoint:
         request = read_request(scope["path_params"]["streams"], query, merged, self._catalog, self._bounds, now)
         known = self._services.hub.discovery
         counts = {topic: known.known[topic].partitions for topic in request.selection.topics & known.existing}
-        check_partitions(request, counts)
+        check_partitions(request, counts, position_text(dict(query), merged)[0])
         return request
 
 

@@ -6,9 +6,9 @@ import math
 import re
 from datetime import UTC, datetime
 
-_SPAN = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)")
+_SPAN = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_SPACE_FOR_PLUS = re.compile(r"(.*\d{1,2}:?\d{2}(?::?\d{2})?(?:[.,]\d+)?) (\d{2}(?::?\d{2})?)")
+_SPACE_FOR_PLUS = re.compile(r"(.*\d{1,2}:?\d{2}(?::?\d{2})?(?:[.,]\d+)?) (\d{2}(?::?\d{2})?)", re.ASCII)
 _LATEST = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 FORMS = "ISO 8601 as in 2026-01-31T12:00:00Z, milliseconds since the epoch, or a span back from now as in 10m, 2h or 7d"

@@ -9,7 +9,6 @@ import orjson
 
 from gateway.settings import Settings
 
-
 _CONTROLS = (*range(32), *range(127, 160), 0x2028, 0x2029)
 _ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _CONTROLS}
 

@@ -122,7 +122,8 @@ def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.s
     """A listening socket. `shared` lets several processes listen on the port (SO_REUSEPORT); `send_buffer` is kernel
     memory for unsent bytes of each connection, which they inherit. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -41,7 +41,7 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 def _quality_of(media_type: str, ranges: list[tuple[str, float]]) -> float:
     """The q of the most specific range that covers the type."""
-    main = media_type.split("/")[0]
+    main = media_type.partition("/")[0]
     weights = dict(ranges)
     for candidate in (media_type, f"{main}/*", "*/*"):
         if candidate in weights:

@@ -37,7 +37,7 @@ class Pipe(Protocol):
 class LiveClient:
     """A client that is written to as the log delivers."""
 
-    __slots__ = ("feed", "packer", "pipe", "quiet_since", "released", "shared_before")
+    __slots__ = ("feed", "on_release", "packer", "pipe", "quiet_since", "released", "shared_before")
 
     def __init__(self, pipe: Pipe, packer: Plain | Gzip) -> None:
         self.pipe = pipe
@@ -45,11 +45,15 @@ class LiveClient:
         self.feed: LiveFeed | None = None
         self.quiet_since = 0.0
         self.released: asyncio.Future[int] | None = None
+        self.on_release: Callable[[int], None] | None = None
+        """Called at once, while the ring still holds that segment."""
         self.shared_before = (0, 0)
 
     def release(self, number: int) -> None:
         """Hand the client back to its task, which goes on at this segment."""
         if self.released is not None and not self.released.done():
+            if self.on_release is not None:
+                self.on_release(number)
             self.released.set_result(number)
 
     def leave(self, _: asyncio.Future[None]) -> None:

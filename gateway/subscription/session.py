@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from gateway import telemetry
@@ -230,10 +231,16 @@ class Session:
             if number < ring.oldest:
                 return
 
-    def _settle(self, subscription: Subscription, number: int) -> None:
+    def _settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         ring = self.hub.ring
         held = [place for place in subscription.positions if place in ring.partitions()]
-        subscription.settle(ring.marks_at(number, held))
+        subscription.settle(ring.marks_at(number, held), interrupted)
+
+    def _settle_released(self, subscription: Subscription, number: int) -> None:
+        """Everything before this segment was delivered live, a gap included; a negative number is all."""
+        ring = self.hub.ring
+        interrupted, self._epoch = ring.epoch != self._epoch, ring.epoch
+        self._settle(subscription, number if number >= 0 else ring.open.number, interrupted)
 
     async def _be_live(self, subscription: Subscription, number: int) -> int:
         assert self._outlet is not None
@@ -243,6 +250,7 @@ class Session:
             return number
         client = LiveClient(pipe, self.packer)
         client.released = asyncio.get_running_loop().create_future()
+        client.on_release = partial(self._settle_released, subscription)
         for ending in (self._outlet.gone, self.stopping):
             ending.add_done_callback(client.leave)
         self.feed.add(client, self._written)
@@ -253,12 +261,7 @@ class Session:
             for ending in (self._outlet.gone, self.stopping):
                 ending.remove_done_callback(client.leave)
         self._written = self.services.clock.monotonic()
-        self._epoch = self.hub.ring.epoch
-        if number < 0:
-            number = self.hub.ring.open.number
-        if number >= self.hub.ring.oldest:
-            self._settle(subscription, number)
-        return number
+        return number if number >= 0 else self.hub.ring.open.number
 
     async def _follow_alone(self, subscription: Subscription, number: int) -> None:
         """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""

@@ -63,12 +63,14 @@ class Subscription:
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
-    def settle(self, marks: Mapping[TopicPartition, Mark]) -> None:
-        """Say that everything up to these marks has been read and delivered."""
+    def settle(self, marks: Mapping[TopicPartition, Mark], interrupted: bool = False) -> None:
+        """Say that everything up to these marks has been read and delivered; after an interruption (of which the client
+        was told) they may lie before those known."""
         for partition, mark in marks.items():
             if self.cursor.marks[partition] != mark:
                 self.cursor.advance(partition, mark)
-            self.positions[partition] = max(self.positions[partition], mark.offset + 1)
+            known = 0 if interrupted else self.positions[partition]
+            self.positions[partition] = max(known, mark.offset + 1)
 
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""

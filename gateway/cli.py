@@ -82,7 +82,9 @@ def demo(**flags: Any) -> None:
     configure_logging(configured.settings)
     try:
         asyncio.run(run_demo(configured.settings, configured.catalog))
-    except (ConfigurationError, LogError, OSError) as error:
+    except OSError as error:
+        _fail([f"gateway demo: {error.strerror or error}"])
+    except (ConfigurationError, LogError) as error:
         _fail([f"gateway demo: {error}"])
 
 

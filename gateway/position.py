@@ -112,6 +112,10 @@ class PositionEncoder:
             for place in self.partitions
         }
 
+    def by_timestamp(self, partition: TopicPartition) -> bool:
+        """Whether the ids hold times of this partition and no offsets."""
+        return self._by_timestamp[partition]
+
     def entry(self, partition: TopicPartition, mark: Mark) -> bytes:
         """One entry of the array."""
         head = self._heads[partition]

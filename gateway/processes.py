@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from gateway.app import Gateway, open_log
 from gateway.catalog.catalog import Catalog
 from gateway.logs import configure_logging
+from gateway.server import listen
 from gateway.settings import Settings
 
 logger = logging.getLogger("gateway")
@@ -74,7 +75,7 @@ def _serve_alone(settings: Settings, catalog: Catalog, first: bool) -> int:
     try:
         asyncio.run(run())
     except OSError as error:
-        logger.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror or error)
+        logger.error("%s", error.strerror or error)
         return 1
     return 0
 
@@ -88,6 +89,13 @@ def _supervise(settings: Settings, catalog: Catalog) -> int:
     """Start the workers, start those again that die, and stop them all at a signal."""
     if settings.port == 0:
         logger.error("with several workers the port must be named; 0 would give each its own")
+        return 1
+    try:
+        # What the workers cannot have must not start them again and again, nor may they join another server's port.
+        for host, port in ((settings.host, settings.port), (settings.admin_host, settings.admin_port)):
+            listen(host, port, shared=False).close()
+    except OSError as error:
+        logger.error("%s", error.strerror or error)
         return 1
     context = multiprocessing.get_context("spawn")
     stopping: list[int] = []

@@ -133,7 +133,8 @@ def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.s
         listener.bind((host, port))
         listener.listen(4096)
         listener.setblocking(False)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        why = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        raise OSError(error.errno, why) from error
     return listener

@@ -59,7 +59,8 @@ def _invitation(address: str, catalog: Catalog) -> str:
     name = next(iter(catalog.streams))
     stream = f"{address}/v2/stream/{name}"
     return f"""
-The gateway is at {address}, with about 20 changes a second to pages of wikis that do not exist. Try, in another terminal:
+The gateway is at {address}, with about 20 changes a second to pages of wikis that do not exist.
+Try, in another terminal:
 
   curl -N {stream}
   curl -N '{stream}?since=10m&limit=5' -H 'Accept: application/x-ndjson'

@@ -54,7 +54,7 @@ class Subject:
 
     __slots__ = ("_activations", "_everything", "event", "key", "offset", "partition", "timestamp", "topic")
 
-    def __init__(  # noqa: PLR0917 -- the order is that of a record
+    def __init__(
         self, event: dict[str, Any], topic: str, partition: int, offset: int, timestamp: int, key: bytes | None
     ) -> None:
         self.event = event

@@ -31,11 +31,9 @@ def decode(record: Record) -> Decoded:
         telemetry.bad_record(record.topic, record.partition, record.offset, str(error))
         return Decoded(None, None, False)
     assert record.value is not None
-    return Decoded(event, one_line(record.value), _is_canary(event, record.value))
+    return Decoded(event, one_line(record.value), _is_canary(event))
 
 
-def _is_canary(event: dict[str, Any], value: bytes) -> bool:
-    if b"canary" not in value:
-        return False
+def _is_canary(event: dict[str, Any]) -> bool:
     meta = event.get("meta")
     return isinstance(meta, dict) and meta.get("domain") == "canary"

@@ -35,6 +35,8 @@ class Discovery:
         self._by_timestamp = by_timestamp
         self._clock = clock
         self._ring_fill = ring_fill
+        self._findings = Findings()
+        """What was found so far: kept where the log goes away in the middle of a look."""
         self.looked = False
         """Whether the log has ever told which topics exist."""
         self.known: dict[str, TopicState] = {}
@@ -55,7 +57,8 @@ class Discovery:
     async def look(self) -> Findings:
         """Ask the log for its topics. Raises LogUnavailable."""
         states = await self._log.describe(self._by_timestamp.keys())
-        findings = Findings(changed=self.existing != states.keys())
+        findings = self._findings
+        findings.changed |= self.existing != states.keys()
         for topic, state in states.items():
             before = self.known.get(topic)
             if before == state and topic in self.existing:
@@ -69,6 +72,7 @@ class Discovery:
             self.known[topic] = state
         self.existing = set(states)
         self.looked = True
+        self._findings = Findings()
         return findings
 
     async def _replace(self, topic: str, before: TopicState, state: TopicState) -> list[Break]:
@@ -91,7 +95,7 @@ class Discovery:
         """Where to go on in a partition whose records are others than those read before."""
         offset = (await self._log.find({partition: tail.timestamp}))[partition]
         resumed = bounds.end if offset is None else offset
-        mark = NOTHING_READ if resumed == 0 else Mark(resumed - 1, tail.timestamp)
+        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
     async def _add(self, partitions: list[TopicPartition], from_first: bool) -> None:
@@ -112,7 +116,7 @@ class Discovery:
     async def _begin_with_newest(self, partition: TopicPartition, start: int, end: int) -> None:
         """Begin with the newest part of the log, and at least with all records of its newest millisecond, so that
         what was read last, and how many records share its time, is known of every partition."""
-        newest = await self._newest(partition, start, end)
+        newest = await self.newest(partition, start, end)
         if newest is None:
             self._begin(partition, Mark(end - 1, 0), end)
             return
@@ -122,7 +126,7 @@ class Discovery:
         mark = await mark_before(self._log, partition, position, Bounds(start, end), since, self._by_timestamp)
         self._begin(partition, mark, position)
 
-    async def _newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
+    async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
         """The timestamp of the last record, or None where there is none within reach."""
         distance = 1
         while start < end:

@@ -37,7 +37,7 @@ class History:
         self._buffers.pop(partition, None)
 
     async def fetch(self, wait: float) -> list[Record]:
-        """The next records; empty where none came within `wait` seconds, or at the end. Raises what the reader raises."""
+        """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         hungry = self._hungry()
         if hungry:
             for batch in await self._reader.fetch(wait, FETCH_RECORDS, hungry):

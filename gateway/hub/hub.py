@@ -49,10 +49,13 @@ class Hub:
         self.ring = Ring(options.ring_bytes)
         self.available = False
         self.why_unavailable = "the log has not answered yet"
+        self._told_available: bool | None = None
         self.filled = asyncio.Event()
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
+        self.renew: Callable[[], None] = lambda: None
+        """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
@@ -187,10 +190,10 @@ class Hub:
             self._change.set_result(None)
 
     def _set_available(self, available: bool, reason: object = "") -> None:
-        if available == self.available:
-            return
-        self.available = available
         self.why_unavailable = str(reason)
+        if available == self._told_available:
+            return
+        self.available = self._told_available = available
         if available:
             telemetry.log_answers()
         else:
@@ -205,6 +208,7 @@ class Hub:
             self._interrupt(gap)
         if found.changed:
             self.version += 1
+            self.renew()
             self._tell_change()
         return found.changed
 

@@ -123,7 +123,7 @@ class Ring:
 
     def remove(self, partition: TopicPartition) -> None:
         """Hold a partition no longer: it does not exist any more."""
-        del self._partitions[partition]
+        self._partitions.pop(partition, None)
 
     def tail(self, partition: TopicPartition) -> Mark | None:
         """The last record read of a partition, or None for one that is not held."""

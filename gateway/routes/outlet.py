@@ -25,6 +25,8 @@ class Connection(Protocol):
 class HttpOutlet:
     """One response. With any ASGI server it sends through `send`; with ours, live frames go to the transport."""
 
+    __slots__ = ("_connection", "_send", "_watch", "gone", "pipe")
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: Pipe | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
@@ -27,7 +27,7 @@ LARGEST_LIMIT = 2**63 - 1
 class Bounds:
     """What a request may ask for at most."""
 
-    filters: FilterBounds = FilterBounds()
+    filters: FilterBounds = field(default_factory=FilterBounds)
     streams: int = 100
     last_event_id: int = 65536
 

@@ -6,10 +6,14 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway.catalog.catalog import Catalog
+from gateway.errors import Problem
 from gateway.routes.outlet import HttpOutlet
 from gateway.routes.parameters import Bounds, check_partitions, position_text, read_request
+from gateway.routes.problems import answer
 from gateway.subscription.session import Services, Session
 from gateway.subscription.subscription import Request
+
+METHODS = ("GET", "HEAD")
 
 
 class StreamEndpoint:
@@ -23,7 +27,11 @@ class StreamEndpoint:
         """Those that run now."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = self._read(scope)
+        try:
+            request = self._read(scope)
+        except Problem as problem:
+            await answer(problem)(scope, receive, send)
+            return
         session = Session(self._services, request)
         outlet = HttpOutlet(scope, receive, send)
         self.sessions.add(session)
@@ -41,6 +49,10 @@ class StreamEndpoint:
             await outlet.close()
 
     def _read(self, scope: Scope) -> Request:
+        if scope["method"] not in METHODS:
+            allowed = ", ".join(METHODS)
+            detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
+            raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
         now = self._services.clock.now()
         query = QueryParams(scope["query_string"]).multi_items()
         headers = Headers(scope=scope)

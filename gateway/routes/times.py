@@ -27,6 +27,8 @@ def parse_time(text: str, now: int) -> int:
         return max(0, now - int(span[1]) * _UNITS[span[2]])
     spaced = _SPACE_FOR_PLUS.fullmatch(text)
     try:
+        if not text.isprintable():  # A NUL would end the text unseen.
+            raise ValueError
         time = datetime.fromisoformat(f"{spaced[1]}+{spaced[2]}" if spaced else text)
     except ValueError:
         raise ValueError(f"{text[:100]!r} is no time; write {FORMS}") from None

@@ -33,4 +33,6 @@ class Cursor:
             for place in self._stale:
                 entries[place] = encoder.entry(place, marks[place])
             self._stale.clear()
+            if len(entries) == 1:
+                return b"[" + entries[place] + b"]"
         return b"[" + b",".join(entries.values()) + b"]"

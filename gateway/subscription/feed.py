@@ -1,7 +1,7 @@
 """A feed: what all clients with the same streams, filter, fields and format share.
 
-For every segment of the ring a feed has one block: the frames of the events that match, made once, compressed once. Live
-clients, those that lag and those that resume take the same blocks.
+For every segment of the ring a feed has one block: the frames of the events that match, made once, compressed once.
+Live clients, those that lag and those that resume take the same blocks.
 """
 
 from __future__ import annotations
@@ -57,17 +57,21 @@ class Selection:
         """Whether the parsed event is needed."""
         return self.filter is not None or self.fields is not None
 
-    def choose(self, item: Item, subject: Subject | None) -> bytes | None:
-        """The bytes to be sent of a record, or None where it is not sent."""
-        if item.data is None or (item.canary and not self.canary):
+    def choose(self, data: bytes | None, canary: bool, subject: Subject | None) -> bytes | None:
+        """The bytes to be sent of a record, or None where it is not sent; the subject counts where `reads`."""
+        if data is None or (canary and not self.canary):
             return None
-        if self.filter is None and self.fields is None:
-            return item.data
-        if subject is None:
-            subject = subject_of(item)
+        if subject is None or not self.reads:
+            return data
         if self.filter is not None and not self.filter.matches(subject):
             return None
-        return item.data if self.fields is None else self.fields.cut(item.data, subject.event)
+        return data if self.fields is None else self.fields.cut(data, subject.event)
+
+    def judge(self, item: Item, subject: Subject | None) -> bytes | None:
+        """The same for a record in the ring; its event is parsed again where that is needed and no longer kept."""
+        if subject is None and self.reads and item.data is not None:
+            subject = subject_of(item)
+        return self.choose(item.data, item.canary, subject)
 
 
 def subject_of(item: Item) -> Subject:
@@ -168,6 +172,11 @@ class Feed:
         self._cache.put(key, block, 2 * len(block.data) + MATCH_OVERHEAD + len(block.identifier))
         return block
 
+    @property
+    def newest(self) -> int:
+        """The number of the segment that is being filled: the next that live clients get."""
+        return self._ring.open.number
+
     def identifier(self) -> bytes:
         """Where a client stands that has read all of the ring."""
         return self._cursor_at(self._ring.open.number).identifier()
@@ -181,7 +190,7 @@ class Feed:
             return cached
         subjects = segment.subjects or {}
         chosen = [
-            (item, selection.choose(item, subjects.get(index))) for index, item in segment.select(selection.topics)
+            (item, selection.judge(item, subjects.get(index))) for index, item in segment.select(selection.topics)
         ]
         size = MATCH_OVERHEAD * (1 + len(chosen))
         if selection.fields is not None:
@@ -190,7 +199,7 @@ class Feed:
         return chosen
 
     def chained(self, block: Block, allowed: bool) -> tuple[bytes, bool] | None:
-        """The block compressed in the chain of the blocks delivered live. Called for each block once it is delivered."""
+        """The block compressed in the chain of the blocks delivered live. Called once a block is delivered."""
         chain = block.chain()
         if chain is None and allowed:
             if self._deflate is None:

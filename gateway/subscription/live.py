@@ -60,7 +60,7 @@ class LiveClient:
         """The connection or the process ends: hand the client back."""
         if self.feed is not None:
             self.feed.remove(self)
-        self.release(-1)
+            self.release(self.feed.feed.newest)
 
 
 class LiveFeed:
@@ -84,15 +84,11 @@ class LiveFeed:
             return
         checksum, length = self.shared
         self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
-        chunk = block.chunk
         behind: list[LiveClient] = []
         compressed: dict[bool, bytes] = {}
         for client in self.clients:
             packer = client.packer
-            if isinstance(packer, Gzip):
-                chunk = self._compressed(block, packer, compressed, chains)
-            else:
-                chunk = block.chunk
+            chunk = self._compressed(block, packer, compressed, chains) if isinstance(packer, Gzip) else block.chunk
             pipe = client.pipe
             client.quiet_since = now
             pipe.write(chunk)
@@ -118,6 +114,9 @@ class LiveFeed:
         chunk = http_chunk(frame)
         for client in quiet:
             client.quiet_since = now
+            if client.pipe.get_write_buffer_size() > BUFFER_LIMIT:
+                continue
+            self._count_shared(client)
             client.pipe.write(http_chunk(client.packer.pack(frame)) if isinstance(client.packer, Gzip) else chunk)
 
     def add(self, client: LiveClient, now: float) -> None:
@@ -131,9 +130,14 @@ class LiveFeed:
         if client not in self.clients:
             return
         self.clients.discard(client)
+        self._count_shared(client)
+
+    def _count_shared(self, client: LiveClient) -> None:
+        """Count the blocks delivered so far: a checksum depends on the order."""
         if isinstance(client.packer, Gzip):
             before, length = client.shared_before
             client.packer.count_shared(before, self.shared[0], self.shared[1] - length)
+            client.shared_before = self.shared
 
     def release_all(self, number: int) -> None:
         """Hand all clients back to their tasks."""
@@ -152,6 +156,7 @@ class Broadcast:
         self.heartbeat = heartbeat
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
         hub.deliver = self.deliver
+        hub.renew = self.renew
 
     def feed(self, selection: Selection, form: Format) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
@@ -171,13 +176,17 @@ class Broadcast:
         if feed.users == 0:
             self._feeds = {key: other for key, other in self._feeds.items() if other is not feed}
 
+    def renew(self) -> None:
+        """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""
+        for feed in list(self._feeds.values()):
+            if feed.version != self.hub.version:
+                feed.release_all(self.hub.ring.open.number)
+
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment."""
         now = self.clock.monotonic()
         for index, feed in enumerate(list(self._feeds.values())):
-            if feed.version != self.hub.version:
-                feed.release_all(segment.number)
-            elif feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
+            if feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
                 feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
 
     async def beat(self, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -187,7 +196,4 @@ class Broadcast:
             await asyncio.sleep(step)
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):
-                if feed.version != self.hub.version:
-                    feed.release_all(self.hub.ring.open.number)
-                else:
-                    feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
+                feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)

@@ -96,7 +96,7 @@ class Resolver:
     async def _from_log(self, partition: TopicPartition, wish: Wish | None, origin: Origin, start: Start) -> None:
         bounds = (await self._log.bounds([partition]))[partition]
         if wish is None:
-            await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
+            await self._begin_live(partition, bounds, start)
         elif wish.offset is None:
             await self._at_time(partition, wish, bounds, origin.overlaps.get(partition.topic, 0), start)
         elif wish.offset + 1 < bounds.start:
@@ -113,6 +113,18 @@ class Resolver:
         start.marks[partition] = mark
         start.positions[partition] = position
         return mark
+
+    async def _begin_live(self, partition: TopicPartition, bounds: Bounds, start: Start) -> Mark:
+        if not self._hub.by_timestamp[partition.topic]:
+            return await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
+        # A position by time holds the newest record's time, and how many share it; the clock may be ahead of records.
+        newest = await self._hub.discovery.newest(partition, *bounds)
+        if newest is None:
+            start.marks[partition] = NOTHING_READ if bounds.end == 0 else Mark(bounds.end - 1, 0)
+            start.positions[partition] = bounds.end
+        else:
+            await self._at_time(partition, Wish(None, newest, MAXIMUM_SKIP), bounds, 0, start)
+        return start.marks[partition]
 
     async def _at_time(self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start) -> None:
         time = max(0, (wish.timestamp or 0) - overlap)
@@ -147,7 +159,7 @@ class Resolver:
 
     async def _past_the_end(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
         if wish.timestamp is None:
-            mark = await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
+            mark = await self._begin_live(partition, bounds, start)
             self._gap(partition, wish, bounds.end, "future", mark, start)
         else:
             await self._unknown(partition, wish, bounds, start)

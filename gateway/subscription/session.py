@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -14,20 +15,26 @@ from gateway.event import Record, TopicPartition
 from gateway.hub.decode import decode
 from gateway.hub.history import History, first_records
 from gateway.hub.hub import Hub
-from gateway.hub.ring import Item
 from gateway.position import NOTHING_READ, Wish
+from gateway.subscription import live
 from gateway.subscription.live import WAITING, Broadcast, LiveClient, LiveFeed, Pipe
 from gateway.subscription.packer import Gzip, Plain
 from gateway.subscription.replay import ReplayTurns
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.subscription import Request, Subscription
 
+STEP_SEGMENTS = 16
+"""Segments of the ring after which others get their turn, though nothing in them is to be sent."""
 WRITE_BYTES = 65536
 """Bytes that are gathered for one write where there are many frames to send."""
 OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
+NO_EPOCH = -1
+"""No epoch of the ring: the position is to be held against the log again."""
+STALL_SECONDS = 1.0
+"""A client that takes nothing for so long gives its turn at reading history to others, and comes back for another."""
 TURN_RECORDS = 20_000
 """Records after which a reader of history makes room for one that waits."""
 
@@ -57,8 +64,30 @@ class Services:
     retry: int
 
 
+class StalledError(Exception):
+    """The client does not read; `writing` is done when it has taken what was sent."""
+
+    def __init__(self, writing: asyncio.Task[None]) -> None:
+        super().__init__()
+        self.writing = writing
+
+
 class Session:
     """Carries one subscription from its first byte to its last."""
+
+    __slots__ = (
+        "_epoch",
+        "_outlet",
+        "_start",
+        "_written",
+        "feed",
+        "hub",
+        "packer",
+        "request",
+        "services",
+        "stopping",
+        "subscription",
+    )
 
     def __init__(self, services: Services, request: Request) -> None:
         self.services = services
@@ -114,8 +143,9 @@ class Session:
         return ended or self._outlet.gone.done() or self.stopping.done()
 
     async def _resolve(self, origin: Origin) -> Start:
-        self._epoch = self.hub.ring.epoch
+        epoch = self.hub.ring.epoch
         start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+        self._epoch = epoch
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -132,41 +162,45 @@ class Session:
 
     async def _open(self) -> None:
         form, retry = self.request.format, self.services.retry
-        if self._start is None:
-            await self._write(form.opening(self._unresolved(), retry))
-            await self._wait_for_start()
-            if self._start is None:
+        start, waited = self._start, False
+        if start is None:
+            origin = self._fixed_origin()
+            identifier = self._unresolved(origin)
+            await self._write(form.opening(identifier, retry))
+            start, waited = await self._wait_for_start(origin, identifier), True
+            if start is None:
                 return
-            self.subscription = Subscription(self.request, self.feed.feed.encoder, self._start)
-            opening = b""
-        else:
-            self.subscription = Subscription(self.request, self.feed.feed.encoder, self._start)
-            opening = form.opening(self.subscription.identifier, retry)
-        first = opening + self.subscription.gaps(self._start.gaps)
+        subscription = self.subscription = Subscription(self.request, self.feed.feed.encoder, start)
+        opening = b"" if waited else form.opening(subscription.identifier, retry)
+        first = opening + subscription.gaps(start.gaps)
         if first:
             await self._write(first)
 
-    def _unresolved(self) -> bytes:
+    def _fixed_origin(self) -> Origin:
+        """What the client asked for. One that asked for live events gets those from the moment it asked."""
+        origin = self.request.origin
+        if not origin.wishes and origin.since is None:
+            return Origin(since=self.services.clock.now(), overlaps=origin.overlaps)
+        return origin
+
+    def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         now = self.services.clock.now()
-        encoder, origin = self.feed.feed.encoder, self.request.origin
+        encoder = self.feed.feed.encoder
         entries = [encoder.wish(place, origin.wish(place) or Wish(None, now)) for place in encoder.partitions]
         return b"[" + b",".join(entries) + b"]"
 
-    async def _wait_for_start(self) -> None:
-        """Wait for the log. A client that asked for live events gets those from the moment it asked."""
-        identifier = self._unresolved()
-        origin = self.request.origin
-        if not origin.wishes and origin.since is None:
-            origin = Origin(since=self.services.clock.now(), overlaps=origin.overlaps)
-        while self._start is None and not self._over:
+    async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
+        """Wait for the log; None where the response is over before it answers."""
+        while not self._over:
             try:
                 if self.feed.version != self.hub.version:
                     self._change_feed()
-                self._start = await self._resolve(origin)
+                return await self._resolve(origin)
             except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
                 await self._pause(RETRY_WAIT)
                 await self._beat(identifier, waiting=True)
+        return None
 
     def _change_feed(self) -> None:
         broadcast = self.services.broadcast
@@ -190,9 +224,10 @@ class Session:
             else:
                 await self._follow_alone(subscription, placement.number)
         except (OffsetOutOfRange, TopicAbsent):
+            self._epoch = NO_EPOCH
             self.hub.look_again()
             await self._pause(RETRY_WAIT)
-            await self._restart(subscription)
+            await self._beat(subscription.identifier, waiting=not self.hub.available)
         except LogUnavailable:
             await self._pause(RETRY_WAIT)
             await self._beat(subscription.identifier, waiting=True)
@@ -215,7 +250,7 @@ class Session:
         while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
             pieces: list[bytes] = []
             size = 0
-            while size < WRITE_BYTES and number < ring.open.number:
+            while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
                 block = feed.block(number)
                 if block is None:
                     return
@@ -223,8 +258,11 @@ class Session:
                 size += len(block.data)
                 number += 1
             self._settle(subscription, number)
-            if size:
-                await self._write_packed(b"".join(pieces))
+            if pieces:
+                if size:
+                    await self._write_packed(b"".join(pieces))
+                else:
+                    await self._beat(subscription.identifier, waiting=not self.hub.available)
                 await asyncio.sleep(0)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
@@ -237,16 +275,20 @@ class Session:
         subscription.settle(ring.marks_at(number, held), interrupted)
 
     def _settle_released(self, subscription: Subscription, number: int) -> None:
-        """Everything before this segment was delivered live, a gap included; a negative number is all."""
+        """Everything before this segment was delivered live, a gap included."""
         ring = self.hub.ring
         interrupted, self._epoch = ring.epoch != self._epoch, ring.epoch
-        self._settle(subscription, number if number >= 0 else ring.open.number, interrupted)
+        self._settle(subscription, number, interrupted)
 
     async def _be_live(self, subscription: Subscription, number: int) -> int:
         assert self._outlet is not None
         pipe = self._outlet.pipe
         if pipe is None:
             await self._wait_for_change(subscription)
+            return number
+        if pipe.get_write_buffer_size() > live.BUFFER_LIMIT:
+            # Live delivery does not wait for the client, so that one which does not read must not come back to it.
+            await self._outlet.write(b"")
             return number
         client = LiveClient(pipe, self.packer)
         client.released = asyncio.get_running_loop().create_future()
@@ -260,8 +302,8 @@ class Session:
             self.feed.remove(client)
             for ending in (self._outlet.gone, self.stopping):
                 ending.remove_done_callback(client.leave)
-        self._written = self.services.clock.monotonic()
-        return number if number >= 0 else self.hub.ring.open.number
+        self._written = client.quiet_since
+        return number
 
     async def _follow_alone(self, subscription: Subscription, number: int) -> None:
         """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""
@@ -269,8 +311,12 @@ class Session:
         while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
             segment = ring.segment(number)
             if segment is None:
-                if number < ring.oldest or await self._finish_until(subscription):
+                if number < ring.oldest:
                     return
+                if not ring.open.items and await self._finish_until(subscription, self._read_in_ring(subscription)):
+                    return
+                if number < ring.open.number:
+                    continue
                 await self._wait_for_change(subscription)
                 continue
             frames: list[bytes] = []
@@ -279,12 +325,20 @@ class Session:
             number += 1
             if frames:
                 await self._write(b"".join(frames))
-                await asyncio.sleep(0)
+            else:
+                await self._beat(subscription.identifier, waiting=not self.hub.available)
+            await asyncio.sleep(0)
             if not self.request.finite and ring.aligned(number, self._readable(subscription)):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
-        """Read the log until the ring holds what comes next."""
+        """Read the log until the ring holds what comes next; a client that does not read holds no reader meanwhile."""
+        try:
+            await self._take_turn(subscription)
+        except StalledError as stalled:
+            await stalled.writing
+
+    async def _take_turn(self, subscription: Subscription) -> None:
         async with self.services.turns.turn():
             positions = self._readable(subscription)
             bounds = await self.hub.log.bounds(list(positions))
@@ -315,8 +369,7 @@ class Session:
                 return
             if history.finished and not await self._go_on_behind(subscription, history):
                 return
-            if not records:
-                await self._beat(subscription.identifier, waiting=not self.hub.available)
+            await self._beat(subscription.identifier, waiting=not self.hub.available)
 
     async def _go_on_behind(self, subscription: Subscription, history: History) -> bool:
         """At the end of the log, and the ring is not there yet: look for more."""
@@ -324,7 +377,7 @@ class Session:
         for place in history.ends:
             history.ends[place] = bounds[place].end
         if history.finished:
-            if await self._finish_until(subscription):
+            if await self._finish_until(subscription, self._readable(subscription)):
                 return False
             self.hub.look_again()
             await self._wait_for_change(subscription, RETRY_WAIT)
@@ -332,44 +385,50 @@ class Session:
 
     async def _send_records(self, subscription: Subscription, records: list[Record]) -> None:
         selection = self.request.selection
+        reads = selection.reads
+        marks = subscription.cursor.marks
+        # A record's first two members are equal to its partition; a look-up is cheaper than making one.
+        places: dict[tuple[str, int], TopicPartition] = {place: place for place in marks}
         frames: list[bytes] = []
         size = 0
         for record in records:
-            partition = TopicPartition(record.topic, record.partition)
+            place = places[record[:2]]
             decoded = decode(record)
-            mark = subscription.cursor.marks[partition].after(record.offset, record.timestamp)
-            item = Item(partition, mark, record.key, decoded.data, decoded.canary)
-            data = selection.choose(item, decoded.subject(record)) if selection.reads else selection.choose(item, None)
-            subscription.offer(partition, mark, data, frames)
+            data = selection.choose(decoded.data, decoded.canary, decoded.subject(record) if reads else None)
+            subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
             size += len(data) if data else 0
             if size >= WRITE_BYTES:
-                await self._write(b"".join(frames))
+                await self._write_or_stall(b"".join(frames))
                 await asyncio.sleep(0)
                 frames.clear()
                 size = 0
                 if self._over:
                     return
         if frames:
-            await self._write(b"".join(frames))
+            await self._write_or_stall(b"".join(frames))
         await asyncio.sleep(0)
 
-    async def _finish_until(self, subscription: Subscription) -> bool:
-        """Whether the clock has passed `until` and the log, asked itself, holds nothing more; then the end is sent."""
+    async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
+        """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;
+        then the end is sent."""
         until = self.request.until
         if until is None or self.services.clock.now() < until:
             return False
-        positions = self._readable(subscription)
-        bounds = await self.hub.log.bounds(list(positions))
-        read = {place: max(position, self._ring_end(place)) for place, position in positions.items()}
-        if any(read[place] < bounds[place].end for place in positions):
+        bounds = await self.hub.log.bounds(list(read))
+        if any(position < bounds[place].end for place, position in read.items()):
             return False
         frames: list[bytes] = []
         subscription.finish_partitions(subscription.open_partitions(), frames)
         await self._write(b"".join(frames))
         return True
 
-    def _ring_end(self, partition: TopicPartition) -> int:
-        return self.hub.ring.end(partition) if self.hub.ring.tail(partition) is not None else 0
+    def _read_in_ring(self, subscription: Subscription) -> dict[TopicPartition, int]:
+        """How far the log has been read by a client that has read all of the ring, with what holds no record."""
+        ring = self.hub.ring
+        return {
+            place: max(position, ring.end(place)) if place in ring.partitions() else position
+            for place, position in self._readable(subscription).items()
+        }
 
     async def _wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
         wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self._written))
@@ -390,7 +449,29 @@ class Session:
     async def _write(self, data: bytes) -> None:
         await self._write_packed(self.packer.pack(data))
 
-    async def _write_packed(self, data: bytes) -> None:
+    async def _write_or_stall(self, data: bytes) -> None:
+        """Write; raises StalledError where that takes too long, the position being behind what is written."""
         assert self._outlet is not None
-        await self._outlet.write(data)
+        pipe = self._outlet.pipe
+        if pipe is not None and pipe.get_write_buffer_size() == 0:
+            await self._write(data)
+            return
+        writing = asyncio.create_task(self._write(data))
+        try:
+            await asyncio.wait([writing], timeout=STALL_SECONDS)
+        except asyncio.CancelledError:
+            writing.cancel()
+            raise
+        if not writing.done():
+            raise StalledError(writing)
+        await writing
+
+    async def _write_packed(self, data: bytes) -> None:
+        """Write piece by piece, so that what one client leaves unread stays small however large an event is."""
+        assert self._outlet is not None
+        if len(data) <= 2 * WRITE_BYTES:
+            await self._outlet.write(data)
+        else:
+            for begin in range(0, len(data), WRITE_BYTES):
+                await self._outlet.write(data[begin : begin + WRITE_BYTES])
         self._written = self.services.clock.monotonic()

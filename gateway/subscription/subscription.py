@@ -38,6 +38,8 @@ class Request:
 class Subscription:
     """How far one client has come, and the frames that its next records make."""
 
+    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request")
+
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
         self.encoder = encoder
@@ -87,7 +89,8 @@ class Subscription:
         """The position as a wish, to be held against the log again."""
         wishes = {}
         for partition, mark in self.cursor.marks.items():
-            by_offset = mark.offset >= 0
+            # By timestamp, a mark that has seen nothing is a time to begin with, and no record has it.
+            by_offset = mark.offset >= 0 and (mark.seen > 0 or not self.encoder.by_timestamp(partition))
             wishes[partition] = Wish(mark.offset if by_offset else None, mark.timestamp, mark.seen)
         return wishes
 

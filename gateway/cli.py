@@ -23,21 +23,24 @@ from gateway.settings import SETTINGS, Configured, Setting, configure
 Command = Callable[..., Any]
 
 
-def _option(setting: Setting) -> Callable[[Command], Command]:
-    shown = setting.help if setting.kind == "switch" else f"{setting.help}  [{setting.form}]"
-    extra: dict[str, Any] = {"multiple": True} if setting.kind == "list" else {}
+def _option(setting: Setting, with_default: bool) -> Callable[[Command], Command]:
     if setting.kind == "switch":
-        extra = {"is_flag": True, "default": None}
-    return click.option(setting.flag or "", setting.key, help=shown, **extra)
+        return click.option(setting.flag or "", setting.key, is_flag=True, default=None, help=setting.help)
+    default = f"default: {setting.shown_default}" if with_default else ""
+    notes = "; ".join(note for note in (setting.bounds, default) if note)
+    placeholder = "|".join(setting.choices) or setting.unit.upper() or "N"
+    repeatable: dict[str, Any] = {"multiple": True} if setting.kind == "list" else {}
+    shown = setting.help + (", repeatable" if repeatable else "") + (f"  [{notes}]" if notes else "")
+    return click.option(setting.flag or "", setting.key, metavar=placeholder, help=shown, **repeatable)
 
 
-def _with_settings(*keys: str) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings, or of all."""
+def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings, or of all; for those in `own` it has a default of its own."""
 
     def add(command: Command) -> Command:
         for setting in reversed(SETTINGS):
             if setting.flag and (not keys or setting.key in keys):
-                command = _option(setting)(command)
+                command = _option(setting, setting.key not in own)(command)
         return command
 
     return add
@@ -75,7 +78,7 @@ def serve(**flags: Any) -> None:
 
 
 @main.command()
-@_with_settings()
+@_with_settings(own=("log",))
 def demo(**flags: Any) -> None:
     """Serve a live sample feed from a log of its own: nothing else is needed."""
     configured = _configure(demo_settings(flags, os.environ))

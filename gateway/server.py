@@ -76,9 +76,13 @@ class StreamProtocol(HttpToolsProtocol):
         self._refuse(Problem(400, "Bad request", detail))
 
     def _refuse(self, problem: Problem) -> None:
-        if not self.transport.is_closing():
+        answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not answering and not self.transport.is_closing():
             self.transport.write(written(problem))
-            self.transport.close()
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A client may ask for another protocol (RFC 9110 section 7.8), and is served in this one."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -92,6 +96,14 @@ class StreamProtocol(HttpToolsProtocol):
             connection.on_lost()
 
 
+class QuietProtocol(StreamProtocol):
+    """The same, without the log of requests."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.access_log = False
+
+
 class GatewayServer(uvicorn.Server):
     """uvicorn's server; signals are handled by whoever runs it."""
 
@@ -99,11 +111,12 @@ class GatewayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=StreamProtocol,
+                http=StreamProtocol if access_log else QuietProtocol,
                 loop="asyncio",
                 lifespan="off",
                 ws="none",
-                access_log=access_log,
+                # Without it uvicorn would silence that logger for all servers of the process.
+                access_log=True,
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,

@@ -62,6 +62,11 @@ class Setting:
         return forms.get(self.kind, f"a text ({self.unit})" if self.unit else "a text")
 
     @property
+    def bounds(self) -> str:
+        """The least and the largest value, where there are such."""
+        return f"{_shown(self.minimum)} to {_shown(self.maximum)}" if self.kind in ("integer", "number") else ""
+
+    @property
     def shown_default(self) -> str:
         """The default as it would be written."""
         return _shown(self.default)

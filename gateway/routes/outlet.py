@@ -61,8 +61,8 @@ class HttpOutlet:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self) -> None:
-        """End the response."""
-        if not self.gone.done():
+        """End the response. Our server wants to be told even where the client has left."""
+        if self._connection is not None or not self.gone.done():
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.errors import LogUnavailable, OffsetOutOfRange
+from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds
 from gateway.hub.discovery import mark_before
@@ -61,15 +61,32 @@ class Resolver:
         if not self._hub.discovery.looked:
             raise LogUnavailable(self._hub.why_unavailable)
         start = Start()
+        confirmed = False
         for partition in partitions:
             if partition.topic not in self._hub.discovery.existing:
+                # What the ring may still hold is of the topic that was deleted.
                 start.marks[partition] = NOTHING_READ
-                start.positions[partition] = 0
+                held = self._hub.ring.tail(partition) is not None
+                start.positions[partition] = self._hub.ring.end(partition) if held else 0
                 continue
             wish = origin.wish(partition)
             if not self._from_memory(partition, wish, start):
+                if not confirmed:
+                    await self._confirm(partitions)
+                    confirmed = True
                 await self._from_log(partition, wish, origin, start)
         return start
+
+    async def _confirm(self, partitions: list[TopicPartition]) -> None:
+        """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be
+        looked for in the other."""
+        discovery = self._hub.discovery
+        topics = {partition.topic for partition in partitions} & discovery.existing
+        states = await self._log.describe(topics)
+        for topic in topics:
+            if topic not in states or states[topic].identity != discovery.known[topic].identity:
+                self._hub.look_again()
+                raise TopicAbsent(topic)
 
     def _from_memory(self, partition: TopicPartition, wish: Wish | None, start: Start) -> bool:
         hub = self._hub

@@ -219,7 +219,7 @@ class Session:
             placement = self.hub.ring.place(self._readable(subscription))
             if placement is None:
                 await self._replay(subscription)
-            elif placement.aligned and not self.request.finite:
+            elif not self.request.finite and self.hub.ring.aligned(placement.number, self._held(subscription)):
                 await self._follow(subscription, placement.number)
             else:
                 await self._follow_alone(subscription, placement.number)
@@ -236,6 +236,11 @@ class Session:
         existing = self.hub.discovery.existing
         positions = subscription.positions
         return {place: positions[place] for place in subscription.open_partitions() if place.topic in existing}
+
+    def _held(self, subscription: Subscription) -> dict[TopicPartition, int]:
+        """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
+        held = self.hub.ring.partitions()
+        return {place: position for place, position in subscription.positions.items() if place in held}
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
@@ -328,7 +333,7 @@ class Session:
             else:
                 await self._beat(subscription.identifier, waiting=not self.hub.available)
             await asyncio.sleep(0)
-            if not self.request.finite and ring.aligned(number, self._readable(subscription)):
+            if not self.request.finite and ring.aligned(number, self._held(subscription)):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:

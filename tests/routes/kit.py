@@ -1,0 +1,200 @@
+"""What the tests of the routes share: a gateway that runs, and readers for responses that never end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from httpx_sse import ServerSentEvent
+from httpx_sse._decoders import SSEDecoder
+
+from gateway.app import Gateway
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.event import NewRecord
+from gateway.eventlog.memory import MemoryLog
+from gateway.settings import Settings
+
+PATIENCE = 5.0
+"""Seconds after which something that should have come is missing."""
+SHORT_HEARTBEAT = 0.2
+START = 1_700_000_000_000
+"""The time of the first stored event, in milliseconds."""
+MARGIN = 100
+"""Milliseconds from one stored event to the next."""
+
+SPARE = 80
+"""Streams of one topic each, for tests that want one to themselves."""
+
+STREAMS = (
+    Stream("page.edit", ("one.page.edit", "two.page.edit"), ("edits",), "Edits", "Every edit.", "page/edit"),
+    Stream("page.create", ("page.create",), ("new-pages",)),
+    Stream("page.all", ("page.create", "log.all")),
+    Stream("log.all", ("log.all",)),
+    Stream("wide", ("wide",)),
+    Stream("empty", ("empty",)),
+    Stream("later", ("later",)),
+    *(Stream(f"spare-{number}", (f"spare-{number}",)) for number in range(SPARE)),
+)
+PARTITIONS = {"wide": 3}
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    """An event; its number tells it from others."""
+    return {"$schema": "/page/edit/1.0.0", "meta": {"domain": "example.org"}, "number": number, **more}
+
+
+def stored(number: int, timestamp: int | None = None, **more: Any) -> NewRecord:
+    """A record with an event in it."""
+    time = START + number * MARGIN if timestamp is None else timestamp
+    return NewRecord(json.dumps(event(number, **more)).encode(), timestamp=time)
+
+
+class Site:
+    """A gateway that runs, its log, and a client of it."""
+
+    def __init__(self, gateway: Gateway, log: MemoryLog, port: int, client: httpx.AsyncClient) -> None:
+        self.gateway = gateway
+        self.log = log
+        self.port = port
+        self.client = client
+
+    def put(self, topic: str, *records: NewRecord) -> None:
+        """Store records."""
+        self.log.append_now(topic, records)
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        """A response that ends by itself."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.client.get(path, **more)
+
+    @asynccontextmanager
+    async def stream(self, path: str, **more: Any) -> AsyncIterator[Reading]:
+        """A response that may never end; its body is read frame by frame, or line by line."""
+        async with asyncio.timeout(PATIENCE), self.client.stream("GET", path, **more) as response:
+            yield Reading(response)
+
+    async def raw(self, request: bytes, until: bytes | None = None) -> bytes:
+        """What comes back for bytes sent as they are: up to `until`, or to the end of the connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        received = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                writer.write(request)
+                while until is None or until not in received:
+                    part = await reader.read(65536)
+                    if not part:
+                        break
+                    received += part
+        except ConnectionResetError:
+            pass
+        finally:
+            writer.close()
+        return received
+
+
+async def becomes(condition: Callable[[], bool]) -> None:
+    """Return when this is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+class Reading:
+    """The body of a stream as it arrives."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.status = response.status_code
+        self.headers = response.headers
+        self._bytes = response.aiter_bytes()
+        self._held = b""
+
+    async def _until(self, mark: bytes) -> bytes:
+        async with asyncio.timeout(PATIENCE):
+            while mark not in self._held:
+                self._held += await anext(self._bytes)
+        part, _, self._held = self._held.partition(mark)
+        return part
+
+    async def frame(self) -> dict[str, Any]:
+        """The fields of the next SSE frame; `id` and `data` parsed, a comment under an empty name."""
+        fields: dict[str, Any] = {}
+        for line in (await self._until(b"\n\n")).decode().split("\n"):
+            name, _, value = line.partition(": ")
+            fields[name.removesuffix(":")] = json.loads(value) if name in ("id", "data") else value
+        return fields
+
+    async def message(self) -> dict[str, Any]:
+        """The next frame that has data."""
+        while "data" not in (frame := await self.frame()):
+            pass
+        return frame
+
+    async def line(self) -> str:
+        """The next line."""
+        return (await self._until(b"\n")).decode()
+
+    async def numbers(self, count: int) -> list[int]:
+        """The numbers of the next events."""
+        return [(await self.message())["data"]["number"] for _ in range(count)]
+
+    async def rest(self) -> bytes:
+        """All that comes until the response ends."""
+        async with asyncio.timeout(PATIENCE):
+            async for part in self._bytes:
+                self._held += part
+        return self._held
+
+
+def frames(body: bytes) -> list[ServerSentEvent]:
+    """The events of a finished SSE body, as a client's parser sees them."""
+    decoder = SSEDecoder()
+    found = [decoder.decode(line) for line in body.decode().split("\n")]
+    # A browser fires no event for a frame without data.
+    return [one for one in found if one is not None and one.data]
+
+
+def position(*entries: tuple[str, int, int | None, int | None]) -> str:
+    """A Last-Event-ID of (topic, partition, offset, timestamp)."""
+    return json.dumps(
+        [
+            {"topic": topic, "partition": partition}
+            | ({} if offset is None else {"offset": offset})
+            | ({} if timestamp is None else {"timestamp": timestamp})
+            for topic, partition, offset, timestamp in entries
+        ]
+    )
+
+
+@asynccontextmanager
+async def running(log: MemoryLog | None = None, **more: Any) -> AsyncIterator[Site]:
+    """A gateway over a log in memory, on a free port, until the end of the block."""
+    if log is None:
+        log = MemoryLog()
+    given = {"heartbeat": SHORT_HEARTBEAT, "flush_interval": 0.0, "drain_time": 0.0, "startup_wait": 1.0}
+    settings = Settings(**{"port": 0, "metadata_interval": 0.5, "ring_bytes": 1 << 20, **given, **more})
+    catalog = Catalog(STREAMS)
+    for topic in catalog.topics:
+        if topic != "later":
+            log.create_topic(topic, PARTITIONS.get(topic, 1))
+    gateway = Gateway(settings, catalog, log)
+    opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+
+    async def on_open(port: int) -> None:
+        opened.set_result(port)
+
+    task = asyncio.create_task(gateway.run(stop, with_admin=False, on_open=on_open))
+    try:
+        port = await asyncio.wait_for(opened, PATIENCE)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+            client.headers["accept-encoding"] = "identity"
+            yield Site(gateway, log, port, client)
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, PATIENCE)

@@ -1,0 +1,92 @@
+"""`/v2/streams`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from gateway.event import NewRecord
+from tests.routes.kit import PATIENCE, STREAMS, Site, event, running, stored
+from tests.routes.test_streams import appears
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MEMBERS = ["name", "aliases", "title", "description", "schema", "topics", "oldest", "newest", "rate"]
+
+
+async def test_the_index_lists_every_stream(site: Site) -> None:
+    response = await site.get("/v2/streams")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["access-control-allow-origin"] == "*"
+    streams = response.json()
+    assert [stream["name"] for stream in streams] == [stream.name for stream in STREAMS]
+    assert all(list(stream) == MEMBERS for stream in streams)
+
+
+async def test_one_stream(site: Site) -> None:
+    response = await site.get("/v2/streams/page.edit")
+    described = response.json()
+    assert list(described) == [*MEMBERS, "example"]
+    assert described["aliases"] == ["edits"]
+    assert (described["title"], described["description"]) == ("Edits", "Every edit.")
+    assert described["topics"] == ["one.page.edit", "two.page.edit"]
+    assert described["schema"] == f"http://127.0.0.1:{site.port}/v2/schemas/page/edit/latest"
+    assert (await site.get("/v2/streams/edits")).json() == described
+
+
+async def test_a_stream_without_events(site: Site) -> None:
+    for name in ("empty", "later"):
+        described = (await site.get(f"/v2/streams/{name}")).json()
+        assert (described["title"], described["schema"]) == (name, None)
+        assert [described[key] for key in ("oldest", "newest", "rate", "example")] == [None, None, 0.0, None]
+
+
+async def test_times_rate_and_example(site: Site, name: str) -> None:
+    now = time.time_ns() // 1_000_000
+    value = b'{"n": 1.50,\n"meta":{}}'
+    canary = json.dumps(event(2) | {"meta": {"domain": "canary"}}).encode()
+    site.put(name, stored(0), *(NewRecord(value, timestamp=now) for _ in range(6)), NewRecord(canary, timestamp=now))
+    site.put(name, NewRecord(b"bad", timestamp=now))
+    await appears(site, name, 8)
+    response = await site.get(f"/v2/streams/{name}")
+    described = response.json()
+    assert described["oldest"] == "2023-11-14T22:13:20.000Z"
+    assert described["newest"].endswith(f".{now % 1000:03d}Z")
+    assert described["rate"] > 0
+    assert described["example"] == {"n": 1.5, "meta": {}}
+    assert b'"n": 1.50' in response.content
+    site.log.truncate(name, 0, 1)
+    assert (await site.get(f"/v2/streams/{name}")).json()["oldest"] == described["newest"]
+
+
+async def test_an_unknown_stream(site: Site) -> None:
+    response = await site.get("/v2/streams/page.edti")
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert "page.edit" in document["detail"]
+    assert document["status"] == 404
+    assert "did you mean" not in (await site.get("/v2/streams/zzzzzz")).json()["detail"]
+
+
+async def test_head(site: Site) -> None:
+    for path in ("/v2/streams", "/v2/streams/page.edit"):
+        response = await site.client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert int(response.headers["content-length"]) > 0
+
+
+async def test_the_catalogue_is_there_without_the_log() -> None:
+    async with running() as site:
+        site.put("page.create", stored(0))
+        await appears(site, "page.create", 0)
+        site.log.available = False
+        begun = time.monotonic()
+        response = await site.get("/v2/streams/page.create")
+        assert response.status_code == 200
+        assert response.json()["example"] == event(0)
+        assert response.json()["newest"] == "2023-11-14T22:13:20.000Z"
+        assert time.monotonic() - begun < PATIENCE / 2

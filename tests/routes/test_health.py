@@ -1,0 +1,59 @@
+"""`/healthz` and `/readyz`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.eventlog.memory import MemoryLog
+from tests.routes.kit import PATIENCE, Site, running
+
+
+async def ready(site: Site, status: int) -> list[str]:
+    """Wait for this answer of `/readyz`; what is missing."""
+    async with asyncio.timeout(PATIENCE):
+        while (response := await site.get("/readyz")).status_code != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["access-control-allow-origin"] == "*"
+    missing: list[str] = response.json().get("missing", [])
+    return missing
+
+
+async def test_a_process_that_serves() -> None:
+    async with running() as site:
+        response = await site.get("/healthz")
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+        assert response.headers["cache-control"] == "no-store"
+        assert await ready(site, 200) == []
+
+
+async def test_readiness_follows_the_log_and_liveness_does_not() -> None:
+    log = MemoryLog()
+    log.available = False
+    async with running(log, startup_wait=0.05) as site:
+        assert (await site.get("/healthz")).status_code == 200
+        (missing,) = await ready(site, 503)
+        assert "the log does not answer: the log in memory is set unavailable" in missing
+        log.available = True
+        await ready(site, 200)
+        log.available = False
+        await ready(site, 503)
+        assert (await site.get("/healthz")).status_code == 200
+
+
+async def test_a_process_that_drains_is_not_ready() -> None:
+    async with running() as site:
+        site.gateway.draining = True
+        assert await ready(site, 503) == ["the server is draining"]
+        site.log.available = False
+        async with asyncio.timeout(PATIENCE):
+            while len(missing := await ready(site, 503)) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert missing[1] == "the server is draining"
+
+
+async def test_a_log_that_is_still_being_read() -> None:
+    async with running() as site:
+        site.gateway.hub.filled.clear()
+        assert await ready(site, 503) == ["the newest part of the log is still being read"]
+        site.gateway.hub.filled.set()

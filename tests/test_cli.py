@@ -1,0 +1,169 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from gateway.settings import SETTINGS
+
+COMMANDS = sorted(main.commands)
+GOOD = """
+streams:
+  page.edit:
+    description: Every edit.
+    topics: [one.page.edit]
+"""
+BROKEN = """\
+prot: 1
+heartbeat: fast
+ring_bytes: 1.0e999
+streams:
+  page.edit:
+    topics: [one]
+    resume: sideways
+  page.create:
+    stream_aliases: [page.edit]
+"""
+
+
+def run(*arguments: str, text: str | None = None) -> Result:
+    """A command, without the variables of whoever runs the tests."""
+    clean = {setting.variable: None for setting in SETTINGS if setting.variable}
+    return CliRunner(env=clean).invoke(main, list(arguments), input=text, catch_exceptions=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration without mistakes."""
+    (tmp_path / "schemas").mkdir()
+    path = tmp_path / "gateway.yaml"
+    path.write_text(f"log: sqlite:///{tmp_path}/events.db\nschema_repositories: [{tmp_path}/schemas]\n{GOOD}")
+    return path
+
+
+def test_check_of_a_good_configuration(config: Path) -> None:
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [f"{config}: 1 streams, no mistakes"]
+
+
+def test_check_of_the_configuration_that_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    result = run("check")
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.output
+
+
+def test_check_prints_every_mistake_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(BROKEN)
+    result = run("check", "--config", str(path))
+    assert result.exit_code == 1
+    for line, word in ((1, "did you mean port"), (2, "heartbeat"), (3, "ring_bytes"), (7, "resume"), (9, "page.edit")):
+        assert any(one.startswith(f"{path}:{line}: ") and word in one for one in result.output.splitlines()), (
+            line,
+            result.output,
+        )
+    assert "5 mistakes" in result.output
+
+
+def test_check_of_a_broken_syntax(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("streams:\n  a: [\n")
+    result = run("check", "--config", str(path))
+    assert result.exit_code == 1
+    assert f"{path}:" in result.output
+
+
+def test_check_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "none.yaml"
+    result = run("check", "--config", str(path))
+    assert result.exit_code == 1
+    assert f"--config: {path}" in result.output
+
+
+def test_check_warns_of_keys_that_are_not_used(config: Path) -> None:
+    config.write_text(config.read_text() + "    destination_event_service: eventgate\n")
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 0
+    assert f"warning: {config}:8: " in result.output
+
+
+def test_check_of_a_stream_whose_schema_is_nowhere(config: Path) -> None:
+    config.write_text(config.read_text() + "    schema_title: page/edit\n")
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 1
+    assert "page/edit" in result.output
+
+
+def test_the_help_of_all() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert {"check", "demo", "produce", "serve"} <= set(COMMANDS)
+    assert all(name in result.output for name in COMMANDS)
+    assert run("-h").output == result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_can_be_read(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0].startswith(f"Usage: main {command}")
+    assert main.commands[command].help
+    assert max(map(len, lines)) <= 110
+    assert not any(word in result.output for word in ("None", "Sentinel", "<gateway", "schema_repositories "))
+
+
+def test_serve_knows_every_flag() -> None:
+    output = run("serve", "--help").output
+    assert all(setting.flag is None or f"{setting.flag} " in output for setting in SETTINGS)
+    words = " ".join(output.split())
+    assert "--heartbeat SECONDS idle time after which a heartbeat is sent [0.05 to 3600; default: 15]" in words
+    assert "--log-format text|json" in words
+    assert "default: sqlite:///var/events.db" in words
+    assert "default: sqlite:///var/events.db" not in run("demo", "--help").output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_flag(command: str) -> None:
+    result = run(command, "--prot", "1")
+    assert result.exit_code == 2
+    assert "--prot" in result.output
+
+
+def test_an_unknown_command() -> None:
+    result = run("serv")
+    assert result.exit_code == 2
+    assert "serv" in result.output
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_bad_flag_is_told_before_anything_is_opened(command: str, config: Path) -> None:
+    result = run(command, "--config", str(config), "--port", "http", "--heartbeat", "-1")
+    assert result.exit_code == 1
+    assert "--port: " in result.output
+    assert "--heartbeat: " in result.output
+    assert not (config.parent / "events.db").exists()
+
+
+def test_the_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.output.startswith("gateway, version ")
+
+
+def test_produce_into_an_unknown_stream(config: Path) -> None:
+    result = run("produce", "page.edti", "--config", str(config), text="{}\n")
+    assert result.exit_code == 1
+    assert "did you mean page.edit?" in result.output
+
+
+def test_produce_validates_each_line(config: Path) -> None:
+    result = run("produce", "page.edit", "--config", str(config), text='{"a":1}\nno json\n')
+    assert result.exit_code == 1
+    assert "0 stored, 2 invalid" in result.output

@@ -1,0 +1,47 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import SETTINGS, Setting, settings_table
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def section(text: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of the same or a higher level."""
+    found = re.search(rf"^(#+) {re.escape(heading)}$(.*?)(?=^#{{1,2}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"there is no heading {heading}"
+    return found[2]
+
+
+def table(text: str) -> list[str]:
+    """The rows of the first table."""
+    lines = text.split("\n")
+    first = next((index for index, line in enumerate(lines) if line.startswith("|")), len(lines))
+    last = next((index for index in range(first, len(lines)) if not lines[index].startswith("|")), len(lines))
+    return lines[first:last]
+
+
+def test_the_table_of_the_settings_is_that_of_the_code() -> None:
+    assert table(section(README.read_text(), "Settings")) == settings_table().splitlines()
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_every_setting_is_documented(setting: Setting) -> None:
+    documents = [README, ROOT / "ARCHITECTURE.md"]
+    text = "\n".join(document.read_text() for document in documents if document.exists())
+    for word in (setting.flag, setting.variable, setting.key if setting.in_file else None):
+        assert word is None or f"`{word}`" in text
+
+
+def test_the_table_has_one_line_a_setting() -> None:
+    rows = table(settings_table())
+    assert len(rows) == len(SETTINGS) + 2
+    # A bar in a text would add a column.
+    assert {row.count("|") for row in rows} == {6}

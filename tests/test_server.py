@@ -1,0 +1,71 @@
+"""The listening socket."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import pytest
+
+from gateway.logs import TextFormatter
+from gateway.server import GatewayServer, listen
+from tests.routes.kit import running
+
+
+def test_a_port_that_is_taken() -> None:
+    with listen("127.0.0.1", 0, shared=False) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            listen("127.0.0.1", port, shared=False)
+
+
+def test_several_processes_share_a_port() -> None:
+    with listen("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        with listen("127.0.0.1", port, shared=True) as second:
+            assert second.getsockname() == first.getsockname()
+
+
+def test_a_port_of_ipv6() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    try:
+        listener = listen("::1", 0, shared=False)
+    except OSError:
+        pytest.skip("this machine has no IPv6 address")
+    with listener:
+        assert listener.family == socket.AF_INET6
+
+
+def test_connections_inherit_what_streams_need() -> None:
+    with listen("127.0.0.1", 0, shared=False, send_buffer=65536) as listener:
+        assert not listener.getblocking()
+        # asyncio turns Nagle's algorithm off for sockets of this protocol only.
+        assert listener.proto == socket.IPPROTO_TCP
+        with socket.create_connection(listener.getsockname()):
+            listener.setblocking(True)
+            with listener.accept()[0] as accepted:
+                # Linux keeps twice what is asked for.
+                assert 65536 <= accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 131072
+
+
+@pytest.mark.parametrize("host", ["256.0.0.1", "no.such.host.invalid"])
+def test_an_address_that_is_none(host: str) -> None:
+    with pytest.raises(OSError, match=r".+"):
+        listen(host, 0, shared=False)
+
+
+@pytest.mark.parametrize("access_log", [True, False])
+async def test_requests_are_logged_where_that_is_set(access_log: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running(access_log=access_log) as site:
+        # The admin server is always quiet, and must not silence the other.
+        GatewayServer(site.gateway.admin(), access_log=False)
+        await site.raw(b"GET /a%0ab%1b%e2%80%a8?x=%0d HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    records: list[logging.LogRecord] = [record for record in caplog.records if record.name == "uvicorn.access"]
+    assert len(records) == access_log
+    for record in records:
+        line = TextFormatter().format(record)
+        assert line.splitlines() == [line]
+        assert line.endswith("404")
+        assert "/a%0Ab%1B%E2%80%A8?x=%0d" in line

@@ -36,17 +36,25 @@ def raise_file_limit() -> None:
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; a second one ends the process at once."""
+    """Set at SIGTERM and SIGINT; a second one ends the process at once. Of a worker, set also at the end of its
+    supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    supervisor = multiprocessing.parent_process()
 
     def on_signal(number: int) -> None:
-        if stop.is_set():
+        if stop.is_set() and supervisor is None:
             os._exit(128 + number)
+        stop.set()
+
+    def on_orphaned(sentinel: int) -> None:
+        loop.remove_reader(sentinel)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    if supervisor is not None:
+        loop.add_reader(supervisor.sentinel, on_orphaned, supervisor.sentinel)
     return stop
 
 
@@ -118,8 +126,10 @@ def _supervise(settings: Settings, catalog: Catalog) -> int:
             workers[index] = start(index)
     for process in workers:
         process.terminate()
-    for process in workers:
-        process.join(settings.drain_time + 5)
-        if process.is_alive():
-            process.kill()
-    return 0
+    deadline = time.monotonic() + settings.drain_time + 5
+    while any(process.is_alive() for process in workers):
+        if len(stopping) > 1 or time.monotonic() > deadline:
+            for process in workers:
+                process.kill()
+        time.sleep(0.02)
+    return 0 if len(stopping) == 1 else 128 + stopping[-1]

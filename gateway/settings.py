@@ -386,22 +386,3 @@ def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
             "their own"
         )
     return mistakes
-
-
-def settings_table() -> str:
-    """The table for the documents, in Markdown. Every row names flag, variable, key, default, unit and bounds."""
-    lines = ["| flag | variable | key in the file | default | meaning |", "|---|---|---|---|---|"]
-    for setting in SETTINGS:
-        flag = f"`{setting.flag}`" if setting.flag else "–"
-        variable = f"`{setting.variable}`" if setting.variable else "–"
-        key = f"`{setting.key}`" if setting.in_file else "–"
-        notes = setting.help
-        if setting.kind in ("integer", "number"):
-            bounds = f"{_shown(setting.minimum)} to {_shown(setting.maximum)}"
-            notes += f" ({setting.unit}, {bounds})" if setting.unit else f" ({bounds})"
-        elif setting.kind == "choice":
-            notes += f" (`{'`, `'.join(setting.choices)}`)"
-        elif setting.kind == "list":
-            notes += " (repeatable; separated by commas in the variable; a list in the file)"
-        lines.append(f"| {flag} | {variable} | {key} | `{setting.shown_default}` | {notes} |")
-    return "\n".join(lines) + "\n"

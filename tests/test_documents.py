@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import SETTINGS, Setting, settings_table
+from gateway.settings import SETTINGS, Setting
+from gateway.settings_table import settings_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.settings import BY_KEY, SETTINGS, Settings, configure, load_settings, settings_table
+from gateway.settings import BY_KEY, SETTINGS, Settings, configure, load_settings
+from gateway.settings_table import settings_table
 
 
 def mistakes(

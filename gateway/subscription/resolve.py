@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
@@ -72,12 +72,12 @@ class Resolver:
             wish = origin.wish(partition)
             if not self._from_memory(partition, wish, start):
                 if not confirmed:
-                    await self._confirm(partitions)
+                    await self.confirm(partitions)
                     confirmed = True
                 await self._from_log(partition, wish, origin, start)
         return start
 
-    async def _confirm(self, partitions: list[TopicPartition]) -> None:
+    async def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be
         looked for in the other."""
         discovery = self._hub.discovery

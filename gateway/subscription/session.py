@@ -346,6 +346,7 @@ class Session:
     async def _take_turn(self, subscription: Subscription) -> None:
         async with self.services.turns.turn():
             positions = self._readable(subscription)
+            await Resolver(self.hub).confirm(positions)
             bounds = await self.hub.log.bounds(list(positions))
             for place, position in positions.items():
                 if position < bounds[place].start:

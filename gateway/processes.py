@@ -11,6 +11,7 @@ import resource
 import signal
 import time
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 
 from gateway.app import Gateway, open_log
@@ -53,6 +54,7 @@ def stop_on_signals() -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if supervisor is not None:
         loop.add_reader(supervisor.sentinel, on_orphaned, supervisor.sentinel)
     return stop
@@ -112,8 +114,13 @@ def _supervise(settings: Settings, catalog: Catalog) -> int:
 
     def start(index: int) -> BaseProcess:
         process = context.Process(target=_worker, args=(settings, catalog, index == 0), name=f"worker-{index}")
+        # A worker holds back an interrupt until it has come so far that it can end in order.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return process
+
+    resource_tracker.ensure_running()  # which would lift that block when the first worker starts
 
     workers = [start(index) for index in range(settings.workers)]
     while not stopping:

@@ -151,6 +151,8 @@ class Session:
         return start
 
     async def _is_finished(self, start: Start, until: int) -> bool:
+        if not await self._knows_all():
+            return False
         existing = [place for place in start.positions if place.topic in self.hub.discovery.existing]
         if not existing:
             return self.services.clock.now() > until
@@ -159,6 +161,15 @@ class Session:
         first = await first_records(self.hub.log, {place: start.positions[place] for place in existing}, ends)
         passed = self.services.clock.now() > until
         return all(passed if record is None else record.timestamp >= until for record in first.values())
+
+    async def _knows_all(self) -> bool:
+        """Whether the hub knows every topic and partition that the log has by now: one may hold what is missing."""
+        discovery, topics = self.hub.discovery, self.request.selection.topics
+        known = {topic: discovery.known[topic] for topic in topics & discovery.existing}
+        if await self.hub.log.describe(topics) == known:
+            return True
+        self.hub.look_again()
+        return False
 
     async def _open(self) -> None:
         form, retry = self.request.format, self.services.retry
@@ -419,6 +430,8 @@ class Session:
         then the end is sent."""
         until = self.request.until
         if until is None or self.services.clock.now() < until:
+            return False
+        if not await self._knows_all():
             return False
         bounds = await self.hub.log.bounds(list(read))
         if any(position < bounds[place].end for place, position in read.items()):

@@ -1,0 +1,74 @@
+"""The services that tests of several rooms share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.services.kafka import JARS_VARIABLE, KafkaBroker, jars, running_broker
+
+NODE_CLIENTS = Path(__file__).parent / "clients" / "node"
+
+
+def _absent(what: str) -> NoReturn:
+    """In CI a service that is missing is a failure; elsewhere its tests are left out."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker that a test may stop, and starts again before it ends."""
+    found = jars()
+    if found is None:
+        _absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), found)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """The address of a broker that runs throughout."""
+    running = running_broker()
+    if running is not None:
+        return running
+    broker: KafkaBroker = request.getfixturevalue("own_broker")
+    return broker.bootstrap
+
+
+@pytest.fixture
+def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
+    """A broker that runs when the test begins, and runs again when it has ended."""
+    own_broker.start()
+    yield own_broker
+    own_broker.start()
+
+
+@pytest.fixture
+def topic() -> str:
+    """A name that no other test uses."""
+    return f"test.{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """The curl program."""
+    return shutil.which("curl") or _absent("there is no curl")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The node program; the clients from npm are installed."""
+    found = shutil.which("node") or _absent("there is no node")
+    if not (NODE_CLIENTS / "node_modules" / "eventsource").is_dir():
+        _absent(f"the clients of {NODE_CLIENTS} are not installed")
+    return found

@@ -1,0 +1,65 @@
+"""Gateways, clients and producers for the time of a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.kafka import Producer, open_producer
+from tests.end_to_end.process import GatewayProcess, Streams, configuration
+from tests.end_to_end.stream import Client
+
+Serve = Callable[..., Awaitable[GatewayProcess]]
+"""(streams, log, ready=True, **settings): a gateway that serves."""
+Launch = Callable[..., GatewayProcess]
+"""(*arguments, command="serve"): a gateway that is not started yet."""
+
+
+@pytest.fixture
+def gateways(tmp_path: Path) -> Iterator[Launch]:
+    """Gateways that end with the test, and must not have met a mistake of their own."""
+    made: list[GatewayProcess] = []
+
+    def make(*arguments: str, command: str = "serve") -> GatewayProcess:
+        made.append(GatewayProcess(tmp_path / f"gateway-{len(made)}", *arguments, command=command))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.clear_up()
+    for gateway in made:
+        assert "Traceback" not in gateway.errors
+        assert "Warning" not in gateway.errors
+
+
+@pytest.fixture
+def serve(gateways: Launch, tmp_path: Path) -> Serve:
+    """Start gateways."""
+
+    async def start(streams: Streams, log: str, ready: bool = True, **settings: Any) -> GatewayProcess:
+        gateway = gateways("--config", str(configuration(tmp_path, streams, **settings)), "--log", log)
+        if ready:
+            await gateway.start()
+        else:
+            gateway.launch()
+        return gateway
+
+    return start
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Opens streams."""
+    client = Client()
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def producer(kafka: str) -> AsyncIterator[Producer]:
+    """Writes to the broker that runs throughout."""
+    async with open_producer(kafka) as producer:
+        yield producer

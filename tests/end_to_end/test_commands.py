@@ -1,0 +1,319 @@
+"""The commands, and how a server starts and ends, with the embedded log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Launch, Serve
+from tests.end_to_end.process import ROOT, configuration, eventually, run
+from tests.end_to_end.stream import Client, check_sequence
+from tests.services.kafka import free_port
+
+pytestmark = pytest.mark.end_to_end
+
+STREAM = "wiki.page-create"
+CONFIGURATION = ["--config", str(ROOT / "config" / "gateway.yaml"), "--schemas", str(ROOT / "config" / "schemas")]
+STREAMS = {"numbers": {"topics": ["numbers"]}}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """The URL of an embedded log of the test's own."""
+    return f"sqlite:///{tmp_path / 'log' / 'events.db'}"
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def lines(first: int, last: int) -> bytes:
+    """Valid events for `gateway produce`, numbered."""
+    document = {
+        "$schema": f"/{STREAM.replace('.', '/')}/1.0.0",
+        "meta": {"stream": STREAM, "domain": "en.wiki.example"},
+        "wiki": "enwiki",
+        "revision": {"id": 1, "length": 1},
+        "user": "192.0.2.17",
+        "bot": False,
+        "comment": "",
+    }
+    pages = ({"id": number + 1, "title": f"Page {number}", "namespace": 0} for number in range(first, last + 1))
+    return b"".join(json.dumps({**document, "page": page}).encode() + b"\n" for page in pages)
+
+
+def produce(log: str, given: bytes) -> tuple[int, str]:
+    """Run `gateway produce`; returns its status and what it said."""
+    result = run(["produce", STREAM, "--log", log, *CONFIGURATION], given)
+    return result.returncode, result.stderr
+
+
+async def test_the_demo(gateways: Launch, client: Client, log: str, curl: str) -> None:
+    demo = gateways("--log", log, *CONFIGURATION, command="demo")
+    await demo.start()
+    await eventually_printed(lambda: "curl" in demo.output)
+    stream = await client.stream(demo.port, "wiki.change")
+    await stream.events(1)
+    assert stream.messages[0].document["$schema"] == "/wiki/change/1.0.0"
+    printed = [shlex.split(line) for line in demo.output.splitlines() if line.strip().startswith("curl ")]
+    assert len(printed) >= 3
+    (finite,) = [command for command in printed if any("limit=5" in word for word in command)]
+    process = await asyncio.create_subprocess_exec(curl, *finite[1:], "-sS", stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    documents = [json.loads(line) for line in output.splitlines() if line.strip()]
+    assert ["meta" in document for document in documents[:5]] == [True] * 5
+    assert documents[5:] == [{"$end": {"reason": "limit"}}]
+    for command in printed:
+        if command != finite:
+            await first_bytes(curl, command)
+    assert await demo.stop() == 0
+
+
+async def eventually_printed(check: object) -> None:
+    """Wait for what a program prints."""
+    assert callable(check)
+
+    async def checked() -> bool:
+        return bool(check())
+
+    await eventually(checked, "the output")
+
+
+async def first_bytes(curl: str, command: list[str]) -> None:
+    """Run a command that was printed for people until an answer comes."""
+    process = await asyncio.create_subprocess_exec(curl, *command[1:], "-sSf", stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        assert await process.stdout.read(1)
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+def test_check_finds_no_mistake() -> None:
+    result = run(["check", *CONFIGURATION])
+    assert result.returncode == 0, result.stdout
+    assert "no mistakes" in result.stdout
+
+
+def test_check_finds_mistakes_with_their_places(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(
+        "streams:\n  changes:\n    topics: [a]\n    resume: sometimes\n  other:\n    topics: 5\nport: no\n"
+    )
+    result = run(["check", "--config", str(broken)])
+    assert result.returncode == 1
+    for line in (4, 6, 7):
+        assert f"{broken}:{line}" in result.stdout
+    broken.write_text("streams:\n  changes: [\n")
+    result = run(["check", "--config", str(broken)])
+    assert result.returncode == 1
+    assert f"{broken}:" in result.stdout
+    result = run(["check", "--config", str(tmp_path / "absent.yaml")])
+    assert result.returncode == 1
+    assert "absent.yaml" in result.stdout
+
+
+def test_check_finds_mistakes_in_schemas(tmp_path: Path) -> None:
+    schema = tmp_path / "schemas" / "thing" / "1.0.0.yaml"
+    schema.parent.mkdir(parents=True)
+    schema.write_text("title: thing\n$id: /thing/1.0.0\ntype: objec\n")
+    file = configuration(tmp_path, {"things": {"schema_title": "thing"}})
+    result = run(["check", "--config", str(file), "--schemas", str(tmp_path / "schemas")])
+    assert result.returncode == 1
+    assert str(schema) in result.stdout
+
+
+async def test_produced_events_are_read(gateways: Launch, client: Client, log: str) -> None:
+    status, said = await asyncio.to_thread(produce, log, lines(0, 1) + b'{"no":1}\nno\n\n' + lines(2, 3))
+    assert status == 1
+    assert "4 stored, 2 invalid" in said
+    assert "line 3: " in said
+    assert "line 4: " in said
+    gateway = gateways("--log", log, *CONFIGURATION)
+    await gateway.start()
+    replay = await client.stream(gateway.port, STREAM, since="1h")
+    live = await client.stream(gateway.port, STREAM)
+    await replay.count(4)
+    assert await asyncio.to_thread(produce, log, lines(4, 2000)) == (0, "1997 stored, 0 invalid\n")
+    await replay.count(2001)
+    await live.count(1997)
+    check_sequence([frame.document["page"]["id"] for frame in replay.messages], 1, 2001)
+    check_sequence([frame.document["page"]["id"] for frame in live.messages], 5, 2001)
+    resumed = await client.stream(gateway.port, STREAM, replay.messages[999].identifier)
+    await resumed.count(1001)
+    check_sequence([frame.document["page"]["id"] for frame in resumed.messages], 1001, 2001)
+
+
+def test_produce_into_a_stream_that_is_not_there(log: str) -> None:
+    result = run(["produce", "wiki.page-creat", "--log", log, *CONFIGURATION], lines(0, 0))
+    assert result.returncode == 1
+    assert STREAM in result.stderr
+
+
+async def test_several_workers_share_the_port(gateways: Launch, client: Client, log: str) -> None:
+    gateway = gateways("--log", log, *CONFIGURATION, "--workers", "2", "--drain-time", "0.3")
+    await asyncio.to_thread(produce, log, lines(0, 9))
+    await gateway.start()
+    await eventually_printed(lambda: gateway.errors.count("serving ") == 2)
+    streams = [await client.stream(gateway.port, STREAM, since="1h") for _ in range(20)]
+    assert (await asyncio.to_thread(produce, log, lines(10, 19)))[0] == 0
+    for stream in streams:
+        await stream.count(20)
+        check_sequence([frame.document["page"]["id"] for frame in stream.messages], 1, 20)
+    assert await gateway.stop() == 0
+    for stream in streams:
+        await stream.end()
+        assert stream.complete
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_stop_drains(serve: Serve, client: Client, log: str, workers: int) -> None:
+    gateway = await serve(STREAMS, log, drain_time=2, workers=workers)
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
+    started = time.monotonic()
+    gateway.terminate()
+
+    async def refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        except ConnectionRefusedError:
+            return True
+        writer.transport.abort()
+        return False
+
+    await eventually(refused, "the port is closed", 1.0)
+    assert not all(stream.over for stream in streams)
+    assert await gateway.ended() == 0
+    assert time.monotonic() - started < 4
+    for stream in streams:
+        await stream.end()
+        assert stream.complete
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken(tmp_path: Path, log: str, taken: int, workers: str) -> None:
+    file = str(configuration(tmp_path, STREAMS))
+    given = ["serve", "--config", file, "--log", log, "--workers", workers]
+    result = run([*given, "--port", str(taken), "--admin-port", "0"])
+    assert result.returncode == 1
+    assert f"127.0.0.1 port {taken}: Address already in use" in result.stderr
+    result = run([*given, "--port", str(free_port()), "--admin-port", str(taken)])
+    assert result.returncode == 1
+    assert f"127.0.0.1 port {taken}: Address already in use" in result.stderr
+
+
+def test_the_demo_on_a_port_that_is_taken(log: str, taken: int) -> None:
+    result = run(["demo", "--log", log, *CONFIGURATION, "--port", str(taken), "--admin-port", "0"])
+    assert result.returncode == 1
+    assert f"127.0.0.1 port {taken}: Address already in use" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--prot", "1"], "--port"),
+        (["serve", "--port", "many"], "--port"),
+        (["serve", "--port", "70000"], "65535"),
+        (["serve", "--log", "redis://x"], "sqlite:///"),
+        (["serve", "--config", "absent.yaml"], "absent.yaml"),
+        (["surf"], "surf"),
+    ],
+)
+def test_a_flag_that_is_wrong(arguments: list[str], said: str) -> None:
+    result = run(arguments)
+    assert result.returncode in (1, 2)
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) < 6
+
+
+@pytest.mark.parametrize("all_serve", [True, False])
+async def test_a_signal_to_every_process_drains(serve: Serve, client: Client, log: str, *, all_serve: bool) -> None:
+    """As Ctrl-C in a terminal sends it, and a service manager; also where a worker is still being started."""
+    gateway = await serve(STREAMS, log, drain_time=1, workers=2)
+    if all_serve:
+        await eventually_printed(lambda: gateway.errors.count("serving ") == 2)
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(10)]
+    gateway.signal_group(signal.SIGINT)
+    assert await gateway.ended() == 0
+    for stream in streams:
+        await stream.end()
+        assert stream.complete
+
+
+async def test_a_worker_that_dies_is_started_again(serve: Serve, log: str) -> None:
+    gateway = await serve(STREAMS, log, workers=2)
+    await eventually_printed(lambda: gateway.errors.count("serving ") == 2)
+    os.kill(gateway.workers()[0], signal.SIGKILL)
+    await eventually_printed(lambda: gateway.errors.count("serving ") == 3)
+    assert "starting another" in gateway.errors
+    assert await gateway.stop() == 0
+
+
+async def test_workers_end_with_their_supervisor(serve: Serve, client: Client, log: str) -> None:
+    gateway = await serve(STREAMS, log, workers=2)
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(4)]
+    workers = gateway.workers()
+    assert len(workers) == 2
+    await gateway.kill()
+    for stream in streams:
+        await stream.end()
+    await eventually_printed(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+async def test_a_stop_while_a_client_does_not_read(gateways: Launch, client: Client, log: str) -> None:
+    gateway = gateways("--log", log, *CONFIGURATION, "--drain-time", "0.5")
+    await gateway.start()
+    stream = await client.stream(gateway.port, STREAM)
+    stream.pause()
+    assert (await asyncio.to_thread(produce, log, lines(0, 30_000)))[0] == 0
+    started = time.monotonic()
+    assert await gateway.stop() == 0
+    assert time.monotonic() - started < 6
+
+
+async def test_a_stop_while_the_log_is_away(serve: Serve, client: Client) -> None:
+    gateway = await serve(STREAMS, f"kafka://127.0.0.1:{free_port()}", ready=False, startup_wait=0.2)
+
+    async def serves() -> bool:
+        return await gateway.readiness() == 503
+
+    await eventually(serves, "the port is open")
+    stream = await client.stream(gateway.port, "numbers")
+    await stream.heard("waiting for the log")
+    started = time.monotonic()
+    assert await gateway.stop() == 0
+    assert time.monotonic() - started < 6
+    await stream.end()
+    assert stream.complete
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_second_signal_ends_at_once(serve: Serve, client: Client, log: str, workers: int) -> None:
+    gateway = await serve(STREAMS, log, drain_time=60, workers=workers)
+    streams = [await client.stream(gateway.port, "numbers") for _ in range(3)]
+    gateway.terminate()
+    await eventually_printed(lambda: any(stream.over for stream in streams))
+    gateway.terminate()
+    assert await gateway.ended() == 128 + signal.SIGTERM
+
+
+async def test_an_interrupt_while_the_workers_start(serve: Serve, log: str) -> None:
+    gateway = await serve(STREAMS, log, ready=False, workers=2)
+    await eventually_printed(lambda: len(gateway.workers()) == 2)
+    gateway.signal_group(signal.SIGINT)
+    assert await gateway.ended() == 0

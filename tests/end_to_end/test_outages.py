@@ -1,0 +1,126 @@
+"""A gateway whose Kafka goes and comes, and which goes and comes itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.process import eventually
+from tests.end_to_end.stream import Client, check_sequence
+from tests.services.kafka import KafkaBroker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
+
+WAITING = "waiting for the log"
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_a_broker_that_stops_and_starts_again(
+    broker: KafkaBroker, serve: Serve, client: Client, topic: str, orderly: bool
+) -> None:
+    await create_topic(broker.bootstrap, topic)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}")
+    stream = await client.stream(gateway.port, "numbers")
+    other = await client.stream(gateway.port, "numbers")
+    async with open_producer(broker.bootstrap) as producer:
+        await producer.load(topic, 1000, 5000)
+        check_sequence(await stream.events(1000), 0, 999)
+    await asyncio.to_thread(broker.stop if orderly else broker.kill)
+    await stream.heard(WAITING)
+    assert json.loads(stream.last_id or "")[0]["offset"] == 999
+    late = await client.stream(gateway.port, "numbers", stream.messages[499].identifier)
+    live = await client.stream(gateway.port, "numbers")
+    await late.heard(WAITING)
+    assert await gateway.readiness() == 503
+    await asyncio.to_thread(broker.start)
+    async with open_producer(broker.bootstrap) as producer:
+        await producer.load(topic, 1000, 5000, first=1000)
+    for each, first in ((stream, 0), (other, 0), (late, 500), (live, 1000)):
+        await each.number(1999)
+        check_sequence(each.numbers, first, 1999)
+        assert not each.named("gap")
+    await gateway.ready()
+
+
+async def test_a_log_that_is_not_there_at_the_start(
+    broker: KafkaBroker, serve: Serve, client: Client, topic: str
+) -> None:
+    await create_topic(broker.bootstrap, topic)
+    async with open_producer(broker.bootstrap) as producer:
+        await producer.send(topic, range(10))
+    await asyncio.to_thread(broker.stop)
+    gateway = await serve(
+        {"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}", ready=False, startup_wait=0.5
+    )
+
+    async def not_ready() -> bool:
+        return await gateway.readiness() == 503
+
+    await eventually(not_ready, "the gateway serves without its log")
+    answer = await gateway.get("/readyz")
+    assert "the log" in answer.text
+    assert str(broker.port) in answer.text
+    assert (await gateway.get("/healthz")).status_code == 200
+    live = await client.stream(gateway.port, "numbers")
+    replay = await client.stream(gateway.port, "numbers", since="1h")
+    position = json.dumps([{"topic": topic, "partition": 0, "offset": 4}])
+    resumed = await client.stream(gateway.port, "numbers", position)
+    for stream in (live, replay, resumed):
+        await stream.heard(WAITING)
+        assert stream.last_id
+    await asyncio.to_thread(broker.start)
+    await gateway.ready()
+    async with open_producer(broker.bootstrap) as producer:
+        await producer.send(topic, range(10, 20))
+    for stream, first in ((live, 10), (replay, 0), (resumed, 5)):
+        await stream.number(19)
+        check_sequence(stream.numbers, first, 19)
+        assert not stream.named("gap")
+    assert await gateway.stop() == 0
+
+
+async def test_a_gateway_that_is_killed_under_load(
+    broker: KafkaBroker, serve: Serve, client: Client, topic: str
+) -> None:
+    await create_topic(broker.bootstrap, topic)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}")
+    stream = await client.stream(gateway.port, "numbers", since=1)
+    numbers: list[int] = []
+    async with open_producer(broker.bootstrap) as producer:
+        loading = asyncio.create_task(producer.load(topic, 9000, 3000))
+        for stop_at in (2000, 5000):
+            await stream.number(stop_at)
+            await gateway.kill()
+            await stream.end()
+            numbers += stream.numbers
+            await gateway.start()
+            stream = await client.stream(gateway.port, "numbers", stream.last_id)
+        await loading
+    await stream.number(8999)
+    check_sequence(numbers + stream.numbers, 0, 8999)
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_client_that_stops_reading(
+    broker: KafkaBroker, serve: Serve, client: Client, topic: str, coding: str
+) -> None:
+    await create_topic(broker.bootstrap, topic)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}", ring_bytes=200_000)
+    slow = await client.stream(gateway.port, "numbers", headers={"Accept-Encoding": coding})
+    fast = await client.stream(gateway.port, "numbers")
+    async with open_producer(broker.bootstrap) as producer:
+        await producer.send(topic, range(10))
+        await slow.events(10)
+        slow.pause()
+        await producer.load(topic, 10_000, 20_000, first=10, padding=1000)
+        await fast.number(10_009)
+        slow.go_on()
+        await slow.number(10_009)
+        await producer.send(topic, [10_010])
+        await slow.number(10_010)
+    check_sequence(slow.numbers, 0, 10_010)
+    check_sequence(fast.numbers, 0, 10_009 + (fast.numbers[-1] == 10_010))

@@ -1,0 +1,208 @@
+"""What the hub finds in the log, and where it begins to read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.errors import LogUnavailable
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import Bounds
+from gateway.hub import hub as hub_module
+from gateway.hub.hub import Hub, HubOptions
+from gateway.position import NOTHING_READ, Mark
+from tests.subscription.client import FakeClock
+
+ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(hub_module, "RETRY_WAIT", (0.001, 0.005))
+
+
+def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
+    log.append_now(place.topic, [NewRecord(b"{}", None, timestamp, place.partition) for timestamp in timestamps])
+
+
+def hub_over(log: MemoryLog, ring_fill: float = 600.0, by_timestamp: bool = False) -> Hub:
+    topics = {"alpha": by_timestamp, "beta": by_timestamp}
+    options = HubOptions(ring_fill=ring_fill, flush_interval=0.0, metadata_interval=0.005)
+    return Hub(log, topics, FakeClock(now=1_000_000), options)
+
+
+@asynccontextmanager
+async def running(hub: Hub) -> AsyncIterator[Hub]:
+    task = asyncio.create_task(hub.run())
+    try:
+        async with asyncio.timeout(5):
+            await hub.filled.wait()
+        yield hub
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], bool], hub: Hub) -> None:
+    """Wait for what the hub is sure to find."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.wait([hub.change()], timeout=0.01)
+
+
+def held(hub: Hub, place: TopicPartition) -> list[int]:
+    """The offsets that the ring holds of a partition."""
+    return sorted(item.mark.offset for item in hub.ring.newest(frozenset({place.topic})) if item.partition == place)
+
+
+async def test_the_ring_begins_with_the_newest_part_of_the_log() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [100_000, 399_999, 400_000, 900_000])
+    async with running(hub_over(log, ring_fill=600.0)) as hub:
+        assert held(hub, ALPHA) == [2, 3]
+        assert hub.ring.end(ALPHA) == 4
+
+
+async def test_a_quiet_topic_begins_with_all_of_its_newest_millisecond() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [10, 20, 30, 30, 30])
+    async with running(hub_over(log, by_timestamp=True)) as hub:
+        assert held(hub, ALPHA) == [2, 3, 4]
+        assert hub.ring.tail(ALPHA) == Mark(4, 30, 3)
+
+
+async def test_the_newest_record_is_found_behind_markers() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [10, 20])
+    log.mark("alpha", 0, 300)
+    async with running(hub_over(log)) as hub:
+        assert held(hub, ALPHA) == [1]
+        assert hub.ring.end(ALPHA) == 302
+
+
+async def test_an_empty_partition_has_nothing_read() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    async with running(hub_over(log)) as hub:
+        assert hub.ring.tail(ALPHA) == NOTHING_READ
+
+
+async def test_a_topic_that_appears_later_is_read_from_its_first_record() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    async with running(hub_over(log)) as hub:
+        version = hub.version
+        assert hub.partitions(["beta"]) == [BETA]
+        log.create_topic("beta", 2)
+        fill(log, BETA, [1, 2, 3])
+        await until(lambda: held(hub, BETA) == [0, 1, 2], hub)
+        assert hub.version > version
+        assert len(hub.partitions(["beta"])) == 2
+
+
+async def test_new_partitions_are_read_from_their_first_record() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    async with running(hub_over(log)) as hub:
+        log.add_partitions("alpha", 3)
+        new = TopicPartition("alpha", 2)
+        fill(log, new, [1, 2])
+        await until(lambda: held(hub, new) == [0, 1], hub)
+
+
+async def test_a_topic_created_again_goes_on_by_the_timestamp() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [999_000, 999_500])
+    async with running(hub_over(log)) as hub:
+        epoch = hub.ring.epoch
+        log.delete_topic("alpha")
+        log.create_topic("alpha")
+        fill(log, ALPHA, [999_100, 999_500, 999_900])
+        await until(lambda: held(hub, ALPHA) == [1, 2], hub)
+        assert hub.ring.epoch != epoch
+        # The mark before it can be trusted by whoever sends it back.
+        assert hub.ring.marks_at(hub.ring.oldest, [ALPHA])[ALPHA] == Mark(0, 999_100)
+
+
+async def test_a_topic_created_again_with_fewer_partitions_and_then_more() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha", 3)
+    last = TopicPartition("alpha", 2)
+    async with running(hub_over(log)) as hub:
+        log.delete_topic("alpha")
+        log.create_topic("alpha", 1)
+        await until(lambda: len(hub.partitions(["alpha"])) == 1, hub)
+        log.add_partitions("alpha", 3)
+        fill(log, last, [1, 2])
+        await until(lambda: held(hub, last) == [0, 1], hub)
+
+
+async def test_a_topic_that_is_deleted_is_read_again_when_it_is_back() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    log.create_topic("beta")
+    async with running(hub_over(log)) as hub:
+        log.delete_topic("beta")
+        await until(lambda: BETA not in hub.discovery.readable(), hub)
+        fill(log, ALPHA, [999_000])
+        await until(lambda: held(hub, ALPHA) == [0], hub)
+        log.create_topic("beta")
+        fill(log, BETA, [999_000])
+        await until(lambda: held(hub, BETA) == [0], hub)
+
+
+async def test_records_that_expired_under_the_hub_are_told() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    fill(log, ALPHA, [999_000])
+    async with running(hub_over(log)) as hub:
+        fill(log, ALPHA, [999_001] * 5)
+        log.truncate("alpha", 0, 4)
+        await until(lambda: held(hub, ALPHA) == [4, 5], hub)
+        gap = next(gap for number in range(50) if (segment := hub.ring.segment(number)) and (gap := segment.gap))
+        assert (gap.requested, gap.resumed, gap.reason) == (0, 4, "expired")
+
+
+class FlakyLog(MemoryLog):
+    """Goes away once, after so many answers."""
+
+    answers = -1
+
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        self.answers -= 1
+        if self.answers == 0:
+            raise LogUnavailable("away for a moment")
+        return await super().bounds(partitions)
+
+
+@pytest.mark.parametrize("answers", range(1, 5))
+async def test_what_was_found_before_the_log_went_away_is_not_forgotten(answers: int) -> None:
+    log = FlakyLog()
+    for topic in ("alpha", "beta"):
+        log.create_topic(topic, 2)
+        fill(log, TopicPartition(topic, 0), [999_000, 999_500])
+    hub = hub_over(log)
+    hub.discovery.looked = True
+    await hub.discovery.look()
+    for place in (ALPHA, BETA):
+        hub.ring.append(place, 0, 999_000, None, b"{}", False)
+    for topic in ("alpha", "beta"):
+        log.delete_topic(topic)
+        log.create_topic(topic, 3)
+    log.answers = answers
+    try:
+        findings = await hub.discovery.look()
+    except LogUnavailable:
+        findings = await hub.discovery.look()
+    assert findings.changed
+    assert {gap.partition for gap in findings.breaks} == {ALPHA, BETA}

@@ -1,0 +1,151 @@
+"""History: partitions merged by timestamp, with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import Batch, LogReader
+from gateway.hub import history as history_module
+from gateway.hub.history import History, first_records, read_range
+
+PLACES = [TopicPartition("alpha", number) for number in range(3)]
+
+
+def log_of(partitions: list[list[int]]) -> MemoryLog:
+    """A topic whose partitions hold records of these timestamps."""
+    log = MemoryLog()
+    log.create_topic("alpha", len(partitions))
+    for number, timestamps in enumerate(partitions):
+        log.append_now("alpha", [NewRecord(b"{}", None, timestamp, number) for timestamp in timestamps])
+    return log
+
+
+async def read_all(history: History) -> list[Record]:
+    records: list[Record] = []
+    while not history.finished:
+        records += await history.fetch(1.0)
+    return records
+
+
+class CountedReader:
+    """Holds what has been fetched and not yet returned against a bound."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self.fetched = 0
+        self.asked: list[set[TopicPartition]] = []
+
+    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        await self._reader.assign(positions)
+
+    async def fetch(
+        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+    ) -> list[Batch]:
+        self.asked.append(set(partitions or ()))
+        batches = await self._reader.fetch(wait, max_records, partitions)
+        self.fetched += sum(len(batch.records) for batch in batches)
+        return batches
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "FETCH_RECORDS", 3)
+
+
+@given(st.lists(st.lists(st.integers(0, 50)), min_size=1, max_size=3))
+async def test_everything_comes_once_in_log_order(drawn: list[list[int]]) -> None:
+    log = log_of(drawn)
+    places = PLACES[: len(drawn)]
+    ends = {place: len(drawn[place.partition]) for place in places}
+    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), ends)
+    records = await read_all(history)
+    for place in places:
+        offsets = [record.offset for record in records if record.partition == place.partition]
+        assert offsets == list(range(ends[place]))
+        assert history.positions[place] == ends[place]
+
+
+@given(st.lists(st.lists(st.integers(0, 50)).map(sorted), min_size=1, max_size=3))
+async def test_partitions_are_merged_by_timestamp(drawn: list[list[int]]) -> None:
+    log = log_of(drawn)
+    places = PLACES[: len(drawn)]
+    ends = {place: len(drawn[place.partition]) for place in places}
+    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), ends)
+    timestamps = [record.timestamp for record in await read_all(history)]
+    assert timestamps == sorted(timestamps)
+
+
+async def test_a_partition_that_is_ahead_is_not_read_on() -> None:
+    """However much one partition holds, it waits for the others, and memory is one fetch a partition."""
+    log = log_of([list(range(100, 200)), list(range(100))])
+    places = PLACES[:2]
+    reader = CountedReader(await log.reader(dict.fromkeys(places, 0)))
+    history = History(reader, dict.fromkeys(places, 0), dict.fromkeys(places, 100))
+    returned = 0
+    while not history.finished:
+        returned += len(await history.fetch(1.0))
+        assert reader.fetched - returned <= 3 * len(places)
+    assert returned == 200
+
+
+async def test_positions_say_what_was_returned_not_what_was_fetched() -> None:
+    log = log_of([[1, 5, 9], [2, 3, 4]])
+    places = PLACES[:2]
+    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), dict.fromkeys(places, 3))
+    read: dict[TopicPartition, int] = dict.fromkeys(places, 0)
+    while not history.finished:
+        for record in await history.fetch(1.0):
+            read[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        assert history.positions == read
+
+
+async def test_a_partition_that_is_left_holds_nobody_back() -> None:
+    log = log_of([[1, 2, 3, 4, 5, 6], [1, 2, 3]])
+    places = PLACES[:2]
+    reader = CountedReader(await log.reader(dict.fromkeys(places, 0)))
+    history = History(reader, dict.fromkeys(places, 0), {PLACES[0]: 6, PLACES[1]: 50})
+    history.leave(PLACES[1])
+    assert [record.offset for record in await read_all(history)] == list(range(6))
+    assert all(PLACES[1] not in asked for asked in reader.asked)
+
+
+async def test_what_holds_no_record_is_passed_over() -> None:
+    log = log_of([[1, 2, 3, 4], [1]])
+    log.compact("alpha", 0, [0, 3])
+    log.mark("alpha", 1, 5)
+    places = PLACES[:2]
+    history = History(
+        await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), {PLACES[0]: 4, PLACES[1]: 6}
+    )
+    records = await read_all(history)
+    assert [(record.partition, record.offset) for record in records] == [(1, 0), (0, 1), (0, 2)]
+    assert history.positions == {PLACES[0]: 4, PLACES[1]: 6}
+
+
+async def test_the_first_records_are_found_beyond_holes() -> None:
+    log = log_of([[1, 2, 3, 4], [1, 2], []])
+    log.compact("alpha", 0, [1, 2])
+    log.mark("alpha", 1, 2)
+    found = await first_records(
+        log, {PLACES[0]: 1, PLACES[1]: 2, PLACES[2]: 0}, {PLACES[0]: 4, PLACES[1]: 4, PLACES[2]: 0}
+    )
+    first = found[PLACES[0]]
+    assert first is not None
+    assert first.offset == 3
+    assert found[PLACES[1]] is None
+    assert found[PLACES[2]] is None
+
+
+async def test_a_range_is_read_to_just_before_its_end() -> None:
+    log = log_of([list(range(10))])
+    assert [record.offset for record in await read_range(log, PLACES[0], 2, 7)] == [2, 3, 4, 5, 6]
+    assert await read_range(log, PLACES[0], 7, 7) == []

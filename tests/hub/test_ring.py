@@ -1,0 +1,163 @@
+"""The ring against a model that keeps everything in plain lists."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.event import TopicPartition
+from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.position import NOTHING_READ, Mark
+
+PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
+places = st.sampled_from(PLACES)
+
+
+class RingMachine(RuleBasedStateMachine):
+    """Appends, closes and interrupts; after each step every question is asked of both."""
+
+    @initialize(kept=st.integers(1, 6))
+    def begin(self, kept: int) -> None:
+        self.ring = Ring(kept * (ITEM_OVERHEAD + 10))
+        self.segments: dict[int, list[tuple[TopicPartition, Mark]]] = {0: []}
+        self.start = dict.fromkeys(PLACES, NOTHING_READ)
+        self.tails = dict.fromkeys(PLACES, NOTHING_READ)
+        self.ends = dict.fromkeys(PLACES, 0)
+        for place in PLACES:
+            self.ring.add(place, NOTHING_READ, 0)
+
+    @rule(place=places, hole=st.integers(0, 2), later=st.integers(0, 1))
+    def append(self, place: TopicPartition, hole: int, later: int) -> None:
+        offset = self.ends[place] + hole
+        tail = self.tails[place]
+        timestamp = tail.timestamp + later
+        self.ring.append(place, offset, timestamp, None, b"x" * 10, False)
+        seen = tail.seen + 1 if timestamp == tail.timestamp and tail.seen else 1
+        self.tails[place] = Mark(offset, timestamp, seen)
+        self.ends[place] = offset + 1
+        self.segments[max(self.segments)].append((place, self.tails[place]))
+
+    @rule(place=places, count=st.integers(1, 3))
+    def pass_over(self, place: TopicPartition, count: int) -> None:
+        self.ends[place] += count
+        self.ring.reached(place, self.ends[place])
+
+    @rule()
+    def close(self) -> None:
+        newest = max(self.segments)
+        segment = self.ring.close()
+        assert (segment is None) == (not self.segments[newest])
+        if segment is not None:
+            assert [(item.partition, item.mark) for item in segment.items] == self.segments[newest]
+            self.segments[newest + 1] = []
+            self.evict()
+
+    @rule(place=places, lost=st.integers(1, 5))
+    def interrupt(self, place: TopicPartition, lost: int) -> None:
+        # The hub closes what is open before it tells of a break.
+        self.close()
+        epoch = self.ring.epoch
+        resumed = self.ends[place] + lost
+        mark = Mark(resumed - 1, self.tails[place].timestamp)
+        segment = self.ring.interrupt(Break(place, self.tails[place].offset, resumed, "expired", mark))
+        assert segment.gap is not None
+        assert self.ring.epoch != epoch
+        self.tails[place] = mark
+        self.ends[place] = resumed
+        self.start = dict(self.tails)
+        self.segments = {segment.number: [], segment.number + 1: []}
+
+    def evict(self) -> None:
+        while len(self.segments) > 2:
+            size = sum(len(records) for records in self.segments.values()) * (ITEM_OVERHEAD + 10)
+            if size <= self.ring.capacity:
+                return
+            for place, mark in self.segments.pop(min(self.segments)):
+                self.start[place] = mark
+
+    def records(self, first: int = 0) -> list[tuple[int, TopicPartition, Mark]]:
+        return [
+            (number, place, mark)
+            for number, records in self.segments.items()
+            if number >= first
+            for place, mark in records
+        ]
+
+    @invariant()
+    def holds_the_same(self) -> None:
+        if not hasattr(self, "ring"):
+            return
+        assert self.ring.oldest == min(self.segments)
+        assert self.ring.open.number == max(self.segments)
+        assert self.ring.records == len(self.records())
+        assert self.ring.size == self.ring.records * (ITEM_OVERHEAD + 10)
+        for place in PLACES:
+            assert self.ring.tail(place) == self.tails[place]
+            assert self.ring.end(place) == self.ends[place]
+        for _, place, mark in self.records():
+            item = self.ring.holds(place, mark.offset)
+            assert item is not None
+            assert item.mark == mark
+
+    @invariant()
+    def knows_what_was_read_at_each_segment(self) -> None:
+        if not hasattr(self, "ring"):
+            return
+        marks = dict(self.start)
+        for number, records in self.segments.items():
+            assert self.ring.marks_at(number, PLACES) == marks
+            marks.update(records)
+
+    @rule(data=st.data())
+    def place(self, data: st.DataObject) -> None:
+        """A reader finds its next record, or learns that it is gone."""
+        chosen = data.draw(st.lists(places, unique=True, min_size=1))
+        positions = {place: data.draw(st.integers(0, self.ends[place] + 1)) for place in chosen}
+        placement = self.ring.place(positions)
+        gone = any(position <= self.start[place].offset for place, position in positions.items())
+        assert (placement is None) == gone
+        if placement is None:
+            return
+        unread = [
+            number for number, place, mark in self.records() if place in positions and mark.offset >= positions[place]
+        ]
+        assert placement.number == min(unread, default=max(self.segments))
+        assert placement.aligned == self.ring.aligned(placement.number, positions)
+        # Aligned: nothing in the segments to come has been read already.
+        reread = [
+            mark
+            for _, place, mark in self.records(placement.number)
+            if place in positions and mark.offset < positions[place]
+        ]
+        if placement.aligned:
+            assert not reread
+        elif not reread:
+            # It is ahead of what the ring has read.
+            assert any(position > self.ring.end(place) for place, position in positions.items())
+
+
+TestRing = RingMachine.TestCase
+TestRing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_partition_that_is_not_held_has_no_tail() -> None:
+    ring = Ring(1000)
+    assert ring.tail(PLACES[0]) is None
+    assert ring.place({PLACES[0]: 0}) is None
+    ring.remove(PLACES[0])
+
+
+def test_an_empty_segment_is_not_closed() -> None:
+    assert Ring(1000).close() is None
+
+
+def test_the_newest_segment_stays_whatever_its_size() -> None:
+    ring = Ring(1)
+    ring.add(PLACES[0], NOTHING_READ, 0)
+    for offset in range(3):
+        ring.append(PLACES[0], offset, 1, None, b"{}", False)
+        segment = ring.close()
+        assert segment is not None
+        assert ring.segment(segment.number) is segment
+        assert ring.records == 1

@@ -1,0 +1,161 @@
+"""A client for tests: a response without a server, read back the way a real client reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.subscription import live
+
+
+class FakeClock:
+    """The time of day stands still until it is moved; durations are those of the event loop's clock."""
+
+    def __init__(self, now: int = 1_000_000) -> None:
+        self.time = now
+
+    def now(self) -> int:
+        return self.time
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of an event stream. `data` is None in a frame that only moves the position."""
+
+    event: str
+    identifier: str | None
+    data: str | None
+    comments: tuple[str, ...] = ()
+
+    def document(self) -> Any:
+        """The data, parsed."""
+        assert self.data is not None
+        return json.loads(self.data)
+
+
+class Decoder:
+    """Bytes to frames, plain or as one gzip member; a frame counts once its blank line is there."""
+
+    def __init__(self, gzip: bool = False) -> None:
+        self._gzip = zlib.decompressobj(31) if gzip else None
+        self._rest = b""
+        self.frames: list[Frame] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether a compressed response has come to the end of its member, checksum included."""
+        return self._gzip is None or self._gzip.eof
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes; returns the frames that they complete."""
+        if self._gzip is not None:
+            data = self._gzip.decompress(data)
+            assert not self._gzip.unused_data, "a second gzip member"
+        *whole, self._rest = (self._rest + data).split(b"\n\n")
+        frames = [_frame(text.decode()) for text in whole]
+        self.frames += frames
+        return frames
+
+
+def _frame(text: str) -> Frame:
+    fields: dict[str, str] = {}
+    comments = []
+    for line in text.split("\n"):
+        name, separator, value = line.partition(":")
+        assert separator, f"a line without a colon: {line!r}"
+        if not name:
+            comments.append(value.removeprefix(" "))
+            continue
+        assert name in ("event", "id", "data", "retry"), f"an unknown field: {line!r}"
+        assert name not in fields, f"a field twice in a frame: {text!r}"
+        fields[name] = value.removeprefix(" ")
+    return Frame(fields.get("event", "message"), fields.get("id"), fields.get("data"), tuple(comments))
+
+
+def unchunked(data: bytes) -> bytes:
+    """The content of whole chunks of HTTP/1.1's chunked coding."""
+    content = b""
+    while data:
+        head, _, rest = data.partition(b"\r\n")
+        size = int(head, 16)
+        assert size, "an empty chunk would end the response"
+        assert rest[size : size + 2] == b"\r\n"
+        content += rest[:size]
+        data = rest[size + 2 :]
+    return content
+
+
+class FakeOutlet:
+    """A response whose client reads when `drain` is called, or at once.
+
+    Where the connection holds more than `live.BUFFER_LIMIT`, `write` waits, as a server does.
+    """
+
+    def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.pipe: live.Pipe | None = FakePipe(self) if with_pipe else None
+        self.decoder = Decoder(gzip)
+        self.at_once = at_once
+        self.most_buffered = 0
+        """The most that was buffered already when something more was written past the server."""
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._moved = asyncio.Event()
+
+    @property
+    def frames(self) -> list[Frame]:
+        return self.decoder.frames
+
+    @property
+    def buffered(self) -> int:
+        return self._size
+
+    def put(self, data: bytes) -> None:
+        """Bytes on their way to the client."""
+        if self.gone.done():
+            return
+        self._pending.append(data)
+        self._size += len(data)
+        if self.at_once:
+            self.drain()
+
+    def drain(self) -> None:
+        """The client reads all that there is."""
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._size = 0
+        self.decoder.feed(data)
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def write(self, data: bytes) -> None:
+        while self._size > live.BUFFER_LIMIT and not self.gone.done():
+            await self._moved.wait()
+        self.put(data)
+        await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        """The client disconnects; what it has not read is lost."""
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._moved.set()
+
+
+class FakePipe:
+    """The connection under an outlet."""
+
+    def __init__(self, outlet: FakeOutlet) -> None:
+        self._outlet = outlet
+
+    def write(self, data: bytes) -> None:
+        self._outlet.most_buffered = max(self._outlet.most_buffered, self._outlet.buffered)
+        self._outlet.put(unchunked(data))
+
+    def get_write_buffer_size(self) -> int:
+        return self._outlet.buffered

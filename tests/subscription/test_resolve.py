@@ -1,0 +1,288 @@
+"""What a client asks for, held against the log: every rule of the contract's section on positions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.errors import LogUnavailable, TopicAbsent
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.memory import MemoryLog
+from gateway.hub.hub import Hub, HubOptions
+from gateway.position import NOTHING_READ, Mark, Wish
+from gateway.subscription.resolve import Origin, Resolver, Start
+from tests.subscription.client import FakeClock
+
+ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
+
+
+def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
+    log.append_now(place.topic, [NewRecord(b"{}", None, timestamp, place.partition) for timestamp in timestamps])
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    log.create_topic("beta")
+    return log
+
+
+@asynccontextmanager
+async def hub_of(log: MemoryLog, by_timestamp: bool = False) -> AsyncIterator[Hub]:
+    """A hub that has read the log. What is done to the log afterwards it does not know of at once."""
+    hub = Hub(log, {"alpha": by_timestamp, "beta": by_timestamp}, FakeClock(), HubOptions(ring_fill=0.0))
+    running = asyncio.create_task(hub.run())
+    try:
+        async with asyncio.timeout(5):
+            await hub.filled.wait()
+        yield hub
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+Change = Callable[[MemoryLog], None]
+
+
+async def resolve(
+    log: MemoryLog, *wishes: tuple[TopicPartition, Wish], by_timestamp: bool = False, change: Change | None = None
+) -> Start:
+    """Where a client of both topics begins."""
+    async with hub_of(log, by_timestamp) as hub:
+        if change is not None:
+            change(log)
+        return await Resolver(hub).resolve(Origin(wishes=dict(wishes)), [ALPHA, BETA])
+
+
+def gaps(start: Start) -> list[tuple[TopicPartition, int, int, str]]:
+    return [(gap.partition, gap.requested, gap.resumed, gap.reason) for gap in start.gaps]
+
+
+async def test_no_position_is_live(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 11, 11])
+    start = await resolve(log)
+    assert start.positions == {ALPHA: 3, BETA: 0}
+    assert (start.marks[ALPHA].offset, start.marks[ALPHA].timestamp) == (2, 11)
+    assert start.marks[BETA] == NOTHING_READ
+    assert not start.gaps
+
+
+async def test_an_offset_and_its_timestamp_go_on_at_the_next_record(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(1, 20)))
+    assert start.positions[ALPHA] == 2
+    assert not start.gaps
+
+
+async def test_an_offset_alone_is_trusted_inside_the_log(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(0, None)))
+    assert (start.marks[ALPHA].timestamp, start.positions[ALPHA]) == (10, 1)
+    assert not start.gaps
+
+
+async def test_the_last_offset_is_live(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    start = await resolve(log, (ALPHA, Wish(1, None)))
+    assert start.positions[ALPHA] == 2
+    assert not start.gaps
+
+
+async def test_an_offset_below_the_start_is_expired(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30, 40])
+    start = await resolve(log, (ALPHA, Wish(0, 10)), change=lambda log: log.truncate("alpha", 0, 2))
+    assert gaps(start) == [(ALPHA, 0, 2, "expired")]
+    assert start.positions[ALPHA] == 2
+
+
+async def test_expired_tells_the_first_record_that_will_be_read(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30, 40, 50])
+    log.truncate("alpha", 0, 2)
+    log.compact("alpha", 0, [2, 3])
+    start = await resolve(log, (ALPHA, Wish(0, 10)))
+    assert gaps(start) == [(ALPHA, 0, 4, "expired")]
+
+
+async def test_the_record_just_before_the_start_has_lost_nothing(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    log.truncate("alpha", 0, 2)
+    start = await resolve(log, (ALPHA, Wish(1, 20)))
+    assert start.positions[ALPHA] == 2
+    assert not start.gaps
+
+
+async def test_an_offset_alone_past_the_end_is_future_and_goes_on_live(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    start = await resolve(log, (ALPHA, Wish(7, None)))
+    assert gaps(start) == [(ALPHA, 7, 2, "future")]
+    assert start.positions[ALPHA] == 2
+
+
+async def test_before_future_is_told_the_log_itself_is_asked(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    start = await resolve(log, (ALPHA, Wish(2, 30)), change=lambda log: fill(log, ALPHA, [30]))
+    assert start.positions[ALPHA] == 3
+    assert not start.gaps
+
+
+async def test_both_past_the_end_go_on_by_the_timestamp(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(70, 15)))
+    assert gaps(start) == [(ALPHA, 70, 1, "unknown")]
+    assert start.positions[ALPHA] == 1
+
+
+async def test_another_record_at_the_offset_is_another_log(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(2, 15)))
+    assert gaps(start) == [(ALPHA, 2, 1, "unknown")]
+    assert start.positions[ALPHA] == 1
+
+
+async def test_compaction_is_no_gap(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30, 40])
+    log.compact("alpha", 0, [1, 2])
+    start = await resolve(log, (ALPHA, Wish(1, 20)))
+    assert start.positions[ALPHA] == 2
+    assert not start.gaps
+
+
+async def test_a_transaction_marker_at_the_end_is_no_gap(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    log.mark("alpha", 0)
+    start = await resolve(log, (ALPHA, Wish(1, 20)))
+    assert not start.gaps
+
+
+async def test_a_timestamp_alone_goes_on_at_or_after_it(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20, 30])
+    assert (await resolve(log, (ALPHA, Wish(None, 20)))).positions[ALPHA] == 1
+    assert (await resolve(log, (ALPHA, Wish(None, 21)))).positions[ALPHA] == 3
+    assert (await resolve(log, (ALPHA, Wish(None, 31)))).positions[ALPHA] == 4
+
+
+async def test_a_timestamp_before_the_oldest_record_goes_on_with_that_one(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    log.truncate("alpha", 0, 1)
+    start = await resolve(log, (ALPHA, Wish(None, 5)))
+    assert start.positions[ALPHA] == 1
+    assert not start.gaps
+
+
+async def test_a_partition_not_named_begins_at_the_earliest_timestamp_named(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    fill(log, BETA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(1, 20)))
+    assert start.positions == {ALPHA: 2, BETA: 1}
+
+
+async def test_a_partition_not_named_is_live_where_no_timestamp_is(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    fill(log, BETA, [10, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(0, None)))
+    assert start.positions == {ALPHA: 1, BETA: 3}
+
+
+async def test_since_is_a_wish_and_tells_no_gap(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    log.truncate("alpha", 0, 2)
+    async with hub_of(log) as hub:
+        start = await Resolver(hub).resolve(Origin(since=5), [ALPHA, BETA])
+    assert start.positions == {ALPHA: 2, BETA: 0}
+    assert not start.gaps
+
+
+async def test_a_position_wins_over_since(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    async with hub_of(log) as hub:
+        start = await Resolver(hub).resolve(Origin({ALPHA: Wish(1, 20), BETA: Wish(None, 0)}, since=5), [ALPHA, BETA])
+    assert start.positions[ALPHA] == 2
+
+
+async def test_a_topic_that_does_not_exist_is_read_from_its_first_record() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    start = await resolve(log, (BETA, Wish(7, 70)))
+    assert (start.marks[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
+    assert not start.gaps
+
+
+async def test_records_already_seen_of_a_millisecond_are_passed_over(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, *[20] * 1000, 30])
+    start = await resolve(log, (ALPHA, Wish(None, 20, 400)), by_timestamp=True)
+    assert start.positions[ALPHA] == 401
+    assert start.marks[ALPHA] == Mark(400, 20, 400)
+
+
+async def test_fewer_of_a_millisecond_than_were_seen_pass_over_no_other(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20, 30])
+    start = await resolve(log, (ALPHA, Wish(None, 20, 9)), by_timestamp=True)
+    assert start.positions[ALPHA] == 3
+
+
+async def test_seen_is_counted_over_what_was_compacted(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20, 20, 20, 30])
+    log.compact("alpha", 0, [2, 3])
+    start = await resolve(log, (ALPHA, Wish(None, 20, 2)), by_timestamp=True)
+    assert start.positions[ALPHA] == 5
+
+
+async def test_live_by_timestamp_holds_the_newest_record_and_its_count(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20])
+    start = await resolve(log, by_timestamp=True)
+    assert start.marks[ALPHA] == Mark(2, 20, 2)
+    assert start.marks[BETA] == NOTHING_READ
+
+
+async def test_live_by_timestamp_is_the_same_from_the_log(log: MemoryLog) -> None:
+    """Where the ring cannot say, the clock, which may be ahead of the records, is not asked either."""
+    fill(log, ALPHA, [10, 20, 20])
+    async with hub_of(log, by_timestamp=True) as hub:
+        hub.filled.clear()
+        start = await Resolver(hub).resolve(Origin(), [ALPHA, BETA])
+    assert start.marks[ALPHA] == Mark(2, 20, 2)
+    assert start.positions == {ALPHA: 3, BETA: 0}
+    assert start.marks[BETA] == NOTHING_READ
+
+
+async def test_an_overlap_is_read_again(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20, 30])
+    async with hub_of(log, by_timestamp=True) as hub:
+        origin = Origin({ALPHA: Wish(None, 20, 2)}, overlaps={"alpha": 10})
+        start = await Resolver(hub).resolve(origin, [ALPHA])
+    assert start.positions[ALPHA] == 0
+
+
+async def test_nothing_is_resolved_against_a_topic_that_was_created_again(log: MemoryLog) -> None:
+    """The ring still holds the records of the old one, and they would be taken for those of the new."""
+    fill(log, ALPHA, [10, 20, 30])
+
+    def recreate(log: MemoryLog) -> None:
+        log.delete_topic("alpha")
+        log.create_topic("alpha")
+        fill(log, ALPHA, [40])
+
+    with pytest.raises(TopicAbsent):
+        await resolve(log, (ALPHA, Wish(0, 10)), change=recreate)
+
+
+async def test_what_is_in_memory_needs_no_log(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20])
+    async with hub_of(log) as hub:
+        # The hub has not noticed yet.
+        log._available = False
+        start = await Resolver(hub).resolve(Origin({ALPHA: Wish(1, 20)}), [ALPHA])
+        assert start.positions == {ALPHA: 2}
+        with pytest.raises(LogUnavailable):
+            await Resolver(hub).resolve(Origin({ALPHA: Wish(None, 20)}), [ALPHA])
+
+
+async def test_nothing_is_decided_before_the_log_has_answered(log: MemoryLog) -> None:
+    hub = Hub(log, {"alpha": False}, FakeClock(), HubOptions())
+    with pytest.raises(LogUnavailable):
+        await Resolver(hub).resolve(Origin(), [ALPHA])

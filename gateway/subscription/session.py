@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from gateway import telemetry
 from gateway.clock import Clock
@@ -17,39 +16,22 @@ from gateway.hub.history import History, first_records
 from gateway.hub.hub import Hub
 from gateway.position import NOTHING_READ, Wish
 from gateway.subscription import live
-from gateway.subscription.live import WAITING, Broadcast, LiveClient, LiveFeed, Pipe
-from gateway.subscription.packer import Gzip, Plain
+from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
 from gateway.subscription.replay import ReplayTurns
 from gateway.subscription.resolve import Origin, Resolver, Start
+from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder, StalledError
 from gateway.subscription.subscription import Request, Subscription
 
 STEP_SEGMENTS = 16
 """Segments of the ring after which others get their turn, though nothing in them is to be sent."""
-WRITE_BYTES = 65536
-"""Bytes that are gathered for one write where there are many frames to send."""
 OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
 NO_EPOCH = -1
 """No epoch of the ring: the position is to be held against the log again."""
-STALL_SECONDS = 1.0
-"""A client that takes nothing for so long gives its turn at reading history to others, and comes back for another."""
 TURN_RECORDS = 20_000
 """Records after which a reader of history makes room for one that waits."""
-
-
-class Outlet(Protocol):
-    """Where a session writes: one response."""
-
-    gone: asyncio.Future[None]
-    """Done when the client has left."""
-    pipe: Pipe | None
-    """The connection itself, where frames may be written past the server, or None."""
-
-    async def write(self, data: bytes) -> None:
-        """Send, waiting while the client does not read."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +46,17 @@ class Services:
     retry: int
 
 
-class StalledError(Exception):
-    """The client does not read; `writing` is done when it has taken what was sent."""
-
-    def __init__(self, writing: asyncio.Task[None]) -> None:
-        super().__init__()
-        self.writing = writing
-
-
 class Session:
     """Carries one subscription from its first byte to its last."""
 
     __slots__ = (
         "_epoch",
-        "_outlet",
         "_start",
-        "_written",
         "feed",
         "hub",
-        "packer",
         "request",
+        "responder",
         "services",
-        "stopping",
         "subscription",
     )
 
@@ -94,13 +65,10 @@ class Session:
         self.hub = services.hub
         self.request = request
         self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
-        self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
         self.subscription: Subscription | None = None
-        self.stopping = asyncio.get_running_loop().create_future()
+        self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
         self._start: Start | None = None
-        self._written = services.clock.monotonic()
         self._epoch = self.hub.ring.epoch
-        self._outlet: Outlet | None = None
 
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
@@ -108,8 +76,7 @@ class Session:
 
     def stop(self) -> None:
         """End the response soon."""
-        if not self.stopping.done():
-            self.stopping.set_result(None)
+        self.responder.stop()
 
     async def prepare(self) -> bool:
         """Hold the request against the log; False where its range is finished already.
@@ -125,22 +92,21 @@ class Session:
 
     async def run(self, outlet: Outlet) -> None:
         """Serve until the client leaves, the range ends or the process stops."""
-        self._outlet = outlet
+        self.responder.outlet = outlet
         telemetry.stream_opened()
         try:
             await self._open()
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
             if not outlet.gone.done():
-                await outlet.write(self.packer.finish())
+                await outlet.write(self.responder.packer.finish())
         finally:
             telemetry.stream_closed()
 
     @property
     def _over(self) -> bool:
-        assert self._outlet is not None
         ended = self.subscription is not None and self.subscription.ended is not None
-        return ended or self._outlet.gone.done() or self.stopping.done()
+        return ended or self.responder.over
 
     async def _resolve(self, origin: Origin) -> Start:
         epoch = self.hub.ring.epoch
@@ -177,7 +143,7 @@ class Session:
         if start is None:
             origin = self._fixed_origin()
             identifier = self._unresolved(origin)
-            await self._write(form.opening(identifier, retry))
+            await self.responder.write(form.opening(identifier, retry))
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
@@ -185,7 +151,7 @@ class Session:
         opening = b"" if waited else form.opening(subscription.identifier, retry)
         first = opening + subscription.gaps(start.gaps)
         if first:
-            await self._write(first)
+            await self.responder.write(first)
 
     def _fixed_origin(self) -> Origin:
         """What the client asked for. One that asked for live events gets those from the moment it asked."""
@@ -209,8 +175,8 @@ class Session:
                     self._change_feed()
                 return await self._resolve(origin)
             except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
-                await self._pause(RETRY_WAIT)
-                await self._beat(identifier, waiting=True)
+                await self.responder.pause(RETRY_WAIT)
+                await self.responder.beat(identifier, waiting=True)
         return None
 
     def _change_feed(self) -> None:
@@ -237,11 +203,11 @@ class Session:
         except (OffsetOutOfRange, TopicAbsent):
             self._epoch = NO_EPOCH
             self.hub.look_again()
-            await self._pause(RETRY_WAIT)
-            await self._beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.pause(RETRY_WAIT)
+            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
         except LogUnavailable:
-            await self._pause(RETRY_WAIT)
-            await self._beat(subscription.identifier, waiting=True)
+            await self.responder.pause(RETRY_WAIT)
+            await self.responder.beat(subscription.identifier, waiting=True)
 
     def _readable(self, subscription: Subscription) -> dict[TopicPartition, int]:
         existing = self.hub.discovery.existing
@@ -258,7 +224,7 @@ class Session:
         start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
         frames = subscription.restart(start)
         if frames:
-            await self._write(frames)
+            await self.responder.write(frames)
 
     async def _follow(self, subscription: Subscription, number: int) -> None:
         """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
@@ -270,15 +236,15 @@ class Session:
                 block = feed.block(number)
                 if block is None:
                     return
-                pieces.append(self.packer.pack_block(block))
+                pieces.append(self.responder.packer.pack_block(block))
                 size += len(block.data)
                 number += 1
             self._settle(subscription, number)
             if pieces:
                 if size:
-                    await self._write_packed(b"".join(pieces))
+                    await self.responder.write_packed(b"".join(pieces))
                 else:
-                    await self._beat(subscription.identifier, waiting=not self.hub.available)
+                    await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
                 await asyncio.sleep(0)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
@@ -297,28 +263,27 @@ class Session:
         self._settle(subscription, number, interrupted)
 
     async def _be_live(self, subscription: Subscription, number: int) -> int:
-        assert self._outlet is not None
-        pipe = self._outlet.pipe
+        pipe = self.responder.outlet.pipe
         if pipe is None:
             await self._wait_for_change(subscription)
             return number
         if pipe.get_write_buffer_size() > live.BUFFER_LIMIT:
             # Live delivery does not wait for the client, so that one which does not read must not come back to it.
-            await self._outlet.write(b"")
+            await self.responder.outlet.write(b"")
             return number
-        client = LiveClient(pipe, self.packer)
+        client = LiveClient(pipe, self.responder.packer)
         client.released = asyncio.get_running_loop().create_future()
         client.on_release = partial(self._settle_released, subscription)
-        for ending in (self._outlet.gone, self.stopping):
+        for ending in (self.responder.outlet.gone, self.responder.stopping):
             ending.add_done_callback(client.leave)
-        self.feed.add(client, self._written)
+        self.feed.add(client, self.responder.written)
         try:
             number = await client.released
         finally:
             self.feed.remove(client)
-            for ending in (self._outlet.gone, self.stopping):
+            for ending in (self.responder.outlet.gone, self.responder.stopping):
                 ending.remove_done_callback(client.leave)
-        self._written = client.quiet_since
+        self.responder.written = client.quiet_since
         return number
 
     async def _follow_alone(self, subscription: Subscription, number: int) -> None:
@@ -340,9 +305,9 @@ class Session:
                 subscription.offer(item.partition, item.mark, data, frames)
             number += 1
             if frames:
-                await self._write(b"".join(frames))
+                await self.responder.write(b"".join(frames))
             else:
-                await self._beat(subscription.identifier, waiting=not self.hub.available)
+                await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
             await asyncio.sleep(0)
             if not self.request.finite and ring.aligned(number, self._held(subscription)):
                 return
@@ -386,7 +351,7 @@ class Session:
                 return
             if history.finished and not await self._go_on_behind(subscription, history):
                 return
-            await self._beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
 
     async def _go_on_behind(self, subscription: Subscription, history: History) -> bool:
         """At the end of the log, and the ring is not there yet: look for more."""
@@ -415,14 +380,14 @@ class Session:
             subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
             size += len(data) if data else 0
             if size >= WRITE_BYTES:
-                await self._write_or_stall(b"".join(frames))
+                await self.responder.write_or_stall(b"".join(frames))
                 await asyncio.sleep(0)
                 frames.clear()
                 size = 0
                 if self._over:
                     return
         if frames:
-            await self._write_or_stall(b"".join(frames))
+            await self.responder.write_or_stall(b"".join(frames))
         await asyncio.sleep(0)
 
     async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
@@ -438,7 +403,7 @@ class Session:
             return False
         frames: list[bytes] = []
         subscription.finish_partitions(subscription.open_partitions(), frames)
-        await self._write(b"".join(frames))
+        await self.responder.write(b"".join(frames))
         return True
 
     def _read_in_ring(self, subscription: Subscription) -> dict[TopicPartition, int]:
@@ -450,47 +415,8 @@ class Session:
         }
 
     async def _wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
-        wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self._written))
+        wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self.responder.written))
         if self.request.until is not None:
             wait = min(wait, max(RETRY_WAIT / 5, (self.request.until - self.services.clock.now()) / 1000))
-        await self._pause(wait)
-        await self._beat(subscription.identifier, waiting=not self.hub.available)
-
-    async def _pause(self, seconds: float) -> None:
-        assert self._outlet is not None
-        endings = {self.hub.change(), self._outlet.gone, self.stopping}
-        await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
-
-    async def _beat(self, identifier: bytes, waiting: bool) -> None:
-        if self.services.clock.monotonic() - self._written >= self.services.heartbeat:
-            await self._write(self.request.format.heartbeat(identifier, WAITING if waiting else None))
-
-    async def _write(self, data: bytes) -> None:
-        await self._write_packed(self.packer.pack(data))
-
-    async def _write_or_stall(self, data: bytes) -> None:
-        """Write; raises StalledError where that takes too long, the position being behind what is written."""
-        assert self._outlet is not None
-        pipe = self._outlet.pipe
-        if pipe is not None and pipe.get_write_buffer_size() == 0:
-            await self._write(data)
-            return
-        writing = asyncio.create_task(self._write(data))
-        try:
-            await asyncio.wait([writing], timeout=STALL_SECONDS)
-        except asyncio.CancelledError:
-            writing.cancel()
-            raise
-        if not writing.done():
-            raise StalledError(writing)
-        await writing
-
-    async def _write_packed(self, data: bytes) -> None:
-        """Write piece by piece, so that what one client leaves unread stays small however large an event is."""
-        assert self._outlet is not None
-        if len(data) <= 2 * WRITE_BYTES:
-            await self._outlet.write(data)
-        else:
-            for begin in range(0, len(data), WRITE_BYTES):
-                await self._outlet.write(data[begin : begin + WRITE_BYTES])
-        self._written = self.services.clock.monotonic()
+        await self.responder.pause(wait)
+        await self.responder.beat(subscription.identifier, waiting=not self.hub.available)

@@ -7,7 +7,7 @@ import gc
 import logging
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -32,14 +32,6 @@ async def log(kafka: str) -> AsyncIterator[KafkaLog]:
     await log.open()
     yield log
     await log.close()
-
-
-@pytest.fixture
-def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
-    """A broker that runs when the test begins, and runs again when it has ended."""
-    own_broker.start()
-    yield own_broker
-    own_broker.start()
 
 
 @pytest.fixture

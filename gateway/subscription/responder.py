@@ -1,0 +1,116 @@
+"""The responder: what a session writes with, and what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.hub.hub import Hub
+from gateway.subscription.live import WAITING, Pipe
+from gateway.subscription.packer import Gzip, Plain
+from gateway.subscription.subscription import Request
+
+WRITE_BYTES = 65536
+"""Bytes that are gathered for one write where there are many frames to send."""
+STALL_SECONDS = 1.0
+"""A client that takes nothing for so long gives its turn at reading history to others, and comes back for another."""
+
+
+class Outlet(Protocol):
+    """Where a session writes: one response."""
+
+    gone: asyncio.Future[None]
+    """Done when the client has left."""
+    pipe: Pipe | None
+    """The connection itself, where frames may be written past the server, or None."""
+
+    async def write(self, data: bytes) -> None:
+        """Send, waiting while the client does not read."""
+        ...
+
+
+class StalledError(Exception):
+    """The client does not read; `writing` is done when it has taken what was sent."""
+
+    def __init__(self, writing: asyncio.Task[None]) -> None:
+        super().__init__()
+        self.writing = writing
+
+
+class Nobody:
+    """The outlet of a response that has not begun."""
+
+    pipe: Pipe | None = None
+
+    def __init__(self) -> None:
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def write(self, data: bytes) -> None:
+        """Never called: nothing is sent before the response has begun."""
+        raise AssertionError(f"{len(data)} bytes were written before the response had begun")
+
+
+class Responder:
+    """Packs and writes, remembers when it last did, and waits for what may come next."""
+
+    __slots__ = ("_clock", "_format", "_heartbeat", "_hub", "outlet", "packer", "stopping", "written")
+
+    def __init__(self, request: Request, hub: Hub, clock: Clock, heartbeat: float) -> None:
+        self.outlet: Outlet = Nobody()
+        self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
+        self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.written = clock.monotonic()
+        self._format = request.format
+        self._hub = hub
+        self._clock = clock
+        self._heartbeat = heartbeat
+
+    def stop(self) -> None:
+        """End the response soon."""
+        if not self.stopping.done():
+            self.stopping.set_result(None)
+
+    @property
+    def over(self) -> bool:
+        """Whether the client has left, or the process stops."""
+        return self.outlet.gone.done() or self.stopping.done()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until something happens: the hub has news, the client leaves, the process stops."""
+        endings = {self._hub.change(), self.outlet.gone, self.stopping}
+        await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+
+    async def beat(self, identifier: bytes, waiting: bool) -> None:
+        """Send a heartbeat where nothing was sent for the heartbeat interval."""
+        if self._clock.monotonic() - self.written >= self._heartbeat:
+            await self.write(self._format.heartbeat(identifier, WAITING if waiting else None))
+
+    async def write(self, data: bytes) -> None:
+        """Send frames of this client alone."""
+        await self.write_packed(self.packer.pack(data))
+
+    async def write_or_stall(self, data: bytes) -> None:
+        """Write; raises StalledError where that takes too long, the position being behind what is written."""
+        pipe = self.outlet.pipe
+        if pipe is not None and pipe.get_write_buffer_size() == 0:
+            await self.write(data)
+            return
+        writing = asyncio.create_task(self.write(data))
+        try:
+            await asyncio.wait([writing], timeout=STALL_SECONDS)
+        except asyncio.CancelledError:
+            writing.cancel()
+            raise
+        if not writing.done():
+            raise StalledError(writing)
+        await writing
+
+    async def write_packed(self, data: bytes) -> None:
+        """Write piece by piece, so that what one client leaves unread stays small however large an event is."""
+        if len(data) <= 2 * WRITE_BYTES:
+            await self.outlet.write(data)
+        else:
+            for begin in range(0, len(data), WRITE_BYTES):
+                await self.outlet.write(data[begin : begin + WRITE_BYTES])
+        self.written = self._clock.monotonic()

@@ -128,7 +128,7 @@ class Settings:
         0.1, "the longest time that events are held back to share one write under load", 0, 10
     )
     flush_bytes: int = _integer(
-        32768, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
+        65536, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
     )
     retry: int = _integer(2000, "milliseconds", "`retry:` told to clients: their wait before a reconnect", 0, 3_600_000)
     ring_bytes: int = _integer(

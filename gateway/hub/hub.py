@@ -34,7 +34,7 @@ class HubOptions:
     ring_bytes: int = 268_435_456
     ring_fill: float = 600.0
     flush_interval: float = 0.1
-    flush_bytes: int = 32768
+    flush_bytes: int = 65536
     metadata_interval: float = 5.0
 
 

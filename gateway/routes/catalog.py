@@ -16,6 +16,7 @@ from gateway.errors import LogError, Problem
 from gateway.event import TopicPartition
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.routes.answers import json_answer
 
 RATE_SPAN = 60_000
 """Milliseconds over which the rate of a stream is counted."""
@@ -30,7 +31,7 @@ class CatalogRoutes:
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/streams`"""
-        return _json([await self._describe(stream, request) for stream in self._catalog.streams.values()])
+        return json_answer([await self._describe(stream, request) for stream in self._catalog.streams.values()])
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/streams/{name}`"""
@@ -42,7 +43,7 @@ class CatalogRoutes:
             raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
         description = await self._describe(stream, request)
         description["example"] = self._example(stream)
-        return _json(description)
+        return json_answer(description)
 
     async def _describe(self, stream: Stream, request: Request) -> dict[str, Any]:
         schema = None
@@ -87,10 +88,6 @@ class CatalogRoutes:
             if item.data is not None and not item.canary:
                 return orjson.Fragment(item.data)
         return None
-
-
-def _json(document: object) -> Response:
-    return Response(orjson.dumps(document) + b"\n", 200, {"cache-control": "no-store"}, "application/json")
 
 
 def _iso(milliseconds: int | None) -> str | None:

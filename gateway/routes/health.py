@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.hub.hub import Hub
-
-
-def _json(document: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(document) + b"\n", status, {"cache-control": "no-store"}, "application/json")
+from gateway.routes.answers import json_answer
 
 
 async def healthz(_: Request) -> Response:
     """The process lives."""
-    return _json({"status": "ok"})
+    return json_answer({"status": "ok"})
 
 
 class Readiness:
@@ -36,5 +32,5 @@ class Readiness:
         if self._draining():
             missing.append("the server is draining")
         if missing:
-            return _json({"status": "not ready", "missing": missing}, 503)
-        return _json({"status": "ready"})
+            return json_answer({"status": "not ready", "missing": missing}, 503)
+        return json_answer({"status": "ready"})

@@ -7,7 +7,6 @@ Live clients, those that lag and those that resume take the same blocks.
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -84,7 +83,7 @@ def subject_of(item: Item) -> Subject:
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_chain", "_independent", "checksum", "chunk", "data", "events", "identifier", "number")
+    __slots__ = ("_independent", "chain", "chunk", "data", "events", "identifier", "number")
 
     def __init__(self, number: int, data: bytes, events: int, identifier: bytes) -> None:
         self.number = number
@@ -93,28 +92,15 @@ class Block:
         self.identifier = identifier
         """The position when the block has been read to its end."""
         self.chunk = http_chunk(data) if data else b""
-        self.checksum: int | None = None
-        self._chain: tuple[bytes, bool] | None = None
+        self.chain: tuple[bytes, bool] | None = None
+        """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
         self._independent: bytes | None = None
-
-    def crc(self) -> int:
-        """The CRC-32 of the frames."""
-        if self.checksum is None:
-            self.checksum = zlib.crc32(self.data)
-        return self.checksum
 
     def independent(self) -> bytes:
         """The compressed frames, for a client that has not had a key block."""
         if self._independent is None:
             self._independent = gzip.independent(self.data)
         return self._independent
-
-    def chain(self) -> tuple[bytes, bool] | None:
-        """The compressed frames that refer back, and whether this is a key block; None where the chain has passed."""
-        return self._chain
-
-    def set_chain(self, chain: tuple[bytes, bool]) -> None:
-        self._chain = chain
 
 
 def http_chunk(data: bytes) -> bytes:
@@ -200,13 +186,11 @@ class Feed:
 
     def chained(self, block: Block, allowed: bool) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live. Called once a block is delivered."""
-        chain = block.chain()
-        if chain is None and allowed:
+        if block.chain is None and allowed:
             if self._deflate is None:
                 self._deflate = gzip.SharedDeflate()
-            chain = self._deflate.compress(block.data)
-            block.set_chain(chain)
-        return chain
+            block.chain = self._deflate.compress(block.data)
+        return block.chain
 
     def _cursor_at(self, number: int) -> Cursor:
         if self._cursor is None or self._next != number:

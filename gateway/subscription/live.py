@@ -189,10 +189,10 @@ class Broadcast:
             if feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
                 feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
 
-    async def beat(self, stopping: Callable[[], bool] = lambda: False) -> None:
+    async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""
         step = min(1.0, self.heartbeat / 5)
-        while not stopping():
+        while True:
             await asyncio.sleep(step)
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):

@@ -1,8 +1,6 @@
-"""The documents of what is said beside events: gaps, ends and errors."""
+"""The documents of what is said beside events: gaps and ends."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import orjson
 
@@ -25,8 +23,3 @@ def gap_document(gap: Break) -> bytes:
 def end_document(reason: str) -> bytes:
     """Why a finite response ends."""
     return orjson.dumps({"reason": reason})
-
-
-def error_document(document: Mapping[str, object]) -> bytes:
-    """A problem document (RFC 9457) on one line."""
-    return orjson.dumps(document)

@@ -1,0 +1,11 @@
+"""Answers in JSON that are right for this moment only."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.responses import Response
+
+
+def json_answer(document: object, status: int = 200) -> Response:
+    """A JSON document on one line, not to be stored by caches."""
+    return Response(orjson.dumps(document) + b"\n", status, {"cache-control": "no-store"}, "application/json")

@@ -59,6 +59,12 @@ def parse_event(value: bytes | None) -> dict[str, Any]:
     return event
 
 
+def is_canary(event: dict[str, Any]) -> bool:
+    """Whether the event is there only to show that its stream is alive: `meta.domain` is `canary`."""
+    meta = event.get("meta")
+    return isinstance(meta, dict) and meta.get("domain") == "canary"
+
+
 def one_line(value: bytes) -> bytes:
     """A JSON text on one line. In valid JSON, raw CR and LF stand between tokens only (RFC 8259 section 7), so that
     spaces in their place change nothing; the length stays the same."""

@@ -8,7 +8,7 @@ from gateway import telemetry
 from gateway.errors import BadRecord
 from gateway.event import Record
 from gateway.filters.subject import Subject
-from gateway.json_event import one_line, parse_event
+from gateway.json_event import is_canary, one_line, parse_event
 
 
 class Decoded(NamedTuple):
@@ -31,9 +31,4 @@ def decode(record: Record) -> Decoded:
         telemetry.bad_record(record.topic, record.partition, record.offset, str(error))
         return Decoded(None, None, False)
     assert record.value is not None
-    return Decoded(event, one_line(record.value), _is_canary(event))
-
-
-def _is_canary(event: dict[str, Any]) -> bool:
-    meta = event.get("meta")
-    return isinstance(meta, dict) and meta.get("domain") == "canary"
+    return Decoded(event, one_line(record.value), is_canary(event))

@@ -14,10 +14,10 @@ from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
 from gateway.position import Wish, parse_position
 from gateway.routes.negotiate import accepts_gzip, choose_format
-from gateway.routes.times import parse_time
 from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.subscription import Request
+from gateway.times import parse_time
 
 PARAMETERS = ("since", "until", "limit", "filter", "fields", "last_event_id", "lastEventId", "canary")
 LARGEST_LIMIT = 2**63 - 1

@@ -8,12 +8,14 @@ from starlette.types import Receive, Scope, Send
 from gateway.catalog.catalog import Catalog
 from gateway.errors import Problem
 from gateway.routes.outlet import HttpOutlet
-from gateway.routes.parameters import Bounds, check_partitions, position_text, read_request
+from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, position_text, read_request
 from gateway.routes.problems import answer
 from gateway.subscription.session import Services, Session
 from gateway.subscription.subscription import Request
 
 METHODS = ("GET", "HEAD")
+HONOURED_HEADER = b"event-gateway"
+"""Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
 
 
 class StreamEndpoint:
@@ -70,6 +72,7 @@ def _headers(request: Request) -> list[tuple[bytes, bytes]]:
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),
         (b"vary", b"accept, accept-encoding"),
+        (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
     ]
     if request.gzip:
         headers.append((b"content-encoding", b"gzip"))

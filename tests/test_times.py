@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routes.times import parse_time
+from gateway.times import parse_time
 
 NOW = 1_800_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

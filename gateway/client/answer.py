@@ -1,0 +1,79 @@
+"""What a server answered instead of a stream, and what became of a connection, in words for people."""
+
+from __future__ import annotations
+
+import ssl
+from email.utils import parsedate_to_datetime
+
+import httpx
+import orjson
+
+from gateway.printable import printable
+
+CONNECT_SECONDS = 10.0
+"""Seconds that a connection may take to be made."""
+PROBLEM_BYTES = 65_536
+"""Bytes that are read of an answer which is no stream."""
+EXCERPT = 120
+"""Characters that are shown of it."""
+
+
+async def beginning(response: httpx.Response) -> bytes:
+    """The first bytes of an answer; it may be endless."""
+    begin = b""
+    async for chunk in response.aiter_bytes():
+        begin += chunk
+        if len(begin) >= PROBLEM_BYTES:
+            break
+    return begin[:PROBLEM_BYTES]
+
+
+def detail(body: bytes, response: httpx.Response) -> str:
+    """What a problem document says (RFC 9457), or how the body begins."""
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and isinstance(document.get("detail"), str):
+        return printable(document["detail"])[:1000]
+    return excerpt(body) or response.reason_phrase or "nothing more"
+
+
+def excerpt(body: bytes) -> str:
+    """How it begins, on one line."""
+    text = printable(" ".join(body[: 4 * EXCERPT].decode(errors="replace").split()))
+    return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
+
+
+def retry_after(value: str, now: int) -> float:
+    """Seconds of a Retry-After (RFC 9110 section 10.2.3); 0 where there is none that can be read."""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now / 1000)
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def reason(error: httpx.RequestError, idle_seconds: float) -> str:
+    """Why there is no connection any more."""
+    match error:
+        case httpx.ReadTimeout():
+            return f"nothing came for {idle_seconds:g} s"
+        case httpx.ConnectTimeout():
+            return f"no connection within {CONNECT_SECONDS:g} s"
+        case httpx.ConnectError():
+            return f"no connection: {error}"
+        case httpx.DecodingError():
+            return f"what came cannot be decompressed: {error}"
+        case _:
+            return f"the connection broke: {error or type(error).__name__}"
+
+
+def is_about_certificate(error: BaseException | None) -> bool:
+    """Whether the server could not show who it is: trying again shows the same."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,52 @@
+"""What a client cannot mend by trying again.
+
+ClientError
+├── Refused             the server answered with an error
+├── NotAnEventStream    the server answered with something else than an event stream
+├── EventTooLarge       an event is larger than the client reads
+└── StreamFailed        the server ended the stream with `event: error`
+"""
+
+from __future__ import annotations
+
+from gateway.errors import GatewayError
+
+
+class ClientError(GatewayError):
+    """The root of them; the message says what came, and from where."""
+
+
+class Refused(ClientError):
+    """An error status that a further try would meet again. `detail` is what was said."""
+
+    def __init__(self, url: str, status: int, detail: str) -> None:
+        super().__init__(f"{url} answered {status}: {detail}")
+        self.status = status
+        self.detail = detail
+
+
+class NotAnEventStream(ClientError):
+    """An answer of another type; `excerpt` is how it begins."""
+
+    def __init__(self, url: str, content_type: str, excerpt: str) -> None:
+        named = content_type or "an answer without a content type"
+        begins = f", which begins {excerpt!r}" if excerpt else ""
+        super().__init__(f"{url} is no event stream (text/event-stream) but {named}{begins}")
+        self.content_type = content_type
+        self.excerpt = excerpt
+
+
+class EventTooLarge(ClientError):
+    """An event of more than `maximum` bytes."""
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"an event of the stream has more than {maximum:,} bytes")
+        self.maximum = maximum
+
+
+class StreamFailed(ClientError):
+    """The server cannot go on; `document` is what it said, a problem document (RFC 9457) as a rule."""
+
+    def __init__(self, url: str, document: str) -> None:
+        super().__init__(f"{url} ended the stream with an error: {document}")
+        self.document = document

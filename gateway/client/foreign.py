@@ -1,0 +1,53 @@
+"""What a server that knows `since` alone leaves to its clients: `filter`, `fields`, `until` and canary events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from gateway.client.parser import StreamEvent
+from gateway.client.place import Places
+from gateway.errors import BadRecord
+from gateway.filters.compile import compile_filter
+from gateway.filters.fields import compile_fields
+from gateway.filters.subject import Subject
+from gateway.json_event import is_canary, parse_event
+
+if TYPE_CHECKING:
+    from gateway.client.subscription import Query
+
+
+class LocalQuery:
+    """The part of a query that is answered here. `finished`: an event at or after `until` came, and was not chosen."""
+
+    def __init__(self, query: Query, honoured: Collection[str], last_event_id: str = "") -> None:
+        self.finished = False
+        self._filter = compile_filter(query.filter) if query.filter and "filter" not in honoured else None
+        self._fields = compile_fields(query.fields) if query.fields and "fields" not in honoured else None
+        self._until = query.until if "until" not in honoured else None
+        self._canary = query.canary or "canary" in honoured
+        self._places = Places(last_event_id)
+        self._idle = self._canary and self._filter is None and self._fields is None and self._until is None
+
+    def choose(self, event: StreamEvent) -> StreamEvent | None:
+        """The event, cut down where that was asked for, or None where it is not wanted."""
+        if self._idle:
+            return event
+        place = self._places.read(event.id)
+        try:
+            parsed = parse_event(event.data)
+        except BadRecord:
+            return None
+        time = (place.timestamp if place else None) or 0
+        if self._until is not None and time >= self._until:
+            self.finished = True
+            return None
+        if not self._canary and is_canary(parsed):
+            return None
+        if self._filter is not None:
+            topic, partition, offset = (place.topic, place.partition, place.offset or 0) if place else ("", 0, 0)
+            if not self._filter.matches(Subject(parsed, topic, partition, offset, time, None)):
+                return None
+        if self._fields is not None:
+            return event._replace(data=self._fields.cut(event.data, parsed))
+        return event

@@ -1,0 +1,227 @@
+"""A subscription to event streams over HTTP: connects, reads, and goes on after whatever ends a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import httpx
+
+from gateway.client.answer import CONNECT_SECONDS, beginning, detail, excerpt, is_about_certificate, reason, retry_after
+from gateway.client.backoff import Backoff
+from gateway.client.errors import ClientError, EventTooLarge, NotAnEventStream, Refused, StreamFailed
+from gateway.client.foreign import LocalQuery
+from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
+from gateway.clock import Clock, SystemClock
+from gateway.printable import printable
+
+IDLE_SECONDS = 45.0
+"""Silence after which a connection counts as lost: three heartbeats."""
+HONOURED = "event-gateway"
+"""The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
+"""Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for. Times are milliseconds since the epoch."""
+
+    since: int | None = None
+    until: int | None = None
+    limit: int | None = None
+    filter: str | None = None
+    fields: str | None = None
+    canary: bool = False
+
+
+class State(NamedTuple):
+    """What becomes of the connection: `connecting`, `open`, or `waiting` for so many seconds, for the reason given."""
+
+    name: str
+    reason: str = ""
+    wait: float = 0.0
+
+
+class Subscription:
+    """One subscription to `url`, the address of a stream.
+
+    `batches()` gives events as they come, those that one read from the network completed together; a batch may be
+    empty, when only the position moved. `last_event_id` is the position after the batch given last. It ends where the
+    range ends (`limit`, `until`), reconnects with back-off after anything that may pass, and raises ClientError for
+    what will not. Events named `gap` are in the batches: the server says that events before its id are gone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        query: Query | None = None,
+        *,
+        last_event_id: str = "",
+        on_state: Callable[[State], None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        idle_seconds: float = IDLE_SECONDS,
+        maximum_event_bytes: int = MAXIMUM_EVENT_BYTES,
+    ) -> None:
+        self.url = url
+        self.last_event_id = last_event_id
+        self.query = query or Query()
+        self._tell = on_state or (lambda state: None)
+        self._transport = transport
+        self._clock = clock or SystemClock()
+        self._sleep = sleep
+        self._idle_seconds = idle_seconds
+        self._maximum = maximum_event_bytes
+        self._backoff = Backoff()
+        self._began = self._clock.now()
+        self._connected = False
+        self._left = self.query.limit
+        self._local: LocalQuery | None = None
+
+    async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
+        """Events until the range ends, or for ever. Call it once."""
+        timeout = httpx.Timeout(self._idle_seconds, connect=CONNECT_SECONDS)
+        async with httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=True) as client:
+            while True:
+                self._tell(State("connecting"))
+                ending = _Ending()
+                async with aclosing(self._connect(client, ending)) as batches:
+                    async for batch in batches:
+                        yield batch
+                if ending.failure is not None:
+                    raise ending.failure
+                if ending.final:
+                    return
+                wait = self._backoff.wait(ending.retry_after)
+                self._tell(State("waiting", ending.reason or "the server ended the response", wait))
+                await self._sleep(wait)
+
+    async def _connect(self, client: httpx.AsyncClient, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
+        """One response; why it ended is in `ending`."""
+        try:
+            async with client.stream("GET", self._address(), headers=self._headers()) as response:
+                if response.status_code == httpx.codes.NO_CONTENT:
+                    ending.final = True
+                elif await self._is_stream(response, ending):
+                    async for batch in self._read(response, ending):
+                        yield batch
+        except EventTooLarge as error:
+            ending.failure = ClientError(f"{self.url}: {error}")
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            ending.failure = ClientError(f"{self.url!r} is no address; write it as in http://127.0.0.1:8080")
+        except httpx.LocalProtocolError:
+            ending.failure = ClientError(f"{self.url}: the position {printable(self.last_event_id)!r} cannot be sent")
+        except httpx.TooManyRedirects:
+            ending.failure = ClientError(f"{self.url} redirects for ever")
+        except httpx.RequestError as error:
+            ending.reason = reason(error, self._idle_seconds)
+            if is_about_certificate(error):
+                ending.failure = ClientError(f"{self.url}: {ending.reason}")
+
+    def _address(self) -> httpx.URL:
+        """The address, and what is asked for. The position goes before `since`."""
+        query, since = self.query, self.query.since
+        if self.last_event_id:
+            since = None
+        elif since is None and self._connected:
+            since = self._began  # A server that names no position: what came meanwhile is found by time.
+        given = [("since", since and iso_time(since)), ("until", query.until and iso_time(query.until))]
+        given += [("filter", query.filter), ("fields", query.fields), ("canary", "true" if query.canary else None)]
+        given.append(("limit", None if self._left is None else str(self._left)))
+        address = httpx.URL(self.url)
+        added = [(name, value) for name, value in given if value]
+        return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
+
+    def _headers(self) -> dict[bytes, bytes]:
+        headers = {b"accept": b"text/event-stream", b"accept-encoding": b"gzip", b"cache-control": b"no-store"}
+        if self.last_event_id:
+            headers[b"last-event-id"] = self.last_event_id.encode()
+        return headers
+
+    async def _is_stream(self, response: httpx.Response, ending: _Ending) -> bool:
+        """Whether this is the stream; if not, `ending` says why, and whether another try may help."""
+        status = response.status_code
+        content_type = response.headers.get("content-type", "")
+        if status == httpx.codes.OK and content_type.partition(";")[0].strip().lower() == "text/event-stream":
+            return True
+        begin = await beginning(response)
+        if status in PASSING:
+            ending.reason = f"the server answered {status}: {detail(begin, response)}"
+            ending.retry_after = retry_after(response.headers.get("retry-after", ""), self._clock.now())
+        elif status == httpx.codes.OK:
+            ending.failure = NotAnEventStream(self.url, content_type, excerpt(begin))
+        else:
+            ending.failure = Refused(self.url, status, detail(begin, response))
+        return False
+
+    async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
+        if self._local is None:
+            names = {name.strip() for name in response.headers.get(HONOURED, "").split(",")}
+            self._local = LocalQuery(self.query, names, self.last_event_id)
+        self._connected = True
+        self._tell(State("open"))
+        parser = EventStreamParser(self.last_event_id, self._maximum)
+        async for chunk in response.aiter_bytes():
+            frames = parser.frames
+            events = parser.feed(chunk)
+            if parser.retry is not None:
+                self._backoff.ask(parser.retry)
+            if parser.frames > frames:
+                self._backoff.succeeded()
+                selected, position = self._select(self._local, events, ending)
+                self.last_event_id = parser.last_event_id if position is None else position
+                yield selected
+                if ending.final or ending.failure is not None:
+                    return
+
+    def _select(
+        self, local: LocalQuery, events: list[StreamEvent], ending: _Ending
+    ) -> tuple[list[StreamEvent], str | None]:
+        """The events that were asked for, and the position after them where it is not that of the last frame."""
+        selected: list[StreamEvent] = []
+        position = self.last_event_id
+        for event in events:
+            if event.event == "end":
+                ending.final = True
+                return selected, None
+            if event.event == "error":
+                ending.failure = StreamFailed(self.url, excerpt(event.data))
+                return selected, position
+            chosen: StreamEvent | None = event
+            if event.event == "message":
+                chosen = local.choose(event)
+                if local.finished:
+                    ending.final = True
+                    return selected, position
+            position = event.id
+            if chosen is None:
+                continue
+            selected.append(chosen)
+            if chosen.event == "message" and self._left is not None:
+                self._left -= 1
+                if self._left == 0:
+                    ending.final = True
+                    return selected, position
+        return selected, None
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Why a response ended: the range did (`final`), it cannot go on (`failure`), or what may pass (`reason`)."""
+
+    final: bool = False
+    failure: ClientError | None = None
+    reason: str = ""
+    retry_after: float = 0.0
+
+
+def iso_time(milliseconds: int) -> str:
+    """ISO 8601, which every server of the kind reads (some take whole numbers for something else)."""
+    time = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

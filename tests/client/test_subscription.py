@@ -1,0 +1,209 @@
+"""A subscription against servers that break off, refuse and answer nonsense."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import zlib
+
+import httpx
+import pytest
+
+from gateway.client import ClientError, NotAnEventStream, Query, Refused, StreamEvent, StreamFailed
+from tests.client.server import Answer, Pieces, Server, answer, collect, message, position, stream, subscribe
+
+END = b'event: end\nid: %b\ndata: {"reason":"limit"}\n\n'
+
+
+def numbers(events: list[StreamEvent]) -> list[int]:
+    return [json.loads(event.data)["n"] for event in events]
+
+
+def never(events: list[StreamEvent]) -> bool:
+    return False
+
+
+async def test_it_goes_on_after_the_last_id_whatever_ends_a_connection() -> None:
+    server = Server(
+        stream(b": welcome\nretry: 100\nid: " + position(0).encode() + b"\n\n", message(1), message(2)[:-1]),
+        stream(message(2), message(3), httpx.ReadError("reset")),
+        httpx.ConnectError("refused"),
+        stream(b": waiting\nid: " + position(7).encode() + b"\n\n", httpx.ReadTimeout("")),
+        stream(message(8), END % position(9).encode()),
+    )
+    subscription, waits = subscribe(server)
+    assert numbers(await collect(subscription, never)) == [1, 2, 3, 8]
+    assert [server.position(number) for number in range(5)] == [None, *map(position, [1, 3, 3, 7])]
+    assert subscription.last_event_id == position(9)
+    assert waits.reasons == [
+        "the server ended the response",
+        "the connection broke: reset",
+        "no connection: refused",
+        "nothing came for 45 s",
+    ]
+    assert all(0.05 <= wait <= 0.2 for wait in waits.slept)
+
+
+async def test_what_is_asked_for_is_sent_and_a_position_goes_before_since() -> None:
+    server = Server(stream(message(1)), stream(message(2)))
+    query = Query(since=1_500, until=99_000, limit=2, filter="event.n > 0", fields="n", canary=True)
+    subscription, _ = subscribe(server, query)
+    assert numbers(await collect(subscription, never)) == [1, 2]
+    assert server.parameters(0) == {
+        "since": "1970-01-01T00:00:01.500Z",
+        "until": "1970-01-01T00:01:39.000Z",
+        "filter": "event.n > 0",
+        "fields": "n",
+        "canary": "true",
+        "limit": "2",
+    }
+    again = server.parameters(1)
+    assert "since" not in again
+    assert again["limit"] == "1"
+
+
+async def test_a_position_can_be_given_and_204_is_the_end() -> None:
+    server = Server(answer(204))
+    subscription, _ = subscribe(server, Query(since=5), last_event_id="[é]")
+    assert await collect(subscription, never) == []
+    assert server.requests[0].headers.raw[-1] == (b"last-event-id", "[é]".encode())
+    assert server.parameters(0) == {}
+
+
+async def test_a_server_without_ids_is_resumed_by_time() -> None:
+    server = Server(stream(b'data: {"n":1}\n\n', headers={}), stream(b'data: {"n":2}\n\n', headers={}))
+    subscription, _ = subscribe(server)
+    assert numbers(await collect(subscription, lambda events: len(events) == 2)) == [1, 2]
+    assert server.parameters(0) == {}
+    assert list(server.parameters(1)) == ["since"]
+
+
+async def test_what_another_kind_of_server_does_not_know_is_done_here() -> None:
+    frames = [
+        message(1, kind="a", text="x"),
+        message(2, kind="b", text="x"),
+        message(3, kind="a", meta={"domain": "canary"}),
+        b"id: " + position(4).encode() + b"\ndata: no event\n\n",
+        message(5, kind="a", text="x"),
+        message(6, kind="a", text="x"),
+        message(7, kind="a", text="x"),
+    ]
+    server = Server(stream(b"".join(frames), headers={}))
+    query = Query(filter='event.kind == "a" && topic == "t" && offset < 7', fields="n", until=6_000)
+    subscription, _ = subscribe(server, query)
+    events = await collect(subscription, never)
+    assert [json.loads(event.data) for event in events] == [{"n": 1}, {"n": 5}]
+    assert subscription.last_event_id == position(5)
+
+
+async def test_a_limit_ends_within_a_batch_and_the_position_is_that_of_the_last_event() -> None:
+    server = Server(stream(message(1) + message(2) + message(3), headers={}))
+    subscription, _ = subscribe(server, Query(limit=2))
+    assert numbers(await collect(subscription, never)) == [1, 2]
+    assert subscription.last_event_id == position(2)
+
+
+async def test_a_gap_is_one_of_the_events() -> None:
+    gap = b'event: gap\nid: x\ndata: {"reason":"expired"}\n\n'
+    subscription, _ = subscribe(Server(stream(message(1), gap + message(9), END % b"x")))
+    assert [event.event for event in await collect(subscription, never)] == ["message", "gap", "message"]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 522])
+async def test_an_answer_that_passes_is_asked_again(status: int) -> None:
+    problem = json.dumps({"title": "Busy", "detail": "come \x1b[1mback\nlater"})
+    server = Server(answer(status, problem, retry_after="7"), stream(message(1)))
+    subscription, waits = subscribe(server)
+    assert numbers(await collect(subscription, bool)) == [1]
+    assert waits.slept == [7]
+    assert waits.reasons == [f"the server answered {status}: come \\x1b[1mback\\x0alater"]
+
+
+@pytest.mark.parametrize(
+    ("value", "longest"),
+    [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 2),
+        ("soon", 2),
+        ("-5", 2),
+        ("9" * 30, 600),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 600),
+    ],
+)
+async def test_a_retry_after_is_read_within_reason(value: str, longest: float) -> None:
+    subscription, waits = subscribe(Server(answer(503, retry_after=value), stream(message(1))))
+    await collect(subscription, bool)
+    assert 0 < waits.slept[0] <= longest
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "said"),
+    [
+        (answer(404, '{"detail":"there is no stream t"}'), Refused, "answered 404: there is no stream t"),
+        (answer(400, b"<html>\xff\0 " + b"x" * 500), Refused, "answered 400: <html>�\\x00 xxx"),
+        (answer(401), Refused, "answered 401: Unauthorized"),
+        (answer(200, "<!doctype html>\n<p>Hello", content_type="text/html"), NotAnEventStream, "begins '<!doctype html>"),
+        (answer(200, "{}"), NotAnEventStream, "an answer without a content type, which begins '{}'"),
+        (stream(b"event: error\ndata: broken\n\n"), StreamFailed, "ended the stream with an error: broken"),
+        (stream(b"data: " + b"x" * 2000), ClientError, "stream/t: an event of the stream has more than 1,000 bytes"),
+        (httpx.LocalProtocolError("illegal"), ClientError, "the position '17' cannot be sent"),
+        (httpx.TooManyRedirects("loop"), ClientError, "redirects for ever"),
+    ],
+)  # fmt: skip
+async def test_what_will_not_heal_is_said(given: Answer, kind: type[ClientError], said: str) -> None:
+    subscription, waits = subscribe(Server(given), last_event_id="17", maximum_event_bytes=1000)
+    with pytest.raises(kind) as raised:
+        await collect(subscription, never)
+    assert said in str(raised.value)
+    assert "http://feed.test/v2/stream/t" in str(raised.value)
+    assert waits.slept == []
+
+
+async def test_what_came_before_an_error_is_given_first() -> None:
+    subscription, _ = subscribe(Server(stream(message(1) + b"event: error\nid: 9\ndata: {}\n\n")))
+    batches = subscription.batches()
+    assert numbers(await anext(batches)) == [1]
+    assert subscription.last_event_id == position(1)
+    with pytest.raises(StreamFailed):
+        await anext(batches)
+
+
+async def test_an_endless_answer_of_another_type_is_read_in_part() -> None:
+    taken: list[int] = []
+
+    class Endless(Pieces):
+        async def __aiter__(self):  # type: ignore[no-untyped-def]
+            while True:
+                taken.append(1)
+                yield b"x" * 10_000
+
+    html = httpx.Response(200, headers={"content-type": "text/html"}, stream=Endless([]))
+    subscription, _ = subscribe(Server(html))
+    with pytest.raises(NotAnEventStream):
+        await collect(subscription, never)
+    assert len(taken) < 10
+
+
+async def test_a_certificate_that_is_wrong_stays_wrong() -> None:
+    error = httpx.ConnectError("certificate verify failed")
+    error.__cause__ = ssl.SSLCertVerificationError("self-signed certificate")
+    subscription, _ = subscribe(Server(error))
+    with pytest.raises(ClientError, match="certificate verify failed"):
+        await collect(subscription, never)
+
+
+async def test_gzip_is_read_as_it_comes_and_garbage_is_asked_for_again() -> None:
+    packer = zlib.compressobj(wbits=31)
+    first = packer.compress(message(1)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    packed = stream(first, httpx.ReadError("reset"), headers={"content-encoding": "gzip"})
+    garbage = stream(b"no gzip at all", headers={"content-encoding": "gzip"})
+    subscription, waits = subscribe(Server(packed, garbage, stream(message(2))))
+    assert numbers(await collect(subscription, lambda events: len(events) == 2)) == [1, 2]
+    assert waits.reasons[1].startswith("what came cannot be decompressed")
+
+
+@pytest.mark.parametrize("address", ["feed.test/v2/stream/t", "ftp://feed.test/", "http://[::1/", "http://a:b/"])
+async def test_an_address_that_is_none(address: str) -> None:
+    from gateway.client import Subscription
+
+    with pytest.raises(ClientError, match="write it as in http://"):
+        await anext(Subscription(address).batches())

@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | check`."""
+"""The command line: `gateway serve | demo | produce | tail | check`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.intake.produce import Outcome, produce_lines
 from gateway.intake.schemas import SchemaRepository, check_streams
 from gateway.logs import configure_logging
 from gateway.settings import SETTINGS, Configured, Setting, configure
+from gateway.tail.command import tail
 
 Command = Callable[..., Any]
 
@@ -153,3 +154,6 @@ def produce(stream: str, file: BinaryIO, **flags: Any) -> None:
         return
     click.echo(f"{outcome.stored} stored, {outcome.invalid} invalid", err=True)
     sys.exit(1 if outcome.invalid else 0)
+
+
+main.add_command(tail)

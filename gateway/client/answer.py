@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from email.utils import parsedate_to_datetime
 
@@ -63,11 +64,21 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():
-            return f"no connection: {error}"
+            return f"no connection: {_cause(error)}"
         case httpx.DecodingError():
             return f"what came cannot be decompressed: {error}"
         case _:
             return f"the connection broke: {error or type(error).__name__}"
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, where it said something."""
+    said, found = str(error), error.__cause__ or error.__context__
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            said = os.strerror(found.errno) if found.errno and found.errno > 0 else found.strerror
+        found = found.__cause__ or found.__context__
+    return said
 
 
 def is_about_certificate(error: BaseException | None) -> bool:

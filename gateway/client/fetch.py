@@ -1,0 +1,23 @@
+"""A small document from a server, where it can be had."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+
+async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | None:
+    """The body of a 200, or None: no answer in time, another status, more bytes than that."""
+    try:
+        async with asyncio.timeout(seconds), httpx.AsyncClient() as client, client.stream("GET", address) as response:
+            if response.status_code != httpx.codes.OK:
+                return None
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > maximum_bytes:
+                    return None
+            return body
+    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL):
+        return None

@@ -1,0 +1,1 @@
+"""`gateway tail`: event streams in a terminal, or in a pipe."""

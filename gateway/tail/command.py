@@ -1,0 +1,117 @@
+"""The command line of `gateway tail`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gateway.client import ClientError, Query
+from gateway.clock import SystemClock
+from gateway.errors import InvalidExpression, InvalidFields
+from gateway.filters.compile import compile_filter
+from gateway.filters.fields import compile_fields
+from gateway.tail.output import JsonLines, Lines, Output
+from gateway.tail.position_file import PositionFile, PositionFileError
+from gateway.tail.schemas import Schemas
+from gateway.tail.status import StatusLine
+from gateway.tail.tail import Tail, stream_address
+from gateway.times import parse_time
+
+INTERRUPTED = 130
+"""The exit status of a program that ended by Ctrl-C."""
+
+
+class Time(click.ParamType[int]):
+    """ISO 8601, milliseconds since the epoch, or a span back from now."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds since the epoch."""
+        try:
+            return parse_time(str(value), SystemClock().now())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _check_filter(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    try:
+        if text:
+            compile_filter(text)
+    except InvalidExpression as error:
+        assert text is not None
+        line = text.splitlines()[error.line - 1] if text.splitlines() else ""
+        raise click.BadParameter(f"{error}\n\n  {line}\n  {' ' * (error.column - 1)}^") from None
+    return text
+
+
+def _check_fields(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    try:
+        if text:
+            compile_fields(text)
+    except InvalidFields as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
+@click.command()
+@click.argument("streams")
+@click.option("--since", type=Time(), help="Start at this time: 10m, 2h, 7d (back from now), or ISO 8601.")
+@click.option("--until", type=Time(), help="End before this time.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
+@click.option("--filter", "expression", metavar="CEL", callback=_check_filter,
+              help="""Only events for which this holds, as in 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip
+@click.option("--fields", metavar="PATHS", callback=_check_fields, help="These members alone, as in title,length.new.")
+@click.option("--canary", is_flag=True, help="Canary events too.")
+@click.option("--server", metavar="URL", envvar="GATEWAY_SERVER", default="http://127.0.0.1:8080", show_default=True,
+              show_envvar=True, help="This gateway, or any server compatible with Wikimedia's.")  # fmt: skip
+@click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Keep the position in FILE, and go on there next time.")  # fmt: skip
+@click.option("--output", "form", type=click.Choice(["auto", "lines", "json"]), default="auto", show_default=True,
+              help="Lines for people or JSON for programs; auto: lines on a terminal.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing of the connection and of progress.")
+def tail(
+    streams: str,
+    since: int | None,
+    until: int | None,
+    limit: int | None,
+    expression: str | None,
+    fields: str | None,
+    canary: bool,
+    server: str,
+    resume: Path | None,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Follow STREAMS (names, comma-separated; * and ? as in a shell) as they happen, or from a time on.
+
+    On a terminal each event is one line; in a pipe it is the JSON itself. The connection is made again whenever it
+    breaks, and goes on where it was.
+    """
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until is not after --since")
+    clock = SystemClock()
+    # One console for both where both are the terminal, so that the status line and the events make room for each other.
+    together = sys.stdout.isatty() and sys.stderr.isatty()
+    console = Console(highlight=False)
+    status = StatusLine(console if together else Console(stderr=True, highlight=False), clock, quiet)
+    output: Output = JsonLines(sys.stdout.buffer)
+    if form == "lines" or (form == "auto" and sys.stdout.isatty()):
+        output = Lines(console, clock, Schemas(server.rstrip("/")), fields)
+    query = Query(since, until, limit, expression, fields, canary)
+    try:
+        file = None if resume is None else PositionFile(resume)
+        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, file).run())
+    except (ClientError, PositionFileError) as error:
+        click.echo(f"gateway tail: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Nobody reads any more (`| head`). What is still buffered must not fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(INTERRUPTED)

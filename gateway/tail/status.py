@@ -1,0 +1,54 @@
+"""What goes on with the connection, told beside the events: a line that comes and goes on a terminal, now and then a
+line elsewhere."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gateway.clock import Clock
+
+REFRESH = 0.2
+"""Seconds between two states of the line on a terminal."""
+REPEAT = 10.0
+"""Seconds between two lines elsewhere."""
+
+
+class StatusLine:
+    """`show` what goes on now, `say` what is to stay, `hide` when there is nothing more to tell."""
+
+    def __init__(self, console: Console, clock: Clock, quiet: bool = False) -> None:
+        self._console = console
+        self._clock = clock
+        self._quiet = quiet
+        self._live: Live | None = None
+        self._shown = -REPEAT
+
+    def show(self, text: str, at_once: bool = False) -> None:
+        """Only now and then, however often it is called, but for what is told at once."""
+        now = self._clock.monotonic()
+        terminal = self._console.is_terminal
+        if self._quiet or (not at_once and now - self._shown < (REFRESH if terminal else REPEAT)):
+            return
+        self._shown = now
+        if not terminal:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        line = Text(text, style="dim italic", no_wrap=True, overflow="ellipsis")
+        if self._live is None:
+            self._live = Live(line, console=self._console, auto_refresh=False, transient=True)
+            self._live.start(refresh=True)
+        else:
+            self._live.update(line, refresh=True)
+
+    def say(self, text: str) -> None:
+        """Something to be read later too; also where the rest is quiet."""
+        self._console.print(Text(text, style="bold red"), soft_wrap=True)
+
+    def hide(self) -> None:
+        """Take the line away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+            self._shown = -REPEAT

@@ -1,0 +1,34 @@
+"""What `gateway tail` says to options that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.tail.command import tail
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--filter", "event.n = 1"], 2, "line 1, column 9: '=' is not understood here\n\n  event.n = 1\n          ^"),
+        (["--since", "5m", "--until", "6m"], 2, "--until is not after --since"),
+        (["--since", "yesterday"], 2, "'yesterday' is no time; write ISO 8601"),
+        (["--fields", "a..b"], 2, "empty name"),
+        (["--limit", "0"], 2, "0 is not in the range x>=1"),
+        (["--server", "feed.example"], 1, "is no address; write it as in http://"),
+        (["--resume", __file__], 1, "holds something else than a position"),
+        (["--output", "xml"], 2, "'xml' is not one of"),
+    ],
+)
+def test_options_that_cannot_be(options: list[str], status: int, said: str) -> None:
+    result = CliRunner().invoke(tail, ["numbers", *options], catch_exceptions=False)
+    assert result.exit_code == status
+    assert said in result.output
+
+
+def test_an_environment_names_the_server(tmp_path: Path) -> None:
+    result = CliRunner(env={"GATEWAY_SERVER": "feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
+    assert "'feed.example/v2/stream/numbers' is no address" in result.output

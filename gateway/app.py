@@ -172,3 +172,4 @@ class Gateway:
             if not self.streams.sessions:
                 break
             await asyncio.sleep(0.02)
+        await self.streams.close()

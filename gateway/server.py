@@ -1,11 +1,13 @@
-"""The HTTP server: uvicorn, with the connection offered to the application beside ASGI."""
+"""The HTTP server: uvicorn, from which an endless response may take its connection over."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -16,19 +18,81 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gateway.errors import Problem
 from gateway.routes.outlet import EXTENSION
 from gateway.routes.problems import written
+from gateway.subscription.feed import http_chunk
 
+LAST_CHUNK = b"0\r\n\r\n"
+LINGER_SECONDS = 5.0
+"""Seconds that the end of a response waits to be read."""
 MAXIMUM_HEAD = 1 << 20
 """Bytes of a request before its body; the parser itself would gather without end."""
 
 
-class Connection:
-    """A connection as the application sees it."""
+class StreamConnection(asyncio.Protocol):
+    """A connection that has been taken over by one endless response, in HTTP/1.1's chunked coding.
 
-    __slots__ = ("on_lost", "transport")
+    It is all that is left of the server's side of it: uvicorn's protocol, its request and its response, with the tasks
+    and events that belong to them, cost 8 KB, and a stream has no use for them once its head is written.
+    """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.on_lost: Callable[[], None] | None = None
+    __slots__ = ("_drained", "_paused", "_unasked", "gone", "pipe")
+
+    def __init__(self, transport: asyncio.Transport, paused: bool) -> None:
+        self.pipe: asyncio.Transport = transport
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._paused = paused
+        self._unasked = 0
+        self._drained: asyncio.Future[None] | None = None
+        transport.set_protocol(self)
+        if transport.is_closing():
+            self._end()
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client does not read."""
+        while self._paused and not self.gone.done():
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+        if data and not self.gone.done():
+            self.pipe.write(http_chunk(data))
+
+    async def finish(self) -> None:
+        """End the response, and with it the connection; a client that does not read its end is not waited for long."""
+        if not self.gone.done():
+            self.pipe.write(LAST_CHUNK)
+            self.pipe.close()
+            await asyncio.wait([self.gone], timeout=LINGER_SECONDS)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Break the connection off, where it still is there."""
+        self.pipe.abort()
+        await self.gone
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing more is expected of this client, whose connection ends with the response; a little is no matter."""
+        self._unasked += len(data)
+        if self._unasked > MAXIMUM_HEAD:
+            self.pipe.abort()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
 
 class UnframedCycle(RequestResponseCycle):
@@ -42,15 +106,19 @@ class UnframedCycle(RequestResponseCycle):
 
 
 class StreamProtocol(HttpToolsProtocol):
-    """uvicorn's protocol; frames for live clients go past it to the transport, and it tells when that is lost."""
+    """uvicorn's protocol; an endless response may take its connection over."""
 
-    _connection: Connection | None = None
     _head: int | None = 0
     """Bytes of the head that is being read, or None while no head is."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._connection = Connection(transport)
+    def take_over(self, begun: weakref.ref[RequestResponseCycle]) -> StreamConnection:
+        """Hand the connection to the response that has begun, for good."""
+        cycle = begun()
+        assert cycle is not None
+        cycle.disconnected = True  # so that uvicorn does not miss the end of the response
+        self.pipeline.clear()
+        self.connections.discard(self)
+        return StreamConnection(self.transport, self.flow.write_paused)
 
     def data_received(self, data: bytes) -> None:
         if self._head is not None:
@@ -65,6 +133,9 @@ class StreamProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if self.scope["http_version"] == "1.0":
             self.cycle.__class__ = UnframedCycle
+        # A weak reference, since the response holds the scope.
+        extensions: dict[str, Any] = {EXTENSION: partial(self.take_over, weakref.ref(self.cycle))}
+        self.scope["extensions"] = extensions
 
     def on_message_complete(self) -> None:
         self._head = 0
@@ -83,17 +154,6 @@ class StreamProtocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """A client may ask for another protocol (RFC 9110 section 7.8), and is served in this one."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        extensions: dict[str, Any] = {EXTENSION: self._connection}
-        self.scope["extensions"] = extensions
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.on_lost is not None:
-            connection.on_lost()
 
 
 class QuietProtocol(StreamProtocol):

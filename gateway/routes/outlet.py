@@ -1,4 +1,4 @@
-"""The write side of a response: ASGI's `send`, and the connection itself where the server offers it."""
+"""The write side of a response: ASGI's `send`, or the connection itself where the server gives it away."""
 
 from __future__ import annotations
 
@@ -9,51 +9,50 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.subscription.live import Pipe
+from gateway.subscription.responder import Outlet
 
-EXTENSION = "gateway.connection"
-"""The key in `scope["extensions"]` under which our server offers its connection."""
-
-
-class Connection(Protocol):
-    """What our server offers of a connection beyond ASGI."""
-
-    transport: asyncio.Transport
-    on_lost: Callable[[], None] | None
-    """Called once, when the connection ends."""
+EXTENSION = "gateway.take_over"
+"""The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
 
 
-class HttpOutlet:
-    """One response. With any ASGI server it sends through `send`; with ours, live frames go to the transport."""
+class Response(Outlet, Protocol):
+    """An outlet with an end."""
 
-    __slots__ = ("_connection", "_send", "_watch", "gone", "pipe")
+    async def finish(self) -> None:
+        """End the response in order."""
+        ...
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def abort(self) -> None:
+        """Break it off."""
+        ...
+
+
+TakeOver = Callable[[], Response]
+"""Called once the head of the response is written; nothing else may write to the connection from then on."""
+
+
+def take_over(scope: Scope) -> TakeOver | None:
+    """The server's offer. Only HTTP/1.1 has chunks, in which frames are written past the server."""
+    offered: TakeOver | None = scope.get("extensions", {}).get(EXTENSION)
+    return offered if scope["http_version"] == "1.1" else None
+
+
+class SendOutlet:
+    """A response through ASGI's `send`, with any server."""
+
+    __slots__ = ("_send", "_watch", "gone", "pipe")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: Pipe | None = None
         self._send = send
-        self._watch: asyncio.Task[None] | None = None
-        connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
-        self._connection = connection
-        if connection is None:
-            self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
-            return
-        connection.on_lost = self._lose
-        # Frames past the server are written in chunks, which HTTP/1.0 does not know.
-        if scope["http_version"] == "1.1":
-            self.pipe = connection.transport
-
-    def _lose(self) -> None:
-        if not self.gone.done():
-            self.gone.set_result(None)
+        self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
 
     async def _wait_for_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._lose()
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head of the response."""
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the client does not read."""
@@ -61,14 +60,12 @@ class HttpOutlet:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self) -> None:
-        """End the response. Our server wants to be told even where the client has left."""
-        if self._connection is not None or not self.gone.done():
+        """End the response."""
+        if not self.gone.done():
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self.abort()
 
-    async def close(self) -> None:
-        """Give back what watches the connection."""
-        if self._connection is not None:
-            self._connection.on_lost = None
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+    async def abort(self) -> None:
+        """Stop watching the connection; the server breaks off what is not finished."""
+        self._watch.cancel()
+        await asyncio.wait([self._watch])

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway.catalog.catalog import Catalog
 from gateway.errors import Problem
-from gateway.routes.outlet import HttpOutlet
+from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, position_text, read_request
 from gateway.routes.problems import answer
 from gateway.subscription.session import Services, Session
 from gateway.subscription.subscription import Request
 
+logger = logging.getLogger("gateway")
+
 METHODS = ("GET", "HEAD")
+NO_STORE = [(b"cache-control", b"no-store")]
 HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
 
@@ -27,6 +33,7 @@ class StreamEndpoint:
         self._bounds = bounds
         self.sessions: set[Session] = set()
         """Those that run now."""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -35,20 +42,50 @@ class StreamEndpoint:
             await answer(problem)(scope, receive, send)
             return
         session = Session(self._services, request)
-        outlet = HttpOutlet(scope, receive, send)
         self.sessions.add(session)
         try:
-            if not await session.prepare():
-                await outlet.start(204, [(b"cache-control", b"no-store")])
-            else:
-                await outlet.start(200, _headers(request))
-                if scope["method"] != "HEAD":
-                    await session.run(outlet)
-            await outlet.finish()
+            finished = not await session.prepare()
+            if finished or scope["method"] == "HEAD":
+                self._close(session)
+                await _answer_at_once(204 if finished else 200, NO_STORE if finished else _headers(request), send)
+                return
+            # One that ends by itself leaves its connection to further requests.
+            offered = None if request.finite else take_over(scope)
+            headers = _headers(request) if offered is None else [*_headers(request), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        except BaseException:
+            self._close(session)
+            raise
+        if offered is None:
+            await self._carry(session, SendOutlet(receive, send))
+        else:
+            # A task of its own, so that the server's, with all that stands between here and there, ends now.
+            task = asyncio.create_task(self._carry(session, offered()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Break off what still runs."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _carry(self, session: Session, response: Response) -> None:
+        try:
+            await session.run(response)
+            await response.finish()
+        except Exception:
+            logger.exception("a stream broke off")
+            await response.abort()
+        except asyncio.CancelledError:
+            await response.abort()
+            raise
         finally:
-            self.sessions.discard(session)
-            session.close()
-            await outlet.close()
+            self._close(session)
+
+    def _close(self, session: Session) -> None:
+        self.sessions.discard(session)
+        session.close()
 
     def _read(self, scope: Scope) -> Request:
         if scope["method"] not in METHODS:
@@ -66,10 +103,15 @@ class StreamEndpoint:
         return request
 
 
+async def _answer_at_once(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
 def _headers(request: Request) -> list[tuple[bytes, bytes]]:
     headers = [
         (b"content-type", request.format.content_type.encode()),
-        (b"cache-control", b"no-store"),
+        *NO_STORE,
         (b"x-accel-buffering", b"no"),
         (b"vary", b"accept, accept-encoding"),
         (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),

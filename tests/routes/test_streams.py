@@ -583,9 +583,25 @@ async def test_nothing_but_frames_is_written_into_a_stream(site: Site, name: str
     reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
     writer.write(f"GET /v2/stream/{name} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     await reader.readuntil(b"\n\n")
-    writer.write(b"garbage\r\n\r\n")
+    writer.write(b"garbage\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    site.put(name, stored(0))
     async with asyncio.timeout(PATIENCE):
-        assert b"HTTP/1.1" not in await reader.read()
+        assert b"HTTP/1.1" not in await reader.readuntil(b"data: {")
+    writer.close()
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off(site: Site, name: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(f"GET /v2/stream/{name} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\n\n")
+
+    async def send_on() -> None:
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(send_on(), PATIENCE)
     writer.close()
 
 

@@ -159,8 +159,7 @@ class Gateway:
         """Take no new connection, and end the running streams one after another over the drain time."""
         self.draining = True
         for server in servers:
-            for listening in server.servers:
-                listening.close()
+            server.end_softly()
         sessions = list(self.streams.sessions)
         random.shuffle(sessions)
         pause = self.settings.drain_time / max(1, len(sessions))

@@ -185,6 +185,17 @@ class GatewayServer(uvicorn.Server):
             )
         )
 
+    def end_softly(self) -> None:
+        """Take no new connection, close those that are idle, and each other one with the response that it carries.
+
+        Otherwise a client whose response ends would ask again on the same connection, and get a stream of a server
+        that stops.
+        """
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""

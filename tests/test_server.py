@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 
@@ -9,7 +10,7 @@ import pytest
 
 from gateway.logs import TextFormatter
 from gateway.server import GatewayServer, listen
-from tests.routes.kit import running
+from tests.routes.kit import PATIENCE, becomes, running
 
 
 def test_a_port_that_is_taken() -> None:
@@ -69,3 +70,29 @@ async def test_requests_are_logged_where_that_is_set(access_log: bool, caplog: p
         assert line.splitlines() == [line]
         assert line.endswith("404")
         assert "/a%0Ab%1B%E2%80%A8?x=%0d" in line
+
+
+async def test_a_connection_ends_with_its_response_when_the_server_stops() -> None:
+    """Its client would get a stream of a server that is about to end, and has no time left to end it in order."""
+    request = b"GET /v2/stream/empty HTTP/1.1\r\nhost: x\r\n\r\n"
+
+    async def ask_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(request)
+        await reader.readuntil(b"\r\n0\r\n\r\n")
+        writer.write(request)
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks, running(drain_time=0.3) as site:
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", site.port)
+        asking = [
+            tasks.create_task(ask_twice(*await asyncio.open_connection("127.0.0.1", site.port))) for _ in range(3)
+        ]
+        await becomes(lambda: len(site.gateway.streams.sessions) == 3)
+    assert await idle.read() == b""
+    idle_writer.close()
+    assert [task.result() for task in asking] == [b"", b"", b""]

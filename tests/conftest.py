@@ -6,17 +6,16 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, jars, running_broker
 
-NODE_CLIENTS = Path(__file__).parent / "clients" / "node"
+pytest_plugins = ["tests.end_to_end.report"]
 
 
-def _absent(what: str) -> NoReturn:
+def absent(what: str) -> NoReturn:
     """In CI a service that is missing is a failure; elsewhere its tests are left out."""
     if os.environ.get("CI"):
         pytest.fail(what)
@@ -28,7 +27,7 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker
     """A broker that a test may stop, and starts again before it ends."""
     found = jars()
     if found is None:
-        _absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
+        absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
     broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), found)
     broker.start()
     yield broker
@@ -62,13 +61,4 @@ def topic() -> str:
 @pytest.fixture(scope="session")
 def curl() -> str:
     """The curl program."""
-    return shutil.which("curl") or _absent("there is no curl")
-
-
-@pytest.fixture(scope="session")
-def node() -> str:
-    """The node program; the clients from npm are installed."""
-    found = shutil.which("node") or _absent("there is no node")
-    if not (NODE_CLIENTS / "node_modules" / "eventsource").is_dir():
-        _absent(f"the clients of {NODE_CLIENTS} are not installed")
-    return found
+    return shutil.which("curl") or absent("there is no curl")

@@ -1,0 +1,22 @@
+"""The programs in CLIENTS.md are those that are tested with real clients."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "CLIENTS.md").read_text()
+PROGRAMS = sorted((ROOT / "tests" / "clients").glob("*/follow*"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_the_guide_shows_the_program(program: Path) -> None:
+    assert f"\n{program.read_text()}```\n" in GUIDE
+
+
+def test_the_guide_shows_no_other_program() -> None:
+    shown = re.findall(r"^```\w+\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    assert sorted(shown) == sorted(program.read_text() for program in PROGRAMS)

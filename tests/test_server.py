@@ -72,6 +72,17 @@ async def test_requests_are_logged_where_that_is_set(access_log: bool, caplog: p
         assert "/a%0Ab%1B%E2%80%A8?x=%0d" in line
 
 
+async def test_a_target_in_absolute_form() -> None:
+    """As clients send it to what they take for a proxy (RFC 9112 section 3.2.2)."""
+    async with running() as site:
+        answer = await site.raw(
+            b"GET https://stream.example/v2/stream/page.edit?limit=0 HTTP/1.1\r\n"
+            b"host: stream.example\r\nconnection: close\r\n\r\n"
+        )
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"parameter":"limit"' in answer.replace(b": ", b":")
+
+
 async def test_a_connection_ends_with_its_response_when_the_server_stops() -> None:
     """Its client would get a stream of a server that is about to end, and has no time left to end it in order."""
     request = b"GET /v2/stream/empty HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -30,10 +30,10 @@ STREAM = "mediawiki.recentchange"
 FILTER = 'event.wiki == "frwiki" && event.n >= 0'
 RATE = 500
 BATCH = 10
-CUT_AT = 800
+CUT_AT = 400
 LIMIT = 600
-RESPONSES = 4
-BREAKS = {200: 0.5, 700: 0.25, 1200: 0.9, 1700: 0.05, 2200: 0.75}
+RESPONSES = 3
+BREAKS = {200: 0.5, 500: 0.25, 800: 0.9, 1100: 0.05, 1400: 0.75}
 """At which event a connection breaks, and how much of what comes next still passes."""
 
 

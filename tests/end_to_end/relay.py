@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+PACKET = 1460
+"""Bytes that Ethernet carries at once."""
+
 
 class Relay:
     """Passes connections on to a port, and breaks them in the middle of what they carry."""
@@ -14,6 +17,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._kept: float | None = None
+        self._broken = asyncio.Event()
         self.port = 0
 
     async def open(self) -> None:
@@ -21,12 +25,14 @@ class Relay:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def cut(self, kept: float) -> None:
-        """Break a connection at the next bytes that come from the port: this fraction of them still passes.
+    async def cut(self, kept: float) -> None:
+        """Break a connection at the next bytes that come from the port, of which this fraction still passes.
 
-        The first bytes of a connection pass whole: the head of a response is one packet, and arrives or does not.
+        Returns when it is broken. The first bytes of a connection pass whole: they are one packet.
         """
         self._kept = kept
+        self._broken.clear()
+        await self._broken.wait()
 
     async def close(self) -> None:
         """Listen no longer."""
@@ -58,12 +64,14 @@ class Relay:
 
     async def _downwards(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            writer.write(await reader.read(65536))
+            passed = 0
             while data := await reader.read(65536):
-                kept, self._kept = self._kept, None
-                if kept is not None:
-                    writer.write(data[: int(len(data) * kept)])
+                if passed > PACKET and self._kept is not None:
+                    writer.write(data[: int(len(data) * self._kept)])
+                    self._kept = None
+                    self._broken.set()
                     break
+                passed += len(data)
                 writer.write(data)
                 await writer.drain()
         # What was written still arrives.

@@ -79,10 +79,6 @@ class Subscriber:
     program: Program
     relay: Relay
 
-    async def reached(self, number: int) -> None:
-        """Wait for an event; whether it came is told at the end."""
-        await asyncio.gather(self.program.number(number), return_exceptions=True)
-
 
 class Trial:
     """A gateway with all clients that are installed."""
@@ -90,6 +86,7 @@ class Trial:
     def __init__(self, gateway: GatewayProcess) -> None:
         self.gateway = gateway
         self.subscribers: dict[str, Subscriber] = {}
+        self.failures: dict[str, str] = {}
         self.gaps = 0
 
     async def subscribe(self, client: RealClient, directory: Path, stack: AsyncExitStack, cut: Cut) -> None:
@@ -104,9 +101,16 @@ class Trial:
         stack.push_async_callback(program.close)
         self.subscribers[client.name] = Subscriber(program, relay)
 
+    async def each(self, do: Callable[[Subscriber], Awaitable[None]]) -> None:
+        """Do the same with all at once; where it fails is told at the end."""
+        results = await asyncio.gather(*map(do, self.subscribers.values()), return_exceptions=True)
+        for name, result in zip(self.subscribers, results, strict=True):
+            if result is not None:
+                self.failures.setdefault(name, str(result) or type(result).__name__)
+
     async def reached(self, number: int) -> None:
         """Wait until all have an event."""
-        await asyncio.gather(*(each.reached(number) for each in self.subscribers.values()))
+        await self.each(lambda subscriber: subscriber.program.number(number))
 
     async def count_gaps(self) -> None:
         """Ask the gateway how many it told, before its end."""
@@ -137,10 +141,10 @@ async def break_connections(trial: Trial) -> None:
 
     async def break_one(subscriber: Subscriber) -> None:
         for number, kept in BREAKS.items():
-            await subscriber.reached(number)
-            subscriber.relay.cut(kept)
+            await subscriber.program.number(number)
+            await asyncio.wait_for(subscriber.relay.cut(kept), WAIT)
 
-    await asyncio.gather(*map(break_one, trial.subscribers.values()))
+    await trial.each(break_one)
 
 
 async def end_responses(trial: Trial) -> None:
@@ -195,8 +199,7 @@ async def run(cut: Cut, kafka: str, directory: Path) -> dict[str, Outcome]:
         await cut.do(trial)
         load.enough = True
         await loading
-        ends = [subscriber.program.number(load.matching[-1]) for subscriber in trial.subscribers.values()]
-        failures = await asyncio.gather(*ends, return_exceptions=True)
+        await trial.reached(load.matching[-1])
         await trial.count_gaps()
     assert "Traceback" not in gateway.errors
     assert "Warning" not in gateway.errors
@@ -206,9 +209,9 @@ async def run(cut: Cut, kafka: str, directory: Path) -> dict[str, Outcome]:
             subscriber.program.numbers,
             trial.gaps,
             subscriber.program.longest_pause(),
-            str(failure or ""),
+            trial.failures.get(name, ""),
         )
-        for (name, subscriber), failure in zip(trial.subscribers.items(), failures, strict=True)
+        for name, subscriber in trial.subscribers.items()
     }
 
 

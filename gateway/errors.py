@@ -10,7 +10,8 @@ GatewayError
 └── LogError                what the event log could not do
     ├── LogUnavailable      passes: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
-    └── TopicAbsent         the topic, or the partition, does not exist
+    ├── TopicAbsent         the topic, or the partition, does not exist
+    └── WriterFenced        another writer with the same name has taken over
 """
 
 from __future__ import annotations
@@ -106,3 +107,11 @@ class TopicAbsent(LogError):
     def __init__(self, topic: str) -> None:
         super().__init__(f"there is no topic {topic}")
         self.topic = topic
+
+
+class WriterFenced(LogError):
+    """Another writer with the same name was opened after this one, which can append nothing any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another writer called {name!r} has taken over")
+        self.name = name

@@ -16,9 +16,10 @@ from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import ABSENT, CALL_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_options import connection_options, parse_bootstrap
-from gateway.eventlog.kafka_producer import Producer
-from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED
+from gateway.eventlog.kafka_producer import Producer, stop_producer
+from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka_reader import KafkaReader
+from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, start_transactions
 from gateway.eventlog.port import Bounds, Retention, TopicState
 
 EARLIEST = -2
@@ -37,10 +38,10 @@ class KafkaLog:
 
     def __init__(self, bootstrap: Sequence[str], options: Mapping[str, object] | None = None) -> None:
         addresses = parse_bootstrap(bootstrap)
-        connection = connection_options(options or {})
+        self._options = connection_options(options or {})
         self._bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
-        self._cluster = Cluster(addresses, connection)
-        self._producer = Producer(self._bootstrap, connection)
+        self._cluster = Cluster(addresses, self._options)
+        self._producer = Producer(self._bootstrap, self._options)
 
     def __repr__(self) -> str:
         return f"<KafkaLog {','.join(self._bootstrap)}>"
@@ -81,8 +82,10 @@ class KafkaLog:
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         """See EventLog. Returns when every partition has a leader."""
         settings = {"retention.ms": retention.milliseconds, "retention.bytes": retention.size} if retention else {}
-        configuration = [(name, str(-1 if value is None else value)) for name, value in settings.items()]
-        wanted: tuple[object, ...] = (topic, partitions, DEFAULT_REPLICATION, [], configuration)
+        await self._create(topic, partitions, {name: str(-1 if v is None else v) for name, v in settings.items()})
+
+    async def _create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
+        wanted: tuple[object, ...] = (topic, partitions, DEFAULT_REPLICATION, [], list(settings.items()))
         request = CreateTopicsRequest([wanted], int(CALL_SECONDS * 1000), False)
         response = await self._cluster.send_to_controller(request)
         for _, code, *message in response.topic_errors:
@@ -110,6 +113,37 @@ class KafkaLog:
                 raise TopicAbsent(topic) from None
             raise
 
+    async def writer(self, name: str) -> KafkaWriter:
+        """See EventLog. Writes to the topic of the positions, and creates it where it is missing."""
+        if not await self._cluster.topics([POSITIONS.topic]):
+            await self._create(POSITIONS.topic, 1, POSITIONS_SETTINGS)
+        producer = await start_transactions(self._bootstrap, self._options, name)
+        try:
+            return KafkaWriter(self._cluster, name, producer, await self._position(name))
+        except BaseException:
+            await stop_producer(producer)
+            raise
+
+    async def _position(self, name: str) -> bytes | None:
+        """The newest position of this name that is committed. Raises LogUnavailable where another writer's open
+        transaction hides what stands behind it."""
+        (start,) = (await self._offsets({POSITIONS: EARLIEST})).values()
+        (end,) = (await self._offsets({POSITIONS: LATEST}, READ_UNCOMMITTED)).values()
+        position: bytes | None = None
+        reader = await self.reader({POSITIONS: start})
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                while start < end:
+                    for batch in await reader.fetch(CALL_SECONDS):
+                        start = batch.position
+                        mine = [record.value for record in batch.records if record.key == name.encode()]
+                        position = mine[-1] if mine else position
+        except TimeoutError as error:
+            raise LogUnavailable(f"Kafka: a transaction in {POSITIONS.topic} is not ended yet") from error
+        finally:
+            await reader.close()
+        return position
+
     async def _until(self, topic: str, done: Callable[[Topic | None], bool]) -> None:
         """Ask for a topic until it is as it should be. Raises LogUnavailable."""
         deadline = time.monotonic() + CALL_SECONDS
@@ -118,7 +152,9 @@ class KafkaLog:
                 raise LogUnavailable(f"Kafka: the cluster has not settled what becomes of {topic}")
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _offsets(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def _offsets(
+        self, times: Mapping[TopicPartition, int], isolation: int = READ_COMMITTED
+    ) -> dict[TopicPartition, int]:
         """The first offset at or after a time of each partition, -1 where there is none. Raises TopicAbsent,
         LogUnavailable; asks again while leaders move."""
         found: dict[TopicPartition, int] = {}
@@ -130,7 +166,7 @@ class KafkaLog:
             for node in {leader for leader in leaders.values() if leader is not None}:
                 asked = {partition: wanted for partition, wanted in left.items() if leaders[partition] == node}
                 try:
-                    found |= await self._list_offsets(node, asked)
+                    found |= await self._list_offsets(node, asked, isolation)
                 except LogUnavailable as error:
                     trouble = str(error)
             missing = left.keys() - found.keys()
@@ -141,12 +177,14 @@ class KafkaLog:
                 raise LogUnavailable(f"Kafka: offsets of {len(missing)} partitions are not to be had: {trouble}")
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _list_offsets(self, node: int, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def _list_offsets(
+        self, node: int, times: Mapping[TopicPartition, int], isolation: int
+    ) -> dict[TopicPartition, int]:
         """What one broker knows of its partitions; those that it refuses are left out."""
         topics: dict[str, list[tuple[int, int]]] = {}
         for (topic, partition), wanted in times.items():
             topics.setdefault(topic, []).append((partition, wanted))
-        request = OffsetRequest(CONSUMER, READ_COMMITTED, list(topics.items()))
+        request = OffsetRequest(CONSUMER, isolation, list(topics.items()))
         response = await self._cluster.send(self._cluster.address(node), request)
         return {
             TopicPartition(topic, partition): offset

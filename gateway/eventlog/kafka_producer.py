@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +24,19 @@ BATCH_BYTES = 256 * 1024
 """Records of one partition are sent together up to this."""
 
 
+def producer_options(bootstrap: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+    """How every producer of the gateway is made; `options` are those of aiokafka's connections."""
+    return {
+        "bootstrap_servers": list(bootstrap),
+        "acks": "all",
+        "enable_idempotence": True,
+        "request_timeout_ms": int(REQUEST_SECONDS * 1000),
+        "max_request_size": RECORD_BYTES,
+        "max_batch_size": BATCH_BYTES,
+        **options,
+    }
+
+
 class Producer:
     """Starts at the first append. After a failure that is not one record's own, the next append starts another."""
 
@@ -37,7 +50,7 @@ class Producer:
         """Bounded in time, and never raises."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer)
+            await stop_producer(producer)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """Append to a topic that exists, and return the place of each record. Raises LogUnavailable: any of the records
@@ -46,7 +59,7 @@ class Producer:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 producer = await self._started()
-                return await _send_all(producer, topic, records)
+                return await send_all(producer, ((topic, new) for new in records))
         except (MessageSizeTooLargeError, RecordTooLargeError) as error:
             raise LogError(f"Kafka: a record for {topic} is too large: {error}") from error
         except FAILURES as error:
@@ -56,19 +69,11 @@ class Producer:
     async def _started(self) -> Any:
         async with self._starting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
-                    acks="all",
-                    enable_idempotence=True,
-                    request_timeout_ms=int(REQUEST_SECONDS * 1000),
-                    max_request_size=RECORD_BYTES,
-                    max_batch_size=BATCH_BYTES,
-                    **self._options,
-                )
+                producer = AIOKafkaProducer(**producer_options(self._bootstrap, self._options))
                 try:
                     await producer.start()
                 except BaseException:
-                    await _stop(producer)
+                    await stop_producer(producer)
                     raise
                 self._producer = producer
             return self._producer
@@ -78,13 +83,14 @@ class Producer:
         its sequence."""
         if producer is not None and producer is self._producer:
             self._producer = None
-            await _stop(producer)
+            await stop_producer(producer)
 
 
-async def _send_all(producer: Any, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+async def send_all(producer: Any, records: Iterable[tuple[str, NewRecord]]) -> list[tuple[TopicPartition, int]]:
+    """Send records to topics, and return the place of each once all are acknowledged. Raises aiokafka's errors."""
     sent = []
     try:
-        for new in records:
+        for topic, new in records:
             future = await producer.send(topic, new.value, new.key, new.partition, new.timestamp, list(new.headers))
             sent.append(future)
         results = await asyncio.gather(*sent)
@@ -92,7 +98,7 @@ async def _send_all(producer: Any, topic: str, records: Sequence[NewRecord]) -> 
         for future in sent:
             future.add_done_callback(_forget)
         raise
-    return [(TopicPartition(topic, result.partition), result.offset) for result in results]
+    return [(TopicPartition(result.topic, result.partition), result.offset) for result in results]
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
@@ -101,7 +107,7 @@ def _forget(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-async def _stop(producer: Any) -> None:
+async def stop_producer(producer: Any) -> None:
     """Stop a producer, also where the brokers are gone: it would wait for them without end."""
     stop = asyncio.ensure_future(producer.stop())
     await asyncio.wait([stop], timeout=CLOSE_SECONDS)
@@ -111,3 +117,6 @@ async def _stop(producer: Any) -> None:
         await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS)
     with suppress(Exception, asyncio.CancelledError):
         stop.result()
+    if producer._txn_manager is not None and (ended := producer._txn_manager.wait_for_transaction_end()) is not None:
+        # How its last transaction failed is known already.
+        ended.add_done_callback(_forget)

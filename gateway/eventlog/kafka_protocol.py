@@ -35,6 +35,9 @@ NO_ID = bytes(16)
 READ_COMMITTED = 1
 """The isolation level that hides aborted and open transactions."""
 
+READ_UNCOMMITTED = 0
+"""The isolation level that shows all."""
+
 CONSUMER = -1
 """The replica id of a client."""
 

@@ -9,7 +9,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
 
@@ -64,6 +64,8 @@ class MemoryLog:
     def __init__(self, now: Callable[[], int] | None = None) -> None:
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._topics: dict[str, _Topic] = {}
+        self.writers: dict[str, MemoryWriter] = {}
+        """The newest writer of each name; it holds the position."""
         self._available = True
         self._changed = asyncio.Event()
 
@@ -179,7 +181,14 @@ class MemoryLog:
         self.check()
         return self.append_now(topic, records)
 
-    # What the reader uses.
+    async def writer(self, name: str) -> MemoryWriter:
+        """See EventLog."""
+        self.check()
+        before = self.writers.get(name)
+        writer = self.writers[name] = MemoryWriter(self, name, before.position if before is not None else None)
+        return writer
+
+    # What the reader and the writer use.
 
     def check(self) -> None:
         """Raise LogUnavailable where the log is set so."""
@@ -206,6 +215,29 @@ class MemoryLog:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class MemoryWriter:
+    """A LogWriter over a MemoryLog."""
+
+    def __init__(self, log: MemoryLog, name: str, position: bytes | None) -> None:
+        self._log = log
+        self._name = name
+        self.position = position
+
+    async def append(
+        self, topic: str, records: Sequence[NewRecord], position: bytes
+    ) -> list[tuple[TopicPartition, int]]:
+        """See LogWriter."""
+        self._log.check()
+        if self._log.writers[self._name] is not self:
+            raise WriterFenced(self._name)
+        places = self._log.append_now(topic, records)
+        self.position = position
+        return places
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 class MemoryReader:

@@ -63,6 +63,33 @@ class LogReader(Protocol):
         ...
 
 
+class LogWriter(Protocol):
+    """Appends records together with a position of the writer's own: how far it has read what the records are made of.
+
+    Both are stored or neither is. Of all the writers that were ever opened under one name only the newest can append;
+    the others raise WriterFenced. Belongs to one task.
+    """
+
+    @property
+    def position(self) -> bytes | None:
+        """The position stored last under this name, by this writer or one before it; None where there is none."""
+        ...
+
+    async def append(
+        self, topic: str, records: Sequence[NewRecord], position: bytes
+    ) -> list[tuple[TopicPartition, int]]:
+        """Append the records (there may be none) and set the position; returns the place of each record.
+
+        Raises LogError, TopicAbsent and WriterFenced when nothing was stored. After LogUnavailable all or nothing was:
+        the position of a writer opened anew tells which.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Bounded in time, and never raises. The position stays."""
+        ...
+
+
 class EventLog(Protocol):
     """A log. Every method raises LogUnavailable when the log does not answer within a bounded time."""
 
@@ -96,4 +123,8 @@ class EventLog(Protocol):
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """Append, and return for each record its place once the log has acknowledged all. Raises TopicAbsent."""
+        ...
+
+    async def writer(self, name: str) -> LogWriter:
+        """A writer with a position kept under this name; one that was opened before is fenced off."""
         ...

@@ -17,7 +17,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
-from gateway.eventlog.sqlite_store import SqliteStore
+from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
 
 READER_THREADS = 2
@@ -132,8 +132,18 @@ class SqliteLog:
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """See EventLog. On the disk when it returns; all of the records or, after an error, none."""
+        return await self.append_with(None, topic, records)
+
+    async def writer(self, name: str) -> SqliteWriter:
+        """See EventLog."""
+        return SqliteWriter(self, await self._writer.run(SqliteStore.take_over, name))
+
+    async def append_with(
+        self, claim: Claim | None, topic: str, records: Sequence[NewRecord]
+    ) -> list[tuple[TopicPartition, int]]:
+        """Append, and set the position of the claim."""
         turn, self._turn = self._turn, self._turn + len(records)
-        places = await self._writer.run(SqliteStore.append, topic, records, turn, self._now())
+        places = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), claim)
         self._watch.wake()
         if time.monotonic() - self._expired >= self._expire_interval and self._expiring is None:
             self._expired = time.monotonic()
@@ -151,6 +161,31 @@ class SqliteLog:
                 await self.expire(self._now())
         finally:
             self._expiring = None
+
+
+class SqliteWriter:
+    """A LogWriter over a SqliteLog: the position is a row, set in the transaction of the append."""
+
+    def __init__(self, log: SqliteLog, claim: Claim) -> None:
+        self._log = log
+        self._claim = claim
+
+    @property
+    def position(self) -> bytes | None:
+        """See LogWriter."""
+        return self._claim.position
+
+    async def append(
+        self, topic: str, records: Sequence[NewRecord], position: bytes
+    ) -> list[tuple[TopicPartition, int]]:
+        """See LogWriter."""
+        claim = self._claim._replace(position=position)
+        places = await self._log.append_with(claim, topic, records)
+        self._claim = claim
+        return places
+
+    async def close(self) -> None:
+        """Nothing to release."""
 
 
 class SqliteReader:

@@ -42,6 +42,11 @@ CREATE TABLE IF NOT EXISTS records (
     value BLOB,
     PRIMARY KEY (partition, offset)
 );
+CREATE TABLE IF NOT EXISTS positions (
+    name TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    position BLOB
+);
 """
 
 
@@ -134,5 +139,5 @@ class SqliteConnection:
                 time.sleep(0.01)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
-        if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'records'").fetchone()[0] == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'positions'").fetchone()[0] == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from gateway.errors import OffsetOutOfRange, TopicAbsent
+from gateway.errors import OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
 from gateway.eventlog.sqlite_connection import SqliteConnection
@@ -42,6 +42,14 @@ class PartitionRow(NamedTuple):
     next: int
     high: int | None
     total: int
+
+
+class Claim(NamedTuple):
+    """The right to set the position of a name; a newer claim has a higher epoch, and ends this one."""
+
+    name: str
+    epoch: int
+    position: bytes | None
 
 
 def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
@@ -151,9 +159,24 @@ class SqliteStore(SqliteConnection):
                 connection.execute("DELETE FROM partitions WHERE topic = ?", row)
                 connection.execute("DELETE FROM topics WHERE id = ?", row)
 
-    def append(self, topic: str, records: Sequence[NewRecord], turn: int, now: int) -> list[tuple[TopicPartition, int]]:
-        """Append in one transaction. Records without key and partition take turns. Raises TopicAbsent."""
+    def take_over(self, name: str) -> Claim:
+        """Become the writer of this name; returns its claim, and the position that is kept under the name."""
+        statement = (
+            "INSERT INTO positions (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1"
+            " RETURNING epoch, position"
+        )
         with self.writing() as connection:
+            ((epoch, position),) = connection.execute(statement, (name,)).fetchall()
+            return Claim(name, epoch, position)
+
+    def append(
+        self, topic: str, records: Sequence[NewRecord], turn: int, now: int, claim: Claim | None = None
+    ) -> list[tuple[TopicPartition, int]]:
+        """Append in one transaction, which also sets the position of the claim. Records without key and partition take
+        turns. Raises TopicAbsent, WriterFenced."""
+        with self.writing() as connection:
+            if claim is not None:
+                self._set_position(claim)
             states = self._partitions(topic)
             places = []
             rows = []
@@ -174,6 +197,11 @@ class SqliteStore(SqliteConnection):
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._save(states.values())
             return places
+
+    def _set_position(self, claim: Claim) -> None:
+        statement = "UPDATE positions SET position = ? WHERE name = ? AND epoch = ?"
+        if self.connection().execute(statement, (claim.position, claim.name, claim.epoch)).rowcount == 0:
+            raise WriterFenced(claim.name)
 
     def expire(self, now: int) -> int:
         """Hide what the retention of each topic no longer keeps, then delete it; returns how many were deleted."""

@@ -87,17 +87,17 @@ class KafkaBench:
     """A log in Kafka."""
 
     def __init__(self, log: DeletingLog, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+        self.bootstrap = bootstrap
         self.log = log
 
     async def truncate(self, partition: TopicPartition, start: int) -> None:
         """See Bench."""
-        async with kafka_admin(self._bootstrap) as admin:
+        async with kafka_admin(self.bootstrap) as admin:
             await admin.delete_records({KafkaPartition(*partition): RecordsToDelete(start)}, timeout_ms=5000)
 
     async def add_partitions(self, topic: str, partitions: int) -> None:
         """See Bench."""
-        async with kafka_admin(self._bootstrap) as admin:
+        async with kafka_admin(self.bootstrap) as admin:
             await admin.create_partitions({topic: NewPartitions(partitions)})
 
 

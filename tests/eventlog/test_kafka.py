@@ -263,6 +263,62 @@ async def test_a_log_that_is_not_there_yet(caplog: pytest.LogCaptureFixture) -> 
     assert not [record for record in caplog.records if record.name.startswith("aiokafka")]
 
 
+async def test_a_position_behind_an_open_transaction_is_waited_for(kafka: str, log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    writer = await log.writer(topic)
+    await writer.append(topic, [], b"1")
+    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"{topic}.other") as other:
+        await other.begin_transaction()
+        await other.send_and_wait("gateway.positions", b"open", b"other", partition=0)
+        await writer.append(topic, [NewRecord(b"x")], b"2")
+        await writer.close()
+        opening = asyncio.create_task(log.writer(topic))
+        with pytest.raises(LogUnavailable, match=r"gateway\.positions"):
+            await opening
+        opening = asyncio.create_task(log.writer(topic))
+        await other.commit_transaction()
+    again = await opening
+    assert again.position == b"2"
+    await again.close()
+
+
+async def test_a_writer_of_a_broker_that_goes_and_comes(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    await own_log.create(topic)
+    writer = await own_log.writer(topic)
+    await writer.append(topic, [NewRecord(b"0", partition=0)], b"0")
+    await asyncio.to_thread(broker.kill)
+    with pytest.raises(LogUnavailable):
+        await writer.append(topic, [NewRecord(b"lost", partition=0)], b"lost")
+    with pytest.raises(LogUnavailable):
+        await own_log.writer(topic)
+    await asyncio.to_thread(broker.start)
+    again = await own_log.writer(topic)
+    assert again.position == b"0"
+    await again.append(topic, [NewRecord(b"1", partition=0)], b"1")
+    reader = await own_log.reader({TopicPartition(topic, 0): 0})
+    assert [record.value for record in await take(reader, 2)] == [b"0", b"1"]
+    await reader.close()
+    await again.close()
+
+
+async def test_a_record_too_large_for_a_writer_leaves_nothing_open(log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    partition = TopicPartition(topic, 0)
+    for size in (13_000_000, 20_000_000):
+        writer = await log.writer(topic)
+        with pytest.raises(LogError) as refused:
+            await writer.append(topic, [NewRecord(b"small", partition=0), NewRecord(bytes(size), partition=0)], b"lost")
+        assert not isinstance(refused.value, LogUnavailable)
+    again = await log.writer(topic)
+    assert again.position is None
+    await again.append(topic, [NewRecord(b"small", partition=0)], b"1")
+    end = (await log.bounds([partition]))[partition].end
+    reader = await log.reader({partition: 0})
+    assert await drain(reader, end) == ([b"small"], end)
+    await reader.close()
+    await again.close()
+
+
 async def test_an_idle_reader_asks_seldom(log: KafkaLog, topic: str) -> None:
     await log.create(topic)
     reader = await log.reader({TopicPartition(topic, 0): 0})

@@ -109,6 +109,21 @@ async def test_several_processes_write_and_one_reads(path: Path, log: SqliteLog)
     assert counts == [2] * 50
 
 
+async def test_a_file_from_before_there_were_positions(path: Path) -> None:
+    first = SqliteLog(path)
+    await first.create(TOPIC)
+    await first.append(TOPIC, [NewRecord(b"old")])
+    await first.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE positions")
+    log = SqliteLog(path)
+    writer = await log.writer("name")
+    await writer.append(TOPIC, [NewRecord(b"new")], b"1")
+    reader = await log.reader({PARTITION: 0})
+    assert [record.value for record in await take(reader, 2)] == [b"old", b"new"]
+    await log.close()
+
+
 async def test_retention_by_age(log: SqliteLog) -> None:
     await log.create(TOPIC, retention=Retention(milliseconds=100))
     await log.append(TOPIC, [NewRecord(b"x", timestamp=number) for number in range(50)])

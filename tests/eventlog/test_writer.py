@@ -1,0 +1,179 @@
+"""What every event log promises to a writer that keeps its position beside the records."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import TopicAbsent, WriterFenced
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.port import LogReader
+from tests.eventlog.kit import WAIT, Bench, KafkaBench, MemoryBench, take
+
+ENDLESS = """
+import asyncio, sys
+from gateway.event import NewRecord
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.sqlite import SqliteLog
+
+async def main():
+    kind, place, topic = sys.argv[1:]
+    log = SqliteLog(place) if kind == "sqlite" else KafkaLog([place])
+    await log.open()
+    await log.create(topic)
+    writer = await log.writer(topic)
+    number = int(writer.position or b"0")
+    while True:
+        await writer.append(topic, [NewRecord(b"%d" % n, partition=0) for n in range(number, number + 7)],
+                            b"%d" % (number + 7))
+        number += 7
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+"""A program that appends numbers for ever, and goes on at its position."""
+
+
+async def values(bench: Bench, topic: str) -> list[bytes | None]:
+    """All that can be read of partition 0, in order."""
+    partition = TopicPartition(topic, 0)
+    bounds = (await bench.log.bounds([partition]))[partition]
+    reader = await bench.log.reader({partition: bounds.start})
+    found = await drain(reader, bounds.end) if bounds.end > bounds.start else []
+    await reader.close()
+    return found
+
+
+async def drain(reader: LogReader, end: int) -> list[bytes | None]:
+    """The values up to an offset."""
+    found: list[bytes | None] = []
+    position = 0
+    while position < end:
+        for batch in await reader.fetch(WAIT):
+            found += [record.value for record in batch.records]
+            position = batch.position
+    return found
+
+
+async def test_a_position_is_kept_with_the_records(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    writer = await bench.log.writer(topic)
+    first_position = writer.position
+    assert first_position is None
+    ((place, first),) = await writer.append(topic, [NewRecord(b"0", partition=0)], b"\x00one")
+    assert (place, first) == (TopicPartition(topic, 0), 0)
+    assert writer.position == b"\x00one"
+    places = await writer.append(topic, [NewRecord(b"%d" % n, partition=0) for n in (1, 2)], b"two")
+    assert [partition for partition, _ in places] == [place, place]
+    assert [offset for _, offset in places] == sorted(offset for _, offset in places)
+    await writer.close()
+    again = await bench.log.writer(topic)
+    assert again.position == b"two"
+    assert await values(bench, topic) == [b"0", b"1", b"2"]
+    await again.close()
+
+
+async def test_records_of_a_writer_are_like_any_others(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    writer = await bench.log.writer(topic)
+    given = [NewRecord(b"x", b"key", 1_700_000_000_000, 0, (("h", b"v"),)), NewRecord(None, b"k", 1_700_000_000_001)]
+    await writer.append(topic, given, b"1")
+    reader = await bench.log.reader({TopicPartition(topic, 0): 0})
+    assert [(record.value, record.key, record.timestamp, record.headers) for record in await take(reader, 2)] == [
+        (new.value, new.key, new.timestamp, new.headers) for new in given
+    ]
+    await reader.close()
+    await writer.close()
+
+
+async def test_a_position_moves_without_records(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    writer = await bench.log.writer(topic)
+    assert await writer.append(topic, [], b"1") == []
+    assert await writer.append(topic, [], b"2") == []
+    await writer.close()
+    again = await bench.log.writer(topic)
+    assert again.position == b"2"
+    assert await values(bench, topic) == []
+    await again.close()
+
+
+async def test_names_have_positions_of_their_own(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    one, two = await bench.log.writer(f"{topic}.one"), await bench.log.writer(f"{topic}.zwei ü")
+    await one.append(topic, [NewRecord(b"1")], b"1")
+    await two.append(topic, [NewRecord(b"2")], b"2")
+    await one.append(topic, [NewRecord(b"3")], b"3")
+    await two.close()
+    again = await bench.log.writer(f"{topic}.zwei ü")
+    assert again.position == b"2"
+    await one.append(topic, [NewRecord(b"4")], b"4")
+    assert await values(bench, topic) == [b"1", b"2", b"3", b"4"]
+    await one.close()
+    await again.close()
+
+
+async def test_a_writer_that_was_taken_over_stores_nothing(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    old = await bench.log.writer(topic)
+    await old.append(topic, [NewRecord(b"old")], b"1")
+    new = await bench.log.writer(topic)
+    assert new.position == b"1"
+    with pytest.raises(WriterFenced) as fenced:
+        await old.append(topic, [NewRecord(b"zombie")], b"zombie")
+    assert fenced.value.name == topic
+    assert "has taken over" in str(fenced.value)
+    await new.append(topic, [NewRecord(b"new")], b"2")
+    assert await values(bench, topic) == [b"old", b"new"]
+    await old.close()
+    await new.close()
+    last = await bench.log.writer(topic)
+    assert last.position == b"2"
+    await last.close()
+
+
+async def test_an_append_that_fails_stores_nothing(bench: Bench, topic: str) -> None:
+    writer = await bench.log.writer(topic)
+    with pytest.raises(TopicAbsent):
+        await writer.append(topic, [NewRecord(b"lost")], b"lost")
+    assert writer.position is None
+    await bench.log.create(topic)
+    await writer.append(topic, [NewRecord(b"stored")], b"1")
+    with pytest.raises(TopicAbsent):
+        await writer.append(topic, [NewRecord(b"lost", partition=0), NewRecord(b"lost", partition=7)], b"lost")
+    await writer.close()
+    again = await bench.log.writer(topic)
+    assert again.position == b"1"
+    assert await values(bench, topic) == [b"stored"]
+    await again.close()
+
+
+async def test_a_writer_closes_twice(bench: Bench, topic: str) -> None:
+    writer = await bench.log.writer(topic)
+    await writer.close()
+    await writer.close()
+
+
+async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str, tmp_path: Path) -> None:
+    place = ("sqlite", str(tmp_path / "log" / "events.db"))
+    if isinstance(bench, MemoryBench):
+        pytest.skip("a log in memory dies with its process")
+    if isinstance(bench, KafkaBench):
+        place = ("kafka", bench.bootstrap)
+    for lines in (5, 1, 3, 2):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ENDLESS, *place, topic, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        for _ in range(lines):
+            assert await asyncio.wait_for(process.stdout.readline(), 3 * WAIT)
+        process.kill()
+        await process.wait()
+    writer = await bench.log.writer(topic)
+    stored = await values(bench, topic)
+    assert stored == [b"%d" % number for number in range(len(stored))]
+    assert writer.position == b"%d" % len(stored)
+    await writer.close()

@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | tail | check`."""
+"""The command line: `gateway serve | demo | produce | mirror | tail | check`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 import click
 
 from gateway import processes
-from gateway.app import open_log
-from gateway.clock import SystemClock
+from gateway.catalog.stream import Stream
+from gateway.commands.produce import run_produce
 from gateway.demo.serve import demo_settings, run_demo
 from gateway.errors import ConfigurationError, LogError
-from gateway.intake.produce import Outcome, produce_lines
+from gateway.intake.produce import with_fields
 from gateway.intake.schemas import SchemaRepository, check_streams
 from gateway.logs import configure_logging
 from gateway.settings import SETTINGS, Configured, Setting, configure
@@ -123,37 +123,36 @@ def check(**flags: Any) -> None:
 @main.command()
 @click.argument("stream")
 @click.argument("file", type=click.File("rb"), default="-")
+@click.option("--key", metavar="FIELD", help="the dotted path of the field that becomes the record's key")
+@click.option("--timestamp", metavar="FIELD", help="that of the record's time: ISO 8601, or a number")
+@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after so many invalid lines")
 @_with_settings("config", "log", "schema_repositories")
-def produce(stream: str, file: BinaryIO, **flags: Any) -> None:
-    """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first."""
+def produce(
+    stream: str, file: BinaryIO, key: str | None, timestamp: str | None, max_errors: int | None, **flags: Any
+) -> None:
+    """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first.
+
+    FILE may be compressed with gzip. At the end it says how many events were stored, and where it did not come to the
+    end, from which line to go on. Exit status: 0, or 1 where a line was invalid or the log failed.
+    """
     configured = _configure(flags)
-    target = configured.catalog.get(stream)
-    if target is None:
-        close = configured.catalog.close_matches(stream)
-        _fail([f"there is no stream {stream!r}" + (f"; did you mean {' or '.join(close)}?" if close else "")])
-        return
-
-    async def run() -> Outcome:
-        log = open_log(configured.settings)
-        await log.open()
-        try:
-            schemas = SchemaRepository(configured.settings.schema_repositories)
-            return await produce_lines(
-                file, target, configured.catalog, schemas, log, SystemClock(), lambda line: click.echo(line, err=True)
-            )
-        finally:
-            await log.close()
-
     try:
-        outcome = asyncio.run(run())
+        target = with_fields(_stream(configured, stream), key, timestamp)
+        status = run_produce(configured.settings, configured.catalog, target, file, max_errors)
     except ConfigurationError as error:
         _fail(error.mistakes)
         return
-    except LogError as error:
-        _fail([f"gateway produce: {error}"])
-        return
-    click.echo(f"{outcome.stored} stored, {outcome.invalid} invalid", err=True)
-    sys.exit(1 if outcome.invalid else 0)
+    sys.exit(status)
+
+
+def _stream(configured: Configured, name: str) -> Stream:
+    """The stream of this name or alias. Raises ConfigurationError."""
+    found = configured.catalog.get(name)
+    if found is None:
+        close = configured.catalog.close_matches(name)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigurationError([f"there is no stream {name!r}{hint}"])
+    return found
 
 
 main.add_command(tail)

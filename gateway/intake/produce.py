@@ -1,62 +1,138 @@
-"""Producing from a file: newline-delimited JSON, validated line by line."""
+"""Producing from lines: newline-delimited JSON, each line validated and stored in the order of the input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
-from gateway.errors import BadRecord
+from gateway.errors import BadRecord, ConfigurationError
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, Retention
 from gateway.intake.accept import InvalidEvent, accept
+from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.intake.schemas import SchemaRepository
 from gateway.json_event import parse_event
 
-BATCH_RECORDS = 500
+BATCH_RECORDS = 2000
+EXCERPT_CHARACTERS = 80
+"""What a complaint shows of a line."""
+REASON_CHARACTERS = 600
+"""The longest complaint."""
+
+Complain = Callable[[int, str], None]
+"""Is told the number of a line and what is wrong with it."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """How many lines were stored, and how many were not events of the stream."""
+def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Stream:
+    """The stream with other fields for the records' keys and timestamps: dotted paths. Raises ConfigurationError."""
+    for flag, path in (("--key", key), ("--timestamp", timestamp)):
+        if path is not None and not all(path.split(".")):
+            raise ConfigurationError([f"{flag}: {path!r} is no path to a field, such as meta.dt"])
+    if key is not None:
+        stream = replace(stream, message_key_fields=(key,))
+    return stream if timestamp is None else replace(stream, timestamp_field=timestamp)
 
-    stored: int = 0
-    invalid: int = 0
 
+class Production:
+    """Appends each valid line to the stream's first topic, and complains of the others.
 
-async def produce_lines(
-    lines: Iterable[bytes],
-    stream: Stream,
-    catalog: Catalog,
-    schemas: SchemaRepository,
-    log: EventLog,
-    clock: Clock,
-    complain: Callable[[str], None],
-) -> Outcome:
-    """Append each valid line to the stream's first topic; `complain` is told which lines are not, and why.
-
-    Raises LogError when the log cannot take them.
+    `settled` is the number of the last line before which every line is stored or was complained of; so at whatever
+    point a run ends, another can go on at the line after it.
     """
-    outcome = Outcome()
-    topic = stream.topics[0]
-    await log.create(topic, stream.partitions, Retention(stream.retention.milliseconds, stream.retention.size))
-    batch: list[NewRecord] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+
+    def __init__(
+        self,
+        stream: Stream,
+        catalog: Catalog,
+        schemas: SchemaRepository,
+        log: EventLog,
+        clock: Clock,
+        complain: Complain,
+        max_errors: int | None = None,
+    ) -> None:
+        self._stream = stream
+        self._catalog = catalog
+        self._schemas = schemas
+        self._log = log
+        self._clock = clock
+        self._complain = complain
+        self._max_errors = max_errors
+        self._batch: list[NewRecord] = []
+        self.stored = 0
+        self.invalid = 0
+        self.settled = 0
+
+    @property
+    def too_many_errors(self) -> bool:
+        """Whether `max_errors` invalid lines were met, and no more are wanted."""
+        return self._max_errors is not None and self.invalid >= self._max_errors
+
+    async def run(self, parts: AsyncIterator[list[Line]]) -> None:
+        """To the end of the lines, or of what is wanted of them. Raises LogError where the log cannot take them; none
+        of the lines after `settled` is then known to be stored (those of one append may be)."""
+        retention = Retention(self._stream.retention.milliseconds, self._stream.retention.size)
+        await self._log.create(self._stream.topics[0], self._stream.partitions, retention)
+        async for lines in parts:
+            for line in lines:
+                self._take(line)
+                if len(self._batch) >= BATCH_RECORDS:
+                    await self._append(line.number)
+                if self.too_many_errors:
+                    await self._append(line.number)
+                    return
+            if lines:
+                await self._append(lines[-1].number)
+                # What is stored at once, as in a log in memory, must not keep a signal from being seen.
+                await asyncio.sleep(0)
+
+    def _take(self, line: Line) -> None:
+        data = line.data.strip()
+        if not data:
+            return
         try:
-            event = parse_event(line.strip())
-            accepted = accept(event, catalog, schemas, clock.now(), stream=stream)
+            if len(line.data) < line.length:
+                raise BadRecord(f"longer than {MAXIMUM_LINE_BYTES:,} bytes: it has {line.length:,}")
+            accepted = accept(parse_event(data), self._catalog, self._schemas, self._clock.now(), stream=self._stream)
         except (BadRecord, InvalidEvent) as error:
-            outcome.invalid += 1
-            complain(f"line {number}: {error}")
-            continue
-        batch.append(NewRecord(accepted.value, accepted.key, accepted.timestamp))
-        if len(batch) >= BATCH_RECORDS:
-            outcome.stored += len(await log.append(topic, batch))
-            batch.clear()
-    if batch:
-        outcome.stored += len(await log.append(topic, batch))
-    return outcome
+            self.invalid += 1
+            self._complain(line.number, f"{error}: {excerpt(data)}")
+            return
+        self._batch.append(NewRecord(accepted.value, accepted.key, accepted.timestamp))
+
+    async def _append(self, last: int) -> None:
+        """Store what was taken in up to this line."""
+        batch, self._batch = self._batch, []
+        if batch:
+            self.stored += len(await self._log.append(self._stream.topics[0], batch))
+        self.settled = last
+
+
+def excerpt(line: bytes) -> str:
+    """The beginning of a line."""
+    return cut(line[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"), EXCERPT_CHARACTERS)
+
+
+def cut(text: str, length: int) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= length else text[:length] + "…"
+
+
+class Complaints:
+    """Says the first complaints and counts the others."""
+
+    def __init__(self, say: Callable[[str], None], shown: int) -> None:
+        self._say = say
+        self._shown = shown
+        self._count = 0
+
+    def __call__(self, number: int, reason: str) -> None:
+        """Complain of a line."""
+        self._count += 1
+        if self._count <= self._shown:
+            self._say(f"line {number}: {cut(reason, REASON_CHARACTERS)}")
+        if self._count == self._shown:
+            self._say("further lines that are invalid are only counted")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import shlex
 import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from gateway.event import TopicPartition
+from gateway.eventlog.sqlite import SqliteLog
 from tests.end_to_end.conftest import Launch, Serve
-from tests.end_to_end.process import ROOT, configuration, eventually, run
+from tests.end_to_end.process import ROOT, configuration, environment, eventually, run
 from tests.end_to_end.stream import Client, check_sequence
 from tests.services.kafka import free_port
 
@@ -149,7 +156,9 @@ async def test_produced_events_are_read(gateways: Launch, client: Client, log: s
     replay = await client.stream(gateway.port, STREAM, since="1h")
     live = await client.stream(gateway.port, STREAM)
     await replay.count(4)
-    assert await asyncio.to_thread(produce, log, lines(4, 2000)) == (0, "1997 stored, 0 invalid\n")
+    status, said = await asyncio.to_thread(produce, log, lines(4, 2000))
+    assert status == 0
+    assert said.startswith("1997 stored, 0 invalid, in ")
     await replay.count(2001)
     await live.count(1997)
     check_sequence([frame.document["page"]["id"] for frame in replay.messages], 1, 2001)
@@ -317,3 +326,39 @@ async def test_an_interrupt_while_the_workers_start(serve: Serve, log: str) -> N
     await eventually_printed(lambda: len(gateway.workers()) == 2)
     gateway.signal_group(signal.SIGINT)
     assert await gateway.ended() == 0
+
+
+async def test_produce_is_interrupted_and_goes_on(tmp_path: Path, log: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "produce", STREAM, "--log", log, *CONFIGURATION),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert process.stdin is not None
+    process.stdin.write(lines(0, 999))
+    await process.stdin.drain()
+    stored = SqliteLog(tmp_path / "log" / "events.db")
+    partition = TopicPartition(STREAM, 0)
+
+    async def all_stored() -> bool:
+        return bool(await stored.describe([STREAM])) and (await stored.bounds([partition]))[partition].end == 1000
+
+    await eventually(all_stored, "1000 lines of an open pipe")
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+    assert process.returncode == 130
+    assert b"line 1001 is the first that is not known to be stored; `tail -n +1001`" in said
+    assert b"1000 stored, 0 invalid" in said
+    await stored.close()
+
+
+def test_produce_from_a_compressed_file_to_a_closed_pipe(tmp_path: Path, log: str) -> None:
+    path = tmp_path / "lines.gz"
+    path.write_bytes(gzip.compress(lines(0, 99) + b"no\n" * 100))
+    command = shlex.join([sys.executable, "-m", "gateway", "produce", STREAM, str(path), "--log", log, *CONFIGURATION])
+    subprocess.run(["/bin/bash", "-c", f"{command} 2>&1 >/dev/null | head -1"], cwd=ROOT, env=environment(), check=True)
+    assert produce(log, lines(100, 100))[1].startswith("1 stored")
+    with closing(sqlite3.connect(tmp_path / "log" / "events.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (101,)

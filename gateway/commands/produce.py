@@ -1,0 +1,85 @@
+"""`gateway produce`: progress, signals, and what is said at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import BinaryIO
+
+from gateway.app import open_log
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.clock import SystemClock
+from gateway.errors import LogError
+from gateway.intake.lines import Input, InputError
+from gateway.intake.produce import Complaints, Production
+from gateway.intake.schemas import SchemaRepository
+from gateway.processes import stop_on_signals
+from gateway.progress import Progress, shown_bytes
+from gateway.settings import Settings
+
+SHOWN_ERRORS = 20
+"""Invalid lines that are told one by one."""
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal."""
+
+
+def run_produce(settings: Settings, catalog: Catalog, stream: Stream, file: BinaryIO, max_errors: int | None) -> int:
+    """Produce until the input ends; returns the exit status. Raises ConfigurationError."""
+    schemas = SchemaRepository(settings.schema_repositories)
+    return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors))
+
+
+async def _produce(
+    settings: Settings,
+    catalog: Catalog,
+    stream: Stream,
+    schemas: SchemaRepository,
+    source: Input,
+    max_errors: int | None,
+) -> int:
+    stop = stop_on_signals()
+    started = time.monotonic()
+    failure = ""
+    log = open_log(settings)
+    await log.open()
+
+    def status() -> str:
+        rate = production.stored / max(0.001, time.monotonic() - started)
+        of = "" if source.size is None else f" of {shown_bytes(source.size)}"
+        invalid = f", {production.invalid:,} invalid" if production.invalid else ""
+        read = f"{production.settled:,} lines, {shown_bytes(source.taken)}{of}"
+        return f"{read}: {production.stored:,} stored{invalid}, {rate:,.0f} events/s"
+
+    def fraction() -> float | None:
+        return source.taken / source.size if source.size else None
+
+    progress = Progress(status, fraction)
+    complaints = Complaints(progress.say, SHOWN_ERRORS)
+    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors)
+    with progress:
+        telling = asyncio.create_task(progress.keep_telling())
+        try:
+            await production.run(source.parts(stop))
+        except (LogError, InputError) as error:
+            failure = str(error)
+        finally:
+            telling.cancel()
+            await log.close()
+    if failure:
+        progress.say(f"gateway produce: {failure}")
+    elif production.too_many_errors:
+        progress.say("gateway produce: too many lines are invalid")
+    elif stop.is_set():
+        progress.say("gateway produce: interrupted")
+    if failure or production.too_many_errors or stop.is_set():
+        progress.say(
+            f"line {production.settled + 1} is the first that is not known to be stored; "
+            f"`tail -n +{production.settled + 1}` gives the rest"
+        )
+    seconds = time.monotonic() - started
+    rate = f"{production.stored / max(0.001, seconds):,.0f} events/s"
+    progress.say(f"{production.stored} stored, {production.invalid} invalid, in {seconds:.1f} s ({rate})")
+    if stop.is_set():
+        return INTERRUPTED
+    return 1 if failure or production.invalid else 0

@@ -12,14 +12,16 @@ import click
 
 from gateway import processes
 from gateway.catalog.stream import Stream
+from gateway.client import ClientError
+from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
-from gateway.demo.serve import demo_settings, run_demo
+from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.intake.schemas import SchemaRepository, check_streams
 from gateway.logs import configure_logging
 from gateway.settings import SETTINGS, Configured, Setting, configure
-from gateway.tail.command import tail
+from gateway.tail.command import Time, tail
 
 Command = Callable[..., Any]
 
@@ -79,16 +81,18 @@ def serve(**flags: Any) -> None:
 
 
 @main.command()
+@click.option("--from", "url", metavar="URL", help="an event stream to serve instead, of Wikimedia or another gateway")
 @_with_settings(own=("log",))
-def demo(**flags: Any) -> None:
+def demo(url: str | None, **flags: Any) -> None:
     """Serve a live sample feed from a log of its own: nothing else is needed."""
     configured = _configure(demo_settings(flags, os.environ))
     configure_logging(configured.settings)
     try:
-        asyncio.run(run_demo(configured.settings, configured.catalog))
+        settings = configured.settings
+        asyncio.run(run_demo(settings, configured.catalog) if url is None else run_demo_from(settings, url))
     except OSError as error:
         _fail([f"gateway demo: {error.strerror or error}"])
-    except (ConfigurationError, LogError) as error:
+    except (ClientError, ConfigurationError, LogError) as error:
         _fail([f"gateway demo: {error}"])
 
 
@@ -143,6 +147,29 @@ def produce(
         _fail(error.mistakes)
         return
     sys.exit(status)
+
+
+@main.command()
+@click.argument("url")
+@click.argument("stream")
+@click.option("--since", type=Time(), help="where to begin when there is no position yet: 10m, 2h, 7d, or ISO 8601")
+@click.option("--name", help="the name of the position, where another than stream and address is wanted")
+@_with_settings("config", "log")
+def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: Any) -> None:
+    """Copy the event stream at URL, of Wikimedia or another gateway, into STREAM.
+
+    The events keep their bytes. The position is stored with them: started again, it goes on after the last event, and
+    none is lost or stored twice. One mirror at a time: another with the same name takes over.
+
+    Exit status: 0, 1 where it cannot go on, 3 where the source has told a gap.
+    """
+    configured = _configure(flags)
+    try:
+        target = _stream(configured, stream)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    sys.exit(run_mirror(configured.settings, target, url, since, name))
 
 
 def _stream(configured: Configured, name: str) -> Stream:

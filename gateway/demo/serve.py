@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from gateway.app import Gateway, open_log
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Retention, Stream
 from gateway.clock import SystemClock
 from gateway.demo.feed import SampleFeed
+from gateway.eventlog.port import EventLog
+from gateway.mirror.meter import Meter
+from gateway.mirror.mirror import Mirror, default_name
+from gateway.mirror.source import subscriber
 from gateway.processes import raise_file_limit, stop_on_signals
 from gateway.settings import Settings
 
 PACKAGED = Path(__file__).parent.parent.parent / "config"
 DEMO_LOG = "sqlite:///var/demo.db"
+KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)
+"""How much the demo keeps of a stream that it mirrors: a week, or 2 GB."""
+
+_log = logging.getLogger(__name__)
 
 
 def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -35,17 +47,58 @@ def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict
 
 async def run_demo(settings: Settings, catalog: Catalog) -> None:
     """Fill the log with an hour of history, then serve it and go on. Raises OSError, LogError, ConfigurationError."""
-    raise_file_limit()
     stop = stop_on_signals()
     log = open_log(settings)
     await log.open()
     feed = SampleFeed(log, catalog, SystemClock())
     click.echo("Making an hour of history …", err=True)
     await feed.fill()
-    feeding = asyncio.create_task(feed.run())
+    what = "about 20 changes a second to pages of wikis that do not exist"
+    tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
+    await _serve(settings, catalog, log, stop, feed.run(), what, tried)
+
+
+async def run_demo_from(settings: Settings, url: str) -> None:
+    """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
+    stop = stop_on_signals()
+    log = open_log(settings)
+    await log.open()
+    stream = mirrored_stream(url)
+    clock = SystemClock()
+    mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
+    tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
+    await _serve(settings, Catalog([stream]), log, stop, mirror.run(stop), f"what {url} gives", tried)
+
+
+def mirrored_stream(url: str) -> Stream:
+    """A stream called as the last part of the address."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]).strip("-._")[
+        :200
+    ]
+    return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {url}", retention=KEPT)
+
+
+async def _serve(
+    settings: Settings,
+    catalog: Catalog,
+    log: EventLog,
+    stop: asyncio.Event,
+    feed: Coroutine[Any, Any, None],
+    what: str,
+    tried: str,
+) -> None:
+    """Serve what the feed writes; an error of the feed ends it too."""
+    raise_file_limit()
+    feeding = asyncio.create_task(feed)
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            stop.set()
+
+    feeding.add_done_callback(on_end)
 
     async def say(port: int) -> None:
-        click.echo(_invitation(f"http://{settings.host}:{port}", catalog))
+        click.echo(_invitation(f"http://{settings.host}:{port}", next(iter(catalog.streams)), what, tried))
 
     try:
         await Gateway(settings, catalog, log).run(stop, on_open=say)
@@ -55,16 +108,15 @@ async def run_demo(settings: Settings, catalog: Catalog) -> None:
             await feeding
 
 
-def _invitation(address: str, catalog: Catalog) -> str:
-    name = next(iter(catalog.streams))
+def _invitation(address: str, name: str, what: str, tried: str) -> str:
     stream = f"{address}/v2/stream/{name}"
     return f"""
-The gateway is at {address}, with about 20 changes a second to pages of wikis that do not exist.
+The gateway is at {address}, with {what}.
 Try, in another terminal:
 
   curl -N {stream}
   curl -N '{stream}?since=10m&limit=5' -H 'Accept: application/x-ndjson'
-  curl -N -G {stream} --data-urlencode 'filter=event.wiki == "enwiki" && !event.bot' -d fields=title,user,type
+  curl -N -G {stream} --data-urlencode {tried}
   curl {address}/v2/streams
 
 Ctrl-C ends it.

@@ -1,0 +1,55 @@
+"""`gateway mirror`: progress, signals, and what is said at the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.app import open_log
+from gateway.catalog.stream import Stream
+from gateway.client import ClientError
+from gateway.clock import SystemClock
+from gateway.errors import LogError
+from gateway.mirror.meter import Meter
+from gateway.mirror.mirror import Mirror, default_name
+from gateway.mirror.source import subscriber
+from gateway.processes import stop_on_signals
+from gateway.progress import Progress
+from gateway.settings import Settings
+
+GAPS_TOLD = 3
+"""The exit status of a mirror that ended in order, but in whose stream events are missing."""
+
+
+def run_mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str | None) -> int:
+    """Mirror until a signal, or the end of the source; returns the exit status. `since` is in ms."""
+    return asyncio.run(_mirror(settings, stream, url, since, name or default_name(url, stream)))
+
+
+async def _mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str) -> int:
+    stop = stop_on_signals()
+    log = open_log(settings)
+    await log.open()
+    clock = SystemClock()
+    meter = Meter(clock)
+    progress = Progress(meter.told)
+    mirror = Mirror(stream, log, name, subscriber(url, since), clock, meter, progress.say)
+    failure = ""
+    with progress:
+        progress.say(f"{stream.name} from {url}")
+        telling = asyncio.create_task(progress.keep_telling())
+        try:
+            await mirror.run(stop)
+        except (ClientError, LogError) as error:
+            failure = str(error)
+        finally:
+            telling.cancel()
+            await log.close()
+    if failure:
+        progress.say(f"gateway mirror: {failure}")
+    elif not stop.is_set():
+        progress.say("the source has ended the stream")
+    gaps = f", {meter.gaps} gaps were told: events are missing" if meter.gaps else ""
+    progress.say(f"{meter.events} events stored{gaps}")
+    if failure:
+        return 1
+    return GAPS_TOLD if meter.gaps else 0

@@ -1,0 +1,263 @@
+"""Copies an event stream from elsewhere into a stream of the log, each event once, whatever is killed in between.
+
+One task reads the source, another writes: while an append is under way, what comes gathers for the next one. With the
+events the log stores, in one transaction, the position after them; whoever opens the mirror next goes on there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.catalog.stream import Stream
+from gateway.client import State, StreamEvent, Subscription
+from gateway.clock import Clock
+from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.event import NewRecord
+from gateway.eventlog.port import EventLog, LogWriter, Retention
+from gateway.mirror.meter import Meter
+from gateway.mirror.record import Recorder, SourcePosition
+
+GATHERED_BYTES = 4 * 1024 * 1024
+"""The source is not read while so much waits to be written."""
+
+POSITION_SECONDS = 5.0
+"""A position that moved without events is stored not more often than this."""
+
+RETRY_SECONDS = 1.0
+"""Between two tries while the log is away."""
+
+CLOSE_SECONDS = 10.0
+"""How long the events that were read may take to be stored at the end."""
+
+TOLD_ONCE = 20
+"""Kinds of events of the source that are told of, each once."""
+EXCERPT_BYTES = 500
+"""What is told of an event's data."""
+
+Subscribe = Callable[[str, Callable[[State], None]], Subscription]
+"""(position, on_state): a subscription to the source from this position on; from where it likes when it is empty."""
+
+
+def default_name(url: str, stream: Stream) -> str:
+    """What the position is kept under where no other name is given: the stream, and the source without its query."""
+    parts = urlsplit(url)
+    return f"mirror {stream.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+class PositionMoved(Exception):
+    """While the log was away, another mirror with this name was there, and stored something."""
+
+
+class Mirror:
+    """One source into one stream. `name` is that of the position: a mirror that is started under the name of another
+    takes over from it. `say` tells people what happens."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        log: EventLog,
+        name: str,
+        subscribe: Subscribe,
+        clock: Clock,
+        meter: Meter,
+        say: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._stream = stream
+        self._topic = stream.topics[0]
+        self._log = log
+        self._name = name
+        self._subscribe = subscribe
+        self._clock = clock
+        self._meter = meter
+        self._say = say
+        self._sleep = sleep
+        self._writer: LogWriter | None = None
+        self._records: list[NewRecord] = []
+        self._size = 0
+        self._position = SourcePosition()
+        self._stored = SourcePosition()
+        self._stored_at = clock.monotonic()
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._over = False
+        self._told: set[str] = set()
+        self._away = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until the source ends or `stop` is set; what was read by then is stored. Raises ClientError for what the
+        source will not mend, WriterFenced when another mirror has taken over, and LogError."""
+        stopped = asyncio.create_task(stop.wait())
+        opening = asyncio.create_task(self._open())
+        try:
+            await asyncio.wait([stopped, opening], return_when=asyncio.FIRST_COMPLETED)
+            while opening.done() and not stopped.done():
+                opening.result()
+                try:
+                    await self._copy(stopped)
+                    return
+                except PositionMoved:
+                    self._say("another mirror has written meanwhile; going on after its position")
+        finally:
+            await _cancel([stopped, opening])
+            await self._leave_writer()
+
+    async def _copy(self, stopped: asyncio.Task[Any]) -> None:
+        """From the position that is stored, until `stopped` is done or the source has ended."""
+        self._position = self._stored
+        self._records, self._size, self._over = [], 0, False
+        reading, writing = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        try:
+            await asyncio.wait([stopped, reading, writing], return_when=asyncio.FIRST_COMPLETED)
+            await _cancel([reading])
+            self._over = True
+            self._arrived.set()
+            await asyncio.wait([writing], timeout=CLOSE_SECONDS)
+        finally:
+            await _cancel([reading, writing])
+        for task in (writing, reading):
+            if not task.cancelled():
+                task.result()
+
+    # Reading.
+
+    async def _read(self) -> None:
+        if self._stored.events:
+            self._say(f"going on after {self._stored.events:,} events")
+        subscription = self._subscribe(self._stored.id, self._on_state)
+        recorder = Recorder(self._stream, self._stored.id)
+        async with aclosing(subscription.batches()) as batches:
+            async for batch in batches:
+                events = [event for event in batch if event.event == "message"]
+                if len(events) < len(batch):
+                    self._tell_others(batch)
+                self._gather(events, recorder, subscription.last_event_id)
+                while self._size >= GATHERED_BYTES:
+                    self._room.clear()
+                    await self._room.wait()
+
+    def _gather(self, events: list[StreamEvent], recorder: Recorder, position: str) -> None:
+        now = self._clock.now()
+        for event in events:
+            record, time = recorder.record(event, now)
+            self._records.append(record)
+            self._size += len(event.data)
+            self._meter.note(time, now)
+        if not events:
+            self._meter.idle()
+        elif not position:
+            self._tell_once("", "the source names no positions: what it sends while the mirror is away will be missing")
+        self._position = SourcePosition(position, self._position.events + len(events))
+        self._arrived.set()
+
+    def _tell_others(self, batch: list[StreamEvent]) -> None:
+        """Tell of the events that are none of the stream's own."""
+        for event in batch:
+            if event.event == "gap":
+                self._meter.gaps += 1
+                self._say(f"GAP: events are missing here, the source no longer has them: {excerpt(event.data)}")
+            elif event.event != "message":
+                self._tell_once(event.event, f"events called {event.event[:50]!r} are left out: {excerpt(event.data)}")
+
+    def _tell_once(self, key: str, message: str) -> None:
+        if key not in self._told and len(self._told) < TOLD_ONCE:
+            self._told.add(key)
+            self._say(message)
+
+    def _on_state(self, state: State) -> None:
+        if state.name == "waiting":
+            self._say(f"no connection to the source; trying again in {state.wait:.1f} s: {state.reason}")
+        elif state.name == "open":
+            self._say("reading the source")
+        self._meter.state = state.name
+
+    # Writing.
+
+    async def _write(self) -> None:
+        while True:
+            await self._due()
+            if self._position == self._stored:
+                return
+            records, self._records, self._size = self._records, [], 0
+            position = self._position
+            self._room.set()
+            await self._store(records, position)
+
+    async def _due(self) -> None:
+        """Wait until there is something to store, or nothing more comes."""
+        while not self._records and not self._over:
+            self._arrived.clear()
+            moved = self._position != self._stored
+            left = self._stored_at + POSITION_SECONDS - self._clock.monotonic()
+            if moved and (left <= 0 or not self._stored.id):
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), left if moved else None)
+
+    async def _store(self, records: list[NewRecord], position: SourcePosition) -> None:
+        """Append once, for as long as that takes. After a failure the log says itself whether it has the records."""
+        while True:
+            try:
+                if self._writer is None:
+                    before = self._stored
+                    await self._open()
+                    if self._stored == position:
+                        break
+                    if self._stored != before:
+                        raise PositionMoved
+                assert self._writer is not None
+                await self._writer.append(self._topic, records, position.encode())
+                break
+            except (LogUnavailable, TopicAbsent) as error:
+                self._log_is_away(error)
+                await self._leave_writer()
+        self._log_is_back()
+        self._stored = position
+        self._stored_at = self._clock.monotonic()
+        self._meter.stored(len(records))
+
+    async def _open(self) -> None:
+        """Become the writer of the name, and learn how far the one before has come; waits for the log."""
+        retention = Retention(self._stream.retention.milliseconds, self._stream.retention.size)
+        while True:
+            try:
+                await self._log.create(self._topic, self._stream.partitions, retention)
+                self._writer = await self._log.writer(self._name)
+                break
+            except LogUnavailable as error:
+                self._log_is_away(error)
+                await self._sleep(RETRY_SECONDS)
+        self._stored = SourcePosition.decode(self._writer.position)
+        self._log_is_back()
+
+    def _log_is_away(self, error: LogError) -> None:
+        if not self._away:
+            self._say(f"waiting for the log: {error}")
+        self._away = True
+
+    def _log_is_back(self) -> None:
+        if self._away:
+            self._say("the log answers again")
+        self._away = False
+
+    async def _leave_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel what is not done, and wait for its end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def excerpt(data: bytes) -> str:
+    """The beginning of an event's data."""
+    text = data[:EXCERPT_BYTES].decode(errors="replace")
+    return text if len(data) <= EXCERPT_BYTES else text + "…"

@@ -1,0 +1,62 @@
+"""The record of an event that came from elsewhere, and the position up to which the source was read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import orjson
+
+from gateway.catalog.stream import Stream
+from gateway.client import Places, StreamEvent
+from gateway.errors import BadRecord
+from gateway.event import NewRecord
+from gateway.intake.accept import InvalidEvent, key_of, timestamp_of
+from gateway.json_event import parse_event
+
+
+class SourcePosition(NamedTuple):
+    """How far the source was read: its last id (empty where it names none), and how many events were stored in all,
+    so that a position differs from the one before also where an id does not."""
+
+    id: str = ""
+    events: int = 0
+
+    def encode(self) -> bytes:
+        """As it is kept in the log."""
+        return orjson.dumps(self._asdict())
+
+    @classmethod
+    def decode(cls, kept: bytes | None) -> SourcePosition:
+        """What was kept; the beginning where there is nothing."""
+        return cls() if kept is None else cls(**orjson.loads(kept))
+
+
+class Recorder:
+    """Makes records of the events of one source, in their order. The bytes of an event stay as they are."""
+
+    def __init__(self, stream: Stream, position: str) -> None:
+        self._stream = stream
+        self._dated = replace(stream, timestamp_field="meta.dt")
+        self._places = Places(position)
+
+    def record(self, event: StreamEvent, now: int) -> tuple[NewRecord, int | None]:
+        """The record, and the time of the event (ms): the source's id knows that of its own record, else `meta.dt`
+        says it. Where neither does, it is None, and the time of the record is now (ms)."""
+        place = self._places.read(event.id)
+        time = (place.timestamp if place is not None else None) or self._dt(event, now)
+        return NewRecord(event.data, self._key(event), now if time is None else time), time
+
+    def _dt(self, event: StreamEvent, now: int) -> int | None:
+        try:
+            return timestamp_of(parse_event(event.data), self._dated, now)
+        except (BadRecord, InvalidEvent):
+            return None
+
+    def _key(self, event: StreamEvent) -> bytes | None:
+        if not self._stream.message_key_fields:
+            return None
+        try:
+            return key_of(parse_event(event.data), self._stream)
+        except (BadRecord, InvalidEvent):
+            return None

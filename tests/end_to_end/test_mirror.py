@@ -1,0 +1,232 @@
+"""A chain of two gateways: a mirror reads the one and writes for the other, and each of the three is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.port import EventLog
+from gateway.eventlog.sqlite import SqliteLog
+from tests.end_to_end.conftest import Launch, Serve
+from tests.end_to_end.kafka import event
+from tests.end_to_end.process import GatewayProcess, configuration, eventually
+from tests.end_to_end.stream import Client, check_sequence
+
+pytestmark = pytest.mark.end_to_end
+
+EVENTS = 20_000
+RATE = 1500
+"""Events a second."""
+BATCH = 30
+
+READING = "reading the source"
+
+
+class MirrorProcess(GatewayProcess):
+    """`gateway mirror`: it has no ports."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        super().__init__(directory, *arguments, command="mirror")
+        self._command = [*self._command[:4], *arguments]
+        self._before = 0
+
+    async def start(self) -> None:
+        """Returns when it reads the source."""
+        self.launch()
+        await self.reads()
+
+    def launch(self) -> None:
+        """Start the process and wait for nothing."""
+        self._before = self.errors.count(READING)
+        super().launch()
+
+    async def reads(self) -> None:
+        """Wait until it reads the source, since it was started last."""
+
+        async def check() -> bool:
+            return self.errors.count(READING) > self._before
+
+        await eventually(check, "the mirror reads")
+
+
+class Side:
+    """A log, and the URL by which gateways know it."""
+
+    def __init__(self, kind: str, place: str, topic: str) -> None:
+        self.url = f"sqlite:///{place}" if kind == "sqlite" else f"kafka://{place}"
+        self.log: EventLog = SqliteLog(place) if kind == "sqlite" else KafkaLog([place])
+        self.partition = TopicPartition(topic, 0)
+
+    async def records(self) -> list[tuple[int, bytes | None]]:
+        """Timestamp and value of every record."""
+        bounds = (await self.log.bounds([self.partition]))[self.partition]
+        reader = await self.log.reader({self.partition: bounds.start})
+        found: list[tuple[int, bytes | None]] = []
+        position = bounds.start
+        while position < bounds.end:
+            for batch in await reader.fetch(10.0):
+                found += [(record.timestamp, record.value) for record in batch.records]
+                position = batch.position
+        await reader.close()
+        return found
+
+    async def count(self) -> int:
+        """How many records there are."""
+        return len(await self.records()) if await self.log.describe([self.partition.topic]) else 0
+
+
+async def feed(side: Side, chance: random.Random) -> None:
+    """Events in JSON that no encoder here would write, some with times that go back."""
+    for first in range(0, EVENTS, BATCH):
+        now = time.time_ns() // 1_000_000
+        records = [
+            NewRecord(event(number, chance.randrange(300)).replace(b":", b" : "), timestamp=now - chance.randrange(3))
+            for number in range(first, first + BATCH)
+        ]
+        await side.log.append(side.partition.topic, records)
+        await asyncio.sleep(BATCH / RATE)
+
+
+def streams(topic: str) -> dict[str, Any]:
+    return {"numbers": {"topics": [topic]}}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def test_a_chain_whose_parts_are_killed(
+    request: pytest.FixtureRequest, serve: Serve, client: Client, tmp_path: Path, topic: str, kind: str
+) -> None:
+    chance = random.Random(7)
+    kafka: str = request.getfixturevalue("kafka") if kind == "kafka" else ""
+    source = Side(kind, kafka or str(tmp_path / "one.db"), f"{topic}.one")
+    target = Side(kind, kafka or str(tmp_path / "two.db"), f"{topic}.two")
+    await source.log.create(source.partition.topic)
+    (tmp_path / "two").mkdir()
+    first = await serve(streams(source.partition.topic), source.url)
+    second_config = configuration(tmp_path / "two", streams(target.partition.topic))
+    second = GatewayProcess(tmp_path / "second", "--config", str(second_config), "--log", target.url)
+    url = f"{first.address}/v2/stream/numbers"
+    arguments = [url, "numbers", "--since", "1h", "--config", str(second_config), "--log", target.url]
+    mirror = MirrorProcess(tmp_path / "mirror", *arguments)
+    try:
+        for part in (mirror, second):
+            await part.start()
+        feeding = asyncio.create_task(feed(source, chance))
+        for part in (mirror, first, mirror, second, mirror, first, mirror):
+            if part is mirror:
+                await mirror.reads()
+            await asyncio.sleep(chance.uniform(0.0, 0.7))
+            await part.kill()
+            part.launch()
+        assert not feeding.done()
+        await feeding
+
+        async def whole() -> bool:
+            return await target.count() >= EVENTS
+
+        await eventually(whole, "all events are there")
+        await second.ready()
+        stream = await client.stream(second.port, "numbers", since=1)
+        await stream.number(EVENTS - 1)
+        check_sequence(stream.numbers, 0, EVENTS - 1)
+        mirror.terminate()
+        assert await mirror.ended() == 0
+        assert await target.records() == await source.records()
+        assert "GAP" not in mirror.errors
+    finally:
+        mirror.clear_up()
+        second.clear_up()
+        for side in (source, target):
+            await side.log.close()
+    assert "Traceback" not in mirror.errors
+
+
+async def test_an_event_is_there_at_once(serve: Serve, tmp_path: Path, topic: str) -> None:
+    source, target = (Side("sqlite", str(tmp_path / name), topic) for name in ("one.db", "two.db"))
+    await source.log.create(topic)
+    gateway = await serve(streams(topic), source.url)
+    config = str(tmp_path / "gateway.yaml")
+    mirror = MirrorProcess(tmp_path / "mirror", f"{gateway.address}/v2/stream/numbers", "numbers",
+                           "--config", config, "--log", target.url)  # fmt: skip
+    try:
+        await mirror.start()
+        await target.log.create(topic)
+        reader = await target.log.reader({target.partition: 0})
+        delays = []
+        for number in range(20):
+            await source.log.append(topic, [NewRecord(event(number))])
+            appended = time.monotonic()
+            assert await reader.fetch(10.0)
+            delays.append(time.monotonic() - appended)
+            await asyncio.sleep(0.05)
+        assert sorted(delays)[10] < 0.2
+        await reader.close()
+        mirror.terminate()
+        assert await mirror.ended() == 0
+        assert "20 events stored" in mirror.errors
+    finally:
+        mirror.clear_up()
+        await source.log.close()
+        await target.log.close()
+
+
+async def test_a_demo_of_another_stream(
+    gateways: Launch, serve: Serve, client: Client, tmp_path: Path, topic: str
+) -> None:
+    source = Side("sqlite", str(tmp_path / "one.db"), topic)
+    await source.log.create(topic)
+    gateway = await serve(streams(topic), source.url)
+    url = f"{gateway.address}/v2/stream/numbers"
+    demo = gateways("--from", url, "--log", f"sqlite:///{tmp_path / 'demo.db'}", command="demo")
+    await demo.start()
+    stream = await client.stream(demo.port, "numbers")
+
+    async def reads() -> bool:
+        return READING in demo.errors and "curl" in demo.output
+
+    await eventually(reads, "the demo reads")
+    await source.log.append(topic, [NewRecord(event(number)) for number in range(100)])
+    check_sequence(await stream.events(100), 0, 99)
+    assert await demo.stop() == 0
+    await source.log.close()
+
+
+async def test_an_interrupt_and_a_second_mirror(serve: Serve, tmp_path: Path, topic: str) -> None:
+    source, target = (Side("sqlite", str(tmp_path / name), topic) for name in ("one.db", "two.db"))
+    await source.log.create(topic)
+    await source.log.append(topic, [NewRecord(event(number)) for number in range(10)])
+    gateway = await serve(streams(topic), source.url)
+    arguments = [f"{gateway.address}/v2/stream/numbers?since=1h", "numbers", "--config", str(tmp_path / "gateway.yaml")]
+    mirrors = [MirrorProcess(tmp_path / str(number), *arguments, "--log", target.url) for number in range(2)]
+    try:
+        mirrors[0].launch()
+
+        async def copied() -> bool:
+            return await target.count() == 10
+
+        await eventually(copied, "ten events")
+        await mirrors[1].start()
+        await source.log.append(topic, [NewRecord(event(10))])
+        assert await mirrors[0].ended() == 1
+        assert "has taken over" in mirrors[0].errors
+
+        async def one_more() -> bool:
+            return await target.count() == 11
+
+        await eventually(one_more, "the eleventh event")
+        mirrors[1].signal_group(signal.SIGINT)
+        assert await mirrors[1].ended() == 0
+        assert "1 events stored" in mirrors[1].errors
+        assert await target.count() == 11
+    finally:
+        for mirror in mirrors:
+            mirror.clear_up()
+        await source.log.close()
+        await target.log.close()

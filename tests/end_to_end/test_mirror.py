@@ -22,7 +22,6 @@ from tests.end_to_end.stream import Client, check_sequence
 
 pytestmark = pytest.mark.end_to_end
 
-EVENTS = 20_000
 RATE = 1500
 """Events a second."""
 BATCH = 30
@@ -83,16 +82,19 @@ class Side:
         return len(await self.records()) if await self.log.describe([self.partition.topic]) else 0
 
 
-async def feed(side: Side, chance: random.Random) -> None:
-    """Events in JSON that no encoder here would write, some with times that go back."""
-    for first in range(0, EVENTS, BATCH):
+async def feed(side: Side, chance: random.Random, stop: asyncio.Event) -> int:
+    """Events in JSON that no encoder here would write, some with times that go back; returns how many."""
+    number = 0
+    while not stop.is_set():
         now = time.time_ns() // 1_000_000
         records = [
-            NewRecord(event(number, chance.randrange(300)).replace(b":", b" : "), timestamp=now - chance.randrange(3))
-            for number in range(first, first + BATCH)
+            NewRecord(event(n, chance.randrange(300)).replace(b":", b" : "), timestamp=now - chance.randrange(3))
+            for n in range(number, number + BATCH)
         ]
         await side.log.append(side.partition.topic, records)
+        number += BATCH
         await asyncio.sleep(BATCH / RATE)
+    return number
 
 
 def streams(topic: str) -> dict[str, Any]:
@@ -118,24 +120,25 @@ async def test_a_chain_whose_parts_are_killed(
     try:
         for part in (mirror, second):
             await part.start()
-        feeding = asyncio.create_task(feed(source, chance))
+        fed = asyncio.Event()
+        feeding = asyncio.create_task(feed(source, chance, fed))
         for part in (mirror, first, mirror, second, mirror, first, mirror):
             if part is mirror:
                 await mirror.reads()
             await asyncio.sleep(chance.uniform(0.0, 0.7))
             await part.kill()
             part.launch()
-        assert not feeding.done()
-        await feeding
+        fed.set()
+        count = await feeding
 
         async def whole() -> bool:
-            return await target.count() >= EVENTS
+            return await target.count() >= count
 
         await eventually(whole, "all events are there")
         await second.ready()
         stream = await client.stream(second.port, "numbers", since=1)
-        await stream.number(EVENTS - 1)
-        check_sequence(stream.numbers, 0, EVENTS - 1)
+        await stream.number(count - 1)
+        check_sequence(stream.numbers, 0, count - 1)
         mirror.terminate()
         assert await mirror.ended() == 0
         assert await target.records() == await source.records()

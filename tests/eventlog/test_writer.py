@@ -10,7 +10,6 @@ import pytest
 
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.port import LogReader
 from tests.eventlog.kit import WAIT, Bench, KafkaBench, MemoryBench, take
 
 ENDLESS = """
@@ -37,25 +36,22 @@ asyncio.run(main())
 """A program that appends numbers for ever, and goes on at its position."""
 
 
-async def values(bench: Bench, topic: str) -> list[bytes | None]:
-    """All that can be read of partition 0, in order."""
+async def values(bench: Bench, topic: str, name: str | None = None) -> tuple[list[bytes | None], bytes | None]:
+    """All that can be read of partition 0, in order, and the position, as a writer opened now finds it. Opening it
+    ends whatever an earlier one has begun."""
+    writer = await bench.log.writer(name or topic)
+    await writer.close()
     partition = TopicPartition(topic, 0)
     bounds = (await bench.log.bounds([partition]))[partition]
-    reader = await bench.log.reader({partition: bounds.start})
-    found = await drain(reader, bounds.end) if bounds.end > bounds.start else []
-    await reader.close()
-    return found
-
-
-async def drain(reader: LogReader, end: int) -> list[bytes | None]:
-    """The values up to an offset."""
     found: list[bytes | None] = []
-    position = 0
-    while position < end:
+    position = bounds.start
+    reader = await bench.log.reader({partition: position})
+    while position < bounds.end:
         for batch in await reader.fetch(WAIT):
             found += [record.value for record in batch.records]
             position = batch.position
-    return found
+    await reader.close()
+    return found, writer.position
 
 
 async def test_a_position_is_kept_with_the_records(bench: Bench, topic: str) -> None:
@@ -70,10 +66,7 @@ async def test_a_position_is_kept_with_the_records(bench: Bench, topic: str) -> 
     assert [partition for partition, _ in places] == [place, place]
     assert [offset for _, offset in places] == sorted(offset for _, offset in places)
     await writer.close()
-    again = await bench.log.writer(topic)
-    assert again.position == b"two"
-    assert await values(bench, topic) == [b"0", b"1", b"2"]
-    await again.close()
+    assert await values(bench, topic) == ([b"0", b"1", b"2"], b"two")
 
 
 async def test_records_of_a_writer_are_like_any_others(bench: Bench, topic: str) -> None:
@@ -95,10 +88,7 @@ async def test_a_position_moves_without_records(bench: Bench, topic: str) -> Non
     assert await writer.append(topic, [], b"1") == []
     assert await writer.append(topic, [], b"2") == []
     await writer.close()
-    again = await bench.log.writer(topic)
-    assert again.position == b"2"
-    assert await values(bench, topic) == []
-    await again.close()
+    assert await values(bench, topic) == ([], b"2")
 
 
 async def test_names_have_positions_of_their_own(bench: Bench, topic: str) -> None:
@@ -111,9 +101,9 @@ async def test_names_have_positions_of_their_own(bench: Bench, topic: str) -> No
     again = await bench.log.writer(f"{topic}.zwei ü")
     assert again.position == b"2"
     await one.append(topic, [NewRecord(b"4")], b"4")
-    assert await values(bench, topic) == [b"1", b"2", b"3", b"4"]
     await one.close()
     await again.close()
+    assert await values(bench, topic, f"{topic}.one") == ([b"1", b"2", b"3", b"4"], b"4")
 
 
 async def test_a_writer_that_was_taken_over_stores_nothing(bench: Bench, topic: str) -> None:
@@ -127,12 +117,9 @@ async def test_a_writer_that_was_taken_over_stores_nothing(bench: Bench, topic: 
     assert fenced.value.name == topic
     assert "has taken over" in str(fenced.value)
     await new.append(topic, [NewRecord(b"new")], b"2")
-    assert await values(bench, topic) == [b"old", b"new"]
     await old.close()
     await new.close()
-    last = await bench.log.writer(topic)
-    assert last.position == b"2"
-    await last.close()
+    assert await values(bench, topic) == ([b"old", b"new"], b"2")
 
 
 async def test_an_append_that_fails_stores_nothing(bench: Bench, topic: str) -> None:
@@ -145,10 +132,7 @@ async def test_an_append_that_fails_stores_nothing(bench: Bench, topic: str) -> 
     with pytest.raises(TopicAbsent):
         await writer.append(topic, [NewRecord(b"lost", partition=0), NewRecord(b"lost", partition=7)], b"lost")
     await writer.close()
-    again = await bench.log.writer(topic)
-    assert again.position == b"1"
-    assert await values(bench, topic) == [b"stored"]
-    await again.close()
+    assert await values(bench, topic) == ([b"stored"], b"1")
 
 
 async def test_a_writer_closes_twice(bench: Bench, topic: str) -> None:
@@ -172,8 +156,6 @@ async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str
             assert await asyncio.wait_for(process.stdout.readline(), 3 * WAIT)
         process.kill()
         await process.wait()
-    writer = await bench.log.writer(topic)
-    stored = await values(bench, topic)
+    stored, position = await values(bench, topic)
     assert stored == [b"%d" % number for number in range(len(stored))]
-    assert writer.position == b"%d" % len(stored)
-    await writer.close()
+    assert position == b"%d" % len(stored)

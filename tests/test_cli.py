@@ -167,3 +167,29 @@ def test_produce_validates_each_line(config: Path) -> None:
     result = run("produce", "page.edit", "--config", str(config), text='{"a":1}\nno json\n')
     assert result.exit_code == 1
     assert "0 stored, 2 invalid" in result.output
+
+
+def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
+    for flag in ("--key", "--timestamp"):
+        result = run("produce", "page.edit", flag, "a..b", "--config", str(config), text="{}\n")
+        assert result.exit_code == 1
+        assert f"{flag}: 'a..b' is no path" in result.output
+    assert not (config.parent / "events.db").exists()
+
+
+def test_mirror_into_an_unknown_stream(config: Path) -> None:
+    result = run("mirror", "http://127.0.0.1:1/v2/stream/x", "page.edti", "--config", str(config))
+    assert result.exit_code == 1
+    assert "did you mean page.edit?" in result.output
+
+
+def test_a_mirror_of_what_is_no_address(config: Path) -> None:
+    result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
+    assert result.exit_code == 1
+    assert "'stream.example/v2' is no address" in result.output
+
+
+def test_a_mirror_from_what_is_no_time(config: Path) -> None:
+    result = run("mirror", "http://127.0.0.1:1/", "page.edit", "--since", "soon", "--config", str(config))
+    assert result.exit_code == 2
+    assert "'soon' is no time" in result.output

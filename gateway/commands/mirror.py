@@ -10,7 +10,7 @@ from gateway.client import ClientError
 from gateway.clock import SystemClock
 from gateway.errors import LogError
 from gateway.mirror.meter import Meter
-from gateway.mirror.mirror import Mirror, default_name
+from gateway.mirror.mirror import Mirror, bare, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import stop_on_signals
 from gateway.progress import Progress
@@ -35,7 +35,7 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
     mirror = Mirror(stream, log, name, subscriber(url, since), clock, meter, progress.say)
     failure = ""
     with progress:
-        progress.say(f"{stream.name} from {url}")
+        progress.say(f"{stream.name} from {bare(url)}")
         telling = asyncio.create_task(progress.keep_telling())
         try:
             await mirror.run(stop)

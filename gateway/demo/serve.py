@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.demo.feed import SampleFeed
 from gateway.eventlog.port import EventLog
 from gateway.mirror.meter import Meter
-from gateway.mirror.mirror import Mirror, default_name
+from gateway.mirror.mirror import Mirror, bare, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import raise_file_limit, stop_on_signals
 from gateway.settings import Settings
@@ -67,7 +67,7 @@ async def run_demo_from(settings: Settings, url: str) -> None:
     clock = SystemClock()
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
-    await _serve(settings, Catalog([stream]), log, stop, mirror.run(stop), f"what {url} gives", tried)
+    await _serve(settings, Catalog([stream]), log, stop, mirror.run(stop), f"what {bare(url)} gives", tried)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -75,7 +75,7 @@ def mirrored_stream(url: str) -> Stream:
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]).strip("-._")[
         :200
     ]
-    return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {url}", retention=KEPT)
+    return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {bare(url)}", retention=KEPT)
 
 
 async def _serve(

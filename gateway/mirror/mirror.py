@@ -44,8 +44,13 @@ Subscribe = Callable[[str, Callable[[State], None]], Subscription]
 
 def default_name(url: str, stream: Stream) -> str:
     """What the position is kept under where no other name is given: the stream, and the source without its query."""
+    return f"mirror {stream.name} {bare(url)}"
+
+
+def bare(url: str) -> str:
+    """An address without query and password, to be shown and kept."""
     parts = urlsplit(url)
-    return f"mirror {stream.name} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class PositionMoved(Exception):

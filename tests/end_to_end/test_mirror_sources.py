@@ -100,10 +100,11 @@ class Run:
 
     @property
     def memory(self) -> int:
-        """Bytes that it has had at the most."""
+        """Bytes that it has had at the most; 0 once it has ended."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        status = Path(f"/proc/{self.process.pid}/status")
+        _, _, peak = (status.read_text() if status.exists() else "").partition("VmHWM:")
+        return int(peak.split()[0]) * 1024 if peak else 0
 
     async def values(self, count: int) -> list[bytes | None]:
         """What is in the log, once so much is there."""

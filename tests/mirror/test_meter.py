@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.catalog.stream import Stream
+from gateway.demo.serve import mirrored_stream
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import default_name
 from gateway.mirror.record import SourcePosition
@@ -56,6 +57,17 @@ def test_the_name_of_a_position() -> None:
     stream = Stream("s", ("s",))
     name = default_name("https://user:secret@example.org:8443/v2/stream/a?since=10m", stream)
     assert name == "mirror s https://example.org:8443/v2/stream/a"
+
+
+def test_a_stream_is_called_as_its_source() -> None:
+    for url, name in {
+        "https://example.org/v2/stream/recentchange?since=1": "recentchange",
+        "http://example.org/v2/stream/a,b%20c/": "a-b-c",
+        "http://example.org": "mirror",
+        "http://example.org/v2/stream/*": "mirror",
+    }.items():
+        assert mirrored_stream(url).name == name
+        assert mirrored_stream(url).topics == (name,)
 
 
 def test_a_position_is_read_as_it_was_written() -> None:

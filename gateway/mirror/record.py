@@ -33,8 +33,8 @@ class SourcePosition(NamedTuple):
 
 
 class Recorder:
-    """Makes records of the events of one source, in their order. The bytes of an event stay as they are; the key is made
-    of the stream's fields, where the event has them."""
+    """Makes records of the events of one source, in their order. The bytes of an event stay as they are; its key is
+    made of the stream's fields, where the event has them."""
 
     def __init__(self, stream: Stream, position: str) -> None:
         self._stream = stream

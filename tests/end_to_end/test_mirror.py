@@ -19,6 +19,7 @@ from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.kafka import event
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
 from tests.end_to_end.stream import Client, check_sequence
+from tests.services.kafka import KafkaBroker
 
 pytestmark = pytest.mark.end_to_end
 
@@ -49,11 +50,15 @@ class MirrorProcess(GatewayProcess):
 
     async def reads(self) -> None:
         """Wait until it reads the source, since it was started last."""
+        await self.says(READING, self._before)
+
+    async def says(self, text: str, times: int = 0) -> None:
+        """Wait until it has said this more often than so many times."""
 
         async def check() -> bool:
-            return self.errors.count(READING) > self._before
+            return self.errors.count(text) > times
 
-        await eventually(check, "the mirror reads")
+        await eventually(check, f"the mirror says {text!r}")
 
 
 class Side:
@@ -135,6 +140,7 @@ async def test_a_chain_whose_parts_are_killed(
             return await target.count() >= count
 
         await eventually(whole, "all events are there")
+        await mirror.reads()
         await second.ready()
         stream = await client.stream(second.port, "numbers", since=1)
         await stream.number(count - 1)
@@ -148,6 +154,44 @@ async def test_a_chain_whose_parts_are_killed(
         second.clear_up()
         for side in (source, target):
             await side.log.close()
+    assert "Traceback" not in mirror.errors
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("orderly", [True, False])
+async def test_a_broker_that_goes_and_comes(
+    broker: KafkaBroker, serve: Serve, tmp_path: Path, topic: str, *, orderly: bool
+) -> None:
+    source = Side("sqlite", str(tmp_path / "one.db"), topic)
+    target = Side("kafka", broker.bootstrap, topic)
+    await source.log.create(topic)
+    gateway = await serve(streams(topic), source.url)
+    mirror = MirrorProcess(tmp_path / "mirror", f"{gateway.address}/v2/stream/numbers", "numbers", "--since", "1h",
+                           "--config", str(tmp_path / "gateway.yaml"), "--log", target.url)  # fmt: skip
+    chance = random.Random(3)
+    try:
+        await mirror.start()
+        fed = asyncio.Event()
+        feeding = asyncio.create_task(feed(source, chance, fed))
+        await asyncio.sleep(chance.uniform(0.5, 1.5))
+        await asyncio.to_thread(broker.stop if orderly else broker.kill)
+        await mirror.says("waiting for the log")
+        await asyncio.to_thread(broker.start)
+        await mirror.says("the log answers again")
+        fed.set()
+        count = await feeding
+
+        async def whole() -> bool:
+            return await target.count() >= count
+
+        await eventually(whole, "all events are there")
+        mirror.terminate()
+        assert await mirror.ended() == 0
+        assert await target.records() == await source.records()
+    finally:
+        mirror.clear_up()
+        await source.log.close()
+        await target.log.close()
     assert "Traceback" not in mirror.errors
 
 

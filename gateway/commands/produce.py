@@ -46,10 +46,10 @@ async def _produce(
 
     def status() -> str:
         rate = production.stored / max(0.001, time.monotonic() - started)
-        of = "" if source.size is None else f" of {shown_bytes(source.size)}"
+        done = fraction()
+        of = "" if source.size is None or done is None else f" of {shown_bytes(source.size)} ({done:.0%})"
         invalid = f", {production.invalid:,} invalid" if production.invalid else ""
-        read = f"{production.settled:,} lines, {shown_bytes(source.taken)}{of}"
-        return f"{read}: {production.stored:,} stored{invalid}, {rate:,.0f} events/s"
+        return f"{production.settled:,} lines, {shown_bytes(source.taken)}{of}, {rate:,.0f} events/s{invalid}"
 
     def fraction() -> float | None:
         return source.taken / source.size if source.size else None

@@ -6,15 +6,17 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import shlex
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ import pytest
 from gateway.event import TopicPartition
 from gateway.eventlog.sqlite import SqliteLog
 from tests.end_to_end.conftest import Launch, Serve
-from tests.end_to_end.process import ROOT, configuration, environment, eventually, run
+from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually, run
 from tests.end_to_end.stream import Client, check_sequence
 from tests.services.kafka import free_port
 
@@ -362,3 +364,36 @@ def test_produce_from_a_compressed_file_to_a_closed_pipe(tmp_path: Path, log: st
     assert produce(log, lines(100, 100))[1].startswith("1 stored")
     with closing(sqlite3.connect(tmp_path / "log" / "events.db")) as connection:
         assert connection.execute("SELECT count(*) FROM records").fetchone() == (101,)
+
+
+def test_produce_on_a_terminal(tmp_path: Path, log: str) -> None:
+    path = tmp_path / "lines.ndjson"
+    path.write_bytes(lines(0, 4999) + b"\x1b[31mno\n" + lines(5000, 9999))
+    ours, theirs = os.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # What a terminal gives at its end.
+            while data := os.read(ours, 65536):
+                shown.append(data)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    process = subprocess.run(
+        [sys.executable, "-m", "gateway", "produce", STREAM, str(path), "--log", log, *CONFIGURATION],
+        stderr=theirs,
+        cwd=ROOT,
+        env={**environment(), "TERM": "xterm-256color", "COLUMNS": "100"},
+        timeout=WAIT,
+        check=False,
+    )
+    os.close(theirs)
+    reading.join()
+    os.close(ours)
+    text = b"".join(shown).decode()
+    assert process.returncode == 1
+    assert "━" in text
+    assert re.search(r"[\d,]+ lines, \d\.\d MB of \d\.\d MB \(\d+%\), [\d,]+ events/s", text)
+    assert "line 5001: not JSON" in text
+    assert "\x1b[31mno" not in text
+    assert "10000 stored, 1 invalid, in " in text

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, TopicPartition
-from tests.eventlog.kit import WAIT, Bench, KafkaBench, MemoryBench, take
+from tests.eventlog.kit import WAIT, Bench, KafkaBench, take
 
 ENDLESS = """
 import asyncio, sys
@@ -141,10 +141,9 @@ async def test_a_writer_closes_twice(bench: Bench, topic: str) -> None:
     await writer.close()
 
 
+@pytest.mark.parametrize("bench", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str, tmp_path: Path) -> None:
     place = ("sqlite", str(tmp_path / "log" / "events.db"))
-    if isinstance(bench, MemoryBench):
-        pytest.skip("a log in memory dies with its process")
     if isinstance(bench, KafkaBench):
         place = ("kafka", bench.bootstrap)
     for lines in (5, 1, 3, 2):

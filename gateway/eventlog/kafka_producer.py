@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
@@ -112,11 +112,38 @@ async def stop_producer(producer: Any) -> None:
     stop = asyncio.ensure_future(producer.stop())
     await asyncio.wait([stop], timeout=CLOSE_SECONDS)
     if not stop.done():
+        for task in _tasks(producer):
+            task.cancel()
+        await asyncio.wait([stop], timeout=CLOSE_SECONDS)
+    if not stop.done():
         stop.cancel()
-        closing = asyncio.gather(producer._sender.close(), producer.client.close(), return_exceptions=True)
+        closing = asyncio.ensure_future(producer.client.close())
         await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS)
+    for task in _tasks(producer):
+        task.cancel()
     with suppress(Exception, asyncio.CancelledError):
         stop.result()
-    if producer._txn_manager is not None and (ended := producer._txn_manager.wait_for_transaction_end()) is not None:
-        # How its last transaction failed is known already.
-        ended.add_done_callback(_forget)
+    _forget_failures(producer)
+
+
+def _tasks(producer: Any) -> list[asyncio.Task[Any]]:
+    """What still works for a producer, which keeps no list of it."""
+    owners = (producer._sender, producer._message_accumulator)
+    found = []
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame is not None and any(frame.f_locals.get("self") is owner for owner in owners):
+            found.append(task)
+    return found
+
+
+def _forget_failures(producer: Any) -> None:
+    """How its batches and its last transaction failed is known already."""
+    accumulator, transactions = producer._message_accumulator, producer._txn_manager
+    accumulator.fail_all(KafkaError("the producer is stopped"))
+    batches = [batch for batches in accumulator._batches.values() for batch in batches]
+    futures = [batch._drain_waiter for batch in (*batches, *accumulator._pending_batches)]
+    if transactions is not None and transactions.wait_for_transaction_end() is not None:
+        futures.append(transactions.wait_for_transaction_end())
+    for future in futures:
+        future.add_done_callback(_forget)

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
-from gateway.errors import LogError, LogUnavailable
+from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import Bounds, LogReader, Retention
@@ -320,6 +320,30 @@ async def test_a_record_too_large_for_a_writer_leaves_nothing_open(log: KafkaLog
     assert [record.value for record in await take(reader, 3)] == [b"other", b"other", b"small"]
     await reader.close()
     await again.close()
+
+
+async def test_writers_that_fail_leave_nothing_behind(
+    broker: KafkaBroker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = KafkaLog([broker.bootstrap])
+    await log.open()
+    await log.create(topic)
+    fenced, writer = await log.writer(topic), await log.writer(topic)
+    with pytest.raises(WriterFenced):
+        await fenced.append(topic, [NewRecord(b"x")], b"1")
+    await writer.append(topic, [NewRecord(b"x")], b"1")
+    await asyncio.to_thread(broker.kill)
+    with pytest.raises(LogUnavailable):
+        await writer.append(topic, [NewRecord(b"x")], b"2")
+    with pytest.raises(LogUnavailable):
+        await log.append(topic, [NewRecord(b"x")])
+    with pytest.raises(LogUnavailable):
+        await log.writer(topic)
+    await log.close()
+    del fenced, writer, log
+    gc.collect()
+    assert [task.get_coro() for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_an_idle_reader_asks_seldom(log: KafkaLog, topic: str) -> None:

@@ -107,11 +107,9 @@ def shown_bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def shown_seconds(seconds: float) -> str:
-    """A span of time for people."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86_400
-    if minutes < 60:
-        return f"{minutes:.0f} min"
-    return f"{hours:.1f} h" if hours < 48 else f"{days:.1f} days"
+def span(milliseconds: float) -> str:
+    """A length of time as people say it, its two largest units."""
+    seconds = max(0, int(milliseconds // 1000))
+    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60)]
+    first = next((number for number, (_, count) in enumerate(units) if count), len(units) - 1)
+    return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count) or "0 s"

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.progress import Progress, shown_bytes, shown_seconds
+from gateway.progress import Progress, shown_bytes, span
 
 
 class Terminal(io.StringIO):
@@ -82,7 +82,8 @@ def test_bytes(count: float, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.04, "0.0 s"), (59, "59.0 s"), (90, "2 min"), (5400, "1.5 h"), (864_000, "10.0 days")]
+    ("milliseconds", "said"),
+    [(0, "0 s"), (-5, "0 s"), (59_999, "59 s"), (60_000, "1 min"), (3_723_000, "1 h 2 min"), (200_000_000, "2 d 7 h")],
 )
-def test_seconds(seconds: float, shown: str) -> None:
-    assert shown_seconds(seconds) == shown
+def test_spans(milliseconds: int, said: str) -> None:
+    assert span(milliseconds) == said

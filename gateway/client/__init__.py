@@ -1,5 +1,6 @@
 """Subscribing over HTTP to the event streams of this gateway, or of any server that is compatible with Wikimedia's."""
 
+from gateway.client.answer import bare
 from gateway.client.errors import ClientError, EventTooLarge, NotAnEventStream, Refused, StreamFailed
 from gateway.client.parser import EventStreamParser, StreamEvent
 from gateway.client.place import Place, Places
@@ -18,4 +19,5 @@ __all__ = [
     "StreamEvent",
     "StreamFailed",
     "Subscription",
+    "bare",
 ]

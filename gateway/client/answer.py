@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -17,6 +18,17 @@ PROBLEM_BYTES = 65_536
 """Bytes that are read of an answer which is no stream."""
 EXCERPT = 120
 """Characters that are shown of it."""
+
+
+def bare(url: str) -> str:
+    """An address without query and password, to be shown and kept; what is no address stays as it is."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if not parts.netloc:
+        return url
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def beginning(response: httpx.Response) -> bytes:

@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 import httpx
 
-from gateway.client.answer import CONNECT_SECONDS, beginning, detail, excerpt, is_about_certificate, reason, retry_after
+from gateway.client.answer import (
+    CONNECT_SECONDS,
+    bare,
+    beginning,
+    detail,
+    excerpt,
+    is_about_certificate,
+    reason,
+    retry_after,
+)
 from gateway.client.backoff import Backoff
 from gateway.client.errors import ClientError, EventTooLarge, NotAnEventStream, Refused, StreamFailed
 from gateway.client.foreign import LocalQuery
@@ -70,6 +79,8 @@ class Subscription:
         maximum_event_bytes: int = MAXIMUM_EVENT_BYTES,
     ) -> None:
         self.url = url
+        self.shown = bare(url)
+        """The address as it may be told: without query and password."""
         self.last_event_id = last_event_id
         self.query = query or Query()
         self._tell = on_state or (lambda state: None)
@@ -112,17 +123,17 @@ class Subscription:
                     async for batch in self._read(response, ending):
                         yield batch
         except EventTooLarge as error:
-            ending.failure = ClientError(f"{self.url}: {error}")
+            ending.failure = ClientError(f"{self.shown}: {error}")
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            ending.failure = ClientError(f"{self.url!r} is no address; write it as in http://127.0.0.1:8080")
+            ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
         except httpx.LocalProtocolError:
-            ending.failure = ClientError(f"{self.url}: the position {printable(self.last_event_id)!r} cannot be sent")
+            ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:
-            ending.failure = ClientError(f"{self.url} redirects for ever")
+            ending.failure = ClientError(f"{self.shown} redirects for ever")
         except httpx.RequestError as error:
             ending.reason = reason(error, self._idle_seconds)
             if is_about_certificate(error):
-                ending.failure = ClientError(f"{self.url}: {ending.reason}")
+                ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
@@ -155,9 +166,9 @@ class Subscription:
             ending.reason = f"the server answered {status}: {detail(begin, response)}"
             ending.retry_after = retry_after(response.headers.get("retry-after", ""), self._clock.now())
         elif status == httpx.codes.OK:
-            ending.failure = NotAnEventStream(self.url, content_type, excerpt(begin))
+            ending.failure = NotAnEventStream(self.shown, content_type, excerpt(begin))
         else:
-            ending.failure = Refused(self.url, status, detail(begin, response))
+            ending.failure = Refused(self.shown, status, detail(begin, response))
         return False
 
     async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
@@ -191,7 +202,7 @@ class Subscription:
                 ending.final = True
                 return selected, None
             if event.event == "error":
-                ending.failure = StreamFailed(self.url, excerpt(event.data))
+                ending.failure = StreamFailed(self.shown, excerpt(event.data))
                 return selected, position
             chosen: StreamEvent | None = event
             if event.event == "message":

@@ -6,11 +6,11 @@ import asyncio
 
 from gateway.app import open_log
 from gateway.catalog.stream import Stream
-from gateway.client import ClientError
+from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
 from gateway.errors import LogError
 from gateway.mirror.meter import Meter
-from gateway.mirror.mirror import Mirror, bare, default_name
+from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import stop_on_signals
 from gateway.progress import Progress

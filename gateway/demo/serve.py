@@ -16,11 +16,12 @@ import click
 from gateway.app import Gateway, open_log
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
+from gateway.client import bare
 from gateway.clock import SystemClock
 from gateway.demo.feed import SampleFeed
 from gateway.eventlog.port import EventLog
 from gateway.mirror.meter import Meter
-from gateway.mirror.mirror import Mirror, bare, default_name
+from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import raise_file_limit, stop_on_signals
 from gateway.settings import Settings

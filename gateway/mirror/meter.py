@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from gateway.clock import Clock
-from gateway.progress import shown_seconds
+from gateway.progress import span
 
 WINDOW_SECONDS = 5.0
 """The rate is that of the last seconds."""
@@ -57,7 +57,7 @@ class Meter:
         """All of it in words."""
         parts = [f"{self.events:,} events", f"{self.rate:,.0f} events/s"]
         if self.lag is not None:
-            parts.append(f"{shown_seconds(self.lag / 1000)} behind")
+            parts.append(f"{span(self.lag)} behind")
         if self.gaps:
             parts.append(f"{self.gaps} gaps")
         if self.state != "open":

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from gateway.catalog.stream import Stream
-from gateway.client import State, StreamEvent, Subscription
+from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord
@@ -45,12 +44,6 @@ Subscribe = Callable[[str, Callable[[State], None]], Subscription]
 def default_name(url: str, stream: Stream) -> str:
     """What the position is kept under where no other name is given: the stream, and the source without its query."""
     return f"mirror {stream.name} {bare(url)}"
-
-
-def bare(url: str) -> str:
-    """An address without query and password, to be shown and kept."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class PositionMoved(Exception):

@@ -51,14 +51,6 @@ def gap_line(document: bytes) -> str:
     return printable(told[:500])
 
 
-def span(milliseconds: float) -> str:
-    """A length of time as people say it, its two largest units."""
-    seconds = max(0, int(milliseconds // 1000))
-    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60)]
-    first = next((number for number, (_, count) in enumerate(units) if count), len(units) - 1)
-    return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count) or "0 s"
-
-
 def _time(time: int | None, now: int) -> str:
     """In the zone of the machine; with the date where that is not today's."""
     if time is None:

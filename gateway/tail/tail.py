@@ -75,6 +75,8 @@ class Tail:
 
     def _tell(self, state: State) -> None:
         if state.name == "waiting":
-            self._status.show(f"{self._subscription.url}: {state.reason}; next try in {state.wait:.1f} s", at_once=True)
+            self._status.show(
+                f"{self._subscription.shown}: {state.reason}; next try in {state.wait:.1f} s", at_once=True
+            )
         elif state.name == "open":
             self._status.hide()

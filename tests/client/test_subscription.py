@@ -9,7 +9,7 @@ import zlib
 import httpx
 import pytest
 
-from gateway.client import ClientError, NotAnEventStream, Query, Refused, StreamEvent, StreamFailed
+from gateway.client import ClientError, NotAnEventStream, Query, Refused, StreamEvent, StreamFailed, Subscription
 from tests.client.server import Answer, Pieces, Server, answer, collect, message, position, stream, subscribe
 
 END = b'event: end\nid: %b\ndata: {"reason":"limit"}\n\n'
@@ -203,7 +203,14 @@ async def test_gzip_is_read_as_it_comes_and_garbage_is_asked_for_again() -> None
 
 @pytest.mark.parametrize("address", ["feed.test/v2/stream/t", "ftp://feed.test/", "http://[::1/", "http://a:b/"])
 async def test_an_address_that_is_none(address: str) -> None:
-    from gateway.client import Subscription
-
     with pytest.raises(ClientError, match="write it as in http://"):
         await anext(Subscription(address).batches())
+
+
+async def test_a_password_in_an_address_is_not_told() -> None:
+    transport = Server(answer(404))
+    subscription = Subscription("http://me:secret@feed.test/v2/stream/t?token=secret", transport=transport)
+    with pytest.raises(Refused) as raised:
+        await anext(subscription.batches())
+    assert "secret" not in str(raised.value)
+    assert transport.parameters(0) == {"token": "secret"}

@@ -45,10 +45,10 @@ def test_what_is_told() -> None:
     meter.note(clock.now() - 7_200_000, clock.now())
     meter.stored(1234)
     clock.time += 1
-    assert meter.told() == "1,234 events, 1,234 events/s, 2.0 h behind, waiting"
+    assert meter.told() == "1,234 events, 1,234 events/s, 2 h behind, waiting"
     meter.state = "open"
     meter.note(None, clock.now())
-    assert "2.0 h behind" in meter.told()
+    assert "2 h behind" in meter.told()
     meter.note(clock.now() + 5000, clock.now())
     assert meter.lag == 0
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.tail.line import event_line, gap_line, span
+from gateway.tail.line import event_line, gap_line
 
 NOW = 1_795_438_634_550
 
@@ -29,14 +29,6 @@ def test_columns_that_were_asked_for_are_always_there() -> None:
     line = event_line(event, NOW - 86_400_000, "s", columns, True, NOW)
     assert line.plain == f"2026-11-22 12:57:14.550  s  {'x' * 79}…  –  no=false  " + '[1,{"k":"v"}]'
     assert event_line({}, None, "s", [], True, NOW).plain == " " * 12 + "  s"
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "said"),
-    [(0, "0 s"), (-5, "0 s"), (59_999, "59 s"), (60_000, "1 min"), (3_723_000, "1 h 2 min"), (200_000_000, "2 d 7 h")],
-)
-def test_spans(milliseconds: int, said: str) -> None:
-    assert span(milliseconds) == said
 
 
 def test_gaps() -> None:

@@ -43,6 +43,7 @@ TROUBLE_SECONDS = 3.0
 """Partitions that none of the brokers has given for so long are unavailable; before that, an election may go on."""
 
 OFFSET_OUT_OF_RANGE = 1
+CORRUPT_MESSAGE = 2
 
 
 class Flight:
@@ -224,16 +225,18 @@ class KafkaReader:
         for fetched in results:
             partition = fetched.partition
             buffer = self._buffers[partition]
-            if fetched.error == 0:
+            error = fetched.error
+            if error == 0 and not buffer.add(fetched):
+                error = CORRUPT_MESSAGE
+            if error == 0:
                 self._trouble.pop(partition, None)
-                buffer.add(fetched)
-            elif fetched.error == OFFSET_OUT_OF_RANGE:
+            elif error == OFFSET_OUT_OF_RANGE:
                 self._trouble.pop(partition, None)
                 self._errors[partition] = OffsetOutOfRange(partition.topic, partition.partition, buffer.ahead)
             else:
                 failed = True
                 self._cluster.forget([partition.topic])
-                name = for_code(fetched.error).__name__
+                name = for_code(error).__name__
                 self._note(partition, LogUnavailable(f"Kafka: {partition.topic}/{partition.partition}: {name}"))
         return failed
 

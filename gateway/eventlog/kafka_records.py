@@ -34,15 +34,18 @@ class PartitionBuffer:
         self.ahead = position
         self.size = 0
 
-    def add(self, fetched: Fetched) -> None:
-        """Take in what was fetched from `ahead` on: only the heads of the batches are looked at. Batches that hold no
-        record to be shown (markers, aborted ones) stay as a move of the position."""
+    def add(self, fetched: Fetched) -> bool:
+        """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
+        that hold no record to be shown (markers, aborted ones) stay as a move of the position. False where a batch is
+        corrupt: `ahead` stays before it."""
         aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
         producers: set[int] = set()
         records = MemoryRecords(fetched.records)
         place = 0
         while records.has_next():
             batch = records.next_batch()
+            if not batch.validate_crc():
+                return False
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
             place += size
             hidden = batch.is_control_batch
@@ -56,6 +59,7 @@ class PartitionBuffer:
                 self.ahead = batch.next_offset
                 self.size += size
                 self._batches.append((None if hidden else batch, batch.next_offset, size))
+        return True
 
     def take(self, limit: int) -> list[Record]:
         """At most so many records; `position` moves past them, and past what follows them and is no record."""

@@ -231,6 +231,25 @@ async def test_a_broker_that_hangs(own_log: KafkaLog, broker: KafkaBroker, topic
     await reader.close()
 
 
+async def test_a_batch_that_is_corrupt_on_the_brokers_disk(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
+    await own_log.create(topic)
+    for value in (b"before", b"the value", b"behind"):
+        await own_log.append(topic, [NewRecord(value, partition=0)])
+    reader = await own_log.reader({TopicPartition(topic, 0): 0})
+    (segment,) = broker.segments(topic)
+    stored = segment.read_bytes()
+    with segment.open("r+b") as file:
+        file.seek(stored.index(b"the value"))
+        file.write(b"The")
+    await reader.assign({TopicPartition(topic, 0): 0})
+    assert [record.value for record in await take(reader, 1)] == [b"before"]
+    with pytest.raises(LogUnavailable, match="Corrupt"):
+        await reader.fetch(WAIT)
+    segment.write_bytes(stored)
+    assert [record.value for record in await patient(reader, 2)] == [b"the value", b"behind"]
+    await reader.close()
+
+
 async def test_everything_closes_while_the_broker_is_gone(broker: KafkaBroker, topic: str) -> None:
     log = KafkaLog([broker.bootstrap])
     await log.open()

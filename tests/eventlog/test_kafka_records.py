@@ -1,0 +1,55 @@
+"""Batches of records as a broker sends them: what is unpacked, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from gateway.event import TopicPartition
+from gateway.eventlog.kafka_protocol import Fetched
+from gateway.eventlog.kafka_records import PartitionBuffer
+
+PARTITION = TopicPartition("topic", 0)
+BATCH = 10
+HEAD = 61
+"""Bytes of a batch before its first record."""
+
+
+def batch(first: int, codec: int = 0) -> bytes:
+    """A batch with the records from an offset on."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
+    for index in range(BATCH):
+        builder.append(index, 1_690_000_000_000, b"key", b"%d" % (first + index) * 20, [])
+    data = bytearray(builder.build())
+    data[:8] = first.to_bytes(8, "big")
+    return bytes(data)
+
+
+def fetched(data: bytes) -> Fetched:
+    return Fetched(PARTITION, 0, [], data)
+
+
+def offsets(buffer: PartitionBuffer) -> list[int]:
+    return [record.offset for record in buffer.take(1000)]
+
+
+@pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("place", [HEAD - 40, HEAD, -1], ids=["head", "first record", "last record"])
+def test_a_corrupt_batch_is_refused(codec: int, place: int) -> None:
+    sound, broken, behind = batch(0, codec), bytearray(batch(BATCH, codec)), batch(2 * BATCH, codec)
+    broken[place] ^= 1
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert not buffer.add(fetched(sound + broken + behind))
+    assert buffer.ahead == BATCH
+    assert offsets(buffer) == list(range(BATCH))
+    assert not buffer.add(fetched(bytes(broken)))
+    assert buffer.position == BATCH
+    assert buffer.add(fetched(batch(BATCH, codec) + behind))
+    assert offsets(buffer) == list(range(BATCH, 3 * BATCH))
+
+
+def test_a_batch_that_was_cut_is_left_for_the_next_response() -> None:
+    buffer = PartitionBuffer(PARTITION, 5)
+    assert buffer.add(fetched(batch(0) + batch(BATCH)[:-1]))
+    assert offsets(buffer) == list(range(5, BATCH))
+    assert buffer.ahead == BATCH

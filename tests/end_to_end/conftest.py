@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.account import Account, Line, table
+from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import Producer, open_producer
 from tests.end_to_end.process import GatewayProcess, Streams, configuration
 from tests.end_to_end.stream import Client
@@ -16,6 +18,23 @@ Serve = Callable[..., Awaitable[GatewayProcess]]
 """(streams, log, ready=True, **settings): a gateway that serves."""
 Launch = Callable[..., GatewayProcess]
 """(*arguments, command="serve"): a gateway that is not started yet."""
+
+LINES = pytest.StashKey[list[Line]]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what the faults did to the clients."""
+    if lines := config.stash.get(LINES, None):
+        terminalreporter.section("faults")
+        for line in table(lines):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def account(pytestconfig: pytest.Config) -> Callable[[str], Account]:
+    """(fault): an account, whose line is shown at the end of the run."""
+    lines = pytestconfig.stash.setdefault(LINES, [])
+    return lambda fault: Account(lines, fault)
 
 
 @pytest.fixture
@@ -56,6 +75,21 @@ async def client() -> AsyncIterator[Client]:
     client = Client()
     yield client
     await client.close()
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Follow]:
+    """Opens streams that are opened again whenever they end."""
+    followers: list[Follower] = []
+
+    async def start(port: int, names: str, last_id: str | None = None, **query: Any) -> Follower:
+        followers.append(Follower(port, names, last_id, **query))
+        await followers[-1].until(lambda: followers[-1].frames, "the first bytes")
+        return followers[-1]
+
+    yield start
+    for follower in followers:
+        await follower.close()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
@@ -40,11 +41,11 @@ async def expire(bootstrap: str, topic: str, start: int) -> None:
 
 
 @asynccontextmanager
-async def open_producer(bootstrap: str, transactional_id: str | None = None) -> AsyncIterator[Producer]:
-    """A producer for the time of a test."""
-    client = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, max_request_size=4_000_000, transactional_id=transactional_id, linger_ms=2
-    )
+async def open_producer(bootstrap: str, **more: Any) -> AsyncIterator[Producer]:
+    """A producer for the time of a test, with more options of aiokafka. What it sends is stored once, whatever the
+    brokers do meanwhile."""
+    options = {"max_request_size": 4_000_000, "linger_ms": 2, "enable_idempotence": True, **more}
+    client = AIOKafkaProducer(bootstrap_servers=bootstrap, **options)
     await client.start()
     try:
         yield Producer(client)

@@ -18,34 +18,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 WAITING = "waiting for the log"
 
 
-@pytest.mark.parametrize("orderly", [True, False])
-async def test_a_broker_that_stops_and_starts_again(
-    broker: KafkaBroker, serve: Serve, client: Client, topic: str, orderly: bool
-) -> None:
-    await create_topic(broker.bootstrap, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}")
-    stream = await client.stream(gateway.port, "numbers")
-    other = await client.stream(gateway.port, "numbers")
-    async with open_producer(broker.bootstrap) as producer:
-        await producer.load(topic, 1000, 5000)
-        check_sequence(await stream.events(1000), 0, 999)
-    await asyncio.to_thread(broker.stop if orderly else broker.kill)
-    await stream.heard(WAITING)
-    assert json.loads(stream.last_id or "")[0]["offset"] == 999
-    late = await client.stream(gateway.port, "numbers", stream.messages[499].identifier)
-    live = await client.stream(gateway.port, "numbers")
-    await late.heard(WAITING)
-    assert await gateway.readiness() == 503
-    await asyncio.to_thread(broker.start)
-    async with open_producer(broker.bootstrap) as producer:
-        await producer.load(topic, 1000, 5000, first=1000)
-    for each, first in ((stream, 0), (other, 0), (late, 500), (live, 1000)):
-        await each.number(1999)
-        check_sequence(each.numbers, first, 1999)
-        assert not each.named("gap")
-    await gateway.ready()
-
-
 async def test_a_log_that_is_not_there_at_the_start(
     broker: KafkaBroker, serve: Serve, client: Client, topic: str
 ) -> None:

@@ -1,0 +1,65 @@
+"""A gateway that is killed (SIGKILL) under many clients, mid-replay and mid-stream, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+
+import pytest
+
+from tests.end_to_end.account import Account
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.follower import Follow
+from tests.end_to_end.kafka import Producer, create_topic
+from tests.end_to_end.process import ROOT
+
+pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
+
+CLIENTS = 500
+HISTORY = 1000
+LIVE = 2500
+RATE = 400
+KILLS = (500, 3000)
+"""Killed when these events have come: of the history, and of what comes live."""
+
+
+async def test_a_gateway_that_is_killed_under_five_hundred_clients(
+    kafka: str,
+    serve: Serve,
+    follow: Follow,
+    producer: Producer,
+    account: Callable[[str], Account],
+    topic: str,
+) -> None:
+    await create_topic(kafka, topic)
+    await producer.send(topic, range(HISTORY), padding=300)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
+    last = HISTORY + LIVE - 1
+    watched = await follow(gateway.port, "numbers", since=1)
+    arguments = [str(gateway.port), "/v2/stream/numbers?since=1", str(CLIENTS), str(last)]
+    crowd = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.end_to_end.crowd", *arguments, stdout=PIPE, cwd=ROOT
+    )
+    assert crowd.stdout is not None
+    assert await crowd.stdout.readline() == b"open\n"
+    loading = asyncio.create_task(producer.load(topic, LIVE, RATE, first=HISTORY))
+    for number in KILLS:
+        await watched.number(number)
+        await gateway.kill()
+        await gateway.start()
+    await loading
+    counted = json.loads(await crowd.stdout.readline())
+    assert await crowd.wait() == 0
+    cuts = counted["cuts"][: len(KILLS) * CLIENTS]
+    assert min(cuts) < HISTORY <= max(cuts), "some were cut off mid-replay, and some mid-stream"
+    assert counted["responses"] == len(KILLS) + 1
+    line = account("gateway killed twice")
+    line.add(CLIENTS, counted["events"], counted["lost"], counted["repeated"], counted["gaps"])
+    line.healed(counted["heal"])
+    await watched.number(last)
+    line.count(watched, range(last + 1))
+    line.close()
+    assert counted["gaps"] == 0

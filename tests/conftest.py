@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.services.kafka import JARS_VARIABLE, KafkaBroker, jars, running_broker
+from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
 
 pytest_plugins = ["tests.end_to_end.report"]
 
@@ -22,13 +22,14 @@ def absent(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+def _kafka_jars() -> Path:
+    return jars() or absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
+
+
 @pytest.fixture(scope="session")
 def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A broker that a test may stop, and starts again before it ends."""
-    found = jars()
-    if found is None:
-        absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), found)
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), _kafka_jars())
     broker.start()
     yield broker
     broker.kill()
@@ -50,6 +51,21 @@ def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
     own_broker.start()
     yield own_broker
     own_broker.start()
+
+
+@pytest.fixture(scope="session")
+def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers, each of which a test may stop."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("cluster"), _kafka_jars())
+    yield cluster
+    cluster.kill()
+
+
+@pytest.fixture
+def cluster(own_cluster: KafkaCluster) -> KafkaCluster:
+    """Three brokers that run when the test begins."""
+    own_cluster.start()
+    return own_cluster
 
 
 @pytest.fixture

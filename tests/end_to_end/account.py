@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from tests.end_to_end.follower import Follower
 from tests.end_to_end.stream import Transcript
 
 HEADS = ("fault", "clients", "events", "lost", "repeated", "gaps told", "seconds to heal")
@@ -46,6 +47,7 @@ class Account:
         self._lines = lines
         self._fault = fault
         self._clients = self._events = self._lost = self._repeated = self._gaps = 0
+        self._began = time.monotonic()
         self._seconds: float | None = None
 
     def count(self, client: Transcript, *partitions: Iterable[int], gaps: int = 0) -> None:
@@ -76,11 +78,17 @@ class Account:
         self._check(client.numbers, [*expected, *range(first, last + 1)])
         self._close_client(client, gaps)
 
-    async def heal(self, clients: Iterable[Transcript]) -> None:
-        """Wait until each client has had another event; the time counts from now."""
-        began = time.monotonic()
-        await asyncio.gather(*(client.events(len(client.numbers) + 1) for client in clients))
-        self.healed(time.monotonic() - began)
+    def begin(self) -> None:
+        """From now on clients may go on: the fault has happened, and where it ends, has ended."""
+        self._began = time.monotonic()
+
+    async def heal(self, clients: Iterable[Follower], number: int | None = None) -> None:
+        """Wait until each client has had another event, or that of a number."""
+        waits = (
+            client.events(len(client.numbers) + 1) if number is None else client.have(number) for client in clients
+        )
+        await asyncio.gather(*waits)
+        self.healed(time.monotonic() - self._began)
 
     def healed(self, seconds: float) -> None:
         """How long it took until the last client went on."""

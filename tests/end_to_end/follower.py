@@ -137,6 +137,10 @@ class Follower(Transcript):
         assert self._transport is not None
         self._transport.resume_reading()
 
+    async def have(self, number: int) -> None:
+        """Wait for the event with this number, wherever it stands among those of other partitions."""
+        await self.until(lambda: number in self.numbers, f"the event {number}")
+
     async def close(self) -> None:
         """Leave. Raises what the client could not understand."""
         self._task.cancel()

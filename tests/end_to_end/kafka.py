@@ -5,14 +5,73 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
 from tests.eventlog.kit import kafka_admin
 
 TICK = 0.01
+TIMEOUT = 10_000
+"""Milliseconds that the cluster may take for what it is asked to do."""
+
+
+class ElectLeadersResponse_v1(Response):  # type: ignore[misc]  # noqa: N801
+    """What became of each election."""
+
+    API_KEY = 43
+    API_VERSION = 1
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "topics",
+            Array(
+                ("topic", String("utf-8")),
+                ("partitions", Array(("partition", Int32), ("error_code", Int16), ("error", String("utf-8")))),
+            ),
+        ),
+    )
+
+
+class ElectLeadersRequest_v1(RequestStruct):  # type: ignore[misc]  # noqa: N801
+    """Makes the first replica of each partition its leader."""
+
+    API_KEY = 43
+    API_VERSION = 1
+    RESPONSE_TYPE = ElectLeadersResponse_v1
+    SCHEMA = Schema(
+        ("election_type", Int8),
+        ("topics", Array(("topic", String("utf-8")), ("partitions", Array(Int32)))),
+        ("timeout_ms", Int32),
+    )
+
+
+class ElectLeadersRequest(Request[ElectLeadersRequest_v1]):  # type: ignore[misc]
+    """An election for one partition."""
+
+    API_KEY = 43
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self._topics = [(topic, [partition])]
+
+    def build(self, request_struct_class: type[ElectLeadersRequest_v1]) -> Any:
+        """The request."""
+        return request_struct_class(0, self._topics, TIMEOUT)
+
+
+class Partition(NamedTuple):
+    """A partition as the cluster knows it; the leader is -1 where there is none."""
+
+    leader: int
+    replicas: list[int]
+    in_sync: list[int]
 
 
 async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settings: str) -> None:
@@ -20,6 +79,43 @@ async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settin
     configs = {name.replace("_", "."): value for name, value in settings.items()}
     async with kafka_admin(bootstrap) as admin:
         await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
+
+
+async def place_topic(bootstrap: str, topic: str, *replicas: list[int]) -> None:
+    """Create a topic with the replicas of each partition on these brokers; the first one leads."""
+    async with kafka_admin(bootstrap) as admin:
+        await admin.create_topics([NewTopic(topic, -1, -1, dict(enumerate(replicas)))])
+
+
+async def describe_partition(bootstrap: str, topic: str, partition: int = 0) -> Partition:
+    """Ask for a partition that exists."""
+    async with kafka_admin(bootstrap) as admin:
+        (found,) = await admin.describe_topics([topic])
+        (fields,) = [fields for fields in found["partitions"] if fields["partition"] == partition]
+        return Partition(fields["leader"], sorted(fields["replicas"]), sorted(fields["isr"]))
+
+
+async def place_partition(bootstrap: str, topic: str, replicas: list[int], partition: int = 0) -> None:
+    """Move a partition to these replicas; one that is not among them leads no longer."""
+    async with kafka_admin(bootstrap) as admin:
+        topics: list[Any] = [(topic, [(partition, replicas, {})], {})]
+        response = await admin._send_to_controller(AlterPartitionReassignmentsRequest(TIMEOUT, topics, {}))
+    assert response.error_code == 0, response
+
+
+async def move_leader(bootstrap: str, topic: str, replicas: list[int], partition: int = 0) -> None:
+    """Make the first of the replicas lead; they stay the same."""
+    await place_partition(bootstrap, topic, replicas, partition)
+    async with kafka_admin(bootstrap) as admin:
+        response = await admin._send_to_controller(ElectLeadersRequest(topic, partition))
+    assert response.error_code == 0, response
+
+
+async def configure_topic(bootstrap: str, topic: str, **settings: str) -> None:
+    """Change settings of a topic; underscores stand for dots."""
+    configs = {name.replace("_", "."): value for name, value in settings.items()}
+    async with kafka_admin(bootstrap) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
 
 
 async def delete_topic(bootstrap: str, topic: str) -> None:
@@ -44,8 +140,8 @@ async def expire(bootstrap: str, topic: str, start: int) -> None:
 async def open_producer(bootstrap: str, **more: Any) -> AsyncIterator[Producer]:
     """A producer for the time of a test, with more options of aiokafka. What it sends is stored once, whatever the
     brokers do meanwhile."""
-    options = {"max_request_size": 4_000_000, "linger_ms": 2, "enable_idempotence": True, **more}
-    client = AIOKafkaProducer(bootstrap_servers=bootstrap, **options)
+    options = {"max_request_size": 4_000_000, "linger_ms": 2, "request_timeout_ms": 3000, "enable_idempotence": True}
+    client = AIOKafkaProducer(bootstrap_servers=bootstrap, **{**options, **more})
     await client.start()
     try:
         yield Producer(client)
@@ -63,6 +159,8 @@ class Producer:
 
     def __init__(self, client: AIOKafkaProducer) -> None:
         self.client = client
+        self.made = -1
+        """The number of the event that was made last by `load`, be it stored or not."""
 
     async def send(
         self, topic: str, numbers: Iterable[int], partition: int = 0, timestamp: int | None = None, padding: int = 0
@@ -80,14 +178,26 @@ class Producer:
         ]
         await asyncio.gather(*sent)
 
-    async def load(self, topic: str, count: int, rate: int, first: int = 0, padding: int = 200) -> None:
+    async def load(
+        self, topic: str, count: int, rate: int, first: int = 0, padding: int = 200, partition: int = 0
+    ) -> None:
         """So many events a second, in one partition."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         sent = []
         for number in range(first, first + count):
-            sent.append(await self.client.send(topic, event(number, padding), partition=0))
+            self.made = number
+            sent.append(await self._put(topic, event(number, padding), partition))
             ahead = (number + 1 - first) / rate - (loop.time() - started)
             if ahead > TICK:
                 await asyncio.sleep(ahead)
         await asyncio.gather(*sent)
+
+    async def _put(self, topic: str, value: bytes, partition: int) -> asyncio.Future[Any]:
+        """Hand over an event; it is taken once there is room for it, however long the leader is away."""
+        while True:
+            try:
+                sent: asyncio.Future[Any] = await self.client.send(topic, value, partition=partition)
+            except KafkaTimeoutError:
+                continue
+            return sent

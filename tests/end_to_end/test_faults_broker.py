@@ -58,8 +58,10 @@ async def test_a_broker_that_is_away(
         assert await gateway.readiness() == 503
         if fault == "paused":
             await live[0].until(lambda: live[0].comments.count(WAITING) >= LONG)
-        await asyncio.to_thread(give, broker)
         stream, replay = account(f"broker {fault}, mid-stream"), account(f"broker {fault}, mid-replay")
+        await asyncio.to_thread(give, broker)
+        stream.begin()
+        replay.begin()
         await asyncio.gather(stream.heal(live), replay.heal([*replaying, resumed, joined]))
         await loading
     last = HISTORY + LIVE - 1

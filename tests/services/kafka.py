@@ -169,7 +169,7 @@ class KafkaBroker:
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """End a pause (SIGCONT)."""
+        """End a pause (SIGCONT); one that does not hang goes on."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

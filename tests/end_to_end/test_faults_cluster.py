@@ -1,0 +1,117 @@
+"""Three brokers: leaders that move, stop, die and hang, mid-stream and mid-replay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import product
+
+import pytest
+
+from tests.end_to_end.account import Account
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.follower import Follow
+from tests.end_to_end.kafka import (
+    describe_partition,
+    move_leader,
+    open_producer,
+    place_partition,
+    place_topic,
+)
+from tests.end_to_end.process import eventually
+from tests.services.kafka import KafkaCluster
+
+pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
+
+LEADER = 1
+REPLICAS = [[1, 2, 3], [2, 3, 1]]
+HISTORY = 10_000
+LIVE = 1500
+OTHER = 1_000_000
+"""The first number in the second partition."""
+RATE = 500
+
+
+async def moved(cluster: KafkaCluster, topic: str) -> None:
+    await move_leader(cluster.bootstrap, topic, [2, 3, 1])
+
+
+async def taken_away(cluster: KafkaCluster, topic: str) -> None:
+    await place_partition(cluster.bootstrap, topic, [3, 2])
+
+
+async def stopped(cluster: KafkaCluster, topic: str) -> None:
+    await asyncio.to_thread(cluster.brokers[LEADER].stop)
+
+
+async def killed(cluster: KafkaCluster, topic: str) -> None:
+    cluster.brokers[LEADER].kill()
+
+
+async def paused(cluster: KafkaCluster, topic: str) -> None:
+    cluster.brokers[LEADER].pause()
+
+
+async def given_back(cluster: KafkaCluster, topic: str) -> None:
+    """The broker comes back and leads again."""
+    await asyncio.to_thread(cluster.start)
+    cluster.brokers[LEADER].resume()
+    await place_partition(cluster.bootstrap, topic, REPLICAS[0])
+
+    async def in_sync() -> bool:
+        return (await describe_partition(cluster.bootstrap, topic)).in_sync == [1, 2, 3]
+
+    await eventually(in_sync, "the replica is in sync")
+    await move_leader(cluster.bootstrap, topic, REPLICAS[0])
+    assert (await describe_partition(cluster.bootstrap, topic)).leader == LEADER
+
+
+FAULTS: dict[str, Callable[[KafkaCluster, str], Awaitable[None]]] = {
+    "elected anew": moved,
+    "moved to other brokers": taken_away,
+    "stopped": stopped,
+    "killed": killed,
+    "paused": paused,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_leader_that_moves(
+    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Callable[[str], Account], topic: str, *, fault: str
+) -> None:
+    bootstrap = cluster.bootstrap
+    await place_topic(bootstrap, topic, *REPLICAS)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{bootstrap}", ring_bytes=1_000_000)
+    async with open_producer(bootstrap) as producer, open_producer(bootstrap) as other:
+        await producer.send(topic, range(HISTORY), padding=1000)
+        live = [await follow(gateway.port, "numbers") for _ in range(2)]
+        loading = asyncio.gather(
+            producer.load(topic, LIVE, RATE, first=HISTORY), other.load(topic, LIVE, RATE, first=OTHER, partition=1)
+        )
+        replaying = [await follow(gateway.port, "numbers", since=1) for _ in range(3)]
+        await asyncio.gather(*(client.events(1) for client in (*live, *replaying)))
+        replaying[0].pause()
+        stream, replay = account(f"leader {fault}, mid-stream"), account(f"leader {fault}, mid-replay")
+        await FAULTS[fault](cluster, topic)
+        stream.begin()
+        replay.begin()
+        at = producer.made + 1
+        assert at < HISTORY + LIVE
+        replaying[0].go_on()
+        joined = [await follow(gateway.port, "numbers", since=1)]
+        joined.append(await follow(gateway.port, "numbers", replaying[0].messages[0].identifier))
+        await asyncio.gather(stream.heal(live, at), replay.heal([*replaying, *joined], at))
+        assert (await describe_partition(bootstrap, topic)).leader != LEADER
+        await given_back(cluster, topic)
+        await loading
+    ends = HISTORY + LIVE, OTHER + LIVE
+    for client, number in product((*live, *replaying, *joined), ends):
+        await client.have(number - 1)
+    for client in live:
+        stream.count(client, range(HISTORY, ends[0]), range(OTHER, ends[1]))
+    for client in (*replaying, joined[0]):
+        replay.count(client, range(ends[0]), range(OTHER, ends[1]))
+    replay.count(joined[1], range(1, ends[0]), range(OTHER, ends[1]))
+    stream.close()
+    replay.close()
+    assert all(client.responses == 1 for client in (*live, *replaying, *joined))

@@ -23,6 +23,9 @@ from gateway.subscription.feed import http_chunk
 LAST_CHUNK = b"0\r\n\r\n"
 LINGER_SECONDS = 5.0
 """Seconds that the end of a response waits to be read."""
+CLOSE_SECONDS = 1.0
+"""At the end of the process, clients may take so long to read what was sent to them."""
+
 MAXIMUM_HEAD = 1 << 20
 """Bytes of a request before its body; the parser itself would gather without end."""
 
@@ -180,7 +183,8 @@ class GatewayServer(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=1,
+                # The connections are closed before that.
+                timeout_graceful_shutdown=5,
                 h11_max_incomplete_event_size=None,
             )
         )
@@ -195,6 +199,16 @@ class GatewayServer(uvicorn.Server):
             listening.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections; those of clients that do not read are cut."""
+        cut = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
+        await super().shutdown(sockets)
+        cut.cancel()
+
+    def _abort(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

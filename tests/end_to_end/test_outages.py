@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import create_topic, open_producer
 from tests.end_to_end.process import eventually
 from tests.end_to_end.stream import Client, check_sequence
@@ -55,25 +56,22 @@ async def test_a_log_that_is_not_there_at_the_start(
     assert await gateway.stop() == 0
 
 
-async def test_a_gateway_that_is_killed_under_load(
-    broker: KafkaBroker, serve: Serve, client: Client, topic: str
+async def test_a_stop_while_a_client_does_not_read(
+    broker: KafkaBroker, serve: Serve, follow: Follow, topic: str
 ) -> None:
     await create_topic(broker.bootstrap, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}")
-    stream = await client.stream(gateway.port, "numbers", since=1)
-    numbers: list[int] = []
     async with open_producer(broker.bootstrap) as producer:
-        loading = asyncio.create_task(producer.load(topic, 9000, 3000))
-        for stop_at in (2000, 5000):
-            await stream.number(stop_at)
-            await gateway.kill()
-            await stream.end()
-            numbers += stream.numbers
-            await gateway.start()
-            stream = await client.stream(gateway.port, "numbers", stream.last_id)
-        await loading
-    await stream.number(8999)
-    check_sequence(numbers + stream.numbers, 0, 8999)
+        await producer.send(topic, range(10_000), padding=1000)
+    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}", ring_bytes=100_000)
+    client = await follow(gateway.port, "numbers", since=1)
+    await client.number(10)
+    client.pause()
+    assert await gateway.stop() == 0
+    assert "error" not in gateway.errors
+    await gateway.start()
+    client.go_on()
+    await client.number(9999)
+    check_sequence(client.numbers, 0, 9999)
 
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError
@@ -124,6 +124,18 @@ async def delete_topic(bootstrap: str, topic: str) -> None:
         await admin.delete_topics([topic])
 
 
+async def create_again(bootstrap: str, topic: str) -> None:
+    """Create a topic that is being deleted, as soon as the broker takes it."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await create_topic(bootstrap, topic)
+            except Exception:  # the old one is still there
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
 async def add_partitions(bootstrap: str, topic: str, partitions: int) -> None:
     """Raise the number of partitions to this."""
     async with kafka_admin(bootstrap) as admin:
@@ -134,6 +146,14 @@ async def expire(bootstrap: str, topic: str, start: int) -> None:
     """Delete the records of partition 0 before an offset."""
     async with kafka_admin(bootstrap) as admin:
         await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(start)}, timeout_ms=5000)
+
+
+async def first_offset(bootstrap: str, topic: str) -> int:
+    """The offset of the oldest record of partition 0."""
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap) as consumer:
+        partition = TopicPartition(topic, 0)
+        first: int = (await consumer.beginning_offsets([partition]))[partition]
+        return first
 
 
 @asynccontextmanager

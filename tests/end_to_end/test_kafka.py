@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.kafka import Producer, add_partitions, create_topic, delete_topic, expire, open_producer
+from tests.end_to_end.kafka import Producer, create_again, create_topic, delete_topic
 from tests.end_to_end.stream import Client, EventStream, check_sequence
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
@@ -131,18 +131,6 @@ async def test_mirrored_topics(kafka: str, serve: Serve, client: Client, produce
     assert not moved.named("gap")
 
 
-async def create_again(kafka: str, topic: str) -> None:
-    """Create a topic that is being deleted, as soon as the broker takes it."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                await create_topic(kafka, topic)
-            except Exception:  # the old one is still there
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-
 async def test_what_is_no_event_is_passed_over(
     kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
 ) -> None:
@@ -212,135 +200,3 @@ async def test_gzip(kafka: str, serve: Serve, client: Client, producer: Producer
         check_sequence(stream.numbers, stream.numbers[0], 599)
         assert stream.whole
         assert not stream.torn
-
-
-async def test_aborted_transactions(kafka: str, serve: Serve, client: Client, topic: str) -> None:
-    await create_topic(kafka, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
-    live = await client.stream(gateway.port, "numbers")
-    async with open_producer(kafka, transactional_id=topic) as producer:
-        for first, commit in ((0, True), (1000, False), (10, True), (2000, False)):
-            await producer.client.begin_transaction()
-            await producer.send(topic, range(first, first + 10))
-            await (producer.client.commit_transaction() if commit else producer.client.abort_transaction())
-        check_sequence(await live.events(20), 0, 19)
-        resumed = await client.stream(gateway.port, "numbers", live.messages[9].identifier)
-        await producer.client.begin_transaction()
-        await producer.send(topic, range(20, 25))
-        await producer.client.commit_transaction()
-    check_sequence(await live.events(25), 0, 24)
-    check_sequence(await resumed.events(15), 10, 24)
-    assert not live.named("gap")
-    assert not resumed.named("gap")
-
-
-async def test_a_topic_that_is_created_later(
-    kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
-) -> None:
-    there, later = f"{topic}.a", f"{topic}.b"
-    await create_topic(kafka, there)
-    gateway = await serve({"numbers": {"topics": [there, later]}, "later": {"topics": [later]}}, f"kafka://{kafka}")
-    stream = await client.stream(gateway.port, "numbers")
-    alone = await client.stream(gateway.port, "later")
-    await producer.send(there, [0])
-    assert await stream.events(1) == [0]
-    identifier = stream.last_id
-    await create_topic(kafka, later, partitions=2)
-    await producer.send(later, [1], partition=0)
-    await producer.send(later, [2], partition=1)
-    assert sorted(await stream.events(3)) == [0, 1, 2]
-    assert sorted(await alone.events(2)) == [1, 2]
-    resumed = await client.stream(gateway.port, "numbers", identifier)
-    assert sorted(await resumed.events(2)) == [1, 2]
-
-
-async def test_partitions_that_are_added(
-    kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
-) -> None:
-    await create_topic(kafka, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
-    stream = await client.stream(gateway.port, "numbers")
-    await producer.send(topic, [0])
-    assert await stream.events(1) == [0]
-    await add_partitions(kafka, topic, 3)
-    async with open_producer(kafka) as another:
-        await another.send(topic, [1], partition=2)
-        await another.send(topic, [2], partition=0)
-        assert sorted(await stream.events(3)) == [0, 1, 2]
-        resumed = await client.stream(gateway.port, "numbers", stream.messages[0].identifier)
-        assert sorted(await resumed.events(2)) == [1, 2]
-        await another.send(topic, [3], partition=1)
-        assert sorted(await stream.events(4)) == [0, 1, 2, 3]
-    assert [entry["partition"] for entry in json.loads(stream.last_id or "")] == [0, 1, 2]
-
-
-async def test_records_that_have_expired(
-    kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
-) -> None:
-    await create_topic(kafka, topic)
-    await producer.send(topic, range(100))
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
-    stream = await client.stream(gateway.port, "numbers", since=1)
-    await stream.events(100)
-    assert await gateway.stop() == 0
-    await expire(kafka, topic, 50)
-    await gateway.start()
-    lost = await client.stream(gateway.port, "numbers", stream.messages[10].identifier)
-    whole = await client.stream(gateway.port, "numbers", stream.messages[49].identifier)
-    check_sequence(await lost.events(50), 50, 99)
-    check_sequence(await whole.events(50), 50, 99)
-    (gap,) = lost.named("gap")
-    told = gap.document
-    assert (told["requested"], told["resumed"], told["reason"]) == (10, 50, "expired")
-    assert not whole.named("gap")
-
-
-async def test_a_topic_that_is_recreated(
-    kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
-) -> None:
-    await create_topic(kafka, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
-    await producer.send(topic, range(10))
-    stream = await client.stream(gateway.port, "numbers", since=1)
-    await stream.events(10)
-    await delete_topic(kafka, topic)
-    await create_again(kafka, topic)
-    async with open_producer(kafka) as another:
-        await another.send(topic, range(10, 15))
-        check_sequence(await stream.events(15), 0, 14)
-        check_gap(stream, topic)
-        resumed = await client.stream(gateway.port, "numbers", stream.last_id)
-        away = await client.stream(gateway.port, "numbers", stream.messages[9].identifier)
-        await another.send(topic, range(15, 30))
-        check_sequence(await stream.events(30), 0, 29)
-        check_sequence(await resumed.events(15), 15, 29)
-        check_sequence(await away.events(20), 10, 29)
-        check_gap(away, topic)
-        assert not resumed.named("gap")
-
-
-async def test_a_topic_that_is_recreated_while_the_gateway_is_away(
-    kafka: str, serve: Serve, client: Client, producer: Producer, topic: str
-) -> None:
-    await create_topic(kafka, topic)
-    gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{kafka}")
-    await producer.send(topic, range(10))
-    before = await client.stream(gateway.port, "numbers", since=1)
-    await before.events(10)
-    assert await gateway.stop() == 0
-    await delete_topic(kafka, topic)
-    await create_again(kafka, topic)
-    async with open_producer(kafka) as another:
-        await another.send(topic, range(10, 30))
-        await gateway.start()
-        stream = await client.stream(gateway.port, "numbers", before.last_id)
-        await another.send(topic, range(30, 40))
-        check_sequence(await stream.events(30), 10, 39)
-        check_gap(stream, topic)
-
-
-def check_gap(stream: EventStream, topic: str) -> None:
-    """One gap was told: after the tenth record of a topic, another one began."""
-    (gap,) = stream.named("gap")
-    assert gap.document == {"topic": topic, "partition": 0, "requested": 9, "resumed": 0, "reason": "unknown"}
-    assert gap.identifier

@@ -108,7 +108,7 @@ class Hub:
                 while not history.finished:
                     for record in await history.fetch(IDLE_WAIT):
                         self._append(record, keep_event=False)
-                    self._close_when_full()
+                    self._flush_when_full()
                     await asyncio.sleep(0)
                 for partition, position in history.positions.items():
                     self.ring.reached(partition, position)
@@ -149,8 +149,7 @@ class Hub:
         for record in batch.records:
             self._append(record, keep_event=True)
             size += len(record.value or b"")
-            if self.ring.open.size >= self.options.flush_bytes:
-                self._flush()
+            self._flush_when_full()
         self.ring.reached(batch.partition, batch.position)
         if batch.records:
             telemetry.events_read(batch.partition.topic, len(batch.records), self.ring.size)
@@ -168,9 +167,9 @@ class Hub:
                 segment.subjects = {}
             segment.subjects[index] = decoded.subject(record)
 
-    def _close_when_full(self) -> None:
+    def _flush_when_full(self) -> None:
         if self.ring.open.size >= self.options.flush_bytes:
-            self.ring.close()
+            self._flush()
 
     def _flush(self) -> None:
         """Close the open segment and deliver it."""

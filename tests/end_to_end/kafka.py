@@ -112,7 +112,7 @@ async def move_leader(bootstrap: str, topic: str, replicas: list[int], partition
 
 
 async def configure_topic(bootstrap: str, topic: str, **settings: str) -> None:
-    """Change settings of a topic; underscores stand for dots."""
+    """Give a topic these settings and no others; underscores stand for dots."""
     configs = {name.replace("_", "."): value for name, value in settings.items()}
     async with kafka_admin(bootstrap) as admin:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
@@ -195,6 +195,14 @@ class Producer:
         sent = [
             await self.client.send(topic, value, b"key", partition=partition, timestamp_ms=timestamp)
             for value in values
+        ]
+        await asyncio.gather(*sent)
+
+    async def sparse(self, topic: str, numbers: Iterable[int], padding: int = 0) -> None:
+        """The same in partition 0; every third event has a key of its own, the others share one and are compacted."""
+        sent = [
+            await self.client.send(topic, event(number, padding), b"%d" % (0 if number % 3 else number), partition=0)
+            for number in numbers
         ]
         await asyncio.gather(*sent)
 

@@ -22,14 +22,16 @@ def absent(what: str) -> NoReturn:
     pytest.skip(what)
 
 
-def _kafka_jars() -> Path:
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """The directory of Kafka's jars."""
     return jars() or absent(f"{JARS_VARIABLE} names no directory with Kafka's jars")
 
 
 @pytest.fixture(scope="session")
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def own_broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[KafkaBroker]:
     """A broker that a test may stop, and starts again before it ends."""
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), _kafka_jars())
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), kafka_jars)
     broker.start()
     yield broker
     broker.kill()
@@ -54,9 +56,9 @@ def broker(own_broker: KafkaBroker) -> Iterator[KafkaBroker]:
 
 
 @pytest.fixture(scope="session")
-def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+def own_cluster(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[KafkaCluster]:
     """Three brokers, each of which a test may stop."""
-    cluster = KafkaCluster(tmp_path_factory.mktemp("cluster"), _kafka_jars())
+    cluster = KafkaCluster(tmp_path_factory.mktemp("cluster"), kafka_jars)
     yield cluster
     cluster.kill()
 
@@ -78,3 +80,9 @@ def topic() -> str:
 def curl() -> str:
     """The curl program."""
     return shutil.which("curl") or absent("there is no curl")
+
+
+@pytest.fixture(scope="session")
+def openssl() -> str:
+    """The openssl program."""
+    return shutil.which("openssl") or absent("there is no openssl")

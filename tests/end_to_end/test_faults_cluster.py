@@ -115,3 +115,37 @@ async def test_a_leader_that_moves(
     stream.close()
     replay.close()
     assert all(client.responses == 1 for client in (*live, *replaying, *joined))
+
+
+async def test_a_partition_without_a_leader(
+    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Callable[[str], Account], topic: str
+) -> None:
+    """Its only replica is away, and nobody else may lead: the others' events flow, and its own come when it is back."""
+    bootstrap = cluster.bootstrap
+    alone, others = f"{topic}.alone", f"{topic}.others"
+    await place_topic(bootstrap, alone, [LEADER])
+    await place_topic(bootstrap, others, [2, 3, LEADER])
+    gateway = await serve({"numbers": {"topics": [alone, others]}}, f"kafka://{bootstrap}")
+    async with open_producer(bootstrap) as producer:
+        await producer.send(alone, range(100))
+        await producer.send(others, range(OTHER, OTHER + 100))
+        live = [await follow(gateway.port, "numbers", since=1) for _ in range(2)]
+        await asyncio.gather(*(client.events(200) for client in live))
+        cluster.brokers[LEADER].kill()
+        await producer.send(others, range(OTHER + 100, OTHER + 200))
+        await asyncio.gather(*(client.have(OTHER + 199) for client in live))
+        early = live[0].messages[0].identifier
+        replay, resumed = await follow(gateway.port, "numbers", since=1), await follow(gateway.port, "numbers", early)
+        await producer.send(others, range(OTHER + 200, OTHER + 300))
+        await asyncio.gather(*(client.have(OTHER + 299) for client in live))
+        line = account("partition without a leader")
+        await asyncio.to_thread(cluster.start)
+        line.begin()
+        await producer.send(alone, range(100, 200))
+        await line.heal([*live, replay, resumed], 199)
+    for client in (*live, replay):
+        await client.have(OTHER + 299)
+        line.count(client, range(200), range(OTHER, OTHER + 300))
+    rest = set(live[0].numbers[1:])
+    line.count(resumed, sorted(rest & {*range(200)}), sorted(rest - {*range(200)}))
+    line.close()

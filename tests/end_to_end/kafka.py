@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, NewTopic, RecordsToDelete
@@ -13,6 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
 from tests.eventlog.kit import kafka_admin
@@ -66,14 +67,6 @@ class ElectLeadersRequest(Request[ElectLeadersRequest_v1]):  # type: ignore[misc
         return request_struct_class(0, self._topics, TIMEOUT)
 
 
-class Partition(NamedTuple):
-    """A partition as the cluster knows it; the leader is -1 where there is none."""
-
-    leader: int
-    replicas: list[int]
-    in_sync: list[int]
-
-
 async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settings: str) -> None:
     """Create a topic; underscores in the names of settings stand for dots."""
     configs = {name.replace("_", "."): value for name, value in settings.items()}
@@ -87,12 +80,14 @@ async def place_topic(bootstrap: str, topic: str, *replicas: list[int]) -> None:
         await admin.create_topics([NewTopic(topic, -1, -1, dict(enumerate(replicas)))])
 
 
-async def describe_partition(bootstrap: str, topic: str, partition: int = 0) -> Partition:
-    """Ask for a partition that exists."""
+async def leader(bootstrap: str, topic: str, node: int) -> int:
+    """The node that leads partition 0 by what another node knows; -1 where there is none."""
     async with kafka_admin(bootstrap) as admin:
-        (found,) = await admin.describe_topics([topic])
-        (fields,) = [fields for fields in found["partitions"] if fields["partition"] == partition]
-        return Partition(fields["leader"], sorted(fields["replicas"]), sorted(fields["isr"]))
+        response = await admin._send_request_to_node(node, MetadataRequest([topic]))
+    ((_, _, _, partitions),) = response.topics
+    found: int
+    (found,) = [fields[2] for fields in partitions if fields[1] == 0]
+    return found
 
 
 async def place_partition(bootstrap: str, topic: str, replicas: list[int], partition: int = 0) -> None:

@@ -155,7 +155,13 @@ async def first_offset(bootstrap: str, topic: str) -> int:
 async def open_producer(bootstrap: str, **more: Any) -> AsyncIterator[Producer]:
     """A producer for the time of a test, with more options of aiokafka. What it sends is stored once, whatever the
     brokers do meanwhile."""
-    options = {"max_request_size": 4_000_000, "linger_ms": 2, "request_timeout_ms": 3000, "enable_idempotence": True}
+    options = {
+        "max_request_size": 4_000_000,
+        "linger_ms": 2,
+        "enable_idempotence": True,
+        # Otherwise it would take minutes to learn of a leader that moved, or that came back.
+        "metadata_max_age_ms": 1000,
+    }
     client = AIOKafkaProducer(bootstrap_servers=bootstrap, **{**options, **more})
     await client.start()
     try:

@@ -84,7 +84,9 @@ async def test_a_leader_that_moves(
     # What is known of leaders is not renewed by the look for new topics, but by those who are refused.
     settings = {"ring_bytes": 1_000_000, "metadata_interval": 300}
     gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{bootstrap}", **settings)
-    async with open_producer(bootstrap) as producer, open_producer(bootstrap) as other:
+    # A producer waits so long for a leader that hangs; where none is elected, what it holds expires after that.
+    patience = {"request_timeout_ms": 3000}
+    async with open_producer(bootstrap, **patience) as producer, open_producer(bootstrap, **patience) as other:
         await producer.send(topic, range(HISTORY), padding=1000)
         live = [await follow(gateway.port, "numbers") for _ in range(2)]
         loading = asyncio.gather(

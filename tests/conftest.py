@@ -6,13 +6,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
-
-pytest_plugins = ["tests.end_to_end.report"]
 
 
 def absent(what: str) -> NoReturn:

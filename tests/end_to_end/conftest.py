@@ -37,6 +37,21 @@ def account(pytestconfig: pytest.Config) -> Callable[[str], Account]:
     return lambda fault: Account(lines, fault)
 
 
+Report = Callable[[str, int, int, int, int, float], None]
+"""(fault, events, lost, repeated, gaps, seconds): a line for one client."""
+
+
+@pytest.fixture
+def report(pytestconfig: pytest.Config) -> Report:
+    """Adds a line of its own to those shown at the end of the run."""
+    lines = pytestconfig.stash.setdefault(LINES, [])
+
+    def add(fault: str, events: int, lost: int, repeated: int, gaps: int, seconds: float) -> None:
+        lines.append(Line(fault, 1, events, lost, repeated, gaps, seconds))
+
+    return add
+
+
 @pytest.fixture
 def gateways(tmp_path: Path) -> Iterator[Launch]:
     """Gateways that end with the test, and must not have met a mistake of their own."""

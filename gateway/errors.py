@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MISTAKE = "the gateway made a mistake; its operator finds it in the log"
+"""What a client is told of our own mistakes."""
+
 
 class GatewayError(Exception):
     """The root of all errors that the gateway raises on purpose."""

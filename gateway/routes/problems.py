@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import Problem
+from gateway.errors import MISTAKE, Problem
 from gateway.routes.cors import ALWAYS
 
 _TITLES = {404: "Not found", 405: "Method not allowed"}
@@ -53,4 +53,4 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 async def on_error(_: Request, error: Exception) -> Response:
     """For our own mistakes; what they are goes to the log, not to the client."""
-    return answer(Problem(500, "Internal error", "the gateway made a mistake; its operator finds it in the log"))
+    return answer(Problem(500, "Internal error", MISTAKE))

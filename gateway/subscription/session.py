@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
+
+import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, TopicPartition
-from gateway.hub.decode import decode
-from gateway.hub.history import History, first_records
+from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
+from gateway.event import TopicPartition
+from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
-from gateway.position import NOTHING_READ, Wish
+from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import live
 from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
-from gateway.subscription.replay import ReplayTurns
+from gateway.subscription.replay import Replay, ReplayTurns
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder, StalledError
 from gateway.subscription.subscription import Request, Subscription
@@ -30,8 +32,6 @@ RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
 NO_EPOCH = -1
 """No epoch of the ring: the position is to be held against the log again."""
-TURN_RECORDS = 20_000
-"""Records after which a reader of history makes room for one that waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +210,7 @@ class Session:
             await self.responder.beat(subscription.identifier, waiting=True)
 
     def _readable(self, subscription: Subscription) -> dict[TopicPartition, int]:
-        existing = self.hub.discovery.existing
-        positions = subscription.positions
-        return {place: positions[place] for place in subscription.open_partitions() if place.topic in existing}
+        return subscription.readable(self.hub.discovery.existing)
 
     def _held(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
@@ -229,7 +227,7 @@ class Session:
     async def _follow(self, subscription: Subscription, number: int) -> None:
         """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
         ring, feed = self.hub.ring, self.feed.feed
-        while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
+        while self._is_current():
             pieces: list[bytes] = []
             size = 0
             while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
@@ -289,7 +287,7 @@ class Session:
     async def _follow_alone(self, subscription: Subscription, number: int) -> None:
         """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""
         ring, feed = self.hub.ring, self.feed.feed
-        while not self._over and self.feed.version == self.hub.version and ring.epoch == self._epoch:
+        while self._is_current():
             segment = ring.segment(number)
             if segment is None:
                 if number < ring.oldest:
@@ -313,82 +311,24 @@ class Session:
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
-        """Read the log until the ring holds what comes next; a client that does not read holds no reader meanwhile."""
+        replay = Replay(self.hub, self.responder, subscription, self._is_current, partial(self._at_end, subscription))
         try:
-            await self._take_turn(subscription)
+            async with self.services.turns.turn():
+                await replay.run(self.services.turns, min(RETRY_WAIT, self.services.heartbeat))
         except StalledError as stalled:
             await stalled.writing
 
-    async def _take_turn(self, subscription: Subscription) -> None:
-        async with self.services.turns.turn():
-            positions = self._readable(subscription)
-            await Resolver(self.hub).confirm(positions)
-            bounds = await self.hub.log.bounds(list(positions))
-            for place, position in positions.items():
-                if position < bounds[place].start:
-                    raise OffsetOutOfRange(place.topic, place.partition, position)
-            reader = await self.hub.log.reader(positions)
-            try:
-                history = History(reader, positions, {place: bounds[place].end for place in positions})
-                await self._replay_turn(subscription, history)
-            finally:
-                await reader.close()
+    def _is_current(self) -> bool:
+        """Whether the position still means what it did: the partitions, and the log under them, are the same."""
+        return not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch
 
-    async def _replay_turn(self, subscription: Subscription, history: History) -> None:
-        read = 0
-        while not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch:
-            records = await history.fetch(min(RETRY_WAIT, self.services.heartbeat))
-            read += len(records)
-            await self._send_records(subscription, records)
-            for place in list(history.ends):
-                if place in subscription.open_partitions():
-                    subscription.positions[place] = max(subscription.positions[place], history.positions[place])
-                else:
-                    history.leave(place)
-            if self._over or self.hub.ring.place(self._readable(subscription)) is not None:
-                return
-            if read >= TURN_RECORDS and self.services.turns.wanted:
-                return
-            if history.finished and not await self._go_on_behind(subscription, history):
-                return
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-
-    async def _go_on_behind(self, subscription: Subscription, history: History) -> bool:
-        """At the end of the log, and the ring is not there yet: look for more."""
-        bounds = await self.hub.log.bounds(list(history.ends))
-        for place in history.ends:
-            history.ends[place] = bounds[place].end
-        if history.finished:
-            if await self._finish_until(subscription, self._readable(subscription)):
-                return False
-            self.hub.look_again()
-            await self._wait_for_change(subscription, RETRY_WAIT)
+    async def _at_end(self, subscription: Subscription) -> bool:
+        """All of the log is read, and the ring is not there yet; False at the end of the range."""
+        if await self._finish_until(subscription, self._readable(subscription)):
+            return False
+        self.hub.look_again()
+        await self._wait_for_change(subscription, RETRY_WAIT)
         return True
-
-    async def _send_records(self, subscription: Subscription, records: list[Record]) -> None:
-        selection = self.request.selection
-        reads = selection.reads
-        marks = subscription.cursor.marks
-        # A record's first two members are equal to its partition; a look-up is cheaper than making one.
-        places: dict[tuple[str, int], TopicPartition] = {place: place for place in marks}
-        frames: list[bytes] = []
-        size = 0
-        for record in records:
-            place = places[record[:2]]
-            decoded = decode(record)
-            data = selection.choose(decoded.data, decoded.canary, decoded.subject(record) if reads else None)
-            subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
-            size += len(data) if data else 0
-            if size >= WRITE_BYTES:
-                await self.responder.write_or_stall(b"".join(frames))
-                await asyncio.sleep(0)
-                frames.clear()
-                size = 0
-                if self._over:
-                    return
-        if frames:
-            await self.responder.write_or_stall(b"".join(frames))
-        await asyncio.sleep(0)
 
     async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
         """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;

@@ -5,7 +5,7 @@ The state, and what follows from each record, is here and pure; `session.py` wai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.event import TopicPartition
@@ -56,6 +56,10 @@ class Subscription:
     def open_partitions(self) -> list[TopicPartition]:
         """The partitions that have not come to `until`."""
         return [partition for partition in self.positions if partition not in self._past]
+
+    def readable(self, topics: Collection[str]) -> dict[TopicPartition, int]:
+        """The next offsets of the partitions of these topics that have not come to `until`."""
+        return {place: self.positions[place] for place in self.open_partitions() if place.topic in topics}
 
     def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""

@@ -12,6 +12,7 @@ log = logging.getLogger("gateway")
 
 _BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
 _GAPS = Counter("gateway_gaps", "Gaps told to clients", ["reason"])
+_FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")
 _STREAMS = Gauge("gateway_streams", "Open streams")
 _EVENTS_READ = Counter("gateway_events_read", "Records read from the log into the ring", ["topic"])
 _RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the ring")
@@ -37,6 +38,15 @@ def stream_opened() -> None:
 
 def stream_closed() -> None:
     _STREAMS.dec()
+
+
+def stream_failed(error: BaseException) -> None:
+    """A stream ends by a mistake of our own. One mistake may end many streams; it is logged once."""
+    _FAILURES.inc()
+    told = error.__dict__
+    if not told.setdefault("told", False):
+        told["told"] = True
+        log.error("a mistake of the gateway ends streams", exc_info=error)
 
 
 def events_read(topic: str, count: int, ring_bytes: int) -> None:

@@ -56,6 +56,13 @@ class LiveClient:
                 self.on_release(number)
             self.released.set_result(number)
 
+    def fail(self, number: int, error: Exception) -> None:
+        """Hand the client back to its task, which is to end it: this segment cannot be delivered."""
+        if self.released is not None and not self.released.done():
+            if self.on_release is not None:
+                self.on_release(number)
+            self.released.set_exception(error)
+
     def leave(self, _: asyncio.Future[None]) -> None:
         """The connection or the process ends: hand the client back."""
         if self.feed is not None:
@@ -70,7 +77,8 @@ class LiveFeed:
         self.feed = feed
         self.version = version
         self.users = 0
-        self.clients: set[LiveClient] = set()
+        # A dictionary keeps the order in which they came: whoever came first is served first.
+        self.clients: dict[LiveClient, None] = {}
         self.shared = (0, 0)
         """Checksum and length of all blocks delivered, for the trailers of compressed responses."""
 
@@ -123,13 +131,13 @@ class LiveFeed:
         client.feed = self
         client.quiet_since = now
         client.shared_before = self.shared
-        self.clients.add(client)
+        self.clients[client] = None
 
     def remove(self, client: LiveClient) -> None:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
-        self.clients.discard(client)
+        del self.clients[client]
         self._count_shared(client)
 
     def _count_shared(self, client: LiveClient) -> None:
@@ -144,6 +152,12 @@ class LiveFeed:
         for client in list(self.clients):
             self.remove(client)
             client.release(number)
+
+    def fail(self, number: int, error: Exception) -> None:
+        """A mistake of our own ends the clients of this feed, and nobody else's."""
+        for client in list(self.clients):
+            self.remove(client)
+            client.fail(number, error)
 
 
 class Broadcast:
@@ -187,7 +201,10 @@ class Broadcast:
         now = self.clock.monotonic()
         for index, feed in enumerate(list(self._feeds.values())):
             if feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
-                feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
+                try:
+                    feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
+                except Exception as error:
+                    feed.fail(segment.number, error)
 
     async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""
@@ -196,4 +213,7 @@ class Broadcast:
             await asyncio.sleep(step)
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):
-                feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
+                try:
+                    feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
+                except Exception as error:
+                    feed.fail(self.hub.ring.open.number, error)

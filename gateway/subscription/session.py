@@ -98,10 +98,28 @@ class Session:
             await self._open()
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
-            if not outlet.gone.done():
-                await outlet.write(self.responder.packer.finish())
+        except Exception as error:
+            telemetry.stream_failed(error)
+            await self._tell_failure()
+        else:
+            await self._finish()
         finally:
             telemetry.stream_closed()
+
+    async def _finish(self) -> None:
+        if not self.responder.outlet.gone.done():
+            await self.responder.outlet.write(self.responder.packer.finish())
+
+    async def _tell_failure(self) -> None:
+        """End the response with what will not heal, a mistake of our own. What it is goes to the log, not to the
+        client."""
+        subscription = self.subscription
+        identifier = self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
+        document = orjson.dumps(Problem(500, "Internal error", MISTAKE).document())
+        # Writing may be what failed.
+        with suppress(Exception):
+            await self.responder.write(self.request.format.notice(b"error", identifier, document))
+            await self._finish()
 
     @property
     def _over(self) -> bool:

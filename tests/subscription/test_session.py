@@ -1,0 +1,268 @@
+"""Sessions over a log in memory: what only shows where hub, feed and client come together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.event import NewRecord
+from gateway.eventlog.memory import MemoryLog
+from gateway.filters.compile import Filter, compile_filter
+from gateway.filters.subject import Subject
+from gateway.hub.hub import Hub, HubOptions
+from gateway.position import parse_position
+from gateway.subscription.feed import BlockCache, Feed, Selection
+from gateway.subscription.live import Broadcast
+from gateway.subscription.replay import ReplayTurns
+from gateway.subscription.resolve import Origin
+from gateway.subscription.session import Services, Session
+from gateway.subscription.subscription import Request
+from gateway.wire.format import Format
+from gateway.wire.ndjson import NDJSON
+from gateway.wire.sse import SSE
+from tests.subscription.client import FakeClock, FakeOutlet, Frame
+
+PATIENCE = 10.0
+
+
+class Site:
+    """A process without its server."""
+
+    def __init__(
+        self, log: MemoryLog, by_timestamp: bool = False, ring_bytes: int = 10**7, flush_bytes: int = 65536
+    ) -> None:
+        options = HubOptions(ring_bytes, flush_interval=0.0, flush_bytes=flush_bytes, metadata_interval=0.01)
+        topics = dict.fromkeys(("east", "west"), by_timestamp)
+        self.clock = FakeClock()
+        self.hub = Hub(log, topics, self.clock, options)
+        self.broadcast = Broadcast(self.hub, BlockCache(10**7), self.clock, 0.05)
+        self.services = Services(self.hub, self.broadcast, ReplayTurns(4), self.clock, 0.05, 1000)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Site]:
+        tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.hub.filled.wait()
+            yield self
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    @asynccontextmanager
+    async def client(
+        self, identifier: str | None = None, form: Format = SSE, chosen: Filter | None = None, limit: int | None = None
+    ) -> AsyncIterator[FakeOutlet]:
+        """A client of both topics, until the end of the block."""
+        origin = Origin(wishes=parse_position(identifier)) if identifier else Origin()
+        request = Request(Selection(frozenset({"east", "west"}), chosen), form, origin, limit=limit)
+        session, outlet = Session(self.services, request), FakeOutlet()
+        assert await session.prepare()
+        task = asyncio.create_task(session.run(outlet))
+        try:
+            yield outlet
+        finally:
+            outlet.leave()
+            async with asyncio.timeout(PATIENCE):
+                await task
+            session.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+def numbers(outlet: FakeOutlet) -> list[int]:
+    return [frame.document()["n"] for frame in outlet.frames if frame.event == "message" and frame.data]
+
+
+async def reads(outlet: FakeOutlet, count: int) -> None:
+    """Return when so many events have come."""
+    await until(lambda: len(numbers(outlet)) == count)
+
+
+def event(number: int, timestamp: int) -> NewRecord:
+    return NewRecord(json.dumps({"n": number}).encode(), None, timestamp)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    log = MemoryLog()
+    log.create_topic("east")
+    log.create_topic("west")
+    return log
+
+
+def told(outlet: FakeOutlet, kind: str) -> Frame:
+    [frame] = [frame for frame in outlet.frames if frame.event == kind]
+    return frame
+
+
+@pytest.mark.parametrize("ring_bytes", [1, 10**7])
+async def test_a_resume_amid_a_thousand_records_of_one_millisecond_goes_on_there(
+    log: MemoryLog, ring_bytes: int
+) -> None:
+    async with Site(log, by_timestamp=True, ring_bytes=ring_bytes).running() as site:
+        log.append_now("east", [event(number, 5000) for number in range(1000)])
+        identifier = '[{"topic":"east","partition":0,"timestamp":0},{"topic":"west","partition":0,"timestamp":0}]'
+        received: list[int] = []
+        # Cut off by the limit at places that have nothing to do with the millisecond.
+        for expected in (333, 333, 333, 1):
+            async with site.client(identifier, limit=333) as outlet:
+                await reads(outlet, expected)
+            received += numbers(outlet)
+            identifier = outlet.frames[-1].identifier or ""
+        assert received == list(range(1000))
+
+
+async def test_what_came_to_the_other_data_centre_meanwhile_is_delivered(log: MemoryLog) -> None:
+    async with Site(log, by_timestamp=True).running() as site:
+        log.append_now("east", [event(1, 5000)])
+        async with site.client('[{"topic":"east","partition":0,"timestamp":1}]') as outlet:
+            await until(lambda: numbers(outlet) == [1])
+            identifier = outlet.frames[-1].identifier
+        # Older than what was read of the other topic.
+        log.append_now("west", [event(2, 4000)])
+        async with site.client(identifier) as outlet:
+            await until(lambda: numbers(outlet) == [2])
+
+
+async def test_resumed_clients_share_the_evaluation_of_their_filter(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    real = Filter.matches
+
+    def matches(chosen: Filter, subject: Subject) -> bool:
+        nonlocal calls
+        calls += 1
+        return real(chosen, subject)
+
+    monkeypatch.setattr(Filter, "matches", matches)
+    log.append_now("east", [event(0, 1)])
+    async with Site(log).running() as site:
+        log.append_now("east", [event(number, 1) for number in range(1, 101)])
+        await until(lambda: site.hub.ring.records == 101)
+        position = '[{"topic":"east","partition":0,"offset":0,"timestamp":1}]'
+        for text in ("event.n > 50", "event.n>50", "event.n  >  50"):
+            async with site.client(position, chosen=compile_filter(text)) as outlet:
+                await reads(outlet, 50)
+    assert calls <= 101
+
+
+async def test_each_gap_is_told_again_where_the_connection_broke_before_it(log: MemoryLog) -> None:
+    for topic in ("east", "west"):
+        log.append_now(topic, [event(number, number) for number in range(9)])
+        log.truncate(topic, 0, 6)
+    position = '[{"topic":"east","partition":0,"offset":1,"timestamp":1},{"topic":"west","partition":0,"offset":2}]'
+    async with Site(log).running() as site, site.client(position) as outlet:
+        await until(lambda: len(numbers(outlet)) == 6)
+        before, first, second = [json.loads(frame.identifier or "") for frame in outlet.frames[:3]]
+        assert [frame.event for frame in outlet.frames[:3]] == ["message", "gap", "gap"]
+        assert [[entry["offset"] for entry in position] for position in (before, first, second)] == [
+            [1, 2],
+            [5, 2],
+            [5, 5],
+        ]
+
+
+@pytest.mark.parametrize("form", [SSE, NDJSON])
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, form: Format, live: bool
+) -> None:
+    async with Site(log).running() as site:
+        position = (
+            '[{"topic":"east","partition":0,"offset":-1,"timestamp":0},{"topic":"west","partition":0,"offset":-1}]'
+        )
+        sent: list[bytes] = []
+        async with site.client(position, form) as outlet, site.client(position, form) as other:
+            for one in (outlet, other):
+                monkeypatch.setattr(one, "put", sent.append)
+                if not live:
+                    one.pipe = None
+            if live:
+                await until(lambda: sum(len(feed.clients) for feed in site.broadcast._feeds.values()) == 2)
+
+            def broken(feed: Feed, segment: object) -> None:
+                raise ZeroDivisionError("a secret")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Feed, "_make", broken)
+                log.append_now("east", [event(1, 1)])
+                await until(lambda: sum(b"Internal error" in part for part in sent) == 2)
+            # Everybody else is served.
+            async with site.client(position, form) as served:
+                monkeypatch.setattr(served, "put", sent.append)
+                await until(lambda: any(b'{"n": 1}' in part for part in sent))
+        assert not site.broadcast._feeds
+    document = {
+        "type": "about:blank",
+        "title": "Internal error",
+        "status": 500,
+        "detail": "the gateway made a mistake; its operator finds it in the log",
+    }
+    errors = [part for part in sent if b"Internal error" in part]
+    if form is NDJSON:
+        assert [json.loads(part) for part in errors] == [{"$error": document}] * 2
+    else:
+        for part in errors:
+            kind, identifier, data = part.decode().rstrip("\n").split("\n")
+            assert kind == "event: error"
+            assert [entry["offset"] for entry in json.loads(identifier.removeprefix("id: "))] == [-1, -1]
+            assert json.loads(data.removeprefix("data: ")) == document
+    assert not any(b"secret" in part for part in sent)
+    [record, *others] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    # One mistake in a block for many is told once.
+    assert len(others) == (0 if live else 1)
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(log, flush_bytes=300)
+    log.append_now("east", [event(number, site.clock.now()) for number in range(50)])
+    gate = asyncio.Event()
+    real = site.hub._fill
+
+    async def fill() -> None:
+        await gate.wait()
+        await real()
+
+    monkeypatch.setattr(site.hub, "_fill", fill)
+    running = asyncio.create_task(site.hub.run())
+    try:
+        await until(lambda: site.hub.discovery.looked)
+        first = '[{"topic":"east","partition":0,"timestamp":0},{"topic":"west","partition":0,"timestamp":0}]'
+        async with site.client(first) as outlet:
+            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            gate.set()
+            await until(lambda: len(numbers(outlet)) == 50)
+            assert numbers(outlet) == list(range(50))
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def test_a_range_that_has_ended_stays_so_when_its_end_expires(log: MemoryLog) -> None:
+    log.append_now("east", [event(number, 999_100 + number) for number in range(10)])
+    async with Site(log).running() as site:
+        origin = Origin(wishes=parse_position('[{"topic":"east","partition":0,"offset":4,"timestamp":999104}]'))
+        selection = Selection(frozenset({"east"}))
+        log.truncate("east", 0, 8)
+        for until, finished in ((999_105, True), (999_106, False)):
+            session = Session(site.services, Request(selection, SSE, origin, until=until))
+            assert await session.prepare() is not finished
+            session.close()

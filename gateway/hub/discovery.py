@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.event import TopicPartition
@@ -14,6 +15,13 @@ from gateway.position import NOTHING_READ, Mark
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
+
+
+class Beginning(NamedTuple):
+    """Where the hub begins to read a partition: what counts as read, and the next offset."""
+
+    mark: Mark
+    position: int
 
 
 @dataclass(slots=True)
@@ -35,8 +43,6 @@ class Discovery:
         self._by_timestamp = by_timestamp
         self._clock = clock
         self._ring_fill = ring_fill
-        self._findings = Findings()
-        """What was found so far: kept where the log goes away in the middle of a look."""
         self.looked = False
         """Whether the log has ever told which topics exist."""
         self.known: dict[str, TopicState] = {}
@@ -48,48 +54,54 @@ class Discovery:
     def partitions(self, topic: str) -> list[TopicPartition]:
         """The partitions of a topic; partition 0 stands for a topic that was never seen."""
         state = self.known.get(topic)
-        return [TopicPartition(topic, number) for number in range(state.partitions if state else 1)]
+        return _places(topic, 0, state.partitions if state else 1)
 
     def readable(self) -> list[TopicPartition]:
         """The partitions that can be read now."""
         return [place for place in self._ring.partitions() if place.topic in self.existing]
 
     async def look(self) -> Findings:
-        """Ask the log for its topics. Raises LogUnavailable."""
+        """Ask the log for its topics. Raises LogUnavailable, and TopicAbsent of a topic that is gone again meanwhile;
+        what is known is then as before."""
         states = await self._log.describe(self._by_timestamp.keys())
-        findings = self._findings
-        findings.changed |= self.existing != states.keys()
+        findings = Findings(changed=self.existing != states.keys())
+        begins: dict[TopicPartition, Beginning] = {}
         for topic, state in states.items():
             before = self.known.get(topic)
-            if before == state and topic in self.existing:
+            if before == state:
                 continue
             findings.changed = True
             if before is not None and before.identity != state.identity:
-                findings.breaks += await self._replace(topic, before, state)
-            first = before.partitions if before else 0
-            new = [TopicPartition(topic, number) for number in range(first, state.partitions)]
-            await self._add(new, from_first=self.looked)
-            self.known[topic] = state
-        self.existing = set(states)
-        self.looked = True
-        self._findings = Findings()
+                for place in _places(topic, 0, min(before.partitions, state.partitions)):
+                    await self._replace(place, findings.breaks, begins)
+            new = _places(topic, before.partitions if before else 0, state.partitions)
+            begins |= await self._begins(new, from_first=self.looked)
+        self._take(states, begins)
         return findings
 
-    async def _replace(self, topic: str, before: TopicState, state: TopicState) -> list[Break]:
-        """The topic is another one under the same name: its partitions go on by the timestamp."""
-        breaks = []
-        for number in range(before.partitions):
-            partition = TopicPartition(topic, number)
-            tail = self._ring.tail(partition)
-            if number >= state.partitions or tail is None:
-                self._ring.remove(partition)
-                continue
-            bounds = (await self._log.bounds([partition]))[partition]
-            if tail.offset < 0:
-                self._begin(partition, Mark(bounds.start - 1, 0), bounds.start)
-            else:
-                breaks.append(await self.recreated(partition, tail, bounds))
-        return breaks
+    def _take(self, states: dict[str, TopicState], begins: dict[TopicPartition, Beginning]) -> None:
+        """Go by what was found from now on."""
+        for place in list(self._ring.partitions()):
+            if place.topic in states and place.partition >= states[place.topic].partitions:
+                self._ring.remove(place)
+        for place, (mark, position) in begins.items():
+            self._ring.add(place, mark, position)
+            self.origins[place] = mark
+        self.known |= states
+        self.existing = set(states)
+        self.looked = True
+
+    async def _replace(
+        self, partition: TopicPartition, breaks: list[Break], begins: dict[TopicPartition, Beginning]
+    ) -> None:
+        """The topic is another one under the same name: the partition goes on by the timestamp."""
+        tail = self._ring.tail(partition)
+        assert tail is not None
+        bounds = (await self._log.bounds([partition]))[partition]
+        if tail.offset < 0:
+            begins[partition] = Beginning(Mark(bounds.start - 1, 0), bounds.start)
+        else:
+            breaks.append(await self.recreated(partition, tail, bounds))
 
     async def recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
         """Where to go on in a partition whose records are others than those read before."""
@@ -98,33 +110,25 @@ class Discovery:
         mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
-    async def _add(self, partitions: list[TopicPartition], from_first: bool) -> None:
+    async def _begins(self, partitions: list[TopicPartition], from_first: bool) -> dict[TopicPartition, Beginning]:
         if not partitions:
-            return
+            return {}
         bounds = await self._log.bounds(partitions)
-        for partition in partitions:
-            start, end = bounds[partition]
-            if from_first:
-                self._begin(partition, Mark(start - 1, 0), start)
-            else:
-                await self._begin_with_newest(partition, start, end)
+        if from_first:
+            return {place: Beginning(Mark(bounds[place].start - 1, 0), bounds[place].start) for place in partitions}
+        return {place: await self._newest_part(place, bounds[place]) for place in partitions}
 
-    def _begin(self, partition: TopicPartition, mark: Mark, position: int) -> None:
-        self._ring.add(partition, mark, position)
-        self.origins[partition] = mark
-
-    async def _begin_with_newest(self, partition: TopicPartition, start: int, end: int) -> None:
-        """Begin with the newest part of the log, and at least with all records of its newest millisecond, so that
-        what was read last, and how many records share its time, is known of every partition."""
-        newest = await self.newest(partition, start, end)
+    async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
+        """The newest part of the log, and at least all records of its newest millisecond, so that what was read last,
+        and how many records share its time, is known of every partition."""
+        newest = await self.newest(partition, *bounds)
         if newest is None:
-            self._begin(partition, Mark(end - 1, 0), end)
-            return
+            return Beginning(Mark(bounds.end - 1, 0), bounds.end)
         since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
         position = (await self._log.find({partition: since}))[partition]
-        position = end if position is None else position
-        mark = await mark_before(self._log, partition, position, Bounds(start, end), since, self._by_timestamp)
-        self._begin(partition, mark, position)
+        position = bounds.end if position is None else position
+        mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
+        return Beginning(mark, position)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
         """The timestamp of the last record, or None where there is none within reach."""
@@ -138,6 +142,10 @@ class Discovery:
                 break
             distance *= 4
         return None
+
+
+def _places(topic: str, first: int, end: int) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(first, end)]
 
 
 async def mark_before(

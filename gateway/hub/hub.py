@@ -202,6 +202,8 @@ class Hub:
     async def _look(self) -> bool:
         """Look for topics and partitions that are new, gone or others; whether anything changed."""
         self._next_look = self.clock.monotonic() + self.options.metadata_interval
+        # What has been read is delivered before anything that is found can make the ring forget it.
+        self._flush()
         found = await self.discovery.look()
         for gap in found.breaks:
             self._interrupt(gap)

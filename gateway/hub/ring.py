@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from gateway.event import TopicPartition
@@ -118,12 +119,15 @@ class Ring:
         return self._partitions.keys()
 
     def add(self, partition: TopicPartition, mark: Mark, end: int) -> None:
-        """Hold a partition from now on. `end` is the next offset to be read of it."""
+        """Hold a partition from now on. `end` is the next offset to be read of it. Where one of this name was held, it
+        was another, and what was held is given up."""
+        self.remove(partition)
         self._partitions[partition] = _Partition(mark, end)
 
     def remove(self, partition: TopicPartition) -> None:
-        """Hold a partition no longer: it does not exist any more."""
-        self._partitions.pop(partition, None)
+        """Hold a partition no longer: it does not exist any more. What was held is given up with it."""
+        if self._partitions.pop(partition, None) is not None:
+            self._restart()
 
     def tail(self, partition: TopicPartition) -> Mark | None:
         """The last record read of a partition, or None for one that is not held."""
@@ -173,8 +177,17 @@ class Ring:
         return segment
 
     def interrupt(self, gap: Break) -> Segment:
-        """Tell of a break in one partition, in a segment of its own; what was held before it is given up, so that
-        readers which lag are held against the log again."""
+        """Tell of a break in one partition, in a segment of its own; what was held before it is given up."""
+        self._restart()
+        self._partitions[gap.partition] = _Partition(gap.mark, gap.resumed)
+        self.open.gap = gap
+        self.open.topics.add(gap.partition.topic)
+        segment = self.close()
+        assert segment is not None
+        return segment
+
+    def _restart(self) -> None:
+        """Give up what is held, so that readers which lag are held against the log again."""
         while len(self._segments) > 1:
             self._drop()
         self._segments[0] = Segment(self.open.number + 1)
@@ -183,12 +196,6 @@ class Ring:
         for state in self._partitions.values():
             state.runs.clear()
             state.start = state.tail
-        self._partitions[gap.partition] = _Partition(gap.mark, gap.resumed)
-        self.open.gap = gap
-        self.open.topics.add(gap.partition.topic)
-        segment = self.close()
-        assert segment is not None
-        return segment
 
     def _drop(self) -> None:
         segment = self._segments.popleft()
@@ -243,13 +250,19 @@ class Ring:
 
     def holds(self, partition: TopicPartition, offset: int) -> Item | None:
         """The record at this offset, where the ring has it."""
+        item = self.next(partition, offset)
+        return item if item is not None and item.mark.offset == offset else None
+
+    def next(self, partition: TopicPartition, offset: int) -> Item | None:
+        """The first record at or after this offset, where the ring has what comes there."""
         state = self._partitions.get(partition)
         if state is None or not state.start.offset < offset <= state.tail.offset:
             return None
-        run = state.runs[max(0, bisect_right(state.runs, offset - 1, key=_offset_before) - 1)]
-        for item in self._segments[run.number - self.oldest].items:
-            if item.partition == partition and item.mark.offset == offset:
-                return item
+        first = max(0, bisect_right(state.runs, offset - 1, key=_offset_before) - 1)
+        for run in islice(state.runs, first, None):
+            for item in self._segments[run.number - self.oldest].items:
+                if item.partition == partition and item.mark.offset >= offset:
+                    return item
         return None
 
 

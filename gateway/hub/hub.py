@@ -88,7 +88,8 @@ class Hub:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, RETRY_WAIT[1])
             except (OffsetOutOfRange, TopicAbsent) as error:
-                await self._mend(error)
+                if not await self._mend(error):
+                    await asyncio.sleep(RETRY_WAIT[0])
 
     async def _start(self) -> None:
         await self._look()
@@ -213,21 +214,23 @@ class Hub:
             self._tell_change()
         return found.changed
 
-    async def _mend(self, error: OffsetOutOfRange | TopicAbsent) -> None:
-        """The position of the hub itself is gone: go on where the log does, and tell every live client."""
+    async def _mend(self, error: OffsetOutOfRange | TopicAbsent) -> bool:
+        """The position of the hub itself is gone: go on where the log does, and tell every live client. False where
+        nothing explains the error; it may pass then, as that of a topic which exists and has no leader yet."""
         try:
-            await self._look()
+            changed = await self._look()
             if isinstance(error, OffsetOutOfRange):
-                await self._mend_offset(TopicPartition(error.topic, error.partition))
+                changed |= await self._mend_offset(TopicPartition(error.topic, error.partition))
         except (TopicAbsent, OffsetOutOfRange):
-            await asyncio.sleep(RETRY_WAIT[0])
+            return False
         except LogUnavailable as unavailable:
             self._set_available(False, unavailable)
-            await asyncio.sleep(RETRY_WAIT[0])
+            return False
+        return changed
 
-    async def _mend_offset(self, partition: TopicPartition) -> None:
+    async def _mend_offset(self, partition: TopicPartition) -> bool:
         if partition not in self.ring.partitions():
-            return
+            return False
         bounds = (await self.log.bounds([partition]))[partition]
         tail = self.ring.tail(partition)
         assert tail is not None
@@ -238,6 +241,9 @@ class Hub:
             )
         elif position > bounds.end:
             self._interrupt(await self.discovery.recreated(partition, tail, bounds))
+        else:
+            return False
+        return True
 
     def _interrupt(self, gap: Break) -> None:
         self._flush()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 import pytest
 
-from gateway.errors import LogUnavailable
+from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.eventlog.port import Bounds
 from gateway.hub import hub as hub_module
 from gateway.hub.hub import Hub, HubOptions
@@ -145,6 +146,69 @@ async def test_a_topic_created_again_with_fewer_partitions_and_then_more() -> No
         log.add_partitions("alpha", 3)
         fill(log, last, [1, 2])
         await until(lambda: held(hub, last) == [0, 1], hub)
+
+
+async def test_what_the_ring_held_of_partitions_that_are_no_more_is_given_up() -> None:
+    log = MemoryLog()
+    log.create_topic("alpha", 2)
+    gone = TopicPartition("alpha", 1)
+    async with running(hub_over(log)) as hub:
+        fill(log, gone, [999_000, 999_100])
+        await until(lambda: held(hub, gone) == [0, 1], hub)
+        epoch = hub.ring.epoch
+        log.delete_topic("alpha")
+        log.create_topic("alpha", 1)
+        await until(lambda: len(hub.partitions(["alpha"])) == 1, hub)
+        assert held(hub, gone) == []
+        assert hub.ring.epoch != epoch
+
+
+async def test_what_is_gone_again_in_the_middle_of_a_look_leaves_nothing_behind() -> None:
+    class Vanishing(MemoryLog):
+        vanish = True
+
+        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+            if self.vanish and TopicPartition("alpha", 1) in times:
+                self.vanish = False
+                self.delete_topic("alpha")
+                self.create_topic("alpha", 1)
+            return await super().find(times)
+
+    log = Vanishing()
+    log.create_topic("alpha", 2)
+    fill(log, TopicPartition("alpha", 1), [999_000])
+    async with running(hub_over(log)) as hub:
+        assert list(hub.ring.partitions()) == [ALPHA]
+        fill(log, ALPHA, [999_500])
+        await until(lambda: held(hub, ALPHA) == [0], hub)
+
+
+async def test_a_topic_that_exists_and_cannot_be_read_is_tried_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    tries = 0
+
+    async def absent(*_: object) -> NoReturn:
+        nonlocal tries
+        tries += 1
+        raise TopicAbsent("alpha")
+
+    async with running(hub_over(log)):
+        rests: list[float] = []
+        real = asyncio.sleep
+
+        async def sleep(seconds: float) -> None:
+            rests.append(seconds)
+            await real(seconds)
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        monkeypatch.setattr(MemoryReader, "fetch", absent)
+        log.add_partitions("alpha", 2)
+        async with asyncio.timeout(5):
+            while tries < 10:
+                await real(0.001)
+        assert rests.count(hub_module.RETRY_WAIT[0]) >= 8
+        monkeypatch.undo()
 
 
 async def test_a_topic_that_is_deleted_is_read_again_when_it_is_back() -> None:

@@ -205,12 +205,12 @@ class Session:
     async def _serve(self, subscription: Subscription) -> None:
         """Do what the position asks for: read the ring, or the log until the ring is reached."""
         try:
-            if self.hub.ring.epoch != self._epoch:
-                await self._restart(subscription)
-                return
             if self.feed.version != self.hub.version:
                 self._change_feed()
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            if self.hub.ring.epoch != self._epoch:
+                await self._restart(subscription)
+                return
             placement = self.hub.ring.place(self._readable(subscription))
             if placement is None:
                 await self._replay(subscription)

@@ -29,10 +29,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a client asked for. No wish for a partition: the earliest time wished for elsewhere, or live.
-
-    `since` (ms) counts where the client sent no position. `overlaps` are milliseconds to read again, by topic.
-    """
+    """What a client asked for. `since` (ms) counts where it sent no position. `overlaps`, by topic, are milliseconds to
+    read again after a position that is a time."""
 
     wishes: Mapping[TopicPartition, Wish] = field(default_factory=dict)
     since: int | None = None
@@ -40,12 +38,20 @@ class Origin:
 
     def wish(self, partition: TopicPartition) -> Wish | None:
         """What is wished for one partition; None is live."""
-        if not self.wishes:
-            return None if self.since is None else Wish(None, self.since)
-        named = self.wishes.get(partition)
-        if named is not None:
-            return named
-        times = [wish.timestamp for wish in self.wishes.values() if wish.timestamp is not None]
+        if self.wishes:
+            wish = self.wishes.get(partition) or self._unnamed(partition.topic)
+        else:
+            wish = None if self.since is None else Wish(None, self.since)
+        return Wish(None, self.live) if wish is None and self.live is not None else wish
+
+    def _unnamed(self, topic: str) -> Wish | None:
+        """A partition beside others that were read is new, and all of it is wished for; beside mere times it begins at
+        the earliest of them. A topic that is not named at all begins at the earliest time of the others, or live."""
+        beside = [wish for place, wish in self.wishes.items() if place.topic == topic]
+        if any(wish.offset is not None or wish.seen for wish in beside):
+            return Wish(None, 0)
+        wishes = beside or self.wishes.values()
+        times = [wish.timestamp for wish in wishes if wish.timestamp is not None and (beside or wish.timestamp > 0)]
         return Wish(None, min(times)) if times else None
 
 

@@ -35,6 +35,8 @@ class Origin:
     wishes: Mapping[TopicPartition, Wish] = field(default_factory=dict)
     since: int | None = None
     overlaps: Mapping[str, int] = field(default_factory=dict)
+    live: int | None = None
+    """When it was asked for (ms), where the log answers later than that: from then on, events are live."""
 
     def wish(self, partition: TopicPartition) -> Wish | None:
         """What is wished for one partition; None is live."""

@@ -50,6 +50,7 @@ class Session:
     """Carries one subscription from its first byte to its last."""
 
     __slots__ = (
+        "_asked",
         "_epoch",
         "_start",
         "feed",
@@ -67,6 +68,7 @@ class Session:
         self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
         self.subscription: Subscription | None = None
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
+        self._asked = services.clock.now()
         self._start: Start | None = None
         self._epoch = self.hub.ring.epoch
 
@@ -172,11 +174,8 @@ class Session:
             await self.responder.write(first)
 
     def _fixed_origin(self) -> Origin:
-        """What the client asked for. One that asked for live events gets those from the moment it asked."""
-        origin = self.request.origin
-        if not origin.wishes and origin.since is None:
-            return Origin(since=self.services.clock.now(), overlaps=origin.overlaps)
-        return origin
+        """What the client asked for. Where that was live events, it gets those from the moment it asked."""
+        return replace(self.request.origin, live=self._asked)
 
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""

@@ -9,11 +9,11 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway.catalog.catalog import Catalog
-from gateway.errors import Problem
+from gateway.errors import LogUnavailable, Problem
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, position_text, read_request
 from gateway.routes.problems import answer
-from gateway.subscription.session import Services, Session
+from gateway.subscription.session import OPEN_WAIT, Services, Session
 from gateway.subscription.subscription import Request
 
 logger = logging.getLogger("gateway")
@@ -33,17 +33,20 @@ class StreamEndpoint:
         self._bounds = bounds
         self.sessions: set[Session] = set()
         """Those that run now."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Of the responses that have taken their connection over."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request = self._read(scope)
+            request, named_in = self._read(scope)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
         session = Session(self._services, request)
         self.sessions.add(session)
         try:
+            if request.origin.wishes:
+                check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
                 self._close(session)
@@ -53,6 +56,10 @@ class StreamEndpoint:
             offered = None if request.finite else take_over(scope)
             headers = _headers(request) if offered is None else [*_headers(request), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+        except Problem as problem:
+            self._close(session)
+            await answer(problem)(scope, receive, send)
+            return
         except BaseException:
             self._close(session)
             raise
@@ -61,14 +68,14 @@ class StreamEndpoint:
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, offered()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     async def close(self) -> None:
         """Break off what still runs."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _carry(self, session: Session, response: Response) -> None:
         try:
@@ -87,7 +94,8 @@ class StreamEndpoint:
         self.sessions.discard(session)
         session.close()
 
-    def _read(self, scope: Scope) -> Request:
+    def _read(self, scope: Scope) -> tuple[Request, str]:
+        """The request, and the name of what its position came in."""
         if scope["method"] not in METHODS:
             allowed = ", ".join(METHODS)
             detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
@@ -97,10 +105,21 @@ class StreamEndpoint:
         headers = Headers(scope=scope)
         merged = {name: ", ".join(headers.getlist(name)) for name in headers}
         request = read_request(scope["path_params"]["streams"], query, merged, self._catalog, self._bounds, now)
-        known = self._services.hub.discovery
-        counts = {topic: known.known[topic].partitions for topic in request.selection.topics & known.existing}
-        check_partitions(request, counts, position_text(dict(query), merged)[0])
-        return request
+        return request, position_text(dict(query), merged)[0]
+
+    async def _counts(self, request: Request) -> dict[str, int]:
+        """How many partitions the topics have that exist; asked of the log where the position names more than are known
+        here, since another process may have seen them first. While the log is away, all are taken to exist."""
+        hub = self._services.hub
+        states = {topic: hub.discovery.known[topic] for topic in hub.discovery.existing}
+        places = request.origin.wishes
+        if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
+            try:
+                async with asyncio.timeout(OPEN_WAIT):
+                    states = await hub.log.describe({place.topic for place in places})
+            except (LogUnavailable, TimeoutError):
+                return {}
+        return {topic: state.partitions for topic, state in states.items()}
 
 
 async def _answer_at_once(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:

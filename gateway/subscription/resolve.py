@@ -68,6 +68,7 @@ class Resolver:
         """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile."""
         if not self._hub.discovery.looked:
             raise LogUnavailable(self._hub.why_unavailable)
+        await self._check_view(origin, partitions)
         start = Start()
         confirmed = False
         for partition in partitions:
@@ -84,6 +85,19 @@ class Resolver:
                     confirmed = True
                 await self._from_log(partition, wish, origin, start)
         return start
+
+    async def _check_view(self, origin: Origin, partitions: Collection[TopicPartition]) -> None:
+        """Raises TopicAbsent where a position names what the log has and the hub does not know of yet: another process
+        has seen it, and has delivered of it."""
+        existing = self._hub.discovery.existing
+        unknown = {place for place in origin.wishes if place.topic not in existing or place not in partitions}
+        if not unknown:
+            return
+        states = await self._log.describe({place.topic for place in unknown})
+        for place in unknown:
+            if place.topic in states and place.partition < states[place.topic].partitions:
+                self._hub.look_again()
+                raise TopicAbsent(place.topic)
 
     async def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be

@@ -129,6 +129,8 @@ class Session:
         return ended or self.responder.over
 
     async def _resolve(self, origin: Origin) -> Start:
+        if self.feed.version != self.hub.version:
+            self._change_feed()
         epoch = self.hub.ring.epoch
         start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
         self._epoch = epoch
@@ -179,17 +181,16 @@ class Session:
 
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
-        now = self.services.clock.now()
-        encoder = self.feed.feed.encoder
-        entries = [encoder.wish(place, origin.wish(place) or Wish(None, now)) for place in encoder.partitions]
+        # A position may name partitions that another process knows of, and this one not yet.
+        places = {*self.feed.feed.encoder.partitions, *origin.wishes}
+        encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in places})
+        entries = [encoder.wish(place, origin.wish(place) or Wish(None, self._asked)) for place in encoder.partitions]
         return b"[" + b",".join(entries) + b"]"
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
         while not self._over:
             try:
-                if self.feed.version != self.hub.version:
-                    self._change_feed()
                 return await self._resolve(origin)
             except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)

@@ -137,7 +137,8 @@ class Resolver:
         if wish is None:
             await self._begin_live(partition, bounds, start)
         elif wish.offset is None:
-            await self._at_time(partition, wish, bounds, origin.overlaps.get(partition.topic, 0), start)
+            overlap = origin.overlaps.get(partition.topic, 0) if origin.wishes else 0
+            await self._at_time(partition, wish, bounds, overlap, start)
         elif wish.offset + 1 < bounds.start:
             mark = Mark(bounds.start - 1, wish.timestamp or 0)
             resumed = await self._first_offset(partition, bounds.start, bounds)
@@ -166,11 +167,13 @@ class Resolver:
         return start.marks[partition]
 
     async def _at_time(self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start) -> None:
-        time = max(0, (wish.timestamp or 0) - overlap)
-        offset = (await self._log.find({partition: time}))[partition]
+        time = wish.timestamp or 0
+        offset = (await self._log.find({partition: max(0, time - overlap)}))[partition]
         position = bounds.end if offset is None else offset
+        # The mark is not set back with the overlap: else every resume would begin earlier than the one before.
         await self._begin(partition, position, bounds, time, start)
-        if wish.seen and not overlap:
+        # At the log's start nobody can say how many records of the millisecond have expired: rather twice than never.
+        if wish.seen and not overlap and (position == 0 or position > bounds.start):
             await self._skip_seen(partition, wish, position, bounds, start)
 
     async def _skip_seen(

@@ -32,9 +32,11 @@ def log() -> MemoryLog:
 
 
 @asynccontextmanager
-async def hub_of(log: MemoryLog, by_timestamp: bool = False) -> AsyncIterator[Hub]:
+async def hub_of(
+    log: MemoryLog, by_timestamp: bool = False, topics: tuple[str, ...] = ("alpha", "beta")
+) -> AsyncIterator[Hub]:
     """A hub that has read the log. What is done to the log afterwards it does not know of at once."""
-    hub = Hub(log, {"alpha": by_timestamp, "beta": by_timestamp}, FakeClock(), HubOptions(ring_fill=0.0))
+    hub = Hub(log, dict.fromkeys(topics, by_timestamp), FakeClock(), HubOptions(ring_fill=0.0))
     running = asyncio.create_task(hub.run())
     try:
         async with asyncio.timeout(5):
@@ -188,6 +190,70 @@ async def test_a_partition_not_named_is_live_where_no_timestamp_is(log: MemoryLo
     assert start.positions == {ALPHA: 1, BETA: 3}
 
 
+async def test_a_partition_not_named_beside_one_that_was_read_is_new(log: MemoryLog) -> None:
+    """It may hold events older than what was read of the others."""
+    log.add_partitions("alpha", 2)
+    fill(log, ALPHA, [10, 20])
+    new = TopicPartition("alpha", 1)
+    fill(log, new, [5, 6])
+    async with hub_of(log) as hub:
+        start = await Resolver(hub).resolve(Origin({ALPHA: Wish(1, 20)}), [ALPHA, new])
+    assert start.positions == {ALPHA: 2, new: 0}
+
+
+async def test_a_partition_not_named_beside_mere_times_begins_at_the_earliest(log: MemoryLog) -> None:
+    log.add_partitions("alpha", 3)
+    new = TopicPartition("alpha", 2)
+    fill(log, new, [5, 10, 15])
+    times = {ALPHA: Wish(None, 10), TopicPartition("alpha", 1): Wish(None, 12)}
+    async with hub_of(log) as hub:
+        start = await Resolver(hub).resolve(Origin(times), [*times, new])
+    assert start.positions[new] == 1
+
+
+async def test_what_was_to_be_live_begins_when_it_was_asked_for_though_the_log_answers_later(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    fill(log, BETA, [10, 20, 30])
+    async with hub_of(log) as hub:
+        start = await Resolver(hub).resolve(Origin({BETA: Wish(0, None)}, live=20), [ALPHA, BETA])
+        assert start.positions == {ALPHA: 1, BETA: 1}
+        assert (await Resolver(hub).resolve(Origin(live=25), [ALPHA])).positions == {ALPHA: 2}
+
+
+async def test_an_empty_partition_is_no_time_for_a_topic_that_is_not_named(log: MemoryLog) -> None:
+    fill(log, BETA, [10, 20, 30])
+    empty = TopicPartition("alpha", 1)
+    log.add_partitions("alpha", 2)
+    fill(log, ALPHA, [20])
+    async with hub_of(log) as hub:
+        origin = Origin({ALPHA: Wish(0, 20), empty: Wish(None, 0)})
+        assert (await Resolver(hub).resolve(origin, [ALPHA, empty, BETA])).positions[BETA] == 1
+        origin = Origin({empty: Wish(None, 0)})
+        assert (await Resolver(hub).resolve(origin, [empty, BETA])).positions[BETA] == 3
+
+
+def grow(log: MemoryLog) -> None:
+    log.add_partitions("alpha", 2)
+
+
+def add_topic(log: MemoryLog) -> None:
+    log.create_topic("gamma")
+
+
+@pytest.mark.parametrize(
+    ("place", "change"), [(TopicPartition("alpha", 1), grow), (TopicPartition("gamma", 0), add_topic)]
+)
+async def test_what_only_another_process_knows_of_is_waited_for(
+    log: MemoryLog, place: TopicPartition, change: Change
+) -> None:
+    fill(log, ALPHA, [10])
+    async with hub_of(log, topics=("alpha", "beta", "gamma")) as hub:
+        change(log)
+        fill(log, place, [11, 12])
+        with pytest.raises(TopicAbsent):
+            await Resolver(hub).resolve(Origin({ALPHA: Wish(0, 10), place: Wish(0, 11)}), [ALPHA, BETA])
+
+
 async def test_since_is_a_wish_and_tells_no_gap(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     log.truncate("alpha", 0, 2)
@@ -248,6 +314,22 @@ async def test_live_by_timestamp_is_the_same_from_the_log(log: MemoryLog) -> Non
     assert start.marks[ALPHA] == Mark(2, 20, 2)
     assert start.positions == {ALPHA: 3, BETA: 0}
     assert start.marks[BETA] == NOTHING_READ
+
+
+async def test_at_the_start_of_the_log_records_seen_may_have_expired(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 20, 20])
+    log.truncate("alpha", 0, 2)
+    start = await resolve(log, (ALPHA, Wish(None, 20, 2)), by_timestamp=True)
+    assert start.positions[ALPHA] == 2
+
+
+async def test_an_overlap_is_none_for_since_and_does_not_set_the_position_back(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    async with hub_of(log, by_timestamp=True) as hub:
+        start = await Resolver(hub).resolve(Origin(since=20, overlaps={"alpha": 10}), [ALPHA])
+        assert start.positions[ALPHA] == 1
+        start = await Resolver(hub).resolve(Origin({ALPHA: Wish(None, 30)}, overlaps={"alpha": 10}), [ALPHA])
+        assert (start.positions[ALPHA], start.marks[ALPHA].timestamp) == (1, 30)
 
 
 async def test_an_overlap_is_read_again(log: MemoryLog) -> None:

@@ -126,7 +126,7 @@ class PositionEncoder:
     def wish(self, partition: TopicPartition, wish: Wish) -> bytes:
         """The entry of a partition whose wish has not been held against the log yet."""
         head = self._heads[partition]
-        if wish.offset is None:
+        if wish.offset is None or (self._by_timestamp[partition] and wish.timestamp is not None):
             return head + b'"timestamp":%d,"seen":%d}' % (wish.timestamp or 0, wish.seen)
         if wish.timestamp is None:
             return head + b'"offset":%d}' % wish.offset

@@ -170,8 +170,9 @@ class Session:
             if start is None:
                 return
         subscription = self.subscription = Subscription(self.request, self.feed.feed.encoder, start)
-        opening = b"" if waited else form.opening(subscription.identifier, retry)
-        first = opening + subscription.gaps(start.gaps)
+        wishes = self.request.origin.wishes
+        opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
+        first = opening + b"".join(subscription.gaps(start.gaps, wishes))
         if first:
             await self.responder.write(first)
 

@@ -80,14 +80,29 @@ class Subscription:
 
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
+        wishes = self.wishes()
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
-        return self.gaps(start.gaps)
+        return b"".join(self.gaps(start.gaps, wishes))
 
-    def gaps(self, gaps: Iterable[Break]) -> bytes:
-        """Frames that tell of missing events."""
+    def gaps(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> list[bytes]:
+        """Frames that tell of missing events. Each has the position in which it alone and those before it have been
+        told, so that wherever the connection breaks, what was not told is told again."""
         form = self.request.format
-        return b"".join(form.notice(b"gap", self.identifier, gap_document(gap)) for gap in gaps)
+        return [
+            form.notice(b"gap", self.before(gaps[index + 1 :], wishes), gap_document(gap))
+            for index, gap in enumerate(gaps)
+        ]
+
+    def before(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> bytes:
+        """The position in which these gaps have not been told yet: there it is still what was wished for."""
+        untold = {gap.partition for gap in gaps}
+        encoder, marks = self.encoder, self.cursor.marks
+        entries = [
+            encoder.wish(place, wishes[place]) if place in untold else encoder.entry(place, marks[place])
+            for place in encoder.partitions
+        ]
+        return b"[" + b",".join(entries) + b"]"
 
     def wishes(self) -> dict[TopicPartition, Wish]:
         """The position as a wish, to be held against the log again."""

@@ -142,13 +142,30 @@ class Session:
         if not await self._knows_all():
             return False
         existing = [place for place in start.positions if place.topic in self.hub.discovery.existing]
-        if not existing:
-            return self.services.clock.now() > until
-        bounds = await self.hub.log.bounds(existing)
-        ends = {place: bounds[place].end for place in existing}
-        first = await first_records(self.hub.log, {place: start.positions[place] for place in existing}, ends)
-        passed = self.services.clock.now() > until
-        return all(passed if record is None else record.timestamp >= until for record in first.values())
+        passed = self.services.clock.now() >= until
+        # What is wished for from a time beyond the range is read again for the overlap alone.
+        open_places = [place for place in existing if not self._begins_at(place, until)]
+        if not open_places:
+            return passed
+        bounds = await self.hub.log.bounds(open_places)
+        ends = {place: bounds[place].end for place in open_places}
+        times: list[int | None] = []
+        in_log: dict[TopicPartition, int] = {}
+        for place in open_places:
+            # What has expired in the log meanwhile may still be in the ring, from where it is going to be sent.
+            position = start.positions[place]
+            held = self.hub.ring.next(place, position) if position < bounds[place].start else None
+            if held is None:
+                in_log[place] = position
+            else:
+                times.append(held.mark.timestamp)
+        first = await first_records(self.hub.log, in_log, ends)
+        times += [None if record is None else record.timestamp for record in first.values()]
+        return all(passed if time is None else time >= until for time in times)
+
+    def _begins_at(self, place: TopicPartition, time: int) -> bool:
+        wish = self.request.origin.wish(place)
+        return wish is not None and wish.offset is None and wish.timestamp is not None and wish.timestamp >= time
 
     async def _knows_all(self) -> bool:
         """Whether the hub knows every topic and partition that the log has by now: one may hold what is missing."""

@@ -134,8 +134,15 @@ class Subscription:
     def finish_partitions(self, partitions: Iterable[TopicPartition], frames: list[bytes]) -> None:
         """These partitions hold nothing more before `until`."""
         self._past.update(partitions)
-        if not self.open_partitions():
-            self._end("until", frames)
+        if self.open_partitions():
+            return
+        until = self.request.until
+        assert until is not None
+        for partition, mark in self.cursor.marks.items():
+            # By timestamp, the last record read does not say that what follows it is beyond the range.
+            if self.encoder.by_timestamp(partition) and mark.timestamp < until:
+                self.cursor.advance(partition, Mark(mark.offset, until))
+        self._end("until", frames)
 
     def _end(self, reason: str, frames: list[bytes]) -> None:
         self.ended = reason

@@ -1,0 +1,444 @@
+"""The oracle: what one client must have received, worked out from the truth and the frames that it got.
+
+For each partition it keeps a place: nothing before `floor` may come any more, and everything from `owed` on must come.
+Each event and each id moves it, and whatever it moves over must have come, or be excused: it does not match, it was
+compacted away, it went with its topic, or a gap told of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.event import TopicPartition
+from tests.simulation.frames import Entry, Frame
+from tests.simulation.truth import Part, Stored, Truth
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a client stands in one partition. Until `life` is known, it holds only a time (ms) or an offset."""
+
+    life: int | None
+    floor: int = 0
+    owed: int = 0
+    time: int | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the client asked for."""
+
+    matches: Callable[[Stored], bool]
+    data: Callable[[Stored], Any]
+    since: int | None = None
+    until: int | None = None
+    overlap: int = 0
+
+
+class Oracle:
+    """Holds what a client receives against the truth; each complaint is an AssertionError."""
+
+    def __init__(self, truth: Truth, wanted: Wanted, by_timestamp: dict[str, bool]) -> None:
+        self._truth = truth
+        self._wanted = wanted
+        self._by_timestamp = by_timestamp
+        self.places: dict[TopicPartition, Place] = {}
+        self.last: dict[TopicPartition, Entry] = {}
+        """The entries of the last id."""
+        self._blind_since = 0
+        self._finished = False
+        """Whether the range has ended: what is appended later with an earlier time belongs to it no more."""
+
+    # What a connection begins with.
+
+    def connect(self, held_from: dict[TopicPartition, int]) -> None:
+        """A request is sent. Up to the offsets of `held_from` no record is in the ring of the server: what of them was
+        there before the request comes from the log, merged by timestamp."""
+        self._held_from = held_from
+        self._before = len(self._truth.records)
+        self._merged: Stored | None = None
+
+    def _check_merged(self, stored: Stored, part: Part) -> None:
+        read_again = self._by_timestamp[stored.partition.topic] and self._reads_again(part, stored.timestamp)
+        if stored.life > 0 or part.falls or read_again or stored.number >= self._before:
+            return
+        if stored.offset > self._held_from.get(stored.partition, -1):
+            return
+        before = self._merged
+        assert before is None or before.timestamp <= stored.timestamp, f"{stored} came out of time, after {before}"
+        self._merged = stored
+
+    def open_blind(self, partitions: list[TopicPartition], now: int) -> None:
+        """The first bytes of a response without ids: what was there before need not come, what is appended from now on
+        must. (While the log was away, the server knows of live events only by their time, `now` in ms.)"""
+        self._blind_since = now
+        for partition in partitions:
+            part = self._truth.part(partition)
+            if partition in self.places or part is None:
+                continue
+            if self._wanted.since is None and self._truth.life(partition.topic) == 0:
+                self.places[partition] = Place(0, 0, len(part.records))
+            elif self._wanted.since is None:
+                self.places[partition] = Place(None, time=now)
+            else:
+                self.places[partition] = Place(None, time=self._wanted.since)
+
+    def open_first(self, entries: dict[TopicPartition, Entry]) -> None:
+        """The first id of a client that had none: it says what must come."""
+        for partition, entry in entries.items():
+            if self._by_timestamp[partition.topic] or entry.offset is None or entry.offset < 0:
+                self.places[partition] = self._by_time(entry)
+                continue
+            life, part = self._find(partition, entry)
+            index = part.index_of(entry.offset + 1)
+            if not self._is_certain(partition, entry, part):
+                # Which life the server knew of is seen later.
+                self.places[partition] = Place(None, offset=entry.offset + 1)
+                continue
+            self.places[partition] = Place(life, index, index)
+            settled = not part.holes and partition.topic not in self._truth.deleted
+            if self._wanted.since is not None and settled and not self.last:
+                self._check_since(part, index)
+
+    def _is_certain(self, partition: TopicPartition, entry: Entry, part: Part) -> bool:
+        """Whether an entry can belong to this life of the topic alone."""
+        assert entry.offset is not None
+        stored = part.at(entry.offset)
+        return self._truth.life(partition.topic) == 0 or (stored is not None and stored.timestamp == entry.timestamp)
+
+    def _by_time(self, entry: Entry) -> Place:
+        place = Place(None, time=entry.timestamp)
+        place.offset = -1 - entry.seen if entry.seen else None
+        return place
+
+    def _check_since(self, part: Part, index: int) -> None:
+        assert self._wanted.since is not None
+        first = part.since(self._wanted.since)
+        assert index >= first, f"the stream starts at {part.records[index]}, before `since` {self._wanted.since}"
+        for stored in part.records[first:index]:
+            assert stored.gone, f"`since` {self._wanted.since} passed over {stored}"
+
+    def open_again(self, entries: dict[TopicPartition, Entry]) -> None:
+        """The first id after a resume. What the id that was sent did not name begins where the contract says."""
+        for partition, entry in entries.items():
+            if partition not in self.places:
+                self.places[partition] = self._unnamed(partition, entry)
+        for partition, entry in self.last.items():
+            place = self.places[partition]
+            part = self._truth.part(partition, place.life) if place.life is not None else None
+            if part is None or not self._by_timestamp[partition.topic]:
+                continue
+            if part.falls and not entry.seen:
+                # Nothing is read since that time; what came later than its time lies before it.
+                place.owed = max(place.owed, part.since(entry.timestamp))
+            if self._reads_again(part, entry.timestamp):
+                place.floor = min(place.floor, part.since(entry.timestamp - self._wanted.overlap))
+
+    def _unnamed(self, partition: TopicPartition, entry: Entry | None = None) -> Place:
+        """Where a partition begins that no id has named before: it is new, unless only times were named."""
+        same = [other for place, other in self.last.items() if place.topic == partition.topic]
+        if any(other.seen or (other.offset or -1) >= 0 for other in same):
+            return Place(None, time=0)
+        times = [other.timestamp for other in same] or [
+            other.timestamp for other in self.last.values() if other.timestamp > 0
+        ]
+        if times or entry is None:
+            return Place(None, time=min(times, default=0))
+        self.open_first({partition: entry})
+        return self.places[partition]
+
+    def owes(self, partition: TopicPartition) -> bool:
+        """Whether something of the partition must still come."""
+        place, part = self.places.get(partition), self._truth.part(partition)
+        assert part is not None
+        if place is None:
+            return True
+        if place.life is None and place.time:
+            return bool(part.records) and part.records[-1].timestamp > place.time
+        return place.life != self._truth.life(partition.topic) or place.owed < len(part.records)
+
+    # What comes.
+
+    def take(self, frame: Frame) -> None:
+        """A frame with an id, or a line without."""
+        partition = None
+        if frame.event == "message" and frame.document is not None:
+            stored = self._event(frame)
+            partition = stored.partition
+            entry = frame.entries.get(partition)
+            if entry is not None:
+                assert entry.timestamp == stored.timestamp, f"{entry} is the id of {stored}"
+                assert entry.offset in (None, stored.offset), f"{entry} is the id of {stored}"
+        elif frame.event == "gap":
+            partition = self._gap(frame)
+        elif frame.event == "end":
+            self._end(frame)
+        for place, entry in frame.entries.items():
+            self._move(place, entry, frame.event == "gap" and place == partition)
+        if frame.entries:
+            missing = self.last.keys() - frame.entries.keys()
+            assert all(place.topic in self._truth.deleted for place in missing), f"the id names no more: {missing}"
+            self.last = frame.entries
+
+    def _event(self, frame: Frame) -> Stored:
+        document = frame.document
+        stored: Stored = self._truth.records[document["n"]]
+        assert self._wanted.matches(stored), f"{stored} does not match"
+        assert self._wanted.data(stored) == frame.data, f"{stored} was changed: {frame.data!r}"
+        until = self._wanted.until
+        assert until is None or stored.timestamp < until, f"{stored} is not before `until`"
+        place = self._place(stored.partition)
+        if place.life is None:
+            self._settle(stored.partition, place, stored.life, stored.index)
+        elif place.life < stored.life:
+            self._change_life(stored, place)
+        assert place.life == stored.life, f"{stored} came after a later life of its topic"
+        part = self._truth.part(stored.partition, stored.life)
+        assert part is not None
+        self._check_merged(stored, part)
+        again = self._by_timestamp[stored.partition.topic] and stored.timestamp in part.cut
+        assert stored.index >= place.floor or again, f"{stored} came again, or too late"
+        self._pass(stored.partition, place, stored.index)
+        place.floor = stored.index + 1
+        place.owed = max(place.owed, place.floor)
+        return stored
+
+    def _place(self, partition: TopicPartition) -> Place:
+        if partition not in self.places:
+            self.places[partition] = self._unnamed(partition)
+        return self.places[partition]
+
+    def _part(self, partition: TopicPartition) -> Part:
+        """The partition in the newest life of its topic, which has it."""
+        part = self._truth.part(partition)
+        assert part is not None
+        return part
+
+    def _settle(self, partition: TopicPartition, place: Place, life: int, index: int) -> None:
+        """The life is known now, and that the client has come to the index: what is owed is what comes from the time or
+        the offset on. Records that came later than their time may lie before it, and nobody is told of what expired
+        before a time."""
+        part = self._truth.part(partition, life)
+        assert part is not None
+        place.life = life
+        if place.time is not None:
+            place.owed = min(part.since(place.time), index)
+            if place.offset is not None:
+                # By timestamp: so many records of that millisecond were read.
+                seen = -1 - place.offset
+                same = [one.index for one in part.records[place.owed :] if one.timestamp == place.time]
+                # Where time goes back, records of other times lie between, and it is the last that was read.
+                place.owed = (same[-1] + 1 if part.falls else place.owed + len(same[:seen])) if same else place.owed
+        elif place.offset is not None:
+            place.owed = part.index_of(place.offset)
+        place.floor = 0 if self._reads_again(part, place.time) else place.owed
+        while place.owed < len(part.records) and part.records[place.owed].gone:
+            place.owed += 1
+
+    def _reads_again(self, part: Part, time: int | None) -> bool:
+        """Whether a resume by this time may bring again what was read."""
+        return part.falls or time in part.cut or self._wanted.overlap > 0
+
+    def _change_life(self, stored: Stored, place: Place) -> None:
+        """No gap was told, and the topic is another: the last position can be trusted in it, or says only a time."""
+        partition = stored.partition
+        assert place.life is not None
+        last = self.last.get(partition)
+        part = self._truth.part(partition, stored.life)
+        assert part is not None
+        if last is None:
+            assert partition.topic in self._truth.deleted
+            place.life, place.floor, place.owed = stored.life, 0, 0
+        elif self._by_timestamp[partition.topic]:
+            place.life, place.time, place.offset = None, last.timestamp, -1 - last.seen if last.seen else None
+            self._settle(partition, place, stored.life, stored.index)
+            place.floor = min(place.floor, part.since(last.timestamp))
+        else:
+            assert last.offset is not None
+            same = part.at(last.offset)
+            if same is None or same.timestamp != last.timestamp:
+                # A topic that was not there for a while is read from its first record when it is back.
+                absent = any(
+                    (partition.topic, life) in self._truth.absent for life in range(place.life + 1, stored.life + 1)
+                )
+                assert absent, f"{stored} is of another life than {last}, and no gap was told"
+                place.life, place.floor, place.owed = stored.life, 0, 0
+                return
+            place.life = stored.life
+            place.floor = place.owed = same.index + 1
+
+    def _pass(self, partition: TopicPartition, place: Place, index: int) -> None:
+        """Everything owed up to the index has come, or is excused."""
+        if index <= place.owed:
+            return
+        part = self._truth.part(partition, place.life if place.life is not None else -1)
+        assert part is not None
+        until = self._wanted.until
+        for stored in part.records[place.owed : index]:
+            if stored.gone in ("compacted", "deleted") or not self._wanted.matches(stored):
+                continue
+            if stored.gone == "expired" and self._by_timestamp[partition.topic]:
+                continue
+            if until is not None and stored.timestamp >= until:
+                continue
+            if stored.timestamp < self._blind_since:
+                continue
+            if stored.gone == "expired" and self._blind_since and not place.floor:
+                # It expired before the server knew of more than a time.
+                continue
+            raise AssertionError(f"{stored} never came")
+
+    def _gap(self, frame: Frame) -> TopicPartition:
+        gap = frame.document
+        partition = TopicPartition(gap["topic"], gap["partition"])
+        newest = self._truth.life(partition.topic)
+        place = self._place(partition)
+        if gap["reason"] == "unknown":
+            last = self.last.get(partition)
+            # Without ids nobody can say which life the server knew of when the client came.
+            known = place.life if frame.entries else 0
+            assert known is None or known < newest, f"nothing was created again: {gap}"
+            if last is not None and partition in frame.entries:
+                part = self._truth.part(partition)
+                least = part.since(last.timestamp) if part is not None else 0
+                first = part.offsets[least] if part is not None and least < len(part.offsets) else 0
+                assert part is None or gap["resumed"] >= min(first, gap["resumed"]), f"{gap} goes too far back"
+            self.places[partition] = Place(None, offset=gap["resumed"])
+            return partition
+        assert gap["reason"] == "expired", f"{gap}"
+        if place.life is not None and place.life < newest and gap["requested"] + 1 < self._part(partition).start:
+            # Of a topic that was created again, whose log has left that offset behind: nobody can tell it from the old.
+            place = self.places[partition] = Place(newest, 0, self._part(partition).index_of(gap["requested"] + 1))
+        life = newest if place.life is None else place.life
+        part = self._truth.part(partition, life)
+        assert part is not None
+        if place.life is None:
+            self._settle(partition, place, life, part.index_of(gap["requested"] + 1))
+        requested, resumed = gap["requested"], gap["resumed"]
+        last = self.last.get(partition)
+        if last is not None and last.offset is not None:
+            assert requested >= last.offset, f"{gap} asks for what was read before {last}"
+        assert requested + 1 < part.start or (part.records and part.records[0].gone == "deleted"), (
+            f"nothing lost: {gap}"
+        )
+        self._pass(partition, place, part.index_of(requested + 1))
+        target = part.index_of(resumed)
+        for stored in part.records[part.index_of(requested + 1) : target]:
+            assert stored.gone, f"{gap} passes over {stored}"
+        place.floor = max(place.floor, target)
+        place.owed = max(place.owed, target)
+        return partition
+
+    def _move(self, partition: TopicPartition, entry: Entry, told: bool) -> None:
+        """The id says that everything up to here has been read."""
+        place = self._place(partition)
+        if self._by_timestamp[partition.topic]:
+            self._move_by_time(partition, place, entry)
+            return
+        if entry.offset is None:
+            # A time that the log has not been asked about yet.
+            return
+        if entry.offset < 0:
+            if place.life is not None and place.owed > 0 and not told:
+                part = self._truth.part(partition)
+                lost = part is not None and all(stored.gone for stored in part.records[: place.owed])
+                assert partition.topic in self._truth.deleted or lost, f"{entry} has read nothing, and {place} had"
+                place = self.places[partition] = Place(None, time=0)
+            if place.life is None and place.offset is None:
+                place.time = 0
+            return
+        life, part = self._find(partition, entry, place.life)
+        index = part.index_of(entry.offset + 1)
+        if place.life is None and place.offset is not None and not self._is_certain(partition, entry, part):
+            return
+        if place.life is None:
+            self._settle(partition, place, life, index)
+            if told:
+                place.floor = place.owed = max(index, place.owed)
+        elif place.life != life:
+            # Trusted in the new life, where the record before is the same.
+            place.life, place.floor, place.owed = life, index, index
+            return
+        if told:
+            place.floor = min(place.floor, index)
+            return
+        if all(stored.gone for stored in part.records[index : place.floor]):
+            # Nothing lies between, or nothing any more: the server had not read so much of a topic that was deleted.
+            index = max(index, place.floor)
+        assert index >= place.floor, f"{partition} {entry} goes back from {place}"
+        self._pass(partition, place, index)
+        place.owed = max(place.owed, index)
+        place.floor = max(place.floor, index)
+
+    def _move_by_time(self, partition: TopicPartition, place: Place, entry: Entry) -> None:
+        part = self._truth.part(partition, place.life if place.life is not None else -1)
+        if place.life is None and entry.timestamp == 0 and self.last:
+            # Nothing is read: of what a gap told, or of a topic that came after that.
+            place.time, place.offset = 0, None
+        if part is None or self._finished:
+            return
+        if self._truth.life(partition.topic) > 0:
+            if place.life is None and entry.seen:
+                place.time, place.offset = entry.timestamp, -1 - entry.seen
+            return
+        if part.falls or entry.timestamp in part.cut:
+            return
+        index = part.since(entry.timestamp) + entry.seen
+        if place.life is None:
+            if not entry.seen:
+                return
+            self._settle(partition, place, self._truth.life(partition.topic), index)
+        if entry.seen:
+            assert 0 < index <= len(part.records), f"{entry} counts more than there are"
+            assert part.records[index - 1].timestamp == entry.timestamp, f"{entry} counts more than there are"
+        if index < place.floor:
+            self._check_back(partition, place, entry, part, index)
+            return
+        self._pass(partition, place, index)
+        place.owed = max(place.owed, index)
+        if not self._reads_again(part, entry.timestamp):
+            place.floor = max(place.floor, index)
+
+    def _check_back(self, partition: TopicPartition, place: Place, entry: Entry, part: Part, index: int) -> None:
+        """An id may lie before what was read only where what lies between is gone, or where time is read again."""
+        between = part.records[index : place.floor]
+        again = self._wanted.overlap > 0 or all(stored.gone for stored in between)
+        assert again, f"{partition} {entry} goes back from {place}"
+
+    def _find(self, partition: TopicPartition, entry: Entry, life: int | None = None) -> tuple[int, Part]:
+        """The life that an entry belongs to: the one known, unless only a later one has that record."""
+        assert entry.offset is not None
+        lives = self._truth.lives.get(partition.topic, [])
+        known = range(len(lives) - 1, -1, -1) if life is None else range(life, len(lives))
+        candidates = [(number, part) for number in known if (part := self._truth.part(partition, number)) is not None]
+        assert candidates, f"{partition} never existed"
+        for number, part in candidates:
+            stored = part.at(entry.offset)
+            if stored is not None and stored.timestamp == entry.timestamp:
+                return number, part
+        return candidates[0]
+
+    def _end(self, frame: Frame) -> None:
+        if frame.document["reason"] == "until":
+            self.check_finished(later=self._finished)
+            self._finished = True
+
+    def check_finished(self, later: bool = False) -> None:
+        """Everything before `until` has come, or is excused. `later`: the end was told before, and what was appended
+        since then comes only where offsets lead to it."""
+        until = self._wanted.until
+        assert until is not None
+        for partition, place in self.places.items():
+            part = self._truth.part(partition, place.life if place.life is not None else -1)
+            if part is None or (later and self._by_timestamp[partition.topic]):
+                continue
+            if place.life is None:
+                self._settle(partition, place, self._truth.life(partition.topic), len(part.records))
+            for stored in part.records[place.owed :]:
+                if stored.timestamp >= until:
+                    break
+                excused = stored.gone or not self._wanted.matches(stored)
+                assert excused, f"{stored} is before `until`, and never came"

@@ -1,0 +1,235 @@
+"""Bugs planted on purpose: what the simulation is worth is how soon it finds them."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from tests.simulation.world import FailureError, simulate
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One bug: in the source of a function, the text `right` becomes `wrong`."""
+
+    name: str
+    place: str
+    """`module:Class.function`."""
+    right: str
+    wrong: str
+
+
+BUGS = (
+    Planted(
+        "ring: place one too low", "gateway.hub.ring:Ring.place", "position <= state.start", "position < state.start"
+    ),
+    Planted("ring: place one segment late", "gateway.hub.ring:Ring.place", "position - 1, key", "position, key"),
+    Planted("ring: everybody is aligned", "gateway.hub.ring:Ring.aligned", "return False", "continue"),
+    Planted(
+        "ring: marks of the segment after", "gateway.hub.ring:Ring.marks_at", "state, number)", "state, number + 1)"
+    ),
+    Planted(
+        "ring: start stays at eviction",
+        "gateway.hub.ring:Ring._drop",
+        "state.start = state.runs[0].before if state.runs else state.tail",
+        "pass",
+    ),
+    Planted("ring: nothing is evicted", "gateway.hub.ring:Ring.close", "self.size > self.capacity", "False"),
+    Planted("ring: no epoch at a break", "gateway.hub.ring:Ring._restart", "self.epoch += 1", "pass"),
+    Planted(
+        "history: merge without waiting",
+        "gateway.hub.history:History._merge",
+        "if any(not self._buffers[partition] for partition in self._hungry()):",
+        "if False:",
+    ),
+    Planted(
+        "history: merge by partition",
+        "gateway.hub.history:History._merge",
+        "heap = [(buffer[0].timestamp,",
+        "heap = [(0,",
+    ),
+    Planted(
+        "replay: hand-over to the end",
+        "gateway.subscription.replay:Replay._read",
+        "history.positions[place])",
+        "history.ends.get(place, 0))",
+    ),
+    Planted("replay: reader not closed", "gateway.subscription.replay:Replay.run", "await reader.close()", "pass"),
+    Planted(
+        "resolve: expired one too early",
+        "gateway.subscription.resolve:Resolver._from_log",
+        "wish.offset + 1 < bounds.start",
+        "wish.offset < bounds.start",
+    ),
+    Planted(
+        "resolve: another record is trusted",
+        "gateway.subscription.resolve:Resolver._inside",
+        "record.timestamp != timestamp",
+        "False",
+    ),
+    Planted(
+        "resolve: compacted is unknown",
+        "gateway.subscription.resolve:Resolver._inside",
+        "record is not None and record.offset == wish.offset",
+        "record is not None",
+    ),
+    Planted(
+        "resolve: seen counts double",
+        "gateway.subscription.resolve:Resolver._skip_seen",
+        "skipped += 1",
+        "skipped += 2",
+    ),
+    Planted(
+        "resolve: what the hub does not know is dropped",
+        "gateway.subscription.resolve:Resolver._check_view",
+        "if not unknown:",
+        "if True:",
+    ),
+    Planted(
+        "resolve: unnamed is live",
+        "gateway.subscription.resolve:Origin._unnamed",
+        "return Wish(None, 0)",
+        "return None",
+    ),
+    Planted("position: seen starts at none", "gateway.position:Mark.after", "else 1)", "else 0)"),
+    Planted(
+        "gzip: everybody has the key",
+        "gateway.subscription.live:choose_live",
+        "(packer.keyed or chain[1])",
+        "True",
+    ),
+    Planted(
+        "gzip: shared blocks not counted",
+        "gateway.subscription.packer:Gzip.count_shared",
+        "if length:",
+        "if False:",
+    ),
+    Planted(
+        "live: released one segment early",
+        "gateway.subscription.live:LiveFeed.deliver",
+        "client.release(number + 1)",
+        "client.release(number)",
+    ),
+    Planted(
+        "live: who lags stays",
+        "gateway.subscription.live:LiveFeed.deliver",
+        "pipe.get_write_buffer_size() > BUFFER_LIMIT",
+        "False",
+    ),
+    Planted(
+        "live: not settled on release",
+        "gateway.subscription.live:LiveClient.release",
+        "self.on_release(number)",
+        "pass",
+    ),
+    Planted(
+        "feed: heartbeat one segment on", "gateway.subscription.feed:Feed.identifier", "open.number", "open.number - 1"
+    ),
+    Planted(
+        "feed: filters share their blocks",
+        "gateway.subscription.feed:Feed.matches",
+        "key = (selection.key, segment.number)",
+        "key = (selection.topics, segment.number)",
+    ),
+    Planted(
+        "feed: canaries for everybody",
+        "gateway.subscription.feed:Selection.choose",
+        "(canary and not self.canary)",
+        "False",
+    ),
+    Planted(
+        "limit: one more",
+        "gateway.subscription.subscription:Subscription.offer",
+        "self.remaining == 0",
+        "self.remaining < 0",
+    ),
+    Planted(
+        "until: one more",
+        "gateway.subscription.subscription:Subscription.offer",
+        "mark.timestamp >= until",
+        "mark.timestamp > until",
+    ),
+    Planted(
+        "until: the log is not asked",
+        "gateway.subscription.session:Session._finish_until",
+        "if any(position < bounds[place].end for place, position in read.items()):",
+        "if False:",
+    ),
+    Planted(
+        "discovery: new partitions begin live", "gateway.hub.discovery:Discovery._begins", "if from_first:", "if False:"
+    ),
+    Planted(
+        "discovery: recreated goes unseen",
+        "gateway.hub.discovery:Discovery.look",
+        "before.identity != state.identity",
+        "False",
+    ),
+    Planted(
+        "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self._flush()", "self.ring.close()"
+    ),
+    Planted(
+        "session: joins new partitions at their end",
+        "gateway.subscription.subscription:Subscription.rejoin",
+        "kept[place].offset + 1",
+        "kept[place].offset + 2",
+    ),
+    Planted(
+        "session: gaps are told at once",
+        "gateway.subscription.subscription:Subscription.gaps",
+        "gaps[index + 1 :]",
+        "[]",
+    ),
+    Planted(
+        "session: feeds are kept",
+        "gateway.subscription.session:Session.close",
+        "self.services.broadcast.leave(self.feed)",
+        "pass",
+    ),
+)
+
+
+@contextmanager
+def planted(bug: Planted) -> Iterator[None]:
+    """Plant a bug until the end of the block."""
+    module_name, _, path = bug.place.partition(":")
+    module = import_module(module_name)
+    *owners, name = path.split(".")
+    owner: object = module
+    for part in owners:
+        owner = getattr(owner, part)
+    before = inspect.getattr_static(owner, name)
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    assert source.count(bug.right) == 1, (
+        f"{bug.name}: {bug.right!r} stands {source.count(bug.right)} times in {bug.place}"
+    )
+    names: dict[str, object] = {}
+    code = compile("from __future__ import annotations\n" + source.replace(bug.right, bug.wrong), bug.place, "exec")
+    exec(code, module.__dict__, names)
+    setattr(owner, name, names[name])
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def search(seeds: int, wanted: str = "") -> int:
+    """Look for each bug (whose name has this in it) in so many worlds, and tell which was found when."""
+    missed = 0
+    for bug in BUGS:
+        if wanted not in bug.name:
+            continue
+        found = None
+        for seed in range(seeds):
+            try:
+                with planted(bug):
+                    simulate(seed)
+            except FailureError as error:
+                found = f"{seed + 1:4} seeds  {str(error).splitlines()[0].partition(': ')[2][:90]}"
+                break
+        missed += found is None
+        print(f"{bug.name:45} {found or 'not found'}", flush=True)
+    return min(1, missed)

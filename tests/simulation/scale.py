@@ -1,0 +1,40 @@
+"""The product's constants made small, so that a short run comes to all that they bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+
+from gateway.hub import discovery, history, hub
+from gateway.subscription import live, replay, resolve, responder, session
+from gateway.wire import gzip
+
+CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
+    (hub, "FETCH_RECORDS"): (3, 50, 1000),
+    (history, "FETCH_RECORDS"): (2, 20, 2000),
+    (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
+    (live, "BUFFER_LIMIT"): (1500, 65536),
+    (live, "BLOCK_LIMIT"): (3000, 262_144),
+    (live, "MAXIMUM_CHAINS"): (1, 256),
+    (resolve, "MAXIMUM_SKIP"): (1_000_000,),
+    (responder, "WRITE_BYTES"): (700, 65536),
+    (replay, "WRITE_BYTES"): (700, 65536),
+    (replay, "TURN_RECORDS"): (10, 20_000),
+    (session, "WRITE_BYTES"): (700, 65536),
+    (session, "STEP_SEGMENTS"): (1, 16),
+    (gzip, "KEY_INTERVAL"): (3, 32),
+}
+
+
+@contextmanager
+def scaled(random: Random) -> Iterator[None]:
+    """Choose a size for each constant, until the end of the block."""
+    before = {place: getattr(*place) for place in CHOICES}
+    try:
+        for place, choices in CHOICES.items():
+            setattr(*place, random.choice(choices))
+        yield
+    finally:
+        for place, value in before.items():
+            setattr(*place, value)

@@ -1,0 +1,29 @@
+"""Seeded worlds: whatever happens to the log, the processes and the clients, the guarantees hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.planted import BUGS, Planted, planted
+from tests.simulation.world import simulate
+
+SEEDS = 200
+SEEDS_A_TEST = 20
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+def test_the_guarantees_hold(first: int) -> None:
+    for seed in range(first, first + SEEDS_A_TEST):
+        simulate(seed)
+
+
+def test_a_seed_runs_the_same_way_again() -> None:
+    first, again = simulate(7), simulate(7)
+    assert first == again
+    assert first.digest != simulate(8).digest
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_planted_bug_fits_the_code(bug: Planted) -> None:
+    with planted(bug):
+        pass

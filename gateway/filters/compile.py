@@ -7,7 +7,7 @@ anyone, and is evaluated for every event.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from cel_expr_python import cel
@@ -15,6 +15,7 @@ from cel_expr_python import cel
 from gateway.errors import InvalidExpression
 from gateway.filters.complaint import complaint, is_about_depth, place, shorten
 from gateway.filters.cost import estimate, field_of
+from gateway.filters.index import clauses, holds
 from gateway.filters.pattern import pattern_cost
 from gateway.filters.subject import EVERYTHING, Reads, Size, Subject, environment
 from gateway.filters.syntax import (
@@ -59,22 +60,25 @@ _BEYOND_MEASURE = 1e9
 class Filter:
     """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
 
-    __slots__ = ("_affordable", "_boolean", "_ceiling", "_evaluate", "_reads", "_root", "_weighed", "cost", "text")
+    __slots__ = ("__weakref__", "_boolean", "_evaluate", "_reads", "_weight", "clauses", "cost", "text")
 
     def __init__(self, text: str, expression: Any, root: Node, bounds: FilterBounds) -> None:
         self.text = text
         self.cost = estimate(root)
+        self.clauses = clauses(root)
+        """What holds of every event that matches."""
         self._evaluate = expression.eval
         self._boolean = expression.return_type() == cel.Type.BOOL
-        self._reads = _reads(root)
-        self._root = root
-        self._ceiling = LARGE_EVENT_FACTOR * bounds.cost
-        self._weighed = self.cost >= CHECKED_FROM or any(isinstance(node, Comprehension) for node in walk(root))
-        self._affordable: dict[Size, bool] = {}
+        self._reads = _shared(_reads(root))
+        weighed = self.cost >= CHECKED_FROM or any(isinstance(node, Comprehension) for node in walk(root))
+        self._weight = _Weight(root, LARGE_EVENT_FACTOR * bounds.cost) if weighed else None
 
     def matches(self, subject: Subject) -> bool:
         """True only where the expression is true; an expression that fails on this record does not match it."""
-        if self._weighed and not self._can_afford(subject.size(self._reads)):
+        for clause in self.clauses:
+            if not holds(subject.event, clause):
+                return False
+        if self._weight is not None and not self._weight.allows(subject.size(self._reads)):
             return False
         try:
             result = self._evaluate(subject.activation(self._reads))
@@ -87,15 +91,27 @@ class Filter:
             # Whatever the library raises (the iteration budget is a RuntimeError) is a failed evaluation: no match.
             return False
 
-    def _can_afford(self, size: Size) -> bool:
-        known = self._affordable.get(size)
-        if known is None:
-            # Sizes are powers of two, so that there are few of them.
-            known = self._affordable[size] = estimate(self._root, field_of(*size)) <= self._ceiling
-        return known
-
     def __repr__(self) -> str:
         return f"Filter({self.text!r})"
+
+
+class _Weight:
+    """Weighs an expression against the events that it is asked about."""
+
+    __slots__ = ("_allowed", "_ceiling", "_root")
+
+    def __init__(self, root: Node, ceiling: float) -> None:
+        self._root = root
+        self._ceiling = ceiling
+        self._allowed: dict[Size, bool] = {}
+
+    def allows(self, size: Size) -> bool:
+        """Whether the expression can be afforded over values of this size."""
+        known = self._allowed.get(size)
+        if known is None:
+            # Sizes are powers of two, so that there are few of them.
+            known = self._allowed[size] = estimate(self._root, field_of(*size)) <= self._ceiling
+        return known
 
 
 def compile_filter(text: str, bounds: FilterBounds = FilterBounds()) -> Filter:
@@ -191,6 +207,12 @@ def _refused_by_library(pattern: str) -> str | None:
         return None
     said = str(result.value()).partition("invalid regular expression: ")[2]
     return f"the regular expression is invalid: {shorten(said)}" if said else "the regular expression is invalid"
+
+
+@lru_cache(maxsize=1024)
+def _shared(reads: Reads) -> Reads:
+    """The same object for equal ones: thousands of filters read the same fields."""
+    return reads
 
 
 def _reads(root: Node) -> Reads:

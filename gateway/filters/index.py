@@ -1,0 +1,163 @@
+"""An index of filters: which of them an event can match at all, by the equalities that they ask for.
+
+CEL stays the judge. What is told here is told for certain: a filter that is no candidate does not match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, Generic, TypeVar
+
+from gateway.filters.syntax import Call, Constant, Identifier, ListLiteral, Node, Select
+
+Path = tuple[str, ...]
+"""The names that lead to a member of the event."""
+Value = str | float | None
+"""Integers and booleans too; to Python 1 and true are equal, which makes a candidate too many at the most."""
+Clause = tuple[tuple[Path, frozenset[Value]], ...]
+"""A necessary condition: at one of these paths the event holds one of the values beside it."""
+Entry = TypeVar("Entry")
+
+EXACT_INTEGERS = 2**53
+"""Below it, int and double compare the same in CEL and in Python."""
+_REPLACEMENT = "\ufffd"
+"""What CEL sees for a lone surrogate, so that two different strings of Python are equal to it."""
+_SCALARS = frozenset({str, int, float, bool})
+
+
+def clauses(root: Node) -> tuple[Clause, ...]:
+    """What holds of every event for which the expression is true; each of these conditions does."""
+    match root:
+        case Call(function="_&&_", arguments=(left, right)):
+            return clauses(left) + clauses(right)
+        case Call(function="_||_", arguments=(left, right)):
+            sides = clauses(left), clauses(right)
+            return (_union(*(min(side, key=_breadth) for side in sides)),) if all(sides) else ()
+        case Call(function="_==_", arguments=(Constant(value=value), member) | (member, Constant(value=value))):
+            return _clause(member, [value])
+        case Call(function="@in", arguments=(member, ListLiteral(elements=elements))):
+            values = [element.value for element in elements if isinstance(element, Constant)]
+            return _clause(member, values) if len(values) == len(elements) else ()
+        case Call(function="!_", arguments=(member,)):
+            return _clause(member, [False])
+        case Select():
+            return _clause(root, [True])
+    return ()
+
+
+def holds(event: dict[str, Any], clause: Clause) -> bool:
+    """Whether the condition holds of the event."""
+    return any(_value(event, path) in values for path, values in clause)
+
+
+class FilterIndex(Generic[Entry]):
+    """Entries by one clause each. Adding and removing one costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self._paths: dict[Path, dict[Value, dict[Entry, None]]] = {}
+        self._always: dict[Entry, None] = {}
+        self._clauses: dict[Entry, Clause] = {}
+
+    def add(self, entry: Entry, found: tuple[Clause, ...]) -> None:
+        """Add an entry, under that of its clauses which has the fewest others beside it so far: so what is rare among
+        the filters (a title) comes before what many ask for (a type). Booleans come last, being half of all events."""
+        clause = min(found, key=self._crowd, default=None)
+        if clause is None:
+            self._always[entry] = None
+            return
+        self._clauses[entry] = clause
+        for path, values in clause:
+            by_value = self._paths.setdefault(path, {})
+            for value in values:
+                by_value.setdefault(value, {})[entry] = None
+
+    def remove(self, entry: Entry) -> None:
+        """Remove an entry that was added."""
+        clause = self._clauses.pop(entry, None)
+        if clause is None:
+            del self._always[entry]
+            return
+        for path, values in clause:
+            by_value = self._paths[path]
+            for value in values:
+                del by_value[value][entry]
+                if not by_value[value]:
+                    del by_value[value]
+            if not by_value:
+                del self._paths[path]
+
+    def candidates(self, event: dict[str, Any]) -> Iterable[Entry]:
+        """All entries whose filter the event may match, each once."""
+        found: dict[Entry, None] | None = None
+        for path, by_value in self._paths.items():
+            entries = by_value.get(_value(event, path))
+            if entries:
+                # An entry whose clause has several paths may be there already.
+                found = entries if found is None else found | entries
+        return chain(self._always, found or ())
+
+    def _crowd(self, clause: Clause) -> tuple[bool, int]:
+        counts = (
+            len(by_value.get(value, ()))
+            for path, values in clause
+            if (by_value := self._paths.get(path))
+            for value in values
+        )
+        return _has_boolean(clause), sum(counts)
+
+
+def _clause(member: Node, values: list[Any]) -> tuple[Clause, ...]:
+    path = _path(member)
+    return (((path, frozenset(values)),),) if path and all(map(_is_exact, values)) else ()
+
+
+def _is_exact(value: object) -> bool:
+    """Whether CEL and Python agree on what is equal to this constant."""
+    if isinstance(value, str):
+        return _REPLACEMENT not in value
+    return isinstance(value, int) and -EXACT_INTEGERS < value < EXACT_INTEGERS
+
+
+def _path(node: Node) -> Path:
+    """The path of a member of the event; empty where the node is none."""
+    names: list[str] = []
+    while True:
+        match node:
+            case Select(operand=operand, field=name, test_only=False):
+                pass
+            case Call(function="_[_]", arguments=(operand, Constant(value=str() as name))):
+                pass
+            case Identifier(name="event"):
+                return tuple(reversed(names))
+            case _:
+                return ()
+        if _REPLACEMENT in name:
+            return ()
+        names.append(name)
+        node = operand
+
+
+def _value(event: dict[str, Any], path: Path) -> Value:
+    """The scalar at this path, or None."""
+    value: Any = event
+    for name in path:
+        if type(value) is not dict:
+            return None
+        value = value.get(name)
+    return value if type(value) in _SCALARS else None
+
+
+def _union(left: Clause, right: Clause) -> Clause:
+    values: dict[Path, frozenset[Value]] = {}
+    for path, some in left + right:
+        values[path] = values.get(path, frozenset()) | some
+    return tuple(values.items())
+
+
+def _breadth(clause: Clause) -> tuple[bool, int]:
+    return _has_boolean(clause), sum(len(values) for _, values in clause)
+
+
+def _has_boolean(clause: Clause) -> bool:
+    return any(type(value) is bool for _, values in clause for value in values)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cel_expr_python import cel
 
@@ -114,8 +115,20 @@ class _Weight:
         return known
 
 
+_COMPILED: WeakValueDictionary[tuple[str, FilterBounds], Filter] = WeakValueDictionary()
+"""A compiled expression takes some 8 KB, and a thousand clients may ask for the same."""
+
+
 def compile_filter(text: str, bounds: FilterBounds = FilterBounds()) -> Filter:
-    """The filter that the text describes, or `InvalidExpression` with the place in the user's text."""
+    """The filter that the text describes, or `InvalidExpression` with the place in the user's text. While anybody has a
+    filter, it is the same for all who ask for it."""
+    compiled = _COMPILED.get((text, bounds))
+    if compiled is None:
+        compiled = _COMPILED[text, bounds] = _compile(text, bounds)
+    return compiled
+
+
+def _compile(text: str, bounds: FilterBounds) -> Filter:
     found = _within_length(text, bounds)
     if not found:
         raise InvalidExpression("the expression is empty")

@@ -9,20 +9,28 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import Item, Ring, Segment
 from gateway.json_event import parse_event
-from gateway.position import NOTHING_READ, PositionEncoder
-from gateway.subscription.cursor import Cursor
+from gateway.position import PositionEncoder
 from gateway.subscription.notice import gap_document
+from gateway.subscription.timeline import Timeline
 from gateway.wire import gzip
 from gateway.wire.format import Format
 
+ENTRY_OVERHEAD = 400
+"""Bytes that something remembered costs beside its content."""
 MATCH_OVERHEAD = 100
 """Bytes that a remembered match costs."""
+PARSED_SEGMENTS = 64
+"""Of so many of the newest segments, events that were parsed again for one who resumes are kept for the next: after a
+failure of the network thousands come back at once, with different filters."""
+PARSED_FACTOR = 12
+"""Bytes that a parsed event takes for each byte of its JSON."""
 MAXIMUM_CHAINS = 256
 """Feeds that keep a compressor of their own (256 KB each); the blocks of further ones each stand alone."""
 
@@ -30,6 +38,8 @@ _SERIALS = itertools.count()
 
 Matches = list[tuple[Item, bytes | None]]
 """The records of a segment that belong to the subscription; with the bytes to be sent where one matches."""
+Chosen = dict[int, bytes]
+"""The bytes to be sent of a segment's records, by index; only of those that are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +74,22 @@ class Selection:
             return data
         if self.filter is not None and not self.filter.matches(subject):
             return None
+        return self.cut(data, subject)
+
+    def cut(self, data: bytes, subject: Subject) -> bytes:
+        """The bytes to be sent of a record that is sent."""
         return data if self.fields is None else self.fields.cut(data, subject.event)
-
-    def judge(self, item: Item, subject: Subject | None) -> bytes | None:
-        """The same for a record in the ring; its event is parsed again where that is needed and no longer kept."""
-        if subject is None and self.reads and item.data is not None:
-            subject = subject_of(item)
-        return self.choose(item.data, item.canary, subject)
-
-
-def subject_of(item: Item) -> Subject:
-    """What filters see of a record in the ring whose parsed event is no longer kept."""
-    partition, mark = item.partition, item.mark
-    event = parse_event(item.data)
-    return Subject(event, partition.topic, partition.partition, mark.offset, mark.timestamp, item.key)
 
 
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_independent", "chain", "chunk", "data", "events", "identifier", "number")
+    __slots__ = ("_independent", "chain", "chunk", "data", "events", "number")
 
-    def __init__(self, number: int, data: bytes, events: int, identifier: bytes) -> None:
+    def __init__(self, number: int, data: bytes, events: int) -> None:
         self.number = number
         self.data = data
         self.events = events
-        self.identifier = identifier
-        """The position when the block has been read to its end."""
         self.chunk = http_chunk(data) if data else b""
         self.chain: tuple[bytes, bool] | None = None
         """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
@@ -103,20 +102,17 @@ class Block:
         return self._independent
 
 
-def http_chunk(data: bytes) -> bytes:
-    """A chunk of HTTP/1.1's chunked coding (RFC 9112 section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 class BlockCache:
-    """Blocks and matches of all feeds, bounded in bytes; those not used for longest go first."""
+    """What feeds have made of the ring, bounded in bytes; what was not used for longest goes first."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
+        self.chains = 0
+        """How many feeds keep a compressor."""
         self._entries: OrderedDict[tuple[object, ...], tuple[object, int]] = OrderedDict()
 
-    def get(self, key: tuple[object, ...]) -> object | None:
+    def get(self, key: tuple[object, ...]) -> Any:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -124,6 +120,10 @@ class BlockCache:
         return entry[0]
 
     def put(self, key: tuple[object, ...], value: object, size: int) -> None:
+        size += ENTRY_OVERHEAD
+        replaced = self._entries.get(key)
+        if replaced is not None:
+            self.size -= replaced[1]
         self._entries[key] = (value, size)
         self.size += size
         while self.size > self.capacity and len(self._entries) > 1:
@@ -134,83 +134,136 @@ class BlockCache:
 class Feed:
     """Makes the blocks of one selection in one format, over a fixed set of partitions."""
 
-    def __init__(self, selection: Selection, form: Format, encoder: PositionEncoder, ring: Ring, cache: BlockCache):
+    __slots__ = ("_cache", "_deflate", "_ring", "_serial", "format", "selection", "timeline")
+
+    def __init__(self, selection: Selection, form: Format, timeline: Timeline, ring: Ring, cache: BlockCache) -> None:
         self.selection = selection
         self.format = form
-        self.encoder = encoder
+        self.timeline = timeline
         self._ring = ring
         self._cache = cache
-        self._cursor: Cursor | None = None
-        self._next = -1
         self._serial = next(_SERIALS)
         self._deflate: gzip.SharedDeflate | None = None
 
-    def block(self, number: int) -> Block | None:
-        """The block of a segment, or None where the ring does not hold the segment."""
-        key = (self._serial, number)
-        cached = self._cache.get(key)
-        if isinstance(cached, Block):
-            return cached
-        segment = self._ring.segment(number)
-        if segment is None:
-            return None
-        block = self._make(segment)
-        self._cache.put(key, block, 2 * len(block.data) + MATCH_OVERHEAD + len(block.identifier))
-        return block
+    @property
+    def encoder(self) -> PositionEncoder:
+        """Writes the positions of all who read this feed."""
+        return self.timeline.encoder
 
     @property
     def newest(self) -> int:
         """The number of the segment that is being filled: the next that live clients get."""
         return self._ring.open.number
 
-    def identifier(self) -> bytes:
-        """Where a client stands that has read all of the ring."""
-        return self._cursor_at(self._ring.open.number).identifier()
+    def block(self, number: int) -> Block | None:
+        """The block of a segment, or None where the ring does not hold the segment."""
+        cached: Block | None = self._cache.get((self._serial, number))
+        if cached is not None:
+            return cached
+        segment = self._ring.segment(number)
+        return None if segment is None else self._make(segment, self._chosen(segment))
+
+    def block_of(self, segment: Segment, matching: list[int]) -> Block:
+        """The same of a segment whose records have been judged: the filter is true of those at these indices."""
+        selection, items = self.selection, segment.items
+        chosen: Chosen = {}
+        for index in matching:
+            item = items[index]
+            if item.data is not None and (selection.canary or not item.canary):
+                cuts = selection.fields is not None
+                chosen[index] = selection.cut(item.data, subject_at(segment, index)) if cuts else item.data
+        return self._make(segment, chosen)
 
     def matches(self, segment: Segment) -> Matches:
         """The records of the segment, judged once for all clients of the same selection."""
-        selection = self.selection
-        key = (selection.key, segment.number)
-        cached = self._cache.get(key)
-        if isinstance(cached, list):
-            return cached
-        subjects = segment.subjects or {}
-        chosen = [
-            (item, selection.judge(item, subjects.get(index))) for index, item in segment.select(selection.topics)
-        ]
-        size = MATCH_OVERHEAD * (1 + len(chosen))
-        if selection.fields is not None:
-            size += sum(len(data) for _, data in chosen if data)
-        self._cache.put(key, chosen, size)
-        return chosen
+        chosen = self._chosen(segment)
+        return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
-    def chained(self, block: Block, allowed: bool) -> tuple[bytes, bool] | None:
-        """The block compressed in the chain of the blocks delivered live. Called once a block is delivered."""
-        if block.chain is None and allowed:
-            if self._deflate is None:
-                self._deflate = gzip.SharedDeflate()
+    def chained(self, block: Block) -> tuple[bytes, bool] | None:
+        """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where
+        too many feeds have a chain. Called once a block is delivered."""
+        if self._deflate is None and self._cache.chains < MAXIMUM_CHAINS:
+            self._deflate = gzip.SharedDeflate()
+            self._cache.chains += 1
+        if block.chain is None and self._deflate is not None:
             block.chain = self._deflate.compress(block.data)
         return block.chain
 
-    def _cursor_at(self, number: int) -> Cursor:
-        if self._cursor is None or self._next != number:
-            held = [place for place in self.encoder.partitions if place in self._ring.partitions()]
-            marks = dict.fromkeys(self.encoder.partitions, NOTHING_READ) | self._ring.marks_at(number, held)
-            self._cursor = Cursor(self.encoder, marks)
-            self._next = number
-        return self._cursor
+    @property
+    def chain(self) -> object:
+        """Stands for the chain: blocks of one chain do not go on from another's."""
+        return self._deflate
 
-    def _make(self, segment: Segment) -> Block:
-        cursor = self._cursor_at(segment.number)
-        frames: list[bytes] = []
-        events = 0
-        if segment.gap is not None and segment.gap.partition.topic in self.selection.topics:
-            cursor.advance(segment.gap.partition, segment.gap.mark)
-            frames.append(self.format.notice(b"gap", cursor.identifier(), gap_document(segment.gap)))
-        for item, data in self.matches(segment):
-            cursor.advance(item.partition, item.mark)
+    def end_chain(self) -> None:
+        """Give the compressor back; the next block delivered begins another chain."""
+        if self._deflate is not None:
+            self._deflate = None
+            self._cache.chains -= 1
+
+    def _chosen(self, segment: Segment) -> Chosen:
+        """What is sent of a segment that has not been judged for this selection yet."""
+        selection = self.selection
+        key = (selection.key, segment.number)
+        chosen: Chosen | None = self._cache.get(key)
+        if chosen is not None:
+            return chosen
+        chosen = {}
+        subjects = self._subjects(segment) if selection.reads else {}
+        for index, item in segment.select(selection.topics):
+            data = selection.choose(item.data, item.canary, subjects.get(index))
             if data is not None:
-                events += 1
-                frames.append(self.format.message(cursor.identifier(), data))
-        self._next = segment.number + 1
-        return Block(segment.number, b"".join(frames), events, cursor.identifier())
+                chosen[index] = data
+        size = MATCH_OVERHEAD * len(chosen)
+        if selection.fields is not None:
+            size += sum(map(len, chosen.values()))
+        self._cache.put(key, chosen, size)
+        return chosen
+
+    def _subjects(self, segment: Segment) -> dict[int, Subject]:
+        """What filters see of each event in a segment."""
+        key = ("subjects", segment.number)
+        subjects: dict[int, Subject] | None = self._cache.get(key)
+        if subjects is None:
+            subjects = {
+                index: subject_at(segment, index) for index, item in enumerate(segment.items) if item.data is not None
+            }
+            if segment.subjects is None and self.newest - segment.number <= PARSED_SEGMENTS:
+                self._cache.put(key, subjects, PARSED_FACTOR * segment.size)
+        return subjects
+
+    def _identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
+        key = (self.timeline, segment.number)
+        found: tuple[bytes, list[bytes]] | None = self._cache.get(key)
+        if found is None:
+            found = self.timeline.identifiers(segment)
+            self._cache.put(key, found, sum(map(len, found[1])))
+        return found
+
+    def _make(self, segment: Segment, chosen: Chosen) -> Block:
+        form, gap = self.format, segment.gap
+        tells = gap is not None and gap.partition.topic in self.selection.topics
+        if not chosen and not tells:
+            # Most segments, to a filter; what was chosen is remembered already.
+            return Block(segment.number, b"", 0)
+        first, identifiers = self._identifiers(segment)
+        frames = [form.message(identifiers[index], data) for index, data in chosen.items()]
+        if gap is not None and tells:
+            frames.insert(0, form.notice(b"gap", first, gap_document(gap)))
+        block = Block(segment.number, b"".join(frames), len(chosen))
+        self._cache.put((self._serial, segment.number), block, 2 * len(block.data))
+        return block
+
+
+def subject_at(segment: Segment, index: int) -> Subject:
+    """What filters see of the record at this index; its event is parsed again where it is no longer kept."""
+    if segment.subjects is not None and index in segment.subjects:
+        return segment.subjects[index]
+    item = segment.items[index]
+    partition, mark = item.partition, item.mark
+    event = parse_event(item.data)
+    return Subject(event, partition.topic, partition.partition, mark.offset, mark.timestamp, item.key)
+
+
+def http_chunk(data: bytes) -> bytes:
+    """A chunk of HTTP/1.1's chunked coding (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

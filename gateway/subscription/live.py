@@ -15,8 +15,10 @@ from gateway.clock import Clock
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
 from gateway.position import PositionEncoder
-from gateway.subscription.feed import MAXIMUM_CHAINS, Block, BlockCache, Feed, Selection, http_chunk
+from gateway.subscription.audience import Audience
+from gateway.subscription.feed import Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip, Plain, choose_live
+from gateway.subscription.timeline import Timeline
 from gateway.wire.format import Format
 
 BUFFER_LIMIT = 65536
@@ -73,8 +75,11 @@ class LiveClient:
 class LiveFeed:
     """A feed and its live clients."""
 
-    def __init__(self, feed: Feed, version: int) -> None:
+    __slots__ = ("audience", "clients", "feed", "shared", "users", "version")
+
+    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int) -> None:
         self.feed = feed
+        self.audience = audience
         self.version = version
         self.users = 0
         # A dictionary keeps the order in which they came: whoever came first is served first.
@@ -82,21 +87,22 @@ class LiveFeed:
         self.shared = (0, 0)
         """Checksum and length of all blocks delivered, for the trailers of compressed responses."""
 
-    def deliver(self, number: int, now: float, chains: bool) -> None:
-        """Write the block of a segment to every live client."""
-        block = self.feed.block(number)
+    def deliver(self, segment: Segment, matching: list[int] | None, now: float) -> None:
+        """Write the block of a segment to every live client. The filter is true of the records at these indices; None
+        where there is no filter."""
+        block = self.feed.block(segment.number) if matching is None else self.feed.block_of(segment, matching)
         if block is None or not block.data:
             return
         if len(block.data) > BLOCK_LIMIT:
-            self.release_all(number)
+            self.release_all(segment.number)
             return
         checksum, length = self.shared
         self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
         behind: list[LiveClient] = []
-        compressed: dict[bool, bytes] = {}
+        compressed: dict[object, bytes] = {}
         for client in self.clients:
             packer = client.packer
-            chunk = self._compressed(block, packer, compressed, chains) if isinstance(packer, Gzip) else block.chunk
+            chunk = self._compressed(block, packer, compressed) if isinstance(packer, Gzip) else block.chunk
             pipe = client.pipe
             client.quiet_since = now
             pipe.write(chunk)
@@ -104,13 +110,13 @@ class LiveFeed:
                 behind.append(client)
         for client in behind:
             self.remove(client)
-            client.release(number + 1)
+            client.release(segment.number + 1)
 
-    def _compressed(self, block: Block, packer: Gzip, made: dict[bool, bytes], chains: bool) -> bytes:
-        data = choose_live(self.feed, block, packer, chains)
-        chunk = made.get(packer.keyed)
+    def _compressed(self, block: Block, packer: Gzip, made: dict[object, bytes]) -> bytes:
+        data = choose_live(self.feed, block, packer)
+        chunk = made.get(packer.chain)
         if chunk is None:
-            chunk = made[packer.keyed] = http_chunk(data)
+            chunk = made[packer.chain] = http_chunk(data)
         return chunk
 
     def heartbeat(self, now: float, interval: float, waiting: bool) -> None:
@@ -118,7 +124,7 @@ class LiveFeed:
         quiet = [client for client in self.clients if now - client.quiet_since >= interval]
         if not quiet:
             return
-        frame = self.feed.format.heartbeat(self.feed.identifier(), WAITING if waiting else None)
+        frame = self.feed.format.heartbeat(self.feed.timeline.end(), WAITING if waiting else None)
         chunk = http_chunk(frame)
         for client in quiet:
             client.quiet_since = now
@@ -131,6 +137,8 @@ class LiveFeed:
         client.feed = self
         client.quiet_since = now
         client.shared_before = self.shared
+        if not self.clients:
+            self.audience.join(self, self.feed.selection.filter)
         self.clients[client] = None
 
     def remove(self, client: LiveClient) -> None:
@@ -139,6 +147,9 @@ class LiveFeed:
             return
         del self.clients[client]
         self._count_shared(client)
+        if not self.clients:
+            self.audience.leave(self, self.feed.selection.filter)
+            self.feed.end_chain()
 
     def _count_shared(self, client: LiveClient) -> None:
         """Count the blocks delivered so far: a checksum depends on the order."""
@@ -169,26 +180,40 @@ class Broadcast:
         self.clock = clock
         self.heartbeat = heartbeat
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
+        self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
         hub.deliver = self.deliver
         hub.renew = self.renew
 
     def feed(self, selection: Selection, form: Format) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
-        key = (*selection.key, form.content_type, self.hub.version)
+        version = self.hub.version
+        key = _key(selection, form, version)
         feed = self._feeds.get(key)
         if feed is None:
-            partitions = self.hub.partitions(selection.topics)
-            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions})
-            feed = LiveFeed(Feed(selection, form, encoder, self.hub.ring, self.cache), self.hub.version)
-            self._feeds[key] = feed
+            audience = self._audience(selection.topics, version)
+            audience.users += 1
+            made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
+            feed = self._feeds[key] = LiveFeed(made, audience, version)
         feed.users += 1
         return feed
+
+    def _audience(self, topics: frozenset[str], version: int) -> Audience[LiveFeed]:
+        audience = self._audiences.get((topics, version))
+        if audience is None:
+            partitions = self.hub.partitions(topics)
+            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions})
+            audience = self._audiences[topics, version] = Audience(Timeline(encoder, self.hub.ring))
+        return audience
 
     def leave(self, feed: LiveFeed) -> None:
         """One user fewer; the last one takes the feed with it."""
         feed.users -= 1
         if feed.users == 0:
-            self._feeds = {key: other for key, other in self._feeds.items() if other is not feed}
+            selection, audience = feed.feed.selection, feed.audience
+            del self._feeds[_key(selection, feed.feed.format, feed.version)]
+            audience.users -= 1
+            if audience.users == 0:
+                del self._audiences[selection.topics, feed.version]
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""
@@ -197,12 +222,12 @@ class Broadcast:
                 feed.release_all(self.hub.ring.open.number)
 
     def deliver(self, segment: Segment) -> None:
-        """Called by the hub with each new segment."""
+        """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
-        for index, feed in enumerate(list(self._feeds.values())):
-            if feed.clients and not segment.topics.isdisjoint(feed.feed.selection.topics):
+        for audience in list(self._audiences.values()):
+            for feed, matching in audience.affected(segment):
                 try:
-                    feed.deliver(segment.number, now, index < MAXIMUM_CHAINS)
+                    feed.deliver(segment, matching, now)
                 except Exception as error:
                     feed.fail(segment.number, error)
 
@@ -217,3 +242,7 @@ class Broadcast:
                     feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
                 except Exception as error:
                     feed.fail(self.hub.ring.open.number, error)
+
+
+def _key(selection: Selection, form: Format, version: int) -> tuple[object, ...]:
+    return (*selection.key, form.content_type, version)

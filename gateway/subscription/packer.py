@@ -45,8 +45,8 @@ class Gzip:
         self._begun = False
         self._checksum = 0
         self._length = 0
-        self.keyed = False
-        """Whether the client has every block since the last key block."""
+        self.chain: object = None
+        """The chain of which the client has every block since the last key block; None where it has not."""
 
     def _head(self) -> bytes:
         if self._begun:
@@ -56,14 +56,14 @@ class Gzip:
 
     def pack(self, data: bytes) -> bytes:
         self.count(zlib.crc32(data, self._checksum), len(data))
-        self.keyed = False
+        self.chain = None
         return self._head() + gzip.independent(data)
 
     def pack_block(self, block: Block) -> bytes:
         if not block.data:
             return b""
         self.count(zlib.crc32(block.data, self._checksum), len(block.data))
-        self.keyed = False
+        self.chain = None
         return self._head() + block.independent()
 
     def count(self, checksum: int, length: int) -> None:
@@ -81,11 +81,11 @@ class Gzip:
         return self._head() + gzip.trailer(self._checksum, self._length)
 
 
-def choose_live(feed: Feed, block: Block, packer: Gzip, allowed: bool) -> bytes:
+def choose_live(feed: Feed, block: Block, packer: Gzip) -> bytes:
     """The compressed block for a live client: from the chain where it has the key, else one that stands alone."""
-    chain = feed.chained(block, allowed)
-    if chain is not None and (packer.keyed or chain[1]):
-        packer.keyed = True
-        return chain[0]
-    packer.keyed = False
+    chained = feed.chained(block)
+    if chained is not None and (chained[1] or packer.chain is feed.chain):
+        packer.chain = feed.chain
+        return chained[0]
+    packer.chain = None
     return block.independent()

@@ -1,0 +1,83 @@
+"""An audience: the live feeds of the same streams, and for which of them a segment holds something."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from gateway.filters.compile import Filter
+from gateway.filters.index import FilterIndex
+from gateway.hub.ring import Segment
+from gateway.subscription.feed import subject_at
+from gateway.subscription.timeline import Timeline
+
+Listener = TypeVar("Listener")
+
+
+class _Group(Generic[Listener]):
+    """Those who ask for the same filter."""
+
+    __slots__ = ("filter", "listeners")
+
+    def __init__(self, asked: Filter) -> None:
+        self.filter = asked
+        self.listeners: dict[Listener, None] = {}
+
+
+class Audience(Generic[Listener]):
+    """Judges each record once for all filters that it may match. A filter that nothing matches costs nothing, and one
+    that the index knows costs nothing but for its candidates, however many there are."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+        self.users = 0
+        self._unfiltered: dict[Listener, None] = {}
+        self._groups: dict[str, _Group[Listener]] = {}
+        self._index: FilterIndex[_Group[Listener]] = FilterIndex()
+
+    def join(self, listener: Listener, asked: Filter | None) -> None:
+        """Take a listener in, with the filter that it asks for."""
+        if asked is None:
+            self._unfiltered[listener] = None
+            return
+        group = self._groups.get(asked.text)
+        if group is None:
+            group = self._groups[asked.text] = _Group(asked)
+            self._index.add(group, asked.clauses)
+        group.listeners[listener] = None
+
+    def leave(self, listener: Listener, asked: Filter | None) -> None:
+        """Let a listener go that had joined with this filter."""
+        if asked is None:
+            del self._unfiltered[listener]
+            return
+        group = self._groups[asked.text]
+        del group.listeners[listener]
+        if not group.listeners:
+            del self._groups[asked.text]
+            self._index.remove(group)
+
+    def affected(self, segment: Segment) -> list[tuple[Listener, list[int] | None]]:
+        """Those to whom something of the segment may be sent, each with the indices of the records that its filter
+        matches; None where it asks for no filter."""
+        topics = self.timeline.topics
+        if segment.topics.isdisjoint(topics):
+            return []
+        matching: dict[_Group[Listener], list[int]] = {}
+        if segment.gap is not None and segment.gap.partition.topic in topics:
+            # A gap is told to everybody.
+            matching = {group: [] for group in self._groups.values()}
+        if self._groups:
+            self._judge(segment, matching)
+        affected: list[tuple[Listener, list[int] | None]] = [(listener, None) for listener in self._unfiltered]
+        for group, indices in matching.items():
+            affected += [(listener, indices) for listener in group.listeners]
+        return affected
+
+    def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]]) -> None:
+        for index, item in segment.select(self.timeline.topics):
+            if item.data is None:
+                continue
+            subject = subject_at(segment, index)
+            for group in self._index.candidates(subject.event):
+                if group.filter.matches(subject):
+                    matching.setdefault(group, []).append(index)

@@ -56,6 +56,10 @@ class Audience(Generic[Listener]):
             del self._groups[asked.text]
             self._index.remove(group)
 
+    def listeners(self) -> list[Listener]:
+        """All who have joined."""
+        return [*self._unfiltered, *(listener for group in self._groups.values() for listener in group.listeners)]
+
     def affected(self, segment: Segment) -> list[tuple[Listener, list[int] | None]]:
         """Those to whom something of the segment may be sent, each with the indices of the records that its filter
         matches; None where it asks for no filter."""

@@ -225,7 +225,13 @@ class Broadcast:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
         for audience in list(self._audiences.values()):
-            for feed, matching in audience.affected(segment):
+            try:
+                affected = audience.affected(segment)
+            except Exception as error:
+                for feed in audience.listeners():
+                    feed.fail(segment.number, error)
+                continue
+            for feed, matching in affected:
                 try:
                     feed.deliver(segment, matching, now)
                 except Exception as error:

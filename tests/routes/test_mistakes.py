@@ -19,7 +19,7 @@ PROBLEM = {"type": "about:blank", "title": "Internal error", "status": 500, "det
 
 
 def break_feeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(feed: Feed, segment: object) -> None:
+    def broken(feed: Feed, segment: object, chosen: object) -> None:
         raise ZeroDivisionError("a secret")
 
     monkeypatch.setattr(Feed, "_make", broken)

@@ -99,7 +99,7 @@ BUGS = (
     Planted(
         "gzip: everybody has the key",
         "gateway.subscription.live:choose_live",
-        "(packer.keyed or chain[1])",
+        "(chained[1] or packer.chain is feed.chain)",
         "True",
     ),
     Planted(
@@ -111,8 +111,8 @@ BUGS = (
     Planted(
         "live: released one segment early",
         "gateway.subscription.live:LiveFeed.deliver",
-        "client.release(number + 1)",
-        "client.release(number)",
+        "client.release(segment.number + 1)",
+        "client.release(segment.number)",
     ),
     Planted(
         "live: who lags stays",
@@ -127,11 +127,11 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "feed: heartbeat one segment on", "gateway.subscription.feed:Feed.identifier", "open.number", "open.number - 1"
+        "feed: heartbeat one segment on", "gateway.subscription.timeline:Timeline.end", "open.number", "open.number - 1"
     ),
     Planted(
         "feed: filters share their blocks",
-        "gateway.subscription.feed:Feed.matches",
+        "gateway.subscription.feed:Feed._chosen",
         "key = (selection.key, segment.number)",
         "key = (selection.topics, segment.number)",
     ),

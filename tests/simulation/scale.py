@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 
 from gateway.hub import discovery, history, hub
-from gateway.subscription import live, replay, resolve, responder, session
+from gateway.subscription import feed, live, replay, resolve, responder, session
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -16,7 +16,7 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
     (live, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
-    (live, "MAXIMUM_CHAINS"): (1, 256),
+    (feed, "MAXIMUM_CHAINS"): (1, 256),
     (resolve, "MAXIMUM_SKIP"): (1_000_000,),
     (responder, "WRITE_BYTES"): (700, 65536),
     (replay, "WRITE_BYTES"): (700, 65536),

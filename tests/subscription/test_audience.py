@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import math
 import random
@@ -263,3 +264,22 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     assert frame.data is last.data is None
     assert frame.identifier == last.identifier
     assert '"offset":1,' in str(frame.identifier)
+
+
+async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    broadcast = broadcast_of()
+    broken = [connect(broadcast, text, Plain()) for text in (None, 'event.wiki == "a"')]
+    other = LiveReader(broadcast.feed(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
+    for reader in broken:
+        reader.client.released = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(reader.feed.audience, "affected", _fail)
+    deliver(broadcast, {"n": 1, "wiki": "a"})
+    for reader in broken:
+        assert reader.client.released is not None
+        assert isinstance(reader.client.released.exception(), ZeroDivisionError)
+        assert not reader.feed.clients
+    assert other.numbers() == [1]
+
+
+def _fail(segment: Segment) -> None:
+    raise ZeroDivisionError

@@ -193,7 +193,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             if live:
                 await until(lambda: sum(len(feed.clients) for feed in site.broadcast._feeds.values()) == 2)
 
-            def broken(feed: Feed, segment: object) -> None:
+            def broken(feed: Feed, segment: object, chosen: object) -> None:
                 raise ZeroDivisionError("a secret")
 
             with monkeypatch.context() as patched:

@@ -17,6 +17,8 @@ from gateway.hub.history import History
 from gateway.hub.ring import Break, Ring, Segment
 from gateway.position import Mark
 
+WORTH_A_REST = 2
+"""Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
 FETCH_RECORDS = 1000
@@ -59,6 +61,8 @@ class Hub:
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
+        self._spacing = 1.0
+        """Seconds from one record to the next; what came last counts most."""
         self._next_look = 0.0
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
@@ -138,11 +142,17 @@ class Hub:
         begun = self._monotonic()
         size = sum(self._take(batch) for batch in batches)
         self._flush()
-        ended = self._monotonic()
+        count = sum(len(batch.records) for batch in batches)
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
-            cycle = min(self.options.flush_interval, self.options.flush_bytes * interval / size)
-            await asyncio.sleep(max(0.0, min(FLUSH_RATIO * (ended - begun), cycle - (ended - begun))))
+            self._spacing = (self._spacing + interval / count) / 2
+            await asyncio.sleep(self._rest(self._monotonic() - begun, interval / size))
+
+    def _rest(self, took: float, seconds_a_byte: float) -> float:
+        """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
+        cycle = min(self.options.flush_interval, self.options.flush_bytes * seconds_a_byte)
+        rest = min(FLUSH_RATIO * took, cycle - took)
+        return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
     def _take(self, batch: Batch) -> int:
         """Put a batch into the ring; returns its bytes."""

@@ -1,0 +1,30 @@
+"""How long the hub rests after a delivery."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.clock import SystemClock
+from gateway.eventlog.memory import MemoryLog
+from gateway.hub.hub import Hub, HubOptions
+
+
+@pytest.mark.parametrize(
+    ("spacing", "took", "seconds_a_byte", "rest"),
+    [
+        # A thousand clients at ten events a second: the next event comes alone, and must not be late.
+        (0.1, 0.012, 1e-4, 0.0),
+        # At a hundred a second ten of them share a write.
+        (0.01, 0.012, 1e-5, 0.088),
+        # Few clients: a rest as long as the delivery deserves.
+        (0.0001, 0.0002, 1e-7, 0.002),
+        # So many bytes that `flush_bytes` are there sooner.
+        (0.001, 0.012, 1e-6, 0.0535),
+        # A delivery that takes longer than the interval.
+        (0.001, 0.2, 1e-6, 0.0),
+    ],
+)
+def test_a_rest_is_as_long_as_it_is_worth(spacing: float, took: float, seconds_a_byte: float, rest: float) -> None:
+    hub = Hub(MemoryLog(), {}, SystemClock(), HubOptions(flush_interval=0.1, flush_bytes=65_500))
+    hub._spacing = spacing
+    assert hub._rest(took, seconds_a_byte) == pytest.approx(rest)

@@ -27,6 +27,7 @@ from gateway.eventlog.port import EventLog, Retention
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.past import Past
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.health import Readiness, healthz
@@ -37,7 +38,6 @@ from gateway.server import GatewayServer, listen
 from gateway.settings import Settings
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
-from gateway.subscription.replay import ReplayTurns
 from gateway.subscription.session import Services
 
 logger = logging.getLogger("gateway")
@@ -81,8 +81,8 @@ class Gateway:
         self.hub = Hub(log, by_timestamp, self.clock, options)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
-        turns = ReplayTurns(settings.replay_readers)
-        services = Services(self.hub, self.broadcast, turns, self.clock, settings.heartbeat, settings.retry)
+        self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
+        services = Services(self.hub, self.broadcast, self.past, self.clock, settings.heartbeat, settings.retry)
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.streams = StreamEndpoint(services, catalog, bounds)
@@ -150,6 +150,7 @@ class Gateway:
             for task in (stopped, *background):
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
+            await self.past.close()
             await self.log.close()
         for result in results:
             if isinstance(result, Exception):

@@ -139,6 +139,9 @@ class Settings:
         67_108_864, "bytes", "memory for encoded blocks that clients share, a process", 0, MAXIMUM_BYTES
     )
     replay_readers: int = _integer(16, "readers", "readers of history at the same time, a process", 1, 1024)
+    replay_cache_bytes: int = _integer(
+        67_108_864, "bytes", "memory for history that clients replay together, a process", 0, MAXIMUM_BYTES
+    )
     startup_wait: float = _seconds(
         3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
     )

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
+from gateway.hub.past import Stretch
 from gateway.hub.ring import Item, Ring, Segment
 from gateway.json_event import parse_event
-from gateway.position import PositionEncoder
+from gateway.position import Mark, PositionEncoder
+from gateway.subscription.cursor import Cursor
 from gateway.subscription.notice import gap_document
 from gateway.subscription.timeline import Timeline
 from gateway.wire import gzip
@@ -76,6 +80,12 @@ class Selection:
             return None
         return self.cut(data, subject)
 
+    def choose_of(self, stretch: Stretch, index: int) -> bytes | None:
+        """The same for a record of the past."""
+        record = stretch.records[index]
+        needed = self.reads and record.data is not None
+        return self.choose(record.data, record.canary, stretch.subject(index) if needed else None)
+
     def cut(self, data: bytes, subject: Subject) -> bytes:
         """The bytes to be sent of a record that is sent."""
         return data if self.fields is None else self.fields.cut(data, subject.event)
@@ -84,16 +94,23 @@ class Selection:
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_independent", "chain", "chunk", "data", "events", "number")
+    __slots__ = ("_chunk", "_independent", "chain", "data", "events", "number")
 
     def __init__(self, number: int, data: bytes, events: int) -> None:
         self.number = number
         self.data = data
         self.events = events
-        self.chunk = http_chunk(data) if data else b""
         self.chain: tuple[bytes, bool] | None = None
         """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
+        self._chunk: bytes | None = None
         self._independent: bytes | None = None
+
+    @property
+    def chunk(self) -> bytes:
+        """The frames as a chunk of HTTP/1.1."""
+        if self._chunk is None:
+            self._chunk = http_chunk(self.data)
+        return self._chunk
 
     def independent(self) -> bytes:
         """The compressed frames, for a client that has not had a key block."""
@@ -178,6 +195,26 @@ class Feed:
         """The records of the segment, judged once for all clients of the same selection."""
         chosen = self._chosen(segment)
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
+
+    def past_block(
+        self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]
+    ) -> tuple[Block, dict[TopicPartition, Mark]]:
+        """The block of a stretch of the past for everybody who has read up to these marks, and the marks behind it."""
+        key = (self._serial, stretch, tuple([marks[place] for place in self.encoder.partitions]))
+        cached: tuple[Block, dict[TopicPartition, Mark]] | None = self._cache.get(key)
+        if cached is not None:
+            return cached
+        cursor = Cursor(self.encoder, marks)
+        frames: list[bytes] = []
+        for index, record in enumerate(stretch.records):
+            place = record.partition
+            cursor.advance(place, cursor.marks[place].after(record.offset, record.timestamp))
+            data = self.selection.choose_of(stretch, index)
+            if data is not None:
+                frames.append(self.format.message(cursor.identifier(), data))
+        block = Block(stretch.serial, b"".join(frames), len(frames))
+        self._cache.put(key, (block, cursor.marks), 2 * len(block.data))
+        return block, cursor.marks
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where

@@ -13,8 +13,6 @@ from gateway.subscription.subscription import Request
 
 WRITE_BYTES = 65536
 """Bytes that are gathered for one write where there are many frames to send."""
-STALL_SECONDS = 1.0
-"""A client that takes nothing for so long gives its turn at reading history to others, and comes back for another."""
 
 
 class Outlet(Protocol):
@@ -28,14 +26,6 @@ class Outlet(Protocol):
     async def write(self, data: bytes) -> None:
         """Send, waiting while the client does not read."""
         ...
-
-
-class StalledError(Exception):
-    """The client does not read; `writing` is done when it has taken what was sent."""
-
-    def __init__(self, writing: asyncio.Task[None]) -> None:
-        super().__init__()
-        self.writing = writing
 
 
 class Nobody:
@@ -89,22 +79,6 @@ class Responder:
     async def write(self, data: bytes) -> None:
         """Send frames of this client alone."""
         await self.write_packed(self.packer.pack(data))
-
-    async def write_or_stall(self, data: bytes) -> None:
-        """Write; raises StalledError where that takes too long, the position being behind what is written."""
-        pipe = self.outlet.pipe
-        if pipe is not None and pipe.get_write_buffer_size() == 0:
-            await self.write(data)
-            return
-        writing = asyncio.create_task(self.write(data))
-        try:
-            await asyncio.wait([writing], timeout=STALL_SECONDS)
-        except asyncio.CancelledError:
-            writing.cancel()
-            raise
-        if not writing.done():
-            raise StalledError(writing)
-        await writing
 
     async def write_packed(self, data: bytes) -> None:
         """Write piece by piece, so that what one client leaves unread stays small however large an event is."""

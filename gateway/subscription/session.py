@@ -16,12 +16,13 @@ from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, T
 from gateway.event import TopicPartition
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import live
 from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
-from gateway.subscription.replay import Replay, ReplayTurns
+from gateway.subscription.replay import Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
-from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder, StalledError
+from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder
 from gateway.subscription.subscription import Request, Subscription
 
 STEP_SEGMENTS = 16
@@ -40,7 +41,7 @@ class Services:
 
     hub: Hub
     broadcast: Broadcast
-    turns: ReplayTurns
+    past: Past
     clock: Clock
     heartbeat: float
     retry: int
@@ -347,24 +348,26 @@ class Session:
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
-        replay = Replay(self.hub, self.responder, subscription, self._is_current, partial(self._at_end, subscription))
-        try:
-            async with self.services.turns.turn():
-                await replay.run(self.services.turns, min(RETRY_WAIT, self.services.heartbeat))
-        except StalledError as stalled:
-            await stalled.writing
+        """Read the past until the ring holds what comes next."""
+        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat)
+        while self._is_current():
+            positions = self._readable(subscription)
+            if self.hub.ring.place(positions) is not None:
+                return
+            stretch = await replay.fetch(subscription, positions)
+            if stretch is None or not self._is_current():
+                return
+            if stretch.positions != positions:
+                await replay.send(subscription, stretch, self.feed.feed)
+            elif not await self._finish_until(subscription, positions):
+                # The end of the log, and the ring is not there yet.
+                self.hub.look_again()
+                await self._wait_for_change(subscription, RETRY_WAIT)
+            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
 
     def _is_current(self) -> bool:
         """Whether the position still means what it did: the partitions, and the log under them, are the same."""
         return not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch
-
-    async def _at_end(self, subscription: Subscription) -> bool:
-        """All of the log is read, and the ring is not there yet; False at the end of the range."""
-        if await self._finish_until(subscription, self._readable(subscription)):
-            return False
-        self.hub.look_again()
-        await self._wait_for_change(subscription, RETRY_WAIT)
-        return True
 
     async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
         """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;

@@ -78,6 +78,11 @@ class Subscription:
             known = 0 if interrupted else self.positions[partition]
             self.positions[partition] = max(known, mark.offset + 1)
 
+    def reach(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Say that the log has been read up to these offsets, perhaps beyond the last record."""
+        for partition in self.open_partitions():
+            self.positions[partition] = max(self.positions[partition], positions.get(partition, 0))
+
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
         wishes = self.wishes()

@@ -53,12 +53,28 @@ BUGS = (
         "heap = [(0,",
     ),
     Planted(
-        "replay: hand-over to the end",
-        "gateway.subscription.replay:Replay._read",
-        "history.positions[place])",
-        "history.ends.get(place, 0))",
+        "past: one record too far",
+        "gateway.hub.past:_Frontier.next",
+        "record.offset + 1",
+        "record.offset + 2",
     ),
-    Planted("replay: reader not closed", "gateway.subscription.replay:Replay.run", "await reader.close()", "pass"),
+    Planted(
+        "past: another stretch",
+        "gateway.hub.past:Past.read",
+        "(frozenset(positions.items()), identity)",
+        "(frozenset(positions), identity)",
+    ),
+    Planted(
+        "past: another topic", "gateway.hub.past:_Frontier._confirm", "states[topic].identity != identity", "False"
+    ),
+    Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
+    Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "past: marks of another",
+        "gateway.subscription.feed:Feed.past_block",
+        "tuple([marks[place] for place in self.encoder.partitions])",
+        "0",
+    ),
     Planted(
         "resolve: expired one too early",
         "gateway.subscription.resolve:Resolver._from_log",

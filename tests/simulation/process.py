@@ -10,12 +10,12 @@ from gateway.catalog.catalog import Catalog
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.past import Past
 from gateway.hub.ring import Segment
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
-from gateway.subscription.replay import ReplayTurns
 from gateway.subscription.session import Services
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import VirtualLoop
@@ -60,8 +60,8 @@ class Process:
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
         self.hub.deliver = self._deliver
-        self.turns = ReplayTurns(self.readers)
-        services = Services(self.hub, self.broadcast, self.turns, self.clock, self.heartbeat, 2000)
+        self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
+        services = Services(self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000)
         self.endpoint = StreamEndpoint(services, catalog, Bounds())
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
         self.answering: dict[asyncio.Task[None], None] = {}
@@ -94,8 +94,9 @@ class Process:
         assert self.cache.size <= max(self.cache.capacity, self.largest_block()), "the cache of blocks is too large"
         runs = sum(len(state.runs) for state in ring._partitions.values())
         assert runs <= ring.records, "the ring remembers segments that are gone"
-        # One for the hub, one that it replaces, and those that hold a turn or look something up.
-        assert self.log.readers <= 2 + self.readers + len(self.answering), "readers of the log are left over"
+        # One for the hub, one that it replaces, those of the past that read and that wait, and what looks something up.
+        assert self.log.readers <= 2 + 2 * self.readers + len(self.answering), "readers of the log are left over"
+        assert self.past.size <= self.past.capacity, "too much of the past is kept"
 
     def largest_block(self) -> int:
         """The size of the only block that may be larger than the cache."""
@@ -107,8 +108,9 @@ class Process:
         assert not self.endpoint.sessions, "sessions are left over"
         assert not self.answering, "responses are left over"
         assert not self.broadcast._feeds, "feeds are left over"
-        assert self.turns._places._value == self.readers, "turns of replay are left over"
-        assert self.log.readers <= 1, f"{self.log.readers} readers of the log are open, and one is the hub's"
+        waiting = len(self.past._frontiers)
+        assert waiting <= self.readers, "readers of the past are left over"
+        assert self.log.readers <= 1 + waiting, f"{self.log.readers} readers of the log are open; {waiting} wait"
         assert sum(task.done() for task in self._tasks) == 0, "the hub has ended"
 
     async def stop(self) -> None:
@@ -118,4 +120,5 @@ class Process:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        await self.past.close()
         assert self.log.readers == 0, f"{self.log.readers} readers were never closed"

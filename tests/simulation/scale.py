@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
-from gateway.hub import discovery, history, hub
-from gateway.subscription import feed, live, replay, resolve, responder, session
+from gateway.hub import discovery, history, hub, past
+from gateway.subscription import feed, live, resolve, responder, session
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -19,8 +19,8 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (feed, "MAXIMUM_CHAINS"): (1, 256),
     (resolve, "MAXIMUM_SKIP"): (1_000_000,),
     (responder, "WRITE_BYTES"): (700, 65536),
-    (replay, "WRITE_BYTES"): (700, 65536),
-    (replay, "TURN_RECORDS"): (10, 20_000),
+    (past, "STRETCH_RECORDS"): (4, 16, 128),
+    (past, "MOST_RECORDS"): (9, 512),
     (session, "WRITE_BYTES"): (700, 65536),
     (session, "STEP_SEGMENTS"): (1, 16),
     (gzip, "KEY_INTERVAL"): (3, 32),

@@ -15,10 +15,10 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.past import Past
 from gateway.position import parse_position
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.live import Broadcast
-from gateway.subscription.replay import ReplayTurns
 from gateway.subscription.resolve import Origin
 from gateway.subscription.session import Services, Session
 from gateway.subscription.subscription import Request
@@ -41,7 +41,8 @@ class Site:
         self.clock = FakeClock()
         self.hub = Hub(log, topics, self.clock, options)
         self.broadcast = Broadcast(self.hub, BlockCache(10**7), self.clock, 0.05)
-        self.services = Services(self.hub, self.broadcast, ReplayTurns(4), self.clock, 0.05, 1000)
+        self.past = Past(log, 4, 1 << 20)
+        self.services = Services(self.hub, self.broadcast, self.past, self.clock, 0.05, 1000)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Site]:
@@ -55,6 +56,7 @@ class Site:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await self.past.close()
 
     @asynccontextmanager
     async def client(

@@ -1,0 +1,307 @@
+"""The past: history read once for all who want it.
+
+Clients that replay the same hour are not read to one by one. History comes in stretches, and a stretch depends on
+nothing but the log and the offsets at which it begins: whoever stands there gets the same one, from memory where
+somebody came by before. Stretches end at fixed offsets, so that readers which began at different places meet soon.
+
+A reader of the log belongs to nobody. It waits where its last stretch ended for the next client that comes there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from gateway.errors import OffsetOutOfRange, TopicAbsent
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.port import EventLog, LogReader
+from gateway.filters.subject import Subject
+from gateway.hub.decode import decode
+from gateway.hub.history import History
+from gateway.hub.ring import ITEM_OVERHEAD
+from gateway.json_event import parse_event
+
+STRETCH_RECORDS = 128
+"""A stretch ends where a partition goes over a multiple of this in its offsets."""
+MOST_RECORDS = 4 * STRETCH_RECORDS
+"""A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
+PARSED_STRETCHES = 4
+"""Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
+large: to keep those that nobody looks at costs a third of the time of a replay."""
+FETCH_SECONDS = 1.0
+"""The longest wait of one call to the log."""
+IDLE_SECONDS = 10.0
+"""A reader that nobody asked for so long is closed."""
+
+_SERIALS = itertools.count()
+
+Identity = frozenset[tuple[str, str]]
+"""Topics and what tells each from another one of the same name."""
+Key = tuple[frozenset[tuple[TopicPartition, int]], Identity]
+
+
+class Passed(NamedTuple):
+    """A record of the past. `data` is the value on one line, or None where it is not an event."""
+
+    partition: TopicPartition
+    offset: int
+    timestamp: int
+    key: bytes | None
+    data: bytes | None
+    canary: bool
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
+
+    Without records, and with the positions where it began, it is the end of the log.
+    """
+
+    serial: int
+    records: list[Passed]
+    positions: Mapping[TopicPartition, int]
+    size: int
+    exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
+    """Partitions that had no more to be merged, and their ends then."""
+    events: list[dict[str, Any] | None] | None = None
+    """The parsed events, as long as they are kept."""
+    _subjects: dict[int, Subject] = field(default_factory=dict)
+
+    def subject(self, index: int) -> Subject:
+        """What filters see of a record that is an event."""
+        subject = self._subjects.get(index)
+        if subject is None:
+            (topic, partition), offset, timestamp, key, data, _ = self.records[index]
+            event = self.events[index] if self.events is not None else None
+            subject = Subject(event or parse_event(data), topic, partition, offset, timestamp, key)
+            if self.events is not None:
+                self._subjects[index] = subject
+        return subject
+
+    def covers(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether what lies before these ends was merged, as far as it belongs here."""
+        return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
+
+    def forget(self) -> None:
+        """Keep the parsed events no longer."""
+        self.events = None
+        self._subjects.clear()
+
+
+class Past:
+    """Bounded: so many readers of the log at once, so many bytes of stretches in memory."""
+
+    def __init__(self, log: EventLog, readers: int, capacity: int) -> None:
+        self.capacity = capacity
+        self.size = 0
+        self.loaded = 0
+        """Stretches read from the log so far."""
+        self._log = log
+        self._readers = readers
+        self._turns = asyncio.Semaphore(readers)
+        self._stretches: OrderedDict[Key, Stretch] = OrderedDict()
+        self._loading: dict[Key, asyncio.Task[Stretch]] = {}
+        self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
+        self._parsed: deque[Stretch] = deque()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def read(
+        self,
+        positions: Mapping[TopicPartition, int],
+        identity: Identity,
+        ends: Mapping[TopicPartition, int],
+        parsed: bool = False,
+    ) -> Stretch | asyncio.Task[Stretch]:
+        """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
+        merged. `parsed` where the events will be looked into.
+
+        The task raises LogUnavailable, OffsetOutOfRange, and TopicAbsent where the log holds other topics by now. It
+        may belong to somebody with earlier ends (`covers`; then ask again), and must not be cancelled."""
+        key = (frozenset(positions.items()), identity)
+        stretch = self._stretches.get(key)
+        if stretch is not None and stretch.covers(ends):
+            self._stretches.move_to_end(key)
+            return stretch
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.create_task(self._load(key, dict(positions), ends, parsed))
+            loading.add_done_callback(lambda task: self._forget(key, task))
+        return loading
+
+    async def close(self) -> None:
+        """Release everything."""
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        for key in list(self._frontiers):
+            self._expire(key)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _forget(self, key: Key, task: asyncio.Task[Stretch]) -> None:
+        self._loading.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # Whoever waited may have left, and asyncio would complain.
+
+    async def _load(
+        self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
+    ) -> Stretch:
+        async with self._turns:
+            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1])
+            try:
+                stretch = await frontier.next(ends, parsed)
+            except BaseException:
+                await frontier.close()
+                raise
+            self.loaded += 1
+            if parsed:
+                self._keep_parsed(stretch)
+            if stretch.positions != positions:
+                self._keep(key, stretch)
+            await self._leave((frozenset(stretch.positions.items()), key[1]), frontier)
+            return stretch
+
+    def _keep(self, key: Key, stretch: Stretch) -> None:
+        before = self._stretches.pop(key, None)
+        self._stretches[key] = stretch
+        self.size += stretch.size - (before.size if before is not None else 0)
+        while self.size > self.capacity and self._stretches:
+            _, oldest = self._stretches.popitem(last=False)
+            self.size -= oldest.size
+
+    def _keep_parsed(self, stretch: Stretch) -> None:
+        self._parsed.append(stretch)
+        if len(self._parsed) > PARSED_STRETCHES:
+            self._parsed.popleft().forget()
+
+    async def _leave(self, key: Key, frontier: _Frontier) -> None:
+        """Let a reader wait where its stretch ended."""
+        retired = [self._take_frontier(key)]
+        self._frontiers[key] = frontier
+        frontier.wait(partial(self._expire, key))
+        while len(self._frontiers) > self._readers:
+            retired.append(self._take_frontier(next(iter(self._frontiers))))
+        for other in retired:
+            if other is not None:
+                await other.close()
+
+    def _take_frontier(self, key: Key) -> _Frontier | None:
+        frontier = self._frontiers.pop(key, None)
+        if frontier is not None:
+            frontier.rest()
+        return frontier
+
+    def _expire(self, key: Key) -> None:
+        frontier = self._take_frontier(key)
+        if frontier is not None:
+            task = asyncio.create_task(frontier.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+class _Frontier:
+    """A reader of the log, and how far it has come."""
+
+    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity) -> None:
+        self._log = log
+        self._identity = identity
+        self._positions = dict(positions)
+        # A record's first two members are equal to its partition; a look-up is cheaper than making one.
+        self._places: dict[tuple[str, int], TopicPartition] = {place: place for place in positions}
+        self._reader: LogReader | None = None
+        self._history: History | None = None
+        self._records: deque[Record] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self, on_idle: Callable[[], None]) -> None:
+        """Say what to do when nobody comes."""
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, on_idle)
+
+    def rest(self) -> None:
+        """Somebody came."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def next(self, ends: Mapping[TopicPartition, int], parsed: bool) -> Stretch:
+        """The next stretch; without records where the log has no more."""
+        history = await self._open()
+        if any(history.ends[place] < end for place, end in ends.items()):
+            await self._extend(history)
+        taken: list[Record] = []
+        blocks: dict[tuple[str, int], int] = {}
+        while not self._take(taken, blocks):
+            if history.finished and not await self._extend(history):
+                break
+            self._records.extend(await history.fetch(FETCH_SECONDS))
+        for record in taken:
+            self._positions[self._places[record[:2]]] = record.offset + 1
+        if not self._records and history.finished:
+            # Beyond the last record there may be markers of transactions, or what was compacted away.
+            self._positions.update(history.positions)
+        stretch = _decode(taken, self._places, dict(self._positions), parsed)
+        stretch.exhausted = {place: end for place, end in history.ends.items() if history.positions[place] >= end}
+        return stretch
+
+    def _take(self, taken: list[Record], blocks: dict[tuple[str, int], int]) -> bool:
+        """Move records up to the end of the stretch; whether it was reached."""
+        records = self._records
+        while records:
+            record = records[0]
+            block = record.offset // STRETCH_RECORDS
+            if blocks.setdefault(record[:2], block) != block or len(taken) == MOST_RECORDS:
+                return True
+            taken.append(records.popleft())
+        return False
+
+    async def close(self) -> None:
+        """Give the reader back."""
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def _open(self) -> History:
+        if self._history is None:
+            await self._confirm()
+            bounds = await self._log.bounds(list(self._positions))
+            for place, position in self._positions.items():
+                if position < bounds[place].start:
+                    raise OffsetOutOfRange(place.topic, place.partition, position)
+            self._reader = await self._log.reader(self._positions)
+            ends = {place: bounds[place].end for place in self._positions}
+            self._history = History(self._reader, self._positions, ends)
+        return self._history
+
+    async def _confirm(self) -> None:
+        """What was found in one topic must not be looked for in another."""
+        states = await self._log.describe([topic for topic, _ in self._identity])
+        for topic, identity in self._identity:
+            if topic not in states or states[topic].identity != identity:
+                raise TopicAbsent(topic)
+
+    async def _extend(self, history: History) -> bool:
+        """Look for the log's end again; False where it is where it was."""
+        bounds = await self._log.bounds(list(history.ends))
+        history.ends.update({place: bounds[place].end for place in history.ends})
+        return not history.finished
+
+
+def _decode(
+    taken: list[Record],
+    places: Mapping[tuple[str, int], TopicPartition],
+    positions: Mapping[TopicPartition, int],
+    parsed: bool,
+) -> Stretch:
+    records, events, size = [], [], 0
+    for record in taken:
+        decoded = decode(record)
+        data = decoded.data
+        place = places[record[:2]]
+        records.append(Passed(place, record.offset, record.timestamp, record.key, data, decoded.canary))
+        if parsed:
+            events.append(decoded.event)
+        size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
+    return Stretch(next(_SERIALS), records, positions, size, events=events if parsed else None)

@@ -1,0 +1,251 @@
+"""The past, read once for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.hub import past as past_module
+from gateway.hub.past import Past, Stretch
+
+PLACES = [TopicPartition("alpha", number) for number in range(3)]
+
+
+class CountingLog(MemoryLog):
+    """Counts the readers that are open, and those that ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = 0
+        self.open_now = 0
+        self.most = 0
+
+    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+        """See EventLog."""
+        self.opened += 1
+        self.open_now += 1
+        self.most = max(self.most, self.open_now)
+        reader = await super().reader(positions)
+        close = reader.close
+
+        async def counted() -> None:
+            self.open_now -= 1
+            await close()
+
+        reader.close = counted  # type: ignore[method-assign]
+        return reader
+
+
+@pytest.fixture(autouse=True)
+def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_module, "STRETCH_RECORDS", 4)
+    monkeypatch.setattr(past_module, "MOST_RECORDS", 16)
+
+
+def log_of(*partitions: int) -> CountingLog:
+    """A topic with so many records in each partition, one a millisecond, across partitions at the same times."""
+    log = CountingLog()
+    log.create_topic("alpha", len(partitions))
+    for number, count in enumerate(partitions):
+        log.append_now("alpha", [NewRecord(b'{"n":%d}' % index, None, index, number) for index in range(count)])
+    return log
+
+
+async def read(
+    past: Past,
+    positions: Mapping[TopicPartition, int],
+    identity: str | None = None,
+    ends: Mapping[TopicPartition, int] | None = None,
+) -> Stretch:
+    if identity is None:
+        identity = (await past._log.describe(["alpha"]))["alpha"].identity
+    found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed=True)
+    return found if isinstance(found, Stretch) else await found
+
+
+async def read_on(past: Past, positions: Mapping[TopicPartition, int]) -> list[Stretch]:
+    """All stretches up to the end of the log."""
+    stretches: list[Stretch] = []
+    while True:
+        stretch = await read(past, positions)
+        if stretch.positions == positions:
+            return stretches
+        stretches.append(stretch)
+        positions = stretch.positions
+
+
+def offsets(stretches: list[Stretch], place: TopicPartition) -> list[int]:
+    return [record.offset for stretch in stretches for record in stretch.records if record.partition == place]
+
+
+async def test_many_at_once_read_the_log_once() -> None:
+    log = log_of(40)
+    past = Past(log, 2, 1 << 20)
+    ways = await asyncio.gather(*[read_on(past, {PLACES[0]: 0}) for _ in range(50)])
+    for way in ways:
+        assert offsets(way, PLACES[0]) == list(range(40))
+        assert [id(stretch) for stretch in way] == [id(stretch) for stretch in ways[0]]
+    assert log.opened == 1
+    await past.close()
+    assert log.open_now == 0
+
+
+async def test_those_who_begin_elsewhere_meet_at_the_next_end() -> None:
+    past = Past(log_of(40), 4, 1 << 20)
+    first = await read_on(past, {PLACES[0]: 0})
+    loaded = past.loaded
+    second = await read_on(past, {PLACES[0]: 6})
+    assert offsets(second, PLACES[0]) == list(range(6, 40))
+    assert past.loaded <= loaded + 2, "one stretch of its own, and a look at the end"
+    assert second[1:] == first[2:]
+    await past.close()
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.data())
+def test_every_reader_gets_everything_once_and_in_order(counts: list[int], data: st.DataObject) -> None:
+    begins = [
+        {place: data.draw(st.integers(0, count)) for place, count in zip(PLACES, counts, strict=False)}
+        for _ in range(3)
+    ]
+    holes = {place: data.draw(st.sets(st.integers(0, 30))) for place in begins[0]}
+
+    async def run() -> None:
+        log = log_of(*counts)
+        for place, gone in holes.items():
+            log.compact(place.topic, place.partition, gone)
+        past = Past(log, 2, data.draw(st.sampled_from([0, 3000, 1 << 20])))
+        for way, begin in zip(await asyncio.gather(*[read_on(past, begin) for begin in begins]), begins, strict=True):
+            for place, count in zip(PLACES, counts, strict=False):
+                wanted = [offset for offset in range(begin[place], count) if offset not in holes[place]]
+                assert offsets(way, place) == wanted
+            times = [record.timestamp for stretch in way for record in stretch.records]
+            assert times == sorted(times)
+            assert not way or way[-1].positions == dict(zip(PLACES, counts, strict=False))
+        await past.close()
+        assert log.open_now == 0
+
+    asyncio.run(run())
+
+
+async def test_markers_at_the_end_are_passed_over_and_what_is_appended_is_found() -> None:
+    log = log_of(3)
+    past = Past(log, 2, 1 << 20)
+    log.mark("alpha", 0, 5)
+    [stretch] = await read_on(past, {PLACES[0]: 0})
+    assert stretch.positions == {PLACES[0]: 8}
+    log.append_now("alpha", [NewRecord(b'{"late":1}', None, 9, 0)])
+    [stretch] = await read_on(past, stretch.positions)
+    assert [record.offset for record in stretch.records] == [8]
+    await past.close()
+
+
+async def test_memory_and_readers_are_bounded() -> None:
+    log = log_of(200)
+    past = Past(log, 3, 5000)
+    await asyncio.gather(*[read_on(past, {PLACES[0]: begin}) for begin in range(0, 200, 7)])
+    assert past.size <= 5000
+    assert log.most <= 2 * 3, "those that read, and those that wait"
+    await past.close()
+    assert log.open_now == 0
+    assert sum(stretch.events is not None for stretch in past._parsed) <= past_module.PARSED_STRETCHES
+
+
+async def test_a_reader_that_nobody_wants_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_module, "IDLE_SECONDS", 0.0)
+    log = log_of(40)
+    past = Past(log, 2, 1 << 20)
+    stretch = await read(past, {PLACES[0]: 0})
+    while log.open_now:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    rest = await read_on(past, stretch.positions)
+    assert offsets([stretch, *rest], PLACES[0]) == list(range(40))
+    await past.close()
+
+
+async def test_another_topic_of_the_same_name_has_another_past() -> None:
+    log = log_of(8)
+    past = Past(log, 2, 1 << 20)
+    old = (await log.describe(["alpha"]))["alpha"].identity
+    first = await read(past, {PLACES[0]: 0})
+    log.delete_topic("alpha")
+    with pytest.raises(TopicAbsent):
+        await read(past, first.positions, old)
+    log.create_topic("alpha")
+    log.append_now("alpha", [NewRecord(b'{"new":%d}' % number, None, number, 0) for number in range(8)])
+    with pytest.raises(TopicAbsent):
+        await read(past, {PLACES[0]: 1}, old)
+    assert (await read(past, {PLACES[0]: 0})).records[0].data == b'{"new":0}'
+    assert await read(past, {PLACES[0]: 0}, old) is first
+    await past.close()
+    assert log.open_now == 0
+
+
+async def test_what_goes_wrong_is_told_to_all_who_wait_and_not_remembered() -> None:
+    log = log_of(8)
+    past = Past(log, 2, 1 << 20)
+    log.available = False
+    identity = log.topic("alpha").identity
+    told = await asyncio.gather(*[read(past, {PLACES[0]: 0}, identity) for _ in range(3)], return_exceptions=True)
+    assert [type(error) for error in told] == [LogUnavailable] * 3
+    log.available = True
+    log.truncate("alpha", 0, 2)
+    with pytest.raises(OffsetOutOfRange):
+        await read(past, {PLACES[0]: 0})
+    assert [record.offset for record in (await read(past, {PLACES[0]: 2})).records] == [2, 3]
+    await past.close()
+    assert log.open_now == 0
+
+
+async def test_a_client_that_leaves_does_not_take_the_stretch_with_it() -> None:
+    log = log_of(8)
+    past = Past(log, 2, 1 << 20)
+    found = past.read({PLACES[0]: 0}, frozenset({("alpha", log.topic("alpha").identity)}), {})
+    assert not isinstance(found, Stretch)
+    waiting = asyncio.create_task(asyncio.wait([found]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert len((await found).records) == 4
+    await past.close()
+
+
+async def test_values_are_decoded_once_for_all() -> None:
+    log = log_of(0)
+    values = [b'{"a":\n1}', b"no event", None, b'{"meta":{"domain":"canary"}}']
+    log.append_now("alpha", [NewRecord(value, b"k", 5, 0) for value in values])
+    past = Past(log, 2, 1 << 20)
+    stretch = await read(past, {PLACES[0]: 0})
+    assert [record.data for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
+    assert [record.canary for record in stretch.records] == [False, False, False, True]
+    kept = [stretch.subject(index) for index in (0, 3)]
+    assert stretch.subject(0) is kept[0]
+    stretch.forget()
+    for subject, again in zip(kept, [stretch.subject(index) for index in (0, 3)], strict=True):
+        assert again.event == subject.event
+        assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, b"k")
+    assert stretch.records[0].key == b"k"
+    await past.close()
+
+
+async def test_what_came_late_is_merged_for_those_who_came_after_it() -> None:
+    log = log_of(6, 0)
+    past = Past(log, 2, 1 << 20)
+    start = {PLACES[0]: 0, PLACES[1]: 0}
+    early = [record.timestamp for stretch in await read_on(past, start) for record in stretch.records]
+    assert early == [0, 1, 2, 3, 4, 5]
+    log.append_now("alpha", [NewRecord(b'{"late":1}', None, 2, 1)])
+    ends = {PLACES[0]: 6, PLACES[1]: 1}
+    times: list[int] = []
+    while start != ends:
+        stretch = await read(past, start, ends=ends)
+        assert stretch.covers(ends)
+        times += [record.timestamp for record in stretch.records]
+        start = dict(stretch.positions)
+    assert times == [0, 1, 2, 2, 3, 4, 5]
+    await past.close()

@@ -79,7 +79,8 @@ static void append(const char *bytes, size_t length) {
 
 static size_t make_event(char *out, uint64_t seq, int64_t sent) {
     char data[PAYLOAD + 1];
-    int used = snprintf(data, sizeof data, "{\"seq\":%lu,\"sent\":%ld,\"meta\":{\"stream\":\"load\"},\"pad\":\"", seq, sent);
+    int used = snprintf(data, sizeof data, "{\"seq\":%lu,\"sent\":%ld,\"$schema\":\"/wiki/change/1.0.0\","
+        "\"meta\":{\"stream\":\"load\"},\"pad\":\"", seq, sent);
     snprintf(data + used, sizeof data - used, "%.*s\"}", PAYLOAD - used - 2, padding);
     return sprintf(out,
         "event: message\nid: [{\"topic\":\"load\",\"partition\":0,\"offset\":%lu,\"timestamp\":%ld}]\ndata: %s\n\n",

@@ -4,51 +4,46 @@ from __future__ import annotations
 
 import http.client
 import os
-import resource
+import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from loadtests.client import MeasurementError
+from loadtests.machine import (
+    SERVER_CORE,
+    MeasurementError,
+    Usage,
+    bytes_read,
+    family,
+    free_port,
+    resident,
+    usage,
+)
 
-# One core for the server, another for clients and producer (the same where there is only one).
-SERVER_CORE = min(os.sched_getaffinity(0))
-CLIENT_CORE = max(os.sched_getaffinity(0))
-TICKS = os.sysconf("SC_CLK_TCK")
-START_SECONDS = 30
+START_SECONDS = 60
+STOP_SECONDS = 15
 STREAM = "load"
 PATH = f"/v2/stream/{STREAM}"
-
-
-def allow_files(count: int) -> None:
-    """Raise the bound of open files, for this process and those that it starts."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count:
-        raise MeasurementError(f"{count} open files are needed, and only {hard} allowed (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_COUNTER = re.compile(r"^(gateway_\w+(?:\{.*\})?) ([0-9.e+-]+)$", re.MULTILINE)
 
 
 class Server:
-    """A running server."""
+    """A running server, on the cores that it is given."""
 
-    def __init__(self, name: str, command: list[str], port: int, directory: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], port: int, directory: Path, cores: Collection[int] = (SERVER_CORE,)
+    ) -> None:
         self.name = name
         self.port = port
         self.log = directory / f"{port}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
-        os.sched_setaffinity(self.process.pid, {SERVER_CORE})
+        os.sched_setaffinity(self.process.pid, cores)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +51,7 @@ class Server:
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
         try:
-            self.process.wait(15)
+            self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -66,39 +61,68 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         answer = "nothing"
         while time.monotonic() < deadline and self.process.poll() is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
             try:
-                connection.request("GET", path)
-                answer = str(connection.getresponse().status)
+                answer = str(get(self.port, path)[0])
                 if answer == "200":
                     return
             except OSError as error:
                 answer = str(error)
-            finally:
-                connection.close()
             time.sleep(0.1)
+        self.__exit__()
         raise MeasurementError(f"{self.name} did not start ({answer}):\n{self.log.read_text()[-2000:]}")
+
+    def usage(self) -> Usage:
+        """CPU seconds of the process and its children."""
+        return sum((usage(pid) for pid in family(self.process.pid)), Usage())
+
+    def usages(self) -> list[Usage]:
+        """CPU seconds of the process, and of each of its children."""
+        return [usage(pid) for pid in family(self.process.pid)]
 
     def cpu(self) -> float:
         """Seconds of CPU that the process and its children have used."""
-        return sum(cpu(pid) for pid in _family(self.process.pid))
+        return self.usage().cpu
 
     def memory(self) -> int:
         """Resident bytes of the process and its children."""
-        return sum(_resident(pid) for pid in _family(self.process.pid))
+        return sum(resident(pid) for pid in family(self.process.pid))
+
+    def bytes_read(self) -> int:
+        """Bytes that the process and its children have read from files."""
+        return sum(bytes_read(pid) for pid in family(self.process.pid))
+
+    def counters(self) -> dict[str, float]:
+        """What the server counts of itself."""
+        return {}
 
 
 class Gateway(Server):
-    """`gateway serve` with one stream."""
+    """`gateway serve` with one stream. `settings` are flags of its command line."""
 
-    def __init__(self, log: str, flush_interval: float, directory: Path, topic: str = STREAM) -> None:
+    def __init__(
+        self,
+        log: str,
+        flush_interval: float,
+        directory: Path,
+        topic: str = STREAM,
+        settings: Sequence[str] = (),
+        cores: Collection[int] = (SERVER_CORE,),
+    ) -> None:
         config = directory / "gateway.yaml"
         config.write_text(f"streams:\n  {STREAM}:\n    topics: [{topic}]\n")
-        port = free_port()
+        port, self._admin_port = free_port(), free_port()
         command = [sys.executable, "-m", "gateway", "serve", "--log", log, "--config", str(config)]
-        command += ["--port", str(port), "--admin-port", "0", "--flush-interval", str(flush_interval)]
-        super().__init__(f"gateway, {flush_interval * 1000:g} ms", command, port, directory)
+        command += ["--port", str(port), "--admin-port", str(self._admin_port)]
+        command += ["--flush-interval", str(flush_interval), *settings]
+        super().__init__(f"gateway, {flush_interval * 1000:g} ms", command, port, directory, cores)
         self.wait_until_ready("/readyz")
+
+    def counters(self) -> dict[str, float]:
+        """The metrics; of several workers, those of the first."""
+        with suppress(OSError):
+            _, text = get(self._admin_port, "/metrics")
+            return {name: float(value) for name, value in _COUNTER.findall(text)}
+        return {}
 
 
 class Floor(Server):
@@ -109,7 +133,7 @@ class Floor(Server):
         if not program.exists():
             compiler = shutil.which("cc") or shutil.which("gcc")
             if compiler is None:
-                raise MeasurementError("the floor needs a C compiler (or --no-floor)")
+                raise MeasurementError("the floor needs a C compiler")
             subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("floor.c")], check=True)
         port = free_port()
         command = [str(program), str(port), str(events), str(rate), str(round(flush_interval * 1000))]
@@ -123,19 +147,15 @@ class Floor(Server):
         self.process.stdin.flush()
 
 
-def cpu(pid: int) -> float:
-    """Seconds of CPU, user and system, of all threads of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _resident(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in _family(int(child)))]
+def get(port: int, path: str) -> tuple[int, str]:
+    """The status of an answer, and its text where it is one that ends. Raises OSError."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        streams = answer.getheader("content-type", "").startswith("text/event-stream")
+        return answer.status, "" if streams else answer.read().decode()
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()

@@ -1,0 +1,127 @@
+"""Every scenario, on this machine, beside a C program that sends the same bytes (floor.c) where there is one.
+
+    python -m loadtests.bench                        all of them
+    python -m loadtests.bench million storm          some of them
+    python -m loadtests.bench --quick                a small run of each, to see that they work
+    python -m loadtests.bench --output DIRECTORY     writes results.json, RESULTS.md and plots there
+
+The server has one core; clients, producer and broker the other. Each repeat measures all sides of a scenario one after
+the other; figures are medians, ratios those within one repeat. Every client's events are counted and their sequence is
+checked: a run with a lost or repeated event is void, one whose clients had no time left is no result, and the exit
+status is 1. Nothing but loopback is talked to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from loadtests import kafka, report
+from loadtests.machine import CLIENT_CORE, MeasurementError, loopback_only
+from loadtests.measurement import Measurement
+from loadtests.runs import Environment, measure
+from loadtests.scenario import Scenario
+from loadtests.scenarios import SCENARIOS
+
+REPEATS = 3
+MINUTES = 30.0
+
+
+@contextmanager
+def broker(given: str | None, directory: Path) -> Iterator[Callable[[], tuple[str, kafka.KafkaBroker | None]]]:
+    """What gives the broker's address: of the one that was named, or of one that is started when first asked for."""
+    with ExitStack() as stack:
+        started: list[kafka.KafkaBroker] = []
+
+        def address() -> tuple[str, kafka.KafkaBroker | None]:
+            if given is not None:
+                return loopback_only(given), None
+            if not started:
+                jars = kafka.jars()
+                if jars is None:
+                    raise MeasurementError(f"there is no Kafka: set {kafka.JARS_VARIABLE}, or --kafka HOST:PORT")
+                own = kafka.KafkaBroker(directory / "kafka", jars)
+                stack.callback(own.kill)
+                own.start()
+                started.append(own)
+            return started[0].bootstrap, started[0]
+
+        yield address
+
+
+def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    names = [scenario.name for scenario in SCENARIOS]
+    titles = "\n".join(f"  {scenario.name:12} {scenario.title}" for scenario in SCENARIOS)
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__,
+                                     epilog=f"scenarios:\n{titles}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
+    parser.add_argument("--quick", action="store_true", help="so small that only the counts mean anything")
+    parser.add_argument("--repeat", type=int, metavar="N", help=f"runs of each side ({REPEATS}; 1 with --quick)")
+    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON, tables and plots go")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker on loopback; one is started by default")
+    parser.add_argument("--client-processes", type=int, default=1, metavar="N", help="processes that clients run in")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"given up after so long ({MINUTES:g})")
+    arguments = parser.parse_args(given)
+    if unknown := set(arguments.scenarios) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    arguments.repeat = arguments.repeat or (1 if arguments.quick else REPEATS)
+    return arguments
+
+
+def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int) -> list[Measurement]:
+    """Measure, and tell of each run when it has ended."""
+    results = []
+    for scenario in scenarios:
+        print(f"{scenario.title} ({scenario.name})", flush=True)
+        for repeat in range(repeats):
+            for side in scenario.sides:
+                results.append(measure(environment, scenario, side, repeat))
+                print(f"  {report.line(results[-1])}", flush=True)
+    return results
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, show it and write it down; the exit status."""
+    arguments = parse(given)
+    scenarios = [one for one in SCENARIOS if not arguments.scenarios or one.name in arguments.scenarios]
+    if arguments.quick:
+        scenarios = [scenario.quick() for scenario in scenarios]
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _give_up)
+    signal.setitimer(signal.ITIMER_REAL, 60 * arguments.minutes)
+    try:
+        if arguments.kafka:
+            loopback_only(arguments.kafka)
+        with (
+            tempfile.TemporaryDirectory(prefix="loadtest-") as directory,
+            broker(arguments.kafka, Path(directory)) as address,
+        ):
+            environment = Environment(Path(directory), address, arguments.client_processes)
+            results = run(environment, scenarios, arguments.repeat)
+    except MeasurementError as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    print("\n" + report.tables(scenarios, results))
+    if arguments.output:
+        report.write(arguments.output, scenarios, results, quick=arguments.quick)
+    return 0 if all(result.valid for result in results) else 1
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    raise SystemExit("FAILED: taking too long" if number == signal.SIGALRM else "FAILED: told to stop")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

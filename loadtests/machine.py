@@ -1,0 +1,125 @@
+"""What the kernel says of processes, cores and this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import platform
+import resource
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+CORES = len(os.sched_getaffinity(0))
+SERVER_CORE = min(os.sched_getaffinity(0))
+"""The core of the server; clients, producer and broker share the other (the same where there is only one)."""
+CLIENT_CORE = max(os.sched_getaffinity(0))
+TICKS = os.sysconf("SC_CLK_TCK")
+_IDLE_COLUMNS = (3, 4)
+
+
+class MeasurementError(Exception):
+    """The measurement is worth nothing: what was measured did not do its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds. `waited` is the time that a thread could have run, and something else had its core."""
+
+    user: float = 0.0
+    system: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def cpu(self) -> float:
+        """User and system."""
+        return self.user + self.system
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.user + other.user, self.system + other.system, self.waited + other.waited)
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(self.user - other.user, self.system - other.system, self.waited - other.waited)
+
+
+def usage(pid: int) -> Usage:
+    """Of all threads of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    waited = sum(int(thread.read_text().split()[1]) for thread in threads) / 1e9
+    return Usage(int(fields[11]) / TICKS, int(fields[12]) / TICKS, waited)
+
+
+def own_usage() -> tuple[float, float]:
+    """Seconds that this thread ran, and that it waited for its core."""
+    ran, waited, _ = Path("/proc/thread-self/schedstat").read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def bytes_read(pid: int) -> int:
+    """By read and sendfile, from files also where the page was in memory; not what came by recv."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
+
+
+def busy(core: int | None = None) -> float:
+    """Seconds in which a core did anything, interrupts included; None is all cores together."""
+    name = "cpu" if core is None else f"cpu{core}"
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.split()[0] == name)
+    # The last two columns, guests, are counted in the first two.
+    columns = [int(column) for column in line.split()[1:9]]
+    return sum(value for index, value in enumerate(columns) if index not in _IDLE_COLUMNS) / TICKS
+
+
+def allow_files(count: int) -> None:
+    """Raise the bound of open files, for this process and those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise MeasurementError(f"{count} open files are needed, and only {hard} allowed (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def loopback_only(hosts: str) -> str:
+    """`host:port,…` again. Raises MeasurementError for anything but this machine: no load leaves it."""
+    for address in hosts.split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            found = socket.getaddrinfo(host.strip("[]"), int(port))
+        except (OSError, ValueError) as error:
+            raise MeasurementError(f"{address} is no host:port of this machine ({error})") from error
+        if not all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found):
+            raise MeasurementError(f"{host} is not this machine: the load tests talk to loopback only")
+    return hosts
+
+
+def describe() -> dict[str, str | int]:
+    """The machine, for the reader of a report."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "processor": models[0].partition(":")[2].strip() if models else platform.machine(),
+        "cores": CORES,
+        "memory_gb": round(memory / 1e6),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,325 @@
+"""One run of one side of a scenario: start everything, measure, and hold against each other what was sent and read."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.crowd import Audience, Crowd, Heard
+from loadtests.filters import FILTERS, expected
+from loadtests.kafka import KafkaBroker
+from loadtests.machine import CLIENT_CORE, SERVER_CORE, MeasurementError, Usage, allow_files, busy, bytes_read
+from loadtests.measurement import Measurement, distribution, percentiles
+from loadtests.produce import Producer
+from loadtests.scenario import Scenario, Side
+from loadtests.server import PATH, STREAM, Floor, Gateway, Server
+
+CONNECT_SECONDS = 120.0
+LATE_SECONDS = 30.0
+"""How long after the last event was made the last client may have it."""
+SLOWEST_REPLAY = 20_000
+"""Deliveries a second; a replay that is slower is given up."""
+SATURATED_PERCENT = 90.0
+SPARE_FILES = 200
+WARM_PART = 0.01
+"""Of idle connections, those that open first, so that what a server loads for its first client is not counted."""
+SETTLE_SECONDS = 1.0
+STORM_AFTER = 2.0
+COMPRESSED_SPREAD = 0.25
+"""By how much the bytes of a compressed stream may differ between clients: they join at different blocks."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """What runs share: a directory, a broker (made when first asked for), and how the clients run."""
+
+    directory: Path
+    broker: Callable[[], tuple[str, KafkaBroker | None]]
+    client_processes: int = 1
+
+    def log(self, side: Side) -> tuple[str, str]:
+        """The log of a run, and a topic that nobody has used."""
+        topic = f"{STREAM}-{time.time_ns()}"
+        if side.log == "kafka":
+            return f"kafka://{self.broker()[0]}", topic
+        return f"sqlite:///{self.directory}/{topic}.db", topic
+
+    def log_bytes(self, side: Side, server: Server) -> Callable[[], int]:
+        """Counts the bytes of the log that are read: of the file by the gateway, or by Kafka's own broker to send."""
+        if side.log == "sqlite":
+            return server.bytes_read
+        broker = self.broker()[1]
+        if broker is None or broker.pid is None:
+            return lambda: 0
+        pid = broker.pid
+        return lambda: bytes_read(pid)
+
+
+@dataclass(slots=True)
+class Feed:
+    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns)."""
+
+    server: Server
+    go: Callable[[], None]
+    wait: Callable[[], Sequence[int]]
+
+
+@contextmanager
+def serving(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """The server of a side, with its events about to come."""
+    events, rate, interval, directory = scenario.total, scenario.rate, scenario.flush_interval, environment.directory
+    if side.server == "floor":
+        with Floor(events, rate, interval, directory) as floor:
+            yield Feed(floor, floor.go, lambda: ())
+        return
+    log, topic = environment.log(side)
+    with (
+        Producer(log, topic, events, rate, scenario.payload) as producer,
+        gateway(environment, scenario, side, log, topic) as server,
+    ):
+        yield Feed(server, producer.go, producer.wait)
+
+
+def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Gateway:
+    """The gateway as the side has it; several workers take both cores."""
+    settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
+    cores = {SERVER_CORE, CLIENT_CORE} if side.workers > 1 else {SERVER_CORE}
+    return Gateway(log, scenario.flush_interval, environment.directory, topic, settings, cores)
+
+
+class Watch:
+    """The CPU time of a server, of its core and of the machine, from when it was made."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._usages = server.usages()
+        self._machine = busy()
+        self._counters = server.counters()
+
+    def values(self, heard: Heard, deliveries: int) -> dict[str, float]:
+        """What was used until now, a delivery and in part of a core."""
+        usages = self._server.usages()
+        each = [after - before for after, before in zip(usages, self._usages, strict=True)]
+        used, busiest = sum(each, Usage()), max(one.cpu for one in each)
+        machine, seconds = busy() - self._machine, heard.seconds
+        if not deliveries:
+            return self._shares(used, heard)
+        micro = 1e6 / deliveries
+        return {
+            "deliveries": deliveries,
+            "deliveries_per_second": deliveries / seconds,
+            "cpu_us_per_delivery": micro * used.cpu,
+            "user_us_per_delivery": micro * used.user,
+            "system_us_per_delivery": micro * used.system,
+            "machine_us_per_delivery": micro * machine,
+            "core_deliveries_per_second": deliveries / used.cpu if used.cpu else 0.0,
+            "busiest_deliveries_per_second": deliveries / busiest if busiest else 0.0,
+            **self._shares(used, heard),
+        }
+
+    @staticmethod
+    def _shares(used: Usage, heard: Heard) -> dict[str, float]:
+        seconds = heard.seconds
+        return {
+            "seconds": seconds,
+            "server_percent": 100 * used.cpu / seconds,
+            "server_waited_percent": 100 * used.waited / seconds,
+            "client_percent": 100 * heard.running / seconds,
+            "client_busy_percent": heard.busy_percent,
+        }
+
+    def counters(self) -> dict[str, float]:
+        """By how much what the server counts of itself has grown."""
+        return {name: value - self._counters.get(name, 0.0) for name, value in self._server.counters().items()}
+
+
+def measure(environment: Environment, scenario: Scenario, side: Side, repeat: int) -> Measurement:
+    """One run. What makes it void is its error."""
+    result = Measurement(scenario.name, side.name, repeat)
+    try:
+        allow_files((side.clients or scenario.clients) + SPARE_FILES)
+        RUNS[scenario.kind](environment, scenario, side, result)
+    except MeasurementError as error:
+        result.error = str(error)
+    if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT:
+        result.doubts.append("the clients had no time left: they, or others on their core, are what was measured")
+    return result
+
+
+def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """Every event to every client, or to those whose filter it passes."""
+    count, events = side.clients or scenario.clients, scenario.total
+    filters = FILTERS[side.filters](count) if side.filters else None
+    wanted = expected(filters, events) if filters else [events] * count
+    paths = [each.path(PATH) for each in filters] if filters else [PATH]
+    reading = "gzip" if side.gzip else "sparse" if filters else "plain"
+    with serving(environment, scenario, side) as feed:
+        audience = Audience(feed.server.port, paths, count, min(scenario.sampled, count), reading, scenario.slow)
+        with Crowd(audience, environment.client_processes) as crowd:
+            before = feed.server.memory()
+            crowd.connect(CONNECT_SECONDS)
+            after = feed.server.memory()
+            crowd.watch()
+            watch = Watch(feed.server)
+            feed.go()
+            if filters:
+                crowd.read(events / scenario.rate)  # what nobody gets is evaluated as well
+            heard = crowd.read_events(wanted, events / scenario.rate + LATE_SECONDS)
+            deliveries = sum(wanted)
+            result.values = watch.values(heard, deliveries)
+            result.counters = watch.counters()
+            final = feed.server.memory()
+        check(heard, wanted)
+        if side.gzip:
+            check_compressed(heard)
+        acknowledged = feed.wait()
+    skip = 0 if filters else min(scenario.rate, events // 2)
+    delays = [delay for sample in heard.delays for delay in sample[skip:]]
+    result.values |= percentiles(delays) | {
+        "clients": count,
+        "events": events,
+        "bytes_per_delivery": sum(heard.received) / deliveries if deliveries else 0.0,
+        "megabytes": sum(heard.received) / 1e6,
+        "memory_mb": final / 1e6,
+        "kb_per_connection": (after - before) / count / 1024,
+    }
+    result.delays_ms = distribution(delays)
+    if acknowledged and not filters:
+        later = [
+            arrival - moment
+            for sample in heard.arrivals
+            for arrival, moment in list(zip(sample, acknowledged, strict=True))[skip:]
+        ]
+        result.values |= {f"after_log_{name}": value for name, value in percentiles(later).items()}
+
+
+def idle(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """Connections on which nothing happens but heartbeats."""
+    with serving(environment, scenario, side) as feed:
+        audience = Audience(feed.server.port, [PATH], scenario.clients, 0)
+        with Crowd(audience, environment.client_processes) as crowd:
+            crowd.connect(CONNECT_SECONDS, WARM_PART)
+            warm = len(crowd.read(SETTLE_SECONDS).events)
+            before = feed.server.memory()
+            crowd.connect(CONNECT_SECONDS)
+            greeted = crowd.read(SETTLE_SECONDS)
+            after = feed.server.memory()
+            crowd.watch()
+            watch = Watch(feed.server)
+            heard = crowd.read(scenario.seconds)
+            values = watch.values(heard, 0)
+            values["memory_mb"] = feed.server.memory() / 1e6
+    values["kb_per_connection"] = (after - before) / (scenario.clients - warm) / 1024
+    values["megabytes"] = (sum(heard.received) - sum(greeted.received)) / 1e6
+    values["clients"] = scenario.clients
+    result.values = values
+    silent = sum(now <= then for now, then in zip(heard.received, greeted.received, strict=True))
+    if silent and side.server == "gateway":
+        raise MeasurementError(f"{silent} connections had no heartbeat")
+
+
+def replay(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """History, read from the log: the gateway's memory holds none of it."""
+    count, events = side.clients or scenario.clients, scenario.total
+    log, topic = environment.log(side)
+    since = time.time_ns() // 1_000_000 - 1000
+    with Producer(log, topic, events, 0, scenario.payload) as producer:
+        producer.go()
+        producer.wait()
+    with gateway(environment, scenario, side, log, topic) as server:
+        audience = Audience(server.port, [f"{PATH}?since={since}"], count, min(scenario.sampled, count))
+        with Crowd(audience, environment.client_processes) as crowd:
+            log_bytes = environment.log_bytes(side, server)
+            read = log_bytes()
+            crowd.watch()
+            watch = Watch(server)
+            began = time.monotonic()
+            crowd.connect(CONNECT_SECONDS)
+            heard = crowd.read_events(events, events * count / SLOWEST_REPLAY + LATE_SECONDS)
+            result.values = watch.values(heard, events * count)
+            result.counters = watch.counters()
+            read = log_bytes() - read
+            memory = server.memory()
+    check(heard, [events] * count)
+    took = [finished - began for finished in heard.finished]
+    result.values |= {
+        "clients": count,
+        "events": events,
+        "events_per_second": events / statistics.median(took),
+        "median_seconds": statistics.median(took),
+        "slowest_seconds": max(took),
+        "log_read_mb": read / 1e6,
+        "memory_mb": memory / 1e6,
+        "megabytes": sum(heard.received) / 1e6,
+    }
+
+
+def storm(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """All clients are cut off at once, and come back with their ids, while events go on."""
+    count, events = scenario.clients, scenario.total
+    with serving(environment, scenario, side) as feed:
+        audience = Audience(feed.server.port, [PATH], count, 0, "resume")
+        with Crowd(audience, environment.client_processes) as crowd:
+            crowd.connect(CONNECT_SECONDS)
+            crowd.watch()
+            watch = Watch(feed.server)
+            log_bytes = environment.log_bytes(side, feed.server)
+            feed.go()
+            read = log_bytes()
+            crowd.read(STORM_AFTER)
+            quiet, read = log_bytes() - read, log_bytes()
+            before = feed.server.usage()
+            stormed = crowd.storm(events / scenario.rate + LATE_SECONDS)
+            used, read = feed.server.usage() - before, log_bytes() - read
+            heard = crowd.read_events(events, events / scenario.rate + LATE_SECONDS)
+            result.values = watch.values(heard, events * count)
+            result.counters = watch.counters()
+            memory = feed.server.memory()
+        check(heard, [events] * count)
+    result.values |= {
+        "clients": count,
+        "events": events,
+        "live_seconds": stormed.live_seconds,
+        "storm_cpu_seconds": used.cpu,
+        "storm_log_read_mb": max(0.0, read - quiet / STORM_AFTER * stormed.live_seconds) / 1e6,
+        "memory_mb": memory / 1e6,
+    }
+
+
+RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm}
+
+
+def check(heard: Heard, wanted: Sequence[int]) -> None:
+    """Each counted client must have had each event once; a slow one none too many, none out of order. Raises
+    MeasurementError."""
+    faults = []
+    for number, counted in enumerate(heard.counted):
+        if counted and heard.events[number] != wanted[number]:
+            faults.append(f"client {number}: {heard.events[number]} of {wanted[number]} events")
+        if heard.gaps[number] or heard.repeated[number]:
+            faults.append(f"client {number}: {heard.gaps[number]} missing, {heard.repeated[number]} repeated")
+    if not any(heard.counted):
+        raise MeasurementError("no client was checked")
+    _raise(faults)
+
+
+def check_compressed(heard: Heard) -> None:
+    """The clients whose bytes were not read must have had as many as those whose were. Raises MeasurementError."""
+    read = statistics.median(
+        received for received, counted in zip(heard.received, heard.counted, strict=True) if counted
+    )
+    spread = COMPRESSED_SPREAD * read
+    _raise([
+        f"client {number}: {received} bytes, others {read:g}"
+        for number, received in enumerate(heard.received)
+        if abs(received - read) > spread
+    ])  # fmt: skip
+
+
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise MeasurementError(f"{len(faults)} faults: " + "; ".join(faults[:5]))

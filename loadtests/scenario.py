@@ -1,0 +1,78 @@
+"""A scenario: what is measured, and beside what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from loadtests.measurement import Figure
+
+Kind = Literal["fan-out", "idle", "replay", "storm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the servers, or ways to use it, that a scenario compares; each repeat measures all, one after the other.
+
+    `clients` and `filters` are those of this side alone; `settings` are flags of the gateway.
+    """
+
+    name: str
+    server: Literal["gateway", "floor"] = "gateway"
+    log: Literal["sqlite", "kafka"] = "sqlite"
+    gzip: bool = False
+    filters: Literal["indexed", "unindexed", "nothing"] | None = None
+    workers: int = 1
+    clients: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+GATEWAY = Side("gateway")
+FLOOR = Side("floor", server="floor")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`rate` is events a second, `seconds` how long they come, `flush_interval` seconds. A replay reads `events`."""
+
+    name: str
+    title: str
+    kind: Kind = "fan-out"
+    sides: tuple[Side, ...] = (FLOOR, GATEWAY)
+    clients: int = 1000
+    rate: int = 100
+    seconds: float = 10
+    events: int = 0
+    flush_interval: float = 0.1
+    payload: Literal["padded", "wiki"] = "padded"
+    sampled: int = 50
+    slow: int = 0
+    figures: tuple[Figure, ...] = ()
+    limited_by: str = ""
+
+    def quick(self) -> Scenario:
+        """The same, so small that it only shows that it works: its figures mean nothing."""
+        hasty = ("--heartbeat", "0.5") if self.kind == "idle" else ()
+        sides = tuple(
+            replace(side, clients=side.clients and _small(side.clients), settings=(*side.settings, *hasty))
+            for side in self.sides
+        )
+        return replace(
+            self,
+            sides=sides,
+            clients=_small(self.clients),
+            slow=min(self.slow, 2),
+            rate=min(self.rate, 100),
+            seconds=min(self.seconds, 2),
+            events=min(self.events, 3000),
+            sampled=min(self.sampled, 10),
+        )
+
+    @property
+    def total(self) -> int:
+        """How many events are produced."""
+        return self.events or max(1, int(self.rate * self.seconds))
+
+
+def _small(count: int) -> int:
+    return min(count, max(20, count // 100))

@@ -1,0 +1,195 @@
+"""The scenarios, and the targets that they are held against (on two cores, events of 1.2 KB, ratios within one run)."""
+
+from __future__ import annotations
+
+from loadtests.measurement import Figure
+from loadtests.scenario import FLOOR, GATEWAY, Scenario, Side
+
+_UNDER_THE_RING = ("--ring-fill", "0", "--ring-bytes", "65536")
+"""No history in memory: a replay reads the log."""
+
+
+def _over_floor(limit: float) -> Figure:
+    return Figure("CPU, × floor", "cpu_us_per_delivery", over="floor", limit=limit)
+
+
+def _p99(limit: float) -> Figure:
+    return Figure("p99, ms", "p99_ms", limit=limit)
+
+
+SCENARIOS = (
+    Scenario(
+        "million",
+        "1,000 clients × 1,000 events/s, one stream",
+        rate=1000,
+        seconds=8,
+        sampled=20,
+        figures=(
+            Figure("deliveries/s that one core carries", "core_deliveries_per_second", limit=1_000_000, least=True),
+            Figure("deliveries/s", "deliveries_per_second"),
+            _over_floor(1.3),
+            _p99(250),
+        ),
+        limited_by="Copying: every delivery is 1.3 KB through the kernel's send path, and the server does little else.",
+    ),
+    Scenario(
+        "hundred",
+        "1,000 clients × 100 events/s, 50 ms flush",
+        flush_interval=0.05,
+        figures=(_over_floor(2), _p99(100)),
+        limited_by="System calls: one send a client and flush.",
+    ),
+    Scenario(
+        "rare",
+        "5,000 clients × 1 event/s",
+        clients=5000,
+        rate=1,
+        seconds=12,
+        figures=(_over_floor(2), _p99(250)),
+        limited_by="System calls: no two events share a send.",
+    ),
+    Scenario(
+        "tenthousand",
+        "10,000 clients × 35 events/s, one core",
+        clients=10_000,
+        rate=35,
+        figures=(Figure("deliveries/s", "deliveries_per_second"), _over_floor(1.6), _p99(250)),
+        limited_by="System calls, and what ten thousand sockets take of the processor's caches.",
+    ),
+    Scenario(
+        "latency",
+        "1 client, 10 events/s",
+        sides=(Side("sqlite"), Side("kafka", log="kafka")),
+        clients=1,
+        rate=10,
+        seconds=30,
+        sampled=1,
+        figures=(
+            Figure("Kafka: p99 from the append's begin to the socket, ms", "p99_ms", side="kafka", limit=10),
+            Figure("Kafka: p99 after the acknowledgement, ms", "after_log_p99_ms", side="kafka"),
+            Figure("SQLite: p99 from the append's begin to the socket, ms", "p99_ms", side="sqlite", limit=10),
+            Figure("SQLite: p99 after the acknowledgement, ms", "after_log_p99_ms", side="sqlite"),
+        ),
+        limited_by="The log: the way of one record through the broker, or to the disk.",
+    ),
+    Scenario(
+        "idle",
+        "10,000 idle connections, heartbeats every 15 s",
+        kind="idle",
+        clients=10_000,
+        rate=1,
+        seconds=32,
+        figures=(
+            Figure("KB a connection", "kb_per_connection", limit=10),
+            Figure("CPU, % of a core", "server_percent", limit=5),
+        ),
+        limited_by="The objects of a connection: transport, protocol, request, task.",
+    ),
+    Scenario(
+        "gzip",
+        "1,000 gzip clients × 100 events/s",
+        sides=(Side("plain"), Side("gzip", gzip=True)),
+        payload="wiki",
+        figures=(
+            Figure("CPU, × the same without", "cpu_us_per_delivery", side="gzip", over="plain", limit=1),
+            Figure("bytes, × the same without", "bytes_per_delivery", side="gzip", over="plain", limit=0.2),
+        ),
+        limited_by="System calls, as without compression; deflate itself is done once for all.",
+    ),
+    Scenario(
+        "filters",
+        "10,000 clients with filters of their own over 1,000 wikis × 100 events/s",
+        sides=(Side("nothing", filters="nothing"), Side("filters", filters="indexed")),
+        clients=10_000,
+        payload="wiki",
+        figures=(
+            Figure("CPU, % of a core above one filter that matches nothing", "server_percent", side="filters",
+                   over="nothing", how="difference", limit=25),
+            Figure("CPU, % of a core", "server_percent", side="filters"),
+        ),
+        limited_by="The evaluation of each event for each filter that no index rules out, and the turn of each feed.",
+    ),
+    Scenario(
+        "unindexed",
+        "1,000 clients with filters that no index helps × 100 events/s",
+        sides=(Side("nothing", filters="nothing"), Side("filters", filters="unindexed")),
+        payload="wiki",
+        figures=(
+            Figure("CPU, % of a core above one filter that matches nothing", "server_percent", side="filters",
+                   over="nothing", how="difference", limit=50),
+            Figure("CPU, % of a core", "server_percent", side="filters"),
+        ),
+        limited_by="The evaluation of 1,000 expressions an event.",
+    ),
+    Scenario(
+        "replay",
+        "history to one client, from the log",
+        kind="replay",
+        sides=(
+            Side("sqlite", settings=_UNDER_THE_RING),
+            Side("kafka", log="kafka", settings=_UNDER_THE_RING),
+        ),
+        clients=1,
+        events=300_000,
+        sampled=1,
+        figures=(
+            Figure("Kafka: events/s", "events_per_second", side="kafka", limit=100_000, least=True),
+            Figure("SQLite: events/s", "events_per_second", side="sqlite", limit=100_000, least=True),
+        ),
+        limited_by="Reading and decoding: each record is parsed and checked once.",
+    ),
+    Scenario(
+        "replays",
+        "200 clients replay the same 60,000 events at once",
+        kind="replay",
+        sides=(
+            Side("alone", clients=1, settings=_UNDER_THE_RING),
+            Side("together", settings=_UNDER_THE_RING),
+        ),
+        clients=200,
+        events=60_000,
+        sampled=10,
+        figures=(
+            Figure("the log was read, times", "log_read_mb", side="together", over="alone", limit=2.2),
+            Figure("slowest client, s", "slowest_seconds", side="together"),
+            Figure("slowest client, × one alone", "slowest_seconds", side="together", over="alone"),
+            Figure("deliveries/s", "deliveries_per_second", side="together"),
+        ),
+        limited_by="What the core can write, when the log is read once for all.",
+    ),
+    Scenario(
+        "storm",
+        "10,000 clients dropped at once and back with their ids",
+        kind="storm",
+        sides=(GATEWAY,),
+        clients=10_000,
+        rate=10,
+        seconds=10,
+        figures=(
+            Figure("all live again, s", "live_seconds", limit=3),
+            Figure("CPU, s", "storm_cpu_seconds"),
+            Figure("log read for them, MB", "storm_log_read_mb", limit=1),
+        ),
+        limited_by="Accepting, parsing and answering a request, on both sides of the connection.",
+    ),
+    Scenario(
+        "workers",
+        "one worker and two, 1,000 clients × 200 events/s",
+        sides=(Side("1 worker"), Side("2 workers", workers=2)),
+        rate=200,
+        figures=(
+            Figure("deliveries that the CPU is enough for, × one worker", "busiest_deliveries_per_second",
+                   side="2 workers", over="1 worker", limit=1.8, least=True),
+        ),
+        limited_by="How evenly the kernel spreads connections over the workers.",
+    ),
+    Scenario(
+        "slow",
+        "1,000 clients × 100 events/s, 100 of them slow readers",
+        sides=(FLOOR, GATEWAY),
+        slow=100,
+        seconds=8,
+        figures=(_p99(250), Figure("memory, MB", "memory_mb")),
+        limited_by="System calls; a slow reader is one more position in the ring.",
+    ),
+)  # fmt: skip

@@ -21,6 +21,8 @@
 
 enum { RING = 1 << 26, MAX_FD = 65536, BLOCK = 1 << 22, PAYLOAD = 1200, MAX_EVENT = 2048 };
 
+#define TOPIC "load-0000000000000000000" /* as long as the names that the gateway's topics are given */
+
 static char ring[RING], block[BLOCK + 64];
 static uint64_t head;                /* bytes ever written to the ring */
 static uint64_t position[MAX_FD];    /* of each client in them */
@@ -33,7 +35,7 @@ static const char HEADERS[] =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-store\r\n"
     "x-accel-buffering: no\r\naccess-control-allow-origin: *\r\ntransfer-encoding: chunked\r\n\r\n";
 static const char PREAMBLE[] =
-    ": floor\nretry: 1000\nid: [{\"topic\":\"load\",\"partition\":0,\"offset\":-1,\"timestamp\":0}]\n\n";
+    ": floor\nretry: 1000\nid: [{\"topic\":\"" TOPIC "\",\"partition\":0,\"offset\":-1,\"timestamp\":0}]\n\n";
 
 static void die(const char *what) { perror(what); exit(1); }
 
@@ -83,7 +85,7 @@ static size_t make_event(char *out, uint64_t seq, int64_t sent) {
         "\"meta\":{\"stream\":\"load\"},\"pad\":\"", seq, sent);
     snprintf(data + used, sizeof data - used, "%.*s\"}", PAYLOAD - used - 2, padding);
     return sprintf(out,
-        "event: message\nid: [{\"topic\":\"load\",\"partition\":0,\"offset\":%lu,\"timestamp\":%ld}]\ndata: %s\n\n",
+        "event: message\nid: [{\"topic\":\"" TOPIC "\",\"partition\":0,\"offset\":%lu,\"timestamp\":%ld}]\ndata: %s\n\n",
         seq, sent / 1000000, data);
 }
 

@@ -37,6 +37,8 @@ LABELS = {
     "storm_cpu_seconds": "CPU s of the storm",
     "log_read_mb": "log read MB",
     "storm_log_read_mb": "log read for the storm MB",
+    "client_us_per_delivery": "client µs/delivery",
+    "client_deliveries_per_second": "deliveries/s a core of clients",
     "client_percent": "client %",
     "client_busy_percent": "client busy %",
 }

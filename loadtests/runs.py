@@ -14,6 +14,7 @@ from loadtests.filters import FILTERS, expected
 from loadtests.kafka import KafkaBroker
 from loadtests.machine import CLIENT_CORE, SERVER_CORE, MeasurementError, Usage, allow_files, busy, bytes_read
 from loadtests.measurement import Measurement, distribution, percentiles
+from loadtests.people import Locust
 from loadtests.produce import Producer
 from loadtests.scenario import Scenario, Side
 from loadtests.server import PATH, STREAM, Floor, Gateway, Server
@@ -118,6 +119,9 @@ class Watch:
             "machine_us_per_delivery": micro * machine,
             "core_deliveries_per_second": deliveries / used.cpu if used.cpu else 0.0,
             "busiest_deliveries_per_second": deliveries / busiest if busiest else 0.0,
+            "client_us_per_delivery": micro * heard.running,
+            "client_over_server": heard.running / used.cpu if used.cpu else 0.0,
+            "client_deliveries_per_second": deliveries / heard.running if heard.running else 0.0,
             **self._shares(used, heard),
         }
 
@@ -142,7 +146,8 @@ def measure(environment: Environment, scenario: Scenario, side: Side, repeat: in
     result = Measurement(scenario.name, side.name, repeat)
     try:
         allow_files((side.clients or scenario.clients) + SPARE_FILES)
-        RUNS[scenario.kind](environment, scenario, side, result)
+        run = locust if side.client == "locust" else RUNS[scenario.kind]
+        run(environment, scenario, side, result)
     except MeasurementError as error:
         result.error = str(error)
     if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT:
@@ -195,6 +200,23 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
             for arrival, moment in list(zip(sample, acknowledged, strict=True))[skip:]
         ]
         result.values |= {f"after_log_{name}": value for name, value in percentiles(later).items()}
+
+
+def locust(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """The browsers of locustfile.py, to see what they cost beside the clients that all else is measured with."""
+    count, events = scenario.clients, scenario.total
+    with serving(environment, scenario, side) as feed, Locust(feed.server.port, count, environment.directory) as people:
+        people.wait_until(lambda: feed.server.counters().get("gateway_streams") == count, CONNECT_SECONDS)
+        watch, before, began = Watch(feed.server), people.usage(), time.monotonic()
+        feed.go()
+        feed.wait()
+        people.settle(LATE_SECONDS)
+        used, seconds = people.usage() - before, time.monotonic() - began
+        heard = Heard(seconds=seconds, running=used.cpu, waiting=used.waited)
+        deliveries = people.events()
+        if deliveries != events * count:
+            raise MeasurementError(f"Locust has {deliveries} of {events * count} events")
+        result.values = watch.values(heard, deliveries) | {"clients": count, "events": events}
 
 
 def idle(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:

@@ -21,6 +21,7 @@ class Side:
     server: Literal["gateway", "floor"] = "gateway"
     log: Literal["sqlite", "kafka"] = "sqlite"
     gzip: bool = False
+    client: Literal["own", "locust"] = "own"
     filters: Literal["indexed", "unindexed", "nothing"] | None = None
     workers: int = 1
     clients: int | None = None

@@ -184,6 +184,20 @@ SCENARIOS = (
         limited_by="How evenly the kernel spreads connections over the workers.",
     ),
     Scenario(
+        "locust",
+        "the load client and Locust, 100 clients × 60 events/s",
+        sides=(Side("own client"), Side("Locust", client="locust")),
+        clients=100,
+        rate=60,
+        seconds=8,
+        figures=(
+            Figure("CPU of Locust, × the server's", "client_over_server", side="Locust"),
+            Figure("CPU of the load client, × the server's", "client_over_server", side="own client"),
+            Figure("deliveries/s that a core of Locust takes", "client_deliveries_per_second", side="Locust"),
+        ),
+        limited_by="Locust: Python code for each event, and a table of statistics.",
+    ),
+    Scenario(
         "slow",
         "1,000 clients × 100 events/s, 100 of them slow readers",
         sides=(FLOOR, GATEWAY),

@@ -118,9 +118,13 @@ class Clients:
             is_slow = number >= count - slow
             reader = READINGS[self._reading][0 if in_sample and not is_slow else 1]()
             counted = not (is_slow or isinstance(reader, Bytes))
-            client = Client(first + number, socket.socket(), reader, Response(), counted)
+            connection = self._connect(first + number, b"", is_slow)
+            client = Client(first + number, connection, reader, self._response(), counted)
             self._all.append(client)
-            self._open(client, b"", slow=is_slow)
+            if is_slow:
+                self._slow.append(client)
+            else:
+                self._listen(client)
             self._hold(CONNECTING_AT_ONCE, deadline)
         self._hold(0, deadline)
 
@@ -140,7 +144,9 @@ class Clients:
             before = client.reader.events
             identifier = client.reader.cut()
             self.events += client.reader.events - before
-            self._open(client, b"Last-Event-ID: %s\r\n" % identifier)
+            client.connection = self._connect(client.index, b"Last-Event-ID: %s\r\n" % identifier)
+            client.response = self._response()
+            self._listen(client)
             self._hold(STORM_AT_ONCE, deadline)
         self._hold(0, deadline)
 
@@ -200,24 +206,30 @@ class Clients:
         if self._waiting > most:
             self.run(lambda: self._waiting <= most, deadline)
 
-    def _open(self, client: Client, header: bytes, slow: bool = False) -> None:
-        path = self._paths[client.index % len(self._paths)].encode()
+    def _connect(self, index: int, header: bytes, slow: bool = False) -> socket.socket:
+        """A connection on which its request was sent."""
+        path = self._paths[index % len(self._paths)].encode()
         coding = b"Accept-Encoding: gzip\r\n" if self._reading == "gzip" else b""
-        connection = client.connection = socket.socket()
-        if client.index >= PORTS_AN_ADDRESS:
-            connection.bind((f"127.0.0.{1 + client.index // PORTS_AN_ADDRESS}", 0))
+        connection = socket.socket()
+        if index >= PORTS_AN_ADDRESS:
+            connection.bind((f"127.0.0.{1 + index // PORTS_AN_ADDRESS}", 0))
         if slow:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
         connection.settimeout(10)
-        connection.connect(("127.0.0.1", self._port))
-        connection.sendall(
-            b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n%s%s\r\n" % (path, coding, header)
-        )
+        request = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n%s%s\r\n"
+        try:
+            connection.connect(("127.0.0.1", self._port))
+            connection.sendall(request % (path, coding, header))
+        except OSError as error:
+            connection.close()
+            raise MeasurementError(f"cannot connect: {error}") from error
         connection.setblocking(False)
-        client.response = Response(b"gzip" if self._reading == "gzip" else None)
+        return connection
+
+    def _response(self) -> Response:
         self._waiting += 1
-        if slow:
-            self._slow.append(client)
-        else:
-            self._clients[connection.fileno()] = client
-            self._poll.register(connection, select.EPOLLIN)
+        return Response(b"gzip" if self._reading == "gzip" else None)
+
+    def _listen(self, client: Client) -> None:
+        self._clients[client.connection.fileno()] = client
+        self._poll.register(client.connection, select.EPOLLIN)

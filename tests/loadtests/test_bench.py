@@ -1,0 +1,78 @@
+"""The measurement starts, counts right and loses nothing. What it measures is no matter here, and no time is held."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.scenarios import SCENARIOS
+
+ROOT = Path(__file__).parent.parent.parent
+WAIT = 600
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, with its output."""
+    return subprocess.run(
+        [sys.executable, "-m", "loadtests.bench", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=WAIT,
+        check=False,
+    )
+
+
+@pytest.mark.end_to_end
+@pytest.mark.kafka
+def test_every_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path) -> None:
+    result = bench("--quick", "--kafka", kafka, "--output", str(tmp_path))
+    measurements = json.loads((tmp_path / "results.json").read_text())["measurements"]
+    assert {(one["scenario"], one["side"]) for one in measurements} == {
+        (scenario.name, side.name) for scenario in SCENARIOS for side in scenario.sides
+    }
+    assert [one for one in measurements if one["error"] is not None] == []
+    for one in measurements:
+        quick = next(scenario for scenario in SCENARIOS if scenario.name == one["scenario"]).quick()
+        if quick.kind != "idle" and not any(side.filters for side in quick.sides):
+            assert one["values"]["deliveries"] == one["values"]["clients"] * quick.total
+    # Not valid, since the machine has other things to do, is no fault.
+    assert result.returncode == (0 if all(one["valid"] for one in measurements) else 1), result.stderr
+    text = (tmp_path / "RESULTS.md").read_text()
+    for scenario in SCENARIOS:
+        assert f"## {scenario.title}\n" in text
+    for plot in ("cpu.svg", "latency.svg", "memory.svg"):
+        assert f"]({plot})" in text
+        assert (tmp_path / plot).read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nonsense"], "unknown: nonsense"),
+        (["hundred", "--kafka", "192.0.2.1:9092"], "192.0.2.1 is not this machine"),
+    ],
+)
+def test_mistakes_of_the_command_line_are_said(arguments: list[str], message: str) -> None:
+    result = bench(*arguments)
+    assert result.returncode != 0
+    assert message in result.stderr
+
+
+@pytest.mark.end_to_end
+def test_what_takes_too_long_is_given_up() -> None:
+    result = bench("hundred", "--minutes", "0.05")
+    assert result.returncode == 1
+    assert "taking too long" in result.stderr
+
+
+def test_locust_finds_its_people() -> None:
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--list"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)
+    for person in ("Browser", "Bot", "Replayer", "SlowReader", "Storm"):
+        assert person in result.stdout.split()
+    assert result.returncode == 0

@@ -1,0 +1,132 @@
+"""What runs say together, and what is written of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from loadtests import report
+from loadtests.crowd import Heard
+from loadtests.machine import MeasurementError, loopback_only
+from loadtests.measurement import Figure, Measurement, distribution, medians, percentiles
+from loadtests.runs import check, check_compressed
+from loadtests.scenario import Scenario
+from loadtests.scenarios import SCENARIOS
+
+
+def run(side: str, repeat: int, **values: float) -> Measurement:
+    return Measurement("one", side, repeat, values)
+
+
+RUNS = [
+    run("floor", 0, cpu=1.0), run("gateway", 0, cpu=2.0),
+    run("floor", 1, cpu=10.0), run("gateway", 1, cpu=11.0),
+    run("floor", 2, cpu=4.0), run("gateway", 2, cpu=12.0),
+]  # fmt: skip
+
+
+def test_a_ratio_is_the_median_of_those_within_a_repeat() -> None:
+    assert Figure("", "cpu", over="floor").of(RUNS) == 2.0
+    assert Figure("", "cpu", over="floor", how="difference").of(RUNS) == 1.0
+    assert Figure("", "cpu").of(RUNS) == 11.0
+    assert medians(RUNS[::2]) == {"cpu": 4.0}
+
+
+def test_a_run_with_an_error_is_not_counted() -> None:
+    void = run("gateway", 0, cpu=100.0)
+    void.error = "lost"
+    assert Figure("", "cpu").of([void]) is None
+    assert Figure("", "cpu", over="floor").of([void, run("floor", 0, cpu=1.0)]) is None
+    assert not void.valid
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "held"),
+    [
+        (Figure("", "x", limit=2), 2.0, True),
+        (Figure("", "x", limit=2), 2.1, False),
+        (Figure("", "x", limit=2, least=True), 2.1, True),
+        (Figure("", "x", limit=2, least=True), 1.9, False),
+        (Figure("", "x", limit=2), None, None),
+        (Figure("", "x"), 1.0, None),
+    ],
+)
+def test_a_target_is_held_or_not(figure: Figure, value: float | None, held: bool | None) -> None:
+    assert figure.held(value) is held
+
+
+def test_percentiles_are_in_milliseconds() -> None:
+    delays = [number * 1_000_000 for number in range(1000)]
+    assert percentiles(delays) == {"p50_ms": 500, "p99_ms": 990, "p999_ms": 999}
+    assert distribution(delays)[::50] == [0, 499, 999]
+    assert percentiles([]) == {}
+
+
+def heard(events: list[int], gaps: int = 0, repeated: int = 0, counted: bool = True) -> Heard:
+    count = len(events)
+    return Heard(events, [gaps] * count, [repeated] * count, [1000] * count, [counted] * count)
+
+
+def test_complete_streams_pass() -> None:
+    check(heard([3, 3]), [3, 3])
+    check_compressed(Heard(received=[1000, 1100], counted=[True, False]))
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (heard([3, 2]), "client 1: 2 of 3 events"),
+        (heard([3, 4]), "client 1: 4 of 3 events"),
+        (heard([3, 3], gaps=1), "client 0: 1 missing"),
+        (heard([3, 3], repeated=2), "client 0: 0 missing, 2 repeated"),
+        (heard([3, 3], counted=False), "no client was checked"),
+    ],
+)
+def test_what_was_lost_or_repeated_makes_a_run_void(found: Heard, message: str) -> None:
+    with pytest.raises(MeasurementError, match=message):
+        check(found, [3, 3])
+
+
+def test_a_compressed_stream_that_ends_early_makes_a_run_void() -> None:
+    with pytest.raises(MeasurementError, match="client 1: 500 bytes"):
+        check_compressed(Heard(received=[1000, 500], counted=[True, False]))
+
+
+@pytest.mark.parametrize("hosts", ["192.0.2.1:9092", "127.0.0.1:9092,192.0.2.1:9092", "127.0.0.1", "localhost"])
+def test_nothing_but_this_machine_is_talked_to(hosts: str) -> None:
+    with pytest.raises(MeasurementError):
+        loopback_only(hosts)
+
+
+def test_this_machine_is_talked_to() -> None:
+    assert loopback_only("127.0.0.1:9092,localhost:9093") == "127.0.0.1:9092,localhost:9093"
+
+
+def test_a_report_has_a_row_for_each_figure_and_says_what_is_not_valid(tmp_path: Path) -> None:
+    scenario = Scenario("one", "One | scenario", figures=(Figure("CPU", "cpu_us_per_delivery", limit=1),))
+    runs = [
+        run("floor", 0, cpu_us_per_delivery=1.0, p50_ms=1.0),
+        run("gateway", 0, cpu_us_per_delivery=2.0, p50_ms=1.0),
+    ]
+    runs[1].doubts.append("saturated")
+    runs[0].delays_ms = [1.0, 2.0]
+    report.write(tmp_path, [scenario], runs, quick=False)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| missed (not valid) |" in text
+    assert "Not valid: gateway, repeat 1: saturated" in text
+    for name in ("cpu.svg", "latency.svg"):
+        assert ElementTree.parse(tmp_path / name).getroot().tag.endswith("svg")
+        assert f"]({name})" in text
+
+
+def test_scenarios_are_told_apart() -> None:
+    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
+    for scenario in SCENARIOS:
+        sides = [side.name for side in scenario.sides]
+        assert len(set(sides)) == len(sides)
+        for figure in scenario.figures:
+            assert figure.side in sides
+            assert figure.over is None or figure.over in sides
+        assert scenario.limited_by

@@ -82,7 +82,7 @@ def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int) -
     results = []
     for scenario in scenarios:
         print(f"{scenario.title} ({scenario.name})", flush=True)
-        for repeat in range(repeats):
+        for repeat in range(1 if scenario.once else repeats):
             for side in scenario.sides:
                 results.append(measure(environment, scenario, side, repeat))
                 print(f"  {report.line(results[-1])}", flush=True)

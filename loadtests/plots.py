@@ -1,4 +1,4 @@
-"""The plots of a report: what a delivery costs, and how late events are."""
+"""The plots of a report: what a delivery and a connection cost, and how late events are."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ from loadtests.measurement import Measurement, medians
 from loadtests.scenario import Scenario
 from loadtests.svg import Bars, Panel, bar_chart, line_chart
 
-LATEST_POINT = 99
-"""The last percentile that is drawn: one event in a hundred thousand would make the rest a flat line."""
+PERCENTILES = (0, 25, 50, 75, 99)
+"""The ticks of x, up to the last percentile that is drawn: the very last events would make the rest a flat line."""
+LEAST_DELIVERIES = 100
+"""Below that, CPU a delivery says nothing."""
 
 
 def write(directory: Path, scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> list[str]:
     """Write those plots for which there is something; returns the files' names."""
-    drawn = {
-        "cpu.svg": _bars("CPU of the server", "µs a delivery", "cpu_us_per_delivery", scenarios, measurements),
-        "memory.svg": _bars("Memory of the server", "KB a connection", "kb_per_connection", scenarios, measurements),
-        "latency.svg": _latency(scenarios, measurements),
+    cpu = _groups("cpu_us_per_delivery", scenarios, measurements)
+    memory = _groups("kb_per_connection", [one for one in scenarios if one.kind == "idle"], measurements)
+    panels = _panels(scenarios, measurements)
+    charts = {
+        "cpu.svg": cpu and bar_chart("CPU of the server", "µs a delivery, user and system", cpu),
+        "memory.svg": memory and bar_chart("Memory of the server", "KB a connection", memory),
+        "latency.svg": panels and line_chart("Delay of events", "ms, at each percentile", panels, PERCENTILES),
     }
-    for name, chart in drawn.items():
-        if chart is not None:
+    for name, chart in charts.items():
+        if chart:
             (directory / name).write_text(chart)
-    return [name for name, chart in drawn.items() if chart is not None]
+    return [name for name, chart in charts.items() if chart]
 
 
-def _bars(
-    title: str, unit: str, value: str, scenarios: Sequence[Scenario], measurements: Sequence[Measurement]
-) -> str | None:
-    """The sides of each scenario beside each other."""
-    series = _sides(scenarios)
+def _groups(value: str, scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> list[Bars]:
+    """The sides of each scenario beside each other, where there are several."""
     groups = []
     for scenario in scenarios:
-        found = {
-            side.name: medians(_runs(scenario, side.name, measurements)).get(value)
-            for side in scenario.sides
-            if scenario.total * scenario.clients >= 100 or value != "cpu_us_per_delivery"
+        found = {side.name: medians(_runs(scenario, side.name, measurements)) for side in scenario.sides}
+        bars = {
+            name: values[value]
+            for name, values in found.items()
+            if value in values and values.get("deliveries", LEAST_DELIVERIES) >= LEAST_DELIVERIES
         }
-        if len([each for each in found.values() if each]) > 1:
-            groups.append(Bars(scenario.title, [found.get(name) for name in series]))
-    return bar_chart(title, unit, series, groups) if groups else None
+        if len(bars) > 1:
+            groups.append(Bars(scenario.title, bars))
+    return groups
 
 
-def _latency(scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> str | None:
+def _panels(scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> list[Panel]:
+    """The delays of the run of each side that is the median one by its p99."""
     panels = []
     for scenario in scenarios:
-        series: dict[str, Sequence[tuple[float, float]]] = {}
+        lines: dict[str, Sequence[tuple[float, float]]] = {}
         for side in scenario.sides:
             runs = [one for one in _runs(scenario, side.name, measurements) if one.delays_ms]
             if runs:
-                middle = sorted(runs, key=lambda run: run.values["p50_ms"])[len(runs) // 2]
-                series[side.name] = list(enumerate(middle.delays_ms[: LATEST_POINT + 1]))
-        if series:
-            panels.append(Panel(scenario.title[:60], series))
-    return line_chart("Delay of events", "ms, at each percentile", _sides(scenarios), panels) if panels else None
+                runs.sort(key=lambda run: run.values["p99_ms"])
+                lines[side.name] = list(enumerate(runs[len(runs) // 2].delays_ms[: PERCENTILES[-1] + 1]))
+        if lines:
+            panels.append(Panel(scenario.title, lines))
+    return panels
 
 
 def _runs(scenario: Scenario, side: str, measurements: Sequence[Measurement]) -> list[Measurement]:
     return [one for one in measurements if one.scenario == scenario.name and one.side == side and one.error is None]
-
-
-def _sides(scenarios: Sequence[Scenario]) -> list[str]:
-    return list(dict.fromkeys(side.name for scenario in scenarios for side in scenario.sides))

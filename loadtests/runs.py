@@ -232,7 +232,7 @@ def idle(environment: Environment, scenario: Scenario, side: Side, result: Measu
             after = feed.server.memory()
             crowd.watch()
             watch = Watch(feed.server)
-            heard = crowd.read(scenario.seconds)
+            heard = crowd.read(scenario.seconds if side.server == "gateway" else SETTLE_SECONDS)
             values = watch.values(heard, 0)
             values["memory_mb"] = feed.server.memory() / 1e6
     values["kb_per_connection"] = (after - before) / (scenario.clients - warm) / 1024

@@ -42,7 +42,9 @@ class Scenario:
     sides: tuple[Side, ...] = (FLOOR, GATEWAY)
     clients: int = 1000
     rate: int = 100
-    seconds: float = 10
+    seconds: float = 6
+    once: bool = False
+    """Measured once however many repeats there are: it takes long, and compares with nothing."""
     events: int = 0
     flush_interval: float = 0.1
     payload: Literal["padded", "wiki"] = "padded"

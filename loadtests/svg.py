@@ -3,90 +3,82 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#9aa3ad", "#2f6fde", "#e08a00", "#2c9c5a", "#b0468f", "#5b4bb5")
+COLOURS = ("#9aa3ad", "#2f6fde", "#e08a00", "#2c9c5a")
 WIDTH = 860
-_LEFT, _RIGHT, _BAR, _GAP, _HEAD = 330, 90, 15, 12, 52
-_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 400, 220, 46
+_LEFT, _RIGHT, _BAR, _GAP, _HEAD = 120, 80, 16, 30, 56
+_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 412, 210, 42
 _FONT = 'font-family="system-ui, sans-serif"'
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """The bars of one name: a value of each series, None where it has none."""
+    """Bars that are compared with each other, by name."""
 
-    name: str
-    values: Sequence[float | None]
+    title: str
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Lines over a shared x; each series is its points."""
+    """Lines over a shared x, by name; each is its points."""
 
     title: str
-    series: dict[str, Sequence[tuple[float, float]]]
+    lines: Mapping[str, Sequence[tuple[float, float]]]
 
 
-def bar_chart(title: str, unit: str, series: Sequence[str], groups: Sequence[Bars]) -> str:
-    """Horizontal bars, each group with a scale of its own, since what stands together is what is compared."""
+def bar_chart(title: str, unit: str, groups: Sequence[Bars]) -> str:
+    """Horizontal bars, each group with a scale of its own."""
     parts, top = [], float(_HEAD)
     for group in groups:
-        known = [value for value in group.values if value is not None]
-        scale = (WIDTH - _LEFT - _RIGHT) / (max(known, default=0) or 1)
-        height = _BAR * len(known)
-        parts.append(_text(_LEFT - 10, top + height / 2 + 4, group.name, anchor="end"))
-        for index, value in enumerate(group.values):
-            if value is None:
-                continue
-            parts.append(_box(_LEFT, top, max(1.0, value * scale), _BAR - 2, COLOURS[index % len(COLOURS)]))
-            parts.append(_text(_LEFT + max(1.0, value * scale) + 5, top + 11, f"{value:,.3g}", size=11))
+        scale = (WIDTH - _LEFT - _RIGHT) / (max(group.values.values()) or 1)
+        parts.append(_text(14, top, group.title))
+        for index, (name, value) in enumerate(group.values.items()):
             top += _BAR
+            width = max(1.0, value * scale)
+            parts.append(_text(_LEFT - 8, top, name, size=11, anchor="end"))
+            parts.append(_box(_LEFT, top - 10, width, _BAR - 3, COLOURS[index % len(COLOURS)]))
+            parts.append(_text(_LEFT + width + 5, top, f"{value:,.3g}", size=11))
         top += _GAP
-    return _document(title, unit, series, parts, top)
+    return _document(title, unit, parts, top - 10)
 
 
-def line_chart(title: str, unit: str, series: Sequence[str], panels: Sequence[Panel]) -> str:
-    """A panel for each, two in a row; the y axis begins at 0, x is what the points have."""
+def line_chart(title: str, unit: str, panels: Sequence[Panel], ticks: Sequence[float]) -> str:
+    """A panel for each, two in a row, with the ticks on x; the y axis begins at 0."""
     parts = []
     for number, panel in enumerate(panels):
-        left = _MARGIN + (number % 2) * (_PANEL_WIDTH + 10)
-        top = _HEAD + 24 + (number // 2) * (_PANEL_HEIGHT + 20)
-        parts += _panel(panel, series, left, top)
-    rows = math.ceil(len(panels) / 2)
-    return _document(title, unit, series, parts, _HEAD + rows * (_PANEL_HEIGHT + 20) + 10)
+        left = _MARGIN + number % 2 * (_PANEL_WIDTH + 4)
+        parts += _panel(panel, ticks, left, _HEAD + number // 2 * (_PANEL_HEIGHT + 16))
+    return _document(title, unit, parts, _HEAD + math.ceil(len(panels) / 2) * (_PANEL_HEIGHT + 16))
 
 
-def _panel(panel: Panel, series: Sequence[str], left: float, top: float) -> list[str]:
+def _panel(panel: Panel, ticks: Sequence[float], left: float, top: float) -> list[str]:
     width, height = _PANEL_WIDTH - 60, _PANEL_HEIGHT - 50
-    points = [point for line in panel.series.values() for point in line]
-    begin, end = min(x for x, _ in points), max(x for x, _ in points)
-    most = max(y for _, y in points) or 1
-    parts = [_text(left, top - 8, panel.title, size=12)]
+    begin, end = ticks[0], ticks[-1]
+    most = max(y for line in panel.lines.values() for _, y in line) or 1
+    parts = [_text(left, top - 6, panel.title)]
     for part in (0, 0.5, 1):
         y = top + height * (1 - part)
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}" stroke="#e3e6ea"/>')
         parts.append(_text(left - 4, y + 4, f"{most * part:.3g}", size=10, anchor="end"))
-        parts.append(_text(left + width * part, top + height + 14, f"{begin + (end - begin) * part:g}", size=10,
-                           anchor="middle"))  # fmt: skip
-    for name, line in panel.series.items():
-        colour = COLOURS[series.index(name) % len(COLOURS)]
-        path = " ".join(
-            f"{left + width * (x - begin) / ((end - begin) or 1):.1f},{top + height * (1 - y / most):.1f}"
-            for x, y in line
-        )
+    for tick in ticks:
+        x = left + width * (tick - begin) / (end - begin)
+        parts.append(_text(x, top + height + 14, f"{tick:g}", size=10, anchor="middle"))
+    for index, (name, line) in enumerate(panel.lines.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        places = [(left + width * (x - begin) / (end - begin), top + height * (1 - y / most)) for x, y in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(_box(left + 8, top + 8 + 15 * index, 10, 10, colour))
+        parts.append(_text(left + 23, top + 17 + 15 * index, name, size=11))
     return parts
 
 
-def _document(title: str, unit: str, series: Sequence[str], parts: Sequence[str], height: float) -> str:
-    legend, left = [], 14.0
-    for index, name in enumerate(series):
-        legend += [_box(left, 32, 10, 10, COLOURS[index % len(COLOURS)]), _text(left + 15, 41, name, size=11)]
-        left += 34 + 7 * len(name)
-    head = [_text(14, 20, title, size=15), _text(WIDTH - 14, 20, unit, size=11, anchor="end"), *legend]
+def _document(title: str, unit: str, parts: Sequence[str], height: float) -> str:
+    head = [_text(14, 22, title, size=15), _text(WIDTH - 14, 22, unit, size=11, anchor="end")]
     size = f'viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" height="{height:.0f}"'
     paper = _box(0, 0, WIDTH, height, "#ffffff")
     return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size}>', paper, *head, *parts, "</svg>", ""])

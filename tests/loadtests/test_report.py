@@ -107,8 +107,8 @@ def test_this_machine_is_talked_to() -> None:
 def test_a_report_has_a_row_for_each_figure_and_says_what_is_not_valid(tmp_path: Path) -> None:
     scenario = Scenario("one", "One | scenario", figures=(Figure("CPU", "cpu_us_per_delivery", limit=1),))
     runs = [
-        run("floor", 0, cpu_us_per_delivery=1.0, p50_ms=1.0),
-        run("gateway", 0, cpu_us_per_delivery=2.0, p50_ms=1.0),
+        run("floor", 0, cpu_us_per_delivery=1.0, p99_ms=1.0),
+        run("gateway", 0, cpu_us_per_delivery=2.0, p99_ms=1.0),
     ]
     runs[1].doubts.append("saturated")
     runs[0].delays_ms = [1.0, 2.0]

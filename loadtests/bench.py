@@ -3,7 +3,8 @@
     python -m loadtests.bench                        all of them
     python -m loadtests.bench million storm          some of them
     python -m loadtests.bench --quick                a small run of each, to see that they work
-    python -m loadtests.bench --output DIRECTORY     writes results.json, RESULTS.md and plots there
+    python -m loadtests.bench --output DIRECTORY     writes results.json, RESULTS.md and plots there; what is there of
+                                                     other scenarios, measured on the same commit, stays
 
 The server has one core; clients, producer and broker the other. Each repeat measures all sides of a scenario one after
 the other; figures are medians, ratios those within one repeat. Every client's events are counted and their sequence is
@@ -66,7 +67,8 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
     parser.add_argument("--quick", action="store_true", help="so small that only the counts mean anything")
     parser.add_argument("--repeat", type=int, metavar="N", help=f"runs of each side ({REPEATS}; 1 with --quick)")
-    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON, tables and plots go")
+    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON and plots go")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="where the document goes (DIRECTORY/RESULTS.md)")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker on loopback; one is started by default")
     parser.add_argument("--client-processes", type=int, default=1, metavar="N", help="processes that clients run in")
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"given up after so long ({MINUTES:g})")
@@ -115,7 +117,8 @@ def main(given: Sequence[str] | None = None) -> int:
         signal.setitimer(signal.ITIMER_REAL, 0)
     print("\n" + report.tables(scenarios, results))
     if arguments.output:
-        report.write(arguments.output, scenarios, results, quick=arguments.quick)
+        file = arguments.results or arguments.output / "RESULTS.md"
+        report.write(arguments.output, file, scenarios, results, arguments.quick)
     return 0 if all(result.valid for result in results) else 1
 
 

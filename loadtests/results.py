@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loadtests import report
-from loadtests.measurement import Measurement
+from loadtests.measurement import Measurement, medians
 from loadtests.scenario import Scenario
+from loadtests.tables import details, number, table, targets
 
 CLIENTS = 100_000
 USED = 0.5
@@ -23,8 +23,8 @@ REDIS_ANSWERS = 100_000
 
 _HEAD = """# Results
 
-Written by `python -m loadtests.bench --output {directory}`{quick}.
-All figures are in [results.json](results.json).
+Written by `python -m loadtests.bench --output DIRECTORY`{quick}; all figures are in
+[results.json]({place}/results.json).
 
 - commit {commit}, {time}
 - {processor}, {cores} cores, {memory_gb} GB, Linux {kernel}, Python {python}
@@ -48,22 +48,37 @@ _QUICK = " with `--quick`: a small run that shows that everything works, and who
 
 
 def text(
-    whole: Mapping[str, Any], scenarios: Sequence[Scenario], measurements: Sequence[Measurement], drawn: Sequence[str]
+    whole: Mapping[str, Any],
+    scenarios: Sequence[Scenario],
+    measurements: Sequence[Measurement],
+    place: str,
+    drawn: Sequence[str],
 ) -> str:
-    """The document. `whole` is that of results.json."""
+    """The document. `whole` is results.json, which is at `place` from here, as are the plots that were drawn."""
     repeats = 1 + max((one.repeat for one in measurements), default=0)
     head = _HEAD.format(
-        directory="DIRECTORY", quick=_QUICK if whole["quick"] else "", commit=whole["commit"], time=whole["time"],
+        place=place, quick=_QUICK if whole["quick"] else "", commit=whole["commit"], time=whole["time"],
         repeats=repeats, **whole["machine"],
     )  # fmt: skip
-    plots = "\n\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in drawn)
-    sections = [head, "## Targets\n", report.targets(scenarios, measurements), "", plots, ""]
+    plots = "\n\n".join(f"![{name.removesuffix('.svg')}]({place}/{name})" for name in drawn)
+    sections = [head, "## Targets\n", targets(scenarios, measurements), "", plots, ""]
     for scenario in scenarios:
         sections += [f"## {scenario.title}\n", f"`python -m loadtests.bench {scenario.name}`\n"]
-        sections += [report.details(scenario, measurements), "", f"What limits it: {scenario.limited_by}", ""]
+        sections += [details(scenario, measurements), "", *_limits(scenario, measurements), ""]
     found = {each["name"]: each["medians"].get("gateway", {}) for each in whole["scenarios"]}
     sections.append(growing(found))
     return "\n".join(sections).rstrip() + "\n"
+
+
+def _limits(scenario: Scenario, measurements: Sequence[Measurement]) -> list[str]:
+    """What a scenario waits for, and how much of the server's CPU is the kernel's."""
+    lines = [f"What limits it: {scenario.limited_by}"]
+    for side in scenario.sides:
+        values = medians(one for one in measurements if (one.scenario, one.side) == (scenario.name, side.name))
+        if values.get("cpu_us_per_delivery") and side.server == "gateway":
+            part = 100 * values["system_us_per_delivery"] / values["cpu_us_per_delivery"]
+            lines.append(f"{part:.0f}% of the CPU ({side.name}) is system calls.")
+    return lines
 
 
 def growing(found: Mapping[str, Mapping[str, float]]) -> str:
@@ -80,9 +95,9 @@ def _capacity(found: Mapping[str, Mapping[str, float]]) -> str:
             cores = CLIENTS * rate * values["cpu_us_per_delivery"] / 1e6 / USED
             gigabits = CLIENTS * rate * values["bytes_per_delivery"] * 8 / 1e9
             links = math.ceil(gigabits / LINK_GIGABITS / USED)
-            rows.append([f"{rate} events/s", *map(report.number, (cores, gigabits, links))])
+            rows.append([f"{rate} events/s", *map(number, (cores, gigabits, links))])
     header = [f"{CLIENTS:,} clients at", "cores", "Gbit/s out", f"links of {LINK_GIGABITS} Gbit/s"]
-    return report.table(header, rows) + "\n" if rows else ""
+    return table(header, rows) + "\n" if rows else ""
 
 
 def _memory(found: Mapping[str, Mapping[str, float]]) -> str:

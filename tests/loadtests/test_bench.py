@@ -46,7 +46,7 @@ def test_every_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path) -> No
     for scenario in SCENARIOS:
         assert f"## {scenario.title}\n" in text
     for plot in ("cpu.svg", "latency.svg", "memory.svg"):
-        assert f"]({plot})" in text
+        assert f"](./{plot})" in text
         assert (tmp_path / plot).read_text().startswith("<svg")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -104,21 +105,42 @@ def test_this_machine_is_talked_to() -> None:
     assert loopback_only("127.0.0.1:9092,localhost:9093") == "127.0.0.1:9092,localhost:9093"
 
 
-def test_a_report_has_a_row_for_each_figure_and_says_what_is_not_valid(tmp_path: Path) -> None:
-    scenario = Scenario("one", "One | scenario", figures=(Figure("CPU", "cpu_us_per_delivery", limit=1),))
-    runs = [
-        run("floor", 0, cpu_us_per_delivery=1.0, p99_ms=1.0),
-        run("gateway", 0, cpu_us_per_delivery=2.0, p99_ms=1.0),
-    ]
+def measured(name: str) -> tuple[Scenario, list[Measurement]]:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    values = {"cpu_us_per_delivery": 3.0, "system_us_per_delivery": 2.0, "bytes_per_delivery": 1300.0, "p99_ms": 1.0}
+    return scenario, [Measurement(name, side.name, 0, dict(values), delays_ms=[1, 2]) for side in scenario.sides]
+
+
+def test_a_report_says_what_was_measured_and_what_is_not_valid(tmp_path: Path) -> None:
+    scenario, runs = measured("hundred")
     runs[1].doubts.append("saturated")
-    runs[0].delays_ms = [1.0, 2.0]
-    report.write(tmp_path, [scenario], runs, quick=False)
+    report.write(tmp_path / "plots", tmp_path / "RESULTS.md", [scenario], runs)
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| missed (not valid) |" in text
+    assert "held (not valid)" in text
     assert "Not valid: gateway, repeat 1: saturated" in text
+    assert "67% of the CPU (gateway) is system calls." in text
+    assert "| 100 events/s       |    60 |        104 |                 21 |" in text
     for name in ("cpu.svg", "latency.svg"):
-        assert ElementTree.parse(tmp_path / name).getroot().tag.endswith("svg")
-        assert f"]({name})" in text
+        assert ElementTree.parse(tmp_path / "plots" / name).getroot().tag.endswith("svg")
+        assert f"](plots/{name})" in text
+
+
+def test_a_report_keeps_other_scenarios(tmp_path: Path) -> None:
+    for name in ("hundred", "rare", "hundred"):
+        scenario, runs = measured(name)
+        report.write(tmp_path, tmp_path / "RESULTS.md", [scenario], runs)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert sorted(each["name"] for each in document["scenarios"]) == ["hundred", "rare"]
+    assert len(report.load(document)) == 4
+    assert (tmp_path / "RESULTS.md").read_text().count("python -m loadtests.bench rare") == 1
+
+
+def test_a_report_of_another_kind_of_run_is_replaced(tmp_path: Path) -> None:
+    for name, quick in (("hundred", True), ("rare", False)):
+        scenario, runs = measured(name)
+        report.write(tmp_path, tmp_path / "RESULTS.md", [scenario], runs, quick)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert [each["name"] for each in document["scenarios"]] == ["rare"]
 
 
 def test_scenarios_are_told_apart() -> None:

@@ -57,6 +57,7 @@ class Heard:
     running: float = 0.0
     waiting: float = 0.0
     live_seconds: float = 0.0
+    in_time: bool = True
 
     @property
     def busy_percent(self) -> float:
@@ -71,6 +72,7 @@ class Heard:
             self.running, self.waiting = other.running, other.waiting
         self.seconds = max(self.seconds, other.seconds)
         self.live_seconds = max(self.live_seconds, other.live_seconds)
+        self.in_time = self.in_time and other.in_time
 
 
 class Crowd:
@@ -176,10 +178,12 @@ class _Member:
         total = sum(wanted[client.index] for client in clients if client.counted)
         end = time.monotonic() + seconds
         clients.run(lambda: clients.events >= total or time.monotonic() >= end, end + ANSWER_SECONDS)
-        heard = self._heard()
+        # What is too much comes after the end, and counts; the time until then does not.
+        in_time, then = clients.events >= total, self._heard()
         clients.linger(LINGER_SECONDS)
         complete = self._heard()
-        complete.seconds, complete.running, complete.waiting = heard.seconds, heard.running, heard.waiting
+        complete.in_time = in_time
+        complete.seconds, complete.running, complete.waiting = then.seconds, then.running, then.waiting
         return complete
 
     def storm(self, seconds: float) -> Heard:

@@ -324,6 +324,8 @@ def check(heard: Heard, wanted: Sequence[int]) -> None:
             faults.append(f"client {number}: {heard.events[number]} of {wanted[number]} events")
         if heard.gaps[number] or heard.repeated[number]:
             faults.append(f"client {number}: {heard.gaps[number]} missing, {heard.repeated[number]} repeated")
+    if not heard.in_time:
+        _raise(["not finished in time", *faults])
     if not any(heard.counted):
         raise MeasurementError("no client was checked")
     _raise(faults)

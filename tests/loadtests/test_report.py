@@ -90,6 +90,13 @@ def test_what_was_lost_or_repeated_makes_a_run_void(found: Heard, message: str) 
         check(found, [3, 3])
 
 
+def test_what_came_too_late_is_told_from_what_was_lost() -> None:
+    late = heard([3, 2])
+    late.in_time = False
+    with pytest.raises(MeasurementError, match="not finished in time"):
+        check(late, [3, 3])
+
+
 def test_a_compressed_stream_that_ends_early_makes_a_run_void() -> None:
     with pytest.raises(MeasurementError, match="client 1: 500 bytes"):
         check_compressed(Heard(received=[1000, 500], counted=[True, False]))

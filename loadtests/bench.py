@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 from loadtests import kafka, report
-from loadtests.machine import CLIENT_CORE, MeasurementError, loopback_only
+from loadtests.machine import CLIENT_CORES, MeasurementError, loopback_only
 from loadtests.measurement import Measurement
 from loadtests.runs import Environment, measure
 from loadtests.scenario import Scenario
@@ -97,7 +97,7 @@ def main(given: Sequence[str] | None = None) -> int:
     scenarios = [one for one in SCENARIOS if not arguments.scenarios or one.name in arguments.scenarios]
     if arguments.quick:
         scenarios = [scenario.quick() for scenario in scenarios]
-    os.sched_setaffinity(0, {CLIENT_CORE})
+    os.sched_setaffinity(0, CLIENT_CORES)
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _give_up)
     signal.setitimer(signal.ITIMER_REAL, 60 * arguments.minutes)

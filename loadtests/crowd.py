@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -11,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from loadtests.client import Clients
-from loadtests.machine import CLIENT_CORE, MeasurementError, own_usage
+from loadtests.machine import CLIENT_CORES, MeasurementError, own_usage
 
 START_SECONDS = 60
 LINGER_SECONDS = 5
@@ -84,7 +85,9 @@ class Crowd:
         self._processes = []
         for number in range(processes):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(audience.share(number, processes), theirs), daemon=True)
+            process = context.Process(
+                target=_serve, args=(audience.share(number, processes), number, theirs), daemon=True
+            )
             process.start()
             theirs.close()
             self._pipes.append(ours)
@@ -120,7 +123,8 @@ class Crowd:
         return self._heard("read_events", seconds, each)
 
     def storm(self, seconds: float) -> Heard:
-        """Drop all connections at once and resume them; `live_seconds` is until the last has all there is."""
+        """Drop all connections at once and resume them; `live_seconds` is until each has all that any had when the last
+        was answered. How busy the clients were is of that time."""
         return self._heard("storm", seconds)
 
     def _heard(self, command: str, seconds: float, *arguments: Any) -> Heard:
@@ -187,7 +191,7 @@ class _Member:
         return complete
 
     def storm(self, seconds: float) -> Heard:
-        clients, began, end = self._clients, time.monotonic(), time.monotonic() + seconds
+        clients, began, used, end = self._clients, time.monotonic(), own_usage(), time.monotonic() + seconds
         clients.drop()
         clients.resume(seconds)
         newest = max(client.reader.following for client in clients)
@@ -198,9 +202,9 @@ class _Member:
             return not behind
 
         clients.run(all_live, end)
-        live = time.monotonic() - began
         heard = self._heard()
-        heard.live_seconds = live
+        heard.seconds = heard.live_seconds = time.monotonic() - began
+        heard.running, heard.waiting = (now - then for now, then in zip(own_usage(), used, strict=True))
         return heard
 
     def _heard(self) -> Heard:
@@ -221,8 +225,9 @@ class _Member:
         return heard
 
 
-def _serve(audience: Audience, pipe: Connection) -> None:
-    os.sched_setaffinity(0, {CLIENT_CORE})
+def _serve(audience: Audience, number: int, pipe: Connection) -> None:
+    os.sched_setaffinity(0, {CLIENT_CORES[number % len(CLIENT_CORES)]})
+    gc.disable()
     try:
         with Clients(audience.port, audience.paths, audience.sampled, audience.reading) as clients:
             clients.wake_on(pipe.fileno())

@@ -12,8 +12,8 @@ from pathlib import Path
 
 CORES = len(os.sched_getaffinity(0))
 SERVER_CORE = min(os.sched_getaffinity(0))
-"""The core of the server; clients, producer and broker share the other (the same where there is only one)."""
-CLIENT_CORE = max(os.sched_getaffinity(0))
+"""The core of the server; clients, producer and broker have the others (the same where there is only one)."""
+CLIENT_CORES = sorted(os.sched_getaffinity(0) - {SERVER_CORE}) or [SERVER_CORE]
 TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE_COLUMNS = (3, 4)
 

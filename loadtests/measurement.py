@@ -35,6 +35,7 @@ LABELS = {
     "slowest_seconds": "slowest s",
     "live_seconds": "live again s",
     "storm_cpu_seconds": "CPU s of the storm",
+    "storm_client_percent": "client % in the storm",
     "log_read_mb": "log read MB",
     "storm_log_read_mb": "log read for the storm MB",
     "client_us_per_delivery": "client µs/delivery",

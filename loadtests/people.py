@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from loadtests.machine import CLIENT_CORE, MeasurementError, Usage, usage
+from loadtests.machine import CLIENT_CORES, MeasurementError, Usage, usage
 from loadtests.server import STREAM
 
 STOP_SECONDS = 60
@@ -30,7 +30,7 @@ class Locust:
         self._log = directory / "locust.log"
         with self._log.open("w") as errors:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        os.sched_setaffinity(self._process.pid, {CLIENT_CORE})
+        os.sched_setaffinity(self._process.pid, CLIENT_CORES[:1])
 
     def __enter__(self) -> Self:
         return self

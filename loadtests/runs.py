@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from loadtests.crowd import Audience, Crowd, Heard
 from loadtests.filters import FILTERS, expected
 from loadtests.kafka import KafkaBroker
-from loadtests.machine import CLIENT_CORE, SERVER_CORE, MeasurementError, Usage, allow_files, busy, bytes_read
+from loadtests.machine import CLIENT_CORES, SERVER_CORE, MeasurementError, Usage, allow_files, busy, bytes_read
 from loadtests.measurement import Measurement, distribution, percentiles
 from loadtests.people import Locust
 from loadtests.produce import Producer
@@ -49,15 +50,13 @@ class Environment:
             return f"kafka://{self.broker()[0]}", topic
         return f"sqlite:///{self.directory}/{topic}.db", topic
 
-    def log_bytes(self, side: Side, server: Server) -> Callable[[], int]:
-        """Counts the bytes of the log that are read: of the file by the gateway, or by Kafka's own broker to send."""
+    def log_bytes(self, side: Side, server: Server) -> float:
+        """The bytes of the log that were read until now: of the file by the gateway, or by Kafka's broker to send them;
+        not a number where the broker is not ours."""
         if side.log == "sqlite":
-            return server.bytes_read
+            return server.bytes_read()
         broker = self.broker()[1]
-        if broker is None or broker.pid is None:
-            return lambda: 0
-        pid = broker.pid
-        return lambda: bytes_read(pid)
+        return math.nan if broker is None or broker.pid is None else bytes_read(broker.pid)
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ def serving(environment: Environment, scenario: Scenario, side: Side) -> Iterato
 def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Gateway:
     """The gateway as the side has it; several workers take both cores."""
     settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
-    cores = {SERVER_CORE, CLIENT_CORE} if side.workers > 1 else {SERVER_CORE}
+    cores = {SERVER_CORE, *CLIENT_CORES} if side.workers > 1 else {SERVER_CORE}
     return Gateway(log, scenario.flush_interval, environment.directory, topic, settings, cores)
 
 
@@ -150,6 +149,7 @@ def measure(environment: Environment, scenario: Scenario, side: Side, repeat: in
         run(environment, scenario, side, result)
     except MeasurementError as error:
         result.error = str(error)
+    result.values = {name: value for name, value in result.values.items() if math.isfinite(value)}
     if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT:
         result.doubts.append("the clients had no time left: they, or others on their core, are what was measured")
     return result
@@ -255,8 +255,7 @@ def replay(environment: Environment, scenario: Scenario, side: Side, result: Mea
     with gateway(environment, scenario, side, log, topic) as server:
         audience = Audience(server.port, [f"{PATH}?since={since}"], count, min(scenario.sampled, count))
         with Crowd(audience, environment.client_processes) as crowd:
-            log_bytes = environment.log_bytes(side, server)
-            read = log_bytes()
+            read = environment.log_bytes(side, server)
             crowd.watch()
             watch = Watch(server)
             began = time.monotonic()
@@ -264,7 +263,7 @@ def replay(environment: Environment, scenario: Scenario, side: Side, result: Mea
             heard = crowd.read_events(events, events * count / SLOWEST_REPLAY + LATE_SECONDS)
             result.values = watch.values(heard, events * count)
             result.counters = watch.counters()
-            read = log_bytes() - read
+            read = environment.log_bytes(side, server) - read
             memory = server.memory()
     check(heard, [events] * count)
     took = [finished - began for finished in heard.finished]
@@ -289,14 +288,14 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
             crowd.connect(CONNECT_SECONDS)
             crowd.watch()
             watch = Watch(feed.server)
-            log_bytes = environment.log_bytes(side, feed.server)
             feed.go()
-            read = log_bytes()
+            read = environment.log_bytes(side, feed.server)
             crowd.read(STORM_AFTER)
-            quiet, read = log_bytes() - read, log_bytes()
+            quiet = environment.log_bytes(side, feed.server) - read
             before = feed.server.usage()
             stormed = crowd.storm(events / scenario.rate + LATE_SECONDS)
-            used, read = feed.server.usage() - before, log_bytes() - read
+            used = feed.server.usage() - before
+            read = environment.log_bytes(side, feed.server) - read - quiet
             heard = crowd.read_events(events, events / scenario.rate + LATE_SECONDS)
             result.values = watch.values(heard, events * count)
             result.counters = watch.counters()
@@ -307,6 +306,7 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
         "events": events,
         "live_seconds": stormed.live_seconds,
         "storm_cpu_seconds": used.cpu,
+        "storm_client_percent": 100 * stormed.running / stormed.seconds,
         "storm_log_read_mb": max(0.0, read - quiet / STORM_AFTER * stormed.live_seconds) / 1e6,
         "memory_mb": memory / 1e6,
     }

@@ -84,11 +84,16 @@ def serving(environment: Environment, scenario: Scenario, side: Side) -> Iterato
         yield Feed(server, producer.go, producer.wait)
 
 
-def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Gateway:
-    """The gateway as the side has it; several workers take both cores."""
+@contextmanager
+def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Iterator[Gateway]:
+    """The gateway as the side has it; several workers take all cores. Raises MeasurementError where it met a mistake of
+    its own."""
     settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
     cores = {SERVER_CORE, *CLIENT_CORES} if side.workers > 1 else {SERVER_CORE}
-    return Gateway(log, scenario.flush_interval, environment.directory, topic, settings, cores)
+    with Gateway(log, scenario.flush_interval, environment.directory, topic, settings, cores) as server:
+        yield server
+    if "Traceback" in (said := server.log.read_text(errors="replace")):
+        raise MeasurementError(f"the server met a mistake of its own: {said[-1000:]}")
 
 
 class Watch:
@@ -103,6 +108,8 @@ class Watch:
     def values(self, heard: Heard, deliveries: int) -> dict[str, float]:
         """What was used until now, a delivery and in part of a core."""
         usages = self._server.usages()
+        if len(usages) != len(self._usages):
+            raise MeasurementError("a process of the server has ended, or was started again")
         each = [after - before for after, before in zip(usages, self._usages, strict=True)]
         used, busiest = sum(each, Usage()), max(one.cpu for one in each)
         machine, seconds = busy() - self._machine, heard.seconds
@@ -149,6 +156,8 @@ def measure(environment: Environment, scenario: Scenario, side: Side, repeat: in
         run(environment, scenario, side, result)
     except MeasurementError as error:
         result.error = str(error)
+    except OSError as error:
+        result.error = f"a process has ended: {error!r}"
     result.values = {name: value for name, value in result.values.items() if math.isfinite(value)}
     if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT:
         result.doubts.append("the clients had no time left: they, or others on their core, are what was measured")

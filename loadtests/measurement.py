@@ -20,6 +20,7 @@ LABELS = {
     "core_deliveries_per_second": "deliveries/s a core",
     "busiest_deliveries_per_second": "deliveries/s of all processes",
     "server_percent": "server %",
+    "load_percent": "server %, of the events' time",
     "server_waited_percent": "server waited %",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",

@@ -196,7 +196,9 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
     result.values |= percentiles(delays) | {
         "clients": count,
         "events": events,
-        "bytes_per_delivery": sum(heard.received) / deliveries if deliveries else 0.0,
+        # Of the time in which the events come; a server that is late takes more, at fewer percent.
+        "load_percent": result.values["server_percent"] * heard.seconds * scenario.rate / events,
+        "bytes_per_delivery": sum(heard.received) / deliveries if deliveries else math.nan,
         "megabytes": sum(heard.received) / 1e6,
         "memory_mb": final / 1e6,
         "kb_per_connection": (after - before) / count / 1024,

@@ -56,6 +56,11 @@ class Client:
     last_event: float = 0.0
     """When its newest event came (monotonic seconds)."""
 
+    @property
+    def events(self) -> int:
+        """How many have come; 0 where they are not counted."""
+        return self.reader.events
+
 
 class Clients:
     """All connections of a process. `events` is what has arrived at all that are counted.

@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,24 +61,27 @@ class Environment:
 
 @dataclass(slots=True)
 class Feed:
-    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns)."""
+    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns), or nothing."""
 
     server: Server
     go: Callable[[], None]
-    wait: Callable[[], Sequence[int]]
+    wait: Callable[[], Sequence[int]] = tuple
+    path: str = PATH
 
 
 @contextmanager
-def serving(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
-    """The server of a side, with its events about to come."""
-    events, rate, interval, directory = scenario.total, scenario.rate, scenario.flush_interval, environment.directory
-    if side.server == "floor":
-        with Floor(events, rate, interval, directory) as floor:
-            yield Feed(floor, floor.go, lambda: ())
-        return
+def floor(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """The C program, which makes its events itself."""
+    with Floor(scenario.total, scenario.rate, scenario.flush_interval, environment.directory) as server:
+        yield Feed(server, server.go)
+
+
+@contextmanager
+def live_gateway(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """The gateway, with a producer that is ready."""
     log, topic = environment.log(side)
     with (
-        Producer(log, topic, events, rate, scenario.payload) as producer,
+        Producer(log, topic, scenario.total, scenario.rate, scenario.payload) as producer,
         gateway(environment, scenario, side, log, topic) as server,
     ):
         yield Feed(server, producer.go, producer.wait)
@@ -169,9 +172,9 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
     count, events = side.clients or scenario.clients, scenario.total
     filters = FILTERS[side.filters](count) if side.filters else None
     wanted = expected(filters, events) if filters else [events] * count
-    paths = [each.path(PATH) for each in filters] if filters else [PATH]
     reading = "gzip" if side.gzip else "sparse" if filters else "plain"
-    with serving(environment, scenario, side) as feed:
+    with SERVERS[side.server](environment, scenario, side) as feed:
+        paths = [each.path(feed.path) for each in filters] if filters else [feed.path]
         audience = Audience(feed.server.port, paths, count, min(scenario.sampled, count), reading, scenario.slow)
         with Crowd(audience, environment.client_processes) as crowd:
             before = feed.server.memory()
@@ -216,7 +219,10 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
 def locust(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """The browsers of locustfile.py, to see what they cost beside the clients that all else is measured with."""
     count, events = scenario.clients, scenario.total
-    with serving(environment, scenario, side) as feed, Locust(feed.server.port, count, environment.directory) as people:
+    with (
+        SERVERS[side.server](environment, scenario, side) as feed,
+        Locust(feed.server.port, count, environment.directory) as people,
+    ):
         people.wait_until(lambda: feed.server.counters().get("gateway_streams") == count, CONNECT_SECONDS)
         watch, before, began = Watch(feed.server), people.usage(), time.monotonic()
         feed.go()
@@ -232,8 +238,8 @@ def locust(environment: Environment, scenario: Scenario, side: Side, result: Mea
 
 def idle(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """Connections on which nothing happens but heartbeats."""
-    with serving(environment, scenario, side) as feed:
-        audience = Audience(feed.server.port, [PATH], scenario.clients, 0)
+    with SERVERS[side.server](environment, scenario, side) as feed:
+        audience = Audience(feed.server.port, [feed.path], scenario.clients, 0)
         with Crowd(audience, environment.client_processes) as crowd:
             crowd.connect(CONNECT_SECONDS, WARM_PART)
             warm = len(crowd.read(SETTLE_SECONDS).events)
@@ -293,8 +299,8 @@ def replay(environment: Environment, scenario: Scenario, side: Side, result: Mea
 def storm(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """All clients are cut off at once, and come back with their ids, while events go on."""
     count, events = scenario.clients, scenario.total
-    with serving(environment, scenario, side) as feed:
-        audience = Audience(feed.server.port, [PATH], count, 0, "resume")
+    with SERVERS[side.server](environment, scenario, side) as feed:
+        audience = Audience(feed.server.port, [feed.path], count, 0, "resume")
         with Crowd(audience, environment.client_processes) as crowd:
             crowd.connect(CONNECT_SECONDS)
             crowd.watch()
@@ -323,6 +329,10 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
     }
 
 
+SERVERS: dict[str, Callable[[Environment, Scenario, Side], AbstractContextManager[Feed]]] = {
+    "floor": floor,
+    "gateway": live_gateway,
+}
 RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm}
 
 

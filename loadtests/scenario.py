@@ -14,11 +14,12 @@ Kind = Literal["fan-out", "idle", "replay", "storm"]
 class Side:
     """One of the servers, or ways to use it, that a scenario compares; each repeat measures all, one after the other.
 
-    `clients` and `filters` are those of this side alone; `settings` are flags of the gateway.
+    `server` is a name of `runs.SERVERS`; `clients` and `filters` are those of this side alone; `settings` are flags of
+    the gateway.
     """
 
     name: str
-    server: Literal["gateway", "floor"] = "gateway"
+    server: str = "gateway"
     log: Literal["sqlite", "kafka"] = "sqlite"
     gzip: bool = False
     client: Literal["own", "locust"] = "own"

@@ -35,7 +35,9 @@ Written by `python -m loadtests.bench --output DIRECTORY`{quick}; all figures ar
 - CPU is user and system time of the server's processes; *whole machine* is everything that all cores did meanwhile,
   clients, producer and interrupts included. *server waited* is the time in which the server could have run and another
   process had its core: where it is not near 0, the machine was not quiet.
-- delays are from the moment an event is made, before its append to the log, to the read from the client's socket
+- *deliveries/s a core of clients* is what the load client would have taken with a core of its own: it is the bottleneck
+  where that is not well above the deliveries/s.
+- delays are from the moment an event is made, before its append to the log, to the read from the client's socket.
 """
 
 _GROWING = """## Growing beyond one machine

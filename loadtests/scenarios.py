@@ -161,15 +161,16 @@ SCENARIOS = (
     ),
     Scenario(
         "storm",
-        "10,000 clients dropped at once and back with their ids",
+        "10,000 clients dropped at once and back with their ids, 5 events/s",
         kind="storm",
         sides=(GATEWAY,),
         clients=10_000,
-        rate=10,
+        rate=5,
         seconds=10,
         figures=(
             Figure("all live again, s", "live_seconds", limit=3),
             Figure("CPU, s", "storm_cpu_seconds"),
+            Figure("the clients' part of their core meanwhile, %", "storm_client_percent"),
             Figure("log read for them, MB", "storm_log_read_mb", limit=1),
         ),
         limited_by="Accepting, parsing and answering a request, on both sides of the connection.",

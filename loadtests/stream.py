@@ -21,10 +21,9 @@ SEQ = b'{"seq":'
 HEAD = re.compile(re.escape(SEQ) + rb'(\d{1,15}),"sent":(\d{1,19}),' + re.escape(MARK))
 HEAD_BYTES = RESERVED
 """Longer than any head."""
-TAIL_BYTES = 1 << 14
+TAIL_BYTES = 4096
 """Longer than any frame with the bytes around it."""
 GZIP_MEMBER = 31
-_IDS = re.compile(rb"(?:^|\n)id: ([^\n]*)\n")
 
 
 class StreamReader(Protocol):
@@ -127,8 +126,9 @@ class Resumable(Tally):
         if HEAD.search(part):
             self.events -= 1
             self.following -= 1
-        if ids := _IDS.findall(whole + b"\n"):
-            self.identifier = ids[-1]
+        _, found, after = (b"\n" + whole).rpartition(b"\nid: ")
+        if found:
+            self.identifier = after.partition(b"\n")[0]
         self.rest = self.tail = b""
         return self.identifier
 

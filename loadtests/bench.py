@@ -65,18 +65,22 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
                                      epilog=f"scenarios:\n{titles}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
-    parser.add_argument("--quick", action="store_true", help="so small that only the counts mean anything")
-    parser.add_argument("--repeat", type=int, metavar="N", help=f"runs of each side ({REPEATS}; 1 with --quick)")
     parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON and plots go")
     parser.add_argument("--results", type=Path, metavar="FILE", help="where the document goes (DIRECTORY/RESULTS.md)")
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker on loopback; one is started by default")
-    parser.add_argument("--client-processes", type=int, default=1, metavar="N", help="processes that clients run in")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"given up after so long ({MINUTES:g})")
+    add_options(parser, MINUTES)
     arguments = parser.parse_args(given)
     if unknown := set(arguments.scenarios) - set(names):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    arguments.repeat = arguments.repeat or (1 if arguments.quick else REPEATS)
     return arguments
+
+
+def add_options(parser: argparse.ArgumentParser, minutes: float) -> None:
+    """What `conduct` asks of the command line."""
+    parser.add_argument("--quick", action="store_true", help="so small that only the counts mean anything")
+    parser.add_argument("--repeat", type=int, metavar="N", help=f"runs of each side ({REPEATS}; 1 with --quick)")
+    parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker on loopback; one is started by default")
+    parser.add_argument("--client-processes", type=int, default=1, metavar="N", help="processes that clients run in")
+    parser.add_argument("--minutes", type=float, default=minutes, help=f"given up after so long ({minutes:g})")
 
 
 def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int) -> list[Measurement]:
@@ -91,12 +95,8 @@ def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int) -
     return results
 
 
-def main(given: Sequence[str] | None = None) -> int:
-    """Measure, show it and write it down; the exit status."""
-    arguments = parse(given)
-    scenarios = [one for one in SCENARIOS if not arguments.scenarios or one.name in arguments.scenarios]
-    if arguments.quick:
-        scenarios = [scenario.quick() for scenario in scenarios]
+def conduct(arguments: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Measurement]:
+    """Measure, bounded in time. Raises MeasurementError where it cannot begin."""
     os.sched_setaffinity(0, CLIENT_CORES)
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _give_up)
@@ -108,13 +108,25 @@ def main(given: Sequence[str] | None = None) -> int:
             tempfile.TemporaryDirectory(prefix="loadtest-") as directory,
             broker(arguments.kafka, Path(directory)) as address,
         ):
+            if any(side.log == "kafka" for scenario in scenarios for side in scenario.sides):
+                address()  # a Kafka that is not there is said before anything is measured
             environment = Environment(Path(directory), address, arguments.client_processes)
-            results = run(environment, scenarios, arguments.repeat)
+            return run(environment, scenarios, arguments.repeat or (1 if arguments.quick else REPEATS))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, show it and write it down; the exit status."""
+    arguments = parse(given)
+    scenarios = [one for one in SCENARIOS if not arguments.scenarios or one.name in arguments.scenarios]
+    if arguments.quick:
+        scenarios = [scenario.quick() for scenario in scenarios]
+    try:
+        results = conduct(arguments, scenarios)
     except MeasurementError as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
     print("\n" + report.tables(scenarios, results))
     if arguments.output:
         file = arguments.results or arguments.output / "RESULTS.md"

@@ -20,7 +20,7 @@ from loadtests.produce import Producer
 from loadtests.scenario import Scenario, Side
 from loadtests.server import PATH, STREAM, Floor, Gateway, Server
 
-CONNECT_SECONDS = 120.0
+CONNECT_SECONDS = 300.0
 LATE_SECONDS = 60.0
 """How long after the last event was made the last client may have it."""
 SLOWEST_REPLAY = 20_000
@@ -61,12 +61,16 @@ class Environment:
 
 @dataclass(slots=True)
 class Feed:
-    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns), or nothing."""
+    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns), or nothing.
+
+    `settle` is how long after its answer (s) a client may still miss an event, at a server that answers too early.
+    """
 
     server: Server
     go: Callable[[], None]
     wait: Callable[[], Sequence[int]] = tuple
     path: str = PATH
+    settle: float = 0.0
 
 
 @contextmanager
@@ -179,6 +183,7 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
         with Crowd(audience, environment.client_processes) as crowd:
             before = feed.server.memory()
             crowd.connect(CONNECT_SECONDS)
+            crowd.read(feed.settle)
             after = feed.server.memory()
             crowd.watch()
             watch = Watch(feed.server)

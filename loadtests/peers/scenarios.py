@@ -1,0 +1,109 @@
+"""What the gateway and its peers are measured with: loads that each peer named in them carries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from loadtests.measurement import Figure
+from loadtests.scenario import FLOOR, Scenario, Side
+
+GATEWAY = Side("gateway", log="kafka")
+AT_ONCE = Side("gateway, 0 ms", log="kafka", settings=("--flush-interval", "0"))
+"""The gateway that never holds an event back to share a write, as no peer does."""
+KAFKA_SSE = Side("kafka-sse", "kafka-sse", log="kafka")
+FEW_KAFKA_SSE = Side("kafka-sse", "kafka-sse", log="kafka", clients=100)
+NCHAN = Side("nchan", "nchan")
+MERCURE_BOLT = Side("mercure bolt", "mercure")
+"""With its history on disk, the default."""
+MERCURE_LOCAL = Side("mercure local", "mercure")
+"""Without history: its fastest."""
+
+CPU = {"kafka-sse": 1 / 20}
+"""The most CPU a delivered event that the gateway may take, as a part of the peer's. 1 for the others."""
+MEMORY = {"nchan": 1.5}
+"""The same for memory a connection."""
+
+
+def _cpu(*peers: Side) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(f"CPU, × {peer.name}", "cpu_us_per_delivery", over=peer.name, limit=CPU.get(peer.server, 1.0))
+        for peer in peers
+    )
+
+
+def _cpu_at_once(*peers: Side) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(f"CPU at 0 ms, × {peer.name}", "cpu_us_per_delivery", AT_ONCE.name, peer.name) for peer in peers
+    )
+
+
+def _memory(*peers: Side) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(f"memory, × {peer.name}", "kb_per_connection", over=peer.name, limit=MEMORY.get(peer.server, 1.0))
+        for peer in peers
+    )
+
+
+_HTTP = (NCHAN, MERCURE_LOCAL, MERCURE_BOLT)
+_ALL = (KAFKA_SSE, *_HTTP)
+
+SCENARIOS = (
+    Scenario(
+        "small",
+        "100 clients × 10 events/s",
+        sides=(FLOOR, GATEWAY, *_ALL),
+        clients=100,
+        rate=10,
+        seconds=20,
+        figures=_cpu(*_ALL),
+        limited_by="What KafkaSSE carries with a thread of its pool a client.",
+    ),
+    Scenario(
+        "few",
+        "10 clients × 300 events/s",
+        sides=(FLOOR, GATEWAY, *_ALL),
+        clients=10,
+        rate=300,
+        seconds=10,
+        figures=_cpu(*_ALL),
+        limited_by="KafkaSSE's best case: its consumers never wait.",
+    ),
+    Scenario(
+        "calm",
+        "1,000 clients × 10 events/s",
+        sides=(FLOOR, GATEWAY, *_HTTP),
+        rate=10,
+        seconds=15,
+        figures=_cpu(*_HTTP),
+        limited_by="A write a client and event, for all.",
+    ),
+    Scenario(
+        "busy",
+        "1,000 clients (of KafkaSSE 100) × 40 events/s",
+        sides=(FLOOR, GATEWAY, AT_ONCE, FEW_KAFKA_SSE, *_HTTP),
+        rate=40,
+        seconds=10,
+        figures=(*_cpu(FEW_KAFKA_SSE, *_HTTP), *_cpu_at_once(FEW_KAFKA_SSE, *_HTTP)),
+        limited_by="Each near what one core carries of it, but the gateway: a write a client and event.",
+    ),
+    Scenario(
+        "idle",
+        "1,000 idle connections",
+        kind="idle",
+        sides=(GATEWAY, *_ALL),
+        rate=1,
+        seconds=16,
+        figures=_memory(*_ALL),
+        limited_by="Memory of the processes alone: the sockets' buffers in the kernel are the same for all.",
+    ),
+)
+
+
+def among(scenario: Scenario, peers: Collection[str]) -> Scenario | None:
+    """The scenario with these peers alone; None where it has none of them."""
+    absent = {side.name for side in scenario.sides if side.server not in {"floor", "gateway", *peers}}
+    sides = tuple(side for side in scenario.sides if side.name not in absent)
+    if all(side.server in {"floor", "gateway"} for side in sides):
+        return None
+    return replace(scenario, sides=sides, figures=tuple(one for one in scenario.figures if one.over not in absent))

@@ -13,6 +13,7 @@ LABELS = {
     "deliveries": "deliveries",
     "seconds": "seconds",
     "deliveries_per_second": "deliveries/s",
+    "pace_percent": "pace held, %",
     "cpu_us_per_delivery": "CPU µs/delivery",
     "user_us_per_delivery": "user µs/delivery",
     "system_us_per_delivery": "system µs/delivery",

@@ -28,9 +28,9 @@ Written by `python -m loadtests.bench --output DIRECTORY`{quick}; all figures ar
 
 - commit {commit}, {time}
 - {processor}, {cores} cores, {memory_gb} GB, Linux {kernel}, Python {python}
-- the server has one core; clients, producer and broker the other. Figures are medians over {repeats} repeats; ratios
-  are those within a repeat. Every client's events were counted and their order checked: a run with an event lost or
-  repeated is void, one whose clients were busy for more than 90% of the time is not valid, and each says so.
+- the server has one core; clients, producer and broker the other. Figures are medians, of {repeats} repeats or one;
+  ratios are those within a repeat. Every client's events were counted and their order checked: a run with an event
+  lost or repeated is void, one whose clients were busy for more than 90% of the time is not valid; each says so.
 - *floor* is a C program with epoll that writes the same bytes at the same flush interval and does nothing else.
 - CPU is user and system time of the server's processes; *whole machine* is everything that all cores did meanwhile,
   clients, producer and interrupts included. *server waited* is the time in which the server could have run and another
@@ -97,7 +97,7 @@ def _capacity(found: Mapping[str, Mapping[str, float]]) -> str:
             cores = CLIENTS * rate * values["cpu_us_per_delivery"] / 1e6 / USED
             gigabits = CLIENTS * rate * values["bytes_per_delivery"] * 8 / 1e9
             links = math.ceil(gigabits / LINK_GIGABITS / USED)
-            rows.append([f"{rate} events/s", *map(number, (cores, gigabits, links))])
+            rows.append([f"{rate} event{'s' if rate > 1 else ''}/s", *map(number, (cores, gigabits, links))])
     header = [f"{CLIENTS:,} clients at", "cores", "Gbit/s out", f"links of {LINK_GIGABITS} Gbit/s"]
     return table(header, rows) + "\n" if rows else ""
 

@@ -205,6 +205,7 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
         "clients": count,
         "events": events,
         # Of the time in which the events come; a server that is late takes more, at fewer percent.
+        "pace_percent": 100 * events / scenario.rate / heard.seconds,
         "load_percent": result.values["server_percent"] * heard.seconds * scenario.rate / events,
         "bytes_per_delivery": sum(heard.received) / deliveries if deliveries else math.nan,
         "megabytes": sum(heard.received) / 1e6,

@@ -13,6 +13,11 @@ def _over_floor(limit: float) -> Figure:
     return Figure("CPU, × floor", "cpu_us_per_delivery", over="floor", limit=limit)
 
 
+def _pace() -> Figure:
+    """Whether deliveries keep up with the events; the last block's way is 1 or 2% of a run."""
+    return Figure("pace held, %", "pace_percent", limit=97, least=True)
+
+
 def _p99(limit: float) -> Figure:
     return Figure("p99, ms", "p99_ms", limit=limit)
 
@@ -25,7 +30,7 @@ SCENARIOS = (
         flush_interval=0.05,
         sampled=20,
         figures=(
-            Figure("deliveries/s that one core carries", "core_deliveries_per_second", limit=1_000_000, least=True),
+            _pace(),
             Figure("deliveries/s", "deliveries_per_second"),
             _over_floor(1.3),
             _p99(250),
@@ -53,7 +58,7 @@ SCENARIOS = (
         "10,000 clients × 35 events/s, one core",
         clients=10_000,
         rate=35,
-        figures=(Figure("deliveries/s", "deliveries_per_second"), _over_floor(1.6), _p99(250)),
+        figures=(_pace(), Figure("deliveries/s", "deliveries_per_second"), _over_floor(1.6), _p99(250)),
         limited_by="System calls, and what ten thousand sockets take of the processor's caches.",
     ),
     Scenario(

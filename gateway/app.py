@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client import generate_latest
@@ -33,9 +34,11 @@ from gateway.routes.cors import CrossOrigin
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
+from gateway.schemas.repository import SchemaRepository
 from gateway.server import GatewayServer, listen
-from gateway.settings import Settings
+from gateway.settings import BY_KEY, Settings
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services
@@ -57,6 +60,15 @@ async def create_topics(log: EventLog, catalog: Catalog) -> None:
         retention = Retention(stream.retention.milliseconds, stream.retention.size)
         for topic in stream.topics:
             await log.create(topic, stream.partitions, retention)
+
+
+def open_schemas(settings: Settings) -> SchemaRepository:
+    """The schemas of the repositories; none where nobody has named one and the default is not there. Raises
+    ConfigurationError."""
+    directories = settings.schema_repositories
+    if directories == BY_KEY["schema_repositories"].default:
+        directories = tuple(directory for directory in directories if Path(directory).is_dir())
+    return SchemaRepository(directories)
 
 
 class Gateway:
@@ -86,16 +98,20 @@ class Gateway:
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.streams = StreamEndpoint(services, catalog, bounds)
+        self.schemas = open_schemas(settings)
         self.draining = False
 
     def public(self) -> ASGIApp:
         """The application on the public port."""
         catalog = CatalogRoutes(self.catalog, self.hub)
+        schemas = SchemaRoutes(self.schemas)
         readiness = Readiness(self.hub, lambda: self.draining)
         app = Starlette(
             routes=[
                 Route("/v2/streams", catalog.index),
                 Route("/v2/streams/{name}", catalog.one),
+                Route("/v2/schemas", schemas.index),
+                Route("/v2/schemas/{path:path}", schemas.one),
                 Route("/healthz", healthz),
                 Route("/readyz", readiness.readyz),
             ],

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from gateway import processes
+from gateway.app import open_schemas
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError
 from gateway.commands.mirror import run_mirror
@@ -18,8 +19,8 @@ from gateway.commands.produce import run_produce
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
-from gateway.intake.schemas import SchemaRepository, check_streams
 from gateway.logs import configure_logging
+from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.settings import SETTINGS, Configured, Setting, configure
 from gateway.tail.command import Time, tail
 
@@ -77,6 +78,10 @@ def serve(**flags: Any) -> None:
     configure_logging(configured.settings)
     for warning in configured.warnings:
         click.echo(f"warning: {warning}", err=True)
+    try:
+        open_schemas(configured.settings)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
     sys.exit(processes.serve(configured.settings, configured.catalog))
 
 

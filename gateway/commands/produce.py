@@ -13,9 +13,9 @@ from gateway.clock import SystemClock
 from gateway.errors import LogError
 from gateway.intake.lines import Input, InputError
 from gateway.intake.produce import Complaints, Production
-from gateway.intake.schemas import SchemaRepository
 from gateway.processes import stop_on_signals
 from gateway.progress import Progress, shown_bytes
+from gateway.schemas.repository import SchemaRepository
 from gateway.settings import Settings
 
 SHOWN_ERRORS = 20

@@ -15,7 +15,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
-from gateway.intake.schemas import Schema, SchemaRepository
+from gateway.schemas.repository import Schema, SchemaRepository
 
 LARGEST_SECONDS = 100_000_000_000
 """A number below this in a timestamp field is seconds, from it on milliseconds: as seconds it is the year 5138, as

@@ -14,8 +14,8 @@ from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, Retention
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
-from gateway.intake.schemas import SchemaRepository
 from gateway.json_event import parse_event
+from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
 EXCERPT_CHARACTERS = 80

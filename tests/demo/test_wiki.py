@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.demo.wiki import Event, WikiSample
-from gateway.intake.schemas import SchemaRepository
+from gateway.schemas.repository import SchemaRepository
 
 BEGIN = 1_772_357_213_007
 SCHEMAS = SchemaRepository([Path(__file__).parents[2] / "config" / "schemas"])

@@ -14,7 +14,7 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.intake.accept import Accepted, InvalidEvent, accept, key_of, timestamp_of
-from gateway.intake.schemas import SchemaRepository
+from gateway.schemas.repository import SchemaRepository
 
 NOW = 1_772_357_213_007
 CHANGE = Stream("wiki.change", ("main", "mirror"), aliases=("changes",), schema_title="wiki/change")

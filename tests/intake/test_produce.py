@@ -17,7 +17,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.intake import produce
 from gateway.intake.lines import Line
 from gateway.intake.produce import Complaints, Production, excerpt, with_fields
-from gateway.intake.schemas import SchemaRepository
+from gateway.schemas.repository import SchemaRepository
 
 STREAM = Stream("thing", ("thing",), schema_title="thing")
 SCHEMA = """

@@ -11,7 +11,7 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import ConfigurationError
-from gateway.intake.schemas import SchemaRepository, check_streams
+from gateway.schemas.repository import SchemaRepository, check_streams
 
 PROJECT = Path(__file__).parents[2] / "config" / "schemas"
 
@@ -209,12 +209,89 @@ def test_broken_json_and_bytes(tmp_path: Path) -> None:
 
 
 def test_one_version_in_two_files_and_a_current_without_id(tmp_path: Path) -> None:
-    put(tmp_path, "a/1.0.0.json")
-    put(tmp_path, "a/1.0.0.yaml")
+    put(tmp_path, "a/1.0.0.json", type="object")
+    put(tmp_path, "a/1.0.0.yaml", type="string")
     put(tmp_path, "b/current.yaml")
+    # Some repositories keep each version in both forms.
+    put(tmp_path, "c/1.0.0.json", type="object")
+    put(tmp_path, "c/1.0.0.yaml", type="object")
     first, second = mistakes(tmp_path)
-    assert "1.0.0.json is the same version" in first
+    assert "1.0.0.json is the same version with another content" in first
     assert "$id is missing" in second
+
+
+def test_current_beside_its_release(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", description="released")
+    put(tmp_path, "a/current.yaml", **{"$id": "/a/1.0.0", "allOf": [{"$ref": "/b/1.0.0"}]})
+    put(tmp_path, "b/1.0.0.yaml", type="object")
+    put(tmp_path, "b/current.yaml", **{"$id": "/b/1.1.0"})
+    schemas = SchemaRepository([tmp_path])
+    assert [(schema.uri, schema.released) for schema in schemas.released("b")] == [("/b/1.0.0", True)]
+    newest, current = schemas.get("b"), schemas.current("a")
+    assert newest is not None
+    assert (newest.version, newest.released) == ("1.1.0", False)
+    assert current is not None
+    assert current.document == {"$id": "/a/1.0.0", "allOf": [{"type": "object"}]}
+    assert schemas.current("c") is None
+
+
+DRAFTS = {
+    "http://json-schema.org/draft-04/schema#": {"type": "integer", "minimum": 5, "exclusiveMinimum": True},
+    "http://json-schema.org/draft-06/schema#": {"type": "integer", "exclusiveMinimum": 5},
+    "https://json-schema.org/draft-07/schema#": {"type": "integer", "exclusiveMinimum": 5},
+    "https://json-schema.org/draft/2019-09/schema": {"type": "integer", "exclusiveMinimum": 5},
+    "https://json-schema.org/draft/2020-12/schema": {"type": "integer", "exclusiveMinimum": 5},
+}
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_drafts(tmp_path: Path, draft: str) -> None:
+    put(tmp_path, "a/1.0.0.yaml", **{"$schema": draft, "properties": {"n": DRAFTS[draft]}})
+    schema = SchemaRepository([tmp_path]).get("a")
+    assert schema is not None
+    assert schema.faults({"n": 6}) == []
+    assert len(schema.faults({"n": 5})) == 1
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", "(?<!x)y", r"(a)\1"])
+def test_patterns_that_need_backtracking(tmp_path: Path, pattern: str) -> None:
+    put(tmp_path, "a/1.0.0.yaml", properties={"x": {"pattern": pattern}})
+    (mistake,) = mistakes(tmp_path)
+    assert f'at /properties/x/pattern: the pattern "{pattern}" needs backtracking' in mistake
+
+
+def test_patterns_that_are_too_large(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", patternProperties={r"^.{1,255}$": True})
+    (mistake,) = mistakes(tmp_path)
+    assert "compiles to more than 65536 bytes" in mistake
+
+
+def test_patterns_run_in_linear_time(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", properties={"x": {"pattern": "^(a+)+$"}})
+    schema = SchemaRepository([tmp_path]).get("a")
+    assert schema is not None
+    # A backtracking engine would take 2**100000 steps.
+    assert len(schema.faults({"x": "a" * 100_000 + "b"})) == 1
+
+
+def test_size_and_depth_are_bounded(tmp_path: Path) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"not": deep}
+    put(tmp_path, "a/1.0.0.yaml", **deep)
+    put(tmp_path, "b/1.0.0.json", x={"not": {"$ref": "/a/1.0.0#" + "/not" * 39}}, **deep)
+    put(tmp_path, "c/1.0.0.json", description="x" * (1 << 20))
+    inner: Any = {"$ref": "/a/1.0.0"}
+    for _ in range(59):
+        inner = {"not": inner}
+    put(tmp_path, "d/1.0.0.yaml", **inner)
+    for _ in range(60):
+        inner = {"not": inner}
+    put(tmp_path, "e/1.0.0.json", **inner)
+    large, flat, together = mistakes(tmp_path)
+    assert "c/1.0.0.json: the file has 1048577 bytes" in large
+    assert "e/1.0.0.json: more than 64 levels" in flat
+    assert "d/1.0.0.yaml: with its references the schema is nested more than 100 levels" in together
 
 
 def test_links_out_of_the_repository_are_not_followed(tmp_path: Path) -> None:

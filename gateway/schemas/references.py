@@ -12,6 +12,9 @@ from typing import Any
 MAXIMUM_NODES = 100_000
 """Values that one dereferenced schema may hold; references to references could otherwise grow without bound."""
 
+MAXIMUM_DEPTH = 100
+"""Nesting of a dereferenced schema. The validator is recursive, in a language that does not survive its stack's end."""
+
 _TARGET = re.compile(r"(?P<path>/?[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?(?:#(?P<pointer>.*))?")
 
 # Keywords whose members are schemas by name: `properties: {enum: …}` is a property called enum.
@@ -44,8 +47,17 @@ class _Dereferencer:
         self._find = find
         self._siblings_count = siblings_count
         self._nodes = 0
+        self._depth = 0
 
     def schema(self, part: Any, base: str, root: dict[str, Any], trail: tuple[str, ...]) -> Any:
+        """The part without references."""
+        self._depth += 1
+        try:
+            return self._schema(part, base, root, trail)
+        finally:
+            self._depth -= 1
+
+    def _schema(self, part: Any, base: str, root: dict[str, Any], trail: tuple[str, ...]) -> Any:
         self._count()
         if isinstance(part, list):
             return [self.schema(item, base, root, trail) for item in part]
@@ -119,6 +131,8 @@ class _Dereferencer:
         self._nodes += 1
         if self._nodes > MAXIMUM_NODES:
             raise BadReferenceError(f"with its references the schema holds more than {MAXIMUM_NODES} values")
+        if self._depth > MAXIMUM_DEPTH:
+            raise BadReferenceError(f"with its references the schema is nested more than {MAXIMUM_DEPTH} levels deep")
 
 
 def _at(root: Any, pointer: str, reference: str) -> Any:

@@ -1,0 +1,109 @@
+"""`/v2/schemas`: the schemas of the repositories, without `$ref`s. What a client names is only looked up in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.catalog.document import did_you_mean
+from gateway.errors import Problem
+from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.schemas.text import to_yaml
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""Of a released version, which never changes (RFC 8246); a year, in seconds."""
+SHORT = "public, max-age=60"
+"""Of whatever may name another schema later: `latest`, a version that is being written, the index."""
+
+SHOWN_VERSIONS = 10
+"""Versions that an answer names where the one asked for is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    data: bytes
+    tag: str
+    media_type: str
+
+
+class SchemaRoutes:
+    """Bodies are made at the first request for them, and kept: there are as many as schemas, in two forms."""
+
+    def __init__(self, schemas: SchemaRepository) -> None:
+        self._schemas = schemas
+        self._bodies: dict[tuple[str, str], _Body] = {}
+
+    async def index(self, request: Request) -> Response:
+        """`GET /v2/schemas`"""
+        described = [self._describe(title, request) for title in self._schemas.titles()]
+        return _answer(request, _body(orjson.dumps(described) + b"\n", "application/json"), SHORT)
+
+    async def one(self, request: Request) -> Response:
+        """`GET /v2/schemas/{title}/{version}`, where the version may be `latest` and end in `.json` or `.yaml`; and
+        `GET /v2/schemas/{title}`, its versions."""
+        path = request.path_params["path"]
+        if self._schemas.versions(path):
+            body = _body(orjson.dumps(self._describe(path, request)) + b"\n", "application/json")
+            return _answer(request, body, SHORT)
+        title, _, version = path.rpartition("/")
+        form = next((ending for ending in (".json", ".yaml") if version.endswith(ending)), "")
+        version = version.removesuffix(form)
+        schema = self._schemas.get(title, version)
+        if schema is None:
+            raise self._missing(path, title, version)
+        lasting = schema.released and version != "latest"
+        return _answer(request, self._written(schema, form), IMMUTABLE if lasting else SHORT)
+
+    def _describe(self, title: str, request: Request) -> dict[str, Any]:
+        newest = self._schemas.get(title)
+        assert newest is not None
+        return {
+            "title": title,
+            "description": newest.document.get("description", ""),
+            "versions": list(self._schemas.versions(title)),
+            "latest": f"{request.base_url}v2/schemas/{quote(title)}/latest",
+        }
+
+    def _written(self, schema: Schema, form: str) -> _Body:
+        key = (schema.uri, form)
+        if key not in self._bodies:
+            if form == ".yaml":
+                self._bodies[key] = _body(to_yaml(schema.document).encode(), "application/yaml")
+            else:
+                self._bodies[key] = _body(orjson.dumps(schema.document) + b"\n", "application/schema+json")
+        return self._bodies[key]
+
+    def _missing(self, path: str, title: str, version: str) -> Problem:
+        versions = self._schemas.versions(title)
+        if versions:
+            known = ", ".join(versions[-SHOWN_VERSIONS:])
+            detail = f"{title} has no version {version[:50]!r}; there are {known} and latest"
+        else:
+            # Where the last part is no version, it may be that of a title.
+            name = title if version == "latest" or version[:1].isdigit() else path
+            hint = did_you_mean(name[:200], self._schemas.titles()) or "; /v2/schemas lists all"
+            detail = f"there is no schema {name[:100]!r}{hint}"
+        return Problem(404, "Not found", detail, "path")
+
+
+def _body(data: bytes, media_type: str) -> _Body:
+    return _Body(data, f'"{hashlib.blake2b(data, digest_size=16).hexdigest()}"', media_type)
+
+
+def _answer(request: Request, body: _Body, cache_control: str) -> Response:
+    headers = {"etag": body.tag, "cache-control": cache_control}
+    if _known(request.headers.getlist("if-none-match"), body.tag):
+        return Response(status_code=304, headers=headers)
+    return Response(body.data, 200, headers, body.media_type)
+
+
+def _known(fields: list[str], tag: str) -> bool:
+    """Whether If-None-Match names the tag; its comparison is the weak one (RFC 9110 section 13.1.2)."""
+    tags = [item.strip().removeprefix("W/") for field in fields for item in field.split(",")]
+    return tag in tags or "*" in tags

@@ -1,0 +1,139 @@
+"""The schemas of some directories by title and version, dereferenced and compiled once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.document import did_you_mean
+from gateway.errors import ConfigurationError
+from gateway.schemas.files import Source, Version, parse_uri, parse_version, read_sources, version_text
+from gateway.schemas.references import BadReferenceError, dereference
+from gateway.schemas.validator import BadSchemaError, compile_validator, draft_of, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of a schema, without `$ref`s. `released`: it stands in a file of its version."""
+
+    title: str
+    version: str
+    document: dict[str, Any]
+    path: Path
+    draft: str
+    released: bool
+    _validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+
+    @property
+    def uri(self) -> str:
+        """What the `$schema` of an event says."""
+        return f"/{self.title}/{self.version}"
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        """The events that the schema gives as examples."""
+        examples = self.document.get("examples")
+        return [one for one in examples if isinstance(one, dict)] if isinstance(examples, list) else []
+
+    def faults(self, event: object) -> list[str]:
+        """What is wrong with an event, each beginning with the path of the value; empty for a valid one."""
+        return faults(self._validator, event)
+
+    def bad_examples(self) -> list[str]:
+        """The examples that are not valid, each with its place and reason."""
+        return [
+            f"{self.path}: example {number} is not valid: {found[0]}"
+            for number, example in enumerate(self.examples, 1)
+            if (found := self.faults(example))
+        ]
+
+
+class SchemaRepository:
+    """All schemas of some directories; where two hold the same version, the earlier directory wins.
+
+    Raises ConfigurationError with every mistake of every file. `warnings` names examples that are not valid.
+    """
+
+    def __init__(self, directories: Iterable[Path | str]) -> None:
+        mistakes: list[str] = []
+        self.warnings: list[str] = []
+        self._sources = read_sources([Path(directory) for directory in directories], mistakes)
+        self._schemas: dict[str, dict[Version, Schema]] = {}
+        for (title, version), source in sorted(self._sources.versions.items()):
+            try:
+                schema = self._compiled(source)
+            except ConfigurationError as error:
+                mistakes += error.mistakes
+                continue
+            self._schemas.setdefault(title, {})[version] = schema
+            self.warnings += schema.bad_examples()
+        if mistakes:
+            raise ConfigurationError(mistakes)
+
+    def __repr__(self) -> str:
+        return f"<SchemaRepository of {len(self._sources.versions)} schemas of {len(self._schemas)} titles>"
+
+    def titles(self) -> tuple[str, ...]:
+        """All titles, sorted."""
+        return tuple(self._schemas)
+
+    def versions(self, title: str) -> tuple[str, ...]:
+        """The versions of a title, the newest last; none for an unknown title."""
+        return tuple(version_text(version) for version in self._schemas.get(title, {}))
+
+    def released(self, title: str) -> list[Schema]:
+        """The versions of a title that have a file of their own, the newest last."""
+        return [schema for schema in self._schemas.get(title, {}).values() if schema.released]
+
+    def current(self, title: str) -> Schema | None:
+        """The schema that is being written, also where its version is released. Raises ConfigurationError."""
+        source = self._sources.currents.get(title)
+        return self._compiled(source) if source is not None else None
+
+    def get(self, title: str, version: str = "latest") -> Schema | None:
+        """A version of a schema, or the newest."""
+        versions = self._schemas.get(title)
+        if not versions:
+            return None
+        wanted = max(versions) if version == "latest" else parse_version(version)
+        return versions.get(wanted) if wanted is not None else None
+
+    def named(self, uri: str) -> Schema | None:
+        """The schema that the `$schema` of an event names, such as /wiki/change/1.0.0."""
+        found = parse_uri(uri)
+        return self._schemas.get(found[0], {}).get(found[1]) if found is not None else None
+
+    def _find(self, path: str) -> tuple[str, dict[str, Any]] | None:
+        """The `$id` and the document of a reference."""
+        title, _, wanted = path.strip("/").rpartition("/")
+        if wanted == "latest":
+            version = max((found for name, found in self._sources.versions if name == title), default=None)
+        else:
+            version = parse_version(wanted)
+        source = self._sources.versions.get((title, version)) if version is not None else None
+        return (source.uri, source.document) if source is not None else None
+
+    def _compiled(self, source: Source) -> Schema:
+        try:
+            draft = draft_of(source.document)
+            document = dereference(source.uri, source.document, self._find, draft >= "2019")
+            validator = compile_validator(document, draft)
+        except (BadReferenceError, BadSchemaError) as error:
+            raise ConfigurationError([f"{source.path}: {error}"]) from error
+        version = version_text(source.version)
+        return Schema(source.title, version, document, source.path, draft, source.released, validator)
+
+
+def check_streams(catalog: Catalog, schemas: SchemaRepository) -> list[str]:
+    """The streams whose schema is in no repository, as mistakes."""
+    return [
+        f"the stream {stream.name} has the schema_title {stream.schema_title}, which is in no schema repository"
+        f"{did_you_mean(stream.schema_title, schemas.titles())}"
+        for stream in catalog.streams.values()
+        if stream.schema_title is not None and schemas.get(stream.schema_title) is None
+    ]

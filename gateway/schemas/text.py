@@ -1,0 +1,27 @@
+"""Schemas as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+WIDTH = 120
+"""Characters of a line, where a line can be broken."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without anchors: what is used twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """For every value."""
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Items of a list stand further in than its key."""
+        super().increase_indent(flow, False)
+
+
+def to_yaml(document: dict[str, Any]) -> str:
+    """The schema in YAML, its members in their order."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)

@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | mirror | tail | check`."""
+"""The command line: `gateway serve | demo | produce | mirror | tail | check | schemas`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.catalog.stream import Stream
 from gateway.client import ClientError
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
+from gateway.commands.schemas import schemas
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
@@ -114,9 +115,9 @@ def check(**flags: Any) -> None:
     if configured is not None:
         warnings = list(configured.warnings)
         try:
-            schemas = SchemaRepository(configured.settings.schema_repositories)
-            warnings += schemas.warnings
-            mistakes += check_streams(configured.catalog, schemas)
+            repository = SchemaRepository(configured.settings.schema_repositories)
+            warnings += repository.warnings
+            mistakes += check_streams(configured.catalog, repository)
         except ConfigurationError as error:
             mistakes += error.mistakes
         for warning in warnings:
@@ -187,4 +188,5 @@ def _stream(configured: Configured, name: str) -> Stream:
     return found
 
 
+main.add_command(schemas)
 main.add_command(tail)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.catalog.document import did_you_mean
 from gateway.errors import Problem
 from gateway.schemas.repository import Schema, SchemaRepository
-from gateway.schemas.text import to_yaml
+from gateway.schemas.text import to_json, to_yaml
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Of a released version, which never changes (RFC 8246); a year, in seconds."""
@@ -42,14 +41,14 @@ class SchemaRoutes:
     async def index(self, request: Request) -> Response:
         """`GET /v2/schemas`"""
         described = [self._describe(title, request) for title in self._schemas.titles()]
-        return _answer(request, _body(orjson.dumps(described) + b"\n", "application/json"), SHORT)
+        return _answer(request, _body(to_json(described), "application/json"), SHORT)
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/schemas/{title}/{version}`, where the version may be `latest` and end in `.json` or `.yaml`; and
         `GET /v2/schemas/{title}`, its versions."""
         path = request.path_params["path"]
         if self._schemas.versions(path):
-            body = _body(orjson.dumps(self._describe(path, request)) + b"\n", "application/json")
+            body = _body(to_json(self._describe(path, request)), "application/json")
             return _answer(request, body, SHORT)
         title, _, version = path.rpartition("/")
         form = next((ending for ending in (".json", ".yaml") if version.endswith(ending)), "")
@@ -76,7 +75,7 @@ class SchemaRoutes:
             if form == ".yaml":
                 self._bodies[key] = _body(to_yaml(schema.document).encode(), "application/yaml")
             else:
-                self._bodies[key] = _body(orjson.dumps(schema.document) + b"\n", "application/schema+json")
+                self._bodies[key] = _body(to_json(schema.document), "application/schema+json")
         return self._bodies[key]
 
     def _missing(self, path: str, title: str, version: str) -> Problem:

@@ -17,6 +17,7 @@ import orjson
 
 from gateway.catalog.document import MAXIMUM_DEPTH, Findings, parse
 from gateway.json_event import nesting
+from gateway.schemas.text import to_json
 
 MAXIMUM_FILES = 10_000
 MAXIMUM_FILE_BYTES = 1024 * 1024
@@ -119,6 +120,7 @@ def read_document(path: Path, content: bytes, mistakes: list[str]) -> dict[str, 
             if located is None or findings.mistakes:
                 return None
             document = located.plain()
+            to_json(document)
     except ValueError as error:
         line = f":{error.lineno}" if isinstance(error, orjson.JSONDecodeError) else ""
         mistakes.append(f"{path}{line}: the file cannot be read: {error}")

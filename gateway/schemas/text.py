@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -25,3 +26,9 @@ class _Dumper(yaml.SafeDumper):
 def to_yaml(document: dict[str, Any]) -> str:
     """The schema in YAML, its members in their order."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=WIDTH)
+
+
+def to_json(document: Any) -> bytes:
+    """The schema in JSON, on one line. Raises ValueError for what JSON cannot say (an infinite number, half a
+    character). By the standard library, because orjson refuses whole numbers of more than 64 bits."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,96 @@
+"""`gateway schemas check | bump | sql`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.errors import ConfigurationError
+from gateway.schemas.bump import BumpRefused, bump
+from gateway.schemas.check import check, shown
+from gateway.schemas.compatibility import Weight
+from gateway.schemas.repository import SchemaRepository
+from gateway.settings import BY_KEY, configure
+
+_DIRECTORIES = BY_KEY["schema_repositories"]
+_CONFIG = BY_KEY["config"]
+
+
+def _directories(given: tuple[str, ...], config: str | None) -> list[Path]:
+    """The repositories of the flag or its variable, else of the configuration. Without one no file is needed."""
+    named = given or tuple(filter(None, os.environ.get(_DIRECTORIES.variable or "", "").split(",")))
+    if not named:
+        named = configure({_CONFIG.key: config}, os.environ).settings.schema_repositories
+    return [Path(directory.strip()) for directory in named]
+
+
+_REPOSITORIES = click.option(
+    "--schemas", "directories", multiple=True, metavar="DIRECTORY", help="a schema repository, repeatable"
+)
+_CONFIGURATION = click.option("--config", metavar="PATH", help="the configuration that names them otherwise")
+
+
+@click.group()
+def schemas() -> None:
+    """Check the schemas, release a version, make tables of them."""
+
+
+@schemas.command("check")
+@click.argument("titles", nargs=-1)
+@click.option("--released-in", metavar="REF", help="the tag or branch whose versions are released; else all committed")
+@_REPOSITORIES
+@_CONFIGURATION
+def check_command(
+    titles: tuple[str, ...], released_in: str | None, directories: tuple[str, ...], config: str | None
+) -> None:
+    """Check all schemas, or those of TITLES: whether they and their examples are valid, whether a new version breaks
+    what was made for the one before, and, where they are kept in git, whether a released version has changed.
+
+    Exit status: 0, or 1 where there is a mistake.
+    """
+    try:
+        report = check(_directories(directories, config), titles, released_in)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    if report.mistakes:
+        _fail(report.mistakes)
+    click.echo(f"{report.versions} released versions, no mistakes")
+
+
+@schemas.command("bump")
+@click.argument("title")
+@click.option("--major", "weight", flag_value=Weight.MAJOR, type=Weight, help="a version that may break what was there")
+@click.option("--minor", "weight", flag_value=Weight.MINOR, type=Weight, help="a minor version, where a patch would do")
+@click.option("--patch", "weight", flag_value=Weight.PATCH, type=Weight, help="a patch, or nothing")
+@_REPOSITORIES
+@_CONFIGURATION
+def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...], config: str | None) -> None:
+    """Write the next version of TITLE from its current.yaml, with the number that the changes need.
+
+    What breaks readers or writers of the version before takes --major.
+    """
+    try:
+        done = bump(SchemaRepository(_directories(directories, config)), title.strip("/"), weight)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    except (BumpRefused, OSError) as error:
+        _fail([f"gateway schemas bump: {error}"])
+        return
+    click.echo(f"{title} {done.before} → {done.version}" if done.before else f"{title} {done.version}")
+    for line in shown(done.changes, Weight.PATCH):
+        click.echo(line)
+    for path in done.files:
+        click.echo(f"written: {path}")
+
+
+def _fail(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(1)

@@ -1,0 +1,298 @@
+"""What changed from one version of a schema to another, and whether it breaks anybody. Pure.
+
+A change breaks those who write when an event that was valid is not any more, and those who read when a field is gone,
+may be missing where it never was, or may hold another type than before. What remains is harmless: a new optional
+field, a looser bound, one more value of an enumeration, other words. So two things hold without a new major version: an
+event of the fields that the old version names is valid under the new one, and whatever was made for the fields of the
+old version, such as a table, still takes those of the new.
+
+Fields, types, required fields and enumerations are compared one by one, so that each change has its path. Whether any
+other keyword lets through all that was let through before is decided by the canonical forms of jsonschema-rs; where
+they cannot tell, the change counts as one that breaks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import jsonschema_rs
+from jsonschema_rs.canonical import CanonicalizationError, Containment
+
+from gateway.schemas.shape import ANNOTATIONS, CONDITION, Node, enumerated, merged, types_of
+from gateway.schemas.validator import DRAFTS, PATTERN_OPTIONS, anonymous, draft_of
+
+SHOWN = 60
+"""Characters of a value that a change shows."""
+
+_NOTHING = "nothing"
+
+_GROUPS = (
+    CONDITION,
+    ("minimum", "exclusiveMinimum"),
+    ("maximum", "exclusiveMaximum"),
+    ("contains", "minContains", "maxContains"),
+    ("prefixItems", "additionalItems", "unevaluatedItems"),
+)
+"""Keywords that mean something only together."""
+
+_COMPARED = frozenset({"type", "properties", "required", "enum", "const", "items", "additionalProperties", "format"})
+
+
+class Weight(IntEnum):
+    """The part of a version number that a change moves."""
+
+    PATCH = 0
+    MINOR = 1
+    MAJOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference. `path` is that of the value in an event, `*` any other member, `[]` any element."""
+
+    path: str
+    what: str
+    before: str
+    after: str
+    weight: Weight
+
+    def __str__(self) -> str:
+        return f"{self.path or '/'}: {self.what}: {self.before} → {self.after}"
+
+
+def changes(old: Node, new: Node) -> list[Change]:
+    """All differences of two dereferenced schemas, in the order of their paths in the old one."""
+    before, after = merged(old), merged(new)
+    comparison = _Comparison(draft_of(old), draft_of(new))
+    found = list(comparison.node("", before, after))
+    if comparison.drafts[0] != comparison.drafts[1]:
+        found.append(Change("", "the draft of JSONSchema", *comparison.drafts, Weight.MINOR))
+    # What the comparison of single keywords may have missed is proven wrong as a whole.
+    if weight_of(found) != Weight.MAJOR and comparison.covers(after, closed(before)) == Containment.NO:
+        found.append(Change("", "some events that were valid are not valid any more", "valid", "invalid", Weight.MAJOR))
+    return found
+
+
+def weight_of(found: list[Change]) -> Weight | None:
+    """The largest weight; None where nothing has changed."""
+    return max((change.weight for change in found), default=None)
+
+
+def closed(schema: Any) -> Any:
+    """The merged schema with no members but those that it names: what a writer of its fields writes."""
+    if not isinstance(schema, dict):
+        return schema
+    node = dict(schema)
+    if isinstance(node.get("properties"), dict):
+        node["properties"] = {name: closed(part) for name, part in node["properties"].items()}
+        node.setdefault("additionalProperties", False)
+        if node["additionalProperties"] is True:
+            node["additionalProperties"] = False
+    if isinstance(node.get("additionalProperties"), dict):
+        node["additionalProperties"] = closed(node["additionalProperties"])
+    if isinstance(node.get("items"), dict):
+        node["items"] = closed(node["items"])
+    return node
+
+
+class _Comparison:
+    """Walks two merged schemas at once."""
+
+    def __init__(self, old_draft: str, new_draft: str) -> None:
+        self.drafts = (old_draft, new_draft)
+
+    def covers(self, new: Any, old: Any) -> Containment:
+        """Whether all that is valid under `old` is so under `new`."""
+        try:
+            return canonical(new, self.drafts[1]).covers(canonical(old, self.drafts[0]))
+        except (CanonicalizationError, jsonschema_rs.ValidationError, ValueError):
+            return Containment.UNKNOWN
+
+    def node(self, path: str, old: Any, new: Any) -> Iterator[Change]:
+        """The differences of two schemas for the value at a path."""
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            if old != new and not (old in (True, {}) and new in (True, {})):
+                yield from self._judged(path, "what it may be", old, new, old, new)
+            return
+        before, after = types_of(old), types_of(new)
+        if before != after:
+            yield Change(path, "the type changed", _types(before), _types(after), Weight.MAJOR)
+            return
+        yield from self._fields(path, old, new)
+        yield from self._required(path, old, new)
+        yield from self._additional(path, old, new)
+        yield from self._values(path, old, new)
+        yield from self._format(path, old, new)
+        yield from self._items(path, old, new)
+        yield from self._others(path, old, new)
+        yield from _words(path, old, new)
+
+    def _fields(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        for name, part in before.items():
+            place = f"{path}/{_escaped(name)}"
+            if name in after:
+                yield from self.node(place, part, after[name])
+            else:
+                yield Change(place, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
+        for name, part in after.items():
+            if name in before:
+                continue
+            place = f"{path}/{_escaped(name)}"
+            rest = old.get("additionalProperties", True)
+            if name in new.get("required", []):
+                yield Change(place, "a new field is required", _NOTHING, _summary(part), Weight.MAJOR)
+            elif isinstance(rest, dict) and rest and self.covers(part, rest) != Containment.YES:
+                yield Change(place, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
+            else:
+                yield Change(place, "a new field", _NOTHING, _summary(part), Weight.MINOR)
+
+    def _required(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("required", []), new.get("required", [])
+        known = old.get("properties", {})
+        named = new.get("properties", {})
+        for name in after:
+            # A new field that is required was told as such.
+            if name not in before and (name in known or name not in named):
+                yield Change(f"{path}/{_escaped(name)}", "is required", "optional", "required", Weight.MAJOR)
+        for name in before:
+            # So was one that is gone.
+            if name not in after and (name in named or name not in known):
+                yield Change(f"{path}/{_escaped(name)}", "may be missing", "required", "optional", Weight.MAJOR)
+
+    def _additional(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("additionalProperties", True), new.get("additionalProperties", True)
+        if before == after or (before in (True, {}) and after in (True, {})):
+            return
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from self.node(f"{path}/*", before, after)
+            return
+        what, weight = "other fields", Weight.MINOR if before is False else Weight.MAJOR
+        yield Change(f"{path}/*", what, _allowed(before), _allowed(after), weight)
+
+    def _values(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = enumerated(old), enumerated(new)
+        if before is None and after is None:
+            return
+        if before is None or after is None:
+            weight = Weight.MINOR if after is None else Weight.MAJOR
+            yield Change(path, "the values that it takes", _values(before), _values(after), weight)
+            return
+        first, second = ({_json(value): value for value in values} for values in (before, after))
+        if gone := [value for key, value in first.items() if key not in second]:
+            yield Change(path, "values were removed", _values(gone), _NOTHING, Weight.MAJOR)
+        if more := [value for key, value in second.items() if key not in first]:
+            yield Change(path, "new values", _NOTHING, _values(more), Weight.MINOR)
+
+    def _format(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("format"), new.get("format")
+        if before != after:
+            yield Change(path, "the format changed", before or _NOTHING, after or _NOTHING, Weight.MAJOR)
+
+    def _items(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("items", True), new.get("items", True)
+        if isinstance(before, list) or isinstance(after, list):
+            if before != after:
+                yield from self._judged(path, "the elements changed", before, after, old, {"items": after})
+        elif before != after:
+            if before in (True, {}) or after in (True, {}):
+                what = "the type of the elements"
+                yield Change(f"{path}/[]", what, _summary(before), _summary(after), Weight.MAJOR)
+            else:
+                yield from self.node(f"{path}/[]", before, after)
+
+    def _others(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        keywords = [key for key in (old | new) if key not in ANNOTATIONS and key not in _COMPARED]
+        done: set[str] = set()
+        for keyword in keywords:
+            if keyword in done:
+                continue
+            group = next((group for group in _GROUPS if keyword in group), (keyword,))
+            done.update(group)
+            before, after = ({key: node[key] for key in group if key in node} for node in (old, new))
+            if before != after:
+                different = [key for key in group if before.get(key) != after.get(key)]
+                # These see the keywords beside them.
+                context = new if keyword.startswith("unevaluated") else after
+                yield from self._judged(path, " and ".join(different), *_of(different, before, after), old, context)
+
+    def _judged(self, path: str, what: str, before: Any, after: Any, old: Any, new: Any) -> Iterator[Change]:
+        """A change of keywords, judged by whether the new ones let through all that was valid."""
+        weight = Weight.MINOR if self.covers(new, old) == Containment.YES else Weight.MAJOR
+        yield Change(path, what, _shown(before), _shown(after), weight)
+
+
+def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
+    """What the keywords say; of a single one its value."""
+    if len(keywords) == 1:
+        return before.get(keywords[0]), after.get(keywords[0])
+    return {key: before[key] for key in keywords if key in before}, {
+        key: after[key] for key in keywords if key in after
+    }
+
+
+def _words(path: str, old: Node, new: Node) -> Iterator[Change]:
+    for keyword in sorted((old.keys() | new.keys()) & (ANNOTATIONS - {"$id", "$schema", "definitions", "$defs"})):
+        before, after = old.get(keyword), new.get(keyword)
+        if keyword == "examples":
+            before, after = _nameless(before), _nameless(after)
+        if before != after:
+            yield Change(path, keyword, _shown(before), _shown(after), Weight.PATCH)
+
+
+def _nameless(examples: Any) -> Any:
+    """Examples without `$schema`, which is another in each version."""
+    if not isinstance(examples, list):
+        return examples
+    return [
+        {key: value for key, value in one.items() if key != "$schema"} if isinstance(one, dict) else one
+        for one in examples
+    ]
+
+
+def canonical(schema: Any, draft: str) -> jsonschema_rs.CanonicalSchema:
+    """The canonical form. Raises CanonicalizationError, or ValueError for a schema that is none."""
+    document = anonymous(schema) if isinstance(schema, dict) else schema
+    return jsonschema_rs.canonicalize(
+        document, draft=DRAFTS[draft], validate_formats=True, pattern_options=PATTERN_OPTIONS, offline=True
+    )
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _types(types: frozenset[str] | None) -> str:
+    return "anything" if types is None else " or ".join(sorted(types, key=lambda kind: (kind == "null", kind)))
+
+
+def _summary(schema: Any) -> str:
+    if schema is False:
+        return "forbidden"
+    form = f" ({schema['format']})" if isinstance(schema, dict) and "format" in schema else ""
+    return _types(types_of(schema)) + form
+
+
+def _allowed(rest: Any) -> str:
+    return "forbidden" if rest is False else "anything" if rest in (True, {}) else f"only {_summary(rest)}"
+
+
+def _values(values: list[Any] | None) -> str:
+    return "any" if values is None else _cut(", ".join(_json(value) for value in values))
+
+
+def _shown(value: Any) -> str:
+    return _NOTHING if value is None or value == {} else _cut(value if isinstance(value, str) else _json(value))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

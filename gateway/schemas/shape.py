@@ -1,0 +1,168 @@
+"""A dereferenced schema with the branches of its `allOf`s merged into it, wherever that says exactly the same.
+
+What cannot be merged stays in `allOf`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Node = dict[str, Any]
+
+ANNOTATIONS = frozenset(
+    {"$id", "$schema", "$comment", "$anchor", "title", "description", "examples", "example", "default"}
+    | {"deprecated", "readOnly", "writeOnly", "definitions", "$defs"}
+    | {"contentEncoding", "contentMediaType", "contentSchema"}
+)
+"""Keywords that say nothing about which events are valid. (References have been followed, so definitions are not.)"""
+
+BY_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies")
+"""Keywords whose members are schemas."""
+
+CONDITION = ("if", "then", "else")
+
+_SEES_SIBLINGS = ("additionalProperties", "unevaluatedProperties", "additionalItems", "unevaluatedItems")
+_SEEN = ("properties", "patternProperties", "items", "prefixItems", *_SEES_SIBLINGS)
+"""What the first mean depends on the second beside them, so nothing may come to stand there that was not."""
+
+
+class _Unmergeable(Exception):
+    """Two schemas that have no common form in single keywords."""
+
+
+def merged(schema: Any) -> Any:
+    """The schema without those `allOf`s that can be merged, in all its parts."""
+    if not isinstance(schema, dict):
+        return schema
+    node = {key: _merged_part(key, value) for key, value in schema.items() if key != "allOf"}
+    branches = schema.get("allOf")
+    if not isinstance(branches, list):
+        return node
+    left = []
+    for branch in map(merged, branches):
+        try:
+            node = _both(node, branch)
+        except _Unmergeable:
+            left.append(branch)
+    return {**node, "allOf": left} if left else node
+
+
+def types_of(schema: Any) -> frozenset[str] | None:
+    """The JSON types that a value may have, as far as `type`, `enum`, `const` and alternatives say; None for any."""
+    if not isinstance(schema, dict):
+        return None
+    named = schema.get("type")
+    if isinstance(named, str):
+        return frozenset({named})
+    if isinstance(named, list):
+        return frozenset(named)
+    if (values := enumerated(schema)) is not None:
+        return frozenset(map(_type_of, values))
+    for keyword in ("anyOf", "oneOf"):
+        if isinstance(schema.get(keyword), list):
+            found = [types_of(branch) for branch in schema[keyword]]
+            if all(one is not None for one in found):
+                return frozenset().union(*(one for one in found if one is not None))
+    return None
+
+
+def enumerated(schema: Node) -> list[Any] | None:
+    """The values of `enum` or `const`, or None where neither is there."""
+    if "const" in schema:
+        return [schema["const"]]
+    values = schema.get("enum")
+    return values if isinstance(values, list) else None
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list):
+        return "array"
+    if isinstance(value, str):
+        return "string"
+    return "integer" if isinstance(value, int) or value.is_integer() else "number"
+
+
+def _merged_part(keyword: str, value: Any) -> Any:
+    if keyword in ANNOTATIONS or keyword in ("enum", "const"):
+        return value
+    if keyword in BY_NAME and isinstance(value, dict):
+        return {name: merged(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [merged(part) for part in value]
+    return merged(value)
+
+
+def _both(one: Node, other: Any) -> Node:
+    """What both schemas say. Raises _Unmergeable."""
+    if other is True:
+        return one
+    if not isinstance(other, dict) or "allOf" in other:
+        raise _Unmergeable
+    for first, second in ((one, other), (other, one)):
+        if any(first.get(keyword, True) not in (True, {}) for keyword in _SEES_SIBLINGS) and any(
+            keyword in second for keyword in _SEEN
+        ):
+            raise _Unmergeable
+    if any(keyword in one for keyword in CONDITION) and any(keyword in other for keyword in CONDITION):
+        raise _Unmergeable
+    result = dict(one)
+    for keyword, value in other.items():
+        if keyword not in result:
+            result[keyword] = value
+        elif keyword not in ANNOTATIONS and result[keyword] != value:
+            result[keyword] = _joined(keyword, result[keyword], value)
+    return result
+
+
+def _joined(keyword: str, one: Any, other: Any) -> Any:
+    join = _JOINS.get(keyword)
+    if join is None:
+        raise _Unmergeable
+    return join(one, other)
+
+
+def _join_by_name(one: Any, other: Any) -> Any:
+    return {**one, **{name: _join_schemas(one[name], part) if name in one else part for name, part in other.items()}}
+
+
+def _join_schemas(one: Any, other: Any) -> Any:
+    if one is True:
+        return other
+    if not isinstance(one, dict):
+        raise _Unmergeable
+    return _both(one, other)
+
+
+def _join_required(one: Any, other: Any) -> Any:
+    if not isinstance(one, list) or not isinstance(other, list):
+        raise _Unmergeable  # draft 3 has a boolean here
+    return [*one, *(name for name in other if name not in one)]
+
+
+def _join_types(one: Any, other: Any) -> Any:
+    sides = [[side] if isinstance(side, str) else list(side) for side in (one, other)]
+
+    def admitted(kind: str) -> bool:
+        return all(kind in side or (kind == "integer" and "number" in side) for side in sides)
+
+    common = [kind for kind in dict.fromkeys(sides[0] + sides[1]) if admitted(kind)]
+    if not common:
+        raise _Unmergeable
+    return common[0] if len(common) == 1 else common
+
+
+_JOINS: dict[str, Callable[[Any, Any], Any]] = {
+    "properties": _join_by_name,
+    "patternProperties": _join_by_name,
+    "required": _join_required,
+    "type": _join_types,
+    **dict.fromkeys(("minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maxLength", "maxItems", "maxProperties"), min),
+}

@@ -1,0 +1,171 @@
+"""`gateway schemas check`: validity, compatibility, and that released versions stay as they are."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigurationError
+from gateway.schemas.check import check
+
+FIELDS = "properties: {$schema: {type: string}, name: {type: string}}"
+
+
+def put(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git work tree whose directory `schemas` holds a released version."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    folder = tmp_path / "schemas"
+    put(folder, "page/edit/1.0.0.yaml", FIELDS)
+    put(folder, "page/edit/current.yaml", f"$id: /page/edit/1.0.0\n{FIELDS}")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "Release 1.0.0")
+    return folder
+
+
+def test_a_repository_without_mistakes(repository: Path) -> None:
+    report = check([repository])
+    assert (report.mistakes, report.notes, report.versions) == ([], [], 1)
+
+
+def test_a_directory_that_is_not_kept_in_git(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", FIELDS)
+    (note,) = check([tmp_path]).notes
+    assert "not kept in git" in note
+    (mistake,) = check([tmp_path], released_in="main").mistakes
+    assert "not kept in git" in mistake
+
+
+def test_schemas_that_cannot_be_read_and_titles_that_are_not_there(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.0.0.yaml", "type: objekt")
+    with pytest.raises(ConfigurationError, match="at /type"):
+        check([tmp_path])
+    put(tmp_path, "a/1.0.0.yaml", "type: object")
+    with pytest.raises(ConfigurationError, match="there is no schema b"):
+        check([tmp_path], ("b",))
+
+
+def test_examples_are_valid(repository: Path) -> None:
+    put(repository, "page/edit/1.1.0.yaml", f"{FIELDS}\nexamples: [{{name: Ada}}, {{name: 1}}]")
+    (mistake,) = check([repository]).mistakes
+    assert "example 2 is not valid: /name" in mistake
+
+
+def test_a_minor_version_breaks_nobody(repository: Path) -> None:
+    put(repository, "page/edit/1.1.0.yaml", "properties: {$schema: {type: string}, name: {type: integer}}")
+    put(repository, "page/edit/1.2.0.yaml", "properties: {$schema: {type: string}, name: {type: integer}, x: {}}")
+    put(repository, "page/edit/2.0.0.yaml", "properties: {$schema: {type: string}}")
+    put(repository, "page/edit/current.yaml", "$id: /page/edit/2.0.0\nproperties: {$schema: {type: string}}")
+    report = check([repository])
+    (mistake,) = report.mistakes
+    assert mistake.splitlines() == [
+        f"{repository}/page/edit/1.1.0.yaml: it breaks what was made for 1.0.0:",
+        "  ! /name: the type changed: string → integer",
+    ]
+    assert report.notes == []
+
+
+def test_before_the_first_major_version_everything_may_change(repository: Path) -> None:
+    put(repository, "a/0.1.0.yaml", FIELDS)
+    put(repository, "a/0.2.0.yaml", "properties: {}")
+    put(repository, "a/0.2.1.yaml", "properties: {x: {type: string}}")
+    report = check([repository], ("a",))
+    assert report.mistakes == []
+    first, second = report.notes
+    assert "it breaks what was made for 0.1.0" in first
+    assert "0.2.1.yaml: it says more than a patch of 0.2.0" in second
+
+
+def test_what_is_being_written_breaks_nobody(repository: Path) -> None:
+    current = put(repository, "page/edit/current.yaml", "$id: /page/edit/1.0.0\nproperties: {$schema: {type: string}}")
+    (mistake,) = check([repository]).mistakes
+    assert mistake.splitlines() == [
+        f"{current}: it breaks what was made for 1.0.0; take it back, or `gateway schemas bump page/edit --major`:",
+        "  ! /name: the field was removed: string → nothing",
+    ]
+    put(repository, "page/edit/current.yaml", "$id: /page/edit/2.0.0\nproperties: {$schema: {type: string}}")
+    report = check([repository])
+    assert report.mistakes == []
+    assert "`gateway schemas bump page/edit --major` releases what breaks" in report.notes[0]
+
+
+def test_what_is_being_written_and_not_released(repository: Path) -> None:
+    more = "properties: {$schema: {type: string}, name: {type: string}, user: {type: string}}"
+    put(repository, "page/edit/current.yaml", f"$id: /page/edit/1.0.0\n{more}")
+    put(repository, "b/current.yaml", "$id: /b/1.0.0")
+    report = check([repository])
+    assert report.mistakes == []
+    first, second = report.notes
+    assert "no version is released yet" in first
+    assert "`gateway schemas bump page/edit` releases them" in second
+    assert "/user: a new field: nothing → string" in second
+
+
+def test_fields_that_additional_properties_forbid(repository: Path) -> None:
+    closed = "allOf: [{properties: {a: {}, b: {}}}]\nadditionalProperties: false\nproperties: {a: {}}"
+    put(repository, "c/1.0.0.yaml", closed)
+    (mistake,) = check([repository], ("c",)).mistakes
+    assert "at /: additionalProperties is false, and so forbids the fields" in mistake
+    assert "(b)" in mistake
+
+
+def test_a_released_version_never_changes(repository: Path) -> None:
+    path = put(repository, "page/edit/1.0.0.yaml", f"description: Better words\n{FIELDS}")
+    (mistake,) = check([repository]).mistakes
+    assert mistake.startswith(f"{path}: it has changed since it was released (")
+    assert mistake.splitlines()[1:] == ["    /description: added"]
+    # Committed changes are changes too.
+    git(repository, "commit", "--quiet", "--all", "--message", "Change 1.0.0")
+    assert check([repository]).mistakes == [mistake]
+    assert check([repository], ("page/edit",)).mistakes == [mistake]
+
+
+def test_the_same_in_another_form_is_no_change(repository: Path) -> None:
+    put(repository, "page/edit/1.0.0.yaml", "# a comment\n" + FIELDS.replace("type: string", "type: 'string'"))
+    assert check([repository]).mistakes == []
+
+
+def test_a_released_version_stays(repository: Path) -> None:
+    (repository / "page/edit/1.0.0.yaml").rename(repository / "page/edit/1.0.1.yaml")
+    (repository / "page/edit/current.yaml").unlink()
+    (mistake,) = check([repository]).mistakes
+    assert "it was released (" in mistake
+    assert "and is gone" in mistake
+
+
+def test_a_tag_or_a_branch_says_what_is_released(repository: Path) -> None:
+    git(repository, "tag", "v1")
+    path = put(repository, "page/edit/1.1.0.yaml", FIELDS)
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Try 1.1.0")
+    path.write_text(f"description: Ripened\n{FIELDS}", encoding="utf-8")
+    assert len(check([repository]).mistakes) == 1
+    assert check([repository], released_in="v1").mistakes == []
+    put(repository, "page/edit/1.0.0.yaml", f"description: Changed\n{FIELDS}")
+    (mistake,) = check([repository], released_in="v1").mistakes
+    assert "1.0.0.yaml: it has changed since it was released (v1)" in mistake
+    for reference in ("absent", "--all", "-x"):
+        (mistake,) = check([repository], released_in=reference).mistakes
+        assert reference in mistake
+
+
+def test_a_work_tree_in_another_place(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository.parent)
+    put(repository, "page/edit/1.0.0.yaml", "description: Changed")
+    put(repository, "page/edit/current.yaml", "$id: /page/edit/1.0.0\ndescription: Changed")
+    (mistake,) = check([Path("schemas")]).mistakes
+    assert mistake.startswith("schemas/page/edit/1.0.0.yaml: it has changed")

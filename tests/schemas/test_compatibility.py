@@ -1,0 +1,177 @@
+"""What changed from one version to the next, and whom it breaks."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.schemas.compatibility import Weight, changes, weight_of
+from gateway.schemas.shape import merged
+from gateway.schemas.validator import compile_validator, faults
+from tests.schemas.kit import SCHEMAS, composed, events
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+OLD: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer", "minimum": 0},
+        "name": {"type": "string", "maxLength": 10, "description": "What it is called."},
+        "kind": {"enum": ["edit", "new"]},
+        "when": {"type": "string", "format": "date-time"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "user": {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "any": {},
+    },
+    "required": ["id"],
+}
+
+
+def changed(path: str, **keywords: Any) -> dict[str, Any]:
+    """OLD with other keywords at a path of it; None takes one away."""
+    new = copy.deepcopy(OLD)
+    node = new
+    for step in path.split("/") if path else []:
+        node = node[step]
+    for keyword, value in keywords.items():
+        if value is None:
+            node.pop(keyword, None)
+        else:
+            node[keyword] = value
+    return new
+
+
+BREAKING = [
+    ("", {"required": ["id", "name"]}, "/name: is required: optional → required"),
+    ("", {"required": []}, "/id: may be missing: required → optional"),
+    ("", {"additionalProperties": False}, "/*: other fields: anything → forbidden"),
+    ("properties", {"name": None}, "/name: the field was removed: string → nothing"),
+    ("properties/id", {"type": "number"}, "/id: the type changed: integer → number"),
+    ("properties/id", {"type": ["integer", "null"]}, "/id: the type changed: integer → integer or null"),
+    ("properties/id", {"minimum": 1}, "/id: minimum: 0 → 1"),
+    ("properties/id", {"exclusiveMinimum": 0}, "/id: exclusiveMinimum: nothing → 0"),
+    ("properties/id", {"multipleOf": 2}, "/id: multipleOf: nothing → 2"),
+    ("properties/name", {"maxLength": 9}, "/name: maxLength: 10 → 9"),
+    ("properties/name", {"pattern": "^a"}, "/name: pattern: nothing → ^a"),
+    ("properties/kind", {"enum": ["edit"]}, '/kind: values were removed: "new" → nothing'),
+    ("properties/name", {"enum": ["a"]}, '/name: the values that it takes: any → "a"'),
+    ("properties/when", {"format": None}, "/when: the format changed: date-time → nothing"),
+    ("properties/when", {"format": "date"}, "/when: the format changed: date-time → date"),
+    ("properties/tags/items", {"type": "integer"}, "/tags/[]: the type changed: string → integer"),
+    ("properties/tags", {"items": None}, "/tags/[]: the type of the elements: string → anything"),
+    ("properties/tags", {"maxItems": 3}, "/tags: maxItems: nothing → 3"),
+    ("properties/user", {"properties": {"id": {"type": "integer"}}, "required": []}, "/user/id: may be missing"),
+    ("properties/user", {"properties": {}, "required": []}, "/user/id: the field was removed"),
+    (
+        "properties/labels",
+        {"additionalProperties": {"type": "integer"}},
+        "/labels/*: the type changed: string",
+    ),
+    ("properties/labels", {"properties": {"x": {"type": "integer"}}}, "/labels/x: a field of any name is narrowed"),
+    ("properties", {"any": {"type": "string"}}, "/any: the type changed: anything → string"),
+    ("", {"not": {"required": ["name"]}}, '/: not: nothing → {"required": ["name"]}'),
+    ("", {"dependentRequired": {"id": ["name"]}}, "/: dependentRequired: nothing → "),
+    ("", {"if": {"required": ["name"]}, "then": {"required": ["when"]}}, "/: if and then: nothing → "),
+]
+HARMLESS = [
+    ("properties", {"more": {"type": "string"}}, "/more: a new field: nothing → string", Weight.MINOR),
+    ("properties/user/properties", {"age": {"type": "integer"}}, "/user/age: a new field", Weight.MINOR),
+    ("properties/id", {"minimum": -5}, "/id: minimum: 0 → -5", Weight.MINOR),
+    ("properties/name", {"maxLength": None}, "/name: maxLength: 10 → nothing", Weight.MINOR),
+    ("properties/kind", {"enum": ["edit", "new", "log"]}, '/kind: new values: nothing → "log"', Weight.MINOR),
+    ("properties/labels", {"properties": {"x": {"type": "string"}}}, "/labels/x: a new field", Weight.MINOR),
+    (
+        "properties/name",
+        {"description": "Its name."},
+        "/name: description: What it is called. → ",
+        Weight.PATCH,
+    ),
+    ("", {"examples": [{"id": 1}]}, '/: examples: nothing → [{"id": 1}]', Weight.PATCH),
+]
+
+
+@pytest.mark.parametrize(("path", "keywords", "told"), BREAKING, ids=lambda value: str(value)[:40])
+def test_what_breaks(path: str, keywords: dict[str, Any], told: str) -> None:
+    found = changes(OLD, changed(path, **keywords))
+    assert weight_of(found) == Weight.MAJOR
+    assert any(str(change).startswith(told) for change in found if change.weight == Weight.MAJOR), found
+
+
+@pytest.mark.parametrize(("path", "keywords", "told", "weight"), HARMLESS, ids=lambda value: str(value)[:40])
+def test_what_breaks_nobody(path: str, keywords: dict[str, Any], told: str, weight: Weight) -> None:
+    (change,) = changes(OLD, changed(path, **keywords))
+    assert str(change).startswith(told)
+    assert change.weight == weight
+
+
+def test_a_new_required_field_is_told_once() -> None:
+    new = changed("properties", more={"type": "string"}) | {"required": ["id", "more"]}
+    (change,) = changes(OLD, new)
+    assert str(change) == "/more: a new field is required: nothing → string"
+
+
+def test_names_and_versions_are_no_change() -> None:
+    one = {**OLD, "$id": "/a/1.0.0", "examples": [{"$schema": "/a/1.0.0", "id": 1}]}
+    other = {**OLD, "$id": "/a/1.1.0", "examples": [{"$schema": "/a/1.1.0", "id": 1}]}
+    assert changes(one, other) == []
+
+
+def test_a_reference_followed_or_not_is_the_same() -> None:
+    spread = {"allOf": [{"properties": OLD["properties"]}, {"type": "object"}], "required": ["id"]}
+    assert changes(OLD, spread) == []
+
+
+def test_another_draft_is_a_minor_change() -> None:
+    (change,) = changes({"$schema": DRAFT_7, **OLD}, OLD)
+    assert (str(change), change.weight) == ("/: the draft of JSONSchema: 07 → 2020-12", Weight.MINOR)
+
+
+def test_long_values_are_cut() -> None:
+    (change,) = changes(OLD, changed("properties/kind", enum=["edit", "new", *map(str, range(100))]))
+    assert len(str(change)) < 120
+
+
+SLOW = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+
+
+@given(SCHEMAS)
+@SLOW
+def test_a_schema_is_compatible_with_itself(schema: dict[str, Any]) -> None:
+    assert changes(schema, copy.deepcopy(schema)) == []
+    assert changes(schema, merged(schema)) == []
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two schemas of which the second is the first with one part put in the place of another, or grown."""
+    old = draw(composed(SCHEMAS))
+    new = copy.deepcopy(old)
+    places: list[dict[str, Any]] = [new]
+    for place in places:
+        places += place.get("properties", {}).values()
+        places += [place[key] for key in ("items", "additionalProperties") if isinstance(place.get(key), dict)]
+    place = draw(st.sampled_from(places))
+    if draw(st.booleans()):
+        place.setdefault("properties", {})["new"] = draw(SCHEMAS)
+    else:
+        replaced = draw(SCHEMAS)
+        for keyword in draw(st.lists(st.sampled_from(sorted(place.keys() | replaced.keys())), min_size=1)):
+            place.pop(keyword, None)
+            place.update({keyword: replaced[keyword]} if keyword in replaced else {})
+    return old, new
+
+
+@given(versions(), st.data())
+@SLOW
+def test_what_was_valid_stays_valid(pair: tuple[dict[str, Any], dict[str, Any]], data: st.DataObject) -> None:
+    old, new = pair
+    if weight_of(changes(old, new)) == Weight.MAJOR:
+        return
+    event = data.draw(events(old))
+    assert faults(compile_validator(new, "2020-12"), event) == []

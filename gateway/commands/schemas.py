@@ -90,6 +90,34 @@ def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...]
         click.echo(f"written: {path}")
 
 
+@schemas.command("sql")
+@click.argument("title")
+@click.option("--dialect", required=True, type=click.Choice(["postgres", "duckdb", "spark", "flink"]))
+@click.option("--version", default="latest", help="a version, instead of the newest")
+@click.option("--table", help="the name of the table, instead of one made from the title")
+@_REPOSITORIES
+@_CONFIGURATION
+def sql_command(
+    title: str, dialect: str, version: str, table: str | None, directories: tuple[str, ...], config: str | None
+) -> None:
+    """Print the CREATE TABLE for the events of TITLE, nested in the types of the dialect."""
+    # It takes longer to load than all the rest of the commands.
+    from gateway.schemas.tables import NoTable, create_table, table_name
+
+    title = title.strip("/")
+    try:
+        repository = SchemaRepository(_directories(directories, config))
+        schema = repository.get(title, version)
+        if schema is None:
+            _fail([f"gateway schemas sql: {repository.missing(title, version)}"])
+            return
+        click.echo(create_table(schema.document, dialect, table or table_name(title)))
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+    except NoTable as error:
+        _fail([f"gateway schemas sql: {error}"])
+
+
 def _fail(lines: list[str]) -> None:
     for line in lines:
         click.echo(line, err=True)

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.catalog.document import did_you_mean
 from gateway.errors import Problem
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.schemas.text import to_json, to_yaml
@@ -19,9 +18,6 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Of a released version, which never changes (RFC 8246); a year, in seconds."""
 SHORT = "public, max-age=60"
 """Of whatever may name another schema later: `latest`, a version that is being written, the index."""
-
-SHOWN_VERSIONS = 10
-"""Versions that an answer names where the one asked for is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +75,12 @@ class SchemaRoutes:
         return self._bodies[key]
 
     def _missing(self, path: str, title: str, version: str) -> Problem:
-        versions = self._schemas.versions(title)
-        if versions:
-            known = ", ".join(versions[-SHOWN_VERSIONS:])
-            detail = f"{title} has no version {version[:50]!r}; there are {known} and latest"
-        else:
-            # Where the last part is no version, it may be that of a title.
-            name = title if version == "latest" or version[:1].isdigit() else path
-            hint = did_you_mean(name[:200], self._schemas.titles()) or "; /v2/schemas lists all"
-            detail = f"there is no schema {name[:100]!r}{hint}"
-        return Problem(404, "Not found", detail, "path")
+        if not self._schemas.versions(title) and version != "latest" and not version[:1].isdigit():
+            # The last part is no version, so it may be that of a title.
+            title = path
+        detail = self._schemas.missing(title, version)
+        hint = "" if ";" in detail else "; /v2/schemas lists all"
+        return Problem(404, "Not found", detail + hint, "path")
 
 
 def _body(data: bytes, media_type: str) -> _Body:

@@ -32,7 +32,7 @@ def check(directories: list[Path], titles: tuple[str, ...] = (), released_in: st
     Raises ConfigurationError where schemas cannot be read, or there is no such title."""
     schemas = SchemaRepository(directories)
     if missing := [title for title in titles if not schemas.versions(title)]:
-        raise ConfigurationError([f"there is no schema {title}" for title in missing])
+        raise ConfigurationError([schemas.missing(title, "latest") for title in missing])
     report = Report()
     for title in titles or schemas.titles():
         _check_title(schemas, title, report)

@@ -16,6 +16,9 @@ from gateway.schemas.files import Source, Version, parse_uri, parse_version, rea
 from gateway.schemas.references import BadReferenceError, dereference
 from gateway.schemas.validator import BadSchemaError, compile_validator, draft_of, faults
 
+SHOWN_VERSIONS = 10
+"""Versions that are named where the one asked for is not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -102,6 +105,13 @@ class SchemaRepository:
             return None
         wanted = max(versions) if version == "latest" else parse_version(version)
         return versions.get(wanted) if wanted is not None else None
+
+    def missing(self, title: str, version: str) -> str:
+        """What to say where there is no such title or version; with what is close to it."""
+        if versions := self.versions(title):
+            known = ", ".join(versions[-SHOWN_VERSIONS:])
+            return f"{title} has no version {version[:50]!r}; there are {known} and latest"
+        return f"there is no schema {title[:100]!r}{did_you_mean(title[:200], self.titles())}"
 
     def named(self, uri: str) -> Schema | None:
         """The schema that the `$schema` of an event names, such as /wiki/change/1.0.0."""

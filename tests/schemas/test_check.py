@@ -55,7 +55,7 @@ def test_schemas_that_cannot_be_read_and_titles_that_are_not_there(tmp_path: Pat
     with pytest.raises(ConfigurationError, match="at /type"):
         check([tmp_path])
     put(tmp_path, "a/1.0.0.yaml", "type: object")
-    with pytest.raises(ConfigurationError, match="there is no schema b"):
+    with pytest.raises(ConfigurationError, match="there is no schema 'b'"):
         check([tmp_path], ("b",))
 
 

@@ -1,0 +1,168 @@
+"""`gateway schemas sql`: the table for the events of a schema. Pure; sqlglot writes each dialect.
+
+Fields that the schema names become columns, objects the dialect's structures (in PostgreSQL, which has none that nest
+without a name of their own, JSONB), objects of any name maps. What may be of several types is JSON, as text where the
+dialect has no such type. A column is NOT NULL where the field is required and cannot be null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.dialects.spark import Spark
+
+from gateway.errors import GatewayError
+from gateway.schemas.flink import Flink
+from gateway.schemas.shape import Node, merged, types_of
+
+LARGEST_BIGINT = 2**63 - 1
+LARGEST_NAME = 63
+"""Bytes of a name in PostgreSQL, which cuts off what is longer."""
+
+_Kind = exp.DType
+
+
+@dataclass(frozen=True, slots=True)
+class _Flavour:
+    """What tells the dialects apart beyond their words: `json` is the type of what can be anything."""
+
+    dialect: type[Dialect]
+    nests: bool = True
+    json: _Kind = _Kind.TEXT
+    case_counts: bool = False
+    longest_name: int | None = None
+
+
+_FLAVOURS = {
+    "postgres": _Flavour(Postgres, nests=False, json=_Kind.JSONB, case_counts=True, longest_name=LARGEST_NAME),
+    "duckdb": _Flavour(DuckDB, json=_Kind.JSON),
+    "spark": _Flavour(Spark),
+    "flink": _Flavour(Flink, case_counts=True),
+}
+DIALECTS = tuple(_FLAVOURS)
+
+
+class NoTable(GatewayError):
+    """The schema cannot be a table in this dialect; says why."""
+
+
+def create_table(document: Node, dialect: str, table: str) -> str:
+    """The statement, with a semicolon. `document` is dereferenced. Raises NoTable."""
+    flavour = _FLAVOURS[dialect]
+    fields = _fields(merged(document))
+    if not fields:
+        raise NoTable("the schema names no fields")
+    _check_names([table, *fields], flavour, "")
+    columns = [
+        exp.ColumnDef(
+            this=_name(name),
+            kind=_type(part, flavour, f"/{name}"),
+            constraints=[exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())] if required else [],
+        )
+        for name, (part, required) in fields.items()
+    ]
+    create = exp.Create(kind="TABLE", this=exp.Schema(this=exp.Table(this=_name(table)), expressions=columns))
+    return create.sql(dialect=flavour.dialect, pretty=True, identify=True) + ";"
+
+
+def table_name(title: str) -> str:
+    """The name of the table where none is given: wiki_change for wiki/change."""
+    return re.sub(r"\W+", "_", title, flags=re.ASCII)
+
+
+def _fields(node: Node) -> dict[str, tuple[Any, bool]]:
+    """The fields of an object, and whether each is always there. Those that only a branch names (`then`, `oneOf` …)
+    come last, and may be missing."""
+    fields: dict[str, tuple[Any, bool]] = {}
+    required = node.get("required", [])
+    for name, part in node.get("properties", {}).items():
+        kinds = types_of(part)
+        fields[name] = (part, name in required and kinds is not None and "null" not in kinds)
+    for keyword in ("allOf", "anyOf", "oneOf", "then", "else"):
+        branches = node.get(keyword, [])
+        for branch in branches if isinstance(branches, list) else [branches]:
+            for name, (part, always) in _fields(branch).items() if isinstance(branch, dict) else ():
+                fields.setdefault(name, (part, always and keyword == "allOf"))
+    return fields
+
+
+def _type(schema: Any, flavour: _Flavour, path: str) -> exp.DataType:
+    kinds = (types_of(schema) or frozenset()) - {"null"}
+    if len(kinds) == 1:
+        kind = next(iter(kinds))
+        if kind == "object":
+            return _object(schema, flavour, path)
+        if kind == "array":
+            return _array(schema, flavour, path)
+        return _scalar(kind, schema)
+    if kinds == {"integer", "number"}:
+        return exp.DataType(this=_Kind.DOUBLE)
+    return exp.DataType(this=flavour.json)
+
+
+def _scalar(kind: str, schema: Node) -> exp.DataType:
+    if kind == "string":
+        formats = {"date-time": _Kind.TIMESTAMPTZ, "date": _Kind.DATE, "uuid": _Kind.UUID}
+        return exp.DataType(this=formats.get(str(schema.get("format")), _Kind.TEXT))
+    if kind == "integer":
+        bounds = [schema.get("minimum", 0), schema.get("maximum", 0)]
+        if all(abs(bound) <= LARGEST_BIGINT for bound in bounds):
+            return exp.DataType(this=_Kind.BIGINT)
+        digits = [exp.DataTypeParam(this=exp.Literal.number(number)) for number in (38, 0)]
+        return exp.DataType(this=_Kind.DECIMAL, expressions=digits)
+    return exp.DataType(this=_Kind.BOOLEAN if kind == "boolean" else _Kind.DOUBLE)
+
+
+def _object(schema: Node, flavour: _Flavour, path: str) -> exp.DataType:
+    if not flavour.nests:
+        return exp.DataType(this=flavour.json)
+    fields = _fields(schema)
+    if fields:
+        _check_names(list(fields), flavour, path)
+        members = [
+            exp.ColumnDef(this=_name(name), kind=_type(part, flavour, f"{path}/{name}"))
+            for name, (part, _) in fields.items()
+        ]
+        return exp.DataType(this=_Kind.STRUCT, expressions=members, nested=True)
+    rest = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+    values = [part for part in rest if isinstance(part, dict) and part]
+    if len(values) == 1:
+        kinds = [exp.DataType(this=_Kind.TEXT), _type(values[0], flavour, f"{path}/*")]
+        return exp.DataType(this=_Kind.MAP, expressions=kinds, nested=True)
+    return exp.DataType(this=flavour.json)
+
+
+def _array(schema: Node, flavour: _Flavour, path: str) -> exp.DataType:
+    items = schema.get("items")
+    if not isinstance(items, dict) or "prefixItems" in schema:
+        return exp.DataType(this=flavour.json)
+    element = _type(items, flavour, f"{path}/[]")
+    if not flavour.nests and element.this in (flavour.json, _Kind.ARRAY):
+        return exp.DataType(this=flavour.json)
+    return exp.DataType(this=_Kind.ARRAY, expressions=[element], nested=True)
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.Identifier(this=name, quoted=True)
+
+
+def _check_names(names: list[str], flavour: _Flavour, path: str) -> None:
+    where = f" (in {path})" if path else ""
+    for name in names:
+        if not name or "\0" in name:
+            raise NoTable(f"{name!r}{where} cannot be a name in SQL")
+        if flavour.longest_name is not None and len(name.encode()) > flavour.longest_name:
+            raise NoTable(f"{name!r}{where} is longer than {flavour.longest_name} bytes")
+    fields = names if path else names[1:]
+    if not flavour.case_counts:
+        twice = [name for name, count in Counter(name.casefold() for name in fields).items() if count > 1]
+        if twice:
+            same = " and ".join(name for name in fields if name.casefold() == twice[0])
+            raise NoTable(f"{same}{where} would be the same name, since capitals do not count there")

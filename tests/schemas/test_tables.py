@@ -1,0 +1,160 @@
+"""`gateway schemas sql`: tables for events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import sqlglot
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.cli import main
+from gateway.schemas.flink import Flink
+from gateway.schemas.repository import SchemaRepository
+from gateway.schemas.tables import DIALECTS, NoTable, create_table, table_name
+from tests.schemas.kit import SCHEMAS
+
+PROJECT = SchemaRepository([Path(__file__).parents[2] / "config" / "schemas"])
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "allOf": [{"properties": {"$schema": {"type": "string"}}, "required": ["$schema"]}],
+    "properties": {
+        "id": {"type": "integer"},
+        "large": {"type": "integer", "maximum": 2**64},
+        "share": {"type": "number"},
+        "bot": {"type": "boolean"},
+        "key": {"type": "string", "format": "uuid"},
+        "dt": {"type": "string", "format": "date-time"},
+        "day": {"type": "string", "format": "date"},
+        "kind": {"enum": ["edit", "new"]},
+        "old": {"type": ["integer", "null"]},
+        "mixed": {"type": ["string", "integer"]},
+        "any": {},
+        "user": {"type": "object", "properties": {"na`me": {"type": "string"}, 'a"b': {"type": "integer"}}},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "links": {"type": "array", "items": {"type": "object", "properties": {"to": {"type": "string"}}}},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "free": {"type": "object"},
+        "pair": {"type": "array", "prefixItems": [{}, {}]},
+    },
+    "required": ["id", "old", "any"],
+    "then": {"properties": {"id": {"type": "string"}, "log": {"type": "integer"}}, "required": ["log"]},
+}
+EXPECTED = {
+    "postgres": """\
+"id" BIGINT NOT NULL, "large" DECIMAL(38, 0), "share" DOUBLE PRECISION, "bot" BOOLEAN, "key" UUID, "dt" TIMESTAMPTZ,
+"day" DATE, "kind" TEXT, "old" BIGINT, "mixed" JSONB, "any" JSONB, "user" JSONB, "tags" TEXT[], "links" JSONB,
+"labels" JSONB, "free" JSONB, "pair" JSONB, "$schema" TEXT NOT NULL, "log" BIGINT""",
+    "duckdb": """\
+"id" BIGINT NOT NULL, "large" DECIMAL(38, 0), "share" DOUBLE, "bot" BOOLEAN, "key" UUID, "dt" TIMESTAMPTZ,
+"day" DATE, "kind" TEXT, "old" BIGINT, "mixed" JSON, "any" JSON, "user" STRUCT("na`me" TEXT, "a""b" BIGINT),
+"tags" TEXT[], "links" STRUCT("to" TEXT)[], "labels" MAP(TEXT, TEXT), "free" JSON, "pair" JSON,
+"$schema" TEXT NOT NULL, "log" BIGINT""",
+    "spark": """\
+`id` BIGINT NOT NULL, `large` DECIMAL(38, 0), `share` DOUBLE, `bot` BOOLEAN, `key` STRING, `dt` TIMESTAMP,
+`day` DATE, `kind` STRING, `old` BIGINT, `mixed` STRING, `any` STRING, `user` STRUCT<`na``me`: STRING, `a"b`: BIGINT>,
+`tags` ARRAY<STRING>, `links` ARRAY<STRUCT<`to`: STRING>>, `labels` MAP<STRING, STRING>, `free` STRING, `pair` STRING,
+`$schema` STRING NOT NULL, `log` BIGINT""",
+    "flink": """\
+`id` BIGINT NOT NULL, `large` DECIMAL(38, 0), `share` DOUBLE, `bot` BOOLEAN, `key` STRING, `dt` TIMESTAMP_LTZ(3),
+`day` DATE, `kind` STRING, `old` BIGINT, `mixed` STRING, `any` STRING, `user` ROW<`na``me` STRING, `a"b` BIGINT>,
+`tags` ARRAY<STRING>, `links` ARRAY<ROW<`to` STRING>>, `labels` MAP<STRING, STRING>, `free` STRING, `pair` STRING,
+`$schema` STRING NOT NULL, `log` BIGINT""",
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_columns_of_each_dialect(dialect: str) -> None:
+    columns = create_table(SCHEMA, dialect, "t").partition("(\n")[2].removesuffix("\n);")
+    assert " ".join(columns.split()) == " ".join(EXPECTED[dialect].split())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_reads_it_again(dialect: str) -> None:
+    read: Any = Flink if dialect == "flink" else dialect
+    for table in ("t", 'or"der `x`'):
+        statement = create_table(SCHEMA, dialect, table)
+        (parsed,) = sqlglot.parse(statement, read=read)
+        assert isinstance(parsed, sqlglot.exp.Create)
+        assert parsed.find(sqlglot.exp.Table).name == table  # type: ignore[union-attr]
+        assert len(parsed.this.expressions) == 19
+
+
+@pytest.mark.parametrize("title", PROJECT.titles())
+def test_duckdb_takes_the_events(title: str, tmp_path: Path) -> None:
+    schema = PROJECT.get(title)
+    assert schema is not None
+    file = tmp_path / "events.ndjson"
+    file.write_text("".join(json.dumps(example) + "\n" for example in schema.examples), encoding="utf-8")
+    with duckdb.connect() as connection:
+        connection.execute(create_table(schema.document, "duckdb", "t"))
+        kinds = {row[0]: row[1] for row in connection.execute("DESCRIBE t").fetchall()}
+        # A value that does not fit its column is an error.
+        read = "read_json($1, format = 'newline_delimited', columns = $2)"
+        connection.execute(f"INSERT INTO t SELECT * FROM {read}", [str(file), kinds])
+        stored = connection.execute('SELECT "$schema", meta.id FROM t').fetchall()
+    assert [(uri, str(identity)) for uri, identity in stored] == [
+        (one["$schema"], one["meta"]["id"]) for one in schema.examples
+    ]
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=5).filter(str.isprintable), SCHEMAS, min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_duckdb_takes_every_table(fields: dict[str, Any]) -> None:
+    document = {"type": "object", "properties": fields}
+    if len({name.casefold() for name in fields}) < len(fields):
+        with pytest.raises(NoTable, match="same name"):
+            create_table(document, "duckdb", "t")
+        return
+    with duckdb.connect() as connection:
+        connection.execute(create_table(document, "duckdb", "t"))
+        assert [row[0] for row in connection.execute("DESCRIBE t").fetchall()] == list(fields)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "document", "told"),
+    [
+        ("spark", {"type": "object"}, "names no fields"),
+        ("spark", {"properties": {"": {}}}, "cannot be a name"),
+        ("duckdb", {"properties": {"u": {"type": "object", "properties": {"a": {}, "A": {}}}}}, "a and A (in /u)"),
+        ("postgres", {"properties": {"é" * 32: {}}}, "longer than 63 bytes"),
+    ],
+)
+def test_what_is_no_table(dialect: str, document: dict[str, Any], told: str) -> None:
+    with pytest.raises(NoTable) as refused:
+        create_table(document, dialect, "t")
+    assert told in str(refused.value)
+
+
+def test_names_that_differ_in_capitals() -> None:
+    document = {"properties": {"a": {"type": "string"}, "A": {"type": "string"}}}
+    assert '"A" TEXT' in create_table(document, "postgres", "t")
+    assert table_name("wiki/page-create") == "wiki_page_create"
+
+
+def test_as_it_is_typed() -> None:
+    directory = str(Path(__file__).parents[2] / "config" / "schemas")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["schemas", "sql", *arguments, "--schemas", directory])
+        return result.exit_code, result.output
+
+    status, output = run("wiki/change", "--dialect", "duckdb")
+    assert status == 0
+    assert output.startswith('CREATE TABLE "wiki_change" (\n  "id" BIGINT NOT NULL,')
+    status, output = run("/wiki/change", "--dialect", "flink", "--version", "1.0.0", "--table", "changes")
+    assert output.startswith("CREATE TABLE `changes` (")
+    assert run("wiki/chagne", "--dialect", "spark") == (
+        1,
+        "gateway schemas sql: there is no schema 'wiki/chagne'; did you mean wiki/change?\n",
+    )
+    assert (
+        "has no version '9.9.9'; there are 1.0.0 and latest"
+        in run("wiki/change", "--dialect", "spark", "--version", "9.9.9")[1]
+    )
+    assert run("wiki/change", "--dialect", "oracle")[0] == 2

@@ -22,9 +22,18 @@ BY_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies"
 
 CONDITION = ("if", "then", "else")
 
-_SEES_SIBLINGS = ("additionalProperties", "unevaluatedProperties", "additionalItems", "unevaluatedItems")
-_SEEN = ("properties", "patternProperties", "items", "prefixItems", *_SEES_SIBLINGS)
-"""What the first mean depends on the second beside them, so nothing may come to stand there that was not."""
+_BRANCHES = ("anyOf", "oneOf", "dependentSchemas", *CONDITION)
+_SEES = {
+    "additionalProperties": ("properties", "patternProperties", "additionalProperties"),
+    "unevaluatedProperties": (
+        *("properties", "patternProperties", "additionalProperties", "unevaluatedProperties"),
+        *_BRANCHES,
+    ),
+    "items": ("prefixItems",),
+    "additionalItems": ("items", "additionalItems"),
+    "unevaluatedItems": ("prefixItems", "items", "contains", "unevaluatedItems", *_BRANCHES),
+}
+"""What a keyword means depends on these beside it, so none of them may come to stand there that did not."""
 
 
 class _Unmergeable(Exception):
@@ -42,7 +51,7 @@ def merged(schema: Any) -> Any:
     left = []
     for branch in map(merged, branches):
         try:
-            node = _both(node, branch)
+            node = _both(node, branch, branch=True)
         except _Unmergeable:
             left.append(branch)
     return {**node, "allOf": left} if left else node
@@ -99,17 +108,15 @@ def _merged_part(keyword: str, value: Any) -> Any:
     return merged(value)
 
 
-def _both(one: Node, other: Any) -> Node:
-    """What both schemas say. Raises _Unmergeable."""
+def _both(one: Node, other: Any, *, branch: bool) -> Node:
+    """What both schemas say; `branch`: the other stands in the first one's `allOf`. Raises _Unmergeable."""
     if other is True:
         return one
     if not isinstance(other, dict) or "allOf" in other:
         raise _Unmergeable
-    for first, second in ((one, other), (other, one)):
-        if any(first.get(keyword, True) not in (True, {}) for keyword in _SEES_SIBLINGS) and any(
-            keyword in second for keyword in _SEEN
-        ):
-            raise _Unmergeable
+    # What is unevaluated is so after the branches, which therefore may move up to it.
+    if _sees(one, other, seen_already="unevaluated" if branch else None) or _sees(other, one, seen_already=None):
+        raise _Unmergeable
     if any(keyword in one for keyword in CONDITION) and any(keyword in other for keyword in CONDITION):
         raise _Unmergeable
     result = dict(one)
@@ -119,6 +126,17 @@ def _both(one: Node, other: Any) -> Node:
         elif keyword not in ANNOTATIONS and result[keyword] != value:
             result[keyword] = _joined(keyword, result[keyword], value)
     return result
+
+
+def _sees(one: Node, other: Node, seen_already: str | None) -> bool:
+    """Whether something in the first would mean something else with the second beside it."""
+    return any(
+        keyword in one
+        and one[keyword] not in (True, {})
+        and not (seen_already and keyword.startswith(seen_already))
+        and any(seen in other for seen in others)
+        for keyword, others in _SEES.items()
+    )
 
 
 def _joined(keyword: str, one: Any, other: Any) -> Any:
@@ -137,7 +155,7 @@ def _join_schemas(one: Any, other: Any) -> Any:
         return other
     if not isinstance(one, dict):
         raise _Unmergeable
-    return _both(one, other)
+    return _both(one, other, branch=False)
 
 
 def _join_required(one: Any, other: Any) -> Any:

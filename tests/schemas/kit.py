@@ -33,21 +33,27 @@ _VALUES = {
 }
 
 
+@st.composite
+def _objects(draw: st.DrawFn, members: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    names = st.sampled_from(NAMES)
+    fields = draw(st.dictionaries(names, members, max_size=3))
+    schema: dict[str, Any] = {"type": "object", "properties": fields}
+    if fields and draw(st.booleans()):
+        schema["required"] = draw(st.lists(st.sampled_from(sorted(fields)), unique=True))
+    if draw(st.booleans()):
+        rest: st.SearchStrategy[Any] = st.booleans()
+        schema["additionalProperties"] = draw(rest | members)
+    elif draw(st.booleans()):
+        schema["allOf"] = [{"properties": draw(st.dictionaries(names, members, max_size=2))}]
+    return schema
+
+
 def composed(members: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     """Schemas of objects and arrays of these."""
-    names = st.sampled_from(NAMES)
-    fields = st.dictionaries(names, members, max_size=3)
-    return st.one_of(
-        st.fixed_dictionaries(
-            {"type": st.just("object"), "properties": fields},
-            optional={
-                "required": st.lists(names, unique=True, max_size=2),
-                "additionalProperties": st.one_of(st.booleans(), members),
-                "allOf": st.lists(st.fixed_dictionaries({"properties": fields}), min_size=1, max_size=2),
-            },
-        ),
-        st.fixed_dictionaries({"type": st.just("array"), "items": members}, optional={"maxItems": st.integers(0, 2)}),
+    arrays = st.fixed_dictionaries(
+        {"type": st.just("array"), "items": members}, optional={"maxItems": st.integers(0, 2)}
     )
+    return _objects(members) | _objects(members) | arrays
 
 
 SCHEMAS = st.recursive(LEAVES, composed, max_leaves=5)

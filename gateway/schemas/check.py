@@ -47,6 +47,8 @@ def _check_title(schemas: SchemaRepository, title: str, report: Report) -> None:
     for schema in [*versions, *([current] if current is not None else [])]:
         report.versions += schema is not current
         report.mistakes += _forbidden_fields(schema) or schema.bad_examples()
+    for schema in versions:
+        report.mistakes += _moving_references(schemas, schema)
     for old, new in pairwise(versions):
         _check_pair(old, new, report)
     if current is None:
@@ -55,6 +57,18 @@ def _check_title(schemas: SchemaRepository, title: str, report: Report) -> None:
         report.notes.append(f"{current.path}: no version is released yet; `gateway schemas bump {title}` writes one")
     elif not _forbidden_fields(current):
         _check_current(versions[-1], current, report)
+
+
+def _moving_references(schemas: SchemaRepository, schema: Schema) -> list[str]:
+    """What a released version refers to although it may change, and the version with it."""
+    moving = []
+    for path in schemas.references(schema):
+        target = schemas.named(path)
+        if target is None or not target.released:
+            moving.append(
+                f"{schema.path}: it refers to {path}, which may change; a released version names released ones"
+            )
+    return moving
 
 
 def _check_pair(old: Schema, new: Schema, report: Report) -> None:

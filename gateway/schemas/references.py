@@ -6,7 +6,7 @@ Pure: what is not loaded cannot be referred to, so no reference leads to a file 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MAXIMUM_NODES = 100_000
@@ -23,8 +23,24 @@ _SCHEMAS_BY_NAME = {"properties", "patternProperties", "definitions", "$defs", "
 # Keywords that hold plain values, in which a `$ref` is only a word.
 _VALUES = {"enum", "const", "examples", "example", "default"}
 
+_ABSOLUTE = re.compile(r"/[^#]*")
+
 Find = Callable[[str], "tuple[str, dict[str, Any]] | None"]
 """Gives the `$id` and the schema of an absolute path such as /wiki/change/1.0.0 (or …/latest)."""
+
+
+def named_schemas(part: Any) -> Iterator[str]:
+    """The absolute paths of the other schemas that a schema refers to, such as /wiki/change/1.0.0 (or …/latest)."""
+    if isinstance(part, list):
+        for item in part:
+            yield from named_schemas(item)
+    elif isinstance(part, dict):
+        reference = part.get("$ref")
+        if isinstance(reference, str) and (path := _ABSOLUTE.match(reference)) is not None:
+            yield path[0]
+        for key, value in part.items():
+            if key not in _VALUES:
+                yield from named_schemas(value)
 
 
 class BadReferenceError(ValueError):

@@ -13,7 +13,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import did_you_mean
 from gateway.errors import ConfigurationError
 from gateway.schemas.files import Source, Version, parse_uri, parse_version, read_sources, version_text
-from gateway.schemas.references import BadReferenceError, dereference
+from gateway.schemas.references import BadReferenceError, dereference, named_schemas
 from gateway.schemas.validator import BadSchemaError, compile_validator, draft_of, faults
 
 SHOWN_VERSIONS = 10
@@ -98,6 +98,11 @@ class SchemaRepository:
         source = self._sources.currents.get(title)
         return self._compiled(source) if source is not None else None
 
+    def references(self, schema: Schema) -> list[str]:
+        """The other schemas that a released one refers to, each once."""
+        source = self._sources.versions.get((schema.title, _version(schema)))
+        return sorted(set(named_schemas(source.document))) if source is not None else []
+
     def get(self, title: str, version: str = "latest") -> Schema | None:
         """A version of a schema, or the newest."""
         versions = self._schemas.get(title)
@@ -137,6 +142,12 @@ class SchemaRepository:
             raise ConfigurationError([f"{source.path}: {error}"]) from error
         version = version_text(source.version)
         return Schema(source.title, version, document, source.path, draft, source.released, validator)
+
+
+def _version(schema: Schema) -> Version:
+    version = parse_version(schema.version)
+    assert version is not None
+    return version
 
 
 def check_streams(catalog: Catalog, schemas: SchemaRepository) -> list[str]:

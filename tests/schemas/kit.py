@@ -38,7 +38,7 @@ def _objects(draw: st.DrawFn, members: st.SearchStrategy[dict[str, Any]]) -> dic
     names = st.sampled_from(NAMES)
     fields = draw(st.dictionaries(names, members, max_size=3))
     schema: dict[str, Any] = {"type": "object", "properties": fields}
-    if fields and draw(st.booleans()):
+    if draw(st.booleans()) and fields:
         schema["required"] = draw(st.lists(st.sampled_from(sorted(fields)), unique=True))
     if draw(st.booleans()):
         rest: st.SearchStrategy[Any] = st.booleans()

@@ -123,6 +123,20 @@ def test_fields_that_additional_properties_forbid(repository: Path) -> None:
     assert "(b)" in mistake
 
 
+def test_a_released_version_refers_to_released_ones(repository: Path) -> None:
+    put(repository, "b/current.yaml", "$id: /b/1.0.0")
+    references = "[{$ref: /page/edit/1.0.0#}, {$ref: /page/edit/latest}, {$ref: /b/1.0.0#}, {$ref: '#/definitions/x'}]"
+    put(repository, "c/1.0.0.yaml", f"allOf: {references}\ndefinitions: {{x: {{}}}}\nconst: {{$ref: /d/latest}}")
+    put(
+        repository,
+        "c/current.yaml",
+        f"$id: /c/1.0.0\nallOf: {references}\ndefinitions: {{x: {{}}}}\nconst: {{$ref: /d/latest}}",
+    )
+    first, second = check([repository], ("c",)).mistakes
+    assert "it refers to /b/1.0.0, which may change" in first
+    assert "it refers to /page/edit/latest, which may change" in second
+
+
 def test_a_released_version_never_changes(repository: Path) -> None:
     path = put(repository, "page/edit/1.0.0.yaml", f"description: Better words\n{FIELDS}")
     (mistake,) = check([repository]).mistakes

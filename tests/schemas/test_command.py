@@ -63,3 +63,12 @@ def test_what_is_not_there(folder: Path) -> None:
     result = run("check", "--config", str(folder / "absent.yaml"))
     assert result.exit_code == 1
     assert "absent.yaml" in result.stderr
+
+
+def test_a_server_does_not_start_with_schemas_that_cannot_be_read(folder: Path) -> None:
+    (folder / "a" / "1.0.0.yaml").write_text("type: objekt\n")
+    (folder / "gateway.yaml").write_text("streams: {a: {topics: [a]}}\n")
+    environment = {"GATEWAY_CONFIG": str(folder / "gateway.yaml"), "GATEWAY_SCHEMAS": str(folder)}
+    result = CliRunner(env=environment).invoke(main, ["serve"], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "a/1.0.0.yaml: this is no valid JSONSchema: at /type" in result.stderr

@@ -17,7 +17,7 @@ import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
 from gateway.errors import GatewayError
-from gateway.schemas.check import shown
+from gateway.schemas.check import forbidden_fields, shown
 from gateway.schemas.compatibility import Change, Weight, canonical, changes, weight_of
 from gateway.schemas.files import Version, parse_version, read_document, version_text
 from gateway.schemas.repository import Schema, SchemaRepository
@@ -49,7 +49,7 @@ def bump(schemas: SchemaRepository, title: str, wanted: Weight | None = None) ->
     current = schemas.current(title)
     if current is None:
         raise BumpRefused(f"{title} has no current.yaml to make a version of")
-    if bad := current.bad_examples():
+    if bad := forbidden_fields(current) or current.bad_examples():
         raise BumpRefused("\n".join(bad))
     newest = next((schema for schema in reversed(schemas.released(title))), None)
     found = changes(newest.document, current.document) if newest is not None else []

@@ -46,7 +46,7 @@ def _check_title(schemas: SchemaRepository, title: str, report: Report) -> None:
     current = schemas.current(title)
     for schema in [*versions, *([current] if current is not None else [])]:
         report.versions += schema is not current
-        report.mistakes += _forbidden_fields(schema) or schema.bad_examples()
+        report.mistakes += forbidden_fields(schema) or schema.bad_examples()
     for schema in versions:
         report.mistakes += _moving_references(schemas, schema)
     for old, new in pairwise(versions):
@@ -55,7 +55,7 @@ def _check_title(schemas: SchemaRepository, title: str, report: Report) -> None:
         return
     if not versions:
         report.notes.append(f"{current.path}: no version is released yet; `gateway schemas bump {title}` writes one")
-    elif not _forbidden_fields(current):
+    elif not forbidden_fields(current):
         _check_current(versions[-1], current, report)
 
 
@@ -124,7 +124,7 @@ def shown(found: list[Change], least: Weight) -> list[str]:
     return lines + ([f"    … and {len(heavy) - SHOWN_CHANGES} more"] if len(heavy) > SHOWN_CHANGES else [])
 
 
-def _forbidden_fields(schema: Schema) -> list[str]:
+def forbidden_fields(schema: Schema) -> list[str]:
     """`additionalProperties` beside `allOf`, which does not see the fields that come by it."""
     return [
         f"{schema.path}: at /{place}: additionalProperties is false, and so forbids the fields that come by the allOf "

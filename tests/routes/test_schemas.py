@@ -24,7 +24,7 @@ FILES = {
     "page/edit/1.0.0.yaml": "{$id: /page/edit/1.0.0, description: Each edit, allOf: [{$ref: /page/common/1.0.0}]}",
     "page/edit/1.10.0.yaml": "{$id: /page/edit/1.10.0, description: 'Each édit', type: object}",
     "page/edit/current.yaml": "{$id: /page/edit/2.0.0, description: Being written, type: object}",
-    "secret/1.0.0.yaml": "{$id: /secret/1.0.0}",
+    "secret/1.0.0.yaml": "{$id: /secret/1.0.0, maximum: 1180591620717411303424}",
 }
 
 
@@ -69,6 +69,11 @@ async def test_a_released_version(site: Site) -> None:
     assert response.json() == {"$id": "/page/edit/1.0.0", "description": "Each edit", "allOf": dereferenced}
     again = await site.get("/v2/schemas/page/edit/1.0.0.json")
     assert (again.content, again.headers["etag"]) == (response.content, response.headers["etag"])
+
+
+async def test_numbers_of_more_than_64_bits(site: Site) -> None:
+    for form in ("", ".json", ".yaml"):
+        assert "1180591620717411303424" in (await site.get(f"/v2/schemas/secret/1.0.0{form}")).text
 
 
 async def test_in_yaml(site: Site) -> None:

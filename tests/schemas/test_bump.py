@@ -161,6 +161,10 @@ def test_what_cannot_be_merged_stays(folder: Path) -> None:
 def test_refusals(folder: Path) -> None:
     with pytest.raises(BumpRefused, match=r"common has no current\.yaml"):
         bump(SchemaRepository([folder.parent.parent]), "common")
+    closed = CURRENT.replace("properties:", "additionalProperties: false\nproperties:")
+    write(folder, closed)
+    with pytest.raises(BumpRefused, match="forbids the fields that come by the allOf"):
+        bumped(folder)
     write(folder, CURRENT.replace("name: é", "name: 1"))
     with pytest.raises(BumpRefused, match="example 1 is not valid"):
         bumped(folder)

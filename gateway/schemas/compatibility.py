@@ -22,7 +22,7 @@ from typing import Any
 import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
-from gateway.schemas.shape import ANNOTATIONS, CONDITION, Node, enumerated, merged, types_of
+from gateway.schemas.shape import ANNOTATIONS, CONDITION, Node, branch_fields, enumerated, merged, types_of
 from gateway.schemas.validator import DRAFTS, PATTERN_OPTIONS, anonymous, draft_of
 
 SHOWN = 60
@@ -39,7 +39,9 @@ _GROUPS = (
 )
 """Keywords that mean something only together."""
 
-_COMPARED = frozenset({"type", "properties", "required", "enum", "const", "items", "additionalProperties", "format"})
+_COMPARED = frozenset(
+    {"type", "properties", "patternProperties", "additionalProperties", "required", "enum", "const", "items", "format"}
+)
 
 
 class Weight(IntEnum):
@@ -125,6 +127,7 @@ class _Comparison:
         yield from self._fields(path, old, new)
         yield from self._required(path, old, new)
         yield from self._additional(path, old, new)
+        yield from self._patterns(path, old, new)
         yield from self._values(path, old, new)
         yield from self._format(path, old, new)
         yield from self._items(path, old, new)
@@ -150,6 +153,17 @@ class _Comparison:
                 yield Change(place, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
             else:
                 yield Change(place, "a new field", _NOTHING, _summary(part), Weight.MINOR)
+        yield from self._branches(path, old, new)
+
+    def _branches(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        """Fields that a branch names: those who read find no more in a looser branch, though every event passes."""
+        before, after = branch_fields(old), {**branch_fields(new), **new.get("properties", {})}
+        for name, part in before.items():
+            place = f"{path}/{_escaped(name)}"
+            if name not in after:
+                yield Change(place, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
+            elif types_of(part) != types_of(after[name]):
+                yield Change(place, "the type changed", _summary(part), _summary(after[name]), Weight.MAJOR)
 
     def _required(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("required", []), new.get("required", [])
@@ -173,6 +187,20 @@ class _Comparison:
             return
         what, weight = "other fields", Weight.MINOR if before is False else Weight.MAJOR
         yield Change(f"{path}/*", what, _allowed(before), _allowed(after), weight)
+
+    def _patterns(self, path: str, old: Node, new: Node) -> Iterator[Change]:
+        before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
+        for pattern in [*before, *(pattern for pattern in after if pattern not in before)]:
+            place = f"{path}/{_escaped(pattern)}"
+            if pattern in before and pattern in after:
+                yield from self.node(place, before[pattern], after[pattern])
+            elif pattern in before:
+                what = "fields of this pattern may be anything"
+                yield Change(place, what, _summary(before[pattern]), _NOTHING, Weight.MAJOR)
+            else:
+                part = after[pattern]
+                only = {"patternProperties": {pattern: part}}
+                yield from self._judged(place, "fields of this pattern", None, _summary(part), old, only)
 
     def _values(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = enumerated(old), enumerated(new)
@@ -230,9 +258,8 @@ def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
     """What the keywords say; of a single one its value."""
     if len(keywords) == 1:
         return before.get(keywords[0]), after.get(keywords[0])
-    return {key: before[key] for key in keywords if key in before}, {
-        key: after[key] for key in keywords if key in after
-    }
+    first, second = ({key: side[key] for key in keywords if key in side} for side in (before, after))
+    return first, second
 
 
 def _words(path: str, old: Node, new: Node) -> Iterator[Change]:

@@ -76,6 +76,23 @@ def types_of(schema: Any) -> frozenset[str] | None:
     return None
 
 
+def branch_fields(schema: Any) -> dict[str, Any]:
+    """The fields that only branches of an object's schema name (what `allOf` has left, `oneOf`, `then` …): the first
+    schema of each, or anything where the branches differ in its type."""
+    found: dict[str, Any] = {}
+    if not isinstance(schema, dict):
+        return found
+    for keyword in ("allOf", "anyOf", "oneOf", "then", "else"):
+        branches = schema.get(keyword, [])
+        for branch in branches if isinstance(branches, list) else [branches]:
+            if not isinstance(branch, dict):
+                continue
+            for name, part in (branch.get("properties", {}) | branch_fields(branch)).items():
+                same = name not in found or types_of(found[name]) == types_of(part)
+                found[name] = found.get(name, part) if same else {}
+    return {name: part for name, part in found.items() if name not in schema.get("properties", {})}
+
+
 def enumerated(schema: Node) -> list[Any] | None:
     """The values of `enum` or `const`, or None where neither is there."""
     if "const" in schema:

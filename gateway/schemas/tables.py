@@ -20,7 +20,7 @@ from sqlglot.dialects.spark import Spark
 
 from gateway.errors import GatewayError
 from gateway.schemas.flink import Flink
-from gateway.schemas.shape import Node, merged, types_of
+from gateway.schemas.shape import Node, branch_fields, merged, types_of
 
 LARGEST_BIGINT = 2**63 - 1
 LARGEST_NAME = 63
@@ -85,12 +85,7 @@ def _fields(node: Node) -> dict[str, tuple[Any, bool]]:
     for name, part in node.get("properties", {}).items():
         kinds = types_of(part)
         fields[name] = (part, name in required and kinds is not None and "null" not in kinds)
-    for keyword in ("allOf", "anyOf", "oneOf", "then", "else"):
-        branches = node.get(keyword, [])
-        for branch in branches if isinstance(branches, list) else [branches]:
-            for name, (part, always) in _fields(branch).items() if isinstance(branch, dict) else ():
-                fields.setdefault(name, (part, always and keyword == "allOf"))
-    return fields
+    return fields | {name: (part, False) for name, part in branch_fields(node).items()}
 
 
 def _type(schema: Any, flavour: _Flavour, path: str) -> exp.DataType:

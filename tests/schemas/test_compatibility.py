@@ -25,9 +25,11 @@ OLD: dict[str, Any] = {
         "tags": {"type": "array", "items": {"type": "string"}},
         "user": {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
         "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "marks": {"type": "object", "patternProperties": {"^m": {"type": "integer"}}},
         "any": {},
     },
     "required": ["id"],
+    "oneOf": [{"properties": {"x": {"type": "string"}}}, {"required": ["y"], "properties": {"x": {"type": "string"}}}],
 }
 
 
@@ -73,6 +75,15 @@ BREAKING = [
     ),
     ("properties/labels", {"properties": {"x": {"type": "integer"}}}, "/labels/x: a field of any name is narrowed"),
     ("properties", {"any": {"type": "string"}}, "/any: the type changed: anything → string"),
+    ("", {"oneOf": [{"properties": {"x": {"type": "integer"}}}, {}]}, "/x: the type changed: string → integer"),
+    ("", {"oneOf": None}, "/x: the field was removed: string → nothing"),
+    ("properties/marks", {"patternProperties": {}}, "/marks/^m: fields of this pattern may be anything: integer"),
+    ("properties/marks", {"patternProperties": {"^m": {"type": "number"}}}, "/marks/^m: the type changed: integer"),
+    (
+        "properties/labels",
+        {"patternProperties": {"^a": False}},
+        "/labels/^a: fields of this pattern: nothing",
+    ),
     ("", {"not": {"required": ["name"]}}, '/: not: nothing → {"required": ["name"]}'),
     ("", {"dependentRequired": {"id": ["name"]}}, "/: dependentRequired: nothing → "),
     ("", {"if": {"required": ["name"]}, "then": {"required": ["when"]}}, "/: if and then: nothing → "),
@@ -81,6 +92,7 @@ HARMLESS = [
     ("properties", {"more": {"type": "string"}}, "/more: a new field: nothing → string", Weight.MINOR),
     ("properties/user/properties", {"age": {"type": "integer"}}, "/user/age: a new field", Weight.MINOR),
     ("properties/id", {"minimum": -5}, "/id: minimum: 0 → -5", Weight.MINOR),
+    ("properties", {"x": {"type": "string"}}, "/x: a new field: nothing → string", Weight.MINOR),
     ("properties/name", {"maxLength": None}, "/name: maxLength: 10 → nothing", Weight.MINOR),
     ("properties/kind", {"enum": ["edit", "new", "log"]}, '/kind: new values: nothing → "log"', Weight.MINOR),
     ("properties/labels", {"properties": {"x": {"type": "string"}}}, "/labels/x: a new field", Weight.MINOR),
@@ -121,7 +133,7 @@ def test_names_and_versions_are_no_change() -> None:
 
 
 def test_a_reference_followed_or_not_is_the_same() -> None:
-    spread = {"allOf": [{"properties": OLD["properties"]}, {"type": "object"}], "required": ["id"]}
+    spread = {**OLD, "properties": {}, "allOf": [{"properties": OLD["properties"]}]}
     assert changes(OLD, spread) == []
 
 

@@ -44,27 +44,32 @@ SCHEMA: dict[str, Any] = {
     },
     "required": ["id", "old", "any"],
     "then": {"properties": {"id": {"type": "string"}, "log": {"type": "integer"}}, "required": ["log"]},
+    "oneOf": [
+        {"anyOf": [{"properties": {"branch": {"type": "boolean"}, "log": {"type": "integer"}}}]},
+        {"properties": {"two": {"type": "string"}}},
+        {"properties": {"two": {"type": "integer"}}},
+    ],
 }
 EXPECTED = {
     "postgres": """\
 "id" BIGINT NOT NULL, "large" DECIMAL(38, 0), "share" DOUBLE PRECISION, "bot" BOOLEAN, "key" UUID, "dt" TIMESTAMPTZ,
 "day" DATE, "kind" TEXT, "old" BIGINT, "mixed" JSONB, "any" JSONB, "user" JSONB, "tags" TEXT[], "links" JSONB,
-"labels" JSONB, "free" JSONB, "pair" JSONB, "$schema" TEXT NOT NULL, "log" BIGINT""",
+"labels" JSONB, "free" JSONB, "pair" JSONB, "$schema" TEXT NOT NULL, "branch" BOOLEAN, "log" BIGINT, "two" JSONB""",
     "duckdb": """\
 "id" BIGINT NOT NULL, "large" DECIMAL(38, 0), "share" DOUBLE, "bot" BOOLEAN, "key" UUID, "dt" TIMESTAMPTZ,
 "day" DATE, "kind" TEXT, "old" BIGINT, "mixed" JSON, "any" JSON, "user" STRUCT("na`me" TEXT, "a""b" BIGINT),
 "tags" TEXT[], "links" STRUCT("to" TEXT)[], "labels" MAP(TEXT, TEXT), "free" JSON, "pair" JSON,
-"$schema" TEXT NOT NULL, "log" BIGINT""",
+"$schema" TEXT NOT NULL, "branch" BOOLEAN, "log" BIGINT, "two" JSON""",
     "spark": """\
 `id` BIGINT NOT NULL, `large` DECIMAL(38, 0), `share` DOUBLE, `bot` BOOLEAN, `key` STRING, `dt` TIMESTAMP,
 `day` DATE, `kind` STRING, `old` BIGINT, `mixed` STRING, `any` STRING, `user` STRUCT<`na``me`: STRING, `a"b`: BIGINT>,
 `tags` ARRAY<STRING>, `links` ARRAY<STRUCT<`to`: STRING>>, `labels` MAP<STRING, STRING>, `free` STRING, `pair` STRING,
-`$schema` STRING NOT NULL, `log` BIGINT""",
+`$schema` STRING NOT NULL, `branch` BOOLEAN, `log` BIGINT, `two` STRING""",
     "flink": """\
 `id` BIGINT NOT NULL, `large` DECIMAL(38, 0), `share` DOUBLE, `bot` BOOLEAN, `key` STRING, `dt` TIMESTAMP_LTZ(3),
 `day` DATE, `kind` STRING, `old` BIGINT, `mixed` STRING, `any` STRING, `user` ROW<`na``me` STRING, `a"b` BIGINT>,
 `tags` ARRAY<STRING>, `links` ARRAY<ROW<`to` STRING>>, `labels` MAP<STRING, STRING>, `free` STRING, `pair` STRING,
-`$schema` STRING NOT NULL, `log` BIGINT""",
+`$schema` STRING NOT NULL, `branch` BOOLEAN, `log` BIGINT, `two` STRING""",
 }
 
 
@@ -82,7 +87,7 @@ def test_each_dialect_reads_it_again(dialect: str) -> None:
         (parsed,) = sqlglot.parse(statement, read=read)
         assert isinstance(parsed, sqlglot.exp.Create)
         assert parsed.find(sqlglot.exp.Table).name == table  # type: ignore[union-attr]
-        assert len(parsed.this.expressions) == 19
+        assert len(parsed.this.expressions) == 21
 
 
 @pytest.mark.parametrize("title", PROJECT.titles())

@@ -10,21 +10,15 @@ A reader of the log belongs to nobody. It waits where its last stretch ended for
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
 
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
-from gateway.filters.subject import Subject
-from gateway.hub.decode import decode
 from gateway.hub.history import History
-from gateway.hub.ring import ITEM_OVERHEAD
-from gateway.json_event import parse_event
+from gateway.hub.stretch import Stretch, decode_stretch
 
 STRETCH_RECORDS = 128
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
@@ -38,60 +32,9 @@ FETCH_SECONDS = 1.0
 IDLE_SECONDS = 10.0
 """A reader that nobody asked for so long is closed."""
 
-_SERIALS = itertools.count()
-
 Identity = frozenset[tuple[str, str]]
 """Topics and what tells each from another one of the same name."""
 Key = tuple[frozenset[tuple[TopicPartition, int]], Identity]
-
-
-class Passed(NamedTuple):
-    """A record of the past. `data` is the value on one line, or None where it is not an event."""
-
-    partition: TopicPartition
-    offset: int
-    timestamp: int
-    key: bytes | None
-    data: bytes | None
-    canary: bool
-
-
-@dataclass(slots=True, eq=False)
-class Stretch:
-    """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
-
-    Without records, and with the positions where it began, it is the end of the log.
-    """
-
-    serial: int
-    records: list[Passed]
-    positions: Mapping[TopicPartition, int]
-    size: int
-    exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
-    """Partitions that had no more to be merged, and their ends then."""
-    events: list[dict[str, Any] | None] | None = None
-    """The parsed events, as long as they are kept."""
-    _subjects: dict[int, Subject] = field(default_factory=dict)
-
-    def subject(self, index: int) -> Subject:
-        """What filters see of a record that is an event."""
-        subject = self._subjects.get(index)
-        if subject is None:
-            (topic, partition), offset, timestamp, key, data, _ = self.records[index]
-            event = self.events[index] if self.events is not None else None
-            subject = Subject(event or parse_event(data), topic, partition, offset, timestamp, key)
-            if self.events is not None:
-                self._subjects[index] = subject
-        return subject
-
-    def covers(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether what lies before these ends was merged, as far as it belongs here."""
-        return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
-
-    def forget(self) -> None:
-        """Keep the parsed events no longer."""
-        self.events = None
-        self._subjects.clear()
 
 
 class Past:
@@ -243,7 +186,7 @@ class _Frontier:
         if not self._records and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        stretch = _decode(taken, self._places, dict(self._positions), parsed)
+        stretch = decode_stretch(taken, self._places, dict(self._positions), parsed)
         stretch.exhausted = {place: end for place, end in history.ends.items() if history.positions[place] >= end}
         return stretch
 
@@ -287,21 +230,3 @@ class _Frontier:
         bounds = await self._log.bounds(list(history.ends))
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
-
-
-def _decode(
-    taken: list[Record],
-    places: Mapping[tuple[str, int], TopicPartition],
-    positions: Mapping[TopicPartition, int],
-    parsed: bool,
-) -> Stretch:
-    records, events, size = [], [], 0
-    for record in taken:
-        decoded = decode(record)
-        data = decoded.data
-        place = places[record[:2]]
-        records.append(Passed(place, record.offset, record.timestamp, record.key, data, decoded.canary))
-        if parsed:
-            events.append(decoded.event)
-        size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
-    return Stretch(next(_SERIALS), records, positions, size, events=events if parsed else None)

@@ -16,8 +16,8 @@ from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
-from gateway.hub.past import Stretch
 from gateway.hub.ring import Item, Ring, Segment
+from gateway.hub.stretch import Stretch
 from gateway.json_event import parse_event
 from gateway.position import Mark, PositionEncoder
 from gateway.subscription.cursor import Cursor

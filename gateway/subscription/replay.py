@@ -8,7 +8,8 @@ from typing import Any
 
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
-from gateway.hub.past import Past, Stretch
+from gateway.hub.past import Past
+from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription

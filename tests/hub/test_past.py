@@ -13,7 +13,8 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.hub import past as past_module
-from gateway.hub.past import Past, Stretch
+from gateway.hub.past import Past
+from gateway.hub.stretch import Stretch
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, RecordTooLargeError
 
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
@@ -91,8 +91,13 @@ async def send_all(producer: Any, records: Iterable[tuple[str, NewRecord]]) -> l
     sent = []
     try:
         for topic, new in records:
-            future = await producer.send(topic, new.value, new.key, new.partition, new.timestamp, list(new.headers))
-            sent.append(future)
+            arguments = (topic, new.value, new.key, new.partition, new.timestamp, list(new.headers))
+            try:
+                sent.append(await producer.send(*arguments))
+            except IllegalOperation:
+                # The transaction has failed meanwhile; a record that was sent before knows why.
+                await asyncio.gather(*sent)
+                raise
         results = await asyncio.gather(*sent)
     except BaseException:
         for future in sent:

@@ -20,9 +20,9 @@ from gateway.eventlog.port import EventLog, LogReader
 from gateway.hub.history import History
 from gateway.hub.stretch import Stretch, decode_stretch
 
-STRETCH_RECORDS = 128
+STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
-MOST_RECORDS = 4 * STRETCH_RECORDS
+MOST_RECORDS = 2 * STRETCH_RECORDS
 """A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
 PARSED_STRETCHES = 4
 """Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are

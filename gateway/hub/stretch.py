@@ -74,11 +74,10 @@ def decode_stretch(
     """A stretch of these records; `places` are the partitions that they are of."""
     records, events, size = [], [], 0
     for record in taken:
-        decoded = decode(record)
-        data = decoded.data
-        place = places[record[:2]]
-        records.append(Passed(place, record.offset, record.timestamp, record.key, data, decoded.canary))
+        event, data, canary = decode(record)
+        key = record.key
+        records.append(Passed(places[record[:2]], record.offset, record.timestamp, key, data, canary))
         if parsed:
-            events.append(decoded.event)
-        size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
+            events.append(event)
+        size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(key) if key else 0)
     return Stretch(next(_SERIALS), records, positions, size, events=events if parsed else None)

@@ -205,13 +205,14 @@ class Feed:
         if cached is not None:
             return cached
         cursor = Cursor(self.encoder, marks)
+        selection, message = self.selection, self.format.message
+        reads, canaries, known = selection.reads, selection.canary, cursor.marks
         frames: list[bytes] = []
-        for index, record in enumerate(stretch.records):
-            place = record.partition
-            cursor.advance(place, cursor.marks[place].after(record.offset, record.timestamp))
-            data = self.selection.choose_of(stretch, index)
+        for index, (place, offset, timestamp, _, stored, canary) in enumerate(stretch.records):
+            cursor.advance(place, known[place].after(offset, timestamp))
+            data = selection.choose_of(stretch, index) if reads else stored if canaries or not canary else None
             if data is not None:
-                frames.append(self.format.message(cursor.identifier(), data))
+                frames.append(message(cursor.identifier(), data))
         block = Block(stretch.serial, b"".join(frames), len(frames))
         self._cache.put(key, (block, cursor.marks), 2 * len(block.data))
         return block, cursor.marks

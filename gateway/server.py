@@ -67,9 +67,10 @@ class StreamConnection(asyncio.Protocol):
         await self.abort()
 
     async def abort(self) -> None:
-        """Break the connection off, where it still is there."""
-        self.pipe.abort()
-        await self.gone
+        """Break the connection off, where it still is there: a transport cannot be asked once it is lost."""
+        if not self.gone.done():
+            self.pipe.abort()
+            await self.gone
 
     def data_received(self, data: bytes) -> None:
         """Nothing more is expected of this client, whose connection ends with the response; a little is no matter."""

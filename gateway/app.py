@@ -24,7 +24,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Problem
 from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
@@ -52,14 +52,6 @@ def open_log(settings: Settings) -> EventLog:
     if url.scheme == "kafka":
         return KafkaLog(url.netloc.split(","), settings.kafka)
     return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
-
-
-async def create_topics(log: EventLog, catalog: Catalog) -> None:
-    """Create the catalogue's topics where they are missing, with their partitions and retention."""
-    for stream in catalog.streams.values():
-        retention = Retention(stream.retention.milliseconds, stream.retention.size)
-        for topic in stream.topics:
-            await log.create(topic, stream.partitions, retention)
 
 
 def open_schemas(settings: Settings) -> SchemaRepository:

@@ -17,13 +17,13 @@ from gateway.client import ClientError
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
+from gateway.commands.tail import Time, tail
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.settings import SETTINGS, Configured, Setting, configure
-from gateway.tail.command import Time, tail
 
 Command = Callable[..., Any]
 

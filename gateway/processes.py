@@ -22,6 +22,8 @@ from gateway.settings import Settings
 
 logger = logging.getLogger("gateway")
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal."""
 RESTART_WAIT = 1.0
 """Seconds before a worker that died is started again."""
 COLLECT_AFTER = 50_000

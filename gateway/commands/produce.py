@@ -13,15 +13,13 @@ from gateway.clock import SystemClock
 from gateway.errors import LogError
 from gateway.intake.lines import Input, InputError
 from gateway.intake.produce import Complaints, Production
-from gateway.processes import stop_on_signals
+from gateway.processes import INTERRUPTED, stop_on_signals
 from gateway.progress import Progress, shown_bytes
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings import Settings
 
 SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""
-INTERRUPTED = 130
-"""The exit status after Ctrl-C: 128 and the number of the signal."""
 
 
 def run_produce(settings: Settings, catalog: Catalog, stream: Stream, file: BinaryIO, max_errors: int | None) -> int:

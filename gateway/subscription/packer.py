@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import Protocol
 
 from gateway.subscription.feed import Block, Feed
 from gateway.wire import gzip
 
 
-class Packer(Protocol):
-    """One response's coding. Whatever is packed can be decoded by the client when it arrives."""
-
-    def pack(self, data: bytes) -> bytes:
-        """Frames of this client alone."""
-        ...
-
-    def pack_block(self, block: Block) -> bytes:
-        """A block that other clients get too."""
-        ...
-
-    def finish(self) -> bytes:
-        """What the coding needs at the end of the response."""
-        ...
-
-
 class Plain:
-    """No coding."""
+    """No coding. `pack` takes frames of this client alone, `pack_block` a block that other clients get too; `finish`
+    gives what the coding needs at the end of the response. What is packed can be decoded when it arrives."""
 
     def pack(self, data: bytes) -> bytes:
         return data

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.tail.command import tail
+from gateway.commands.tail import tail
 
 
 @pytest.mark.parametrize(

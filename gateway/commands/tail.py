@@ -15,15 +15,13 @@ from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
+from gateway.processes import INTERRUPTED
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.position_file import PositionFile, PositionFileError
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail, stream_address
 from gateway.times import parse_time
-
-INTERRUPTED = 130
-"""The exit status of a program that ended by Ctrl-C."""
 
 
 class Time(click.ParamType[int]):

@@ -22,7 +22,8 @@ from starlette.types import ASGIApp
 from gateway import telemetry
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.errors import Problem
+from gateway.definitions import Current, Definitions
+from gateway.errors import ConfigurationError, Problem
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
@@ -36,9 +37,9 @@ from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
-from gateway.schemas.repository import SchemaRepository
+from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server import GatewayServer, listen
-from gateway.settings import BY_KEY, Settings
+from gateway.settings import BY_KEY, Configured, Settings
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services
@@ -57,10 +58,26 @@ def open_log(settings: Settings) -> EventLog:
 def open_schemas(settings: Settings) -> SchemaRepository:
     """The schemas of the repositories; none where nobody has named one and the default is not there. Raises
     ConfigurationError."""
+    return SchemaRepository(_repositories(settings))
+
+
+def _repositories(settings: Settings) -> tuple[str, ...]:
     directories = settings.schema_repositories
     if directories == BY_KEY["schema_repositories"].default:
-        directories = tuple(directory for directory in directories if Path(directory).is_dir())
-    return SchemaRepository(directories)
+        return tuple(directory for directory in directories if Path(directory).is_dir())
+    return directories
+
+
+def define(configured: Configured) -> tuple[Definitions, list[str]]:
+    """The streams and schemas of a configuration, checked together, and what may not be meant. Raises
+    ConfigurationError."""
+    schemas = open_schemas(configured.settings)
+    missing = check_streams(configured.catalog, schemas, configured.places)
+    warnings = [*configured.warnings, *schemas.warnings]
+    if missing and _repositories(configured.settings):
+        raise ConfigurationError(missing)
+    # Without any repository streams can be read all the same.
+    return Definitions(configured.catalog, schemas), warnings + missing
 
 
 class Gateway:
@@ -90,13 +107,13 @@ class Gateway:
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.streams = StreamEndpoint(services, catalog, bounds)
-        self.schemas = open_schemas(settings)
+        self.current = Current(Definitions(catalog, open_schemas(settings)))
         self.draining = False
 
     def public(self) -> ASGIApp:
         """The application on the public port."""
         catalog = CatalogRoutes(self.catalog, self.hub)
-        schemas = SchemaRoutes(self.schemas)
+        schemas = SchemaRoutes(self.current.schemas)
         readiness = Readiness(self.hub, lambda: self.draining)
         app = Starlette(
             routes=[

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from gateway import processes
-from gateway.app import open_schemas
+from gateway.app import define
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError
 from gateway.commands.mirror import run_mirror
@@ -22,7 +22,6 @@ from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
-from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.settings import SETTINGS, Configured, Setting, configure
 
 Command = Callable[..., Any]
@@ -77,12 +76,13 @@ def serve(**flags: Any) -> None:
     """Serve the streams of the configuration."""
     configured = _configure(flags)
     configure_logging(configured.settings)
-    for warning in configured.warnings:
-        click.echo(f"warning: {warning}", err=True)
     try:
-        open_schemas(configured.settings)
+        _, warnings = define(configured)
     except ConfigurationError as error:
         _fail(error.mistakes)
+        return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
     sys.exit(processes.serve(configured.settings, configured.catalog))
 
 
@@ -103,7 +103,7 @@ def demo(url: str | None, **flags: Any) -> None:
 
 
 @main.command()
-@_with_settings("config", "log", "schema_repositories")
+@_with_settings("config", "log", "schema_repositories", "error_stream")
 def check(**flags: Any) -> None:
     """Read the configuration and the schemas, and print every mistake with its place."""
     mistakes: list[str] = []
@@ -113,11 +113,9 @@ def check(**flags: Any) -> None:
     except ConfigurationError as error:
         mistakes += error.mistakes
     if configured is not None:
-        warnings = list(configured.warnings)
+        warnings = configured.warnings
         try:
-            repository = SchemaRepository(configured.settings.schema_repositories)
-            warnings += repository.warnings
-            mistakes += check_streams(configured.catalog, repository)
+            _, warnings = define(configured)
         except ConfigurationError as error:
             mistakes += error.mistakes
         for warning in warnings:

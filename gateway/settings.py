@@ -16,6 +16,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Plain, did_you_mean, kind_of
 from gateway.catalog.load import read
 from gateway.catalog.quantity import milliseconds, size
+from gateway.catalog.stream_part import error_stream_fault
 from gateway.errors import ConfigurationError
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list", "mapping"]
@@ -73,6 +74,8 @@ class Setting:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
@@ -160,6 +163,9 @@ class Settings:
     schema_repositories: tuple[str, ...] = _row(
         "list", ("config/schemas",), "directory", "the schema repositories, searched in order", short_name="schemas"
     )
+    error_stream: str | None = _row(
+        "text", None, "stream", "the stream that invalid events go to, with the reason, where theirs names no other"
+    )
     kafka: Mapping[str, Any] = _row(
         "mapping", {}, "", "settings passed through to the Kafka client, such as `security_protocol`", file_only=True
     )
@@ -181,6 +187,8 @@ class Configured:
     settings: Settings
     catalog: Catalog
     warnings: list[str]
+    places: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    """Where (`file:line`) a stream's key stands, by the two names."""
 
 
 def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Configured:
@@ -197,7 +205,12 @@ def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
     settings, more = _collect(flags, environment, reading.settings)
     if settings is None or mistakes or more:
         raise ConfigurationError(mistakes + more)
-    return Configured(settings, reading.catalog, reading.warnings)
+    if settings.error_stream is not None:
+        fault = error_stream_fault(settings.error_stream, reading.catalog.streams)
+        if fault is not None:
+            _, place = _first_given(BY_KEY["error_stream"], flags, environment, reading.settings) or ("", "")
+            raise ConfigurationError([f"{place}: error_stream {fault}"])
+    return Configured(settings, reading.catalog, reading.warnings, reading.places)
 
 
 def load_settings(

@@ -100,6 +100,31 @@ def test_check_of_a_stream_whose_schema_is_nowhere(config: Path) -> None:
     assert "page/edit" in result.output
 
 
+def test_check_tells_the_line_of_a_schema_that_is_nowhere(config: Path) -> None:
+    config.write_text(config.read_text() + "    schema_title: /^page/\n")
+    result = run("check", "--config", str(config))
+    assert result.output.splitlines()[0].startswith(f"{config}:8: page.edit: schema_title is /^page/, which matches no")
+    assert "no title" in result.output
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_an_error_stream_that_takes_nothing(command: str, config: Path) -> None:
+    for name, told in (("page.edit", "takes no events"), ("page.edti", "did you mean page.edit?")):
+        result = run(command, "--config", str(config), "--error-stream", name)
+        assert result.exit_code == 1
+        assert result.output.startswith(f"--error-stream: error_stream is {name}, ")
+        assert told in result.output
+
+
+def test_without_any_schema_repository_streams_can_be_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(config.parent)
+    lines = [line for line in config.read_text().splitlines() if "schema_repositories" not in line]
+    config.write_text("\n".join([*lines, "    schema_title: page/edit", ""]))
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 0
+    assert f"warning: {config}:7: page.edit: schema_title is page/edit, which is in no schema" in result.output
+
+
 def test_the_help_of_all() -> None:
     result = run("--help")
     assert result.exit_code == 0

@@ -30,6 +30,8 @@ class Reading:
     catalog: Catalog
     warnings: list[str]
     mistakes: list[str]
+    places: dict[tuple[str, str], str]
+    """Where (`file:line`) a stream's key stands, by the two names."""
 
 
 def load(path: Path | str) -> Configuration:
@@ -46,15 +48,31 @@ def read(path: Path | str) -> Reading:
     text = _text(findings)
     document = parse(text, findings) if text is not None else None
     if document is None:
-        return Reading({}, Catalog(()), findings.warnings, findings.mistakes)
+        return _nothing(findings)
     if not isinstance(document.value, dict):
         what = "the file is empty" if document.value is None else f"the file holds {document.kind}"
         findings.mistake(document.line, f"{what}; {_MINIMAL}")
-        return Reading({}, Catalog(()), findings.warnings, findings.mistakes)
+        return _nothing(findings)
     members = dict(document.value)
-    catalog = _catalog(members.pop("streams", None), findings)
+    streams = members.pop("streams", None)
+    catalog = _catalog(streams, findings)
     settings = {key: (item.plain(), findings.place(item.line)) for key, item in members.items()}
-    return Reading(settings, catalog, findings.warnings, findings.mistakes)
+    return Reading(settings, catalog, findings.warnings, findings.mistakes, _places(streams, findings))
+
+
+def _nothing(findings: Findings) -> Reading:
+    return Reading({}, Catalog(()), findings.warnings, findings.mistakes, {})
+
+
+def _places(streams: Located | None, findings: Findings) -> dict[tuple[str, str], str]:
+    if streams is None or not isinstance(streams.value, dict):
+        return {}
+    return {
+        (name, key): findings.place(item.line)
+        for name, stream in streams.value.items()
+        if isinstance(stream.value, dict)
+        for key, item in stream.value.items()
+    }
 
 
 def _catalog(part: Located | None, findings: Findings) -> Catalog:

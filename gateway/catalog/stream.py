@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.catalog.titles import matches
+
 Resume = Literal["offset", "timestamp"]
 
 
@@ -21,7 +23,9 @@ class Stream:
     """A stream of the catalogue. `resume_overlap` is in milliseconds.
 
     `partitions` and `retention` apply where the gateway creates a topic itself. `timestamp_field` and the entries of
-    `message_key_fields` are dotted paths into an event. A stream without `schema_title` takes no events by intake.
+    `message_key_fields` are dotted paths into an event. A stream without `schema_title`, which is a title or a
+    /regular expression/ of titles, takes no events by intake. What is not valid goes to the stream that `error_stream`
+    names. A stream that is not `public` exists on the admin port alone.
     """
 
     name: str
@@ -37,3 +41,9 @@ class Stream:
     retention: Retention = Retention()
     timestamp_field: str | None = None
     message_key_fields: tuple[str, ...] = ()
+    public: bool = True
+    error_stream: str | None = None
+
+    def takes(self, title: str) -> bool:
+        """Whether events of the schema with this title may enter the stream."""
+        return self.schema_title is not None and matches(self.schema_title, title)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.catalog.document import Findings, Located, did_you_mean
 from gateway.catalog.quantity import DURATION_FORM, SIZE_FORM, milliseconds, size
 from gateway.catalog.stream import Resume, Retention, Stream
+from gateway.catalog.titles import PATTERN_FORM, TITLE_FORM, is_expression, is_title, is_valid_expression
 
 MAXIMUM_PARTITIONS = 10_000
 MAXIMUM_OVERLAP = 86_400_000
@@ -18,14 +19,15 @@ NAME_FORM = "letters, digits, `.`, `_` and `-`, at most 249, beginning with a le
 TOPIC_FORM = "letters, digits, `.`, `_` and `-`, at most 249, and not `.` or `..`"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,248}", re.ASCII)
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
-_SCHEMA_TITLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*", re.ASCII)
 _DOTTED = re.compile(r"[^.\s]+(?:\.[^.\s]+)*")
 
 KEYS = (
     "canary_events_enabled",
     "description",
+    "error_stream",
     "message_key_fields",
     "partitions",
+    "public",
     "resume",
     "resume_overlap",
     "retention",
@@ -43,6 +45,7 @@ class _Read:
 
     stream: Stream
     line: int
+    key_lines: dict[str, int]
     topic_lines: dict[str, int]
     alias_lines: dict[str, int]
 
@@ -64,6 +67,7 @@ def read_streams(part: Located, findings: Findings) -> list[Stream]:
         read.append(_StreamReader(name, item, findings).read())
     _check_names(read, findings)
     _check_topics(read, findings)
+    _check_error_streams(read, findings)
     return [one.stream for one in read]
 
 
@@ -90,12 +94,32 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
     for one in read:
         for topic, line in one.topic_lines.items():
             first = first_over.setdefault(topic, one)
-            for key in ("resume", "partitions", "retention"):
+            for key in ("resume", "partitions", "retention", "public"):
                 if getattr(first.stream, key) != getattr(one.stream, key):
                     place = f"{first.stream.name} (line {first.topic_lines[topic]})"
                     findings.mistake(
                         line, f"the topic {topic} is also one of {place}, with another {key}; give both the same {key}"
                     )
+
+
+def _check_error_streams(read: list[_Read], findings: Findings) -> None:
+    """What a stream names as its error stream is one, by its name, and takes events."""
+    streams = {one.stream.name: one.stream for one in read}
+    for one in read:
+        name = one.stream.error_stream
+        wrong = None if name is None else error_stream_fault(name, streams)
+        if wrong is not None:
+            findings.mistake(one.key_lines["error_stream"], f"{one.stream.name}: error_stream {wrong}")
+
+
+def error_stream_fault(name: str, streams: Mapping[str, Stream]) -> str | None:
+    """Why invalid events cannot go to the stream of this name, behind `error_stream`; None where they can."""
+    stream = streams.get(name)
+    if stream is None:
+        return f"is {name}, and there is no stream of that name{did_you_mean(name, streams)}"
+    if stream.schema_title is None:
+        return f"is {name}, which takes no events; give it a schema_title"
+    return None
 
 
 class _StreamReader:
@@ -123,16 +147,19 @@ class _StreamReader:
             aliases=tuple(aliases),
             title=self._text("title") or self._name,
             description=self._text("description") or "",
-            schema_title=self._text("schema_title", _SCHEMA_TITLE, "a title such as wiki/change"),
-            canary_events_enabled=self._flag("canary_events_enabled"),
+            schema_title=self._schema_title(),
+            canary_events_enabled=self._flag("canary_events_enabled", False),
             resume=self._resume(),
             resume_overlap=self._overlap(),
             partitions=self._number("partitions", 1, 1, MAXIMUM_PARTITIONS),
             retention=self._retention(),
             timestamp_field=self._text("timestamp_field", _DOTTED, "a dotted path such as meta.dt"),
             message_key_fields=self._key_fields(),
+            public=self._flag("public", True),
+            error_stream=self._text("error_stream", _NAME, "the name of a stream"),
         )
-        return _Read(stream, self._line, topics, aliases)
+        key_lines = {key: item.line for key, item in self._members.items()}
+        return _Read(stream, self._line, key_lines, topics, aliases)
 
     def _wrong(self, line: int, text: str) -> None:
         self._findings.mistake(line, f"{self._name}: {text}")
@@ -155,13 +182,26 @@ class _StreamReader:
             return None
         return item.value
 
-    def _flag(self, key: str) -> bool:
+    def _schema_title(self) -> str | None:
+        text = self._text("schema_title", form=TITLE_FORM)
+        if text is None or is_title(text):
+            return text
+        item = self._members["schema_title"]
+        if not is_expression(text):
+            self._wrong(item.line, f"schema_title is {item.kind}; it takes {TITLE_FORM}")
+        elif not is_valid_expression(text):
+            self._wrong(item.line, f"schema_title is {item.kind}, which cannot be used; it takes {PATTERN_FORM}")
+        else:
+            return text
+        return None
+
+    def _flag(self, key: str, default: bool) -> bool:
         item = self._get(key)
         if item is None:
-            return False
+            return default
         if not isinstance(item.value, bool):
             self._wrong(item.line, f"{key} is {item.kind}; it takes true or false")
-            return False
+            return default
         return item.value
 
     def _number(self, key: str, default: int, minimum: int, maximum: int) -> int:

@@ -101,19 +101,24 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None) -> St
 
 
 def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
-    right = f"it takes a version of {stream.schema_title}, such as /{stream.schema_title}/1.0.0"
-    if stream.schema_title is not None and (newest := schemas.get(stream.schema_title)) is not None:
-        right = f"it takes a version of {stream.schema_title}, such as {newest.uri}"
     uri = event.get("$schema")
     if not isinstance(uri, str):
         what = "it is no text" if "$schema" in event else "it is missing"
-        raise InvalidEvent(f"/$schema: {what}; {right}")
+        raise InvalidEvent(f"/$schema: {what}; {_right(stream, schemas)}")
     schema = schemas.named(uri)
     if schema is None:
-        raise InvalidEvent(f'/$schema: "{uri[:100]}" is in no schema repository; {right}')
-    if schema.title != stream.schema_title:
-        raise InvalidEvent(f"/$schema: the schema {schema.title} is not that of {stream.name}; {right}")
+        raise InvalidEvent(f'/$schema: "{uri[:100]}" is in no schema repository; {_right(stream, schemas)}')
+    if not stream.takes(schema.title):
+        right = _right(stream, schemas)
+        raise InvalidEvent(f"/$schema: the schema {schema.title} is not one that {stream.name} takes; {right}")
     return schema
+
+
+def _right(stream: Stream, schemas: SchemaRepository) -> str:
+    """What the `$schema` of the stream's events says."""
+    newest = schemas.taken_by(stream)
+    such_as = "" if newest is None else f", such as {newest.uri}"
+    return f"it takes a version of {stream.schema_title}{such_as}"
 
 
 def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import jsonschema_rs
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import did_you_mean
+from gateway.catalog.stream import Stream
+from gateway.catalog.titles import is_title
 from gateway.errors import ConfigurationError
 from gateway.schemas.files import Source, Version, parse_uri, parse_version, read_sources, version_text
 from gateway.schemas.references import BadReferenceError, dereference, named_schemas
@@ -67,6 +69,7 @@ class SchemaRepository:
         self.warnings: list[str] = []
         self._sources = read_sources([Path(directory) for directory in directories], mistakes)
         self._schemas: dict[str, dict[Version, Schema]] = {}
+        self._taken_by: dict[str, Schema | None] = {}
         for (title, version), source in sorted(self._sources.versions.items()):
             try:
                 schema = self._compiled(source)
@@ -111,6 +114,17 @@ class SchemaRepository:
         wanted = max(versions) if version == "latest" else parse_version(version)
         return versions.get(wanted) if wanted is not None else None
 
+    def taken_by(self, stream: Stream) -> Schema | None:
+        """The newest schema of a stream's `schema_title`; of the first title where that is an expression."""
+        asked = stream.schema_title
+        if asked is None:
+            return None
+        if asked not in self._taken_by:
+            # Remembered, since this is shown for every event that is wrong.
+            title = next((title for title in self._schemas if stream.takes(title)), None)
+            self._taken_by[asked] = None if title is None else self.get(title)
+        return self._taken_by[asked]
+
     def missing(self, title: str, version: str) -> str:
         """What to say where there is no such title or version; with what is close to it."""
         if versions := self.versions(title):
@@ -150,11 +164,19 @@ def _version(schema: Schema) -> Version:
     return version
 
 
-def check_streams(catalog: Catalog, schemas: SchemaRepository) -> list[str]:
-    """The streams whose schema is in no repository, as mistakes."""
-    return [
-        f"the stream {stream.name} has the schema_title {stream.schema_title}, which is in no schema repository"
-        f"{did_you_mean(stream.schema_title, schemas.titles())}"
-        for stream in catalog.streams.values()
-        if stream.schema_title is not None and schemas.get(stream.schema_title) is None
-    ]
+def check_streams(
+    catalog: Catalog, schemas: SchemaRepository, places: Mapping[tuple[str, str], str] | None = None
+) -> list[str]:
+    """The streams whose schema is in no repository, as mistakes; `places` has that (`file:line`) of a stream's key."""
+    mistakes = []
+    for stream in catalog.streams.values():
+        asked = stream.schema_title
+        if asked is None or schemas.taken_by(stream) is not None:
+            continue
+        if is_title(asked):
+            what = f"{asked}, which is in no schema repository{did_you_mean(asked, schemas.titles())}"
+        else:
+            what = f"{asked}, which matches no title in the schema repositories"
+        place = (places or {}).get((stream.name, "schema_title"))
+        mistakes.append(f"{place + ': ' if place else ''}{stream.name}: schema_title is {what}")
+    return mistakes

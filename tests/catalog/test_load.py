@@ -43,6 +43,9 @@ streams:
     retention: {time: 7d, size: 1GB}
     timestamp_field: meta.dt
     message_key_fields: [wiki, page.id]
+    public: false
+    error_stream: errors
+  errors: {schema_title: "/^error/[0-9]+$/"}
   bare:
   other: {retention: 36h, resume_overlap: 250, message_key_fields: {wiki_id: wiki}}
   big: {retention: 1.5KiB}
@@ -66,7 +69,10 @@ streams:
         retention=Retention(604_800_000, 10**9),
         timestamp_field="meta.dt",
         message_key_fields=("wiki", "page.id"),
+        public=False,
+        error_stream="errors",
     )
+    assert streams["errors"].schema_title == "/^error/[0-9]+$/"
     assert streams["bare"] == Stream("bare", ("bare",), title="bare")
     assert streams["other"].retention == Retention(36 * 3_600_000)
     assert streams["other"].resume_overlap == 250
@@ -90,6 +96,16 @@ streams:
         ("description: 3", 3, "in quotes"),
         ("schema_title: ../x", 3, "a title such as wiki/change"),
         ("schema_title: /x", 3, "a title such as wiki/change"),
+        ("schema_title: /", 3, "a /regular expression/ of titles"),
+        ("schema_title: //", 3, "a /regular expression/ of titles"),
+        ("schema_title: /(/", 3, "linear time"),
+        ("schema_title: /^(?!wiki)/", 3, "linear time"),
+        ('schema_title: "/(a)\\\\1/"', 3, "linear time"),
+        ("schema_title: '/(?:[a-z]{1,99}){99}/'", 3, "at most 65536 bytes"),
+        ("public: perhaps", 3, "true or false"),
+        ("error_stream: onne", 3, "is onne, and there is no stream of that name; did you mean one?"),
+        ("error_stream: one", 3, "is one, which takes no events; give it a schema_title"),
+        ("error_stream: [one]", 3, "the name of a stream"),
         ("canary_events_enabled: perhaps", 3, "true or false"),
         ("resume: never", 3, "offset or timestamp"),
         ("resume_overlap: -5", 3, "from 0 to"),
@@ -144,6 +160,7 @@ def test_mistakes_in_a_stream(tmp_path: Path, stream: str, line: int, told: str)
         ("streams:\n  a: {stream_aliases: [b]}\n  b: {}\n", 2, "the name of the stream at line 3"),
         ("streams:\n  a: {topics: [t]}\n  b: {topics: [t], resume: timestamp}\n", 3, "another resume"),
         ("streams:\n  a: {topics: [t]}\n  b: {topics: [t], partitions: 2}\n", 3, "another partitions"),
+        ("streams:\n  a: {topics: [t]}\n  b: {topics: [t], public: false}\n", 3, "another public"),
         ("streams:\n  a: {topics: [t]}\n  b:\n    topics: [t]\n    retention: 1d\n", 4, "another retention"),
     ],
 )

@@ -67,6 +67,16 @@ def test_the_stream_that_is_given_stands_in_for_a_missing_one() -> None:
     assert "but the event is for other" in refused(example(), stream=CATALOG.streams["other"])
 
 
+def test_a_stream_may_take_the_schemas_of_several_titles() -> None:
+    several = replace(CHANGE, schema_title="/^wiki/(change|log)$/")
+    assert taken(example(), stream=several)[0].stream is several
+    others = replace(CHANGE, schema_title="/^wiki/page/")
+    right = "it takes a version of /^wiki/page/, such as /wiki/page-create/1.0.0"
+    wrong = "/$schema: the schema wiki/change is not one that wiki.change takes"
+    assert refused(example(), stream=others) == f"{wrong}; {right}"
+    assert refused({**example(), "$schema": None}, stream=others).endswith(right)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -76,7 +86,7 @@ def test_the_stream_that_is_given_stands_in_for_a_missing_one() -> None:
         ({"meta": {"stream": "wiki.chnage"}}, "close to it: wiki.change"),
         ({"meta": {"stream": "changes"}}, 'no stream "changes"'),
         ({"meta": {"stream": "bare"}}, "no schema_title"),
-        ({"meta": {"stream": "other"}}, "the schema wiki/change is not that of other"),
+        ({"meta": {"stream": "other"}}, "the schema wiki/change is not one that other takes"),
         ({"$schema": 3}, "/$schema: it is no text; it takes a version of wiki/change, such as /wiki/change/1.0.0"),
         ({"$schema": "/wiki/change/9.0.0"}, "in no schema repository"),
         ({"$schema": "file:///etc/passwd"}, "in no schema repository"),

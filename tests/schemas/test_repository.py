@@ -332,8 +332,27 @@ def test_streams_without_their_schema_are_told(tmp_path: Path) -> None:
     put(tmp_path, "wiki/change/1.0.0.yaml")
     catalog = Catalog([Stream("a", ("a",), schema_title="wiki/chagne"), Stream("b", ("b",))])
     (mistake,) = check_streams(catalog, SchemaRepository([tmp_path]))
-    assert "the stream a" in mistake
-    assert "did you mean wiki/change?" in mistake
+    assert mistake == "a: schema_title is wiki/chagne, which is in no schema repository; did you mean wiki/change?"
+
+
+def test_streams_whose_expression_matches_no_title_are_told_with_their_place(tmp_path: Path) -> None:
+    put(tmp_path, "wiki/change/1.0.0.yaml")
+    catalog = Catalog([Stream(name, (name,), schema_title=f"/^{name}/") for name in ("wiki", "page")])
+    mistakes = check_streams(catalog, SchemaRepository([tmp_path]), {("page", "schema_title"): "gateway.yaml:7"})
+    assert mistakes == [
+        "gateway.yaml:7: page: schema_title is /^page/, which matches no title in the schema repositories"
+    ]
+
+
+def test_the_schema_that_a_stream_takes(tmp_path: Path) -> None:
+    for path in ("a/b/1.0.0.yaml", "a/b/1.10.0.yaml", "a/c/2.0.0.yaml"):
+        put(tmp_path, path)
+    schemas = SchemaRepository([tmp_path])
+    expected = {"a/c": "/a/c/2.0.0", "/^a/": "/a/b/1.10.0", "/c$/": "/a/c/2.0.0", "/d/": None, None: None}
+    for asked, uri in expected.items():
+        for _ in range(2):
+            schema = schemas.taken_by(Stream("s", ("s",), schema_title=asked))
+            assert (schema and schema.uri) == uri
 
 
 def test_the_schemas_of_the_project() -> None:

@@ -31,7 +31,9 @@ from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.routes.catalog import CatalogRoutes
+from gateway.intake.intake import Intake, IntakeOptions
 from gateway.routes.cors import CrossOrigin
+from gateway.routes.events import EventsEndpoint
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
@@ -45,6 +47,10 @@ from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services
 
 logger = logging.getLogger("gateway")
+
+EVENTS_PATH = "/v1/events"
+INTAKE_SECONDS = 12.0
+"""At a stop, what was taken in has so long to be stored."""
 
 
 def open_log(settings: Settings) -> EventLog:
@@ -108,6 +114,18 @@ class Gateway:
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.streams = StreamEndpoint(services, catalog, bounds)
         self.current = Current(Definitions(catalog, open_schemas(settings)))
+        intake_options = IntakeOptions(
+            settings.intake_max_bytes,
+            settings.intake_max_events,
+            settings.intake_event_max_bytes,
+            settings.intake_queue_bytes,
+            settings.idempotency_window,
+            settings.idempotency_events,
+            settings.error_stream,
+            settings.report_stream,
+        )
+        self.intake = Intake(log, self.current, self.clock, intake_options)
+        self.hub.observe = self.intake.observe
         self.draining = False
 
     def public(self) -> ASGIApp:
@@ -129,7 +147,10 @@ class Gateway:
         app.router.redirect_slashes = False
         # Streams stand before the application's middleware, whose coroutines cost 2 KB for as long as a stream is open.
         streams = Route("/v2/stream/{streams:path}", self.streams)
-        return CrossOrigin(Router([streams], redirect_slashes=False, default=app))
+        routes = [streams]
+        if self.settings.intake == "public":
+            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=True)))
+        return CrossOrigin(Router(routes, redirect_slashes=False, default=app))
 
     def admin(self) -> ASGIApp:
         """The application on the admin port."""
@@ -184,6 +205,7 @@ class Gateway:
     async def _drain(self, servers: list[GatewayServer]) -> None:
         """Take no new connection, and end the running streams one after another over the drain time."""
         self.draining = True
+        taken = asyncio.create_task(self.intake.close())
         for server in servers:
             server.end_softly()
         sessions = list(self.streams.sessions)
@@ -197,4 +219,6 @@ class Gateway:
             if not self.streams.sessions:
                 break
             await asyncio.sleep(0.02)
+        await asyncio.wait([taken], timeout=INTAKE_SECONDS)
+        taken.cancel()
         await self.streams.close()

@@ -36,6 +36,7 @@ class Problem(GatewayError):
         detail: str,
         parameter: str | None = None,
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -43,6 +44,8 @@ class Problem(GatewayError):
         self.detail = detail
         self.parameter = parameter
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
+        """Extension members (RFC 9457 section 3.2)."""
 
     def document(self) -> dict[str, object]:
         """The members of the problem document, in the order of RFC 9457 section 3.1."""
@@ -54,7 +57,7 @@ class Problem(GatewayError):
         }
         if self.parameter is not None:
             document["parameter"] = self.parameter
-        return document
+        return document | self.members
 
 
 class ConfigurationError(GatewayError):

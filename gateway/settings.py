@@ -163,6 +163,30 @@ class Settings:
     schema_repositories: tuple[str, ...] = _row(
         "list", ("config/schemas",), "directory", "the schema repositories, searched in order", short_name="schemas"
     )
+    intake: str = _choice(
+        "public",
+        "where `POST /v1/events` is open; the admin port takes events of private streams too",
+        "public",
+        "admin",
+        "off",
+    )
+    intake_max_bytes: int = _integer(4_194_304, "bytes", "the largest body of events, expanded", 1024, 1 << 30)
+    intake_max_events: int = _integer(1000, "events", "events in one request", 1, 100_000)
+    intake_event_max_bytes: int = _integer(
+        1_000_000, "bytes", "the largest event; Kafka takes no larger ones by default", 1024, 1 << 24
+    )
+    intake_queue_bytes: int = _integer(
+        67_108_864, "bytes", "memory for events on their way into the log, a process", 1 << 20, MAXIMUM_BYTES
+    )
+    idempotency_window: float = _seconds(
+        600.0, "time in which an event that is sent again is not stored twice", 0, 86_400
+    )
+    idempotency_events: int = _integer(
+        500_000, "events", "the newest events among which such a one is found, a process", 0, 1 << 30
+    )
+    report_stream: str | None = _row(
+        "text", None, "stream", "where reports of browsers go (`application/reports+json`)"
+    )
     error_stream: str | None = _row(
         "text", None, "stream", "the stream that invalid events go to, with the reason, where theirs names no other"
     )
@@ -390,6 +414,11 @@ def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
         mistakes.append(
             f"{place('flush_bytes', 'ring_bytes')}: flush_bytes ({settings.flush_bytes}) is more than ring_bytes "
             f"({settings.ring_bytes}); one flush has to fit into the ring"
+        )
+    if settings.intake_queue_bytes < settings.intake_max_bytes:
+        mistakes.append(
+            f"{place('intake_queue_bytes', 'intake_max_bytes')}: intake_queue_bytes ({settings.intake_queue_bytes}) is "
+            f"less than intake_max_bytes ({settings.intake_max_bytes}); one body has to fit"
         )
     if settings.flush_interval >= settings.heartbeat:
         mistakes.append(

@@ -17,6 +17,13 @@ _STREAMS = Gauge("gateway_streams", "Open streams")
 _EVENTS_READ = Counter("gateway_events_read", "Records read from the log into the ring", ["topic"])
 _RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the ring")
 _LOG_UP = Gauge("gateway_log_up", "Whether the log answers")
+_INTAKE = Counter(
+    "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]
+)
+_INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came in than the log takes")
+_ERROR_EVENTS_LOST = Counter(
+    "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
+)
 
 registry = REGISTRY
 
@@ -70,3 +77,25 @@ def log_away(reason: object) -> None:
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
     """The log was not continuous under the reader of the hub."""
     log.warning("%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed)
+
+
+def intake_events(stream: str, outcome: str, count: int) -> None:
+    """Events were stored, invalid, repeated or failed; the stream is empty where they name none that is known."""
+    if count:
+        _INTAKE.labels(stream, outcome).inc(count)
+
+
+def intake_full() -> None:
+    """A request was refused: what waits for the log takes all the memory that it may."""
+    _INTAKE_FULL.inc()
+
+
+def intake_broken(error: BaseException) -> None:
+    """An append met a mistake of our own."""
+    log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
+
+
+def error_event_lost(stream: str, reason: str) -> None:
+    """An invalid event is not in the error stream."""
+    _ERROR_EVENTS_LOST.labels(stream).inc()
+    log.warning("an invalid event is not in the error stream %s: %s", stream, reason[:300])

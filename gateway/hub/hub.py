@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
@@ -56,6 +57,8 @@ class Hub:
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
+        self.observe: Callable[[str, dict[str, Any]], None] = lambda topic, event: None
+        """Called with every event that is read, and its topic."""
         self.renew: Callable[[], None] = lambda: None
         """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
@@ -171,6 +174,8 @@ class Hub:
         partition = TopicPartition(record.topic, record.partition)
         if record.offset < self.ring.end(partition):
             return
+        if decoded.event is not None:
+            self.observe(record.topic, decoded.event)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
         if keep_event and decoded.event is not None:
             segment = self.ring.open

@@ -6,15 +6,15 @@ Everything that enters a stream enters it through here, so that what is in the l
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
+from gateway.intake.splice import with_members
 from gateway.schemas.repository import Schema, SchemaRepository
 
 LARGEST_SECONDS = 100_000_000_000
@@ -34,52 +34,95 @@ class InvalidEvent(GatewayError):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An event as it is to be stored. `timestamp` is in milliseconds since the epoch."""
+class Accepted(NamedTuple):
+    """An event as it is to be stored. `timestamp` is in milliseconds since the epoch; `given_id` the `meta.id` that it
+    came with."""
 
     stream: Stream
     topic: str
     key: bytes | None
     timestamp: int
     value: bytes
+    given_id: str | None
 
 
 def accept(
+    text: bytes,
     event: object,
     catalog: Catalog,
     schemas: SchemaRepository,
     now_ms: int,
     *,
     stream: Stream | None = None,
+    new_id: str | None = None,
     request_id: str | None = None,
+    hint: bool = True,
 ) -> Accepted:
     """The record of an event for the stream that its `meta.stream` names; `stream` is taken where it names none.
 
-    Sets `meta.id`, `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` if they are missing, in a copy.
-    Raises InvalidEvent: no object, no such stream or schema, not valid, or no field that the record is made of.
+    `text` is the event as it came, and is stored as it is where nothing is missing; `event` what it says. `meta.id`
+    (`new_id`, or a random one), `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` are put in where
+    they are missing and the schema allows them. Without `hint` no time is spent on what a wrong name may mean. Raises InvalidEvent: no object, no such stream or schema, not valid, or
+    no field that the record is made of.
     """
     if not isinstance(event, dict):
         raise InvalidEvent("the event is no JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
         raise InvalidEvent("/meta: it is no object; it takes one, such as {} or {stream: …}")
-    target = _stream(meta, catalog, stream)
+    target = _stream(meta, catalog, stream, hint)
     schema = _schema(event, target, schemas)
-    defaults = {"id": str(uuid.uuid4()), "dt": _iso(now_ms), "stream": target.name}
-    if request_id is not None:
-        defaults["request_id"] = request_id
-    complete = {**event, "meta": {**meta, **{key: value for key, value in defaults.items() if key not in meta}}}
-    if faults := schema.faults(complete):
+    added = _missing(meta, target, now_ms, new_id, request_id)
+    if added:
+        event, added = _completed(event, meta, added, schema)
+        text = with_members(text, added)
+    elif faults := schema.faults(event):
         raise InvalidEvent("; ".join(faults))
-    try:
-        value = orjson.dumps(complete)
-    except TypeError as error:
-        raise InvalidEvent(f"the event cannot be stored: {error}") from error
-    return Accepted(target, target.topics[0], key_of(complete, target), timestamp_of(complete, target, now_ms), value)
+    given_id = meta.get("id")
+    return Accepted(
+        target,
+        target.topics[0],
+        key_of(event, target) if target.message_key_fields else None,
+        timestamp_of(event, target, now_ms),
+        text,
+        given_id if isinstance(given_id, str) else None,
+    )
 
 
-def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None) -> Stream:
+def _missing(
+    meta: dict[str, Any], stream: Stream, now_ms: int, new_id: str | None, request_id: str | None
+) -> dict[str, str]:
+    """What `meta` lacks; what an event may well do without comes last."""
+    missing = {}
+    if "stream" not in meta:
+        missing["stream"] = stream.name
+    if "id" not in meta:
+        missing["id"] = new_id or str(uuid.uuid4())
+    if "dt" not in meta:
+        missing["dt"] = iso(now_ms)
+    if request_id is not None and "request_id" not in meta:
+        missing["request_id"] = request_id
+    return missing
+
+
+def _completed(
+    event: dict[str, Any], meta: dict[str, Any], added: dict[str, str], schema: Schema
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The event with what it lacks, and what was added. No addition makes a valid event invalid: where the schema has
+    no place for all of them, it gets those without `request_id`, or none."""
+    without = {name: value for name, value in added.items() if name != "request_id"}
+    faults: list[str] = []
+    for attempt in (added, without) if len(without) < len(added) else (added,):
+        complete = {**event, "meta": {**meta, **attempt}}
+        faults = schema.faults(complete)
+        if not faults:
+            return complete, attempt
+    if schema.faults(event):
+        raise InvalidEvent("; ".join(faults))
+    return event, {}
+
+
+def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint: bool) -> Stream:
     name = meta.get("stream")
     if "stream" not in meta:
         if stream is None:
@@ -90,9 +133,9 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None) -> St
         # Aliases are for readers: the stored name must be the one that all events of the stream carry.
         stream = catalog.streams.get(name)
         if stream is None:
-            close = catalog.close_matches(name)
-            hint = f"; close to it: {', '.join(close)}" if close else ""
-            raise InvalidEvent(f'/meta/stream: there is no stream "{name[:100]}"{hint}')
+            close = catalog.close_matches(name) if hint else ()
+            told = f"; close to it: {', '.join(close)}" if close else ""
+            raise InvalidEvent(f'/meta/stream: there is no stream "{name[:100]}"{told}')
     elif name != stream.name:
         raise InvalidEvent(f'/meta/stream: it is "{name[:100]}", but the event is for {stream.name}')
     if stream.schema_title is None:
@@ -146,7 +189,7 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int) -> int:
     time = _milliseconds(value)
     if time is None or not 0 <= time <= _LAST_TIME:
         what = "missing" if value is None else "no time that can be used"
-        raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {_iso(now_ms)}")
+        raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso(now_ms)}")
     return time
 
 
@@ -179,6 +222,7 @@ def _milliseconds(value: Any) -> int | None:
         return None
 
 
-def _iso(now_ms: int) -> str:
+def iso(now_ms: int) -> str:
+    """A time in milliseconds since the epoch, as ISO 8601 in UTC."""
     time = _EPOCH + timedelta(milliseconds=now_ms)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now_ms % 1000:03d}Z"
+    return time.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -96,7 +96,9 @@ class Production:
         try:
             if len(line.data) < line.length:
                 raise BadRecord(f"longer than {MAXIMUM_LINE_BYTES:,} bytes: it has {line.length:,}")
-            accepted = accept(parse_event(data), self._catalog, self._schemas, self._clock.now(), stream=self._stream)
+            accepted = accept(
+                data, parse_event(data), self._catalog, self._schemas, self._clock.now(), stream=self._stream
+            )
         except (BadRecord, InvalidEvent) as error:
             self.invalid += 1
             self._complain(line.number, f"{error}: {excerpt(data)}")

@@ -10,7 +10,8 @@ _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"Last-Event-ID, Content-Type, Accept, Cache-Control, X-Request-Id, Authorization",
+        b"Last-Event-ID, Content-Type, Content-Encoding, Idempotency-Key, Accept, Cache-Control, X-Request-Id, "
+        b"Authorization",
     ),
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),

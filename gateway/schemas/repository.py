@@ -69,6 +69,7 @@ class SchemaRepository:
         self.warnings: list[str] = []
         self._sources = read_sources([Path(directory) for directory in directories], mistakes)
         self._schemas: dict[str, dict[Version, Schema]] = {}
+        self._by_uri: dict[str, Schema] = {}
         self._taken_by: dict[str, Schema | None] = {}
         for (title, version), source in sorted(self._sources.versions.items()):
             try:
@@ -77,6 +78,7 @@ class SchemaRepository:
                 mistakes += error.mistakes
                 continue
             self._schemas.setdefault(title, {})[version] = schema
+            self._by_uri[schema.uri] = schema
             self.warnings += schema.bad_examples()
         if mistakes:
             raise ConfigurationError(mistakes)
@@ -134,6 +136,8 @@ class SchemaRepository:
 
     def named(self, uri: str) -> Schema | None:
         """The schema that the `$schema` of an event names, such as /wiki/change/1.0.0."""
+        if (schema := self._by_uri.get(uri)) is not None:
+            return schema
         found = parse_uri(uri)
         return self._schemas.get(found[0], {}).get(found[1]) if found is not None else None
 

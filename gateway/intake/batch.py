@@ -1,0 +1,128 @@
+"""Group commit: what comes for a topic while an append to it is on its way waits, and goes together in the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway import telemetry
+from gateway.catalog.stream import Stream
+from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.event import NewRecord
+from gateway.eventlog.offer import Fate
+from gateway.eventlog.port import EventLog, Retention
+
+BATCH_RECORDS = 2000
+BATCH_BYTES = 4 * 1024 * 1024
+"""What goes together in one append, up to either bound."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """Records of one request for one topic; `fates` is done when it is known what became of all of them."""
+
+    records: Sequence[NewRecord]
+    size: int
+    fates: asyncio.Future[list[Fate]]
+
+
+class _Lane:
+    """What is to be appended to one topic."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.waiting: deque[Waiting] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Batcher:
+    """Appends to the topics of streams, and creates those that are not there."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._lanes: dict[str, _Lane] = {}
+        self.size = 0
+        """Bytes that wait or are on their way."""
+
+    def put(self, stream: Stream, records: Sequence[NewRecord]) -> Waiting:
+        """Append records to the stream's first topic as soon as may be."""
+        topic = stream.topics[0]
+        lane = self._lanes.get(topic)
+        if lane is None:
+            lane = self._lanes[topic] = _Lane(stream)
+        lane.stream = stream
+        size = sum(len(new.value or b"") for new in records)
+        waiting = Waiting(records, size, asyncio.get_running_loop().create_future())
+        self.size += size
+        lane.waiting.append(waiting)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._run(lane, topic))
+        return waiting
+
+    def withdraw(self, waiting: Waiting) -> bool:
+        """Take back what is not on its way yet; False where it is, and so may be stored."""
+        for lane in self._lanes.values():
+            if waiting in lane.waiting:
+                lane.waiting.remove(waiting)
+                self.size -= waiting.size
+                return True
+        return False
+
+    async def drain(self) -> None:
+        """Return when nothing waits any more."""
+        while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.wait(tasks)
+
+    async def _run(self, lane: _Lane, topic: str) -> None:
+        try:
+            while lane.waiting:
+                batch = _next_batch(lane.waiting)
+                try:
+                    await self._append(lane.stream, topic, batch)
+                finally:
+                    self.size -= sum(waiting.size for waiting in batch)
+        finally:
+            lane.task = None
+
+    async def _append(self, stream: Stream, topic: str, batch: Sequence[Waiting]) -> None:
+        records = [new for waiting in batch for new in waiting.records]
+        try:
+            fates = await self._offer(stream, topic, records)
+        except LogError as error:
+            fates = [error] * len(records)
+        except BaseException as error:
+            # A mistake of our own; none of the requests may wait for ever.
+            for waiting in batch:
+                if not waiting.fates.done():
+                    waiting.fates.set_result([LogUnavailable(repr(error))] * len(waiting.records))
+            if isinstance(error, Exception):
+                telemetry.intake_broken(error)
+                return
+            raise
+        start = 0
+        for waiting in batch:
+            end = start + len(waiting.records)
+            if not waiting.fates.done():
+                waiting.fates.set_result(fates[start:end])
+            start = end
+
+    async def _offer(self, stream: Stream, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        try:
+            return await self._log.offer(topic, records)
+        except TopicAbsent:
+            retention = Retention(stream.retention.milliseconds, stream.retention.size)
+            await self._log.create(topic, stream.partitions, retention)
+            return await self._log.offer(topic, records)
+
+
+def _next_batch(waiting: deque[Waiting]) -> list[Waiting]:
+    """The first that wait, up to the bounds; at least one."""
+    batch = [waiting.popleft()]
+    count, size = len(batch[0].records), batch[0].size
+    while waiting and count + len(waiting[0].records) <= BATCH_RECORDS and size + waiting[0].size <= BATCH_BYTES:
+        batch.append(waiting.popleft())
+        count += len(batch[-1].records)
+        size += batch[-1].size
+    return batch

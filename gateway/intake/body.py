@@ -1,0 +1,142 @@
+"""The body of a request: its media type, its coding, and its expansion with a bound. Pure."""
+
+from __future__ import annotations
+
+import re
+import sys
+import zlib
+from typing import Protocol
+
+from gateway.errors import Problem
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+JSON = "application/json"
+TEXT = "text/plain"
+REPORTS = "application/reports+json"
+MEDIA_TYPES = (JSON, TEXT, REPORTS)
+"""What events come as. `text/plain` is what navigator.sendBeacon sends for a text."""
+
+CODINGS = ("gzip", "zstd")
+
+_CHARACTER_SETS = ("utf-8", "utf8", "us-ascii")
+_PART_BYTES = 256 * 1024
+"""What is expanded at once."""
+_GZIP_WINDOW = 31
+"""zlib's number for its largest window in gzip's format."""
+_ZSTD_WINDOW_LOG = 23
+"""The largest window, 8 MB: what every decoder has to have (RFC 8878 section 3.1.1.1.2), and no sender may exceed
+(RFC 9659)."""
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"([^"]*)"|([^\s;]*))')
+
+
+def media_type(header: str | None) -> str:
+    """That of a Content-Type. Raises Problem(415)."""
+    offered = ", ".join(MEDIA_TYPES)
+    headers = {"accept": offered}
+    if header is None or not header.strip():
+        raise Problem(
+            415, "Unsupported media type", f"there is no Content-Type; events come as {offered}", headers=headers
+        )
+    name = header.partition(";")[0].strip().lower()
+    if name not in MEDIA_TYPES:
+        detail = f"events come as {offered}, not as {name[:100]!r}"
+        raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
+    for key, quoted, plain in _PARAMETER.findall(header):
+        if key.lower() == "charset" and (quoted or plain).lower() not in _CHARACTER_SETS:
+            detail = f"events are UTF-8, not {(quoted or plain)[:100]!r}"
+            raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
+    return name
+
+
+def coding(header: str | None) -> str:
+    """That of a Content-Encoding: gzip, zstd or identity. Raises Problem(415)."""
+    name = (header or "identity").strip().lower() or "identity"
+    name = name.removeprefix("x-")
+    if name not in (*CODINGS, "identity"):
+        offered = ", ".join(CODINGS)
+        detail = f"a body may be coded as {offered} or not at all, but not as {name[:100]!r}"
+        # RFC 9110 section 12.5.3: which codings would have been understood.
+        raise Problem(415, "Unsupported content coding", detail, "Content-Encoding", {"accept-encoding": offered})
+    return name
+
+
+def too_large(bound: int) -> Problem:
+    """What is said of a body over the bound."""
+    return Problem(
+        413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), counted when it is expanded"
+    )
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class Expander:
+    """Collects a body, expanded, and never holds more than `bound` bytes of it and a part."""
+
+    def __init__(self, coding: str, bound: int) -> None:
+        self._coding = coding
+        self._bound = bound
+        self._parts: list[bytes] = []
+        self._came = 0
+        self.size = 0
+        """Bytes so far."""
+        self._decompressor: _Decompressor | None = None
+        if coding == "gzip":
+            self._decompressor = zlib.decompressobj(_GZIP_WINDOW)
+        elif coding == "zstd":
+            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+            self._decompressor = zstd.ZstdDecompressor(options=options)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take what came. Raises Problem: 413 over the bound, 400 for what is not of this coding."""
+        self._came += len(chunk)
+        if self._came > self._bound:
+            raise too_large(self._bound)
+        if self._decompressor is None:
+            self._keep(chunk)
+            return
+        try:
+            while chunk or self._more():
+                if self._decompressor.eof:
+                    raise _broken(self._coding, "there is more behind its end")
+                self._keep(self._decompressor.decompress(chunk, _PART_BYTES))
+                chunk = self._left()
+        except (zlib.error, zstd.ZstdError) as error:
+            raise _broken(self._coding, str(error)) from None
+
+    def finish(self) -> bytes:
+        """The whole body. Raises Problem(400) where a coded one is cut off."""
+        if self._decompressor is not None and not self._decompressor.eof and self._came:
+            raise _broken(self._coding, "it is cut off")
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    def _keep(self, part: bytes) -> None:
+        self.size += len(part)
+        if self.size > self._bound:
+            raise too_large(self._bound)
+        if part:
+            self._parts.append(part)
+
+    def _more(self) -> bool:
+        """Whether zstd can give more without input; zlib hands back what it has not used."""
+        return isinstance(self._decompressor, zstd.ZstdDecompressor) and not (
+            self._decompressor.needs_input or self._decompressor.eof
+        )
+
+    def _left(self) -> bytes:
+        if isinstance(self._decompressor, zstd.ZstdDecompressor):
+            return self._decompressor.unused_data if self._decompressor.eof else b""
+        left = self._decompressor.unconsumed_tail or self._decompressor.unused_data  # type: ignore[union-attr]
+        return bytes(left)
+
+
+def _broken(coding: str, reason: str) -> Problem:
+    return Problem(400, "Bad body", f"the body is no {coding} data: {reason}", "Content-Encoding")

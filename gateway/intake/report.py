@@ -1,0 +1,28 @@
+"""A browser's report (Reporting API: `type`, `age`, `url`, `user_agent`, `body`) as an event. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.catalog.stream import Stream
+from gateway.intake.accept import InvalidEvent, iso
+from gateway.intake.splice import with_own_members
+from gateway.schemas.repository import SchemaRepository
+
+
+def as_event(
+    text: bytes, report: Any, stream: Stream, schemas: SchemaRepository, now_ms: int
+) -> tuple[bytes, dict[str, Any]]:
+    """The report with the `$schema` and `meta` of the stream that takes reports; its own members stay as they are. What
+    has these already is an event. Raises InvalidEvent."""
+    if not isinstance(report, dict):
+        raise InvalidEvent("it is no report, which is a JSON object")
+    if "$schema" in report or "meta" in report:
+        return text, report
+    schema = schemas.taken_by(stream)
+    if schema is None:
+        raise InvalidEvent(f"the stream {stream.name} has no schema")
+    age = report.get("age")
+    age = age if type(age) is int and 0 <= age <= now_ms else 0
+    members = {"$schema": schema.uri, "meta": {"stream": stream.name, "dt": iso(now_ms - age)}}
+    return with_own_members(text, members), {**members, **report}

@@ -1,0 +1,236 @@
+"""`POST /v1/events`: a plain ASGI application, so that a request costs little beside its events."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.types import Receive, Scope, Send
+
+from gateway import telemetry
+from gateway.errors import MISTAKE, Problem
+from gateway.intake.body import Expander, coding, media_type, too_large
+from gateway.intake.intake import RETRY_SECONDS, Intake, Outcome, Refused, Submission
+from gateway.routes.problems import answer
+
+PARAMETERS = ("hasty",)
+BODY_SECONDS = 30.0
+"""A body has come by then."""
+UNREAD_SECONDS = 2.0
+"""What is not read of a body is thrown away for so long, so that the sender gets to read why."""
+KEY_CHARACTERS = 255
+REQUEST_ID_CHARACTERS = 256
+SHOWN_EVENT_BYTES = 4096
+SHOWN_BYTES = 256 * 1024
+"""The longest event that an answer repeats, and all of them together; of others there is the beginning."""
+EXCERPT_BYTES = 200
+
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
+
+
+class EventsEndpoint:
+    """The intake over HTTP. `public`: only public streams exist here."""
+
+    def __init__(self, intake: Intake, public: bool) -> None:
+        self._intake = intake
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        body = _Body(self._intake, receive, b"content-length" in headers or b"transfer-encoding" in headers)
+        try:
+            submission = await self._read(scope, headers, body)
+            outcome = await self._intake.take(submission)
+            status, document = _told(outcome)
+        except _Gone:
+            return
+        except Problem as problem:
+            await _refuse(problem, body, scope, send)
+            return
+        except Exception as error:
+            telemetry.intake_broken(error)
+            await _refuse(Problem(500, "Internal error", MISTAKE), body, scope, send)
+            return
+        finally:
+            body.release()
+        content = orjson.dumps(document) + b"\n"
+        head = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+            (b"content-length", b"%d" % len(content)),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _read(self, scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Submission:
+        if scope["method"] != "POST":
+            detail = f"{scope['method'][:20]} is not possible here; possible: POST"
+            raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
+        if self._intake.draining:
+            raise Problem(503, "Stopping", "the server stops; send it again", headers={"retry-after": "1"})
+        hasty = _hasty(scope["query_string"])
+        kind = media_type(_text(headers.get(b"content-type")))
+        key = _idempotency_key(headers.get(b"idempotency-key"))
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
+            raise too_large(self._intake.options.max_bytes)
+        await body.read(coding(_text(headers.get(b"content-encoding"))))
+        return Submission(body.data, kind, self._public, hasty, _request_id(headers.get(b"x-request-id")), key)
+
+
+class _Gone(Exception):
+    """The client went away before its body was whole."""
+
+
+class _Body:
+    """The body of one request, counted by the intake for as long as it is held."""
+
+    def __init__(self, intake: Intake, receive: Receive, unread: bool) -> None:
+        self._intake = intake
+        self._receive = receive
+        self._held = 0
+        self.data = b""
+        self.unread = unread
+        """Whether there is, or may be, more to be read."""
+
+    async def read(self, coding: str) -> None:
+        """Read and expand all of it. Raises Problem and _Gone."""
+        expander = Expander(coding, self._intake.options.max_bytes)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while self.unread:
+                    message = await self._next()
+                    expander.feed(message.get("body", b""))
+                    if expander.size > self._held:
+                        self._intake.hold(expander.size - self._held)
+                        self._held = expander.size
+        except TimeoutError:
+            raise Problem(408, "Request timeout", f"the body has not come within {BODY_SECONDS:g} s") from None
+        self.data = expander.finish()
+
+    async def discard(self) -> None:
+        """Throw away what is not read yet, for a while."""
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while self.unread:
+                    await self._next()
+        except (TimeoutError, _Gone):
+            pass
+
+    def release(self) -> None:
+        """It is held no longer."""
+        self._intake.release(self._held)
+        self._held = 0
+
+    async def _next(self) -> Any:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise _Gone
+        self.unread = message.get("more_body", False)
+        return message
+
+
+async def _refuse(problem: Problem, body: _Body, scope: Scope, send: Send) -> None:
+    """Answer with a problem. A sender that is still sending gets the answer first; then the connection ends, since
+    nobody would read the rest of its body."""
+    if not body.unread:
+        await answer(problem)(scope, _nothing, send)
+        return
+    response = answer(problem)
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    await body.discard()
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _nothing() -> Any:
+    raise AssertionError(MISTAKE)
+
+
+def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
+    """The status and the body for what became of the events. Raises Problem where none is stored."""
+    refused = {}
+    if outcome.invalid or outcome.failed:
+        budget = _Budget()
+        refused = {"invalid": budget.entries(outcome.invalid), "error": budget.entries(outcome.failed)}
+    if outcome.stored:
+        status = 207 if refused else 202 if outcome.hasty else 201
+        word = "accepted" if outcome.hasty else "stored"
+        return status, {word: outcome.stored, "repeated": outcome.repeated, **refused}
+    if outcome.unavailable:
+        headers = {"retry-after": str(RETRY_SECONDS)}
+        detail = "the log does not answer; send it again in a moment"
+        raise Problem(503, "Log unavailable", detail, headers=headers, members=refused)
+    count = len(outcome.invalid) + len(outcome.failed)
+    first = (outcome.invalid or outcome.failed)[0]
+    detail = first.detail if count == 1 else f"none of the {count} events is stored; the first: {first.detail}"
+    raise Problem(400, "Invalid events", detail, members=refused)
+
+
+class _Budget:
+    """What an answer may repeat of the events that it is about."""
+
+    def __init__(self) -> None:
+        self._left = SHOWN_BYTES
+
+    def entries(self, refused: Sequence[Refused]) -> list[dict[str, object]]:
+        """The list as it is told."""
+        return [{"index": one.index, "event": self._shown(one), "detail": one.detail} for one in refused]
+
+    def _shown(self, refused: Refused) -> object:
+        text = refused.piece.text
+        if len(text) <= min(SHOWN_EVENT_BYTES, self._left):
+            self._left -= len(text)
+            # What orjson cannot write again is shown as text.
+            return orjson.Fragment(text) if refused.piece.fault is None else text.decode(errors="replace")
+        return text[:EXCERPT_BYTES].decode(errors="replace") + "…"
+
+
+def _hasty(query: bytes) -> bool:
+    if not query:
+        return False
+    hasty: str | None = None
+    for name, value in QueryParams(query).multi_items():
+        if name not in PARAMETERS:
+            close = difflib.get_close_matches(name[:100], PARAMETERS, cutoff=0.5)
+            hint = f"; did you mean `{close[0]}`?" if close else "; there is `hasty`"
+            raise _bad(name, f"there is no such parameter{hint}")
+        if hasty is not None:
+            raise _bad(name, "it is given twice")
+        hasty = value
+    if hasty not in (None, "true", "false"):
+        raise _bad("hasty", f"it takes true or false, not {hasty[:100]!r}")
+    return hasty == "true"
+
+
+def _idempotency_key(header: bytes | None) -> str | None:
+    """A key, which may stand in quotes (draft-ietf-httpapi-idempotency-key-header). Raises Problem(400)."""
+    if header is None:
+        return None
+    key = header.strip()
+    if len(key) >= 2 and key.startswith(b'"') and key.endswith(b'"'):
+        key = key[1:-1]
+    if len(key) > KEY_CHARACTERS or _PRINTABLE.fullmatch(key) is None:
+        raise _bad("Idempotency-Key", f"it takes 1 to {KEY_CHARACTERS} printable characters of ASCII")
+    return key.decode()
+
+
+def _request_id(header: bytes | None) -> str | None:
+    """The id that the request came with, where it can stand in an event."""
+    if header is None or len(header) > REQUEST_ID_CHARACTERS or _PRINTABLE.fullmatch(header) is None:
+        return None
+    return header.decode()
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
+
+
+def _bad(parameter: str, detail: str) -> Problem:
+    return Problem(400, "Bad request", f"`{parameter[:100]}`: {detail}", parameter[:100])

@@ -12,14 +12,16 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import ABSENT, CALL_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_options import connection_options, parse_bootstrap
-from gateway.eventlog.kafka_producer import Producer, stop_producer
+from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka_reader import KafkaReader
+from gateway.eventlog.kafka_transactions import stop_producer
 from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, start_transactions
+from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import Bounds, Retention, TopicState
 
 EARLIEST = -2
@@ -41,7 +43,7 @@ class KafkaLog:
         self._options = connection_options(options or {})
         self._bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
         self._cluster = Cluster(addresses, self._options)
-        self._producer = Producer(self._bootstrap, self._options)
+        self._producer = Producer(self._cluster)
 
     def __repr__(self) -> str:
         return f"<KafkaLog {','.join(self._bootstrap)}>"
@@ -102,16 +104,13 @@ class KafkaLog:
                 raise LogError(f"Kafka: cannot delete {topic}: {for_code(code).__name__}")
         await self._until(topic, lambda found: found is None)
 
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """See EventLog."""
+        return await self._producer.offer(topic, records)
+
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """See EventLog. Each partition has all of its records or a first part of them after an error."""
-        named = {0 if new.partition is None else new.partition for new in records}
-        await self._cluster.leaders(TopicPartition(topic, partition) for partition in named)
-        try:
-            return await self._producer.append(topic, records)
-        except LogUnavailable:
-            if topic not in await self._cluster.topics([topic]):
-                raise TopicAbsent(topic) from None
-            raise
+        """See EventLog."""
+        return all_stored(await self.offer(topic, records))
 
     async def writer(self, name: str) -> KafkaWriter:
         """See EventLog. Writes to the topic of the positions, and creates it where it is missing."""

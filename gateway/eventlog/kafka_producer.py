@@ -1,154 +1,229 @@
-"""Appends to Kafka: aiokafka's idempotent producer, started when it is needed and let go of when it has failed."""
+"""Appends to Kafka without repeating itself: batches that are numbered, so that brokers store none twice (KIP-98).
+
+aiokafka's producer is not used, because it does not say which records of a batch a broker refused, loses its numbers
+when one was, and tries on for ever what its callers were told has failed.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Mapping, MutableSequence, Sequence
 from contextlib import suppress
-from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from gateway.errors import LogError, LogUnavailable
+from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_cluster import CALL_SECONDS, CLOSE_SECONDS, FAILURES
+from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
+from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster, Connections
+from gateway.eventlog.kafka_partitioner import partition_of
+from gateway.eventlog.offer import Fate, refusal
 
-REQUEST_SECONDS = 4.0
-"""A record that the brokers have not taken by then is given up, before the call of `append` is."""
+SEND_SECONDS = 4.0
+"""What the brokers have not acknowledged by then is given up; within OFFER_SECONDS, and with time to say so."""
 
-RECORD_BYTES = 16 * 1024 * 1024
-"""The largest record that is tried; the brokers and topics have bounds of their own (`message.max.bytes`)."""
+REQUESTS = 16
+"""So many batches, each of another partition, are on their way at once."""
 
-BATCH_BYTES = 256 * 1024
-"""Records of one partition are sent together up to this."""
+NO_TIMEOUT = 2**31 - 1
+"""Brokers want the timeout of a transaction also from those that make none."""
+
+REFUSED = frozenset({10, 18, 32, 87})
+"""Nothing of the batch is stored, for what is in it: a record, or all together, too large, a timestamp out of range, or
+a record that the topic cannot hold. An error that is in none of these lists may pass."""
+
+UNNUMBERED = frozenset({45, 47, 59})
+"""Nothing of the batch is stored: the broker expected another number, or does not know the producer any more."""
+
+FORBIDDEN = frozenset({29, 31})
+"""Nothing of the batch is stored, and nothing will be before somebody allows it."""
 
 
-def producer_options(bootstrap: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
-    """How every producer of the gateway is made; `options` are those of aiokafka's connections."""
-    return {
-        "bootstrap_servers": list(bootstrap),
-        "acks": "all",
-        "enable_idempotence": True,
-        "request_timeout_ms": int(REQUEST_SECONDS * 1000),
-        "max_request_size": RECORD_BYTES,
-        "max_batch_size": BATCH_BYTES,
-        **options,
-    }
+class Identity:
+    """What the brokers know a producer by: an id and an epoch. Each partition counts the records that it sends."""
+
+    def __init__(self, producer_id: int, epoch: int) -> None:
+        self.name = (producer_id, epoch)
+        self._sequences: dict[TopicPartition, int] = {}
+
+    def sequence(self, partition: TopicPartition) -> int:
+        """The number of the next record."""
+        return self._sequences.get(partition, 0)
+
+    def count(self, partition: TopicPartition, records: int) -> None:
+        """So many were stored. Numbers begin anew after 2^31 - 1."""
+        self._sequences[partition] = (self.sequence(partition) + records) & 0x7FFFFFFF
 
 
 class Producer:
-    """Starts at the first append. After a failure that is not one record's own, the next append starts another."""
+    """Sends one batch of a partition at a time. Whether one that is given up was stored is not known, and so neither is
+    the next number; then another identity is taken."""
 
-    def __init__(self, bootstrap: Sequence[str], options: Mapping[str, object]) -> None:
-        self._bootstrap = list(bootstrap)
-        self._options = options
-        self._producer: Any = None
-        self._starting = asyncio.Lock()
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._connections = Connections(cluster)
+        self._identity: Identity | None = None
+        self._identifying = asyncio.Lock()
+        self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._requests = asyncio.Semaphore(REQUESTS)
+        self._keyless = 0
 
     async def close(self) -> None:
         """Bounded in time, and never raises."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await stop_producer(producer)
+        await self._connections.close()
 
-    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """Append to a topic that exists, and return the place of each record. Raises LogUnavailable: any of the records
-        may then have been stored or not; and LogError for a record that is too large, when others may be stored."""
-        producer = None
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """See EventLog."""
+        fates: list[Fate | None] = [refusal(new) for new in records]
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                producer = await self._started()
-                return await send_all(producer, ((topic, new) for new in records))
-        except (MessageSizeTooLargeError, RecordTooLargeError) as error:
-            raise LogError(f"Kafka: a record for {topic} is too large: {error}") from error
-        except FAILURES as error:
-            await self._discard(producer)
-            raise LogUnavailable(f"Kafka: append to {topic}: {error!r}") from error
+            async with asyncio.timeout(SEND_SECONDS), asyncio.TaskGroup() as sending:
+                leaders = await self._leaders(topic, records)
+                for number, indices in self._spread(topic, records, leaders, fates).items():
+                    sending.create_task(self._send(TopicPartition(topic, number), records, indices, fates))
+        except TimeoutError:
+            pass  # What has no fate yet has that of `late`.
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        late = LogUnavailable(f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s")
+        known = [late if fate is None else fate for fate in fates]
+        if known and all(isinstance(fate, LogUnavailable) for fate in known):
+            raise LogUnavailable(str(known[0]))
+        return known
 
-    async def _started(self) -> Any:
-        async with self._starting:
-            if self._producer is None:
-                producer = AIOKafkaProducer(**producer_options(self._bootstrap, self._options))
+    async def _leaders(self, topic: str, records: Sequence[NewRecord]) -> Mapping[int, int | None]:
+        """The partitions of the topic, with their leaders; asked for where a record names one that is not known."""
+        await self._cluster.leaders([TopicPartition(topic, 0)])
+        found = self._cluster.cached(topic)
+        if found is None or any(new.partition is not None and new.partition not in found.leaders for new in records):
+            found = (await self._cluster.topics([topic])).get(topic)
+        if found is None:
+            raise TopicAbsent(topic)
+        return found.leaders
+
+    def _spread(
+        self,
+        topic: str,
+        records: Sequence[NewRecord],
+        leaders: Mapping[int, int | None],
+        fates: MutableSequence[Fate | None],
+    ) -> dict[int, list[int]]:
+        """The indices of the records by partition. Those without key and partition take turns where there are leaders."""
+        led = [number for number, leader in leaders.items() if leader is not None] or list(leaders)
+        spread: dict[int, list[int]] = {}
+        for index, new in enumerate(records):
+            if fates[index] is not None:
+                continue
+            if new.partition is not None:
+                number = new.partition
+            elif new.key is not None:
+                number = partition_of(new.key, len(leaders))
+            else:
+                self._keyless += 1
+                number = led[self._keyless % len(led)]
+            if number in leaders:
+                spread.setdefault(number, []).append(index)
+            else:
+                fates[index] = TopicAbsent(topic)
+        return spread
+
+    async def _send(
+        self,
+        partition: TopicPartition,
+        records: Sequence[NewRecord],
+        indices: list[int],
+        fates: MutableSequence[Fate | None],
+    ) -> None:
+        """Send the records at these indices, batch after batch, and set their fates."""
+        async with self._turns[partition]:
+            waiting = deque([indices])
+            while waiting:
+                group = waiting.popleft()
+                identity = await self._identified(partition)
+                offered = (records[index] for index in group)
+                batch, count = build_batch(offered, identity.name, identity.sequence(partition))
+                if count < len(group):
+                    waiting.appendleft(group[count:])
                 try:
-                    await producer.start()
-                except BaseException:
-                    await stop_producer(producer)
+                    async with self._requests:
+                        verdict = await self._deliver(partition, batch)
+                except LogError as error:
+                    self._forget(identity)
+                    for index in group[:count]:
+                        fates[index] = error
+                    continue
+                except asyncio.CancelledError:
+                    self._forget(identity)
                     raise
-                self._producer = producer
-            return self._producer
+                if verdict.code == 0:
+                    identity.count(partition, count)
+                    for place, index in enumerate(group[:count], verdict.offset):
+                        fates[index] = (partition, place)
+                elif verdict.code in UNNUMBERED:
+                    self._forget(identity)
+                    waiting.appendleft(group[:count])
+                else:
+                    waiting.extendleft(reversed(_refuse(partition, verdict, group[:count], fates)))
 
-    async def _discard(self, producer: Any) -> None:
-        """Its state after a failure is not known: whether it retries what its callers were told has failed, or has lost
-        its sequence."""
-        if producer is not None and producer is self._producer:
-            self._producer = None
-            await stop_producer(producer)
-
-
-async def send_all(producer: Any, records: Iterable[tuple[str, NewRecord]]) -> list[tuple[TopicPartition, int]]:
-    """Send records to topics, and return the place of each once all are acknowledged. Raises aiokafka's errors."""
-    sent = []
-    try:
-        for topic, new in records:
-            arguments = (topic, new.value, new.key, new.partition, new.timestamp, list(new.headers))
+    async def _deliver(self, partition: TopicPartition, batch: bytes) -> Verdict:
+        """Send a batch until its partition's leader has stored it, or will not. Raises TopicAbsent, LogUnavailable."""
+        request = ProduceRequest(partition, batch, SEND_SECONDS)
+        unanswered = False
+        while True:
             try:
-                sent.append(await producer.send(*arguments))
-            except IllegalOperation:
-                # The transaction has failed meanwhile; a record that was sent before knows why.
-                await asyncio.gather(*sent)
-                raise
-        results = await asyncio.gather(*sent)
-    except BaseException:
-        for future in sent:
-            future.add_done_callback(_forget)
-        raise
-    return [(TopicPartition(result.topic, result.partition), result.offset) for result in results]
+                leader = await self._leader(partition)
+                verdict = read_verdict(await self._connections.send(leader, request, SEND_SECONDS))
+            except LogUnavailable:
+                unanswered = True
+            else:
+                if verdict.code == 0 or verdict.code in REFUSED or (verdict.code in UNNUMBERED and not unanswered):
+                    return verdict
+                if verdict.code in FORBIDDEN or verdict.code in UNNUMBERED:
+                    raise LogUnavailable(_complaint(partition, verdict))
+            self._cluster.forget([partition.topic])
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _leader(self, partition: TopicPartition) -> int:
+        leader = (await self._cluster.leaders([partition]))[partition]
+        if leader is None:
+            raise LogUnavailable(f"Kafka: {partition.topic}/{partition.partition} has no leader")
+        return leader
+
+    async def _identified(self, partition: TopicPartition) -> Identity:
+        """The identity, given by any broker; the partition's leader is one."""
+        async with self._identifying:
+            while self._identity is None:
+                with suppress(LogUnavailable):
+                    address = self._cluster.address(await self._leader(partition))
+                    given = await self._cluster.send(address, InitProducerIdRequest(None, NO_TIMEOUT))
+                    if given.error_code == 0:
+                        self._identity = Identity(given.producer_id, given.producer_epoch)
+                        break
+                self._cluster.forget([partition.topic])
+                await asyncio.sleep(RETRY_SECONDS)
+            return self._identity
+
+    def _forget(self, identity: Identity) -> None:
+        if self._identity is identity:
+            self._identity = None
 
 
-def _forget(future: asyncio.Future[Any]) -> None:
-    """The other records of a failed append: their failures are no news."""
-    if not future.cancelled():
-        future.exception()
+def _refuse(
+    partition: TopicPartition, verdict: Verdict, sent: list[int], fates: MutableSequence[Fate | None]
+) -> list[list[int]]:
+    """Set the fates of those of the records sent that are at fault. Returns what is to be sent again, in groups: where
+    the broker does not say who is at fault, each half for itself."""
+    faulty = set(range(len(sent))) if len(sent) == 1 else set(verdict.faulty)
+    for place in faulty:
+        fates[sent[place]] = LogError(_complaint(partition, verdict))
+    if not faulty:
+        half = len(sent) // 2
+        return [sent[:half], sent[half:]]
+    left = [index for place, index in enumerate(sent) if place not in faulty]
+    return [left] if left else []
 
 
-async def stop_producer(producer: Any) -> None:
-    """Stop a producer, also where the brokers are gone: it would wait for them without end."""
-    stop = asyncio.ensure_future(producer.stop())
-    await asyncio.wait([stop], timeout=CLOSE_SECONDS)
-    if not stop.done():
-        for task in _tasks(producer):
-            task.cancel()
-        await asyncio.wait([stop], timeout=CLOSE_SECONDS)
-    if not stop.done():
-        stop.cancel()
-        closing = asyncio.ensure_future(producer.client.close())
-        await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS)
-    for task in _tasks(producer):
-        task.cancel()
-    with suppress(Exception, asyncio.CancelledError):
-        stop.result()
-    _forget_failures(producer)
-
-
-def _tasks(producer: Any) -> list[asyncio.Task[Any]]:
-    """What still works for a producer, which keeps no list of it."""
-    owners = (producer._sender, producer._message_accumulator)
-    found = []
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is not None and any(frame.f_locals.get("self") is owner for owner in owners):
-            found.append(task)
-    return found
-
-
-def _forget_failures(producer: Any) -> None:
-    """How its batches and its last transaction failed is known already."""
-    accumulator, transactions = producer._message_accumulator, producer._txn_manager
-    accumulator.fail_all(KafkaError("the producer is stopped"))
-    batches = [batch for batches in accumulator._batches.values() for batch in batches]
-    futures = [batch._drain_waiter for batch in (*batches, *accumulator._pending_batches)]
-    if transactions is not None and transactions.wait_for_transaction_end() is not None:
-        futures.append(transactions.wait_for_transaction_end())
-    for future in futures:
-        future.add_done_callback(_forget)
+def _complaint(partition: TopicPartition, verdict: Verdict) -> str:
+    reason = verdict.reason or for_code(verdict.code).__name__
+    return f"Kafka: {partition.topic}/{partition.partition} does not take a record: {reason}"

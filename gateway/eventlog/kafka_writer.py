@@ -16,7 +16,7 @@ from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, Prod
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import CALL_SECONDS, FAILURES, Cluster
-from gateway.eventlog.kafka_producer import producer_options, send_all, stop_producer
+from gateway.eventlog.kafka_transactions import producer_options, send_all, stop_producer
 
 POSITIONS = TopicPartition("gateway.positions", 0)
 """Where the positions are: the key of a record is the writer's name, its value the position."""

@@ -9,8 +9,9 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
+from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.offer import Fate, all_stored, refusal
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
 
 
@@ -41,10 +42,17 @@ class _Partition:
 
 
 class _Topic:
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, name: str, partitions: int) -> None:
+        self.name = name
         self.identity = str(uuid.uuid4())
         self.partitions = [_Partition() for _ in range(partitions)]
         self.turn = 0
+
+    def refusal(self, new: NewRecord) -> LogError | None:
+        """Why a record cannot be added."""
+        if new.partition is not None and not 0 <= new.partition < len(self.partitions):
+            return TopicAbsent(self.name)
+        return refusal(new)
 
     def choose(self, key: bytes | None) -> int:
         """The partition of a new record that names none."""
@@ -83,7 +91,7 @@ class MemoryLog:
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Create a topic; one that exists stays as it is."""
-        self._topics.setdefault(topic, _Topic(partitions))
+        self._topics.setdefault(topic, _Topic(topic, partitions))
         self._wake()
 
     def delete_topic(self, topic: str) -> None:
@@ -115,21 +123,27 @@ class MemoryLog:
         self._wake()
 
     def append_now(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """`append`, synchronously. Raises TopicAbsent; does not look at `available`."""
+        """Append all of the records or, after an error, none. Raises TopicAbsent; does not look at `available`."""
         found = self.topic(topic)
-        chosen = [new.partition if new.partition is not None else found.choose(new.key) for new in records]
-        for partition in chosen:
-            self.partition(TopicPartition(topic, partition))
-        places = []
-        for new, partition in zip(records, chosen, strict=True):
-            offset = found.partitions[partition].end
-            timestamp = new.timestamp if new.timestamp is not None else self._now()
-            found.partitions[partition].add(
-                Record(topic, partition, offset, timestamp, new.key, new.value, new.headers)
-            )
-            places.append((TopicPartition(topic, partition), offset))
+        for new in records:
+            if (error := found.refusal(new)) is not None:
+                raise error
+        return all_stored(self.offer_now(topic, records))
+
+    def offer_now(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """`offer`, synchronously. Raises TopicAbsent; does not look at `available`."""
+        found = self.topic(topic)
+        fates = [found.refusal(new) or self._add(topic, found, new) for new in records]
         self._wake()
-        return places
+        return fates
+
+    def _add(self, topic: str, found: _Topic, new: NewRecord) -> Fate:
+        number = new.partition if new.partition is not None else found.choose(new.key)
+        partition = found.partitions[number]
+        offset = partition.end
+        timestamp = new.timestamp if new.timestamp is not None else self._now()
+        partition.add(Record(topic, number, offset, timestamp, new.key, new.value, new.headers))
+        return TopicPartition(topic, number), offset
 
     # The port.
 
@@ -176,10 +190,14 @@ class MemoryLog:
         self.check()
         self.delete_topic(topic)
 
-    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """See EventLog."""
         self.check()
-        return self.append_now(topic, records)
+        return self.offer_now(topic, records)
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        """See EventLog."""
+        return all_stored(await self.offer(topic, records))
 
     async def writer(self, name: str) -> MemoryWriter:
         """See EventLog."""

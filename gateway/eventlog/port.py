@@ -1,6 +1,6 @@
 """The event log as the gateway sees it: topics of partitions of records, read by offset.
 
-Two adapters stand beside this file; one conformance kit (`tests/eventlog`) holds both to what is said here.
+Three adapters stand beside this file; one conformance kit (`tests/eventlog`) holds all to what is said here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.offer import Fate
 
 
 class TopicState(NamedTuple):
@@ -121,8 +122,16 @@ class EventLog(Protocol):
         """Create a topic; one that exists stays as it is."""
         ...
 
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """Append, and tell of each record what became of it; what is wrong with one leaves the others alone.
+
+        Raises TopicAbsent when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing is known of
+        any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
+        """
+        ...
+
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """Append, and return for each record its place once the log has acknowledged all. Raises TopicAbsent."""
+        """`offer` for records that belong together: the place of each; raises what became of one that has none."""
         ...
 
     async def writer(self, name: str) -> LogWriter:

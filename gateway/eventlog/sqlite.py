@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
@@ -130,25 +131,31 @@ class SqliteLog:
         await self._writer.run(SqliteStore.delete, topic)
         self._watch.wake()
 
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """See EventLog. What is stored is on the disk when it returns."""
+        try:
+            async with asyncio.timeout(OFFER_SECONDS):
+                return await self.append_with(None, topic, records)
+        except TimeoutError as error:
+            raise LogUnavailable(f"SQLite: append to {topic}: not done within {OFFER_SECONDS:g} s") from error
+
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """See EventLog. On the disk when it returns; all of the records or, after an error, none."""
-        return await self.append_with(None, topic, records)
+        """See EventLog."""
+        return all_stored(await self.offer(topic, records))
 
     async def writer(self, name: str) -> SqliteWriter:
         """See EventLog."""
         return SqliteWriter(self, await self._writer.run(SqliteStore.take_over, name))
 
-    async def append_with(
-        self, claim: Claim | None, topic: str, records: Sequence[NewRecord]
-    ) -> list[tuple[TopicPartition, int]]:
+    async def append_with(self, claim: Claim | None, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """Append, and set the position of the claim."""
         turn, self._turn = self._turn, self._turn + len(records)
-        places = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), claim)
+        fates = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), claim)
         self._watch.wake()
         if time.monotonic() - self._expired >= self._expire_interval and self._expiring is None:
             self._expired = time.monotonic()
             self._expiring = asyncio.create_task(self._expire())
-        return places
+        return fates
 
     async def expire(self, now: int) -> int:
         """Apply the retention of every topic, at this time (ms); returns how many records were deleted."""
@@ -180,7 +187,7 @@ class SqliteWriter:
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         claim = self._claim._replace(position=position)
-        places = await self._log.append_with(claim, topic, records)
+        places = all_stored(await self._log.append_with(claim, topic, records))
         self._claim = claim
         return places
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from gateway.errors import OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
+from gateway.eventlog.offer import Fate, refusal
 from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
 from gateway.eventlog.sqlite_connection import SqliteConnection
 
@@ -171,20 +172,24 @@ class SqliteStore(SqliteConnection):
 
     def append(
         self, topic: str, records: Sequence[NewRecord], turn: int, now: int, claim: Claim | None = None
-    ) -> list[tuple[TopicPartition, int]]:
-        """Append in one transaction, which also sets the position of the claim. Records without key and partition take
-        turns. Raises TopicAbsent, WriterFenced."""
+    ) -> list[Fate]:
+        """Append in one transaction. With a claim its position is set in it, and one record that cannot be stored is
+        raised, and none is stored. Records without key and partition take turns. Raises TopicAbsent, WriterFenced."""
         with self.writing() as connection:
             if claim is not None:
                 self._set_position(claim)
             states = self._partitions(topic)
-            places = []
+            fates: list[Fate] = []
             rows = []
             for new in records:
                 number = self._choose(new, len(states), turn)
                 turn += new.partition is None and new.key is None
-                if number not in states:
-                    raise TopicAbsent(topic)
+                error = refusal(new) if number in states else TopicAbsent(topic)
+                if error is not None:
+                    if claim is not None:
+                        raise error
+                    fates.append(error)
+                    continue
                 state = states[number]
                 timestamp = now if new.timestamp is None else new.timestamp
                 headers = pack_headers(new.headers)
@@ -192,11 +197,11 @@ class SqliteStore(SqliteConnection):
                 size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
                 total = state.total + size
                 rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
-                places.append((TopicPartition(topic, number), state.next))
+                fates.append((TopicPartition(topic, number), state.next))
                 states[number] = state._replace(next=state.next + 1, high=high, total=total)
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._save(states.values())
-            return places
+            return fates
 
     def _set_position(self, claim: Claim) -> None:
         statement = "UPDATE positions SET position = ? WHERE name = ? AND epoch = ?"

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from gateway.errors import OffsetOutOfRange, TopicAbsent
+from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.port import Bounds
 from tests.eventlog.kit import WAIT, Bench, take
 
@@ -184,6 +185,36 @@ async def test_an_absent_partition(bench: Bench, topic: str) -> None:
     with pytest.raises(TopicAbsent):
         await reader.fetch(WAIT)
     await reader.close()
+
+
+async def test_each_record_that_is_offered_has_a_fate_of_its_own(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    offered = [
+        NewRecord(b"a"),
+        NewRecord(bytes(RECORD_BYTES + 1)),
+        NewRecord(b"b", headers=(("x", bytes(RECORD_BYTES)),)),
+        NewRecord(b"c", partition=7),
+        NewRecord(b"d", bytes(RECORD_BYTES)),
+        NewRecord(b"e"),
+    ]
+    fates = await bench.log.offer(topic, offered)
+    partition = TopicPartition(topic, 0)
+    assert [fate for fate in fates if not isinstance(fate, LogError)] == [(partition, 0), (partition, 1)]
+    assert [type(fate) for fate in fates] == [tuple, LogError, LogError, TopicAbsent, LogError, tuple]
+    assert "too large" in str(fates[1])
+    reader = await bench.log.reader({partition: 0})
+    assert [record.value for record in await take(reader, 2)] == [b"a", b"e"]
+    await reader.close()
+    assert await bench.log.offer(topic, []) == []
+
+
+async def test_what_is_appended_together_raises_what_became_of_one(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    with pytest.raises(LogError, match="too large") as refused:
+        await bench.log.append(topic, [NewRecord(b"a"), NewRecord(bytes(RECORD_BYTES + 1))])
+    assert not isinstance(refused.value, LogUnavailable)
+    with pytest.raises(TopicAbsent):
+        await bench.log.offer(topic + ".absent", [NewRecord(b"a")])
 
 
 async def test_describe_and_create(bench: Bench, topic: str) -> None:

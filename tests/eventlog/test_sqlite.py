@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds, Retention
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
@@ -197,7 +198,7 @@ def test_find_is_exact_whatever_expires(rounds: list[tuple[list[int], int]]) -> 
         store.create(TOPIC, 1, Retention())
         with store.writing() as connection:
             connection.execute("UPDATE topics SET retention_size = ?", (keep * (RECORD_OVERHEAD + 1),))
-        places = store.append(TOPIC, [NewRecord(b"x", timestamp=when) for when in times], 0, 0)
+        places = all_stored(store.append(TOPIC, [NewRecord(b"x", timestamp=when) for when in times], 0, 0))
         kept = [*kept, *((offset, when) for (_, offset), when in zip(places, times, strict=True))][-keep:]
         store.expire(0)
         assert store.bounds([PARTITION]) == {PARTITION: Bounds(kept[0][0], kept[-1][0] + 1)}

@@ -9,6 +9,7 @@ from random import Random
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, Retention, TopicState
 
 
@@ -91,6 +92,9 @@ class FaultyLog:
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         await self._log.create(topic, partitions, retention)
+
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        return await self._log.offer(topic, records)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         return await self._log.append(topic, records)

@@ -1,0 +1,35 @@
+"""What the adapters share of `EventLog.offer`: its bounds, and `append` in terms of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.errors import LogError, LogUnavailable
+from gateway.event import NewRecord, TopicPartition
+
+OFFER_SECONDS = 4.5
+"""An offer has ended by then: who offers may have promised an answer within five seconds."""
+
+RECORD_BYTES = 16 * 1024 * 1024
+"""The largest record that any log takes; Kafka's brokers and topics have bounds of their own (`max.message.bytes`)."""
+
+Fate = tuple[TopicPartition, int] | LogError
+"""What became of a record: its place, or why it has none. After LogUnavailable it may have one all the same."""
+
+
+def refusal(new: NewRecord) -> LogError | None:
+    """Why no log takes this record."""
+    size = sum(len(part) for part in (new.key, new.value) if part is not None)
+    size += sum(len(name.encode()) + len(value) for name, value in new.headers)
+    if size <= RECORD_BYTES:
+        return None
+    return LogError(f"a record of {size:,} bytes is too large: at most {RECORD_BYTES:,} are taken")
+
+
+def all_stored(fates: Sequence[Fate]) -> list[tuple[TopicPartition, int]]:
+    """The place of each record. Raises what became of the first that has none; what will not pass comes first."""
+    places = [fate for fate in fates if not isinstance(fate, LogError)]
+    if len(places) < len(fates):
+        errors = [fate for fate in fates if isinstance(fate, LogError)]
+        raise min(errors, key=lambda error: isinstance(error, LogUnavailable))
+    return places

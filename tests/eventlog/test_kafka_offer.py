@@ -1,0 +1,217 @@
+"""What Kafka's brokers refuse, each record by itself; and batches whose answers are lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.admin import NewTopic
+from aiokafka.record.memory_records import MemoryRecords
+
+from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog import kafka_producer
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka_producer import Producer
+from tests.eventlog.kit import kafka_admin, take
+
+TOPIC = "t"
+YEAR = 365 * 24 * 3_600_000
+
+
+@pytest.fixture
+async def log(kafka: str) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog([kafka])
+    await log.open()
+    yield log
+    await log.close()
+
+
+async def stored(log: KafkaLog, topic: str, count: int) -> list[bytes | None]:
+    reader = await log.reader({TopicPartition(topic, 0): 0})
+    values = [record.value for record in await take(reader, count)]
+    await reader.close()
+    return values
+
+
+@pytest.mark.kafka
+async def test_records_that_a_topic_refuses_leave_the_others_alone(kafka: str, log: KafkaLog, topic: str) -> None:
+    settings = {"message.timestamp.after.max.ms": "3600000", "max.message.bytes": "20000"}
+    async with kafka_admin(kafka) as admin:
+        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+    offered = [NewRecord(b"%d" % number + b"." * 500, partition=0) for number in range(200)]
+    offered[50] = NewRecord(b"large" * 5000)
+    offered[120] = NewRecord(b"late", timestamp=100 * YEAR)
+    offered[121] = NewRecord(b"later", timestamp=100 * YEAR)
+    fates = await log.offer(topic, offered)
+    bad = {index: fate for index, fate in enumerate(fates) if isinstance(fate, LogError)}
+    assert bad.keys() == {50, 120, 121}
+    assert not any(isinstance(fate, LogUnavailable) for fate in bad.values())
+    assert "imestamp" in str(bad[120])
+    good = [new.value for index, new in enumerate(offered) if index not in bad]
+    assert await stored(log, topic, len(good)) == good
+    assert [fate for fate in fates if not isinstance(fate, LogError)] == [
+        (TopicPartition(topic, 0), offset) for offset in range(len(good))
+    ]
+
+
+@pytest.mark.kafka
+async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: KafkaLog, topic: str) -> None:
+    async with kafka_admin(kafka) as admin:
+        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"cleanup.policy": "compact"})])
+    fates = await log.offer(topic, [NewRecord(b"a", b"k"), NewRecord(b"b"), NewRecord(b"c", b"l"), NewRecord(b"d")])
+    partition = TopicPartition(topic, 0)
+    assert [fates[0], fates[2]] == [(partition, 0), (partition, 1)]
+    assert [type(fate) for fate in fates] == [tuple, LogError, tuple, LogError]
+    assert await stored(log, topic, 2) == [b"a", b"c"]
+
+
+@pytest.mark.kafka
+async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str) -> None:
+    await log.create(topic)
+    await log.append(topic, [NewRecord(b"before")])
+    for _ in range(2):
+        (fate,) = await log.offer(topic, [NewRecord(bytes(13_000_000))])
+        assert type(fate) is LogError
+    assert await log.append(topic, [NewRecord(b"after")]) == [(TopicPartition(topic, 0), 1)]
+
+
+@pytest.mark.kafka
+async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic: str) -> None:
+    await log.create(topic, 3)
+    offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
+    fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
+    places = [fate for told in fates for fate in told]
+    assert len(set(places)) == len(places) == 600
+    reader = await log.reader({TopicPartition(topic, number): 0 for number in range(3)})
+    assert len({record.value for record in await take(reader, 600)}) == 600
+    await reader.close()
+
+
+class Broker:
+    """A cluster of one broker that stores by Kafka's rules for numbered batches. `script` says what happens to the next
+    batches: an error code, `lost` (stored, not answered), `gone` (neither); after that all goes well."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.script: list[int | str] = []
+        self.stuck: set[int] = set()
+        self.values: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
+        self.identities = 0
+        self._expected: dict[tuple[int, int], int] = {}
+        self._last: dict[tuple[int, int, int], int] = {}
+
+    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        for topic, number in partitions:
+            if topic != TOPIC or number not in self.values:
+                raise TopicAbsent(topic)
+        return {partition: None if partition.partition in self.stuck else 1 for partition in partitions}
+
+    def cached(self, topic: str) -> Any:
+        return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
+
+    async def topics(self, names: list[str]) -> dict[str, Any]:
+        return {name: self.cached(name) for name in names}
+
+    def forget(self, topics: list[str]) -> None:
+        pass
+
+    def address(self, node: int) -> tuple[str, int]:
+        return "broker", node
+
+    async def connect(self, address: tuple[str, int]) -> Any:
+        return self
+
+    def connected(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    async def send(self, address_or_request: Any, *_: Any) -> Any:
+        """As a cluster it is asked for an identity, as a connection to store a batch."""
+        if isinstance(address_or_request, tuple):
+            self.identities += 1
+            return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
+        _, _, _, [(topic, [(number, data)])] = address_or_request._fields
+        assert topic == TOPIC
+        event = self.script.pop(0) if self.script else 0
+        if isinstance(event, int) and event != 0:
+            return self._answer(number, event)
+        if event == "gone":
+            raise OSError("gone")
+        batch = MemoryRecords(bytes(data)).next_batch()
+        code, offset = self._store(number, batch.producer_id, batch.base_sequence, [record.value for record in batch])
+        if event == "lost":
+            raise OSError("lost")
+        return self._answer(number, code, offset)
+
+    def _store(self, number: int, producer: int, sequence: int, values: list[bytes]) -> tuple[int, int]:
+        if (number, producer, sequence) in self._last:
+            return 0, self._last[number, producer, sequence]
+        if sequence != self._expected.get((number, producer), 0):
+            return 45, -1
+        offset = self._last[number, producer, sequence] = len(self.values[number])
+        self.values[number] += values
+        self._expected[number, producer] = sequence + len(values)
+        return 0, offset
+
+    @staticmethod
+    def _answer(number: int, code: int, offset: int = -1) -> Any:
+        return SimpleNamespace(topics=[(TOPIC, [(number, code, offset, -1, 0, [], None)])])
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
+    return Broker()
+
+
+def records(*values: bytes) -> list[NewRecord]:
+    return [NewRecord(value, partition=0) for value in values]
+
+
+@pytest.mark.parametrize("script", [["lost"], ["gone"], ["lost", "gone", "lost"], [6], [7, "lost", 19], [47], [59, 45]])
+async def test_a_batch_is_sent_until_it_is_stored_once(broker: Broker, script: list[int | str]) -> None:
+    producer = Producer(broker)  # type: ignore[arg-type]
+    partition = TopicPartition(TOPIC, 0)
+    assert await producer.offer(TOPIC, records(b"a")) == [(partition, 0)]
+    broker.script = script
+    assert await producer.offer(TOPIC, records(b"b", b"c")) == [(partition, 1), (partition, 2)]
+    assert await producer.offer(TOPIC, records(b"d")) == [(partition, 3)]
+    assert broker.values[0] == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_under_another(broker: Broker) -> None:
+    producer = Producer(broker)  # type: ignore[arg-type]
+    broker.script = ["lost", 45]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
+    assert broker.values[0] == [b"a", b"b"]
+    assert broker.identities == 2
+
+
+async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    broker = Broker(2)
+    broker.stuck = {1}
+    producer = Producer(broker)  # type: ignore[arg-type]
+    offered = [NewRecord(b"%d" % number, partition=number % 2) for number in range(4)]
+    fates = await producer.offer(TOPIC, offered)
+    assert [type(fate) for fate in fates] == [tuple, LogUnavailable, tuple, LogUnavailable]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, [NewRecord(b"x", partition=1)])
+    broker.stuck.clear()
+    assert await producer.offer(TOPIC, offered[:2]) == [(TopicPartition(TOPIC, 0), 2), (TopicPartition(TOPIC, 1), 0)]
+
+
+async def test_what_a_producer_may_not_do_is_told_at_once(broker: Broker) -> None:
+    producer = Producer(broker)  # type: ignore[arg-type]
+    broker.script = [29]
+    with pytest.raises(LogUnavailable, match="Authorization"):
+        await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

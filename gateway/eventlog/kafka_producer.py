@@ -109,7 +109,7 @@ class Producer:
         leaders: Mapping[int, int | None],
         fates: MutableSequence[Fate | None],
     ) -> dict[int, list[int]]:
-        """The indices of the records by partition. Those without key and partition take turns where there are leaders."""
+        """The indices of the records by partition. Those without key and partition take turns among the led ones."""
         led = [number for number, leader in leaders.items() if leader is not None] or list(leaders)
         spread: dict[int, list[int]] = {}
         for index, new in enumerate(records):

@@ -30,8 +30,8 @@ from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.routes.catalog import CatalogRoutes
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.events import EventsEndpoint
 from gateway.routes.health import Readiness, healthz

@@ -62,8 +62,8 @@ def accept(
 
     `text` is the event as it came, and is stored as it is where nothing is missing; `event` what it says. `meta.id`
     (`new_id`, or a random one), `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` are put in where
-    they are missing and the schema allows them. Without `hint` no time is spent on what a wrong name may mean. Raises InvalidEvent: no object, no such stream or schema, not valid, or
-    no field that the record is made of.
+    they are missing and the schema allows them. Without `hint`, no time is spent on what a wrong name may mean. Raises
+    InvalidEvent: no object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
         raise InvalidEvent("the event is no JSON object")
@@ -117,8 +117,9 @@ def _completed(
         faults = schema.faults(complete)
         if not faults:
             return complete, attempt
-    if schema.faults(event):
-        raise InvalidEvent("; ".join(faults))
+    if own := schema.faults(event):
+        # Fewer of them are faults of what was added, or of what was not.
+        raise InvalidEvent("; ".join(min(faults, own, key=len)))
     return event, {}
 
 

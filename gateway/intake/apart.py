@@ -66,6 +66,19 @@ def take_apart(body: bytes, maximum: int) -> Iterator[list[Piece]]:
         yield pieces[start : start + min(size, CHUNK_EVENTS)]
 
 
+def read_one(text: bytes) -> Piece:
+    """An event that stands alone, as on a line."""
+    try:
+        event = orjson.loads(text)
+        if orjson.dumps(event) == text and _flat(text):
+            return Piece(text, event)
+    except (orjson.JSONDecodeError, TypeError):
+        pass
+    if text.startswith(_MARK):
+        return Piece(text, None, "not JSON: it begins with a byte order mark")
+    return _alone(text.decode("utf-8", "surrogateescape"), 0)
+
+
 def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
     """The events of a body that orjson would write in the same way."""
     try:
@@ -178,7 +191,7 @@ def _beyond(value: bytes, event: Any) -> str | None:
 def _faulty(text: str, start: int, end: int, fault: Exception) -> Piece:
     value = text[start:end].rstrip(" \t\n\r").encode("utf-8", "surrogateescape")
     if isinstance(fault, json.JSONDecodeError):
-        reason = f"not JSON: {fault.msg} at character {max(0, fault.pos - start)}"
+        reason = f"not JSON: {fault.msg.removesuffix(' at')} at character {max(0, fault.pos - start)}"
     elif isinstance(fault, RecursionError):
         reason = f"nested more than {MAXIMUM_DEPTH} deep"
     elif isinstance(fault, Fault):

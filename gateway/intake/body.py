@@ -92,7 +92,7 @@ class Expander:
         if coding == "gzip":
             self._decompressor = zlib.decompressobj(_GZIP_WINDOW)
         elif coding == "zstd":
-            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+            options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
             self._decompressor = zstd.ZstdDecompressor(options=options)
 
     def feed(self, chunk: bytes) -> None:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
-from gateway.errors import BadRecord, ConfigurationError
+from gateway.errors import ConfigurationError
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, Retention
 from gateway.intake.accept import InvalidEvent, accept
+from gateway.intake.apart import read_one
 from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
-from gateway.json_event import parse_event
 from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
@@ -95,11 +95,13 @@ class Production:
             return
         try:
             if len(line.data) < line.length:
-                raise BadRecord(f"longer than {MAXIMUM_LINE_BYTES:,} bytes: it has {line.length:,}")
-            accepted = accept(
-                data, parse_event(data), self._catalog, self._schemas, self._clock.now(), stream=self._stream
-            )
-        except (BadRecord, InvalidEvent) as error:
+                raise InvalidEvent(f"longer than {MAXIMUM_LINE_BYTES:,} bytes: it has {line.length:,}")
+            piece = read_one(data)
+            if piece.fault is not None:
+                raise InvalidEvent(piece.fault)
+            now = self._clock.now()
+            accepted = accept(data, piece.event, self._catalog, self._schemas, now, stream=self._stream)
+        except InvalidEvent as error:
             self.invalid += 1
             self._complain(line.number, f"{error}: {excerpt(data)}")
             return

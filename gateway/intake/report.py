@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from gateway.catalog.stream import Stream
 from gateway.intake.accept import InvalidEvent, iso
@@ -10,15 +10,16 @@ from gateway.intake.splice import with_own_members
 from gateway.schemas.repository import SchemaRepository
 
 
+def is_report(event: object) -> TypeGuard[dict[str, Any]]:
+    """Whether this is no event already."""
+    return isinstance(event, dict) and "$schema" not in event and "meta" not in event
+
+
 def as_event(
-    text: bytes, report: Any, stream: Stream, schemas: SchemaRepository, now_ms: int
+    text: bytes, report: dict[str, Any], stream: Stream, schemas: SchemaRepository, now_ms: int
 ) -> tuple[bytes, dict[str, Any]]:
-    """The report with the `$schema` and `meta` of the stream that takes reports; its own members stay as they are. What
-    has these already is an event. Raises InvalidEvent."""
-    if not isinstance(report, dict):
-        raise InvalidEvent("it is no report, which is a JSON object")
-    if "$schema" in report or "meta" in report:
-        return text, report
+    """The report with the `$schema` and `meta` of the stream that takes reports; its own members stay as they are.
+    Raises InvalidEvent."""
     schema = schemas.taken_by(stream)
     if schema is None:
         raise InvalidEvent(f"the stream {stream.name} has no schema")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+PARTS = 3
+"""Time passes in parts, so that no thing needs a time of its own."""
+
 
 class Window:
     """A set that forgets: a thing is in it for `seconds`, and up to half as long again; for less where more than
@@ -14,10 +17,9 @@ class Window:
     """
 
     def __init__(self, seconds: float, maximum: int) -> None:
-        self._half = seconds / 2
-        self._maximum = max(1, maximum // 3)
+        self._half = seconds / (PARTS - 1)
+        self._maximum = max(1, maximum // PARTS)
         self._turned = 0.0
-        # Time passes in halves, so that no thing needs a time of its own.
         self._newest: set[int] = set()
         self._older: set[int] = set()
         self._oldest: set[int] = set()
@@ -25,20 +27,29 @@ class Window:
     def __len__(self) -> int:
         return len(self._newest) + len(self._older) + len(self._oldest)
 
-    def __contains__(self, thing: Hashable) -> bool:
+    def has(self, thing: Hashable, now: float) -> bool:
+        """Whether it is in it."""
+        self._expire(now)
         mark = hash(thing)
         return mark in self._newest or mark in self._older or mark in self._oldest
 
     def add(self, thing: Hashable, now: float) -> None:
         """Remember something from now on."""
-        if now - self._turned >= self._half or len(self._newest) >= self._maximum:
-            self.turn(now)
+        self._expire(now)
+        if len(self._newest) >= self._maximum:
+            self._turn()
+            self._turned = now
         self._newest.add(hash(thing))
 
-    def turn(self, now: float) -> None:
-        """Forget what is too old, or the oldest third of what is not."""
-        # After a long pause the newer parts are past their time, too.
-        turns = int((now - self._turned) / self._half) if self._half > 0 else 3
-        for _ in range(min(3, max(1, turns))):
-            self._newest, self._older, self._oldest = set(), self._newest, self._older
+    def _expire(self, now: float) -> None:
+        if now - self._turned < self._half:
+            return
+        for _ in range(PARTS):
+            self._turn()
+            self._turned += self._half
+            if now - self._turned < self._half:
+                return
         self._turned = now
+
+    def _turn(self) -> None:
+        self._newest, self._older, self._oldest = set(), self._newest, self._older

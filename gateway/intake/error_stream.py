@@ -1,0 +1,88 @@
+"""Tells of events that are not taken: to the metrics, and to the error streams, for which nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from gateway import telemetry
+from gateway.catalog.stream import Stream
+from gateway.clock import Clock
+from gateway.definitions import Current
+from gateway.errors import LogError
+from gateway.eventlog.offer import Fate
+from gateway.intake.accept import InvalidEvent
+from gateway.intake.error_event import error_event, named
+from gateway.intake.outcome import Refused
+from gateway.intake.store import Store
+from gateway.intake.turn import Turn
+
+MAXIMUM_WAITING = 10_000
+"""Invalid events that are being made into others; of more than these there is only the metric."""
+
+
+class ErrorStreams:
+    """`error_stream` is that of streams which name none of their own."""
+
+    def __init__(self, store: Store, current: Current, clock: Clock, error_stream: str | None) -> None:
+        self._store = store
+        self._current = current
+        self._clock = clock
+        self._error_stream = error_stream
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+
+    def tell(self, refused: Sequence[Refused]) -> None:
+        """Count these, and begin to make events of them."""
+        found: list[tuple[Refused, Stream]] = []
+        for one in refused:
+            name, _ = named(one.piece.event)
+            stream = None if name is None else self._current.catalog.streams.get(name)
+            telemetry.intake_events("" if stream is None else stream.name, "invalid", 1)
+            target = self._target(stream)
+            # What is wrong with an error event is not told by another one.
+            if target is not None and stream is not target:
+                found.append((one, target))
+        if found:
+            self._waiting += len(found)
+            task = asyncio.create_task(self._run(found))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Return when all of them are handed over."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _target(self, stream: Stream | None) -> Stream | None:
+        name = (None if stream is None else stream.error_stream) or self._error_stream
+        return None if name is None else self._current.catalog.streams.get(name)
+
+    async def _run(self, found: Sequence[tuple[Refused, Stream]]) -> None:
+        turn = Turn()
+        for refused, target in found:
+            await turn.give_way()
+            self._put(refused, target)
+            self._waiting -= 1
+
+    def _put(self, refused: Refused, target: Stream) -> None:
+        if self._waiting > MAXIMUM_WAITING:
+            telemetry.error_event_lost(target.name, "there are too many at once")
+            return
+        catalog, schemas = self._current.catalog, self._current.schemas
+        piece = refused.piece
+        try:
+            made = error_event(piece.text, piece.event, refused.detail, target, catalog, schemas, self._clock.now())
+        except InvalidEvent as error:
+            telemetry.error_event_lost(target.name, str(error))
+            return
+        self._store.put(made).add_done_callback(_tell_lost(target.name))
+
+
+def _tell_lost(stream: str) -> Callable[[asyncio.Future[list[Fate]]], None]:
+    def tell(answered: asyncio.Future[list[Fate]]) -> None:
+        for fate in answered.result():
+            if isinstance(fate, LogError):
+                telemetry.error_event_lost(stream, str(fate))
+
+    return tell

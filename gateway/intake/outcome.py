@@ -1,0 +1,42 @@
+"""What comes to the intake in one request, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.intake.apart import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A body and what is said of it. `public`: only public streams exist for its sender."""
+
+    body: bytes
+    media_type: str
+    public: bool = True
+    hasty: bool = False
+    request_id: str | None = None
+    idempotency_key: str | None = None
+
+
+class Refused(NamedTuple):
+    """An event that is not stored, and why; `number` is its place in the request, from 0."""
+
+    number: int
+    piece: Piece
+    detail: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the events of a request. `stored` counts those `repeated` too; of a hasty request, it counts what
+    was handed to the log."""
+
+    hasty: bool = False
+    stored: int = 0
+    repeated: int = 0
+    invalid: list[Refused] = field(default_factory=list)
+    failed: list[Refused] = field(default_factory=list)
+    unavailable: bool = False
+    """Whether any failed since the log did not answer."""

@@ -119,7 +119,7 @@ def _completed(
             return complete, attempt
     if own := schema.faults(event):
         # Fewer of them are faults of what was added, or of what was not.
-        raise InvalidEvent("; ".join(min(faults, own, key=len)))
+        raise InvalidEvent("; ".join(own if len(own) < len(faults) else faults))
     return event, {}
 
 

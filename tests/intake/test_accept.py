@@ -141,7 +141,7 @@ def test_what_a_schema_has_no_place_for_is_not_put_in(tmp_path: Path, allowed: l
     event = {"$schema": "/strict/1.0.0", "meta": {"stream": "strict"}, "n": 1}
     value = accept(orjson.dumps(event), event, catalog, schemas, NOW, request_id="r").value
     assert list(orjson.loads(value)["meta"]) == [*added, "stream"]
-    with pytest.raises(InvalidEvent, match="^/n: "):
+    with pytest.raises(InvalidEvent, match=r"^/n: "):
         accept(b"{}", {**event, "n": "1"}, catalog, schemas, NOW, request_id="r")
 
 

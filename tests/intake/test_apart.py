@@ -60,8 +60,7 @@ def test_an_event_that_stands_alone(value: Any, write: Any, before: str, after: 
 def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
     try:
         pieces = apart(body)
-    except BadBody as error:
-        assert str(error).startswith("the ")
+    except BadBody:
         return
     assert pieces
     for piece in pieces:

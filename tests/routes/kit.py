@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -172,13 +172,15 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
 
 
 @asynccontextmanager
-async def running(log: MemoryLog | None = None, **more: Any) -> AsyncIterator[Site]:
+async def running(
+    log: MemoryLog | None = None, streams: Iterable[Stream] = STREAMS, **more: Any
+) -> AsyncIterator[Site]:
     """A gateway over a log in memory, on a free port, until the end of the block."""
     if log is None:
         log = MemoryLog()
     given = {"heartbeat": SHORT_HEARTBEAT, "flush_interval": 0.0, "drain_time": 0.0, "startup_wait": 1.0}
     settings = Settings(**{"port": 0, "metadata_interval": 0.5, "ring_bytes": 1 << 20, **given, **more})
-    catalog = Catalog(STREAMS)
+    catalog = Catalog(streams)
     for topic in catalog.topics:
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))

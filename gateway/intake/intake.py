@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import telemetry
+from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
 from gateway.definitions import Current
 from gateway.errors import LogError, LogUnavailable, Problem
@@ -59,6 +60,8 @@ class Intake:
         self._store = Store(log, clock, Window(options.window_seconds, options.window_events))
         self._errors = ErrorStreams(self._store, current, clock, options.error_stream)
         self._keys = Window(options.window_seconds, options.window_events)
+        self._observed = current.definitions
+        self._takers = takers(current.catalog)
         self._reading = 0
         self._running = 0
         self._idle = asyncio.Event()
@@ -80,13 +83,17 @@ class Intake:
 
     def observe(self, topic: str, event: Mapping[str, Any]) -> None:
         """An event was read from the log, where this process or another one has put it."""
-        meta = event.get("meta")
-        if type(meta) is not dict:
+        definitions = self._current.definitions
+        if definitions is not self._observed:
+            self._observed = definitions
+            self._takers = takers(definitions.catalog)
+        names = self._takers.get(topic)
+        if names is None:
             return
-        name, given_id = meta.get("stream"), meta.get("id")
-        if type(name) is str and type(given_id) is str:
-            stream = self._current.catalog.streams.get(name)
-            if stream is not None and stream.schema_title is not None and topic in stream.topics:
+        meta = event.get("meta")
+        if type(meta) is dict:
+            name, given_id = meta.get("stream"), meta.get("id")
+            if type(name) is str and type(given_id) is str and name in names:
                 self._store.observe(name, given_id)
 
     async def close(self) -> None:
@@ -207,6 +214,15 @@ class Intake:
         if len(piece.text) > self.options.event_max_bytes:
             most = f"at most {self.options.event_max_bytes} (intake_event_max_bytes)"
             raise InvalidEvent(f"the event has {len(piece.text)} bytes; it may have {most}")
+
+
+def takers(catalog: Catalog) -> dict[str, set[str]]:
+    """By topic, the names of the streams that it holds and that take events."""
+    found: dict[str, set[str]] = {}
+    for stream in catalog.streams.values():
+        for topic in stream.topics if stream.schema_title is not None else ():
+            found.setdefault(topic, set()).add(stream.name)
+    return found
 
 
 def _told(fate: LogError) -> str:

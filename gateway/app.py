@@ -124,8 +124,7 @@ class Gateway:
             settings.error_stream,
             settings.report_stream,
         )
-        self.intake = Intake(log, self.current, self.clock, intake_options)
-        self.hub.observe = self.intake.observe
+        self.intake = Intake(self.hub, self.current, self.clock, intake_options)
         self.draining = False
 
     def public(self) -> ASGIApp:

@@ -82,6 +82,18 @@ class Hub:
         """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
         self._next_look = 0.0
 
+    async def reach_end(self, topics: Collection[str]) -> None:
+        """Return when all has been read that the log has of these topics by now. Raises LogUnavailable and TopicAbsent;
+        may wait for ever where the log goes away meanwhile."""
+        states = await self.log.describe(topics)
+        places = {TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)}
+        bounds = await self.log.bounds(places)
+        held = self.ring.partitions()
+        while behind := [place for place in places if place not in held or self.ring.end(place) < bounds[place].end]:
+            if any(place not in held for place in behind):
+                self.look_again()
+            await self.change()
+
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over."""
         wait = RETRY_WAIT[0]

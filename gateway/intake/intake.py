@@ -14,7 +14,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
 from gateway.definitions import Current
 from gateway.errors import LogError, LogUnavailable, Problem
-from gateway.eventlog.port import EventLog
+from gateway.hub.hub import Hub
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.body import REPORTS
@@ -27,6 +27,8 @@ from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""
+RETRY_SECONDS = 2
+"""What a client is told to wait where the log is away."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
 LOOK_EVENTS = 16
@@ -53,11 +55,13 @@ class IntakeOptions:
 class Intake:
     """One for a process. `take` may be called by many at once."""
 
-    def __init__(self, log: EventLog, current: Current, clock: Clock, options: IntakeOptions) -> None:
+    def __init__(self, hub: Hub, current: Current, clock: Clock, options: IntakeOptions) -> None:
         self.options = options
+        self._hub = hub
         self._current = current
         self._clock = clock
-        self._store = Store(log, clock, Window(options.window_seconds, options.window_events))
+        self._store = Store(hub.log, clock, options.window_seconds, options.window_events)
+        hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock, options.error_stream)
         self._keys = Window(options.window_seconds, options.window_events)
         self._observed = current.definitions
@@ -81,7 +85,7 @@ class Intake:
         """Forget bytes that were held."""
         self._reading -= size
 
-    def observe(self, topic: str, event: Mapping[str, Any]) -> None:
+    def _observe(self, topic: str, event: Mapping[str, Any]) -> None:
         """An event was read from the log, where this process or another one has put it."""
         definitions = self._current.definitions
         if definitions is not self._observed:
@@ -121,6 +125,8 @@ class Intake:
         claims = await self._judge(pieces, submission, digest, outcome)
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
+        if topics := self._store.doubtful(claims, not self._hub.filled.is_set()):
+            await self._read_to_the_end(topics)
         handed = self._store.hand(claims)
         if handed.groups and submission.idempotency_key is not None:
             now = self._clock.monotonic()
@@ -142,6 +148,16 @@ class Intake:
                 outcome.repeated += count >= first
         outcome.failed.sort(key=lambda refused: refused.number)
         return outcome
+
+    async def _read_to_the_end(self, topics: set[str]) -> None:
+        """What was sent before, and may be stored, is known once the hub has read all that the log has. Raises
+        Problem(503) where that takes too long."""
+        try:
+            async with asyncio.timeout(LOG_SECONDS):
+                await self._hub.reach_end(topics)
+        except (LogError, TimeoutError):
+            detail = "the log does not answer; nothing of this request is stored by it"
+            raise Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}) from None
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         turn = Turn()

@@ -67,10 +67,12 @@ class Handed:
 class Store:
     """One for a process."""
 
-    def __init__(self, log: EventLog, clock: Clock, window: Window) -> None:
+    def __init__(self, log: EventLog, clock: Clock, seconds: float, maximum: int) -> None:
         self._batcher = Batcher(log)
         self._clock = clock
-        self._window = window
+        self._window = Window(seconds, maximum)
+        self._doubtful = Window(seconds, maximum)
+        """Events of which the log has not told what became of them."""
         self._pending: dict[tuple[str, str], _Place] = {}
 
     @property
@@ -81,6 +83,19 @@ class Store:
     def observe(self, stream: str, given_id: str) -> None:
         """This event is in the log, whoever has put it there."""
         self._window.add((stream, given_id), self._clock.monotonic())
+
+    def doubtful(self, claims: Sequence[Claim], all_of_them: bool) -> set[str]:
+        """The topics that have to be read to their end before it is known whether these events, or those of them
+        without an answer of the log, are stored."""
+        now = self._clock.monotonic()
+        return {
+            claim.accepted.topic
+            for claim in claims
+            if claim.key is not None
+            and (all_of_them or self._doubtful.has(claim.key, now))
+            and claim.key not in self._pending
+            and not self._window.has(claim.key, now)
+        }
 
     def hand(self, claims: Sequence[Claim]) -> Handed:
         """Hand over what is new, without waiting for the log."""
@@ -151,6 +166,8 @@ class Store:
             if claim.key is not None:
                 if stored:
                     self._window.add(claim.key, now)
+                elif isinstance(fate, LogUnavailable) and fate is not WITHDRAWN:
+                    self._doubtful.add(claim.key, now)
                 del self._pending[claim.key]
         stream = claims[0].accepted.stream.name
         telemetry.intake_events(stream, "stored", len(claims) - failed)

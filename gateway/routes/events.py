@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import telemetry
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
-from gateway.intake.intake import Intake
+from gateway.intake.intake import RETRY_SECONDS, Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.routes.problems import answer
 
@@ -24,8 +24,6 @@ BODY_SECONDS = 30.0
 """A body has come by then."""
 UNREAD_SECONDS = 2.0
 """What is not read of a body is thrown away for so long, so that the sender gets to read why."""
-RETRY_SECONDS = 2
-"""What a client is told to wait where the log is away."""
 KEY_CHARACTERS = 255
 REQUEST_ID_CHARACTERS = 256
 SHOWN_EVENT_BYTES = 4096

@@ -337,6 +337,52 @@ async def test_what_failed_is_taken_again(site: IntakeSite) -> None:
     assert len(site.log.values("later")) == 1
 
 
+async def test_what_may_be_stored_is_looked_for_before_it_is_taken_again(
+    site: IntakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log takes the event and its acknowledgement is lost; the hub reads it only later."""
+    hub = site.site.gateway.hub
+    site.log.create_topic("later", 2)
+    await becomes(lambda: "later" in hub.discovery.existing)
+    event, lost = change(1), change(2)
+    reading, go_on = hub._read, asyncio.Event()
+
+    async def held(reader: Any) -> None:
+        await go_on.wait()
+        await reading(reader)
+
+    monkeypatch.setattr(hub, "_read", held)
+    # What was being read when that was set brings this one, and is the last.
+    site.log.append_now("later", [NewRecord(text(change(0)))])
+    await becomes(lambda: len(site.site.gateway.intake._store._window) == 1)
+    site.log.away.add("later")
+    assert (await site.post([event, lost])).status_code == 503
+    site.log.away.clear()
+    site.log.append_now("later", [NewRecord(text(event))])
+    again = asyncio.create_task(site.post([event, lost]))
+    await asyncio.wait([again], timeout=0.1)
+    assert not again.done()
+    go_on.set()
+    assert (await again).json() == {"stored": 2, "repeated": 1}
+    assert sorted(json.loads(value)["id"] for value in site.log.values("later")) == [0, 1, 2]
+
+
+async def test_while_it_cannot_be_told_what_is_stored_nothing_is_taken_again(
+    site: IntakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.log.create_topic("later", 2)
+    site.log.away.add("later")
+    event = change()
+    assert (await site.post(event)).status_code == 503
+    site.log.away.clear()
+    site.log.available = False
+    answer = await site.post(event)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "nothing of this request is stored" in answer.json()["detail"]
+    site.log.available = True
+    assert (await site.post(event)).json() == {"stored": 1, "repeated": 0}
+
+
 async def test_what_is_in_the_log_already_is_not_stored_again(site: IntakeSite) -> None:
     event = change()
     site.log.create_topic("later", 2)

@@ -72,6 +72,11 @@ class Intake:
         self._idle.set()
         self.draining = False
 
+    @property
+    def held(self) -> int:
+        """Bytes of bodies that are being read or judged."""
+        return self._reading
+
     def hold(self, size: int) -> None:
         """Count bytes of a body that is being read; `release` is called for them. Raises Problem(503) where what is
         held already is all that may be."""

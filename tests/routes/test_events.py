@@ -549,7 +549,7 @@ async def test_more_than_may_wait_is_refused() -> None:
         site.log.gate.set()
         assert (await first).status_code == 201
         assert (await site.post(bodies[1])).status_code == 201
-        assert site.site.gateway.intake._reading == 0
+        assert site.site.gateway.intake.held == 0
 
 
 async def test_a_client_that_leaves_does_not_take_its_events_along(site: IntakeSite) -> None:
@@ -570,9 +570,9 @@ async def test_a_client_that_leaves_amid_its_body_has_sent_nothing(site: IntakeS
     _, writer = await asyncio.open_connection("127.0.0.1", site.site.port)
     head = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(body)
     writer.write(head + body[:-1])
-    await becomes(lambda: site.site.gateway.intake._reading == len(body) - 1)
+    await becomes(lambda: site.site.gateway.intake.held == len(body) - 1)
     writer.transport.abort()
-    await becomes(lambda: site.site.gateway.intake._reading == 0)
+    await becomes(lambda: site.site.gateway.intake.held == 0)
     assert site.log.offers == []
 
 
@@ -646,7 +646,7 @@ async def test_a_mistake_of_our_own(
     assert any("a mistake of the gateway" in record.message for record in caplog.records)
     monkeypatch.undo()
     assert (await site.post(change())).status_code == 201
-    assert site.site.gateway.intake._reading == 0
+    assert site.site.gateway.intake.held == 0
 
 
 async def test_a_mistake_in_the_log_leaves_nobody_waiting(

@@ -18,6 +18,8 @@ PROBLEM_BYTES = 65_536
 """Bytes that are read of an answer which is no stream."""
 EXCERPT = 120
 """Characters that are shown of it."""
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
+"""Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
 
 
 def bare(url: str) -> str:
@@ -31,14 +33,14 @@ def bare(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-async def beginning(response: httpx.Response) -> bytes:
+async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:
     """The first bytes of an answer; it may be endless."""
     begin = b""
     async for chunk in response.aiter_bytes():
         begin += chunk
-        if len(begin) >= PROBLEM_BYTES:
+        if len(begin) >= maximum:
             break
-    return begin[:PROBLEM_BYTES]
+    return begin[:maximum]
 
 
 def detail(body: bytes, response: httpx.Response) -> str:

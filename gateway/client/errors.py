@@ -4,7 +4,11 @@ ClientError
 ├── Refused             the server answered with an error
 ├── NotAnEventStream    the server answered with something else than an event stream
 ├── EventTooLarge       an event is larger than the client reads
-└── StreamFailed        the server ended the stream with `event: error`
+├── StreamFailed        the server ended the stream with `event: error`
+├── EventInvalid        an event that was sent is not valid, and is not stored
+├── EventFailed         an event that was sent is valid, and the log of the server does not take it
+├── GaveUp              an event was sent again and again; whether it is stored is not known
+└── ProducerClosed      the producer takes no more events
 """
 
 from __future__ import annotations
@@ -50,3 +54,34 @@ class StreamFailed(ClientError):
     def __init__(self, url: str, document: str) -> None:
         super().__init__(f"{url} ended the stream with an error: {document}")
         self.document = document
+
+
+class EventInvalid(ClientError):
+    """An event that its server will never take, as it is; `detail` says what is wrong with it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the event is not valid: {detail}")
+        self.detail = detail
+
+
+class EventFailed(ClientError):
+    """A valid event that the server's log does not take, such as one that is too large for it."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"the event is not stored: {detail}")
+        self.detail = detail
+
+
+class GaveUp(ClientError):
+    """No answer that settles what became of the event, for all the time that there was; it may be stored or not."""
+
+    def __init__(self, url: str, seconds: float, reason: str) -> None:
+        super().__init__(f"{url}: given up after {seconds:.0f} s: {reason}")
+        self.reason = reason
+
+
+class ProducerClosed(ClientError):
+    """The producer was closed before the event was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("the producer is closed")

@@ -13,6 +13,7 @@ import httpx
 
 from gateway.client.answer import (
     CONNECT_SECONDS,
+    PASSING,
     bare,
     beginning,
     detail,
@@ -32,8 +33,6 @@ IDLE_SECONDS = 45.0
 """Silence after which a connection counts as lost: three heartbeats."""
 HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
-"""Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
 
 
 @dataclass(frozen=True, slots=True)

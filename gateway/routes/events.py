@@ -65,6 +65,9 @@ class EventsEndpoint:
             (b"cache-control", b"no-store"),
             (b"content-length", b"%d" % len(content)),
         ]
+        if outcome.unavailable:
+            # Some are stored; the log may take the others later.
+            head.append((b"retry-after", b"%d" % RETRY_SECONDS))
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": content})
 

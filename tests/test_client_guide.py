@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "CLIENTS.md").read_text()
-PROGRAMS = sorted((ROOT / "tests" / "clients").glob("*/follow*"))
+CLIENTS = ROOT / "tests" / "clients"
+PROGRAMS = sorted([*CLIENTS.glob("*/follow*"), *CLIENTS.glob("*/send*")])
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

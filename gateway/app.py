@@ -30,6 +30,7 @@ from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
+from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
@@ -79,7 +80,11 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     ConfigurationError."""
     schemas = open_schemas(configured.settings)
     missing = check_streams(configured.catalog, schemas, configured.places)
-    warnings = [*configured.warnings, *schemas.warnings]
+    warnings = [
+        *configured.warnings,
+        *schemas.warnings,
+        *missing_canaries(configured.catalog, schemas, SystemClock().now()),
+    ]
     if missing and _repositories(configured.settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.

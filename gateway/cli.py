@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | mirror | tail | check | schemas`."""
+"""The command line: `gateway serve | demo | produce | canary | mirror | tail | check | schemas`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway import processes
 from gateway.app import define
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError
+from gateway.commands.canary import run_canary
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
@@ -151,6 +152,31 @@ def produce(
         _fail(error.mistakes)
         return
     sys.exit(status)
+
+
+@main.command()
+@click.argument("streams", nargs=-1, metavar="[STREAM]...")
+@_with_settings("config", "log", "schema_repositories")
+def canary(streams: tuple[str, ...], **flags: Any) -> None:
+    """Put one canary event into each STREAM, or into all streams that have canary_events_enabled.
+
+    It is the first example of the stream's schema, with meta.domain canary; who subscribes does not see it without
+    canary=true. Run every few minutes, it tells a stream in which nothing happens from one that is broken.
+
+    Exit status: 0, or 1 where the event of any stream is not stored.
+    """
+    configured = _configure(flags)
+    try:
+        named = [_stream(configured, name) for name in streams]
+        status = run_canary(configured.settings, configured.catalog, named, click.echo, _complain)
+    except ConfigurationError as error:
+        _fail([f"gateway canary: {mistake}" for mistake in error.mistakes])
+        return
+    sys.exit(status)
+
+
+def _complain(line: str) -> None:
+    click.echo(f"gateway canary: {line}", err=True)
 
 
 @main.command()

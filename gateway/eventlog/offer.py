@@ -19,8 +19,9 @@ Fate = tuple[TopicPartition, int] | LogError
 
 def refusal(new: NewRecord) -> LogError | None:
     """Why no log takes this record."""
-    size = sum(len(part) for part in (new.key, new.value) if part is not None)
-    size += sum(len(name.encode()) + len(value) for name, value in new.headers)
+    size = len(new.value or b"") + len(new.key or b"")
+    if new.headers:
+        size += sum(len(name.encode()) + len(value) for name, value in new.headers)
     if size <= RECORD_BYTES:
         return None
     return LogError(f"a record of {size:,} bytes is too large: at most {RECORD_BYTES:,} are taken")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 from aiokafka.admin import NewTopic
 from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka_producer
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
+from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from tests.eventlog.kit import kafka_admin, take
+from tests.services.kafka import KafkaBroker
 
 TOPIC = "t"
 YEAR = 365 * 24 * 3_600_000
@@ -89,6 +94,26 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
     reader = await log.reader({TopicPartition(topic, number): 0 for number in range(3)})
     assert len({record.value for record in await take(reader, 600)}) == 600
     await reader.close()
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: str) -> None:
+    used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
+    await used.open()
+    await used.create(topic)
+    await used.append(topic, [NewRecord(b"before")])
+    broker.pause()
+    try:
+        for log in (used, fresh):
+            started = time.monotonic()
+            with pytest.raises(LogUnavailable):
+                await log.offer(topic, [NewRecord(b"lost")])
+            assert time.monotonic() - started < OFFER_SECONDS + 0.4
+    finally:
+        broker.resume()
+    assert (await used.append(topic, [NewRecord(b"after")]))[0][1] in (1, 2)
+    await used.close()
+    await fresh.close()
 
 
 class Broker:
@@ -164,9 +189,51 @@ class Broker:
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
     monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
     return Broker()
+
+
+EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", 6, 7, 10, 45, 47, 59])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(EVENTS, max_size=30), st.lists(st.lists(st.integers(0, 2), max_size=6), min_size=1, max_size=6))
+def test_whatever_happens_each_record_is_stored_once_where_it_is_said_to_be(
+    script: list[int | str], offers: list[list[int]]
+) -> None:
+    broker = Broker(3)
+    broker.script = script
+    fates = asyncio.run(offer_at_once(broker, offers))
+    values = [value for stored in broker.values.values() for value in stored]
+    assert len(set(values)) == len(values)
+    for (offer, index), fate in fates.items():
+        value = b"%d.%d" % (offer, index)
+        if not isinstance(fate, LogError):
+            assert broker.values[fate[0].partition][fate[1]] == value
+        elif not isinstance(fate, LogUnavailable):
+            assert value not in values
+    for stored in broker.values.values():
+        for offer in range(len(offers)):
+            mine = [value for value in stored if value.startswith(b"%d." % offer)]
+            assert mine == sorted(mine)
+
+
+async def offer_at_once(broker: Broker, offers: list[list[int]]) -> dict[tuple[int, int], Fate]:
+    """Offers of records for these partitions, all at the same time; what became of each record."""
+    producer = Producer(broker)  # type: ignore[arg-type]
+
+    async def offer(number: int) -> list[Fate]:
+        given = [NewRecord(b"%d.%d" % (number, index), partition=at) for index, at in enumerate(offers[number])]
+        try:
+            return await producer.offer(TOPIC, given)
+        except LogUnavailable as error:
+            return [error] * len(given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kafka_producer, "RETRY_SECONDS", 0.0001)
+        told = await asyncio.gather(*map(offer, range(len(offers))))
+    return {(number, index): fate for number, fates in enumerate(told) for index, fate in enumerate(fates)}
 
 
 def records(*values: bytes) -> list[NewRecord]:
@@ -174,24 +241,24 @@ def records(*values: bytes) -> list[NewRecord]:
 
 
 @pytest.mark.parametrize("script", [["lost"], ["gone"], ["lost", "gone", "lost"], [6], [7, "lost", 19], [47], [59, 45]])
-async def test_a_batch_is_sent_until_it_is_stored_once(broker: Broker, script: list[int | str]) -> None:
-    producer = Producer(broker)  # type: ignore[arg-type]
+async def test_a_batch_is_sent_until_it_is_stored_once(scripted: Broker, script: list[int | str]) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
     partition = TopicPartition(TOPIC, 0)
     assert await producer.offer(TOPIC, records(b"a")) == [(partition, 0)]
-    broker.script = script
+    scripted.script = script
     assert await producer.offer(TOPIC, records(b"b", b"c")) == [(partition, 1), (partition, 2)]
     assert await producer.offer(TOPIC, records(b"d")) == [(partition, 3)]
-    assert broker.values[0] == [b"a", b"b", b"c", b"d"]
+    assert scripted.values[0] == [b"a", b"b", b"c", b"d"]
 
 
-async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_under_another(broker: Broker) -> None:
-    producer = Producer(broker)  # type: ignore[arg-type]
-    broker.script = ["lost", 45]
+async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_under_another(scripted: Broker) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = ["lost", 45]
     with pytest.raises(LogUnavailable):
         await producer.offer(TOPIC, records(b"a"))
     assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
-    assert broker.values[0] == [b"a", b"b"]
-    assert broker.identities == 2
+    assert scripted.values[0] == [b"a", b"b"]
+    assert scripted.identities == 2
 
 
 async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,9 +276,9 @@ async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.Monk
     assert await producer.offer(TOPIC, offered[:2]) == [(TopicPartition(TOPIC, 0), 2), (TopicPartition(TOPIC, 1), 0)]
 
 
-async def test_what_a_producer_may_not_do_is_told_at_once(broker: Broker) -> None:
-    producer = Producer(broker)  # type: ignore[arg-type]
-    broker.script = [29]
+async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [29]
     with pytest.raises(LogUnavailable, match="Authorization"):
         await producer.offer(TOPIC, records(b"a"))
     assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

@@ -32,8 +32,8 @@ from gateway.json_event import parse_event
 
 ANSWER_SECONDS = 30.0
 """An answer has come by then; a gateway gives one within five."""
-FIRST_WAIT = 0.2
-"""Seconds before the second try."""
+FIRST_WAIT = 0.5
+"""Seconds before the second try, so that what the first has stored is known by then."""
 ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes that are read of an answer."""
 

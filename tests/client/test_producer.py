@@ -154,8 +154,8 @@ async def test_waits_grow_and_heed_retry_after() -> None:
     server = Server(lost, lost, answer(429, b"{}", retry_after="7"), answer(*STORED))
     async with producer(server, clock) as sending:
         await sending.send({"n": 1})
-    assert 0.1 <= clock.slept[0] <= 0.2
-    assert 0.2 <= clock.slept[1] <= 0.4
+    assert 0.25 <= clock.slept[0] <= 0.5
+    assert 0.5 <= clock.slept[1] <= 1.0
     assert clock.slept[2] == 7.0
 
 

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -194,11 +195,11 @@ class _Member:
         clients, began, used, end = self._clients, time.monotonic(), own_usage(), time.monotonic() + seconds
         clients.drop()
         clients.resume(seconds)
-        newest = max(client.reader.following for client in clients)
+        newest = max(client.state.following for client in clients)
         behind = list(clients)
 
         def all_live() -> bool:
-            behind[:] = [client for client in behind if client.reader.following < newest]
+            behind[:] = [client for client in behind if client.state.following < newest]
             return not behind
 
         clients.run(all_live, end)
@@ -212,16 +213,17 @@ class _Member:
         ran, waited = own_usage()
         heard.running, heard.waiting = ran - self._usage[0], waited - self._usage[1]
         for client in self._clients:
-            reader = client.reader
-            heard.events.append(reader.events)
-            heard.gaps.append(reader.gaps)
-            heard.repeated.append(reader.repeated)
-            heard.received.append(client.received)
+            state = client.state
+            heard.events.append(state.events)
+            heard.gaps.append(state.gaps)
+            heard.repeated.append(state.repeated)
+            heard.received.append(state.received)
             heard.counted.append(client.counted)
             heard.finished.append(client.last_event)
-        for sample in self._clients.samples:
-            heard.delays.append(sample.delays)
-            heard.arrivals.append(sample.arrivals)
+            if state.samples:
+                sent, came = client.samples
+                heard.delays.append(array("q", map(int.__sub__, came, sent)))
+                heard.arrivals.append(came)
         return heard
 
 

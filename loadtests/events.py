@@ -1,4 +1,4 @@
-"""The events of a measurement. Each has its number and the time it was made (ns) at its head; see `stream`."""
+"""The events of a measurement. Each has its number and the time it was made (ns) at its head, which reader.c reads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from loadtests.stream import MARK
 
 PADDED_BYTES = 1200
+_META = b'"$schema":"/wiki/change/1.0.0","meta":{"stream":"load"}'
 SEED = 20_26
 WIKIS = 1000
 _BEGIN = 1_700_000_000_000
@@ -22,7 +22,7 @@ Payload = Callable[[int], bytes]
 
 def padded(seq: int) -> bytes:
     """An event of PADDED_BYTES, most of it padding: the cheapest to make."""
-    head = b'{"seq":%d,"sent":%d,%s"stream":"load"},"pad":"' % (seq, time.time_ns(), MARK)
+    head = b'{"seq":%d,"sent":%d,%s,"pad":"' % (seq, time.time_ns(), _META)
     return head + b"x" * (PADDED_BYTES - len(head) - 2) + b'"}'
 
 

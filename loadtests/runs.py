@@ -281,7 +281,7 @@ def replay(environment: Environment, scenario: Scenario, side: Side, result: Mea
             read = environment.log_bytes(side, server)
             crowd.watch()
             watch = Watch(server)
-            began = time.monotonic()
+            began = time.time()
             crowd.connect(CONNECT_SECONDS)
             heard = crowd.read_events(events, events * count / SLOWEST_REPLAY + LATE_SECONDS)
             result.values = watch.values(heard, events * count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from loadtests.machine import (
     resident,
     usage,
 )
+from loadtests.native import compiled
 
 START_SECONDS = 60
 STOP_SECONDS = 15
@@ -129,14 +129,8 @@ class Floor(Server):
     """The C program. It makes its events itself, after `go`."""
 
     def __init__(self, events: int, rate: int, flush_interval: float, directory: Path) -> None:
-        program = directory / "floor"
-        if not program.exists():
-            compiler = shutil.which("cc") or shutil.which("gcc")
-            if compiler is None:
-                raise MeasurementError("the floor needs a C compiler")
-            subprocess.run([compiler, "-O2", "-o", program, Path(__file__).with_name("floor.c")], check=True)
         port = free_port()
-        command = [str(program), str(port), str(events), str(rate), str(round(flush_interval * 1000))]
+        command = [str(compiled("floor")), str(port), str(events), str(rate), str(round(flush_interval * 1000))]
         super().__init__(f"floor, {flush_interval * 1000:g} ms", command, port, directory)
         self.wait_until_ready(PATH)
 

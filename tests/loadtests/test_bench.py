@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.scenarios import SCENARIOS
+from tests.loadtests.compiler import needs_compiler
 
 ROOT = Path(__file__).parent.parent.parent
 WAIT = 600
@@ -29,19 +28,9 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def compiler() -> None:
-    """The floor is a C program."""
-    if shutil.which("cc") or shutil.which("gcc"):
-        return
-    if os.environ.get("CI"):
-        pytest.fail("there is no C compiler")
-    pytest.skip("there is no C compiler")
-
-
 @pytest.mark.end_to_end
 @pytest.mark.kafka
-@pytest.mark.usefixtures("compiler")
+@needs_compiler
 def test_every_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path) -> None:
     result = bench("--quick", "--kafka", kafka, "--output", str(tmp_path))
     measurements = json.loads((tmp_path / "results.json").read_text())["measurements"]
@@ -77,7 +66,7 @@ def test_mistakes_of_the_command_line_are_said(arguments: list[str], message: st
 
 
 @pytest.mark.end_to_end
-@pytest.mark.usefixtures("compiler")
+@needs_compiler
 def test_what_takes_too_long_is_given_up() -> None:
     result = bench("hundred", "--minutes", "0.05")
     assert result.returncode == 1

@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -65,8 +66,6 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
                                      epilog=f"scenarios:\n{titles}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
-    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON and plots go")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="where the document goes (DIRECTORY/RESULTS.md)")
     add_options(parser, MINUTES)
     arguments = parser.parse_args(given)
     if unknown := set(arguments.scenarios) - set(names):
@@ -76,23 +75,37 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def add_options(parser: argparse.ArgumentParser, minutes: float) -> None:
     """What `conduct` asks of the command line."""
+    parser.add_argument("--output", type=Path, metavar="DIRECTORY", help="where JSON and plots go")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="where the document goes (DIRECTORY/RESULTS.md)")
     parser.add_argument("--quick", action="store_true", help="so small that only the counts mean anything")
     parser.add_argument("--repeat", type=int, metavar="N", help=f"runs of each side ({REPEATS}; 1 with --quick)")
+    parser.add_argument("--no-profile", action="store_true", help="no further run that tells where the CPU goes")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="a broker on loopback; one is started by default")
     parser.add_argument("--client-processes", type=int, default=1, metavar="N", help="processes that clients run in")
     parser.add_argument("--minutes", type=float, default=minutes, help=f"given up after so long ({minutes:g})")
 
 
-def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int) -> list[Measurement]:
-    """Measure, and tell of each run when it has ended."""
-    results = []
+def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int, profiles: bool) -> list[Measurement]:
+    """Measure, and tell of each run when it has ended; then once more with a profile, which is no figure."""
+    results: list[Measurement] = []
     for scenario in scenarios:
         print(f"{scenario.title} ({scenario.name})", flush=True)
         for repeat in range(1 if scenario.once else repeats):
             for side in scenario.sides:
                 results.append(measure(environment, scenario, side, repeat))
                 print(f"  {report.line(results[-1])}", flush=True)
+        if profiles and scenario.profiled:
+            add_profile(environment, scenario, results)
     return results
+
+
+def add_profile(environment: Environment, scenario: Scenario, results: Sequence[Measurement]) -> None:
+    """Where the CPU of one side goes, beside its last figures."""
+    [side] = (side for side in scenario.sides if side.name == scenario.profiled)
+    profiled = measure(replace(environment, profiled=True), scenario, side, 0)
+    last = next(one for one in reversed(results) if (one.scenario, one.side) == (scenario.name, side.name))
+    last.profile = profiled.profile
+    print(f"  {side.name:12}    " + (f"no profile: {profiled.error}" if profiled.error else "profile"), flush=True)
 
 
 def conduct(arguments: argparse.Namespace, scenarios: Sequence[Scenario]) -> list[Measurement]:
@@ -111,7 +124,8 @@ def conduct(arguments: argparse.Namespace, scenarios: Sequence[Scenario]) -> lis
             if any(side.log == "kafka" for scenario in scenarios for side in scenario.sides):
                 address()  # a Kafka that is not there is said before anything is measured
             environment = Environment(Path(directory), address, arguments.client_processes)
-            return run(environment, scenarios, arguments.repeat or (1 if arguments.quick else REPEATS))
+            repeats = arguments.repeat or (1 if arguments.quick else REPEATS)
+            return run(environment, scenarios, repeats, not (arguments.quick or arguments.no_profile))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -128,9 +142,16 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
     print("\n" + report.tables(scenarios, results))
+    return write_down(arguments, scenarios, results, report.BENCH)
+
+
+def write_down(
+    arguments: argparse.Namespace, scenarios: Sequence[Scenario], results: Sequence[Measurement], name: str
+) -> int:
+    """JSON, plots and document, where they are wanted; the exit status."""
     if arguments.output:
         file = arguments.results or arguments.output / "RESULTS.md"
-        report.write(arguments.output, file, scenarios, results, arguments.quick)
+        report.write(arguments.output, file, scenarios, results, arguments.quick, name)
     return 0 if all(result.valid for result in results) else 1
 
 

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING = 1 << 26, MAX_FD = 65536, BLOCK = 1 << 22, PAYLOAD = 1200, MAX_EVENT = 2048 };
+enum { RING = 1 << 27, MAX_FD = 65536, BLOCK = 1 << 22, PAYLOAD = 1200, MAX_EVENT = 2048 };
 
 #define TOPIC "load-0000000000000000000" /* as long as the names that the gateway's topics are given */
 

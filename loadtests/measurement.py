@@ -19,7 +19,7 @@ LABELS = {
     "system_us_per_delivery": "system µs/delivery",
     "machine_us_per_delivery": "whole machine µs/delivery",
     "core_deliveries_per_second": "deliveries/s a core",
-    "busiest_deliveries_per_second": "deliveries/s of all processes",
+    "busiest_deliveries_per_second": "deliveries a CPU second of the busiest process",
     "server_percent": "server %",
     "load_percent": "server %, of the events' time",
     "server_waited_percent": "server waited %",
@@ -60,6 +60,7 @@ class Measurement:
     values: dict[str, float] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
     delays_ms: list[float] = field(default_factory=list)
+    profile: dict[str, dict[str, float]] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     error: str | None = None
 

@@ -15,7 +15,9 @@ LEAST_DELIVERIES = 100
 """Below that, CPU a delivery says nothing."""
 
 
-def write(directory: Path, scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> list[str]:
+def write(
+    directory: Path, scenarios: Sequence[Scenario], measurements: Sequence[Measurement], prefix: str = ""
+) -> list[str]:
     """Write those plots for which there is something; returns the files' names."""
     cpu = _groups("cpu_us_per_delivery", scenarios, measurements)
     memory = _groups("kb_per_connection", [one for one in scenarios if one.kind == "idle"], measurements)
@@ -27,8 +29,8 @@ def write(directory: Path, scenarios: Sequence[Scenario], measurements: Sequence
     }
     for name, chart in charts.items():
         if chart:
-            (directory / name).write_text(chart)
-    return [name for name, chart in charts.items() if chart]
+            (directory / f"{prefix}{name}").write_text(chart)
+    return [f"{prefix}{name}" for name, chart in charts.items() if chart]
 
 
 def _groups(value: str, scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> list[Bars]:

@@ -1,13 +1,12 @@
 """Results as JSON, as tables in Markdown, which a terminal shows as well, and as plots.
 
-python -m loadtests.report DIRECTORY FILE       writes FILE and the plots again, from DIRECTORY/results.json
+python -m loadtests.report DIRECTORY FILE       writes FILE and the plots again, from the JSON in DIRECTORY
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,14 +17,15 @@ from typing import Any
 from loadtests import plots, results
 from loadtests.machine import describe
 from loadtests.measurement import LABELS, Measurement, medians
+from loadtests.peers.scenarios import SCENARIOS as BESIDE_PEERS
 from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
 from loadtests.tables import number, tables
 
 SHORT = ("deliveries_per_second", "cpu_us_per_delivery", "p99_ms", "kb_per_connection", "events_per_second",
          "slowest_seconds", "live_seconds", "server_percent", "client_busy_percent")  # fmt: skip
-JSON_FILE = "results.json"
-MEASURED = ("gateway", "loadtests/*.py", "loadtests/*.c", "requirements.lock")
+BENCH, PEERS = "results.json", "peers.json"
+MEASURED = ("gateway", "loadtests/*.py", "loadtests/*.c", "loadtests/peers", "requirements.lock")
 """What makes the figures; the results themselves may stand in the repository."""
 
 __all__ = ["line", "load", "render", "tables", "write"]
@@ -64,13 +64,18 @@ def _summary(scenario: Scenario, measurements: Sequence[Measurement]) -> dict[st
 
 
 def write(
-    directory: Path, file: Path, scenarios: Sequence[Scenario], measurements: Sequence[Measurement], quick: bool = False
+    directory: Path,
+    file: Path,
+    scenarios: Sequence[Scenario],
+    measurements: Sequence[Measurement],
+    quick: bool = False,
+    name: str = BENCH,
 ) -> None:
-    """results.json and the plots into the directory, and the document; what the directory has of other scenarios, from
-    the same commit, stays."""
+    """The JSON (`name`) and the plots into the directory, and the document; what the directory has of other scenarios,
+    from the same commit, stays."""
     directory.mkdir(parents=True, exist_ok=True)
     now = document(scenarios, measurements, quick)
-    path = directory / JSON_FILE
+    path = directory / name
     before = json.loads(path.read_text()) if path.exists() else {}
     if (before.get("commit"), before.get("quick")) == (now["commit"], now["quick"]):
         fresh = {scenario.name for scenario in scenarios}
@@ -86,14 +91,22 @@ def load(document: dict[str, Any]) -> list[Measurement]:
 
 
 def render(directory: Path, file: Path) -> None:
-    """The document and the plots, from results.json."""
-    whole = json.loads((directory / JSON_FILE).read_text())
+    """The document and the plots, from the JSON; where nothing but peers was measured, no document."""
+    bench, peers = _part(directory, BENCH, SCENARIOS), _part(directory, PEERS, BESIDE_PEERS)
+    if bench is not None:
+        file.write_text(results.text(bench, peers, directory, file))
+
+
+def _part(directory: Path, name: str, known: Sequence[Scenario]) -> results.Part | None:
+    path = directory / name
+    if not path.exists():
+        return None
+    whole = json.loads(path.read_text())
     measurements = load(whole)
     measured = {one.scenario for one in measurements}
-    scenarios = [scenario for scenario in SCENARIOS if scenario.name in measured]
-    drawn = plots.write(directory, scenarios, measurements)
-    place = os.path.relpath(directory, file.parent)
-    file.write_text(results.text(whole, scenarios, measurements, place, drawn))
+    scenarios = [scenario for scenario in known if scenario.name in measured]
+    prefix = "" if name == BENCH else "peers-"
+    return results.Part(whole, scenarios, measurements, plots.write(directory, scenarios, measurements, prefix))
 
 
 def _commit() -> str:

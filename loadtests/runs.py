@@ -25,6 +25,8 @@ LATE_SECONDS = 60.0
 """How long after the last event was made the last client may have it."""
 SLOWEST_REPLAY = 20_000
 """Deliveries a second; a replay that is slower is given up."""
+FASTEST_RATE = 1_000_000
+"""Events a second of the floor where it stands beside a replay: they are all there at once."""
 SATURATED_PERCENT = 90.0
 SPARE_FILES = 200
 WARM_PART = 0.01
@@ -42,6 +44,7 @@ class Environment:
     directory: Path
     broker: Callable[[], tuple[str, KafkaBroker | None]]
     client_processes: int = 1
+    profiled: bool = False
 
     def log(self, side: Side) -> tuple[str, str]:
         """The log of a run, and a topic that nobody has used."""
@@ -92,12 +95,32 @@ def live_gateway(environment: Environment, scenario: Scenario, side: Side) -> It
 
 
 @contextmanager
+def past_gateway(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """The gateway, on a log that has all events already."""
+    log, topic = environment.log(side)
+    since = time.time_ns() // 1_000_000 - 1000
+    with Producer(log, topic, scenario.total, 0, scenario.payload) as producer:
+        producer.go()
+        producer.wait()
+    with gateway(environment, scenario, side, log, topic) as server:
+        yield Feed(server, lambda: None, path=f"{PATH}?since={since}")
+
+
+@contextmanager
+def past_floor(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """The C program, which makes all events at once."""
+    with Floor(scenario.total, FASTEST_RATE, scenario.flush_interval, environment.directory) as server:
+        yield Feed(server, server.go)
+
+
+@contextmanager
 def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Iterator[Gateway]:
-    """The gateway as the side has it; several workers take all cores. Raises MeasurementError where it met a mistake of
+    """The gateway as the side has it. Raises MeasurementError where it met a mistake of
     its own."""
     settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
-    cores = {SERVER_CORE, *CLIENT_CORES} if side.workers > 1 else {SERVER_CORE}
-    with Gateway(log, scenario.flush_interval, environment.directory, topic, settings, cores) as server:
+    cores = {SERVER_CORE, *CLIENT_CORES} if side.shared else {SERVER_CORE}
+    where = environment.directory
+    with Gateway(log, scenario.flush_interval, where, topic, settings, cores, environment.profiled) as server:
         yield server
     if "Traceback" in (said := server.log.read_text(errors="replace")):
         raise MeasurementError(f"the server met a mistake of its own: {said[-1000:]}")
@@ -111,9 +134,12 @@ class Watch:
         self._usages = server.usages()
         self._machine = busy()
         self._counters = server.counters()
+        self.profile: dict[str, dict[str, float]] = {}
+        server.begin_profile()
 
     def values(self, heard: Heard, deliveries: int) -> dict[str, float]:
         """What was used until now, a delivery and in part of a core."""
+        self.profile = self._server.end_profile()
         usages = self._server.usages()
         if len(usages) != len(self._usages):
             raise MeasurementError("a process of the server has ended, or was started again")
@@ -158,22 +184,23 @@ def measure(environment: Environment, scenario: Scenario, side: Side, repeat: in
     """One run. What makes it void is its error."""
     result = Measurement(scenario.name, side.name, repeat)
     try:
-        allow_files((side.clients or scenario.clients) + SPARE_FILES)
+        allow_files(scenario.of(side).clients + SPARE_FILES)
         run = locust if side.client == "locust" else RUNS[scenario.kind]
-        run(environment, scenario, side, result)
+        run(environment, scenario.of(side), side, result)
     except MeasurementError as error:
         result.error = str(error)
     except OSError as error:
         result.error = f"a process has ended: {error!r}"
     result.values = {name: value for name, value in result.values.items() if math.isfinite(value)}
-    if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT:
+    as_fast_as_read = scenario.kind == "replay" and side.server == "floor"
+    if result.values.get("client_busy_percent", 0.0) > SATURATED_PERCENT and not as_fast_as_read:
         result.doubts.append("the clients had no time left: they, or others on their core, are what was measured")
     return result
 
 
 def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """Every event to every client, or to those whose filter it passes."""
-    count, events = side.clients or scenario.clients, scenario.total
+    count, events = scenario.clients, scenario.total
     filters = FILTERS[side.filters](count) if side.filters else None
     wanted = expected(filters, events) if filters else [events] * count
     reading = "gzip" if side.gzip else "sparse" if filters else "plain"
@@ -192,7 +219,7 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
                 crowd.read(events / scenario.rate)  # what nobody gets is evaluated as well
             heard = crowd.read_events(wanted, events / scenario.rate + LATE_SECONDS)
             deliveries = sum(wanted)
-            result.values = watch.values(heard, deliveries)
+            result.values, result.profile = watch.values(heard, deliveries), watch.profile
             result.counters = watch.counters()
             final = feed.server.memory()
         check(heard, wanted)
@@ -256,7 +283,7 @@ def idle(environment: Environment, scenario: Scenario, side: Side, result: Measu
             crowd.watch()
             watch = Watch(feed.server)
             heard = crowd.read(scenario.seconds if side.server == "gateway" else SETTLE_SECONDS)
-            values = watch.values(heard, 0)
+            values, result.profile = watch.values(heard, 0), watch.profile
             values["memory_mb"] = feed.server.memory() / 1e6
     values["kb_per_connection"] = (after - before) / (scenario.clients - warm) / 1024
     values["megabytes"] = (sum(heard.received) - sum(greeted.received)) / 1e6
@@ -269,22 +296,19 @@ def idle(environment: Environment, scenario: Scenario, side: Side, result: Measu
 
 def replay(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """History, read from the log: the gateway's memory holds none of it."""
-    count, events = side.clients or scenario.clients, scenario.total
-    log, topic = environment.log(side)
-    since = time.time_ns() // 1_000_000 - 1000
-    with Producer(log, topic, events, 0, scenario.payload) as producer:
-        producer.go()
-        producer.wait()
-    with gateway(environment, scenario, side, log, topic) as server:
-        audience = Audience(server.port, [f"{PATH}?since={since}"], count, min(scenario.sampled, count))
+    count, events = scenario.clients, scenario.total
+    with PAST[side.server](environment, scenario, side) as feed:
+        server = feed.server
+        audience = Audience(server.port, [feed.path], count, min(scenario.sampled, count))
         with Crowd(audience, environment.client_processes) as crowd:
             read = environment.log_bytes(side, server)
             crowd.watch()
             watch = Watch(server)
             began = time.time()
             crowd.connect(CONNECT_SECONDS)
+            feed.go()
             heard = crowd.read_events(events, events * count / SLOWEST_REPLAY + LATE_SECONDS)
-            result.values = watch.values(heard, events * count)
+            result.values, result.profile = watch.values(heard, events * count), watch.profile
             result.counters = watch.counters()
             read = environment.log_bytes(side, server) - read
             memory = server.memory()
@@ -320,7 +344,7 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
             used = feed.server.usage() - before
             read = environment.log_bytes(side, feed.server) - read - quiet
             heard = crowd.read_events(events, events / scenario.rate + LATE_SECONDS)
-            result.values = watch.values(heard, events * count)
+            result.values, result.profile = watch.values(heard, events * count), watch.profile
             result.counters = watch.counters()
             memory = feed.server.memory()
         check(heard, [events] * count)
@@ -339,6 +363,7 @@ SERVERS: dict[str, Callable[[Environment, Scenario, Side], AbstractContextManage
     "floor": floor,
     "gateway": live_gateway,
 }
+PAST = {"floor": past_floor, "gateway": past_gateway}
 RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm}
 
 

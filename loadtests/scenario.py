@@ -14,8 +14,8 @@ Kind = Literal["fan-out", "idle", "replay", "storm"]
 class Side:
     """One of the servers, or ways to use it, that a scenario compares; each repeat measures all, one after the other.
 
-    `server` is a name of `runs.SERVERS`; `clients` and `filters` are those of this side alone; `settings` are flags of
-    the gateway.
+    `server` is a name of `runs.SERVERS`; `clients`, `rate` and `filters` are those of this side alone; `settings` are
+    flags of the gateway. `shared` is whether server and clients share all cores.
     """
 
     name: str
@@ -25,7 +25,9 @@ class Side:
     client: Literal["own", "locust"] = "own"
     filters: Literal["indexed", "unindexed", "nothing"] | None = None
     workers: int = 1
+    shared: bool = False
     clients: int | None = None
+    rate: int | None = None
     settings: tuple[str, ...] = ()
 
 
@@ -51,6 +53,8 @@ class Scenario:
     payload: Literal["padded", "wiki"] = "padded"
     sampled: int = 50
     slow: int = 0
+    profiled: str = ""
+    """The side that is run once more with a profile, which is no figure."""
     figures: tuple[Figure, ...] = ()
     limited_by: str = ""
 
@@ -58,7 +62,7 @@ class Scenario:
         """The same, so small that it only shows that it works: its figures mean nothing."""
         hasty = ("--heartbeat", "0.5") if self.kind == "idle" else ()
         sides = tuple(
-            replace(side, clients=side.clients and _small(side.clients), settings=(*side.settings, *hasty))
+            replace(side, clients=side.clients and _small(side.clients), rate=None, settings=(*side.settings, *hasty))
             for side in self.sides
         )
         return replace(
@@ -71,6 +75,10 @@ class Scenario:
             events=min(self.events, 3000),
             sampled=min(self.sampled, 10),
         )
+
+    def of(self, side: Side) -> Scenario:
+        """The scenario with the load of this side."""
+        return replace(self, clients=side.clients or self.clients, rate=side.rate or self.rate)
 
     @property
     def total(self) -> int:

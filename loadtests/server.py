@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from loadtests import sampling
 from loadtests.machine import (
     SERVER_CORE,
     MeasurementError,
@@ -95,6 +98,13 @@ class Server:
         """What the server counts of itself."""
         return {}
 
+    def begin_profile(self) -> None:
+        """Begin to tell where its CPU goes."""
+
+    def end_profile(self) -> dict[str, dict[str, float]]:
+        """Where it went since: parts of the CPU (%) by function of `python`, and of the `kernel`."""
+        return {}
+
 
 class Gateway(Server):
     """`gateway serve` with one stream. `settings` are flags of its command line."""
@@ -107,11 +117,14 @@ class Gateway(Server):
         topic: str = STREAM,
         settings: Sequence[str] = (),
         cores: Collection[int] = (SERVER_CORE,),
+        profiled: bool = False,
     ) -> None:
+        self._profile = directory / f"profile-{time.time_ns()}" if profiled else None
         config = directory / "gateway.yaml"
         config.write_text(f"streams:\n  {STREAM}:\n    topics: [{topic}]\n")
         port, self._admin_port = free_port(), free_port()
-        command = [sys.executable, "-m", "gateway", "serve", "--log", log, "--config", str(config)]
+        program = [sampling.__name__, str(self._profile)] if self._profile else ["gateway"]
+        command = [sys.executable, "-m", *program, "serve", "--log", log, "--config", str(config)]
         command += ["--port", str(port), "--admin-port", str(self._admin_port)]
         command += ["--flush-interval", str(flush_interval), *settings]
         super().__init__(f"gateway, {flush_interval * 1000:g} ms", command, port, directory, cores)
@@ -123,6 +136,27 @@ class Gateway(Server):
             _, text = get(self._admin_port, "/metrics")
             return {name: float(value) for name, value in _COUNTER.findall(text)}
         return {}
+
+    def begin_profile(self) -> None:
+        """See Server."""
+        if self._profile is not None:
+            self.process.send_signal(signal.SIGUSR1)
+            self._perf = sampling.Perf(self.process.pid, self._profile.with_suffix(".perf"))
+
+    def end_profile(self) -> dict[str, dict[str, float]]:
+        """See Server."""
+        if self._profile is None:
+            return {}
+        self.process.send_signal(signal.SIGUSR2)
+        kernel = self._perf.parts()
+        deadline = time.monotonic() + STOP_SECONDS
+        while not self._profile.exists():
+            if time.monotonic() > deadline:
+                raise MeasurementError("the server does not tell where its CPU went")
+            time.sleep(0.02)
+        samples: dict[str, int] = json.loads(self._profile.read_text())
+        total = sum(samples.values()) or 1
+        return {"python": {name: 100 * count / total for name, count in samples.items()}, "kernel": kernel}
 
 
 class Floor(Server):

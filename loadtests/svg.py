@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#9aa3ad", "#2f6fde", "#e08a00", "#2c9c5a")
+COLOURS = ("#9aa3ad", "#2f6fde", "#e08a00", "#2c9c5a", "#a2559c", "#7a5c3e")
 WIDTH = 860
 _LEFT, _RIGHT, _BAR, _GAP, _HEAD = 120, 80, 16, 30, 56
 _PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 412, 210, 42

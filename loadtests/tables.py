@@ -47,10 +47,10 @@ def details(scenario: Scenario, measurements: Sequence[Measurement]) -> str:
     return "\n\n".join([table(["", *sides], rows), *notes])
 
 
-def targets(scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> str:
+def targets(parts: Sequence[tuple[Sequence[Scenario], Sequence[Measurement]]]) -> str:
     """All figures that scenarios ask for, against their targets."""
     rows = []
-    for scenario in scenarios:
+    for scenario, measurements in ((one, runs) for scenarios, runs in parts for one in scenarios):
         runs = [one for one in measurements if one.scenario == scenario.name]
         sound = bool(runs) and all(one.valid for one in runs)
         for index, figure in enumerate(scenario.figures):
@@ -68,6 +68,6 @@ def targets(scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) 
 
 def tables(scenarios: Sequence[Scenario], measurements: Sequence[Measurement]) -> str:
     """The figures against their targets, then all there is."""
-    parts = [targets(scenarios, measurements)]
+    parts = [targets([(scenarios, measurements)])]
     parts += [f"## {scenario.title} ({scenario.name})\n\n{details(scenario, measurements)}" for scenario in scenarios]
     return "\n\n".join(parts)

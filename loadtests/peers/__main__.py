@@ -13,13 +13,11 @@ Nothing but loopback is talked to.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from loadtests import report
-from loadtests.bench import add_options, conduct
+from loadtests.bench import add_options, conduct, write_down
 from loadtests.machine import MeasurementError
 from loadtests.peers.scenarios import SCENARIOS, among
 from loadtests.peers.servers import PEERS, require
@@ -37,7 +35,6 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS)}; all by default")
     parser.add_argument("--scenario", action="append", choices=names, help="repeatable; all by default")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where the JSON goes")
     add_options(parser, MINUTES)
     arguments = parser.parse_args(given)
     if unknown := set(arguments.peers) - set(PEERS):
@@ -61,9 +58,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
     print("\n" + report.tables(scenarios, results))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report.document(scenarios, results, arguments.quick), indent=1) + "\n")
-    return 0 if all(result.valid for result in results) else 1
+    return write_down(arguments, scenarios, results, report.PEERS)
 
 
 if __name__ == "__main__":

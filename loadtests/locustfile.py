@@ -6,9 +6,10 @@
     .venv/bin/locust -f loadtests/locustfile.py --headless -u 50 -r 50 -t 60s Browser --stream wiki.change
 
 Each event is a request of type `event`, its time the delay since the log's time of it (so the clocks of both ends
-count); `first` is the time from the request to the first event, `replay` that of a whole replay. An event that comes
-twice or out of order is a failure. Locust's greenlets carry some thousand events a second and core: for load, and for
-latencies under load, there is `loadtests.bench`. Only a server on loopback is talked to.
+count); `first` is the time from the request to the first event, `replay` that of a whole replay, `post` that of putting
+events in. An event that comes twice or out of order, or is not taken, is a failure. Locust's greenlets carry some
+thousand events a second and core: for load, and for latencies under load, there is `loadtests.bench`. Only a server on
+loopback is talked to.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib.parse import urlencode, urlsplit
 
 from locust import User, between, constant, events, task
 
+from gateway.demo.wiki import WikiSample
 from loadtests.machine import MeasurementError, loopback_only
 
 FILTERS = (
@@ -46,6 +48,10 @@ class WrongStream(Exception):
     """The stream does not say what it has to."""
 
 
+class NotTaken(Exception):
+    """Events were not stored."""
+
+
 def frames(response: http.client.HTTPResponse, piece: int = 65536, pause: float = 0.0) -> Iterator[bytes]:
     """The frames of a stream, and b"" after each read, until it ends."""
     rest = b""
@@ -65,11 +71,39 @@ def field(frame: bytes, name: bytes) -> bytes:
     return b""
 
 
-class Person(User):
-    """Somebody with one stream, who goes on after the last id when it ends."""
+class Anyone(User):
+    """Somebody with something to do at one stream."""
 
     abstract = True
     host = HOST
+
+    @property
+    def stream(self) -> str:
+        """The stream's name."""
+        options = self.environment.parsed_options
+        return str(options.stream) if options else STREAM
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection, which opens with its first request."""
+        address = urlsplit(self.host or HOST)
+        return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
+
+    def tell(self, kind: str, seconds: float, length: int = 0, exception: Exception | None = None) -> None:
+        """Into Locust's tables and charts."""
+        self.environment.events.request.fire(
+            request_type=kind,
+            name=type(self).__name__,
+            response_time=max(0.0, 1000 * seconds),
+            response_length=length,
+            exception=exception,
+            context={},
+        )
+
+
+class Person(Anyone):
+    """A reader, who goes on after the last id when the stream ends."""
+
+    abstract = True
     piece = 65536
     pause = 0.0
     live = True
@@ -83,12 +117,10 @@ class Person(User):
     def listen(self, seconds: float, **parameters: str) -> int:
         """Read for so long, or until the response ends; returns the number of events."""
         begun, count = time.monotonic(), 0
-        address = urlsplit(self.host or HOST)
-        stream = self.environment.parsed_options.stream if self.environment.parsed_options else STREAM
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
+        connection = self.connect()
         headers = {"Last-Event-ID": self.identifier.decode()} if self.identifier else {}
         try:
-            connection.request("GET", f"/v2/stream/{stream}?{urlencode(parameters)}", headers=headers)
+            connection.request("GET", f"/v2/stream/{self.stream}?{urlencode(parameters)}", headers=headers)
             response = connection.getresponse()
             if response.status != 200:
                 raise WrongStream(f"status {response.status}: {response.read(300)!r}")
@@ -119,17 +151,6 @@ class Person(User):
         self.read |= {_place(one): one["offset"] for one in moved}
         if self.live or fault:
             self.tell("event", time.time() - newest["timestamp"] / 1000, len(frame), fault)
-
-    def tell(self, kind: str, seconds: float, length: int = 0, exception: Exception | None = None) -> None:
-        """Into Locust's tables and charts."""
-        self.environment.events.request.fire(
-            request_type=kind,
-            name=type(self).__name__,
-            response_time=max(0.0, 1000 * seconds),
-            response_length=length,
-            exception=exception,
-            context={},
-        )
 
 
 def _place(position: dict[str, Any]) -> tuple[str, int]:
@@ -208,8 +229,44 @@ class Storm(Person):
         self.listen(STORM_SECONDS - time.time() % STORM_SECONDS)
 
 
+class Producer(Anyone):
+    """Puts events in: one, or a few at once, over a connection that stays."""
+
+    weight = 2
+    wait_time = between(0.5, 2)
+
+    def on_start(self) -> None:
+        """Nobody's events are those of another."""
+        self.connection = self.connect()
+        self.sample = WikiSample(random.getrandbits(32), int(1000 * time.time()))
+
+    @task
+    def put(self) -> None:
+        """All of them have to be stored."""
+        changes = [self.change() for _ in range(random.choice((1, 1, 1, 5, 20)))]
+        body = json.dumps(changes[0] if len(changes) == 1 else changes)
+        begun = time.monotonic()
+        fault: Exception | None = None
+        try:
+            self.connection.request("POST", "/v1/events", body, {"Content-Type": "application/json"})
+            answer = self.connection.getresponse()
+            said = answer.read()
+            if answer.status != 201:
+                fault = NotTaken(f"status {answer.status}: {said[:300]!r}")
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            fault = error
+        self.tell("post", time.monotonic() - begun, len(body), fault)
+
+    def change(self) -> dict[str, Any]:
+        """A change of a page, as if it had just been made."""
+        change, _ = self.sample.next(int(1000 * time.time()))
+        meta = {name: value for name, value in change["meta"].items() if name not in {"id", "dt"}}
+        return {**change, "meta": {**meta, "stream": self.stream}}
+
+
 def _arguments(parser: ArgumentParser, **_: Any) -> None:
-    parser.add_argument("--stream", default=STREAM, help="the stream that is read")
+    parser.add_argument("--stream", default=STREAM, help="the stream that is read, and that events are put into")
 
 
 def _refuse_strangers(environment: Any, **_: Any) -> None:

@@ -32,7 +32,8 @@ SPARE_FILES = 200
 WARM_PART = 0.01
 """Of idle connections, those that open first, so that what a server loads for its first client is not counted."""
 SETTLE_SECONDS = 1.0
-STORM_AFTER = 2.0
+STORM_AFTER = 0.2
+"""The part of the time in which events come that has passed when the connections are dropped."""
 COMPRESSED_SPREAD = 0.25
 """By how much the bytes of a compressed stream may differ between clients: they join at different blocks."""
 
@@ -329,6 +330,7 @@ def replay(environment: Environment, scenario: Scenario, side: Side, result: Mea
 def storm(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
     """All clients are cut off at once, and come back with their ids, while events go on."""
     count, events = scenario.clients, scenario.total
+    quiet_seconds = STORM_AFTER * events / scenario.rate
     with SERVERS[side.server](environment, scenario, side) as feed:
         audience = Audience(feed.server.port, [feed.path], count, 0, "resume")
         with Crowd(audience, environment.client_processes) as crowd:
@@ -337,7 +339,7 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
             watch = Watch(feed.server)
             feed.go()
             read = environment.log_bytes(side, feed.server)
-            crowd.read(STORM_AFTER)
+            crowd.read(quiet_seconds)
             quiet = environment.log_bytes(side, feed.server) - read
             before = feed.server.usage()
             stormed = crowd.storm(events / scenario.rate + LATE_SECONDS)
@@ -354,7 +356,7 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
         "live_seconds": stormed.live_seconds,
         "storm_cpu_seconds": used.cpu,
         "storm_client_percent": 100 * stormed.running / stormed.seconds,
-        "storm_log_read_mb": max(0.0, read - quiet / STORM_AFTER * stormed.live_seconds) / 1e6,
+        "storm_log_read_mb": max(0.0, read - quiet / quiet_seconds * stormed.live_seconds) / 1e6,
         "memory_mb": memory / 1e6,
     }
 

@@ -71,7 +71,7 @@ class Scenario:
             clients=_small(self.clients),
             slow=min(self.slow, 2),
             rate=min(self.rate, 100),
-            seconds=min(self.seconds, 1 if self.kind == "fan-out" else 3),
+            seconds=min(self.seconds, 0.5 if self.kind == "fan-out" else 2),
             events=min(self.events, 3000),
             sampled=min(self.sampled, 10),
         )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -76,6 +79,39 @@ def test_what_takes_too_long_is_given_up() -> None:
 def test_locust_finds_its_people() -> None:
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--list"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)
-    for person in ("Browser", "Bot", "Replayer", "SlowReader", "Storm"):
+    for person in ("Browser", "Bot", "Replayer", "SlowReader", "Storm", "Producer"):
         assert person in result.stdout.split()
     assert result.returncode == 0
+
+
+class Intake(BaseHTTPRequestHandler):
+    """Takes what is put in; every third request is refused."""
+
+    bodies: ClassVar[list[Any]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(201 if len(self.bodies) % 3 else 400)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.mark.end_to_end
+def test_producers_put_events_in_and_tell_of_those_that_are_refused() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Intake) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "Producer", "--headless", "--json"]
+        command += ["--users", "5", "--spawn-rate", "5", "--run-time", "3s", "--stream", "some.stream"]
+        command += ["--host", f"http://127.0.0.1:{server.server_port}"]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)
+        server.shutdown()
+    [entry] = json.loads(result.stdout)
+    assert (entry["name"], entry["method"]) == ("Producer", "post")
+    assert 0 < entry["num_failures"] < entry["num_requests"]
+    events = [event for body in Intake.bodies for event in (body if isinstance(body, list) else [body])]
+    assert {event["meta"]["stream"] for event in events} == {"some.stream"}
+    assert all(event["$schema"].startswith("/") for event in events)

@@ -140,7 +140,7 @@ def best(peers: Part, bench: Part) -> str:
                     and values.get("pace_percent", 0) >= PACE_HELD
                     and values["deliveries"] >= 1000
                 ):
-                    name = side.name if part is peers else side.server
+                    name = side.name.partition(",")[0] if part is peers else side.server
                     found[name] = min(found.get(name, (float("inf"), "")), (values["cpu_us_per_delivery"], load))
     own = found.get("gateway", (float("nan"), ""))[0]
     rows = [[name, load, number(cpu), number(cpu / own)] for name, (cpu, load) in found.items()]

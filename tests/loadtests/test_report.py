@@ -13,6 +13,7 @@ from loadtests import report
 from loadtests.crowd import Heard
 from loadtests.machine import MeasurementError, loopback_only
 from loadtests.measurement import Figure, Measurement, distribution, medians, percentiles
+from loadtests.peers.scenarios import SCENARIOS as BESIDE_PEERS
 from loadtests.runs import check, check_compressed
 from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
@@ -116,6 +117,7 @@ def test_this_machine_is_talked_to() -> None:
 def measured(name: str) -> tuple[Scenario, list[Measurement]]:
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
     values = {"cpu_us_per_delivery": 3.0, "system_us_per_delivery": 2.0, "bytes_per_delivery": 1300.0, "p99_ms": 1.0}
+    values |= {"pace_percent": 99.0, "deliveries": 600_000.0}
     return scenario, [Measurement(name, side.name, 0, dict(values), delays_ms=[1, 2]) for side in scenario.sides]
 
 
@@ -131,6 +133,28 @@ def test_a_report_says_what_was_measured_and_what_is_not_valid(tmp_path: Path) -
     for name in ("cpu.svg", "latency.svg"):
         assert ElementTree.parse(tmp_path / "plots" / name).getroot().tag.endswith("svg")
         assert f"](plots/{name})" in text
+
+
+def test_a_report_has_the_profile_the_peers_and_nothing_left_to_fill_in(tmp_path: Path) -> None:
+    scenario, runs = measured("hundred")
+    runs[1].profile = {"python": {"asyncio write": 61.0, "rare": 0.4}, "kernel": {"user": 30.0, "tcp_sendmsg": 12.0}}
+    report.write(tmp_path, tmp_path / "RESULTS.md", [scenario], runs)
+    assert "Not measured." in (tmp_path / "RESULTS.md").read_text()
+    held = next(one for one in BESIDE_PEERS if one.name == "held")
+    values = {"cpu_us_per_delivery": 30.0, "system_us_per_delivery": 20.0, "deliveries": 5000.0}
+    beside = [
+        Measurement("held", side.name, 0, {**values, "pace_percent": pace})
+        for side, pace in zip(held.sides, (99, 99, 99, 50, 99), strict=True)
+    ]
+    report.write(tmp_path, tmp_path / "RESULTS.md", [held], beside, name=report.PEERS)
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "Profile (gateway): `asyncio write` 61%." in text
+    assert "In the kernel, of all: `tcp_sendmsg` 12%." in text
+    assert re.search(r"\| kafka-sse +\| +100 clients × 60 events/s +\| +30 \| +10 \|", text)
+    assert not re.search(r"\| nchan +\| +100 clients", text), "it did not keep its pace"
+    assert "](./peers-cpu.svg)" in text
+    assert "`python -m loadtests.peers --scenario held`" in text
+    assert "$" not in text
 
 
 def test_a_report_keeps_other_scenarios(tmp_path: Path) -> None:

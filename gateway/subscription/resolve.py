@@ -25,6 +25,8 @@ class Start:
     marks: dict[TopicPartition, Mark] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
+    waiting: set[TopicPartition] = field(default_factory=set)
+    """Partitions of topics that are not there, of which something was read: resolved once the topic is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,7 @@ class Resolver:
         confirmed = False
         for partition in partitions:
             if partition.topic not in self._hub.discovery.existing:
-                # What the ring may still hold is of the topic that was deleted.
-                start.marks[partition] = NOTHING_READ
-                held = self._hub.ring.tail(partition) is not None
-                start.positions[partition] = self._hub.ring.end(partition) if held else 0
+                self._absent(partition, origin.wish(partition), start)
                 continue
             wish = origin.wish(partition)
             if not self._from_memory(partition, wish, start):
@@ -109,6 +108,22 @@ class Resolver:
             if topic not in states or states[topic].identity != discovery.known[topic].identity:
                 self._hub.look_again()
                 raise TopicAbsent(topic)
+
+    def _absent(self, partition: TopicPartition, wish: Wish | None, start: Start) -> None:
+        """The topic is not there, or not any more. Who had read less of it than the ring waits for it with the position
+        that it has, so that it is told its own gap, or none where it had read nothing."""
+        if self._from_memory(partition, wish, start):
+            return
+        tail = self._hub.ring.tail(partition)
+        mark = NOTHING_READ
+        if wish is not None and (wish.offset is not None or wish.seen):
+            mark = Mark(-1 if wish.offset is None else wish.offset, wish.timestamp or 0, wish.seen)
+        if tail is not None and _is_behind(wish, tail):
+            mark = tail
+        elif tail is not None or mark != NOTHING_READ:
+            start.waiting.add(partition)
+        start.marks[partition] = mark
+        start.positions[partition] = mark.offset + 1
 
     def _from_memory(self, partition: TopicPartition, wish: Wish | None, start: Start) -> bool:
         hub = self._hub
@@ -250,3 +265,8 @@ class Resolver:
         start.marks[partition] = mark
         start.positions[partition] = mark.offset + 1
         start.gaps.append(Break(partition, requested, resumed, reason, mark))
+
+
+def _is_behind(wish: Wish | None, mark: Mark) -> bool:
+    """Whether nothing that was read up to the mark is wished for, as far as times can say."""
+    return wish is None or (wish.offset is None and (wish.timestamp or 0, wish.seen) >= (mark.timestamp, mark.seen))

@@ -227,13 +227,15 @@ class Session:
             if self.feed.version != self.hub.version:
                 self._change_feed()
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
-            if self.hub.ring.epoch != self._epoch:
+            existing = self.hub.discovery.existing
+            if self.hub.ring.epoch != self._epoch or subscription.awaited(existing):
                 await self._restart(subscription)
                 return
-            placement = self.hub.ring.place(self._readable(subscription))
+            subscription.suspend(self.hub.ring, existing)
+            placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await self._replay(subscription)
-            elif not self.request.finite and self.hub.ring.aligned(placement.number, self._held(subscription)):
+            elif self._is_aligned(subscription, placement.number):
                 await self._follow(subscription, placement.number)
             else:
                 await self._follow_alone(subscription, placement.number)
@@ -253,6 +255,12 @@ class Session:
         """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
         held = self.hub.ring.partitions()
         return {place: position for place, position in subscription.positions.items() if place in held}
+
+    def _is_aligned(self, subscription: Subscription, number: int) -> bool:
+        """Whether from this segment on the client gets just what all live clients of its feed get."""
+        if self.request.finite or subscription.waiting:
+            return False
+        return self.hub.ring.aligned(number, self._held(subscription))
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
@@ -344,7 +352,7 @@ class Session:
             else:
                 await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
             await asyncio.sleep(0)
-            if not self.request.finite and ring.aligned(number, self._held(subscription)):
+            if self._is_aligned(subscription, number):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:

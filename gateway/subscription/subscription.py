@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.event import TopicPartition
-from gateway.hub.ring import Break
-from gateway.position import Mark, PositionEncoder, Wish
+from gateway.hub.ring import Break, Ring
+from gateway.position import NOTHING_READ, Mark, PositionEncoder, Wish
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.feed import Selection
 from gateway.subscription.notice import end_document, gap_document
@@ -38,7 +38,7 @@ class Request:
 class Subscription:
     """How far one client has come, and the frames that its next records make."""
 
-    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request")
+    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "waiting")
 
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
@@ -47,6 +47,8 @@ class Subscription:
         self.positions = dict(start.positions)
         self.remaining = request.limit
         self.ended: str | None = None
+        self.waiting = start.waiting
+        """Partitions of topics that are not there: their positions are held against the log once they are back."""
         self._past: set[TopicPartition] = set()
 
     @property
@@ -57,15 +59,31 @@ class Subscription:
         """The partitions that have not come to `until`."""
         return [partition for partition in self.positions if partition not in self._past]
 
-    def readable(self, topics: Collection[str]) -> dict[TopicPartition, int]:
-        """The next offsets of the partitions of these topics that have not come to `until`."""
-        return {place: self.positions[place] for place in self.open_partitions() if place.topic in topics}
+    def readable(self, topics: Collection[str], held: Collection[TopicPartition] = ()) -> dict[TopicPartition, int]:
+        """The next offsets of the partitions of these topics, and of those held, that have not come to `until`."""
+        return {
+            place: self.positions[place]
+            for place in self.open_partitions()
+            if place.topic in topics or (place in held and place not in self.waiting)
+        }
+
+    def suspend(self, ring: Ring, topics: Collection[str]) -> None:
+        """Let partitions wait whose topics are not among these, where the ring does not hold what comes next either."""
+        for place, position in self.positions.items():
+            never_read = self.cursor.marks[place] == NOTHING_READ and ring.tail(place) is None
+            if place.topic not in topics and not never_read and ring.place({place: position}) is None:
+                self.waiting.add(place)
+
+    def awaited(self, topics: Collection[str]) -> bool:
+        """Whether one of these topics is waited for."""
+        return any(place.topic in topics for place in self.waiting)
 
     def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
         marks = self.cursor.marks
         kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
         self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
+        self.waiting.intersection_update(encoder.partitions)
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
@@ -88,6 +106,7 @@ class Subscription:
         wishes = self.wishes()
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
+        self.waiting = start.waiting
         return b"".join(self.gaps(start.gaps, wishes))
 
     def gaps(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> list[bytes]:
@@ -120,7 +139,9 @@ class Subscription:
 
     def offer(self, partition: TopicPartition, mark: Mark, data: bytes | None, frames: list[bytes]) -> None:
         """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""
-        if self.ended or partition in self._past or mark.offset < self.positions[partition]:
+        if self.ended or partition in self._past or partition in self.waiting:
+            return
+        if mark.offset < self.positions[partition]:
             return
         until = self.request.until
         if until is not None and mark.timestamp >= until:

@@ -114,7 +114,6 @@ async def test_a_topic_that_is_recreated(
         line.begin()
         if away:
             await gateway.start()
-        await live.until(lambda: live.named("gap"), "the gap")
         replaying.go_on()
         resumed = {at: await follow(gateway.port, "numbers", live.messages[at].identifier) for at in (100, OLD - 1)}
         joined = await follow(gateway.port, "numbers", since=1)

@@ -273,8 +273,20 @@ async def test_a_position_wins_over_since(log: MemoryLog) -> None:
 async def test_a_topic_that_does_not_exist_is_read_from_its_first_record() -> None:
     log = MemoryLog()
     log.create_topic("alpha")
-    start = await resolve(log, (BETA, Wish(7, 70)))
-    assert (start.marks[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
+    for wish in (None, Wish(None, 0)):
+        start = await resolve(log, *([(BETA, wish)] if wish else []))
+        assert (start.marks[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
+        assert not start.gaps
+        assert not start.waiting
+
+
+@pytest.mark.parametrize(("wish", "mark"), [(Wish(7, 70), Mark(7, 70)), (Wish(None, 70, 2), Mark(-1, 70, 2))])
+async def test_what_was_read_of_a_topic_that_is_not_there_is_kept(wish: Wish, mark: Mark) -> None:
+    log = MemoryLog()
+    log.create_topic("alpha")
+    start = await resolve(log, (BETA, wish))
+    assert start.marks[BETA] == mark
+    assert start.waiting == {BETA}
     assert not start.gaps
 
 

@@ -14,9 +14,11 @@ from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
+from gateway.hub import past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.position import parse_position
+from gateway.subscription import live
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.live import Broadcast
 from gateway.subscription.resolve import Origin
@@ -175,6 +177,53 @@ async def test_each_gap_is_told_again_where_the_connection_broke_before_it(log: 
             [5, 2],
             [5, 5],
         ]
+
+
+AMID = '[{"topic":"east","partition":0,"offset":3,"timestamp":1003},{"topic":"west","partition":0,"offset":-1}]'
+
+
+async def comes_again_for(log: MemoryLog, outlet: FakeOutlet) -> None:
+    """The topic is away, the client goes on with the other, and is told its own gap when the topic is back."""
+    log.append_now("west", [event(10, 2000)])
+    await until(lambda: 10 in numbers(outlet))
+    before = numbers(outlet)
+    east = json.loads(outlet.frames[-1].identifier or "")[0]
+    log.create_topic("east")
+    log.append_now("east", [event(number, 3000) for number in range(20, 25)])
+    await until(lambda: numbers(outlet) == [*before, *range(20, 25)])
+    gap = {"topic": "east", "partition": 0, "requested": east["offset"], "resumed": 0, "reason": "unknown"}
+    assert told(outlet, "gap").document() == gap
+    read = [number for number in before if number != 10]
+    assert east == {"topic": "east", "partition": 0, "offset": max(read, default=3), "timestamp": 1000 + east["offset"]}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the process had read it", "the process never saw it"])
+async def test_a_client_of_a_topic_that_is_away_is_told_its_own_gap(log: MemoryLog, *, known: bool) -> None:
+    log.append_now("east", [event(number, 1000 + number) for number in range(9)])
+    if not known:
+        log.delete_topic("east")
+    async with Site(log).running() as site:
+        if known:
+            log.delete_topic("east")
+        await until(lambda: "east" not in site.hub.discovery.existing)
+        async with site.client(AMID) as outlet:
+            await comes_again_for(log, outlet)
+
+
+async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "STRETCH_RECORDS", 2)
+    monkeypatch.setattr(live, "BUFFER_LIMIT", 0)
+    log.append_now("east", [event(number, 1000 + number) for number in range(9)])
+    async with Site(log).running() as site, site.client(AMID) as outlet:
+        outlet.at_once = False
+        await until(lambda: outlet.buffered > 0)
+        log.delete_topic("east")
+        await until(lambda: "east" not in site.hub.discovery.existing)
+        outlet.at_once = True
+        outlet.drain()
+        await comes_again_for(log, outlet)
 
 
 @pytest.mark.parametrize("form", [SSE, NDJSON])

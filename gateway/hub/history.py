@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
@@ -35,6 +35,13 @@ class History:
         """Read no more of this partition."""
         self.ends.pop(partition, None)
         self._buffers.pop(partition, None)
+
+    def put_back(self, records: Iterable[Record]) -> None:
+        """Take back the last that were returned: where the ends have moved, others may come before them."""
+        for record in reversed(list(records)):
+            partition = TopicPartition(record.topic, record.partition)
+            self._buffers[partition].appendleft(record)
+            self.positions[partition] = record.offset
 
     async def fetch(self, wait: float) -> list[Record]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""

@@ -175,11 +175,17 @@ class _Frontier:
         history = await self._open()
         if any(history.ends[place] < end for place, end in ends.items()):
             await self._extend(history)
+            history.put_back(self._records)
+            self._records.clear()
         taken: list[Record] = []
         blocks: dict[tuple[str, int], int] = {}
+        merged = dict(history.ends)
         while not self._take(taken, blocks):
-            if history.finished and not await self._extend(history):
-                break
+            if history.finished:
+                # What has been taken was merged up to these ends, and what comes beyond them is no part of it.
+                if not await self._extend(history) or taken:
+                    break
+                merged = dict(history.ends)
             self._records.extend(await history.fetch(FETCH_SECONDS))
         for record in taken:
             self._positions[self._places[record[:2]]] = record.offset + 1
@@ -187,7 +193,7 @@ class _Frontier:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
         stretch = decode_stretch(taken, self._places, dict(self._positions), parsed)
-        stretch.exhausted = {place: end for place, end in history.ends.items() if history.positions[place] >= end}
+        stretch.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
         return stretch
 
     def _take(self, taken: list[Record], blocks: dict[tuple[str, int], int]) -> bool:

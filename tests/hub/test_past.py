@@ -250,3 +250,16 @@ async def test_what_came_late_is_merged_for_those_who_came_after_it() -> None:
         start = dict(stretch.positions)
     assert times == [0, 1, 2, 2, 3, 4, 5]
     await past.close()
+
+
+async def test_what_a_reader_has_fetched_is_merged_anew_for_those_who_come_later() -> None:
+    log = log_of(6, 0)
+    past = Past(log, 2, 1 << 20)
+    early = await read(past, {PLACES[0]: 0, PLACES[1]: 0}, ends={PLACES[0]: 6})
+    assert early.positions == {PLACES[0]: 4, PLACES[1]: 0}
+    # The reader waits there, and has fetched what comes next.
+    log.append_now("alpha", [NewRecord(b'{"late":1}', None, 3, 1)])
+    late = await read(past, early.positions, ends={PLACES[0]: 6, PLACES[1]: 1})
+    assert [record.timestamp for record in late.records] == [3, 4, 5]
+    assert log.opened == 1
+    await past.close()

@@ -235,8 +235,14 @@ class Oracle:
         elif place.offset is not None:
             place.owed = part.index_of(place.offset)
         place.floor = 0 if self._reads_again(part, place.time) else place.owed
-        while place.owed < len(part.records) and part.records[place.owed].gone:
+        while place.owed < len(part.records) and self._is_before(part.records[place.owed], place):
             place.owed += 1
+
+    def _is_before(self, stored: Stored, place: Place) -> bool:
+        """Whether a client that begins by a time need not get this one: it is gone, or nothing is left before it that
+        carries the time or a later one."""
+        by_time_alone = place.time is not None and place.offset is None
+        return bool(stored.gone) or (by_time_alone and stored.timestamp < (place.time or 0))
 
     def _reads_again(self, part: Part, time: int | None) -> bool:
         """Whether a resume by this time may bring again what was read."""
@@ -301,6 +307,8 @@ class Oracle:
             # Without ids nobody can say which life the server knew of when the client came.
             known = place.life if frame.entries else 0
             assert known is None or known < newest, f"nothing was created again: {gap}"
+            if place.life is not None and frame.entries and not self._by_timestamp[partition.topic]:
+                self._check_requested(partition, place, gap["requested"])
             if last is not None and partition in frame.entries:
                 part = self._truth.part(partition)
                 least = part.since(last.timestamp) if part is not None else 0
@@ -332,6 +340,14 @@ class Oracle:
         place.owed = max(place.owed, target)
         return partition
 
+    def _check_requested(self, partition: TopicPartition, place: Place, requested: int) -> None:
+        """What a gap says that the client had read of a topic that is gone, it has got."""
+        part = self._truth.part(partition, place.life if place.life is not None else -1)
+        assert part is not None
+        for stored in part.records[place.owed : part.index_of(requested + 1)]:
+            excused = stored.offset < part.start or not self._wanted.matches(stored)
+            assert excused, f"a gap begins after {requested}, and {stored} never came"
+
     def _move(self, partition: TopicPartition, entry: Entry, told: bool) -> None:
         """The id says that everything up to here has been read."""
         place = self._place(partition)
@@ -344,7 +360,7 @@ class Oracle:
         if entry.offset < 0:
             if place.life is not None and place.owed > 0 and not told:
                 part = self._truth.part(partition)
-                lost = part is not None and all(stored.gone for stored in part.records[: place.owed])
+                lost = part is not None and all(self._is_out(stored) for stored in part.records[: place.owed])
                 assert partition.topic in self._truth.deleted or lost, f"{entry} has read nothing, and {place} had"
                 place = self.places[partition] = Place(None, time=0)
             if place.life is None and place.offset is None:
@@ -352,7 +368,7 @@ class Oracle:
             return
         life, part = self._find(partition, entry, place.life)
         index = part.index_of(entry.offset + 1)
-        if place.life is None and place.offset is not None and not self._is_certain(partition, entry, part):
+        if place.life is None and not self._is_certain(partition, entry, part):
             return
         if place.life is None:
             self._settle(partition, place, life, index)
@@ -372,6 +388,11 @@ class Oracle:
         self._pass(partition, place, index)
         place.owed = max(place.owed, index)
         place.floor = max(place.floor, index)
+
+    def _is_out(self, stored: Stored) -> bool:
+        """Whether the record is gone, or beyond the range."""
+        until = self._wanted.until
+        return bool(stored.gone) or (until is not None and stored.timestamp >= until)
 
     def _move_by_time(self, partition: TopicPartition, place: Place, entry: Entry) -> None:
         part = self._truth.part(partition, place.life if place.life is not None else -1)

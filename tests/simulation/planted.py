@@ -111,6 +111,18 @@ BUGS = (
         "return Wish(None, 0)",
         "return None",
     ),
+    Planted(
+        "resolve: what is away counts as read",
+        "gateway.subscription.resolve:Resolver._absent",
+        "tail is not None and _is_behind(wish, tail)",
+        "tail is not None",
+    ),
+    Planted(
+        "session: follows others in a topic that is away",
+        "gateway.subscription.session:Session._is_aligned",
+        "subscription.waiting",
+        "False",
+    ),
     Planted("position: seen starts at none", "gateway.position:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",

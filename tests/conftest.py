@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
+from tests.effort import USUAL
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
+
+settings.register_profile("long", max_examples=USUAL)
+settings.register_profile("quick", max_examples=USUAL // 10)
+settings.load_profile("long")
 
 
 def absent(what: str) -> NoReturn:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import BadRecord
 from gateway.json_event import MAXIMUM_DEPTH, nesting, one_line, parse_event
+from tests.effort import examples
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -134,14 +135,14 @@ def reference_nesting(value: Any) -> int:
 
 
 @given(JSON_VALUES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_nesting_agrees_with_a_reference(value: Any) -> None:
     assert nesting(orjson.dumps(value)) == reference_nesting(value)
     assert nesting(json.dumps(value, indent=1).encode()) == reference_nesting(value)
 
 
 @given(EVENTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_both_paths_agree(event: dict[str, Any]) -> None:
     value = orjson.dumps(event)
     fast = parse_event(value)
@@ -151,7 +152,7 @@ def test_both_paths_agree(event: dict[str, Any]) -> None:
 
 
 @given(EVENTS, st.sampled_from([None, 1, "\t"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_one_line_keeps_the_meaning(event: dict[str, Any], indent: int | str | None) -> None:
     value = json.dumps(event, indent=indent).replace("\n", "\r\n").encode()
     line = one_line(value)

@@ -15,6 +15,7 @@ from gateway.filters.pattern import pattern_cost
 from gateway.filters.subject import Subject, environment
 from gateway.filters.syntax import Node, children, read_tree
 from gateway.filters.tokens import canonical_text, tokens
+from tests.effort import examples
 
 
 def error(text: str, bounds: FilterBounds | None = None) -> InvalidExpression:
@@ -170,7 +171,7 @@ def test_hostile_text_ends_soon(piece: str) -> None:
 
 
 @given(st.text(alphabet="event.xmap()[]{}'\"\\ 1+-&|!?:,abrB/\n", max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_text_compiles_or_is_refused(text: str) -> None:
     refused: InvalidExpression | None = None
     compiled: Filter | None = None
@@ -187,7 +188,7 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 
 
 @given(st.text(alphabet=r"ab(){}[]|*+?\^$.,1-9:pLQExPi-é", max_size=30))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_pattern_has_a_cost(pattern: str) -> None:
     assert pattern_cost(pattern) >= 0
 
@@ -239,7 +240,7 @@ def test_the_canonical_text_has_the_same_meaning(text: str) -> None:
 
 
 @given(st.sampled_from(VALID), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_spaces_and_comments_do_not_count(text: str, data: st.DataObject) -> None:
     spaced = data.draw(SPACES)
     for token in tokens(text):
@@ -248,7 +249,7 @@ def test_spaces_and_comments_do_not_count(text: str, data: st.DataObject) -> Non
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(SPACES, min_size=12, max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_canonical_text_keeps_the_tokens(pieces: list[str], spaces: list[str]) -> None:
     text = "".join(piece + space for piece, space in zip(pieces, spaces, strict=False))
     found = tokens(text)

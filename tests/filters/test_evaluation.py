@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import NARROW_ACTIVATIONS, Subject
 from gateway.json_event import parse_event
+from tests.effort import examples
 
 EDIT: dict[str, Any] = {
     "$schema": "/mediawiki/page/change/1.0.0",
@@ -319,7 +320,7 @@ EXPRESSIONS = st.recursive(
 
 
 @given(EXPRESSIONS, st.lists(FLAT_EVENTS, min_size=1, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_filters_agree_with_a_reference(expression: Expression, events: list[dict[str, Any]]) -> None:
     text, verdict = expression
     compiled: Filter = compile_filter(text)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.errors import InvalidFields
 from gateway.filters.fields import MAXIMUM_LENGTH, MAXIMUM_NAMES, MAXIMUM_PATHS, compile_fields
 from gateway.json_event import parse_event
+from tests.effort import examples
 
 
 def cut(text: str, value: bytes) -> bytes:
@@ -147,7 +148,7 @@ def reference(value: Any, paths: list[tuple[str, ...]]) -> Any:
 
 
 @given(st.dictionaries(NAMES, MEMBERS, max_size=5), PATHS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_cut_agrees_with_a_reference(event: dict[str, Any], paths: list[tuple[str, ...]]) -> None:
     value = json.dumps(event).encode()
     expected = reference(event, [*paths, ("meta",), ("$schema",)]) or {}
@@ -158,7 +159,7 @@ def test_cut_agrees_with_a_reference(event: dict[str, Any], paths: list[tuple[st
 
 
 @given(st.dictionaries(NAMES, MEMBERS, max_size=5), PATHS, st.randoms())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_the_canonical_text_is_a_key(event: dict[str, Any], paths: list[tuple[str, ...]], random: Any) -> None:
     written = [".".join(path) for path in paths]
     first = compile_fields(",".join(written))

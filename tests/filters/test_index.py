@@ -13,6 +13,7 @@ from gateway.filters.compile import compile_filter
 from gateway.filters.index import Clause, FilterIndex, clauses, holds
 from gateway.filters.subject import EVERYTHING, Subject, environment
 from gateway.filters.syntax import read_tree
+from tests.effort import examples
 
 WIKI, TITLE, NUMBER, BOT = ("wiki",), ("title",), ("namespace",), ("bot",)
 
@@ -156,7 +157,7 @@ def judged(text: str, event: dict[str, Any]) -> bool:
 
 
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=6, unique=True), st.lists(EVENTS, min_size=1, max_size=6), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_filter_that_matches_is_a_candidate(texts: list[str], events: list[dict[str, Any]], data: Any) -> None:
     index = index_of(*texts)
     for text in data.draw(st.lists(st.sampled_from(texts), unique=True)):

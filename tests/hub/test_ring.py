@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.event import TopicPartition
 from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
 from gateway.position import NOTHING_READ, Mark
+from tests.effort import examples
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 places = st.sampled_from(PLACES)
@@ -138,7 +139,7 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRing = RingMachine.TestCase
-TestRing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRing.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 
 
 def test_a_partition_that_is_not_held_has_no_tail() -> None:

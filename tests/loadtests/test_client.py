@@ -120,6 +120,7 @@ def test_dropped_clients_come_back_with_their_last_id() -> None:
     assert b'Last-Event-ID: [{"topic":"load","partition":0,"offset":0}]\r\n' in requests[1]
 
 
+@pytest.mark.long
 def test_slow_readers_read_little_and_are_not_counted() -> None:
     with server(*[answer(*range(20))] * 2) as port, Clients(port, "/", 0) as clients:
         clients.connect(2, WAIT, slow=1)
@@ -130,6 +131,7 @@ def test_slow_readers_read_little_and_are_not_counted() -> None:
         assert (slow.state.gaps, slow.state.repeated) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_crowd_adds_up_what_its_processes_heard() -> None:
     with server(*[answer(0, 1, 2)] * 4) as port, Crowd(Audience(port, ["/"], 4, sampled=2), processes=2) as crowd:
         crowd.connect(WAIT)

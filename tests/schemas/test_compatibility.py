@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.schemas.compatibility import Weight, changes, weight_of
 from gateway.schemas.shape import merged
 from gateway.schemas.validator import compile_validator, faults
+from tests.effort import examples
 from tests.schemas.kit import NAMES, SCHEMAS, composed, events
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -148,7 +149,7 @@ def test_long_values_are_cut() -> None:
 
 
 THOROUGH = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.schemas.shape import merged, types_of
 from gateway.schemas.validator import compile_validator
+from tests.effort import examples
 from tests.schemas.kit import LEAVES, composed
 
 SCHEMAS = st.recursive(LEAVES, composed, max_leaves=4)
@@ -21,7 +22,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(SCHEMAS, st.lists(SCHEMAS, min_size=1, max_size=3), st.lists(VALUES, min_size=5, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_same_is_valid(schema: dict[str, Any], branches: list[dict[str, Any]], values: list[Any]) -> None:
     document = {**schema, "allOf": branches}
     one, other = compile_validator(document, "2020-12"), compile_validator(merged(document), "2020-12")

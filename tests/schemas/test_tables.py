@@ -17,6 +17,7 @@ from gateway.cli import main
 from gateway.schemas.flink import Flink
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.tables import DIALECTS, NoTable, create_table, table_name
+from tests.effort import examples
 from tests.schemas.kit import SCHEMAS
 
 PROJECT = SchemaRepository([Path(__file__).parents[2] / "config" / "schemas"])
@@ -109,7 +110,7 @@ def test_duckdb_takes_the_events(title: str, tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5).filter(str.isprintable), SCHEMAS, min_size=1, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_duckdb_takes_every_table(fields: dict[str, Any]) -> None:
     document = {"type": "object", "properties": fields}
     if len({name.casefold() for name in fields}) < len(fields):

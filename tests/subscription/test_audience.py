@@ -30,6 +30,7 @@ from gateway.subscription.timeline import Timeline
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
+from tests.effort import examples
 from tests.subscription.client import Decoder, FakeClock, FakeOutlet
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
@@ -83,7 +84,7 @@ def feed_of(ring: Ring, selection: Selection, form: Format = SSE) -> Feed:
 
 
 @given(st.lists(SEGMENTS, min_size=1, max_size=4), st.lists(SELECTIONS, min_size=1, max_size=6), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     segments: list[Any], selections: list[Selection], data: Any
 ) -> None:

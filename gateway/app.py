@@ -30,6 +30,7 @@ from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
+from gateway.hub.watch import Watch
 from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.routes.catalog import CatalogRoutes
@@ -111,6 +112,7 @@ class Gateway:
             settings.metadata_interval,
         )
         self.hub = Hub(log, by_timestamp, self.clock, options)
+        self.watch = Watch(log, self.hub.reading)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
@@ -136,7 +138,7 @@ class Gateway:
         """The application on the public port."""
         catalog = CatalogRoutes(self.catalog, self.hub)
         schemas = SchemaRoutes(self.current.schemas)
-        readiness = Readiness(self.hub, lambda: self.draining)
+        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
         app = Starlette(
             routes=[
                 Route("/v2/streams", catalog.index),
@@ -162,7 +164,7 @@ class Gateway:
         async def metrics(_: Request) -> Response:
             return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
-        readiness = Readiness(self.hub, lambda: self.draining)
+        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
         return Starlette(
             routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readiness.readyz)],
             exception_handlers={HTTPException: on_http_error, Exception: on_error},
@@ -183,7 +185,7 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False)
             listeners.append((GatewayServer(self.admin(), access_log=False), admin))
         await self.log.open()
-        background = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
+        background = [asyncio.create_task(task) for task in (self.hub.run(), self.broadcast.beat(), self.watch.run())]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()

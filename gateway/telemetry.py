@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
@@ -24,6 +25,7 @@ _INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came 
 _ERROR_EVENTS_LOST = Counter(
     "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
 )
+_STUCK = Gauge("gateway_stuck_partitions", "Partitions that cannot be read while the log answers")
 
 registry = REGISTRY
 
@@ -72,6 +74,16 @@ def log_away(reason: object) -> None:
     """The log cannot be reached."""
     _LOG_UP.set(0)
     log.warning("the log does not answer; streams wait for it: %s", reason)
+
+
+def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
+    """These, and no others any more, cannot be read while the log answers."""
+    _STUCK.set(len(partitions))
+    if partitions:
+        names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
+        log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
+    else:
+        log.info("all partitions can be read again")
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:

@@ -147,6 +147,10 @@ class Hub:
         finally:
             await reader.close()
 
+    def reading(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
+        return self._positions() if self.available and self.filled.is_set() else {}
+
     def _positions(self) -> dict[TopicPartition, int]:
         return {partition: self.ring.end(partition) for partition in self.discovery.readable()}
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.hub.hub import Hub
+from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
 
 
@@ -17,10 +18,14 @@ async def healthz(_: Request) -> Response:
 
 
 class Readiness:
-    """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining."""
+    """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
-    def __init__(self, hub: Hub, draining: Callable[[], bool]) -> None:
+    Partitions that are stuck are named, and it serves the others: no other process could read them either.
+    """
+
+    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool]) -> None:
         self._hub = hub
+        self._watch = watch
         self._draining = draining
 
     async def readyz(self, _: Request) -> Response:
@@ -33,4 +38,7 @@ class Readiness:
             missing.append("the server is draining")
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
+        if self._watch.stuck:
+            names = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
+            return json_answer({"status": "ready", "stuck": names})
         return json_answer({"status": "ready"})

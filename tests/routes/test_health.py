@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from tests.routes.kit import PATIENCE, Site, running
 
@@ -57,3 +58,11 @@ async def test_a_log_that_is_still_being_read() -> None:
         site.gateway.hub.filled.clear()
         assert await ready(site, 503) == ["the newest part of the log is still being read"]
         site.gateway.hub.filled.set()
+
+
+async def test_a_partition_that_is_stuck_is_named_and_the_others_are_served() -> None:
+    async with running() as site:
+        await ready(site, 200)
+        site.gateway.watch.stuck = [TopicPartition("alpha", 1)]
+        response = await site.get("/readyz")
+        assert (response.status_code, response.json()) == (200, {"status": "ready", "stuck": ["alpha/1"]})

@@ -1,0 +1,61 @@
+"""Watching for partitions that cannot be read while the others are: no leader, or records that never come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+
+from gateway import telemetry
+from gateway.errors import LogError, TopicAbsent
+from gateway.event import TopicPartition
+from gateway.eventlog.port import EventLog
+
+INTERVAL = 10.0
+"""Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""
+
+
+class Watch:
+    """Compares what the hub has read with what the log has. `reading` gives the next offset of each partition that the
+    hub reads, and nothing while the log is away as a whole."""
+
+    def __init__(self, log: EventLog, reading: Callable[[], Mapping[TopicPartition, int]]) -> None:
+        self._log = log
+        self._reading = reading
+        self._behind: dict[TopicPartition, int] = {}
+        self.stuck: list[TopicPartition] = []
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL)
+
+    async def look(self) -> None:
+        """Find out which partitions are stuck."""
+        before = self._reading()
+        ends = await self._ends(before)
+        now = self._reading()
+        unread = {place for place, end in ends.items() if place in now and (end is None or now[place] < end)}
+        stuck = sorted(place for place in unread if ends[place] is None or self._behind.get(place) == now[place])
+        self._behind = {place: now[place] for place in unread}
+        if stuck != self.stuck:
+            telemetry.partitions_stuck(stuck)
+        self.stuck = stuck
+
+    async def _ends(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """The end of each partition; None where the log does not tell."""
+        if not places:
+            return {}
+        try:
+            return {place: bounds.end for place, bounds in (await self._log.bounds(places)).items()}
+        except LogError:
+            found = await asyncio.gather(*(self._end(place) for place in places))
+            return dict(ends for ends in found if ends is not None)
+
+    async def _end(self, place: TopicPartition) -> tuple[TopicPartition, int | None] | None:
+        try:
+            return place, (await self._log.bounds([place]))[place].end
+        except TopicAbsent:
+            return None
+        except LogError:
+            return place, None

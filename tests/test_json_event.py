@@ -91,9 +91,9 @@ def test_what_is_an_event(value: bytes, event: dict[str, Any]) -> None:
 
 def test_numbers_of_any_length_take_linear_time() -> None:
     digits = b"9" * 500_000
-    started = time.perf_counter()
+    started = time.process_time()
     event = parse_event(b'{"whole":' + digits + b',"part":0.' + digits + b',"lone":"\\ud800"}')
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert event["whole"] == float("inf")
     assert event["part"] == 1.0
 
@@ -119,11 +119,11 @@ def test_nesting_is_bounded_alike_on_both_paths(pair: tuple[bytes, bytes], rest:
 
 
 def test_hostile_nesting_ends_soon() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for value in (b"[" * 1_000_000, b'{"a":' * 500_000, b'"\\' * 500_000 + b"[" * 1000, b'{"a":"' + b'\\"' * 500_000):
         with pytest.raises(BadRecord):
             parse_event(value)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def reference_nesting(value: Any) -> int:

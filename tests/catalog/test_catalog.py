@@ -94,6 +94,6 @@ def test_globs_agree_with_fnmatch(pattern: str, name: str) -> None:
 
 
 def test_a_hostile_glob_is_quick() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert not glob_matches("*a" * 100 + "b", "a" * 249)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -118,9 +118,9 @@ def test_mistakes_are_told_with_their_place(text: str, line: int, column: int, d
     ],
 )  # fmt: skip
 def test_what_exceeds_a_bound_names_the_setting(text: str, setting: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert setting in str(error(text))
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_what_is_allowed_costs_little(text: str) -> None:
     best = 1.0
     for _ in range(3):
         subject = Subject(event, "t", 0, 0, 0, None)
-        started = time.perf_counter()
+        started = time.process_time()
         compiled.matches(subject)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     assert best < 0.05
 
 
@@ -165,9 +165,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_text_ends_soon(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     error(piece * (4096 // len(piece.encode())))
-    assert time.perf_counter() - started < 0.7
+    assert time.process_time() - started < 0.7
 
 
 @given(st.text(alphabet="event.xmap()[]{}'\"\\ 1+-&|!?:,abrB/\n", max_size=40))

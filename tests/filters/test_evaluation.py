@@ -208,9 +208,9 @@ def test_over_a_large_event_only_what_stays_cheap_matches() -> None:
 def test_a_huge_event_does_not_hold_up_the_rest(text: str) -> None:
     event = {"numbers": list(range(9_000)), "text": "a" * 1_000_000}
     compiled, shared = compile_filter(text), subject(event)
-    started = time.perf_counter()
+    started = time.process_time()
     assert not compiled.matches(shared)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_the_iteration_budget_is_no_match() -> None:

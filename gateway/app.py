@@ -120,7 +120,7 @@ class Gateway:
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.streams = StreamEndpoint(services, catalog, bounds)
-        self.current = Current(Definitions(catalog, open_schemas(settings)))
+        self.current = Current(Definitions(catalog, open_schemas(settings), settings.error_stream))
         intake_options = IntakeOptions(
             settings.intake_max_bytes,
             settings.intake_max_events,
@@ -128,7 +128,6 @@ class Gateway:
             settings.intake_queue_bytes,
             settings.idempotency_window,
             settings.idempotency_events,
-            settings.error_stream,
             settings.report_stream,
         )
         self.intake = Intake(self.hub, self.current, self.clock, intake_options)

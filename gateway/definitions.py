@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
 from gateway.schemas.repository import SchemaRepository
 
 
@@ -15,12 +16,19 @@ class Definitions:
     catalog: Catalog
     """All streams: for the admin port and for what runs inside."""
     schemas: SchemaRepository
+    error_stream: str | None = None
+    """The stream that invalid events go to where theirs names no other."""
     public_catalog: Catalog = field(init=False)
     """The streams that exist for the public port, be it to read or to write: all but those with `public: false`."""
 
     def __post_init__(self) -> None:
         public = Catalog(stream for stream in self.catalog.streams.values() if stream.public)
         object.__setattr__(self, "public_catalog", public)
+
+    def error_stream_of(self, stream: Stream | None) -> Stream | None:
+        """Where the invalid events of a stream go, or those of none that exists."""
+        name = self.error_stream if stream is None or stream.error_stream is None else stream.error_stream
+        return None if name is None else self.catalog.streams.get(name)
 
 
 class Current:

@@ -22,13 +22,12 @@ MAXIMUM_WAITING = 10_000
 
 
 class ErrorStreams:
-    """`error_stream` is that of streams which name none of their own."""
+    """One for a process."""
 
-    def __init__(self, store: Store, current: Current, clock: Clock, error_stream: str | None) -> None:
+    def __init__(self, store: Store, current: Current, clock: Clock) -> None:
         self._store = store
         self._current = current
         self._clock = clock
-        self._error_stream = error_stream
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
 
@@ -39,7 +38,7 @@ class ErrorStreams:
             name, _ = named(one.piece.event)
             stream = None if name is None else self._current.catalog.streams.get(name)
             telemetry.intake_events("" if stream is None else stream.name, "invalid", 1)
-            target = self._target(stream)
+            target = self._current.definitions.error_stream_of(stream)
             # What is wrong with an error event is not told by another one.
             if target is not None and stream is not target:
                 found.append((one, target))
@@ -53,10 +52,6 @@ class ErrorStreams:
         """Return when all of them are handed over."""
         if self._tasks:
             await asyncio.wait(self._tasks)
-
-    def _target(self, stream: Stream | None) -> Stream | None:
-        name = (None if stream is None else stream.error_stream) or self._error_stream
-        return None if name is None else self._current.catalog.streams.get(name)
 
     async def _run(self, found: Sequence[tuple[Refused, Stream]]) -> None:
         turn = Turn()

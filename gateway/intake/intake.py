@@ -48,7 +48,6 @@ class IntakeOptions:
     queue_bytes: int = 67_108_864
     window_seconds: float = 600.0
     window_events: int = 500_000
-    error_stream: str | None = None
     report_stream: str | None = None
 
 
@@ -62,7 +61,7 @@ class Intake:
         self._clock = clock
         self._store = Store(hub.log, clock, options.window_seconds, options.window_events)
         hub.observe = self._observe
-        self._errors = ErrorStreams(self._store, current, clock, options.error_stream)
+        self._errors = ErrorStreams(self._store, current, clock)
         self._keys = Window(options.window_seconds, options.window_events)
         self._observed = current.definitions
         self._takers = takers(current.catalog)

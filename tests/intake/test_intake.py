@@ -44,7 +44,7 @@ STREAMS = (
     Stream("gateway.errors", ("errors",), schema_title="gateway/error", public=False),
     Stream("browser.reports", ("reports",), schema_title="browser/report", public=False),
 )
-OPTIONS = IntakeOptions(error_stream="gateway.errors", report_stream="browser.reports")
+OPTIONS = IntakeOptions(report_stream="browser.reports")
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ async def taking(
         log.create_topic(stream.topics[0])
     catalog = Catalog(streams)
     hub = Hub(log, dict.fromkeys(catalog.topics, False), clock, HubOptions())
-    intake = Intake(hub, Current(Definitions(catalog, schemas)), clock, options)
+    intake = Intake(hub, Current(Definitions(catalog, schemas, "gateway.errors")), clock, options)
     reading = asyncio.create_task(hub.run())
     await hub.filled.wait()
     try:

@@ -86,9 +86,9 @@ class IntakeSite:
 
 
 @asynccontextmanager
-async def intake(**settings: Any) -> AsyncIterator[IntakeSite]:
+async def intake(log: Log | None = None, **settings: Any) -> AsyncIterator[IntakeSite]:
     """A gateway that takes events in."""
-    log = Log()
+    log = log or Log()
     async with running(log, STREAMS, **SETTINGS | settings) as site:
         yield IntakeSite(site, log)
 

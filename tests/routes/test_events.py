@@ -7,20 +7,21 @@ import gzip
 import json
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from gateway.errors import LogError
+from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.memory import MemoryReader
 from gateway.intake import intake as intake_module
 from gateway.intake import turn
 from gateway.intake.outcome import Submission
 from gateway.routes import events as route
-from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
+from tests.routes.intake import PATH, IntakeSite, Log, bare, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
 
 if sys.version_info >= (3, 14):
@@ -365,6 +366,37 @@ async def test_what_may_be_stored_is_looked_for_before_it_is_taken_again(
     go_on.set()
     assert (await again).json() == {"stored": 2, "repeated": 1}
     assert sorted(json.loads(value)["id"] for value in site.log.values("later")) == [0, 1, 2]
+
+
+class Unread(Log):
+    """Takes records, but cannot be read until it is told to be."""
+
+    readable = False
+
+    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+        """See EventLog."""
+        if not self.readable:
+            raise LogUnavailable("it cannot be read yet")
+        return await super().reader(positions)
+
+
+async def test_nothing_is_taken_again_before_it_is_known_what_was_stored_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gateway that has just started, before it has read what there is."""
+    log, event = Unread(), change(stream="wiki.other")
+    log.create_topic("other")
+    log.append_now("other", [NewRecord(text(event))])
+    async with intake(log, startup_wait=0.05) as site:
+        with monkeypatch.context() as patch:
+            patch.setattr(intake_module, "LOG_SECONDS", 0.1)
+            for query in ("", "?hasty=true"):
+                early = await site.post(event, query)
+                assert (early.status_code, early.headers["retry-after"]) == (503, "2")
+        again = asyncio.create_task(site.post(event))
+        log.readable = True
+        assert (await again).json() == {"stored": 1, "repeated": 1}
+    assert log.values("other") == [text(event)]
 
 
 async def test_while_it_cannot_be_told_what_is_stored_nothing_is_taken_again(

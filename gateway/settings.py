@@ -229,11 +229,12 @@ def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
     settings, more = _collect(flags, environment, reading.settings)
     if settings is None or mistakes or more:
         raise ConfigurationError(mistakes + more)
-    if settings.error_stream is not None:
-        fault = error_stream_fault(settings.error_stream, reading.catalog.streams)
+    for key in ("error_stream", "report_stream"):
+        name = getattr(settings, key)
+        fault = None if name is None else error_stream_fault(name, reading.catalog.streams)
         if fault is not None:
-            _, place = _first_given(BY_KEY["error_stream"], flags, environment, reading.settings) or ("", "")
-            raise ConfigurationError([f"{place}: error_stream {fault}"])
+            _, place = _first_given(BY_KEY[key], flags, environment, reading.settings) or ("", "")
+            raise ConfigurationError([f"{place}: {key} {fault}"])
     return Configured(settings, reading.catalog, reading.warnings, reading.places)
 
 

@@ -164,8 +164,11 @@ class Gateway:
             return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
         readiness = Readiness(self.hub, self.watch, lambda: self.draining)
+        routes = [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readiness.readyz)]
+        if self.settings.intake != "off":
+            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=False)))
         return Starlette(
-            routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readiness.readyz)],
+            routes=routes,
             exception_handlers={HTTPException: on_http_error, Exception: on_error},
         )
 

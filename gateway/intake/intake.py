@@ -69,7 +69,7 @@ class Intake:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self.draining = False
+        self._draining = False
 
     @property
     def held(self) -> int:
@@ -106,13 +106,15 @@ class Intake:
 
     async def close(self) -> None:
         """Take nothing more, and return when what was taken is stored, or has failed."""
-        self.draining = True
+        self._draining = True
         await self._idle.wait()
         await self._errors.drain()
         await self._store.drain()
 
     async def take(self, submission: Submission) -> Outcome:
         """Judge and store. Raises Problem for what is wrong with the request as a whole."""
+        if self._draining:
+            raise Problem(503, "Stopping", "the server stops; send it again", headers={"retry-after": "1"})
         self._running += 1
         self._idle.clear()
         try:

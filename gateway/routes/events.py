@@ -75,8 +75,6 @@ class EventsEndpoint:
         if scope["method"] != "POST":
             detail = f"{scope['method'][:20]} is not possible here; possible: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
-        if self._intake.draining:
-            raise Problem(503, "Stopping", "the server stops; send it again", headers={"retry-after": "1"})
         hasty = _hasty(scope["query_string"])
         kind = media_type(_text(headers.get(b"content-type")))
         key = _idempotency_key(headers.get(b"idempotency-key"))

@@ -218,3 +218,17 @@ async def test_more_than_may_be_held_is_refused() -> None:
         intake.hold(100)
         intake.release(1000)
         assert intake.held == 0
+
+
+async def test_what_is_wrong_with_an_error_event_is_told_to_its_sender_alone() -> None:
+    async with taking(STREAMS, SHIPPED) as (intake, log):
+        wrong = orjson.dumps({"$schema": "/gateway/error/1.0.0", "meta": {"stream": "gateway.errors"}})
+        outcome = await intake.take(Submission(wrong, "application/json", public=False))
+        assert [one.number for one in outcome.invalid] == [0]
+        # To a sender for whom the stream does not exist it is any other event.
+        await intake.take(Submission(wrong, "application/json", public=True))
+        await intake.close()
+        assert values(log, "errors") == []
+        await intake.take(Submission(b"{}", "application/json"))
+        await intake.close()
+        assert len(values(log, "errors")) == 1

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -21,6 +22,7 @@ from gateway.intake import intake as intake_module
 from gateway.intake import turn
 from gateway.intake.outcome import Submission
 from gateway.routes import events as route
+from gateway.schemas.repository import SchemaRepository
 from tests.routes.intake import PATH, IntakeSite, Log, bare, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
 
@@ -609,20 +611,47 @@ async def test_a_client_that_leaves_amid_its_body_has_sent_nothing(site: IntakeS
 
 
 async def test_a_stop_waits_for_what_was_taken() -> None:
-    async with intake(drain_time=0.0) as site:
+    async with intake() as site:
         site.log.gate.clear()
-        taken = asyncio.create_task(site.post(change(1)))
-        await site.log.begun.wait()
-        hasty = await site.post(change(2), "?hasty=true")
+        hasty = await site.post(change(1), "?hasty=true")
         closing = asyncio.create_task(site.site.gateway.intake.close())
         await asyncio.wait([closing], timeout=0.05)
         assert not closing.done()
-        refused = await site.post(change(3))
+        refused = await site.post(change(2))
         assert (hasty.status_code, refused.status_code, refused.json()["title"]) == (202, 503, "Stopping")
         site.log.gate.set()
         await asyncio.wait_for(closing, PATIENCE)
+        assert [json.loads(value)["id"] for value in site.log.values("later")] == [1]
+
+
+async def test_a_stop_waits_for_those_that_wait() -> None:
+    log = Unread()
+    log.create_topic("other")
+    async with intake(log, startup_wait=0.05) as site:
+        taken = asyncio.create_task(site.post(change(stream="wiki.other")))
+        await becomes(lambda: not site.site.gateway.intake._idle.is_set())
+        closing = asyncio.create_task(site.site.gateway.intake.close())
+        await asyncio.wait([closing], timeout=0.05)
+        assert not closing.done()
+        log.readable = True
+        await asyncio.wait_for(closing, PATIENCE)
         assert (await taken).status_code == 201
-        assert [json.loads(value)["id"] for value in site.log.values("later")] == [1, 2]
+
+
+async def test_the_admin_port_takes_events_of_private_streams() -> None:
+    error = SchemaRepository(["config/schemas"]).get("gateway/error")
+    assert error is not None
+    event = {**error.examples[0], "meta": {"stream": "gateway.errors"}}
+    async with intake(intake="admin") as site:
+        app = site.site.gateway.admin()
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            answer = await client.post(PATH, json=event)
+            assert (answer.status_code, len(site.log.values("errors"))) == (201, 1)
+    async with intake(intake="off") as site:
+        transport = httpx.ASGITransport(app=site.site.gateway.admin())
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            assert (await client.post(PATH, json=event)).status_code == 404
 
 
 async def test_other_methods_and_the_preflight(site: IntakeSite) -> None:

@@ -627,6 +627,7 @@ async def test_a_stop_waits_for_what_was_taken() -> None:
 async def test_a_stop_waits_for_those_that_wait() -> None:
     log = Unread()
     log.create_topic("other")
+    log.append_now("other", [NewRecord(text(change()))])
     async with intake(log, startup_wait=0.05) as site:
         taken = asyncio.create_task(site.post(change(stream="wiki.other")))
         await becomes(lambda: not site.site.gateway.intake._idle.is_set())

@@ -18,10 +18,11 @@ MAXIMUM_LOOK_BACK = 65536
 
 
 class Beginning(NamedTuple):
-    """Where the hub begins to read a partition: what counts as read, and the next offset."""
+    """Where the hub begins to read a partition: what counts as read, the next offset, and the end of what is there."""
 
     mark: Mark
     position: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class Findings:
 
     changed: bool = False
     breaks: list[Break] = field(default_factory=list)
+    behind: dict[TopicPartition, int] = field(default_factory=dict)
+    """The partitions that are begun at their newest part, with the offset at which it ends."""
 
 
 class Discovery:
@@ -43,8 +46,9 @@ class Discovery:
         self._by_timestamp = by_timestamp
         self._clock = clock
         self._ring_fill = ring_fill
-        self.looked = False
-        """Whether the log has ever told which topics exist."""
+        self.sought: set[str] = set()
+        """The topics of which the log has told whether they exist. One that it did not have then, and has later, is
+        read from its first record; the others are begun at their newest part."""
         self.known: dict[str, TopicState] = {}
         """The topics that have been seen, as they were when they existed."""
         self.existing: set[str] = set()
@@ -63,8 +67,10 @@ class Discovery:
     async def look(self) -> Findings:
         """Ask the log for its topics. Raises LogUnavailable, and TopicAbsent of a topic that is gone again meanwhile;
         what is known is then as before."""
-        states = await self._log.describe(self._by_timestamp.keys())
-        findings = Findings(changed=self.existing != states.keys())
+        # Others may be asked for while the log answers.
+        topics = list(self._by_timestamp)
+        states = await self._log.describe(topics)
+        findings = Findings(changed=self.existing != states.keys() or not self.sought.issuperset(topics))
         begins: dict[TopicPartition, Beginning] = {}
         for topic, state in states.items():
             before = self.known.get(topic)
@@ -75,21 +81,26 @@ class Discovery:
                 for place in _places(topic, 0, min(before.partitions, state.partitions)):
                     await self._replace(place, findings.breaks, begins)
             new = _places(topic, before.partitions if before else 0, state.partitions)
-            begins |= await self._begins(new, from_first=self.looked)
-        self._take(states, begins)
+            begins |= await self._begins(new, from_first=topic in self.sought)
+        findings.behind = {
+            place: begin.end
+            for place, begin in begins.items()
+            if place.topic not in self.sought and begin.position < begin.end
+        }
+        self._take(topics, states, begins)
         return findings
 
-    def _take(self, states: dict[str, TopicState], begins: dict[TopicPartition, Beginning]) -> None:
+    def _take(self, topics: list[str], states: dict[str, TopicState], begins: dict[TopicPartition, Beginning]) -> None:
         """Go by what was found from now on."""
         for place in list(self._ring.partitions()):
             if place.topic in states and place.partition >= states[place.topic].partitions:
                 self._ring.remove(place)
-        for place, (mark, position) in begins.items():
+        for place, (mark, position, _) in begins.items():
             self._ring.add(place, mark, position)
             self.origins[place] = mark
         self.known |= states
         self.existing = set(states)
-        self.looked = True
+        self.sought.update(topics)
 
     async def _replace(
         self, partition: TopicPartition, breaks: list[Break], begins: dict[TopicPartition, Beginning]
@@ -99,7 +110,7 @@ class Discovery:
         assert tail is not None
         bounds = (await self._log.bounds([partition]))[partition]
         if tail.offset < 0:
-            begins[partition] = Beginning(Mark(bounds.start - 1, 0), bounds.start)
+            begins[partition] = _first(bounds)
         else:
             breaks.append(await self.recreated(partition, tail, bounds))
 
@@ -115,7 +126,7 @@ class Discovery:
             return {}
         bounds = await self._log.bounds(partitions)
         if from_first:
-            return {place: Beginning(Mark(bounds[place].start - 1, 0), bounds[place].start) for place in partitions}
+            return {place: _first(bounds[place]) for place in partitions}
         return {place: await self._newest_part(place, bounds[place]) for place in partitions}
 
     async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
@@ -123,12 +134,12 @@ class Discovery:
         and how many records share its time, is known of every partition."""
         newest = await self.newest(partition, *bounds)
         if newest is None:
-            return Beginning(Mark(bounds.end - 1, 0), bounds.end)
+            return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
         since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
         position = (await self._log.find({partition: since}))[partition]
         position = bounds.end if position is None else position
         mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
-        return Beginning(mark, position)
+        return Beginning(mark, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
         """The timestamp of the last record, or None where there is none within reach."""
@@ -142,6 +153,10 @@ class Discovery:
                 break
             distance *= 4
         return None
+
+
+def _first(bounds: Bounds) -> Beginning:
+    return Beginning(Mark(bounds.start - 1, 0), bounds.start, bounds.end)
 
 
 def _places(topic: str, first: int, end: int) -> list[TopicPartition]:

@@ -54,6 +54,9 @@ class Hub:
         self.why_unavailable = "the log has not answered yet"
         self._told_available: bool | None = None
         self.filled = asyncio.Event()
+        self.catching_up: dict[TopicPartition, int] = {}
+        """The partitions begun later whose newest part is still being read, with the offset at which it ends: what the
+        ring has of them is not yet what is live."""
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
@@ -77,6 +80,11 @@ class Hub:
         if self._change is None or self._change.done():
             self._change = asyncio.get_running_loop().create_future()
         return self._change
+
+    def follow(self, by_timestamp: Mapping[str, bool]) -> None:
+        """Read these topics too from now on; whatever is read already goes on as it is."""
+        self.by_timestamp.update({topic: by for topic, by in by_timestamp.items() if topic not in self.by_timestamp})
+        self.look_again()
 
     def look_again(self) -> None:
         """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
@@ -181,6 +189,8 @@ class Hub:
             size += len(record.value or b"")
             self._flush_when_full()
         self.ring.reached(batch.partition, batch.position)
+        if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
+            self.catching_up.pop(batch.partition, None)
         if batch.records:
             telemetry.events_read(batch.partition.topic, len(batch.records), self.ring.size)
         return size
@@ -237,6 +247,8 @@ class Hub:
         # What has been read is delivered before anything that is found can make the ring forget it.
         self._flush()
         found = await self.discovery.look()
+        if self.filled.is_set():
+            self.catching_up |= found.behind
         for gap in found.breaks:
             self._interrupt(gap)
         if found.changed:
@@ -280,5 +292,6 @@ class Hub:
         self._flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
+        self.catching_up.pop(gap.partition, None)
         self.deliver(segment)
         self._tell_change()

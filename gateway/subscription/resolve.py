@@ -68,7 +68,7 @@ class Resolver:
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
         """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile."""
-        if not self._hub.discovery.looked:
+        if not self._hub.discovery.sought.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
         await self._check_view(origin, partitions)
         start = Start()
@@ -128,7 +128,7 @@ class Resolver:
     def _from_memory(self, partition: TopicPartition, wish: Wish | None, start: Start) -> bool:
         hub = self._hub
         tail = hub.ring.tail(partition)
-        if tail is None or not hub.available or not hub.filled.is_set():
+        if tail is None or not hub.available or not hub.filled.is_set() or partition in hub.catching_up:
             return False
         if wish is None:
             start.marks[partition] = tail

@@ -256,7 +256,7 @@ async def test_what_was_found_before_the_log_went_away_is_not_forgotten(answers:
         log.create_topic(topic, 2)
         fill(log, TopicPartition(topic, 0), [999_000, 999_500])
     hub = hub_over(log)
-    hub.discovery.looked = True
+    hub.discovery.sought = {"alpha", "beta"}
     await hub.discovery.look()
     for place in (ALPHA, BETA):
         hub.ring.append(place, 0, 999_000, None, b"{}", False)

@@ -294,7 +294,7 @@ async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
     monkeypatch.setattr(site.hub, "_fill", fill)
     running = asyncio.create_task(site.hub.run())
     try:
-        await until(lambda: site.hub.discovery.looked)
+        await until(lambda: bool(site.hub.discovery.sought))
         first = '[{"topic":"east","partition":0,"timestamp":0},{"topic":"west","partition":0,"timestamp":0}]'
         async with site.client(first) as outlet:
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))

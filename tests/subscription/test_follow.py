@@ -1,0 +1,112 @@
+"""Clients of topics that the hub begins to read while they are there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from gateway.event import TopicPartition
+from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import LogReader
+from gateway.hub import hub as hub_module
+from gateway.position import parse_position
+from gateway.subscription import session as session_module
+from gateway.subscription.feed import Selection
+from gateway.subscription.resolve import Origin
+from gateway.subscription.session import Session
+from gateway.subscription.subscription import Request
+from gateway.wire.sse import SSE
+from tests.subscription.client import FakeOutlet
+from tests.subscription.test_session import PATIENCE, Site, event, numbers, until
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(session_module, "RETRY_WAIT", 0.005)
+
+
+@asynccontextmanager
+async def client(site: Site, origin: Origin, *topics: str) -> AsyncIterator[FakeOutlet]:
+    """A client of these topics, until the end of the block."""
+    session, outlet = Session(site.services, Request(Selection(frozenset(topics)), SSE, origin)), FakeOutlet()
+    assert await session.prepare()
+    task = asyncio.create_task(session.run(outlet))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield outlet
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        session.close()
+
+
+NORTH = TopicPartition("north", 0)
+POSITION = '[{"topic":"north","partition":0,"offset":19,"timestamp":999019}]'
+ORIGINS = {
+    "live": (Origin(), 50),
+    "since": (Origin(since=999_010), 10),
+    "resumed": (Origin(wishes=parse_position(POSITION)), 20),
+}
+
+
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize("topics", [("north",), ("north", "east")])
+@pytest.mark.parametrize("wish", ORIGINS)
+async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tuple[str, ...], *, away: bool) -> None:
+    """Of a topic with a past it gets what it asked for, however early it comes, and no history as live events."""
+    log = MemoryLog()
+    for topic in ("east", "west", "north"):
+        log.create_topic(topic)
+    log.append_now("north", [event(number, 999_000 + number) for number in range(50)])
+    async with Site(log, flush_bytes=300).running() as site:
+        log.available = not away
+        site.hub.follow({"north": False})
+        origin, first = ORIGINS[wish]
+        async with client(site, origin, *topics) as outlet:
+            if away:
+                await until(lambda: any("waiting for the log" in frame.comments for frame in outlet.frames))
+            log.available = True
+            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
+            await until(lambda: len(numbers(outlet)) == 60 - first)
+            assert numbers(outlet) == list(range(first, 60))
+            assert not any(frame.event == "gap" for frame in outlet.frames)
+
+
+@pytest.mark.parametrize("topics", [("north",), ("north", "east")])
+@pytest.mark.parametrize("wish", ORIGINS)
+async def test_a_client_that_comes_while_the_ring_catches_up(
+    monkeypatch: pytest.MonkeyPatch, wish: str, topics: tuple[str, ...]
+) -> None:
+    """What the ring has by then is not what is live."""
+    monkeypatch.setattr(hub_module, "FETCH_RECORDS", 3)
+    log = MemoryLog()
+    for topic in ("east", "west", "north"):
+        log.create_topic(topic)
+    log.append_now("north", [event(number, 999_000 + number) for number in range(50)])
+    site = Site(log, flush_bytes=300)
+    gate, read = asyncio.Event(), site.hub._read
+
+    async def read_slowly(reader: LogReader) -> None:
+        if site.hub.catching_up and site.hub.ring.end(NORTH) >= 25:
+            await gate.wait()
+        await read(reader)
+
+    monkeypatch.setattr(site.hub, "_read", read_slowly)
+    async with site.running():
+        site.hub.follow({"north": False})
+        await until(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
+        origin, first = ORIGINS[wish]
+        async with client(site, origin, *topics) as outlet:
+            await until(lambda: bool(outlet.frames))
+            log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
+            gate.set()
+            await until(lambda: len(numbers(outlet)) >= 60 - first)
+            assert numbers(outlet) == list(range(first, 60))
+            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            assert not site.hub.catching_up

@@ -3,6 +3,7 @@
 GatewayError
 ├── Problem                 an answer given before a stream starts (RFC 9457)
 ├── ConfigurationError      a mistake in the configuration, with its place
+│   └── RestartNeeded       no mistake, but not possible in a process that runs
 ├── InvalidExpression       a filter that cannot be used, with line and column
 ├── InvalidFields           a `fields` list that cannot be used
 ├── InvalidPosition         a Last-Event-ID that cannot be read
@@ -66,6 +67,13 @@ class ConfigurationError(GatewayError):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[list[str]]]:
+        return type(self), (self.mistakes,)
+
+
+class RestartNeeded(ConfigurationError):
+    """What the configuration says cannot be put in force by a process that runs."""
 
 
 class InvalidExpression(GatewayError):

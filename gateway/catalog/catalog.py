@@ -34,6 +34,11 @@ class Catalog:
     def __repr__(self) -> str:
         return f"<Catalog of {len(self.streams)} streams over {len(self.topics)} topics>"
 
+    @property
+    def by_timestamp(self) -> dict[str, bool]:
+        """The topics, and whether they are resumed by timestamp; streams over one topic agree in that."""
+        return {topic: stream.resume == "timestamp" for stream in self.streams.values() for topic in stream.topics}
+
     def get(self, name: str) -> Stream | None:
         """The stream of this name or alias."""
         return self._by_any_name.get(name)

@@ -14,7 +14,7 @@ from gateway.catalog.document import did_you_mean
 from gateway.catalog.stream import Stream
 from gateway.catalog.titles import is_title
 from gateway.errors import ConfigurationError
-from gateway.schemas.files import Source, Version, parse_uri, parse_version, read_sources, version_text
+from gateway.schemas.files import Source, Sources, Version, parse_uri, parse_version, read_sources, version_text
 from gateway.schemas.references import BadReferenceError, dereference, named_schemas
 from gateway.schemas.validator import BadSchemaError, compile_validator, draft_of, faults
 
@@ -66,8 +66,18 @@ class SchemaRepository:
 
     def __init__(self, directories: Iterable[Path | str]) -> None:
         mistakes: list[str] = []
+        self._set_up(read_sources([Path(directory) for directory in directories], mistakes), mistakes)
+
+    def __getstate__(self) -> Sources:
+        """What was read: validators stay in the process that has compiled them."""
+        return self._sources
+
+    def __setstate__(self, sources: Sources) -> None:
+        self._set_up(sources, [])
+
+    def _set_up(self, sources: Sources, mistakes: list[str]) -> None:
         self.warnings: list[str] = []
-        self._sources = read_sources([Path(directory) for directory in directories], mistakes)
+        self._sources = sources
         self._schemas: dict[str, dict[Version, Schema]] = {}
         self._by_uri: dict[str, Schema] = {}
         self._taken_by: dict[str, Schema | None] = {}
@@ -85,6 +95,10 @@ class SchemaRepository:
 
     def __repr__(self) -> str:
         return f"<SchemaRepository of {len(self._sources.versions)} schemas of {len(self._schemas)} titles>"
+
+    def all(self) -> dict[str, Schema]:
+        """Every schema by what the `$schema` of its events says."""
+        return {schema.uri: schema for versions in self._schemas.values() for schema in versions.values()}
 
     def titles(self) -> tuple[str, ...]:
         """All titles, sorted."""

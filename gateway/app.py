@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client import generate_latest
@@ -16,14 +17,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from gateway import telemetry
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Current, Definitions
-from gateway.errors import ConfigurationError, Problem
+from gateway.errors import ConfigurationError, Problem, RestartNeeded
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
@@ -33,6 +34,7 @@ from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.events import EventsEndpoint
@@ -50,9 +52,12 @@ from gateway.subscription.session import Services
 
 logger = logging.getLogger("gateway")
 
+STREAM_PATH = "/v2/stream/{streams:path}"
 EVENTS_PATH = "/v1/events"
 INTAKE_SECONDS = 12.0
 """At a stop, what was taken in has so long to be stored."""
+TAKE_WAIT = 3.0
+"""Seconds that new definitions wait for the log to tell of their topics; they are in force by then."""
 
 
 def open_log(settings: Settings) -> EventLog:
@@ -79,7 +84,10 @@ def _repositories(settings: Settings) -> tuple[str, ...]:
 def define(configured: Configured) -> tuple[Definitions, list[str]]:
     """The streams and schemas of a configuration, checked together, and what may not be meant. Raises
     ConfigurationError."""
-    schemas = open_schemas(configured.settings)
+    try:
+        schemas = open_schemas(configured.settings)
+    except OSError as error:
+        raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
     missing = check_streams(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
@@ -89,21 +97,33 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     if missing and _repositories(configured.settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
-    return Definitions(configured.catalog, schemas), warnings + missing
+    return Definitions(configured.catalog, schemas, configured.settings.error_stream), warnings + missing
+
+
+async def _nothing_to_reload() -> dict[str, Any]:
+    reason = "this server does not serve what a configuration says, and has nothing to reload"
+    logger.warning(reason)
+    raise RestartNeeded([reason])
+
+
+def _application(first: list[BaseRoute], routes: list[BaseRoute]) -> ASGIApp:
+    """`first` stand before the application's middleware, whose coroutines cost 2 KB for as long as a stream is open."""
+    app = Starlette(
+        routes=routes,
+        exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
+    )
+    app.router.redirect_slashes = False
+    return Router(first, redirect_slashes=False, default=app)
 
 
 class Gateway:
     """Everything that one process runs."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, log: EventLog, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, definitions: Definitions, log: EventLog, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.catalog = catalog
+        self.current = Current(definitions)
         self.log = log
         self.clock = clock or SystemClock()
-        by_timestamp = {
-            topic: any(stream.resume == "timestamp" for stream in catalog.streams.values() if topic in stream.topics)
-            for topic in catalog.topics
-        }
         options = HubOptions(
             settings.ring_bytes,
             settings.ring_fill,
@@ -111,7 +131,7 @@ class Gateway:
             settings.flush_bytes,
             settings.metadata_interval,
         )
-        self.hub = Hub(log, by_timestamp, self.clock, options)
+        self.hub = Hub(log, definitions.catalog.by_timestamp, self.clock, options)
         self.watch = Watch(log, self.hub.reading)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
@@ -119,8 +139,8 @@ class Gateway:
         services = Services(self.hub, self.broadcast, self.past, self.clock, settings.heartbeat, settings.retry)
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
-        self.streams = StreamEndpoint(services, catalog, bounds)
-        self.current = Current(Definitions(catalog, open_schemas(settings), settings.error_stream))
+        self.streams = StreamEndpoint(services, lambda: self.current.public_catalog, bounds)
+        self.all_streams = StreamEndpoint(services, lambda: self.current.catalog, bounds)
         intake_options = IntakeOptions(
             settings.intake_max_bytes,
             settings.intake_max_events,
@@ -131,31 +151,16 @@ class Gateway:
             settings.report_stream,
         )
         self.intake = Intake(self.hub, self.current, self.clock, intake_options)
+        self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
+        """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
         self.draining = False
 
     def public(self) -> ASGIApp:
         """The application on the public port."""
-        catalog = CatalogRoutes(self.catalog, self.hub)
-        schemas = SchemaRoutes(self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
-        app = Starlette(
-            routes=[
-                Route("/v2/streams", catalog.index),
-                Route("/v2/streams/{name}", catalog.one),
-                Route("/v2/schemas", schemas.index),
-                Route("/v2/schemas/{path:path}", schemas.one),
-                Route("/healthz", healthz),
-                Route("/readyz", readiness.readyz),
-            ],
-            exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
-        )
-        app.router.redirect_slashes = False
-        # Streams stand before the application's middleware, whose coroutines cost 2 KB for as long as a stream is open.
-        streams = Route("/v2/stream/{streams:path}", self.streams)
-        routes = [streams]
+        first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
-            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=True)))
-        return CrossOrigin(Router(routes, redirect_slashes=False, default=app))
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=True)))
+        return CrossOrigin(_application(first, self._routes(lambda: self.current.public_catalog)))
 
     def admin(self) -> ASGIApp:
         """The application on the admin port."""
@@ -163,14 +168,43 @@ class Gateway:
         async def metrics(_: Request) -> Response:
             return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
-        routes = [Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readiness.readyz)]
+        first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
-            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=False)))
-        return Starlette(
-            routes=routes,
-            exception_handlers={HTTPException: on_http_error, Exception: on_error},
-        )
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=False)))
+        reload = ReloadRoute(self.reload)
+        routes = [Route("/metrics", metrics), Route("/-/reload", reload.reload, methods=["POST"])]
+        app = _application(first, routes + self._routes(lambda: self.current.catalog))
+        return AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names))
+
+    def _routes(self, catalog: Callable[[], Catalog]) -> list[BaseRoute]:
+        """What there is on both ports, over the streams that exist there."""
+        streams = CatalogRoutes(catalog, self.hub)
+        schemas = SchemaRoutes(lambda: self.current.schemas)
+        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
+        return [
+            Route("/v2/streams", streams.index),
+            Route("/v2/streams/{name}", streams.one),
+            Route("/v2/schemas", schemas.index),
+            Route("/v2/schemas/{path:path}", schemas.one),
+            Route("/healthz", healthz),
+            Route("/readyz", readiness.readyz),
+        ]
+
+    async def take(self, definitions: Definitions) -> list[str]:
+        """Put definitions in force, which must agree with those before in how each topic is resumed. No stream ends but
+        those on the public port over what is public no longer. Returns what is to be known of it."""
+        self.hub.follow(definitions.catalog.by_timestamp)
+        self.current.replace(definitions)
+        public = definitions.public_catalog.topics
+        ended = self.streams.stop({topic for topic in definitions.catalog.topics if topic not in public})
+        notes = [f"streams that were ended, since they are not public any more: {ended}"] if ended else []
+        try:
+            async with asyncio.timeout(TAKE_WAIT):
+                while not self.hub.discovery.sought.issuperset(definitions.catalog.topics):
+                    await asyncio.shield(self.hub.change())
+        except TimeoutError:
+            notes.append("the log has not answered yet; streams of new topics wait for it")
+        return notes
 
     async def run(
         self,
@@ -216,7 +250,8 @@ class Gateway:
         taken = asyncio.create_task(self.intake.close())
         for server in servers:
             server.end_softly()
-        sessions = list(self.streams.sessions)
+        endpoints = (self.streams, self.all_streams)
+        sessions = [session for endpoint in endpoints for session in endpoint.sessions]
         random.shuffle(sessions)
         pause = self.settings.drain_time / max(1, len(sessions))
         for index, session in enumerate(sessions):
@@ -224,9 +259,10 @@ class Gateway:
             if index + 1 < len(sessions):
                 await asyncio.sleep(pause)
         for _ in range(50):
-            if not self.streams.sessions:
+            if not any(endpoint.sessions for endpoint in endpoints):
                 break
             await asyncio.sleep(0.02)
         await asyncio.wait([taken], timeout=INTAKE_SECONDS)
         taken.cancel()
-        await self.streams.close()
+        for endpoint in endpoints:
+            await endpoint.close()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 
 import click
@@ -78,13 +79,15 @@ def serve(**flags: Any) -> None:
     configured = _configure(flags)
     configure_logging(configured.settings)
     try:
-        _, warnings = define(configured)
+        definitions, warnings = define(configured)
     except ConfigurationError as error:
         _fail(error.mistakes)
         return
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    sys.exit(processes.serve(configured.settings, configured.catalog))
+    # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
+    source = partial(configure, flags, dict(os.environ))
+    sys.exit(processes.serve(configured.settings, definitions, source))
 
 
 @main.command()
@@ -92,11 +95,14 @@ def serve(**flags: Any) -> None:
 @_with_settings(own=("log",))
 def demo(url: str | None, **flags: Any) -> None:
     """Serve a live sample feed from a log of its own: nothing else is needed."""
-    configured = _configure(demo_settings(flags, os.environ))
+    given = demo_settings(flags, os.environ)
+    configured = _configure(given)
     configure_logging(configured.settings)
     try:
-        settings = configured.settings
-        asyncio.run(run_demo(settings, configured.catalog) if url is None else run_demo_from(settings, url))
+        if url is None:
+            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ))))
+        else:
+            asyncio.run(run_demo_from(configured.settings, url))
     except OSError as error:
         _fail([f"gateway demo: {error.strerror or error}"])
     except (ClientError, ConfigurationError, LogError) as error:

@@ -9,23 +9,24 @@ import multiprocessing
 import os
 import resource
 import signal
-import time
-from contextlib import suppress
-from multiprocessing import resource_tracker
-from multiprocessing.process import BaseProcess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any
 
 from gateway.app import Gateway, open_log
-from gateway.catalog.catalog import Catalog
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError
 from gateway.logs import configure_logging
+from gateway.reload import OwnReload, Reloader, Source
 from gateway.server import listen
 from gateway.settings import Settings
+from gateway.supervisor import Line, Supervisor
 
 logger = logging.getLogger("gateway")
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of the signal."""
-RESTART_WAIT = 1.0
-"""Seconds before a worker that died is started again."""
 COLLECT_AFTER = 50_000
 """Allocations after which the youngest objects are looked through for cycles; frames make none."""
 
@@ -62,43 +63,43 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def serve(settings: Settings, catalog: Catalog) -> int:
-    """Serve until a signal; returns the exit status."""
-    raise_file_limit()
-    if settings.workers == 1:
-        return _serve_alone(settings, catalog, first=True)
-    return _supervise(settings, catalog)
+@asynccontextmanager
+async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
+    """Reload at each SIGHUP. One that was held back until now is seen at once, and one that comes after the end by
+    nobody: the signal ends no process that serves."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
 
+    async def answer() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                await reload()
+            except ConfigurationError:
+                pass  # which has been told
+            except Exception:
+                logger.exception("nothing was reloaded, by a mistake of the gateway")
 
-def _serve_alone(settings: Settings, catalog: Catalog, first: bool) -> int:
-    async def run() -> None:
-        stop = stop_on_signals()
-        gateway = Gateway(settings, catalog, open_log(settings))
-
-        async def say(port: int) -> None:
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            logger.info("serving %d streams on http://%s:%d", len(catalog.streams), host, port)
-
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 50)
-        await gateway.run(stop, shared=settings.workers > 1, with_admin=first, on_open=say)
-
+    answering = asyncio.create_task(answer())
+    # Not by the loop, which would give the signal its default back when it is closed.
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(asked.set))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
-        asyncio.run(run())
-    except OSError as error:
-        logger.error("%s", error.strerror or error)
-        return 1
-    return 0
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        answering.cancel()
+        with suppress(asyncio.CancelledError):
+            await answering
 
 
-def _worker(settings: Settings, catalog: Catalog, first: bool) -> None:
-    configure_logging(settings)
-    raise SystemExit(_serve_alone(settings, catalog, first))
-
-
-def _supervise(settings: Settings, catalog: Catalog) -> int:
-    """Start the workers, start those again that die, and stop them all at a signal."""
+def serve(settings: Settings, definitions: Definitions, source: Source) -> int:
+    """Serve until a signal; returns the exit status. `source` is read at each reload."""
+    raise_file_limit()
+    reloader = Reloader(source, settings, definitions)
+    if settings.workers == 1:
+        return _serve_in_process(settings, definitions, reloader=reloader)
     if settings.port == 0:
         logger.error("with several workers the port must be named; 0 would give each its own")
         return 1
@@ -109,36 +110,56 @@ def _supervise(settings: Settings, catalog: Catalog) -> int:
     except OSError as error:
         logger.error("%s", error.strerror or error)
         return 1
-    context = multiprocessing.get_context("spawn")
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: stopping.append(number))
+    return Supervisor(settings, definitions, reloader, _work).run()
 
-    def start(index: int) -> BaseProcess:
-        process = context.Process(target=_worker, args=(settings, catalog, index == 0), name=f"worker-{index}")
-        # A worker holds back an interrupt until it has come so far that it can end in order.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        return process
 
-    resource_tracker.ensure_running()  # which would lift that block when the first worker starts
+def _work(settings: Settings, definitions: Definitions, number: int, line: Connection) -> None:
+    """A worker; the first of them has the admin port."""
+    configure_logging(settings)
+    raise SystemExit(_serve_in_process(settings, definitions, with_admin=number == 0, line=line))
 
-    workers = [start(index) for index in range(settings.workers)]
-    while not stopping:
-        time.sleep(0.1)
-        for index, process in enumerate(workers):
-            if process.is_alive() or stopping:
-                continue
-            logger.error("worker %d ended with status %s; starting another", index, process.exitcode)
-            time.sleep(RESTART_WAIT)
-            workers[index] = start(index)
-    for process in workers:
-        process.terminate()
-    deadline = time.monotonic() + settings.drain_time + 5
-    while any(process.is_alive() for process in workers):
-        if len(stopping) > 1 or time.monotonic() > deadline:
-            for process in workers:
-                process.kill()
-        time.sleep(0.02)
-    return 0 if len(stopping) == 1 else 128 + stopping[-1]
+
+def _serve_in_process(
+    settings: Settings,
+    definitions: Definitions,
+    with_admin: bool = True,
+    reloader: Reloader | None = None,
+    line: Connection | None = None,
+) -> int:
+    """Serve in this process, which reloads by itself, or along the line to its supervisor."""
+
+    async def run() -> None:
+        stop = stop_on_signals()
+        gateway = Gateway(settings, definitions, open_log(settings))
+
+        async def say(port: int) -> None:
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            logger.info("serving %d streams on http://%s:%d", len(gateway.current.catalog.streams), host, port)
+
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 50)
+        async with _reloadable(gateway, reloader, line):
+            await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        logger.error("%s", error.strerror or error)
+        return 1
+    return 0
+
+
+@asynccontextmanager
+async def _reloadable(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
+    if line is not None:
+        supervised = Line(line, gateway.take)
+        gateway.reload = supervised.reload
+        try:
+            yield
+        finally:
+            supervised.close()
+    elif reloader is not None:
+        gateway.reload = OwnReload(gateway, reloader)
+        async with reloading_at_hang_up(gateway.reload):
+            yield

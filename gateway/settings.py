@@ -74,7 +74,7 @@ class Setting:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -125,6 +125,9 @@ class Settings:
     port: int = _integer(8080, "", "the public port; 0 takes any that is free", 0, 65535)
     admin_host: str = _row("text", "127.0.0.1", "address", "the address of the admin port")
     admin_port: int = _integer(9090, "", "the port of metrics and admin; 0 takes any that is free", 0, 65535)
+    admin_names: tuple[str, ...] = _row(
+        "list", (), "name", "names by which the admin port may be asked, beside addresses, `localhost` and `admin_host`"
+    )
     workers: int = _integer(1, "processes", "processes that share the public port", 1, 256)
     heartbeat: float = _seconds(15.0, "idle time after which a heartbeat is sent", 0.05, 3600)
     flush_interval: float = _seconds(

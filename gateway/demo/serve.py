@@ -13,18 +13,19 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from gateway.app import Gateway, open_log
+from gateway.app import Gateway, define, open_log, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import bare
 from gateway.clock import SystemClock
+from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
-from gateway.eventlog.port import EventLog
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import raise_file_limit, stop_on_signals
-from gateway.settings import Settings
+from gateway.processes import raise_file_limit, reloading_at_hang_up, stop_on_signals
+from gateway.reload import OwnReload, Reloader, Source
+from gateway.settings import Configured, Settings
 
 PACKAGED = Path(__file__).parent.parent.parent / "config"
 DEMO_LOG = "sqlite:///var/demo.db"
@@ -46,17 +47,22 @@ def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict
     return given
 
 
-async def run_demo(settings: Settings, catalog: Catalog) -> None:
-    """Fill the log with an hour of history, then serve it and go on. Raises OSError, LogError, ConfigurationError."""
+async def run_demo(configured: Configured, source: Source) -> None:
+    """Fill the log with an hour of history, then serve it and go on; `source` is read at each reload. Raises OSError,
+    LogError, ConfigurationError."""
     stop = stop_on_signals()
+    settings = configured.settings
+    definitions, _ = define(configured)
     log = open_log(settings)
     await log.open()
-    feed = SampleFeed(log, catalog, SystemClock())
+    feed = SampleFeed(log, definitions.catalog, SystemClock())
     click.echo("Making an hour of history …", err=True)
     await feed.fill()
     what = "about 20 changes a second to pages of wikis that do not exist"
     tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
-    await _serve(settings, catalog, log, stop, feed.run(), what, tried)
+    gateway = Gateway(settings, definitions, log)
+    gateway.reload = OwnReload(gateway, Reloader(source, settings, definitions))
+    await _serve(gateway, stop, feed.run(), what, tried)
 
 
 async def run_demo_from(settings: Settings, url: str) -> None:
@@ -68,7 +74,8 @@ async def run_demo_from(settings: Settings, url: str) -> None:
     clock = SystemClock()
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
-    await _serve(settings, Catalog([stream]), log, stop, mirror.run(stop), f"what {bare(url)} gives", tried)
+    gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
+    await _serve(gateway, stop, mirror.run(stop), f"what {bare(url)} gives", tried)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -79,15 +86,7 @@ def mirrored_stream(url: str) -> Stream:
     return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {bare(url)}", retention=KEPT)
 
 
-async def _serve(
-    settings: Settings,
-    catalog: Catalog,
-    log: EventLog,
-    stop: asyncio.Event,
-    feed: Coroutine[Any, Any, None],
-    what: str,
-    tried: str,
-) -> None:
+async def _serve(gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any, None], what: str, tried: str) -> None:
     """Serve what the feed writes; an error of the feed ends it too."""
     raise_file_limit()
     feeding = asyncio.create_task(feed)
@@ -99,10 +98,12 @@ async def _serve(
     feeding.add_done_callback(on_end)
 
     async def say(port: int) -> None:
-        click.echo(_invitation(f"http://{settings.host}:{port}", next(iter(catalog.streams)), what, tried))
+        name = next(iter(gateway.current.catalog.streams))
+        click.echo(_invitation(f"http://{gateway.settings.host}:{port}", name, what, tried))
 
     try:
-        await Gateway(settings, catalog, log).run(stop, on_open=say)
+        async with reloading_at_hang_up(gateway.reload):
+            await gateway.run(stop, on_open=say)
     finally:
         feeding.cancel()
         with suppress(asyncio.CancelledError):

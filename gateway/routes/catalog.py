@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -23,22 +24,23 @@ RATE_SPAN = 60_000
 
 
 class CatalogRoutes:
-    """Answers from the catalogue, the ring and, for the oldest event, the log."""
+    """Answers from the catalogue in force, the ring and, for the oldest event, the log."""
 
-    def __init__(self, catalog: Catalog, hub: Hub) -> None:
+    def __init__(self, catalog: Callable[[], Catalog], hub: Hub) -> None:
         self._catalog = catalog
         self._hub = hub
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/streams`"""
-        return json_answer([await self._describe(stream, request) for stream in self._catalog.streams.values()])
+        return json_answer([await self._describe(stream, request) for stream in self._catalog().streams.values()])
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/streams/{name}`"""
         name = request.path_params["name"]
-        stream = self._catalog.get(name)
+        catalog = self._catalog()
+        stream = catalog.get(name)
         if stream is None:
-            close = self._catalog.close_matches(name)
+            close = catalog.close_matches(name)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
         description = await self._describe(stream, request)

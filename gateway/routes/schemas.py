@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -30,9 +31,18 @@ class _Body:
 class SchemaRoutes:
     """Bodies are made at the first request for them, and kept: there are as many as schemas, in two forms."""
 
-    def __init__(self, schemas: SchemaRepository) -> None:
-        self._schemas = schemas
+    def __init__(self, schemas: Callable[[], SchemaRepository]) -> None:
+        self._current = schemas
+        self._bodies_of = schemas()
         self._bodies: dict[tuple[str, str], _Body] = {}
+
+    @property
+    def _schemas(self) -> SchemaRepository:
+        """Those in force; the bodies of others are forgotten."""
+        schemas = self._current()
+        if schemas is not self._bodies_of:
+            self._bodies_of, self._bodies = schemas, {}
+        return schemas
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/schemas`"""

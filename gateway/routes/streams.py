@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Set
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
@@ -27,7 +28,7 @@ HONOURED_HEADER = b"event-gateway"
 class StreamEndpoint:
     """Reads the request, answers what is wrong with it, and hands the rest to a session."""
 
-    def __init__(self, services: Services, catalog: Catalog, bounds: Bounds) -> None:
+    def __init__(self, services: Services, catalog: Callable[[], Catalog], bounds: Bounds) -> None:
         self._services = services
         self._catalog = catalog
         self._bounds = bounds
@@ -71,6 +72,13 @@ class StreamEndpoint:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
+    def stop(self, topics: Set[str]) -> int:
+        """End the streams that hold one of these topics soon; how many."""
+        ending = [session for session in self.sessions if session.request.selection.topics & topics]
+        for session in ending:
+            session.stop()
+        return len(ending)
+
     async def close(self) -> None:
         """Break off what still runs."""
         for task in self.tasks:
@@ -104,7 +112,7 @@ class StreamEndpoint:
         query = QueryParams(scope["query_string"]).multi_items()
         headers = Headers(scope=scope)
         merged = {name: ", ".join(headers.getlist(name)) for name in headers}
-        request = read_request(scope["path_params"]["streams"], query, merged, self._catalog, self._bounds, now)
+        request = read_request(scope["path_params"]["streams"], query, merged, self._catalog(), self._bounds, now)
         return request, position_text(dict(query), merged)[0]
 
     async def _counts(self, request: Request) -> dict[str, int]:

@@ -69,6 +69,12 @@ class GatewayProcess:
         """What it wrote to standard error."""
         return self._errors.read_text() if self._errors.exists() else ""
 
+    @property
+    def pid(self) -> int:
+        """The process, or the supervisor of its workers."""
+        assert self._process is not None
+        return self._process.pid
+
     def launch(self) -> None:
         """Start the process and wait for nothing."""
         assert self._process is None

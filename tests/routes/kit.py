@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,12 +12,14 @@ import httpx
 from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
-from gateway.app import Gateway
+from gateway.app import Gateway, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.definitions import Definitions
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
 from gateway.settings import Settings
+from tests.services.kafka import free_port
 
 PATIENCE = 5.0
 """Seconds after which something that should have come is missing."""
@@ -57,11 +59,15 @@ def stored(number: int, timestamp: int | None = None, **more: Any) -> NewRecord:
 class Site:
     """A gateway that runs, its log, and a client of it."""
 
-    def __init__(self, gateway: Gateway, log: MemoryLog, port: int, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, gateway: Gateway, log: MemoryLog, port: int, client: httpx.AsyncClient, admin: httpx.AsyncClient
+    ) -> None:
         self.gateway = gateway
         self.log = log
         self.port = port
         self.client = client
+        self.admin = admin
+        """A client of the admin port, where there is one."""
 
     def put(self, topic: str, *records: NewRecord) -> None:
         """Store records."""
@@ -73,9 +79,9 @@ class Site:
             return await self.client.get(path, **more)
 
     @asynccontextmanager
-    async def stream(self, path: str, **more: Any) -> AsyncIterator[Reading]:
+    async def stream(self, path: str, client: httpx.AsyncClient | None = None, **more: Any) -> AsyncIterator[Reading]:
         """A response that may never end; its body is read frame by frame, or line by line."""
-        async with asyncio.timeout(PATIENCE), self.client.stream("GET", path, **more) as response:
+        async with asyncio.timeout(PATIENCE), (client or self.client).stream("GET", path, **more) as response:
             yield Reading(response)
 
     async def raw(self, request: bytes, until: bytes | None = None) -> bytes:
@@ -171,32 +177,45 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
     )
 
 
+def _client(port: int) -> httpx.AsyncClient:
+    headers = {"accept-encoding": "identity"}
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=headers)
+
+
 @asynccontextmanager
 async def running(
-    log: MemoryLog | None = None, streams: Iterable[Stream] = STREAMS, **more: Any
+    log: MemoryLog | None = None,
+    streams: Sequence[Stream] = STREAMS,
+    admin: bool = False,
+    reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    **more: Any,
 ) -> AsyncIterator[Site]:
-    """A gateway over a log in memory, on a free port, until the end of the block."""
+    """A gateway over a log in memory, on free ports, until the end of the block."""
     if log is None:
         log = MemoryLog()
     given = {"heartbeat": SHORT_HEARTBEAT, "flush_interval": 0.0, "drain_time": 0.0, "startup_wait": 1.0}
-    settings = Settings(**{"port": 0, "metadata_interval": 0.5, "ring_bytes": 1 << 20, **given, **more})
+    admin_port = free_port()
+    settings = Settings(
+        **{"port": 0, "admin_port": admin_port, "metadata_interval": 0.5, "ring_bytes": 1 << 20, **given, **more}
+    )
     catalog = Catalog(streams)
     for topic in catalog.topics:
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
-    gateway = Gateway(settings, catalog, log)
+    gateway = Gateway(settings, Definitions(catalog, open_schemas(settings)), log)
+    if reload is not None:
+        gateway.reload = reload
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
 
     async def on_open(port: int) -> None:
         opened.set_result(port)
 
-    task = asyncio.create_task(gateway.run(stop, with_admin=False, on_open=on_open))
+    task = asyncio.create_task(gateway.run(stop, with_admin=admin, on_open=on_open))
     try:
         port = await asyncio.wait_for(opened, PATIENCE)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
-            client.headers["accept-encoding"] = "identity"
-            yield Site(gateway, log, port, client)
+        async with _client(port) as client, _client(admin_port) as admin_client:
+            yield Site(gateway, log, port, client, admin_client)
     finally:
         stop.set()
         await asyncio.wait_for(task, PATIENCE)

@@ -1,0 +1,155 @@
+"""Reloading: the configuration is read again, held against what is in force, and taken over whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.app import Gateway, define
+from gateway.catalog.stream import Stream
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError, RestartNeeded
+from gateway.settings import Configured, Settings
+
+logger = logging.getLogger("gateway")
+
+Source = Callable[[], Configured]
+"""Reads the configuration anew. Raises ConfigurationError."""
+
+RELOADED = "reloaded"
+"""How a process did that has put the new definitions in force."""
+
+_RELOADABLE = ("error_stream", "schema_repositories")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a configuration says that can be put in force, and how it differs from what is (a JSON document)."""
+
+    settings: Settings
+    definitions: Definitions
+    document: dict[str, Any]
+
+
+class Reloader:
+    """Reads the configuration of a process that runs with these settings and began with these definitions."""
+
+    def __init__(self, source: Source, settings: Settings, definitions: Definitions) -> None:
+        self._source = source
+        self._settings = settings
+        self._taken = settings
+        self._definitions = definitions
+        self._by_timestamp = definitions.catalog.by_timestamp
+
+    def read(self) -> Found:
+        """What the configuration says now. Raises ConfigurationError with every mistake, RestartNeeded with all that
+        only a new process can do. Reads files and compiles schemas, which may take a second."""
+        configured = self._source()
+        definitions, warnings = define(configured)
+        if refused := self._refused(configured):
+            raise RestartNeeded(refused)
+        before, streams = self._definitions, definitions.catalog.streams
+        old, new = before.schemas.all(), definitions.schemas.all()
+        schemas = _differences(
+            {uri: schema.document for uri, schema in old.items()}, {uri: schema.document for uri, schema in new.items()}
+        )
+        warnings += [
+            f"{new[uri].path}: it is released, and has changed since it was loaded; caches and consumers keep the old"
+            for uri in schemas["changed"]
+            if old[uri].released
+        ]
+        document = {
+            "streams": _differences(before.catalog.streams, streams),
+            "schemas": schemas,
+            "settings": self._changed_settings(configured.settings),
+            "warnings": warnings,
+        }
+        return Found(configured.settings, definitions, document)
+
+    def take(self, found: Found) -> None:
+        """These are in force now. Topics that they do not name are still read."""
+        self._taken = found.settings
+        self._definitions = found.definitions
+        self._by_timestamp |= found.definitions.catalog.by_timestamp
+
+    def _refused(self, configured: Configured) -> list[str]:
+        return [
+            f"{_place(configured, stream)}{stream.name}: the topic {topic} is read for a resume by "
+            f"{'offset' if stream.resume == 'timestamp' else 'timestamp'}; restart the gateway to change that"
+            for stream in configured.catalog.streams.values()
+            for topic in stream.topics
+            if self._by_timestamp.get(topic, stream.resume == "timestamp") != (stream.resume == "timestamp")
+        ]
+
+    def _changed_settings(self, settings: Settings) -> dict[str, list[str]]:
+        """The settings that are others than those in force: what is taken over now, and what waits for a restart."""
+        names = [field.name for field in dataclasses.fields(Settings) if field.name not in _RELOADABLE]
+        return {
+            "changed": [name for name in _RELOADABLE if getattr(settings, name) != getattr(self._taken, name)],
+            "restart": [name for name in names if getattr(settings, name) != getattr(self._settings, name)],
+        }
+
+
+def _place(configured: Configured, stream: Stream) -> str:
+    for key in ("resume", "topics"):
+        place = configured.places.get((stream.name, key))
+        if place is not None:
+            return f"{place}: "
+    return ""
+
+
+def _differences(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, list[str]]:
+    return {
+        "added": [name for name in new if name not in old],
+        "removed": [name for name in old if name not in new],
+        "changed": [name for name in new if name in old and new[name] != old[name]],
+    }
+
+
+def tell(document: dict[str, Any]) -> None:
+    """Say in the log what was reloaded."""
+    parts = [
+        f"{kind} {how} ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})"
+        for kind in ("streams", "schemas", "settings")
+        for how, names in document[kind].items()
+        if names and how != "restart"
+    ]
+    logger.info("reloaded: %s", "; ".join(parts) or "nothing has changed")
+    if waiting := document["settings"]["restart"]:
+        logger.warning("these settings have changed, and wait for a restart: %s", ", ".join(waiting))
+    for warning in document["warnings"]:
+        logger.warning("%s", warning)
+
+
+def tell_refusal(error: ConfigurationError) -> None:
+    """Say in the log why nothing was reloaded."""
+    logger.error("nothing was reloaded; what was in force before still is")
+    for mistake in error.mistakes:
+        logger.error("%s", mistake)
+
+
+class OwnReload:
+    """The reload of a server that is one process."""
+
+    def __init__(self, gateway: Gateway, reloader: Reloader) -> None:
+        self._gateway = gateway
+        self._reloader = reloader
+        self._one = asyncio.Lock()
+
+    async def __call__(self) -> dict[str, Any]:
+        """Returns what changed. Raises ConfigurationError, and says so in the log."""
+        async with self._one:
+            try:
+                found = await asyncio.to_thread(self._reloader.read)
+            except ConfigurationError as error:
+                tell_refusal(error)
+                raise
+            notes = await self._gateway.take(found.definitions)
+            self._reloader.take(found)
+        document = {**found.document, "warnings": found.document["warnings"] + notes, "workers": [RELOADED]}
+        tell(document)
+        return document

@@ -1,0 +1,260 @@
+"""Several processes that share the public port, and the one that starts, reloads and stops them.
+
+The supervisor alone reads the configuration again. It checks all of it, hands the same definitions to every worker, and
+starts a worker that died with those in force: a broken file is met by none of them, and none has others than the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError, Problem
+from gateway.reload import RELOADED, Reloader, tell, tell_refusal
+from gateway.settings import Settings
+
+logger = logging.getLogger("gateway")
+
+RESTART_WAIT = 1.0
+"""Seconds before a worker that died is started again."""
+TURN = 0.1
+"""Seconds in which the supervisor sees a signal."""
+RELOAD_WAIT = 20.0
+"""Seconds that all workers may take to put definitions in force; one that has died is there again by then."""
+ANSWER_WAIT = 60.0
+"""Seconds that a worker waits for the answer of its supervisor to a reload."""
+
+HELD_BACK = (signal.SIGINT, signal.SIGHUP)
+"""A worker starts with these blocked. The first it lets through once it can end in order, the second never: what a
+terminal or an operator sends to all processes comes from the supervisor."""
+
+Run = Callable[[Settings, Definitions, int, Connection], None]
+"""What a worker does: (settings, definitions, its number, its line to the supervisor)."""
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    number: int
+    process: BaseProcess
+    line: Connection
+    status: str = RELOADED
+    """How the newest reload went; empty until it says. One that is started begins with what is in force."""
+    sending: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, message: bytes) -> None:
+        """Returns at once: a worker that hangs does not read, and must keep nobody waiting."""
+        threading.Thread(target=self._send, args=(message,), daemon=True).start()
+
+    def _send(self, message: bytes) -> None:
+        with self.sending:
+            _send(self.line, message)
+
+
+class Supervisor:
+    """Starts the workers, starts those again that die, reloads them, and stops them all at a signal."""
+
+    def __init__(self, settings: Settings, definitions: Definitions, reloader: Reloader, run: Run) -> None:
+        self._settings = settings
+        self._definitions = definitions
+        self._reloader = reloader
+        self._run = run
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._stopping: list[int] = []
+        self._hung_up = False
+        self._asking: list[_Worker] = []
+        self._serial = 0
+
+    def run(self) -> int:
+        """Until a signal; returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: self._stopping.append(number))
+        signal.signal(signal.SIGHUP, self._on_hang_up)
+        resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
+        self._workers = [self._start(number) for number in range(self._settings.workers)]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        while not self._stopping:
+            self._listen(TURN)
+            self._replace_the_dead()
+            if self._hung_up or self._asking:
+                self._reload()
+        return self._stop()
+
+    def _on_hang_up(self, *_: object) -> None:
+        self._hung_up = True
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        arguments = (self._settings, self._definitions, number, theirs)
+        process = self._context.Process(target=self._run, args=arguments, name=f"worker-{number}")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        return _Worker(number, process, ours)
+
+    def _replace_the_dead(self) -> None:
+        for number, worker in enumerate(self._workers):
+            if worker.process.is_alive() or self._stopping:
+                continue
+            logger.error("worker %d ended with status %s; starting another", number, worker.process.exitcode)
+            worker.line.close()
+            self._asking = [one for one in self._asking if one is not worker]
+            time.sleep(RESTART_WAIT)
+            self._workers[number] = self._start(number)
+
+    def _listen(self, seconds: float) -> None:
+        """Take what workers say, for so long at most. The end of one is seen elsewhere."""
+        lines = {worker.line: worker for worker in self._workers if worker.process.is_alive()}
+        ready = wait([*lines, *(worker.process.sentinel for worker in lines.values())], seconds)
+        for line, worker in lines.items():
+            if line in ready:
+                with suppress(EOFError, OSError):
+                    self._take(worker, line.recv())
+
+    def _take(self, worker: _Worker, said: tuple[Any, ...]) -> None:
+        kind, *rest = said
+        if kind == "reload":
+            self._asking.append(worker)
+        elif rest[0] == self._serial:
+            worker.status = rest[1]
+
+    def _reload(self) -> None:
+        """Read the configuration, hand it to all workers, and answer those that asked."""
+        self._hung_up = False
+        asking, self._asking = self._asking, []
+        try:
+            found = self._reloader.read()
+        except ConfigurationError as error:
+            tell_refusal(error)
+            self._answer(asking, error)
+            return
+        except Exception:
+            logger.exception("nothing was reloaded, by a mistake of the gateway")
+            self._answer(asking, None)
+            return
+        self._reloader.take(found)
+        self._definitions = found.definitions
+        document = {**found.document, "workers": self._hand_over(found.definitions)}
+        tell(document)
+        self._answer(asking, document)
+
+    def _hand_over(self, definitions: Definitions) -> list[str]:
+        """Give the definitions to all workers; how each of them did."""
+        self._serial += 1
+        message = pickle.dumps(("take", self._serial, definitions))
+        for worker in self._workers:
+            worker.status = ""
+            worker.send(message)
+        deadline = time.monotonic() + RELOAD_WAIT
+        while not self._stopping and time.monotonic() < deadline:
+            self._replace_the_dead()
+            # One that was started meanwhile began with them.
+            if all(worker.status for worker in self._workers):
+                break
+            self._listen(TURN)
+        statuses = [worker.status or "has not answered" for worker in self._workers]
+        for number, status in enumerate(statuses):
+            if status != RELOADED:
+                logger.error("worker %d was not reloaded: %s", number, status)
+        return statuses
+
+    def _answer(self, asking: list[_Worker], answer: object) -> None:
+        message = pickle.dumps(("answer", answer))
+        for worker in asking:
+            worker.send(message)
+
+    def _stop(self) -> int:
+        # The interpreter gives up its handlers before it ends.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + self._settings.drain_time + 5
+        while any(worker.process.is_alive() for worker in self._workers):
+            if len(self._stopping) > 1 or time.monotonic() > deadline:
+                for worker in self._workers:
+                    worker.process.kill()
+            time.sleep(0.02)
+        return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
+
+
+def _send(line: Connection, message: bytes) -> None:
+    with suppress(OSError):
+        line.send_bytes(message)
+
+
+class Line:
+    """A worker's line to its supervisor: takes definitions from there, and asks there for a reload."""
+
+    def __init__(self, connection: Connection, take: Callable[[Definitions], Awaitable[list[str]]]) -> None:
+        self._connection = connection
+        self._put_in_force = take
+        self._in_turn = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._answers: asyncio.Queue[object] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        asyncio.get_running_loop().add_reader(connection.fileno(), self._readable)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        asyncio.get_running_loop().remove_reader(self._connection.fileno())
+        for task in self._tasks:
+            task.cancel()
+
+    async def reload(self) -> dict[str, Any]:
+        """Ask for a reload; returns what changed, and how each worker did. Raises ConfigurationError, Problem."""
+        async with self._asking:
+            while not self._answers.empty():
+                self._answers.get_nowait()
+            _send(self._connection, pickle.dumps(("reload",)))
+            try:
+                async with asyncio.timeout(ANSWER_WAIT):
+                    answer = await self._answers.get()
+            except TimeoutError:
+                answer = None
+        if isinstance(answer, ConfigurationError):
+            raise answer
+        if not isinstance(answer, dict):
+            raise Problem(500, "Internal error", "the reload has failed, or is not known to be done; see the log")
+        return answer
+
+    def _readable(self) -> None:
+        try:
+            message = self._connection.recv_bytes()
+        except (EOFError, OSError):
+            # The supervisor has ended, and with it ends this process.
+            asyncio.get_running_loop().remove_reader(self._connection.fileno())
+            return
+        task = asyncio.create_task(self._receive(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _receive(self, message: bytes) -> None:
+        async with self._in_turn:
+            # Compiles the schemas, beside the streams.
+            kind, *rest = await asyncio.to_thread(pickle.loads, message)
+            if kind == "answer":
+                self._answers.put_nowait(rest[0])
+                return
+            serial, definitions = rest
+            status = RELOADED
+            try:
+                for note in await self._put_in_force(definitions):
+                    logger.warning("%s", note)
+            except Exception as error:
+                logger.exception("new definitions could not be put in force")
+                status = f"{type(error).__name__}: {error}"
+            _send(self._connection, pickle.dumps(("taken", serial, status)))

@@ -11,7 +11,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogError
 from gateway.event import NewRecord
-from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted, InvalidEvent
 from gateway.intake.canary import canary_event
 from gateway.settings import Settings
@@ -66,6 +66,5 @@ async def _store(settings: Settings, accepted: Sequence[Accepted], say: Say, com
 
 
 async def _append(log: EventLog, accepted: Accepted) -> None:
-    retention = Retention(accepted.stream.retention.milliseconds, accepted.stream.retention.size)
-    await log.create(accepted.topic, accepted.stream.partitions, retention)
+    await log.create(accepted.topic, accepted.stream.partitions, accepted.stream.retention)
     await log.append(accepted.topic, [NewRecord(accepted.value, accepted.key, accepted.timestamp)])

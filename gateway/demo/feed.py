@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.demo.wiki import Event, WikiSample
 from gateway.errors import ConfigurationError, LogError
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.port import EventLog
 from gateway.intake.accept import key_of
 
 HISTORY = 3_600_000
@@ -81,8 +81,7 @@ class SampleFeed:
         """
         for stream in self._catalog.streams.values():
             for topic in stream.topics:
-                kept = Retention(stream.retention.milliseconds, stream.retention.size)
-                await self._log.create(topic, stream.partitions, kept)
+                await self._log.create(topic, stream.partitions, stream.retention)
         now = self._clock.now()
         last = await self._last_timestamp()
         time = max(now - self._history, last)

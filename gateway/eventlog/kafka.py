@@ -12,6 +12,7 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import ABSENT, CALL_SECONDS, RETRY_SECONDS, Cluster, Topic
@@ -22,7 +23,7 @@ from gateway.eventlog.kafka_reader import KafkaReader
 from gateway.eventlog.kafka_transactions import stop_producer
 from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, start_transactions
 from gateway.eventlog.offer import Fate, all_stored
-from gateway.eventlog.port import Bounds, Retention, TopicState
+from gateway.eventlog.port import Bounds, TopicState
 
 EARLIEST = -2
 LATEST = -1

@@ -9,10 +9,11 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, all_stored, refusal
-from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
+from gateway.eventlog.port import Batch, Bounds, TopicState
 
 
 class _Partition:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from gateway.catalog.stream import Retention
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
 
@@ -33,13 +34,6 @@ class Batch(NamedTuple):
     partition: TopicPartition
     records: Sequence[Record]
     position: int
-
-
-class Retention(NamedTuple):
-    """How much of a topic is kept; None is without bound. Milliseconds, and bytes a partition."""
-
-    milliseconds: int | None = None
-    size: int | None = None
 
 
 class LogReader(Protocol):

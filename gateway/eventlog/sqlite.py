@@ -14,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
-from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
+from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
 

@@ -17,10 +17,11 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
+from gateway.catalog.stream import Retention
 from gateway.errors import OffsetOutOfRange, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, refusal
-from gateway.eventlog.port import Batch, Bounds, Retention, TopicState
+from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_connection import SqliteConnection
 
 RECORD_OVERHEAD = 32

@@ -12,7 +12,7 @@ from gateway.catalog.stream import Stream
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.port import EventLog
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024
@@ -112,8 +112,7 @@ class Batcher:
         try:
             return await self._log.offer(topic, records)
         except TopicAbsent:
-            retention = Retention(stream.retention.milliseconds, stream.retention.size)
-            await self._log.create(topic, stream.partitions, retention)
+            await self._log.create(topic, stream.partitions, stream.retention)
             return await self._log.offer(topic, records)
 
 

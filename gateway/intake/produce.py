@@ -11,7 +11,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.event import NewRecord
-from gateway.eventlog.port import EventLog, Retention
+from gateway.eventlog.port import EventLog
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.apart import read_one
 from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
@@ -74,8 +74,7 @@ class Production:
     async def run(self, parts: AsyncIterator[list[Line]]) -> None:
         """To the end of the lines, or of what is wanted of them. Raises LogError where the log cannot take them; none
         of the lines after `settled` is then known to be stored (those of one append may be)."""
-        retention = Retention(self._stream.retention.milliseconds, self._stream.retention.size)
-        await self._log.create(self._stream.topics[0], self._stream.partitions, retention)
+        await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
         async for lines in parts:
             for line in lines:
                 self._take(line)

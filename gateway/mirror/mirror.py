@@ -16,7 +16,7 @@ from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord
-from gateway.eventlog.port import EventLog, LogWriter, Retention
+from gateway.eventlog.port import EventLog, LogWriter
 from gateway.mirror.meter import Meter
 from gateway.mirror.record import Recorder, SourcePosition
 
@@ -220,10 +220,9 @@ class Mirror:
 
     async def _open(self) -> None:
         """Become the writer of the name, and learn how far the one before has come; waits for the log."""
-        retention = Retention(self._stream.retention.milliseconds, self._stream.retention.size)
         while True:
             try:
-                await self._log.create(self._topic, self._stream.partitions, retention)
+                await self._log.create(self._topic, self._stream.partitions, self._stream.retention)
                 self._writer = await self._log.writer(self._name)
                 break
             except LogUnavailable as error:

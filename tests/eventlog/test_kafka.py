@@ -13,10 +13,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.port import Bounds, LogReader, Retention
+from gateway.eventlog.port import Bounds, LogReader
 from tests.eventlog.kit import WAIT, kafka_admin, take
 from tests.services.kafka import KafkaBroker, free_port
 

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import all_stored
-from gateway.eventlog.port import Bounds, Retention
+from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
 from tests.eventlog.kit import WAIT, take
@@ -27,8 +28,6 @@ PARTITION = TopicPartition(TOPIC, 0)
 
 APPENDER = """
 import asyncio, sys
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
 
 async def main():
     log = SqliteLog(sys.argv[1])

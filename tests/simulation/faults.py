@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
+from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, Retention, TopicState
+from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, TopicState
 
 
 class FaultyLog:

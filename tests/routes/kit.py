@@ -219,3 +219,24 @@ async def running(
     finally:
         stop.set()
         await asyncio.wait_for(task, PATIENCE)
+
+
+EARLY = "since=2001-01-01"
+"""Everything that there is."""
+
+
+def numbers(response: httpx.Response) -> list[int]:
+    """The numbers of the events in a finished SSE response."""
+    return [json.loads(one.data)["number"] for one in frames(response.content) if one.event == "message"]
+
+
+def lines(response: httpx.Response) -> list[dict[str, Any]]:
+    """The objects of a finished NDJSON response."""
+    return [json.loads(line) for line in response.text.split("\n") if line]
+
+
+async def appears(site: Site, topic: str, newest: int) -> None:
+    """Return when the gateway has read this record."""
+    place = next(place for place in site.gateway.hub.partitions([topic]))
+    ring = site.gateway.hub.ring
+    await becomes(lambda: (tail := ring.tail(place)) is not None and tail.offset >= newest)

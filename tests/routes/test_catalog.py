@@ -8,8 +8,7 @@ import time
 import pytest
 
 from gateway.event import NewRecord
-from tests.routes.kit import PATIENCE, STREAMS, Site, event, running, stored
-from tests.routes.test_streams import appears
+from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,6 +10,8 @@ from tests.simulation.world import simulate
 SEEDS = 200
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 5
+CROWD_SEED, CROWD = 6, 1000
+"""A world with little in its log, so that so many clients of it take a quarter of a minute of CPU."""
 
 
 @pytest.mark.long
@@ -22,6 +24,13 @@ def test_the_guarantees_hold(first: int) -> None:
 def test_the_guarantees_hold_in_a_few_worlds() -> None:
     for seed in range(QUICK_SEEDS):
         simulate(seed)
+
+
+@pytest.mark.long
+def test_the_guarantees_hold_for_a_crowd() -> None:
+    result = simulate(CROWD_SEED, CROWD)
+    assert result.clients == CROWD
+    assert result.delivered > 10 * CROWD
 
 
 def test_a_seed_runs_the_same_way_again() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -19,7 +21,8 @@ from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.process import GatewayProcess
+from tests.end_to_end.process import WAIT, GatewayProcess
+from tests.end_to_end.relay import Relay
 from tests.end_to_end.stream import Client, check_sequence
 
 pytestmark = pytest.mark.end_to_end
@@ -120,6 +123,31 @@ async def test_nothing_is_lost_or_stored_twice_when_the_gateway_is_killed(
         repeated = [number for number, times in Counter(numbers).items() if times > 1]
         assert (repeated, set(range(count)) - set(numbers)) == ([], set())
         assert len(numbers) == count
+
+
+async def test_events_whose_answers_are_lost_are_stored_once(serve: Serve, tmp_path: Path, schemas: Path) -> None:
+    things = {"things": {"topics": ["things"], "partitions": PARTITIONS, "schema_title": "thing"}}
+    path = tmp_path / "events.db"
+    gateway = await serve(things, f"sqlite:///{path}", schema_repositories=[str(schemas)])
+    relay = Relay(gateway.port)
+    await relay.open()
+    stop = asyncio.Event()
+    try:
+        async with Producer(f"http://127.0.0.1:{relay.port}", ProducerOptions(batch_events=20)) as producer:
+            feeding = asyncio.create_task(feed(producer, stop))
+            for kept in (0.0, 0.5, 0.0, 0.9):
+                await asyncio.wait_for(relay.cut(kept), WAIT)
+            stop.set()
+            count = await feeding
+    finally:
+        await relay.close()
+    async with opened(SqliteLog(path)) as log:
+        assert sorted(await stored(log, "things")) == list(range(count))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        metrics = (await client.get(f"http://127.0.0.1:{gateway.admin_port}/metrics")).text
+    repeated = re.search(r'^gateway_intake_events_total\{outcome="repeated",.*\} ([0-9.e+]+)$', metrics, re.MULTILINE)
+    assert repeated is not None
+    assert float(repeated[1]) >= 20
 
 
 async def test_a_subscriber_gets_what_a_program_without_an_event_loop_sends(

@@ -25,7 +25,7 @@ SEND_SECONDS = 4.0
 """What the brokers have not acknowledged by then is given up; within OFFER_SECONDS, and with time to say so."""
 
 REQUESTS = 16
-"""So many batches, each of another partition, are on their way at once."""
+"""So many batches, each of another partition, are on their way to a broker at once."""
 
 NO_TIMEOUT = 2**31 - 1
 """Brokers want the timeout of a transaction also from those that make none."""
@@ -67,7 +67,7 @@ class Producer:
         self._identity: Identity | None = None
         self._identifying = asyncio.Lock()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._requests = asyncio.Semaphore(REQUESTS)
+        self._requests: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(REQUESTS))
         self._keyless = 0
 
     async def close(self) -> None:
@@ -90,6 +90,8 @@ class Producer:
         known = [late if fate is None else fate for fate in fates]
         if known and all(isinstance(fate, LogUnavailable) for fate in known):
             raise LogUnavailable(str(known[0]))
+        if known and all(isinstance(fate, TopicAbsent) for fate in known) and self._cluster.cached(topic) is None:
+            raise TopicAbsent(topic)
         return known
 
     async def _leaders(self, topic: str, records: Sequence[NewRecord]) -> Mapping[int, int | None]:
@@ -140,14 +142,18 @@ class Producer:
             waiting = deque([indices])
             while waiting:
                 group = waiting.popleft()
-                identity = await self._identified(partition)
+                try:
+                    identity = await self._identified(partition)
+                except TopicAbsent as error:
+                    for index in group:
+                        fates[index] = error
+                    continue
                 offered = (records[index] for index in group)
                 batch, count = build_batch(offered, identity.name, identity.sequence(partition))
                 if count < len(group):
                     waiting.appendleft(group[count:])
                 try:
-                    async with self._requests:
-                        verdict = await self._deliver(partition, batch)
+                    verdict = await self._deliver(partition, batch)
                 except LogError as error:
                     self._forget(identity)
                     for index in group[:count]:
@@ -171,15 +177,19 @@ class Producer:
         request = ProduceRequest(partition, batch, SEND_SECONDS)
         unanswered = False
         while True:
-            try:
+            verdict = None
+            with suppress(LogUnavailable):
                 leader = await self._leader(partition)
-                verdict = read_verdict(await self._connections.send(leader, request, SEND_SECONDS))
-            except LogUnavailable:
-                unanswered = True
-            else:
-                if verdict.code == 0 or verdict.code in REFUSED or (verdict.code in UNNUMBERED and not unanswered):
+                async with self._requests[leader]:
+                    before, unanswered = unanswered, True
+                    verdict = read_verdict(await self._connections.send(leader, request, SEND_SECONDS))
+                    unanswered = before
+            if verdict is not None:
+                settled = verdict.code in REFUSED or verdict.code in UNNUMBERED
+                if verdict.code == 0 or (settled and not unanswered):
                     return verdict
-                if verdict.code in FORBIDDEN or verdict.code in UNNUMBERED:
+                # What is refused now may have been stored when there was no answer.
+                if settled or verdict.code in FORBIDDEN:
                     raise LogUnavailable(_complaint(partition, verdict))
             self._cluster.forget([partition.topic])
             await asyncio.sleep(RETRY_SECONDS)

@@ -215,6 +215,9 @@ async def test_what_is_appended_together_raises_what_became_of_one(bench: Bench,
     assert not isinstance(refused.value, LogUnavailable)
     with pytest.raises(TopicAbsent):
         await bench.log.offer(topic + ".absent", [NewRecord(b"a")])
+    await bench.log.delete(topic)
+    with pytest.raises(TopicAbsent):
+        await bench.log.offer(topic, [NewRecord(b"a"), NewRecord(b"b")])
 
 
 async def test_describe_and_create(bench: Bench, topic: str) -> None:

@@ -123,6 +123,9 @@ class Broker:
     def __init__(self, partitions: int = 1) -> None:
         self.script: list[int | str] = []
         self.stuck: set[int] = set()
+        """Partitions without a leader."""
+        self.hanging: set[int] = set()
+        """Partitions of another broker, which says nothing."""
         self.values: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
         self.identities = 0
         self._expected: dict[tuple[int, int], int] = {}
@@ -132,7 +135,9 @@ class Broker:
         for topic, number in partitions:
             if topic != TOPIC or number not in self.values:
                 raise TopicAbsent(topic)
-        return {partition: None if partition.partition in self.stuck else 1 for partition in partitions}
+        return {
+            each: None if each.partition in self.stuck else 1 + (each.partition in self.hanging) for each in partitions
+        }
 
     def cached(self, topic: str) -> Any:
         return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
@@ -162,6 +167,8 @@ class Broker:
             return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
         _, _, _, [(topic, [(number, data)])] = address_or_request._fields
         assert topic == TOPIC
+        if number in self.hanging:
+            await asyncio.Event().wait()
         event = self.script.pop(0) if self.script else 0
         if isinstance(event, int) and event != 0:
             return self._answer(number, event)
@@ -197,7 +204,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
 EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", 6, 7, 10, 45, 47, 59])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=30), st.lists(st.lists(st.integers(0, 2), max_size=6), min_size=1, max_size=6))
 def test_whatever_happens_each_record_is_stored_once_where_it_is_said_to_be(
     script: list[int | str], offers: list[list[int]]
@@ -274,6 +281,15 @@ async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.Monk
         await producer.offer(TOPIC, [NewRecord(b"x", partition=1)])
     broker.stuck.clear()
     assert await producer.offer(TOPIC, offered[:2]) == [(TopicPartition(TOPIC, 0), 2), (TopicPartition(TOPIC, 1), 0)]
+
+
+async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(kafka_producer, "REQUESTS", 1)
+    broker = Broker(6)
+    broker.hanging = {0, 1, 2, 3}
+    fates = await Producer(broker).offer(TOPIC, [NewRecord(b"x", partition=at) for at in range(6)])  # type: ignore[arg-type]
+    assert [type(fate) for fate in fates] == [LogUnavailable] * 4 + [tuple] * 2
 
 
 async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:

@@ -33,7 +33,9 @@ from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
 
 REPEATS = 3
-MINUTES = 30.0
+MINUTES = 45.0
+PROFILE_SECONDS = 16.0
+"""Of a run with a profile, at most."""
 
 
 @contextmanager
@@ -102,7 +104,8 @@ def run(environment: Environment, scenarios: Sequence[Scenario], repeats: int, p
 def add_profile(environment: Environment, scenario: Scenario, results: Sequence[Measurement]) -> None:
     """Where the CPU of one side goes, beside its last figures."""
     [side] = (side for side in scenario.sides if side.name == scenario.profiled)
-    profiled = measure(replace(environment, profiled=True), scenario, side, 0)
+    short = replace(scenario, seconds=min(scenario.seconds, PROFILE_SECONDS))
+    profiled = measure(replace(environment, profiled=True), short, side, 0)
     last = next(one for one in reversed(results) if (one.scenario, one.side) == (scenario.name, side.name))
     last.profile = profiled.profile
     print(f"  {side.name:12}    " + (f"no profile: {profiled.error}" if profiled.error else "profile"), flush=True)

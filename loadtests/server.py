@@ -58,6 +58,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
     def wait_until_ready(self, path: str) -> None:
         """Wait until a request for the path is answered with 200."""

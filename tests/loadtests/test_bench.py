@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from loadtests.machine import free_port
 from loadtests.scenarios import SCENARIOS
+from loadtests.server import Server, get
 from tests.loadtests.compiler import needs_compiler
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,18 +104,46 @@ class Intake(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-@pytest.mark.end_to_end
-def test_producers_put_events_in_and_tell_of_those_that_are_refused() -> None:
+@pytest.fixture
+def intake() -> Iterator[int]:
+    """Where events may be put in."""
+    Intake.bodies.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Intake) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "Producer", "--headless", "--json"]
-        command += ["--users", "5", "--spawn-rate", "5", "--run-time", "3s", "--stream", "some.stream"]
-        command += ["--host", f"http://127.0.0.1:{server.server_port}"]
-        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
         server.shutdown()
+        thread.join()
+
+
+def locust(port: int, *options: str) -> list[str]:
+    """The command, with producers for this port."""
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "Producer", "--users", "5"]
+    return [*command, "--spawn-rate", "5", "--stream", "some.stream", "--host", f"http://127.0.0.1:{port}", *options]
+
+
+@pytest.mark.end_to_end
+def test_producers_put_events_in_and_tell_of_those_that_are_refused(intake: int) -> None:
+    command = locust(intake, "--headless", "--json", "--run-time", "4s")
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)
     [entry] = json.loads(result.stdout)
     assert (entry["name"], entry["method"]) == ("Producer", "post")
     assert 0 < entry["num_failures"] < entry["num_requests"]
     events = [event for body in Intake.bodies for event in (body if isinstance(body, list) else [body])]
     assert {event["meta"]["stream"] for event in events} == {"some.stream"}
     assert all(event["$schema"].startswith("/") for event in events)
+
+
+@pytest.mark.end_to_end
+def test_locusts_page_shows_what_its_people_do(intake: int, tmp_path: Path) -> None:
+    port = free_port()
+    command = locust(intake, "--web-host", "127.0.0.1", "--web-port", str(port), "--autostart")
+    with Server("Locust", command, port, tmp_path) as server:
+        server.wait_until_ready("/")
+        assert "<title>Locust" in get(port, "/")[1]
+        requests: dict[str, int] = {}
+        deadline = time.monotonic() + WAIT
+        while not requests.get("Producer") and time.monotonic() < deadline:
+            answer = json.loads(get(port, "/stats/requests")[1])
+            requests = {entry["name"]: entry["num_requests"] for entry in answer["stats"]}
+    assert requests["Producer"] > 0

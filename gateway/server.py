@@ -217,9 +217,9 @@ class GatewayServer(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.socket:
-    """A listening socket. `shared` lets several processes listen on the port (SO_REUSEPORT); `send_buffer` is kernel
-    memory for unsent bytes of each connection, which they inherit. Raises OSError."""
+def listen(host: str, port: int, shared: bool, unsent: int = 0) -> socket.socket:
+    """A listening socket. `shared` lets several processes listen on the port (SO_REUSEPORT); `unsent` is how many bytes
+    the kernel takes of each connection beyond those on their way, and connections inherit it. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -227,8 +227,10 @@ def listen(host: str, port: int, shared: bool, send_buffer: int = 0) -> socket.s
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if send_buffer:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        if unsent:
+            # Not SO_SNDBUF, in which what is on its way counts too: it cuts the writes to clients that keep up, and
+            # bounds the throughput to those far away.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
         listener.bind((host, port))
         listener.listen(4096)
         listener.setblocking(False)

@@ -154,7 +154,7 @@ class Settings:
     drain_time: float = _seconds(5.0, "time over which the running streams are ended at a stop", 0, 3600)
     metadata_interval: float = _seconds(5.0, "time between looks for new topics and partitions", 0.05, 3600)
     socket_send_buffer: int = _integer(
-        65536, "bytes", "kernel memory for unsent bytes, a connection; 0 leaves it to the system", 0, 1 << 30
+        65536, "bytes", "unsent bytes that the kernel takes, a connection; 0 leaves it to the system", 0, 1 << 30
     )
     maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)

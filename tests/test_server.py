@@ -39,15 +39,14 @@ def test_a_port_of_ipv6() -> None:
 
 
 def test_connections_inherit_what_streams_need() -> None:
-    with listen("127.0.0.1", 0, shared=False, send_buffer=65536) as listener:
+    with listen("127.0.0.1", 0, shared=False, unsent=65536) as listener:
         assert not listener.getblocking()
         # asyncio turns Nagle's algorithm off for sockets of this protocol only.
         assert listener.proto == socket.IPPROTO_TCP
         with socket.create_connection(listener.getsockname()):
             listener.setblocking(True)
             with listener.accept()[0] as accepted:
-                # Linux keeps twice what is asked for.
-                assert 65536 <= accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 131072
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 65536
 
 
 @pytest.mark.parametrize("host", ["256.0.0.1", "no.such.host.invalid"])

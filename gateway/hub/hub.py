@@ -29,6 +29,9 @@ FLUSH_RATIO = 10
 """A flush that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
 than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little."""
 
+FULL_FLUSHES = 2
+"""A segment holds at most so many times `flush_bytes`."""
+
 
 @dataclass(frozen=True, slots=True)
 class HubOptions:
@@ -210,7 +213,8 @@ class Hub:
             segment.subjects[index] = decoded.subject(record)
 
     def _flush_when_full(self) -> None:
-        if self.ring.open.size >= self.options.flush_bytes:
+        """A rest brings about `flush_bytes`; what is a little more is no reason for a second write."""
+        if self.ring.open.size >= FULL_FLUSHES * self.options.flush_bytes:
             self._flush()
 
     def _flush(self) -> None:

@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -37,11 +38,12 @@ class StreamConnection(asyncio.Protocol):
     and events that belong to them, cost 8 KB, and a stream has no use for them once its head is written.
     """
 
-    __slots__ = ("_drained", "_paused", "_unasked", "gone", "pipe")
+    __slots__ = ("_drained", "_head", "_paused", "_unasked", "gone", "pipe")
 
     def __init__(self, transport: asyncio.Transport, paused: bool) -> None:
         self.pipe: asyncio.Transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._head = b""
         self._paused = paused
         self._unasked = 0
         self._drained: asyncio.Future[None] | None = None
@@ -55,13 +57,22 @@ class StreamConnection(asyncio.Protocol):
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
-        if data and not self.gone.done():
-            self.pipe.write(http_chunk(data))
+        if data:
+            self._send(http_chunk(data))
+
+    def hold(self, head: bytes) -> None:
+        """Take the head of the response, to be sent with what comes next: a system call, and a packet, fewer."""
+        self._head = head
+
+    def _send(self, data: bytes) -> None:
+        if not self.gone.done():
+            head, self._head = self._head, b""
+            self.pipe.write(head + data)
 
     async def finish(self) -> None:
         """End the response, and with it the connection; a client that does not read its end is not waited for long."""
         if not self.gone.done():
-            self.pipe.write(LAST_CHUNK)
+            self._send(LAST_CHUNK)
             self.pipe.close()
             await asyncio.wait([self.gone], timeout=LINGER_SECONDS)
         await self.abort()
@@ -116,13 +127,21 @@ class StreamProtocol(HttpToolsProtocol):
     """Bytes of the head that is being read, or None while no head is."""
 
     def take_over(self, begun: weakref.ref[RequestResponseCycle]) -> StreamConnection:
-        """Hand the connection to the response that has begun, for good."""
+        """Hand the connection to the response that begins, for good."""
         cycle = begun()
         assert cycle is not None
-        cycle.disconnected = True  # so that uvicorn does not miss the end of the response
+        connection = StreamConnection(self.transport, self.flow.write_paused)
+        self.flow.resume_writing()  # nobody else does from now on
         self.pipeline.clear()
         self.connections.discard(self)
-        return StreamConnection(self.transport, self.flow.write_paused)
+
+        def write(head: bytes) -> None:
+            connection.hold(head)
+            if (cycle := begun()) is not None:
+                cycle.disconnected = True  # so that uvicorn does not miss the end of the response
+
+        cycle.transport = cast(asyncio.Transport, SimpleNamespace(write=write))
+        return connection
 
     def data_received(self, data: bytes) -> None:
         if self._head is not None:

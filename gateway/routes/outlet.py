@@ -28,7 +28,8 @@ class Response(Outlet, Protocol):
 
 
 TakeOver = Callable[[], Response]
-"""Called once the head of the response is written; nothing else may write to the connection from then on."""
+"""Called just before the head of the response is sent, which waits for the first bytes of the body and goes with them.
+Nothing but that head may be sent any more."""
 
 
 def take_over(scope: Scope) -> TakeOver | None:

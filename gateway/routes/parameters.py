@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+from starlette.datastructures import QueryParams
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
@@ -18,9 +21,14 @@ from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.subscription import Request
 from gateway.times import parse_time
+from gateway.wire.format import Format
 
 PARAMETERS = ("since", "until", "limit", "filter", "fields", "last_event_id", "lastEventId", "canary")
 LARGEST_LIMIT = 2**63 - 1
+REMEMBERED = 1024
+"""Requests of which is remembered what their words mean."""
+REMEMBERED_LENGTH = 1024
+"""Characters of a request that is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +40,44 @@ class Bounds:
     last_event_id: int = 65536
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks for, beside where it begins and ends."""
+
+    selection: Selection
+    format: Format
+    gzip: bool
+    limit: int | None
+    overlaps: Mapping[str, int]
+    values: Mapping[str, str]
+    """All parameters as they came."""
+
+
 def read_request(
-    names: str,
-    query: Sequence[tuple[str, str]],
-    headers: Mapping[str, str],
-    catalog: Catalog,
-    bounds: Bounds,
-    now: int,
-) -> Request:
-    """Raises Problem for whatever does not fit; `now` in milliseconds."""
-    streams = catalog.resolve(names, bounds.streams)
-    values = _single_values(query)
-    since = _time(values, "since", now)
-    until = _time(values, "until", now)
+    names: str, query: bytes, headers: Mapping[str, str], catalog: Catalog, bounds: Bounds, now: int
+) -> tuple[Request, str]:
+    """The request, and the name of what its position came in; `now` in milliseconds. Raises Problem for whatever does
+    not fit."""
+    accept, coding = headers.get("accept"), headers.get("accept-encoding")
+    size = len(names) + len(query) + len(accept or "") + len(coding or "")
+    read = _read_once if size <= REMEMBERED_LENGTH else _read
+    asked = read(names, query, accept, coding, catalog, bounds)
+    values, topics = asked.values, asked.selection.topics
+    since, until = _time(values, "since", now), _time(values, "until", now)
     if since is not None and until is not None and until <= since:
         raise _bad("until", "it must be after `since`")
+    name, text = position_text(values, headers)
+    origin = Origin(
+        wishes=_wishes(name, text, topics, bounds),
+        since=None if since is None or since > now else since,
+        overlaps=asked.overlaps,
+    )
+    return Request(asked.selection, asked.format, origin, until, asked.limit, asked.gzip), name
+
+
+def _read(names: str, query: bytes, accept: str | None, coding: str | None, catalog: Catalog, bounds: Bounds) -> Asked:
+    streams = catalog.resolve(names, bounds.streams)
+    values = _single_values(QueryParams(query).multi_items())
     selection = Selection(
         topics=frozenset(topic for stream in streams for topic in stream.topics),
         filter=_filter(values, bounds.filters),
@@ -54,18 +85,11 @@ def read_request(
         canary=_switch(values, "canary"),
     )
     limit = _limit(values)
-    return Request(
-        selection=selection,
-        format=choose_format(headers.get("accept")),
-        origin=Origin(
-            wishes=_wishes(values, headers, selection.topics, bounds),
-            since=None if since is None or since > now else since,
-            overlaps=_overlaps(streams),
-        ),
-        until=until,
-        limit=limit,
-        gzip=accepts_gzip(headers.get("accept-encoding")),
-    )
+    return Asked(selection, choose_format(accept), accepts_gzip(coding), limit, _overlaps(streams), values)
+
+
+_read_once = lru_cache(REMEMBERED)(_read)
+"""The same: thousands that come back after a failure of the network ask with the same words."""
 
 
 def _overlaps(streams: Sequence[Stream]) -> dict[str, int]:
@@ -149,10 +173,7 @@ def position_text(values: Mapping[str, str], headers: Mapping[str, str]) -> tupl
     return name, values.get(name, "")
 
 
-def _wishes(
-    values: Mapping[str, str], headers: Mapping[str, str], topics: frozenset[str], bounds: Bounds
-) -> dict[TopicPartition, Wish]:
-    name, text = position_text(values, headers)
+def _wishes(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dict[TopicPartition, Wish]:
     if not text.strip():
         return {}
     if len(text) > bounds.last_event_id:

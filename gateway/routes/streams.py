@@ -6,13 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Set
 
-from starlette.datastructures import Headers, QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
 from gateway.routes.outlet import Response, SendOutlet, take_over
-from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, position_text, read_request
+from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
 from gateway.subscription.session import OPEN_WAIT, Services, Session
 from gateway.subscription.subscription import Request
@@ -21,6 +20,7 @@ logger = logging.getLogger("gateway")
 
 METHODS = ("GET", "HEAD")
 NO_STORE = [(b"cache-control", b"no-store")]
+READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
 HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
 
@@ -55,7 +55,8 @@ class StreamEndpoint:
                 return
             # One that ends by itself leaves its connection to further requests.
             offered = None if request.finite else take_over(scope)
-            headers = _headers(request) if offered is None else [*_headers(request), (b"connection", b"close")]
+            response = None if offered is None else offered()
+            headers = _headers(request) if response is None else [*_headers(request), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         except Problem as problem:
             self._close(session)
@@ -64,11 +65,11 @@ class StreamEndpoint:
         except BaseException:
             self._close(session)
             raise
-        if offered is None:
+        if response is None:
             await self._carry(session, SendOutlet(receive, send))
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
-            task = asyncio.create_task(self._carry(session, offered()))
+            task = asyncio.create_task(self._carry(session, response))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
@@ -108,19 +109,20 @@ class StreamEndpoint:
             allowed = ", ".join(METHODS)
             detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
             raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
-        now = self._services.clock.now()
-        query = QueryParams(scope["query_string"]).multi_items()
-        headers = Headers(scope=scope)
-        merged = {name: ", ".join(headers.getlist(name)) for name in headers}
-        request = read_request(scope["path_params"]["streams"], query, merged, self._catalog(), self._bounds, now)
-        return request, position_text(dict(query), merged)[0]
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            if name in READ_HEADERS:
+                key, text = name.decode(), value.decode("latin-1")
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        now, names = self._services.clock.now(), scope["path_params"]["streams"]
+        return read_request(names, scope["query_string"], headers, self._catalog(), self._bounds, now)
 
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
         here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub = self._services.hub
-        states = {topic: hub.discovery.known[topic] for topic in hub.discovery.existing}
-        places = request.origin.wishes
+        hub, places = self._services.hub, request.origin.wishes
+        topics = {place.topic for place in places} & hub.discovery.existing
+        states = {topic: hub.discovery.known[topic] for topic in topics}
         if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
             try:
                 async with asyncio.timeout(OPEN_WAIT):

@@ -134,6 +134,8 @@ class StreamProtocol(HttpToolsProtocol):
         self.flow.resume_writing()  # nobody else does from now on
         self.pipeline.clear()
         self.connections.discard(self)
+        # What refers in a circle would stay until a collection, which then takes longer than the connections did.
+        self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
 
         def write(head: bytes) -> None:
             connection.hold(head)

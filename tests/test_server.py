@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.logs import TextFormatter
-from gateway.server import GatewayServer, listen
+from gateway.server import GatewayServer, StreamProtocol, listen
 from tests.routes.kit import PATIENCE, becomes, running
 
 
@@ -106,3 +108,38 @@ async def test_a_connection_ends_with_its_response_when_the_server_stops() -> No
     assert await idle.read() == b""
     idle_writer.close()
     assert [task.result() for task in asking] == [b"", b"", b""]
+
+
+async def test_the_head_of_a_stream_comes_with_its_first_frames(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running(access_log=True) as site:
+        with socket.create_connection(("127.0.0.1", site.port), PATIENCE) as client:
+            client.sendall(b"GET /v2/stream/empty HTTP/1.1\r\nhost: x\r\n\r\n")
+            came = await asyncio.to_thread(client.recv, 65536)
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+    assert {b"date", b"content-type", b"access-control-allow-origin", b"transfer-encoding"} <= {*names}
+    assert names.count(b"connection") == 1
+    assert b"\nid: [" in body
+    assert [record.getMessage()[-3:] for record in caplog.records if record.name == "uvicorn.access"] == ["200"]
+
+
+async def test_nothing_of_the_request_is_left_once_its_stream_is_open() -> None:
+    """Neither while the stream is open nor after it, and without a collection of garbage."""
+
+    def left() -> list[object]:
+        return [one for one in gc.get_objects() if isinstance(one, StreamProtocol | RequestResponseCycle)]
+
+    async with running() as site:
+        gc.collect()
+        gc.disable()
+        try:
+            before = len(left())
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+            writer.write(b"GET /v2/stream/empty HTTP/1.1\r\nhost: x\r\n\r\n")
+            await asyncio.wait_for(reader.readuntil(b"\nid: "), PATIENCE)
+            await becomes(lambda: len(left()) == before)
+            writer.close()
+        finally:
+            gc.enable()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.event import Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import Batch
 from gateway.hub.hub import Hub, HubOptions
+from gateway.position import NOTHING_READ
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,17 @@ def test_a_rest_is_as_long_as_it_is_worth(spacing: float, took: float, seconds_a
     hub = Hub(MemoryLog(), {}, SystemClock(), HubOptions(flush_interval=0.1, flush_bytes=65_500))
     hub._spacing = spacing
     assert hub._rest(took, seconds_a_byte) == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(("events", "segments"), [(1, [1]), (12, [12]), (45, [20, 20, 5])])
+def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, segments: list[int]) -> None:
+    """A rest is as long as `flush_bytes` take to come, so that a read brings a little less or a little more."""
+    place = TopicPartition("one", 0)
+    value = b'{"pad":"%b"}' % (b"x" * 590)
+    hub = Hub(MemoryLog(), {"one": False}, SystemClock(), HubOptions(flush_bytes=10_000))
+    hub.ring.add(place, NOTHING_READ, 0)
+    delivered: list[int] = []
+    hub.deliver = lambda segment: delivered.append(len(segment.items))
+    hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
+    hub._flush()
+    assert delivered == segments

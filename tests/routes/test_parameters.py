@@ -1,0 +1,59 @@
+"""What is remembered of the words of a request, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import Problem
+from gateway.event import TopicPartition
+from gateway.position import Wish
+from gateway.routes.parameters import REMEMBERED_LENGTH, Bounds, read_request
+
+CATALOG = Catalog([Stream("one", ("one",))])
+FILTER = b"filter=event.wiki%20%3D%3D%20%22dewiki%22"
+
+
+def test_the_same_words_are_read_once() -> None:
+    first, _ = read_request("one", FILTER, {}, CATALOG, Bounds(), 0)
+    second, _ = read_request("one", FILTER, {}, CATALOG, Bounds(), 0)
+    assert first.selection is second.selection
+
+
+def test_positions_are_read_each_time() -> None:
+    for offset in (3, 4):
+        identifier = f'[{{"topic":"one","partition":0,"offset":{offset}}}]'
+        request, named_in = read_request("one", b"", {"last-event-id": identifier}, CATALOG, Bounds(), 0)
+        assert named_in == "Last-Event-ID"
+        assert request.origin.wishes == {TopicPartition("one", 0): Wish(offset, None)}
+
+
+def test_times_are_those_of_the_moment() -> None:
+    ends = [read_request("one", b"since=1h&until=1m", {}, CATALOG, Bounds(), now)[0] for now in (4_000_000, 5_000_000)]
+    assert [(one.origin.since, one.until) for one in ends] == [(400_000, 3_940_000), (1_400_000, 4_940_000)]
+
+
+def test_another_catalogue_means_something_else() -> None:
+    assert read_request("one", b"", {}, CATALOG, Bounds(), 0)[0].selection.topics == {"one"}
+    other = Catalog([Stream("one", ("two",))])
+    assert read_request("one", b"", {}, other, Bounds(), 0)[0].selection.topics == {"two"}
+    with pytest.raises(Problem):
+        read_request("one", b"", {}, Catalog([]), Bounds(), 0)
+
+
+def test_how_it_is_to_be_sent_is_part_of_the_words() -> None:
+    coded = [
+        read_request("one", b"", {"accept-encoding": coding}, CATALOG, Bounds(), 0)[0].gzip for coding in ("gzip", "")
+    ]
+    assert coded == [True, False]
+    form = read_request("one", b"", {"accept": "application/x-ndjson"}, CATALOG, Bounds(), 0)[0].format
+    assert form.content_type == "application/x-ndjson"
+
+
+def test_what_is_long_is_not_remembered() -> None:
+    query = FILTER + b"&fields=" + b"a" * REMEMBERED_LENGTH
+    first, _ = read_request("one", query, {}, CATALOG, Bounds(), 0)
+    second, _ = read_request("one", query, {}, CATALOG, Bounds(), 0)
+    assert first.selection is not second.selection
+    assert first.selection.key == second.selection.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRecord
-from gateway.json_event import MAXIMUM_DEPTH, nesting, one_line, parse_event
+from gateway.json_event import MAXIMUM_DEPTH, check_event, is_canary, nesting, one_line, parse_event
 from tests.effort import examples
 
 JSON_VALUES = st.recursive(
@@ -63,8 +64,9 @@ EVENTS = st.dictionaries(st.text(), JSON_VALUES, max_size=5)
     ],
 )
 def test_what_is_no_event(value: bytes | None, reason: str) -> None:
-    with pytest.raises(BadRecord, match=reason):
-        parse_event(value)
+    for read in (parse_event, check_event):
+        with pytest.raises(BadRecord, match=reason):
+            read(value)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_what_is_no_event(value: bytes | None, reason: str) -> None:
 def test_what_is_an_event(value: bytes, event: dict[str, Any]) -> None:
     parsed = parse_event(value)
     assert parsed == event
+    assert check_event(value) is False
     assert [type(member) for member in parsed.values()] == [type(member) for member in event.values()]
 
 
@@ -113,16 +116,18 @@ def test_nesting_is_bounded_alike_on_both_paths(pair: tuple[bytes, bytes], rest:
         inner = opening * (depth - 1) + b'"[[{{"' + closing * (depth - 1)
         return b'{"x":' + inner + b',"flat":[' + b",".join([b"[]"] * 300) + b"]" + rest + b"}"
 
-    parse_event(nested(MAXIMUM_DEPTH))
-    with pytest.raises(BadRecord, match=f"more than {MAXIMUM_DEPTH} deep"):
-        parse_event(nested(MAXIMUM_DEPTH + 1))
+    for read in (parse_event, check_event):
+        read(nested(MAXIMUM_DEPTH))
+        with pytest.raises(BadRecord, match=f"more than {MAXIMUM_DEPTH} deep"):
+            read(nested(MAXIMUM_DEPTH + 1))
 
 
 def test_hostile_nesting_ends_soon() -> None:
     started = time.process_time()
     for value in (b"[" * 1_000_000, b'{"a":' * 500_000, b'"\\' * 500_000 + b"[" * 1000, b'{"a":"' + b'\\"' * 500_000):
-        with pytest.raises(BadRecord):
-            parse_event(value)
+        for read in (parse_event, check_event):
+            with pytest.raises(BadRecord):
+                read(value)
     assert time.process_time() - started < 2
 
 
@@ -149,6 +154,69 @@ def test_both_paths_agree(event: dict[str, Any]) -> None:
     strict = parse_event(value[:-1] + (b"," if event else b"") + b'"\\ud800":0}')
     assert strict.pop("\ud800") == 0
     assert fast == strict == event
+
+
+@pytest.mark.parametrize(
+    ("value", "canary"),
+    [
+        (b'{"meta":{"domain":"canary"}}', True),
+        (b'{"meta":{"domain":"\\u0063anary"}}', True),
+        (b'{"m\\u0065ta":{"stream":"s","domain":"canary","x":[{}]}}', True),
+        (b'{"meta":{"domain":"canary"},"lone":"\\ud800"}', True),
+        (b'{"meta":{"domain":"canary","domain":"other"}}', False),
+        (b'{"meta":{"domain":"canary"},"meta":{}}', False),
+        (b'{"meta":{"domain":"canary"},"meta":null}', False),
+        (b'{"meta":{},"meta":{"domain":"canary"}}', True),
+        (b'{"meta":{"domain":["canary"]}}', False),
+        (b'{"meta":"canary"}', False),
+        (b'{"meta":[{"domain":"canary"}]}', False),
+        (b'{"meta":null}', False),
+        (b'{"x":{"meta":{"domain":"canary"}}}', False),
+        (b'{"domain":"canary"}', False),
+    ],
+)
+def test_what_is_a_canary(value: bytes, canary: bool) -> None:
+    assert is_canary(parse_event(value)) is canary
+    assert check_event(value) is canary
+
+
+def said_of(value: bytes, read: Callable[[bytes], bool]) -> bool | str:
+    """Whether the event is a canary, or why the value is none."""
+    try:
+        return read(value)
+    except BadRecord as error:
+        return str(error)
+
+
+PIECES = st.sampled_from([
+    b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"\\ud800", b"0", b"-", b".", b"e", b"1e999", b"9" * 25,
+    b"true", b"nul", b"NaN", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xc3", b"\xa4", b"\xed\xa0\x80", b"\xff",
+    b"\xef\xbb\xbf",
+    b'"meta":', b'"domain":', b'"canary"', b'{"meta":{"domain":"canary"}}',
+])  # fmt: skip
+
+
+@given(
+    st.one_of(EVENTS, st.fixed_dictionaries({"meta": EVENTS | st.just({"domain": "canary"}), "ä": JSON_VALUES})),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 3), PIECES), max_size=3),
+)
+@settings(max_examples=examples(400), deadline=None)
+def test_looking_only_for_the_canary_says_the_same(
+    event: dict[str, Any], ascii_only: bool, changes: list[tuple[int, int, bytes]]
+) -> None:
+    value = json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass")
+    for place, cut, piece in changes:
+        begin = place % (len(value) + 1)
+        value = value[:begin] + piece + value[begin + cut :]
+    assert said_of(value, check_event) == said_of(value, lambda value: is_canary(parse_event(value)))
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join))
+@settings(max_examples=examples(400), deadline=None)
+def test_it_says_the_same_of_anything(value: bytes) -> None:
+    for text in (value, b'{"meta":' + value + b"}", b'{"meta":{"domain":' + value + b"}}", b'{"x":"' + value + b'"}'):
+        assert said_of(text, check_event) == said_of(text, lambda value: is_canary(parse_event(value)))
 
 
 @given(EVENTS, st.sampled_from([None, 1, "\t"]))

@@ -8,7 +8,7 @@ from gateway import telemetry
 from gateway.errors import BadRecord
 from gateway.event import Record
 from gateway.filters.subject import Subject
-from gateway.json_event import is_canary, one_line, parse_event
+from gateway.json_event import check_event, is_canary, one_line, parse_event
 
 
 class Decoded(NamedTuple):
@@ -28,7 +28,23 @@ def decode(record: Record) -> Decoded:
     try:
         event = parse_event(record.value)
     except BadRecord as error:
-        telemetry.bad_record(record.topic, record.partition, record.offset, str(error))
+        _tell(record, error)
         return Decoded(None, None, False)
     assert record.value is not None
     return Decoded(event, one_line(record.value), is_canary(event))
+
+
+def glance(record: Record) -> tuple[bytes | None, bool]:
+    """`data` and `canary` of a record into which nobody looks now."""
+    value = record.value
+    try:
+        canary = check_event(value)
+    except BadRecord as error:
+        _tell(record, error)
+        return None, False
+    assert value is not None
+    return one_line(value), canary
+
+
+def _tell(record: Record, error: BadRecord) -> None:
+    telemetry.bad_record(record.topic, record.partition, record.offset, str(error))

@@ -17,6 +17,10 @@ from gateway.event import TopicPartition
 LARGEST_INTEGER = 2**63 - 1
 
 
+_BY_OFFSET = b'"offset":%d,"timestamp":%d}'
+_BY_TIMESTAMP = b'"timestamp":%d,"seen":%d}'
+
+
 class Mark(NamedTuple):
     """The last record read of a partition. `seen` counts the records of that very millisecond read up to it.
 
@@ -120,8 +124,13 @@ class PositionEncoder:
         """One entry of the array."""
         head = self._heads[partition]
         if self._by_timestamp[partition]:
-            return head + b'"timestamp":%d,"seen":%d}' % (mark.timestamp, mark.seen)
-        return head + b'"offset":%d,"timestamp":%d}' % (mark.offset, mark.timestamp)
+            return head + _BY_TIMESTAMP % (mark.timestamp, mark.seen)
+        return head + _BY_OFFSET % (mark.offset, mark.timestamp)
+
+    def template(self, partition: TopicPartition, before: bytes, after: bytes) -> bytes:
+        """An entry between these bytes, as a format for `%`: of timestamp and seen, or of offset and timestamp."""
+        head = (before + self._heads[partition]).replace(b"%", b"%%")
+        return head + (_BY_TIMESTAMP if self._by_timestamp[partition] else _BY_OFFSET) + after.replace(b"%", b"%%")
 
     def wish(self, partition: TopicPartition, wish: Wish) -> bytes:
         """The entry of a partition whose wish has not been held against the log yet."""

@@ -12,6 +12,9 @@ from gateway.eventlog.port import EventLog, LogReader
 FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free."""
 
+Run = tuple[TopicPartition, list[Record]]
+"""Records of one partition that follow each other; never empty."""
+
 
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
@@ -31,30 +34,23 @@ class History:
         """Whether everything before the ends has been returned."""
         return all(self.positions[partition] >= end for partition, end in self.ends.items())
 
-    def leave(self, partition: TopicPartition) -> None:
-        """Read no more of this partition."""
-        self.ends.pop(partition, None)
-        self._buffers.pop(partition, None)
-
-    def put_back(self, records: Iterable[Record]) -> None:
+    def put_back(self, runs: Iterable[Run]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
-        for record in reversed(list(records)):
-            partition = TopicPartition(record.topic, record.partition)
-            self._buffers[partition].appendleft(record)
-            self.positions[partition] = record.offset
+        for partition, records in reversed(list(runs)):
+            self._buffers[partition].extendleft(reversed(records))
+            self.positions[partition] = records[0].offset
 
-    async def fetch(self, wait: float) -> list[Record]:
+    async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         hungry = self._hungry()
         if hungry:
             for batch in await self._reader.fetch(wait, FETCH_RECORDS, hungry):
-                if batch.partition in self._buffers:
-                    self._buffers[batch.partition].extend(batch.records)
-                    self._read[batch.partition] = batch.position
-        records = self._merge()
+                self._buffers[batch.partition].extend(batch.records)
+                self._read[batch.partition] = batch.position
+        runs = self._merge()
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
-        return records
+        return runs
 
     def _hungry(self) -> list[TopicPartition]:
         return [
@@ -63,20 +59,25 @@ class History:
             if not self._buffers[partition] and self._read[partition] < end
         ]
 
-    def _merge(self) -> list[Record]:
+    def _merge(self) -> list[Run]:
         buffers = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
         if any(not self._buffers[partition] for partition in self._hungry()):
             return []
         if len(buffers) == 1:
-            records = list(buffers[0][1])
-            buffers[0][1].clear()
-            return records
+            partition, buffer = buffers[0]
+            records = list(buffer)
+            buffer.clear()
+            return [(partition, records)]
         heap = [(buffer[0].timestamp, partition) for partition, buffer in buffers]
         heapq.heapify(heap)
-        records = []
+        runs: list[Run] = []
+        last = None
         while heap:
             _, partition = heap[0]
             buffer = self._buffers[partition]
+            if partition is not last:
+                records, last = [], partition
+                runs.append((partition, records))
             records.append(buffer.popleft())
             if buffer:
                 heapq.heapreplace(heap, (buffer[0].timestamp, partition))
@@ -84,7 +85,7 @@ class History:
                 break
             else:
                 heapq.heappop(heap)
-        return records
+        return runs
 
 
 async def first_records(
@@ -121,7 +122,7 @@ async def read_range(log: EventLog, partition: TopicPartition, start: int, end: 
     try:
         history = History(reader, {partition: start}, {partition: end})
         while not history.finished:
-            records += await history.fetch(1.0)
+            records += [record for _, run in await history.fetch(1.0) for record in run]
     finally:
         await reader.close()
     return [record for record in records if record.offset < end]

@@ -137,8 +137,9 @@ class Hub:
             try:
                 history = History(reader, positions, {partition: bounds[partition].end for partition in partitions})
                 while not history.finished:
-                    for record in await history.fetch(IDLE_WAIT):
-                        self._append(record, keep_event=False)
+                    for _, records in await history.fetch(IDLE_WAIT):
+                        for record in records:
+                            self._append(record, keep_event=False)
                     self._flush_when_full()
                     await asyncio.sleep(0)
                 for partition, position in history.positions.items():

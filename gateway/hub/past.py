@@ -10,6 +10,7 @@ A reader of the log belongs to nobody. It waits where its last stretch ended for
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from functools import partial
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
-from gateway.hub.history import History
+from gateway.hub.history import History, Run
 from gateway.hub.stretch import Stretch, decode_stretch
 
 STRETCH_RECORDS = 256
@@ -154,11 +155,9 @@ class _Frontier:
         self._log = log
         self._identity = identity
         self._positions = dict(positions)
-        # A record's first two members are equal to its partition; a look-up is cheaper than making one.
-        self._places: dict[tuple[str, int], TopicPartition] = {place: place for place in positions}
         self._reader: LogReader | None = None
         self._history: History | None = None
-        self._records: deque[Record] = deque()
+        self._runs: deque[Run] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def wait(self, on_idle: Callable[[], None]) -> None:
@@ -175,10 +174,10 @@ class _Frontier:
         history = await self._open()
         if any(history.ends[place] < end for place, end in ends.items()):
             await self._extend(history)
-            history.put_back(self._records)
-            self._records.clear()
-        taken: list[Record] = []
-        blocks: dict[tuple[str, int], int] = {}
+            history.put_back(self._runs)
+            self._runs.clear()
+        taken: list[Run] = []
+        blocks: dict[TopicPartition, int] = {}
         merged = dict(history.ends)
         while not self._take(taken, blocks):
             if history.finished:
@@ -186,25 +185,30 @@ class _Frontier:
                 if not await self._extend(history) or taken:
                     break
                 merged = dict(history.ends)
-            self._records.extend(await history.fetch(FETCH_SECONDS))
-        for record in taken:
-            self._positions[self._places[record[:2]]] = record.offset + 1
-        if not self._records and history.finished:
+            self._runs.extend(await history.fetch(FETCH_SECONDS))
+        for place, records in taken:
+            self._positions[place] = records[-1].offset + 1
+        if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        stretch = decode_stretch(taken, self._places, dict(self._positions), parsed)
+        stretch = decode_stretch(taken, dict(self._positions), parsed)
         stretch.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
         return stretch
 
-    def _take(self, taken: list[Record], blocks: dict[tuple[str, int], int]) -> bool:
+    def _take(self, taken: list[Run], blocks: dict[TopicPartition, int]) -> bool:
         """Move records up to the end of the stretch; whether it was reached."""
-        records = self._records
-        while records:
-            record = records[0]
-            block = record.offset // STRETCH_RECORDS
-            if blocks.setdefault(record[:2], block) != block or len(taken) == MOST_RECORDS:
+        room = MOST_RECORDS - sum(len(records) for _, records in taken)
+        while self._runs:
+            place, records = self._runs[0]
+            block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
+            fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            if fitting:
+                taken.append((place, records[:fitting]))
+                room -= fitting
+            if fitting < len(records):
+                self._runs[0] = (place, records[fitting:])
                 return True
-            taken.append(records.popleft())
+            self._runs.popleft()
         return False
 
     async def close(self) -> None:
@@ -236,3 +240,7 @@ class _Frontier:
         bounds = await self._log.bounds(list(history.ends))
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
+
+
+def _offset(record: Record) -> int:
+    return record.offset

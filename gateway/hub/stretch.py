@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.event import Record, TopicPartition
 from gateway.filters.subject import Subject
-from gateway.hub.decode import decode
+from gateway.hub.decode import decode, glance
+from gateway.hub.history import Run
 from gateway.hub.ring import ITEM_OVERHEAD
 from gateway.json_event import parse_event
 
 _SERIALS = itertools.count()
 
 
-class Passed(NamedTuple):
-    """A record of the past. `data` is the value on one line, or None where it is not an event."""
-
-    partition: TopicPartition
-    offset: int
-    timestamp: int
-    key: bytes | None
-    data: bytes | None
-    canary: bool
-
-
 @dataclass(slots=True, eq=False)
 class Stretch:
     """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
 
-    Without records, and with the positions where it began, it is the end of the log.
+    A record's value is on one line, and None where it is not an event; its headers are gone. Without records, and with
+    the positions where it began, it is the end of the log.
     """
 
     serial: int
-    records: list[Passed]
+    runs: list[Run]
+    records: list[Record]
+    """The same, one after the other."""
+    canaries: set[int]
+    """The indices of those that are canaries."""
     positions: Mapping[TopicPartition, int]
     size: int
     exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
@@ -48,7 +43,7 @@ class Stretch:
         """What filters see of a record that is an event."""
         subject = self._subjects.get(index)
         if subject is None:
-            (topic, partition), offset, timestamp, key, data, _ = self.records[index]
+            topic, partition, offset, timestamp, key, data, _ = self.records[index]
             event = self.events[index] if self.events is not None else None
             subject = Subject(event or parse_event(data), topic, partition, offset, timestamp, key)
             if self.events is not None:
@@ -65,19 +60,25 @@ class Stretch:
         self._subjects.clear()
 
 
-def decode_stretch(
-    taken: list[Record],
-    places: Mapping[tuple[str, int], TopicPartition],
-    positions: Mapping[TopicPartition, int],
-    parsed: bool,
-) -> Stretch:
-    """A stretch of these records; `places` are the partitions that they are of."""
-    records, events, size = [], [], 0
-    for record in taken:
-        event, data, canary = decode(record)
-        key = record.key
-        records.append(Passed(places[record[:2]], record.offset, record.timestamp, key, data, canary))
-        if parsed:
-            events.append(event)
-        size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(key) if key else 0)
-    return Stretch(next(_SERIALS), records, positions, size, events=events if parsed else None)
+def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> Stretch:
+    """A stretch of these records."""
+    runs: list[Run] = []
+    flat: list[Record] = []
+    events: list[dict[str, Any] | None] = []
+    canaries: set[int] = set()
+    size = 0
+    for place, stored in taken:
+        begin = len(flat)
+        for record in stored:
+            if parsed:
+                event, data, canary = decode(record)
+                events.append(event)
+            else:
+                data, canary = glance(record)
+            if canary:
+                canaries.add(len(flat))
+            as_it_is = data is record.value and not record.headers
+            flat.append(record if as_it_is else record._replace(value=data, headers=()))
+            size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
+        runs.append((place, flat[begin:]))
+    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=events if parsed else None)

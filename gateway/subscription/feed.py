@@ -82,9 +82,15 @@ class Selection:
 
     def choose_of(self, stretch: Stretch, index: int) -> bytes | None:
         """The same for a record of the past."""
-        record = stretch.records[index]
-        needed = self.reads and record.data is not None
-        return self.choose(record.data, record.canary, stretch.subject(index) if needed else None)
+        data = stretch.records[index].value
+        subject = stretch.subject(index) if self.reads and data is not None else None
+        return self.choose(data, index in stretch.canaries, subject)
+
+    def chosen(self, stretch: Stretch) -> list[bytes | None]:
+        """`choose_of` each."""
+        if not self.reads and (self.canary or not stretch.canaries):
+            return [record.value for record in stretch.records]
+        return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
 
     def cut(self, data: bytes, subject: Subject) -> bytes:
         """The bytes to be sent of a record that is sent."""
@@ -205,14 +211,13 @@ class Feed:
         if cached is not None:
             return cached
         cursor = Cursor(self.encoder, marks)
-        selection, message = self.selection, self.format.message
-        reads, canaries, known = selection.reads, selection.canary, cursor.marks
-        frames: list[bytes] = []
-        for index, (place, offset, timestamp, _, stored, canary) in enumerate(stretch.records):
-            cursor.advance(place, known[place].after(offset, timestamp))
-            data = selection.choose_of(stretch, index) if reads else stored if canaries or not canary else None
-            if data is not None:
-                frames.append(message(cursor.identifier(), data))
+        identifiers = [identifier for run in stretch.runs for identifier in cursor.follow(*run)]
+        message = self.format.message
+        frames = [
+            message(identifier, data)
+            for identifier, data in zip(identifiers, self.selection.chosen(stretch), strict=True)
+            if data is not None
+        ]
         block = Block(stretch.serial, b"".join(frames), len(frames))
         self._cache.put(key, (block, cursor.marks), 2 * len(block.data))
         return block, cursor.marks

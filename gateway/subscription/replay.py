@@ -72,9 +72,9 @@ class Replay:
         selection = subscription.request.selection
         marks = subscription.cursor.marks
         frames: list[bytes] = []
-        for index, record in enumerate(stretch.records):
-            data = selection.choose_of(stretch, index)
-            mark = marks[record.partition].after(record.offset, record.timestamp)
-            subscription.offer(record.partition, mark, data, frames)
+        chosen = iter(selection.chosen(stretch))
+        for place, records in stretch.runs:
+            for record, data in zip(records, chosen, strict=False):
+                subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
         if frames:
             await self._responder.write(b"".join(frames))

@@ -29,7 +29,7 @@ def log_of(partitions: list[list[int]]) -> MemoryLog:
 async def read_all(history: History) -> list[Record]:
     records: list[Record] = []
     while not history.finished:
-        records += await history.fetch(1.0)
+        records += [record for _, run in await history.fetch(1.0) for record in run]
     return records
 
 
@@ -92,7 +92,7 @@ async def test_a_partition_that_is_ahead_is_not_read_on() -> None:
     history = History(reader, dict.fromkeys(places, 0), dict.fromkeys(places, 100))
     returned = 0
     while not history.finished:
-        returned += len(await history.fetch(1.0))
+        returned += sum(len(run) for _, run in await history.fetch(1.0))
         assert reader.fetched - returned <= 3 * len(places)
     assert returned == 200
 
@@ -103,19 +103,10 @@ async def test_positions_say_what_was_returned_not_what_was_fetched() -> None:
     history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), dict.fromkeys(places, 3))
     read: dict[TopicPartition, int] = dict.fromkeys(places, 0)
     while not history.finished:
-        for record in await history.fetch(1.0):
-            read[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        for place, run in await history.fetch(1.0):
+            assert all(record[:2] == place for record in run)
+            read[place] = run[-1].offset + 1
         assert history.positions == read
-
-
-async def test_a_partition_that_is_left_holds_nobody_back() -> None:
-    log = log_of([[1, 2, 3, 4, 5, 6], [1, 2, 3]])
-    places = PLACES[:2]
-    reader = CountedReader(await log.reader(dict.fromkeys(places, 0)))
-    history = History(reader, dict.fromkeys(places, 0), {PLACES[0]: 6, PLACES[1]: 50})
-    history.leave(PLACES[1])
-    assert [record.offset for record in await read_all(history)] == list(range(6))
-    assert all(PLACES[1] not in asked for asked in reader.asked)
 
 
 async def test_what_holds_no_record_is_passed_over() -> None:

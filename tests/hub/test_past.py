@@ -64,10 +64,11 @@ async def read(
     positions: Mapping[TopicPartition, int],
     identity: str | None = None,
     ends: Mapping[TopicPartition, int] | None = None,
+    parsed: bool = True,
 ) -> Stretch:
     if identity is None:
         identity = (await past._log.describe(["alpha"]))["alpha"].identity
-    found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed=True)
+    found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed)
     return found if isinstance(found, Stretch) else await found
 
 
@@ -83,7 +84,7 @@ async def read_on(past: Past, positions: Mapping[TopicPartition, int]) -> list[S
 
 
 def offsets(stretches: list[Stretch], place: TopicPartition) -> list[int]:
-    return [record.offset for stretch in stretches for record in stretch.records if record.partition == place]
+    return [record.offset for stretch in stretches for at, run in stretch.runs for record in run if at == place]
 
 
 async def test_many_at_once_read_the_log_once() -> None:
@@ -182,7 +183,7 @@ async def test_another_topic_of_the_same_name_has_another_past() -> None:
     log.append_now("alpha", [NewRecord(b'{"new":%d}' % number, None, number, 0) for number in range(8)])
     with pytest.raises(TopicAbsent):
         await read(past, {PLACES[0]: 1}, old)
-    assert (await read(past, {PLACES[0]: 0})).records[0].data == b'{"new":0}'
+    assert (await read(past, {PLACES[0]: 0})).records[0].value == b'{"new":0}'
     assert await read(past, {PLACES[0]: 0}, old) is first
     await past.close()
     assert log.open_now == 0
@@ -216,14 +217,16 @@ async def test_a_client_that_leaves_does_not_take_the_stretch_with_it() -> None:
     await past.close()
 
 
+VALUES = (b'{"a":\n1}', b"no event", None, b'{"meta":{"domain":"canary"}}')
+
+
 async def test_values_are_decoded_once_for_all() -> None:
     log = log_of(0)
-    values = [b'{"a":\n1}', b"no event", None, b'{"meta":{"domain":"canary"}}']
-    log.append_now("alpha", [NewRecord(value, b"k", 5, 0) for value in values])
+    log.append_now("alpha", [NewRecord(value, b"k", 5, 0) for value in VALUES])
     past = Past(log, 2, 1 << 20)
     stretch = await read(past, {PLACES[0]: 0})
-    assert [record.data for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
-    assert [record.canary for record in stretch.records] == [False, False, False, True]
+    assert [record.value for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
+    assert stretch.canaries == {3}
     kept = [stretch.subject(index) for index in (0, 3)]
     assert stretch.subject(0) is kept[0]
     stretch.forget()
@@ -262,4 +265,18 @@ async def test_what_a_reader_has_fetched_is_merged_anew_for_those_who_come_later
     late = await read(past, early.positions, ends={PLACES[0]: 6, PLACES[1]: 1})
     assert [record.timestamp for record in late.records] == [3, 4, 5]
     assert log.opened == 1
+    await past.close()
+
+
+async def test_what_nobody_looks_into_is_checked_all_the_same() -> None:
+    log = log_of(0)
+    log.append_now("alpha", [NewRecord(value, None, 5, 0, (("name", b"value"),)) for value in VALUES])
+    past = Past(log, 2, 1 << 20)
+    stretch = await read(past, {PLACES[0]: 0}, parsed=False)
+    assert [record.value for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
+    assert stretch.canaries == {3}
+    assert stretch.runs == [(PLACES[0], stretch.records)]
+    assert stretch.events is None
+    assert stretch.subject(0).event == {"a": 1}
+    assert all(record.headers == () for record in stretch.records), "they would be memory that nobody counts"
     await past.close()

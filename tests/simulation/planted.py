@@ -55,8 +55,8 @@ BUGS = (
     Planted(
         "past: one record too far",
         "gateway.hub.past:_Frontier.next",
-        "record.offset + 1",
-        "record.offset + 2",
+        "records[-1].offset + 1",
+        "records[-1].offset + 2",
     ),
     Planted(
         "past: another stretch",

@@ -274,10 +274,9 @@ class SqliteStore(SqliteConnection):
         size = 0
         with closing(self.connection().execute(query, (row, position, max_records))) as found:
             for offset, timestamp, key, value, headers in found:
-                records.append(
-                    Record(topic, number, offset, timestamp, key, value, unpack_headers(headers) if headers else ())
-                )
-                size += RECORD_OVERHEAD + len(value or b"")
+                unpacked = unpack_headers(headers) if headers else ()
+                records.append(Record(topic, number, offset, timestamp, key, value, unpacked))
+                size += RECORD_OVERHEAD + len(value) if value else RECORD_OVERHEAD
                 if size >= max_bytes:
                     break
         return records, size

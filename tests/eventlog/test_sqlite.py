@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog import sqlite_watch
+from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
@@ -78,7 +81,12 @@ async def test_every_acknowledged_record_survives_a_kill(path: Path, log: Sqlite
     assert await log.append(TOPIC, [NewRecord(b"next")]) == [(PARTITION, len(records))]
 
 
-async def test_an_append_of_another_process_wakes_a_reader(path: Path, log: SqliteLog) -> None:
+@pytest.mark.parametrize("tells", [True, False], ids=["told of writes", "polling"])
+async def test_an_append_of_another_process_wakes_a_reader(
+    path: Path, log: SqliteLog, tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tells:
+        monkeypatch.setattr(sqlite_watch, "FileWrites", _refuse_to_watch)
     await log.create(TOPIC)
     other = SqliteLog(path)  # The watch of one log hears nothing of another's appends but from the file.
     reader = await log.reader({PARTITION: 0})
@@ -93,6 +101,28 @@ async def test_an_append_of_another_process_wakes_a_reader(path: Path, log: Sqli
         assert batch.records[0].value == b"%d" % number
     await other.close()
     assert sorted(delays)[2] < 0.03
+
+
+def _refuse_to_watch(path: Path) -> NoReturn:
+    raise OSError(f"{path} cannot be watched")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_writes_to_a_file_are_told_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    with pytest.raises(OSError, match="No such file"):
+        FileWrites(file)
+    file.write_bytes(b"before")
+    writes = FileWrites(file)
+    assert not writes.wait(0)
+    file.read_bytes()
+    (tmp_path / "other").write_bytes(b"x")
+    assert not writes.wait(0)
+    with file.open("ab") as opened:
+        opened.write(b"after")
+    assert writes.wait(WAIT)
+    assert not writes.wait(0), "told once"
+    writes.close()
 
 
 async def test_several_processes_write_and_one_reads(path: Path, log: SqliteLog) -> None:

@@ -31,6 +31,8 @@ PARTITION = TopicPartition(TOPIC, 0)
 
 APPENDER = """
 import asyncio, sys
+from gateway.event import NewRecord
+from gateway.eventlog.sqlite import SqliteLog
 
 async def main():
     log = SqliteLog(sys.argv[1])

@@ -202,7 +202,7 @@ async def running(
     for topic in catalog.topics:
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
-    gateway = Gateway(settings, Definitions(catalog, open_schemas(settings)), log)
+    gateway = Gateway(settings, Definitions(catalog, open_schemas(settings), settings.error_stream), log)
     if reload is not None:
         gateway.reload = reload
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -79,7 +79,7 @@ async def test_the_admin_port_has_all() -> None:
         assert [stream["name"] for stream in response.json()] == ["news", "secrecy", "secret", "newsroom"]
         assert (await here.admin.get("/v2/streams/secrets")).json()["example"]["number"] == 4
         assert "secret" in (await here.admin.get("/v2/stream/secrte")).json()["detail"]
-        assert (await here.admin.get("/v2/schemas")).json()[0]["title"] == "fragment/common"
+        assert (await here.admin.get("/v2/schemas")).json()[0]["title"] == "browser/report"
         async with (
             here.stream("/v2/stream/secret?since=1", client=here.admin) as old,
             here.stream("/v2/stream/s*,news", client=here.admin) as live,

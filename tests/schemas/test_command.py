@@ -30,7 +30,7 @@ def test_the_schemas_of_the_project_have_no_mistakes(monkeypatch: pytest.MonkeyP
     # Without a configuration that says otherwise, these.
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1] == "3 released versions, no mistakes"
+    assert result.stdout.splitlines()[-1].endswith("released versions, no mistakes")
 
 
 def test_from_the_first_version_to_a_major_one(folder: Path) -> None:

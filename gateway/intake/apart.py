@@ -1,15 +1,15 @@
 """Takes a body apart into the texts of its events, strictly (RFC 8259), without touching their bytes. Pure.
 
 What is wrong with one event is told of that one, as long as it can be seen where it ends; what is wrong with the body,
-of the body. The fast path is that the body is written as orjson would write it, as most programs do: then nothing is
-in it twice, or too large for a number. Any other is read by the standard library's decoder.
+of the body. The fast path is that the body is written as orjson, or Python's `json`, would write it, as most are: then
+nothing is in it twice, or too large for a number. Any other is read by the standard library's decoder, strictly.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 import orjson
@@ -25,6 +25,9 @@ CHUNK_BYTES = 256 * 1024
 """Events that are handed over together, up to either bound."""
 _WINDOW = 65536
 """Characters that were read are forgotten in such parts: an error of the decoder counts lines from the start."""
+
+_SNIFFED_BYTES = 200
+"""Where the first names of a body stand."""
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # As in `json_event`: a string that is not closed reaches to the end, so that a scan takes linear time on anything.
@@ -70,9 +73,9 @@ def read_one(text: bytes) -> Piece:
     """An event that stands alone, as on a line."""
     try:
         event = orjson.loads(text)
-        if orjson.dumps(event) == text and _flat(text):
+        if _writer(text)(event) == text and _flat(text):
             return Piece(text, event)
-    except (orjson.JSONDecodeError, TypeError):
+    except (orjson.JSONDecodeError, TypeError, RecursionError):
         pass
     if text.startswith(_MARK):
         return Piece(text, None, "not JSON: it begins with a byte order mark")
@@ -80,7 +83,7 @@ def read_one(text: bytes) -> Piece:
 
 
 def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
-    """The events of a body that orjson would write in the same way."""
+    """The events of a body that one of the usual libraries would write in the same way."""
     try:
         value = orjson.loads(body)
         events = value if type(value) is list else [value]
@@ -88,11 +91,22 @@ def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
             return None
         if len(events) > maximum:
             raise TooManyEvents
-        texts = [orjson.dumps(event) for event in events]
-    except (orjson.JSONDecodeError, TypeError):
+        write = _writer(body)
+        texts = [write(event) for event in events]
+    except (orjson.JSONDecodeError, TypeError, RecursionError):
         return None
-    written = texts[0] if events is not value else b"[%b]" % b",".join(texts)
+    comma = b"," if write is orjson.dumps else b", "
+    written = texts[0] if events is not value else b"[%b]" % comma.join(texts)
     return list(map(Piece, texts, events)) if written == body and all(map(_flat, texts)) else None
+
+
+def _writer(body: bytes) -> Callable[[Any], bytes]:
+    """What may have written this: most programs write no spaces, as orjson does; Python's `json` does."""
+    return _python if b'": ' in body[:_SNIFFED_BYTES] else orjson.dumps
+
+
+def _python(value: Any) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _flat(text: bytes) -> bool:

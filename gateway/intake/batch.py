@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway import telemetry
@@ -38,10 +38,11 @@ class _Lane:
 
 
 class Batcher:
-    """Appends to the topics of streams, and creates those that are not there."""
+    """Appends to the topics of streams, and creates those that are not there; `created` is called when one was."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, created: Callable[[], None]) -> None:
         self._log = log
+        self._created = created
         self._lanes: dict[str, _Lane] = {}
         self.size = 0
         """Bytes that wait or are on their way."""
@@ -113,6 +114,7 @@ class Batcher:
             return await self._log.offer(topic, records)
         except TopicAbsent:
             await self._log.create(topic, stream.partitions, stream.retention)
+            self._created()
             return await self._log.offer(topic, records)
 
 

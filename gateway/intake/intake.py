@@ -59,7 +59,7 @@ class Intake:
         self._hub = hub
         self._current = current
         self._clock = clock
-        self._store = Store(hub.log, clock, options.window_seconds, options.window_events)
+        self._store = Store(hub.log, clock, options.window_seconds, options.window_events, hub.look_again)
         hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._keys = Window(options.window_seconds, options.window_events)

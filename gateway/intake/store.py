@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -65,10 +65,11 @@ class Handed:
 
 
 class Store:
-    """One for a process."""
+    """One for a process. An event is remembered for `seconds`, and among so many; `created` is called when a topic
+    was created."""
 
-    def __init__(self, log: EventLog, clock: Clock, seconds: float, maximum: int) -> None:
-        self._batcher = Batcher(log)
+    def __init__(self, log: EventLog, clock: Clock, seconds: float, maximum: int, created: Callable[[], None]) -> None:
+        self._batcher = Batcher(log, created)
         self._clock = clock
         self._window = Window(seconds, maximum)
         self._doubtful = Window(seconds, maximum)

@@ -106,8 +106,7 @@ class _Body:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while self.unread:
-                    message = await self._next()
-                    expander.feed(message.get("body", b""))
+                    expander.feed((await self._next()).get("body", b""))
                     if expander.size > self._held:
                         self._intake.hold(expander.size - self._held)
                         self._held = expander.size

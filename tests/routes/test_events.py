@@ -70,6 +70,18 @@ async def test_the_topic_is_created_as_the_stream_says_and_the_key_is_set(site: 
     assert record.key == b"enwiki"
 
 
+async def test_a_subscriber_sees_the_first_event_of_a_new_topic_at_once() -> None:
+    """It does not wait until the hub looks for new topics by itself."""
+    async with (
+        intake(metadata_interval=3600.0) as site,
+        site.site.stream("/v2/stream/wiki.change") as reading,
+    ):
+        await reading.frame()
+        event = change()
+        await site.post(event)
+        assert (await reading.message())["data"] == event
+
+
 async def test_many_events_for_several_streams(site: IntakeSite) -> None:
     batch = [change(number, "wiki.other" if number % 2 else "wiki.change") for number in range(100)]
     answer = await site.post(batch)

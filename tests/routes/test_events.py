@@ -8,6 +8,7 @@ import json
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -635,6 +636,36 @@ async def test_a_stop_waits_for_what_was_taken() -> None:
         site.log.gate.set()
         await asyncio.wait_for(closing, PATIENCE)
         assert [json.loads(value)["id"] for value in site.log.values("later")] == [1]
+
+
+class Closing(Log):
+    """Takes nothing once it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = asyncio.Event()
+
+    async def close(self) -> None:
+        """See EventLog."""
+        self.available = False
+        self.closed.set()
+
+
+async def test_the_log_is_closed_once_all_is_stored() -> None:
+    log = Closing()
+
+    async def go_on() -> None:
+        await becomes(lambda: site.site.gateway.draining)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(log.closed.wait(), 1.0)
+        log.gate.set()
+
+    async with intake(log) as site:
+        log.gate.clear()
+        assert (await site.post(change(), "?hasty=true")).status_code == 202
+        going = asyncio.create_task(go_on())
+    await going
+    assert len(log.values("later")) == 1
 
 
 async def test_a_stop_waits_for_those_that_wait() -> None:

@@ -229,6 +229,7 @@ async def test_what_is_wrong_with_an_error_event_is_told_to_its_sender_alone() -
         await intake.take(Submission(wrong, "application/json", public=True))
         await intake.close()
         assert values(log, "errors") == []
+    async with taking(STREAMS, SHIPPED) as (intake, log):
         await intake.take(Submission(b"{}", "application/json"))
         await intake.close()
         assert len(values(log, "errors")) == 1

@@ -655,14 +655,14 @@ async def test_the_log_is_closed_once_all_is_stored() -> None:
     log = Closing()
 
     async def go_on() -> None:
-        await becomes(lambda: site.site.gateway.draining)
+        await becomes(lambda: stopping.site.gateway.draining)
         with suppress(TimeoutError):
             await asyncio.wait_for(log.closed.wait(), 1.0)
         log.gate.set()
 
-    async with intake(log) as site:
+    async with intake(log) as stopping:
         log.gate.clear()
-        assert (await site.post(change(), "?hasty=true")).status_code == 202
+        assert (await stopping.post(change(), "?hasty=true")).status_code == 202
         going = asyncio.create_task(go_on())
     await going
     assert len(log.values("later")) == 1

@@ -68,6 +68,12 @@ async def taking(
         await asyncio.wait([reading])
 
 
+async def told(intake: Intake) -> None:
+    """Return when the error streams have what was refused."""
+    await intake._errors.drain()
+    await intake._store.drain()
+
+
 def values(log: MemoryLog, topic: str) -> list[bytes]:
     return [record.value or b"" for part in log.topic(topic).partitions for record in part.records]
 
@@ -227,9 +233,9 @@ async def test_what_is_wrong_with_an_error_event_is_told_to_its_sender_alone() -
         assert [one.number for one in outcome.invalid] == [0]
         # To a sender for whom the stream does not exist it is any other event.
         await intake.take(Submission(wrong, "application/json", public=True))
-        await intake.close()
+        await told(intake)
         assert values(log, "errors") == []
     async with taking(STREAMS, SHIPPED) as (intake, log):
         await intake.take(Submission(b"{}", "application/json"))
-        await intake.close()
+        await told(intake)
         assert len(values(log, "errors")) == 1

@@ -79,7 +79,9 @@ def values(log: MemoryLog, topic: str) -> list[bytes]:
 
 
 Made = tuple[dict[str, Any], list[tuple[Any, bool]]]
-OTHERS = st.none() | st.integers() | st.text("abc") | st.dictionaries(st.sampled_from("abc"), st.none())
+OTHERS = (
+    st.none() | st.integers(-(2**63), 2**64 - 1) | st.text("abc") | st.dictionaries(st.sampled_from("abc"), st.none())
+)
 
 
 @st.composite

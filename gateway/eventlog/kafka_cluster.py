@@ -7,7 +7,7 @@ tell that no broker answers nor end in a bounded time once that is so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -111,14 +111,15 @@ class Cluster:
             raise LogUnavailable(f"Kafka: broker {node} is not known")
         return self._brokers[node]
 
-    async def connect(self, address: Address) -> Any:
-        """A new connection, which the caller closes."""
+    async def connect(self, address: Address, on_close: Callable[..., None] | None = None) -> Any:
+        """A new connection, which the caller closes; `on_close` is called once when it closes."""
         host, port = address
         call = create_conn(
             host,
             port,
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
             max_idle_ms=IDLE_MILLISECONDS,
+            on_close=on_close,
             **self._options,
         )
         return await bounded(call, ATTEMPT_SECONDS, f"connect to {host}:{port}")
@@ -189,8 +190,7 @@ class Cluster:
 
 
 class Connections:
-    """Connections of one reader, each used for one request at a time: a broker answers them in turn, and a request that
-    waits for records would hold up the others."""
+    """Connections of one producer, each used for one request at a time."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -201,7 +201,7 @@ class Connections:
         """Send a request to a node, and return the response. Raises LogUnavailable."""
         connection = await self._take(node)
         try:
-            response = await bounded(_call(connection, request), seconds, f"fetch from broker {node}")
+            response = await bounded(_call(connection, request), seconds, f"ask broker {node}")
         except BaseException:
             self._all.discard(connection)
             connection.close()

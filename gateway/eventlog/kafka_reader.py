@@ -1,7 +1,7 @@
 """Reads partitions of a Kafka cluster: a buffer for each, filled by requests in the background.
 
-A request under way is a task, here a flight. One that waits for records stays up between two calls of `fetch`. Whatever
-fails only shortens its flight; what it means is decided when the flight has landed, within `fetch`.
+A request under way is a flight. One that waits for records stays up between two calls of `fetch`. Whatever fails only
+shortens its flight; what it means is decided when the flight has landed, within `fetch`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from aiokafka.errors import for_code
 
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Connections, Topic
-from gateway.eventlog.kafka_protocol import Fetched, FetchLimits, FetchRequest, read_fetched
+from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
+from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.port import Batch
 
@@ -46,24 +46,17 @@ OFFSET_OUT_OF_RANGE = 1
 CORRUPT_MESSAGE = 2
 
 
-class Flight:
-    """A request to a node for some partitions, from these offsets; or, without a node, for the metadata of them."""
-
-    def __init__(self, node: int | None, offsets: Mapping[TopicPartition, int]) -> None:
-        self.node = node
-        self.offsets = offsets
-
-
 class KafkaReader:
     """A LogReader over Kafka."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._connections = Connections(cluster)
+        self._connections = FetchConnections(cluster)
         self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         self._bound: dict[str, Topic] = {}
-        self._flights: dict[asyncio.Task[Any], Flight] = {}
-        self._stale: list[asyncio.Task[Any]] = []
+        self._flights: list[Flight] = []
+        self._stale: list[Flight] = []
+        self._landing: asyncio.Future[None] | None = None
         self._errors: dict[TopicPartition, LogError] = {}
         self._trouble: dict[TopicPartition, tuple[float, LogUnavailable]] = {}
         self._unreachable: LogUnavailable | None = None
@@ -100,20 +93,39 @@ class KafkaReader:
             if left <= 0:
                 self._raise_trouble(wanted)
                 return []
-            if self._flights:
-                await asyncio.wait(self._flights, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                await asyncio.sleep(left)
+            await self._wait(left)
 
     async def close(self) -> None:
         """See LogReader."""
         self._leave()
-        tasks, self._stale = self._stale, []
-        for task in tasks:
-            task.cancel()
+        flights, self._stale = self._stale, []
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        for flight in flights:
+            flight.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
         await self._connections.close()
+
+    async def _wait(self, seconds: float) -> None:
+        """Until a flight lands or should have, at most so long. One future and one timer: this is done for each lone
+        event, and `asyncio.wait` with its callbacks needs one more turn of the loop."""
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        for flight in self._flights:
+            if flight.outcome is not None:  # what could not be sent has landed already
+                return
+            seconds = min(seconds, flight.deadline - now)
+        self._landing = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._landing
+        finally:
+            timer.cancel()
+            self._landing = None
+
+    def _wake(self) -> None:
+        if self._landing is not None and not self._landing.done():
+            self._landing.set_result(None)
 
     def _take(self, wanted: Collection[TopicPartition], max_records: int) -> list[Batch]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
@@ -147,20 +159,22 @@ class KafkaReader:
 
     def _launch(self, wanted: Collection[TopicPartition]) -> None:
         """Send requests for the partitions of which little is left and none is under way."""
-        flying = {partition for flight in self._flights.values() for partition in flight.offsets}
+        flying = {partition for flight in self._flights for partition in flight.offsets}
         hungry: dict[int | None, dict[TopicPartition, int]] = {}
         for partition, buffer in self._buffers.items():
             if buffer.size < AHEAD_BYTES and partition not in flying and partition not in self._errors:
                 hungry.setdefault(self._leader(partition), {})[partition] = buffer.ahead
         at_once = any(self._buffers[partition].size for partition in wanted)
         for node, offsets in hungry.items():
-            others = sum(flight.node == node for flight in self._flights.values())
+            others = sum(flight.node == node for flight in self._flights)
             starving = any(partition in wanted and not self._buffers[partition].size for partition in offsets)
             if others == 0 or (starving and others < FLIGHTS):
-                wait = 0.0 if at_once else LONG_POLL_SECONDS
-                call = self._look(offsets) if node is None else self._read(node, offsets, self._ids(offsets), wait)
-                task = asyncio.create_task(call)
-                self._flights[task] = Flight(node, offsets)
+                flight = Flight(node, offsets, self._wake)
+                self._flights.append(flight)
+                if node is None:
+                    flight.run(self._look(offsets))
+                else:
+                    self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
 
     def _leader(self, partition: TopicPartition) -> int | None:
         """The node to ask; None where the metadata has to be asked for first."""
@@ -179,31 +193,32 @@ class KafkaReader:
     def _ids(self, offsets: Mapping[TopicPartition, int]) -> dict[str, bytes]:
         return {topic: self._bound[topic].topic_id for topic, _ in offsets}
 
-    async def _read(
-        self, node: int, offsets: Mapping[TopicPartition, int], ids: Mapping[str, bytes], wait: float
-    ) -> list[Fetched]:
-        """Records from one node, which may wait for the first of them (seconds)."""
+    def _read(self, flight: Flight, node: int, wait: float) -> None:
+        """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), FETCH_BYTES, PARTITION_BYTES)
-        response = await self._connections.send(node, FetchRequest(offsets, ids, limits), wait + FETCH_SECONDS)
-        if code := getattr(response, "error_code", 0):
-            raise LogUnavailable(f"Kafka: broker {node}: {for_code(code).__name__}")
-        return read_fetched(response, ids)
+        request = FetchRequest(flight.offsets, self._ids(flight.offsets), limits)
+        self._connections.send(node, request, flight, wait + FETCH_SECONDS)
 
     def _land(self) -> bool:
         """Take in what the flights have brought; whether any of them failed."""
         failed = False
-        for task in [task for task in self._flights if task.done()]:
-            flight = self._flights.pop(task)
-            try:
-                result = task.result()
-            except LogUnavailable as error:
+        now = time.monotonic()
+        for flight in self._flights[:]:
+            if flight.outcome is None:
+                if now < flight.deadline:
+                    continue
+                flight.cancel()
+            self._flights.remove(flight)
+            outcome = flight.outcome
+            if isinstance(outcome, LogUnavailable):
                 failed = True
-                self._fail(flight, error)
-                continue
-            if flight.node is None:
-                failed = self._land_metadata(flight, result) or failed
+                self._fail(flight, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif flight.node is None:
+                failed = self._land_metadata(flight, outcome) or failed
             else:
-                failed = self._land_records(result) or failed
+                failed = self._land_records(outcome) or failed
         return failed
 
     def _land_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
@@ -253,16 +268,10 @@ class KafkaReader:
 
     def _leave(self) -> None:
         """Let go of the flights; their connections come back when they land, those of too many are closed."""
-        for task in self._flights:
-            task.add_done_callback(self._land_stale)
-        self._stale += self._flights
-        self._flights = {}
-        for task in self._stale[:-FLIGHTS]:
-            task.cancel()
-
-    def _land_stale(self, task: asyncio.Task[Any]) -> None:
-        """What a flight brings that nobody waits for any more is of no interest, nor is how it failed."""
-        if task in self._stale:
-            self._stale.remove(task)
-        if not task.cancelled():
-            task.exception()
+        for flight in self._flights:
+            flight.abandon()
+        flying = [flight for flight in (*self._stale, *self._flights) if flight.flying]
+        self._flights = []
+        self._stale = flying[-FLIGHTS:]
+        for flight in flying[:-FLIGHTS]:
+            flight.cancel()

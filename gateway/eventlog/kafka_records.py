@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.record.memory_records import MemoryRecords
 
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.kafka_protocol import Fetched
+from gateway.eventlog.kafka_fetch import Fetched
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_protocol import Fetched
+from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_records import PartitionBuffer
 
 PARTITION = TopicPartition("topic", 0)

@@ -177,7 +177,11 @@ class Hub:
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            await asyncio.sleep(self._rest(self._monotonic() - begun, interval / size))
+            rest = self._rest(self._monotonic() - begun, interval / size)
+            # A read that brought all there was waits for the next record itself: what is lone is spared a turn of the
+            # loop.
+            if rest or count >= FETCH_RECORDS:
+                await asyncio.sleep(rest)
 
     def _rest(self, took: float, seconds_a_byte: float) -> float:
         """Seconds to wait after a delivery that took so long, while bytes come at this pace."""

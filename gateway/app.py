@@ -234,7 +234,7 @@ class Gateway:
             await self._drain([server for server, _ in listeners])
         finally:
             for server, _ in listeners:
-                server.should_exit = True
+                server.end()
             for task in (stopped, *background):
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,6 +26,9 @@ LINGER_SECONDS = 5.0
 """Seconds that the end of a response waits to be read."""
 CLOSE_SECONDS = 1.0
 """At the end of the process, clients may take so long to read what was sent to them."""
+
+TICK_SECONDS = 1.0
+"""How old the Date of a response may be."""
 
 MAXIMUM_HEAD = 1 << 20
 """Bytes of a request before its body; the parser itself would gather without end."""
@@ -210,6 +213,20 @@ class GatewayServer(uvicorn.Server):
                 h11_max_incomplete_event_size=None,
             )
         )
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Let `serve` return once all connections have ended."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Renew the date until the end. uvicorn looks for the end too, ten times a second, which costs as much as some
+        of the events that a quiet stream has."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._ending.wait()
 
     def end_softly(self) -> None:
         """Take no new connection, close those that are idle, and each other one with the response that it carries.

@@ -22,6 +22,33 @@ def test_a_port_that_is_taken() -> None:
             listen("127.0.0.1", port, shared=False)
 
 
+async def nothing(scope: object, receive: object, send: object) -> None:
+    """An application that answers nothing."""
+
+
+async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.server.TICK_SECONDS", 3600.0)
+    server = GatewayServer(nothing, access_log=False)
+    with listen("127.0.0.1", 0, shared=False) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        await becomes(lambda: bool(server.server_state.default_headers))
+        server.end()
+        await asyncio.wait_for(serving, PATIENCE)
+
+
+async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.server.TICK_SECONDS", 0.001)
+    days = iter(range(1, 1_000_000))
+    monkeypatch.setattr("uvicorn.server.formatdate", lambda *_, **__: f"day {next(days)}")
+    server = GatewayServer(nothing, access_log=False)
+    with listen("127.0.0.1", 0, shared=False) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        await becomes(lambda: (b"date", b"day 1") not in server.server_state.default_headers)
+        await becomes(lambda: next(days) > 5)
+        server.end()
+        await asyncio.wait_for(serving, PATIENCE)
+
+
 def test_several_processes_share_a_port() -> None:
     with listen("127.0.0.1", 0, shared=True) as first:
         port = first.getsockname()[1]

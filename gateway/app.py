@@ -38,9 +38,11 @@ from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.events import EventsEndpoint
+from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.rates import RateRoutes
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.schemas.repository import SchemaRepository, check_streams
@@ -160,7 +162,17 @@ class Gateway:
         first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=True)))
-        return CrossOrigin(_application(first, self._routes(lambda: self.current.public_catalog)))
+
+        def catalog() -> Catalog:
+            return self.current.public_catalog
+
+        explorer = ExplorerRoutes()
+        page = [
+            Route("/", explorer.page),
+            Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
+            Route("/explorer/{version}/{name}", explorer.file),
+        ]
+        return CrossOrigin(_application(first, [*page, *self._routes(catalog)]))
 
     def admin(self) -> ASGIApp:
         """The application on the admin port."""

@@ -30,6 +30,12 @@ def choose_format(accept: str | None) -> Format:
     return best[1]
 
 
+def prefers_json(accept: str | None) -> bool:
+    """Whether a client likes JSON better than a page for people; whoever does not say is shown the page."""
+    ranges = _weighted(accept or "*/*")
+    return _quality_of("application/json", ranges) > _quality_of("text/html", ranges)
+
+
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether the client takes gzip, and likes it no less than no coding at all."""
     if accept_encoding is None:

@@ -1,0 +1,112 @@
+/**
+ * What may stand where the caret is, in a filter that is being typed. Pure.
+ *
+ * @typedef {{insert: string, label: string, kind: string, note: string, back?: number}} Suggestion `back`: how far the
+ *   caret goes back after the insertion.
+ * @typedef {{from: number, suggestions: Suggestion[]}} Completion `from`: where the text begins that is replaced.
+ */
+const MOST = 12;
+
+const VARIABLES = [
+  ["event", "object", "the event"],
+  ["topic", "string", "the topic that it is in"],
+  ["partition", "integer", "the partition of the topic"],
+  ["offset", "integer", "its number in the partition"],
+  ["timestamp", "integer", "its time, in milliseconds since 1970"],
+  ["key", "string or null", "its key"],
+];
+/** @type {[string, string, string, number][]} */
+const FUNCTIONS = [
+  ["has()", "function", "whether the event has a field", 1],
+  ["size()", "function", "the length of a text or an array", 1],
+  ["true", "constant", "", 0],
+  ["false", "constant", "", 0],
+  ["null", "constant", "", 0],
+];
+/** @type {[string, string][]} */
+const METHODS = [
+  ['startsWith("")', "begins with a text"],
+  ['endsWith("")', "ends with a text"],
+  ['contains("")', "has a text in it"],
+  ['matches("")', "matches a regular expression (RE2)"],
+];
+
+/**
+ * @param {string} text @param {number} caret
+ * @param {import("./schema.js").Field[]} fields
+ * @param {(path: string) => unknown[]} seen Values that events had there, the most frequent first.
+ * @returns {Completion | null}
+ */
+export function complete(text, caret, fields, seen) {
+  const before = text.slice(0, caret);
+  return valueAt(before, fields, seen) ?? memberAt(before, fields) ?? wordAt(before);
+}
+
+/** After a comparison: values. @param {string} before @param {import("./schema.js").Field[]} fields @param {(path: string) => unknown[]} seen */
+function valueAt(before, fields, seen) {
+  const found = /\bevent\.([\w.]+)\s*(?:==|!=|in\s*\[(?:[^\]]*,)?)\s*("?(?:[^"\\\n]|\\.)*|[\w.-]*)$/.exec(before);
+  if (!found) return null;
+  const [, path, typed] = found;
+  const field = fields.find((each) => each.path === path);
+  let values = [...(field?.values ?? []), ...seen(path)];
+  if (field?.types.includes("boolean")) values = [true, false];
+  const wanted = typed.replace(/^"/, "").toLowerCase();
+  const fitting = [...new Set(values.filter((value) => value === null || typeof value !== "object"))].filter((value) =>
+    String(value).toLowerCase().includes(wanted),
+  );
+  const suggestions = fitting.slice(0, MOST).map((value) => {
+    const written = JSON.stringify(value);
+    return { insert: written, label: written, kind: "value", note: "" };
+  });
+  // A value that is typed out needs no help any more.
+  if (suggestions.length === 1 && suggestions[0].insert === typed) return { from: before.length, suggestions: [] };
+  return { from: before.length - typed.length, suggestions };
+}
+
+/** After a dot: members, and what can be done with a text. @param {string} before @param {import("./schema.js").Field[]} fields */
+function memberAt(before, fields) {
+  const found = /(?:^|[^\w.$\])])event((?:\.\w+)*)\.(\w*)$/.exec(before);
+  if (!found || insideText(before)) return insideText(before) ? { from: before.length, suggestions: [] } : null;
+  const parent = found[1].slice(1);
+  const prefix = parent === "" ? "" : `${parent}.`;
+  const typed = found[2].toLowerCase();
+  const members = fields
+    .filter(({ path }) => path.startsWith(prefix) && !path.slice(prefix.length).includes("."))
+    .filter(({ path }) => /^[A-Za-z_]\w*$/.test(path.slice(prefix.length)))
+    .map(({ path, types, description }) => {
+      const name = path.slice(prefix.length);
+      return { insert: name, label: name, kind: types.join(" or "), note: description };
+    });
+  const field = fields.find(({ path }) => path === parent);
+  const methods = field?.types.includes("string")
+    ? METHODS.map(([insert, note]) => ({ insert, label: insert.replace('""', ""), kind: "method", note, back: 2 }))
+    : [];
+  const suggestions = ranked([...members, ...methods], typed);
+  return { from: before.length - found[2].length, suggestions };
+}
+
+/** At the beginning of a word: variables and functions. @param {string} before @returns {Completion | null} */
+function wordAt(before) {
+  const found = /(?:^|[^\w.$"'])([A-Za-z]\w*)?$/.exec(before);
+  if (!found || insideText(before)) return null;
+  const typed = found[1] ?? "";
+  // Where a whole operand stands, an operator comes next.
+  if (typed === "" && before.trim() !== "" && !/(?:[(!,[]|&&|\|\|)\s*$/.test(before)) return null;
+  const variables = VARIABLES.map(([name, kind, note]) => ({ insert: name, label: name, kind, note }));
+  const functions = FUNCTIONS.map(([name, kind, note, back]) => ({ insert: name, label: name, kind, note, back }));
+  return { from: before.length - typed.length, suggestions: ranked([...variables, ...functions], typed.toLowerCase()) };
+}
+
+/** Those that begin with what is typed, then those that have it in them. @param {Suggestion[]} all @param {string} typed */
+function ranked(all, typed) {
+  if (all.some(({ insert }) => insert.toLowerCase() === typed)) return [];
+  const first = all.filter(({ label }) => label.toLowerCase().startsWith(typed));
+  const rest = typed === "" ? [] : all.filter(({ label }) => label.toLowerCase().indexOf(typed) > 0);
+  return [...first, ...rest].slice(0, MOST);
+}
+
+/** Whether a text that is begun is not ended. @param {string} before */
+function insideText(before) {
+  const line = before.slice(before.lastIndexOf("\n") + 1).replace(/\\./g, "");
+  return (line.replace(/'[^'"]*'/g, "").match(/"/g) ?? []).length % 2 === 1;
+}

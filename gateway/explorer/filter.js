@@ -1,0 +1,223 @@
+/** The filter: a text in CEL with colours, completion and the server's complaint at its place; and its conditions as chips. */
+import { byId, h, say } from "./dom.js";
+import { conjuncts, placeOf, tokens, without } from "./cel.js";
+import { complete } from "./completion.js";
+import { bytes, figures, percent } from "./text.js";
+
+const PAUSE = 250; // milliseconds without a key until the server is asked
+
+/**
+ * @typedef {{
+ *   apply: (filter: string) => void,
+ *   probe: (filter: string, signal: AbortSignal) => Promise<{problem: string} | {sample: import("./api.js").Sample}>,
+ *   fields: () => import("./schema.js").Field[],
+ *   seen: (path: string) => unknown[],
+ * }} Source
+ */
+export class FilterBar {
+  #applied = "";
+  #timer = 0;
+  #asking = new AbortController();
+  /** @type {import("./completion.js").Completion | null} */
+  #completion = null;
+  #chosen = -1;
+  /** @type {{at: number, said: string} | null} */
+  #error = null;
+
+  /** @param {Source} source */
+  constructor(source) {
+    this.source = source;
+    this.input = byId("filter");
+    this.mirror = byId("mirror");
+    this.list = byId("completions");
+    this.chips = byId("chips");
+    this.answer = byId("answer");
+    this.button = byId("apply");
+    this.input.addEventListener("input", () => this.#typed());
+    this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
+    this.input.addEventListener("click", () => this.#complete());
+    this.input.addEventListener("focus", () => this.#complete());
+    this.input.addEventListener("blur", () => this.#close());
+    this.input.addEventListener("scroll", () => {
+      this.mirror.scrollTop = this.input.scrollTop;
+    });
+    byId("filter-form").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.#apply();
+    });
+    byId("clear").addEventListener("click", () => this.source.apply(""));
+  }
+
+  /** Another filter is applied, from wherever. @param {string} filter */
+  show(filter) {
+    this.#applied = filter;
+    if (this.input.value !== filter) this.input.value = filter;
+    this.#error = null;
+    this.#paint();
+    this.#close();
+    const parts = conjuncts(filter);
+    this.chips.replaceChildren(...(parts.length > 1 ? parts.map((part, index) => this.#chip(part, index)) : []));
+    byId("clear").hidden = filter === "";
+    this.ask(0);
+  }
+
+  /** @param {string} part @param {number} index */
+  #chip(part, index) {
+    const remove = h("button", { type: "button", onclick: () => this.source.apply(without(this.#applied, index)) }, "×");
+    remove.setAttribute("aria-label", `Remove ${part}`);
+    return h("li.chip", null, h("code", null, part), remove);
+  }
+
+  #typed() {
+    this.#error = null;
+    this.#paint();
+    this.#complete();
+    this.ask(PAUSE);
+  }
+
+  /** Try what is typed on the server. @param {number} pause */
+  ask(pause) {
+    clearTimeout(this.#timer);
+    this.#asking.abort();
+    const asking = new AbortController();
+    this.#asking = asking;
+    this.#timer = setTimeout(async () => {
+      const text = this.input.value;
+      try {
+        const result = await this.source.probe(text.trim(), asking.signal);
+        if (!asking.signal.aborted) this.#told(result, text);
+      } catch {
+        if (!asking.signal.aborted) this.#tell("", "");
+      }
+    }, pause);
+  }
+
+  /** @param {{problem: string} | {sample: import("./api.js").Sample}} result @param {string} text */
+  #told(result, text) {
+    if ("problem" in result) {
+      const place = placeOf(result.problem, text.trim());
+      // The text was trimmed for the server.
+      const leading = text.length - text.trimStart().length;
+      this.#error = place === null ? null : { ...place, at: place.at + leading };
+      this.#tell(place === null ? result.problem : `${place.said.trim()} (column ${column(text, this.#error?.at ?? 0)})`, "bad");
+    } else {
+      this.#error = null;
+      const { share, rate, size, ratio, matched } = result.sample;
+      const plain = `${bytes(rate * size)}/s`;
+      const packed = ratio === null ? "" : `, ${bytes(rate * size * ratio)}/s compressed`;
+      const through = share === null ? "" : `lets ${percent(share)} through · `;
+      const draft = text.trim() !== this.#applied;
+      const words = matched === 0 ? "nothing of the last minutes" : `${through}${figures(rate)} events/s · ${plain}${packed}`;
+      this.#tell(text.trim() === "" && !draft ? `every event · ${figures(rate)} events/s · ${plain}${packed}` : words, draft ? "draft" : "");
+    }
+    this.#paint();
+  }
+
+  /** @param {string} words @param {string} kind */
+  #tell(words, kind) {
+    say(this.answer, words);
+    this.answer.className = kind;
+    this.input.setAttribute("aria-invalid", String(kind === "bad"));
+    this.button.hidden = this.input.value.trim() === this.#applied;
+  }
+
+  /** The same text behind the input, in colours, with the error underlined. */
+  #paint() {
+    const text = this.input.value;
+    const error = this.#error;
+    let at = 0;
+    const pieces = [];
+    for (const token of tokens(text)) {
+      const hit = error !== null && error.at >= at && error.at < at + token.text.length;
+      pieces.push(h(`span.${token.kind}${hit ? ".error" : ""}`, null, token.text));
+      at += token.text.length;
+    }
+    if (error !== null && error.at >= at) pieces.push(h("span.error.end", null, " "));
+    // A line break at the very end has no height of its own.
+    this.mirror.replaceChildren(...pieces, "\u200b");
+    this.button.hidden = text.trim() === this.#applied;
+  }
+
+  #apply() {
+    this.#close();
+    this.source.apply(this.input.value.trim());
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const open = !this.list.hidden;
+    const count = this.#completion?.suggestions.length ?? 0;
+    if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      this.#choose((this.#chosen + step + count + (this.#chosen < 0 && step < 0 ? 1 : 0)) % count);
+    } else if (open && (event.key === "Tab" || event.key === "Enter") && (this.#chosen >= 0 || event.key === "Tab")) {
+      if (event.shiftKey) return;
+      this.#take(Math.max(0, this.#chosen));
+    } else if (open && event.key === "Escape") this.#close();
+    else if (event.key === "Enter" && !event.shiftKey) this.#apply();
+    else if (event.key === " " && event.ctrlKey) this.#complete();
+    else return;
+    event.preventDefault();
+  }
+
+  #complete() {
+    const { input } = this;
+    if (input.selectionStart !== input.selectionEnd) return this.#close();
+    this.#completion = complete(input.value, input.selectionStart, this.source.fields(), this.source.seen);
+    const suggestions = this.#completion?.suggestions ?? [];
+    if (suggestions.length === 0) return this.#close();
+    const items = suggestions.map(({ label, kind, note }, index) =>
+      h(
+        "li",
+        {
+          role: "option",
+          id: `completion-${index}`,
+          "aria-selected": "false",
+          onpointerdown: (/** @type {PointerEvent} */ event) => event.preventDefault(),
+          onclick: () => this.#take(index),
+        },
+        h("code", null, label),
+        h("span.kind", null, kind),
+        h("span.note", null, note),
+      ),
+    );
+    this.list.replaceChildren(...items);
+    this.list.hidden = false;
+    input.setAttribute("aria-expanded", "true");
+    this.#choose(-1);
+  }
+
+  /** @param {number} index */
+  #choose(index) {
+    this.#chosen = index;
+    [...this.list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === index)));
+    this.list.children[index]?.scrollIntoView({ block: "nearest" });
+    if (index >= 0) this.input.setAttribute("aria-activedescendant", `completion-${index}`);
+    else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {number} index */
+  #take(index) {
+    const completion = this.#completion;
+    const suggestion = completion?.suggestions[index];
+    if (!completion || !suggestion) return;
+    const { input } = this;
+    input.setRangeText(suggestion.insert, completion.from, input.selectionStart, "end");
+    const caret = completion.from + suggestion.insert.length - (suggestion.back ?? 0);
+    input.setSelectionRange(caret, caret);
+    this.#close();
+    this.#typed();
+  }
+
+  #close() {
+    this.list.hidden = true;
+    this.#chosen = -1;
+    this.input.setAttribute("aria-expanded", "false");
+    this.input.removeAttribute("aria-activedescendant");
+  }
+}
+
+/** @param {string} text @param {number} at */
+function column(text, at) {
+  return at - text.lastIndexOf("\n", at - 1);
+}

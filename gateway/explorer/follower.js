@@ -1,0 +1,203 @@
+/** One subscription, kept up: connects, reads, and goes on after the last id whatever ends a response. */
+import { EventStreamParser } from "./sse.js";
+import { advance, newestTime, parsePosition } from "./position.js";
+
+/** Milliseconds of silence after which a connection counts as lost: three heartbeats. */
+const IDLE = 45_000;
+const LONGEST_WAIT = 30_000;
+
+/**
+ * @typedef {{seq: number, time: number, topic: string, partition: number, offset: number | null, text: string}} Event
+ *   `text` is the JSON as it came; `time` in milliseconds since the epoch.
+ * @typedef {{path: string, parameters: [string, string][], since: string, until: string, speed: number}} Request
+ *   `speed`: how many times faster than it happened; 0 as fast as it comes.
+ * @typedef {{name: "connecting" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
+ *   at?: number, first?: boolean}} State `at`: when it is tried again, in milliseconds since the epoch.
+ * @typedef {{
+ *   state: (state: State) => void,
+ *   event: (event: Event) => void,
+ *   moved: (position: number, read: number | null) => void,
+ *   bytes: (count: number) => void,
+ *   gap: (gap: object) => void,
+ * }} Listener
+ */
+export class Follower {
+  #stop = new AbortController();
+  #lastId = "";
+  /** @type {import("./position.js").Entry[]} */
+  #position = [];
+  #seq = 0;
+  #failures = 0;
+  /** When the replay began by the clock, and at which event's time: what `speed` is counted from. */
+  #began = { clock: 0, time: 0 };
+
+  /** @param {Request} request @param {Listener} listener */
+  constructor(request, listener) {
+    this.request = request;
+    this.listener = listener;
+  }
+
+  stop() {
+    this.#stop.abort();
+  }
+
+  async run() {
+    let first = true;
+    while (!this.#stop.signal.aborted) {
+      this.listener.state({ name: "connecting", first });
+      const again = await this.#once().catch((error) => this.#later(reasonOf(error)));
+      first = false;
+      if (again === null || this.#stop.signal.aborted) return;
+      await this.#sleep(again);
+    }
+  }
+
+  /** One response. @returns {Promise<number | null>} Milliseconds until the next, or null where it was the last. */
+  async #once() {
+    const connection = new AbortController();
+    const ended = () => connection.abort(new Error("stopped"));
+    this.#stop.signal.addEventListener("abort", ended, { once: true });
+    // Counted only while something is waited for: a replay that is played slowly rests between its events.
+    let idle = 0;
+    const expect = (/** @type {boolean} */ something) => {
+      clearTimeout(idle);
+      if (something) idle = setTimeout(() => connection.abort(new Error("nothing came for 45 seconds")), IDLE);
+    };
+    try {
+      expect(true);
+      /** @type {Record<string, string>} */
+      const headers = { accept: "text/event-stream" };
+      if (this.#lastId) headers["last-event-id"] = this.#lastId;
+      const response = await fetch(this.#url(), { headers, signal: connection.signal, cache: "no-store" });
+      if (response.status === 204) return this.#end("the end of the range");
+      if (response.status !== 200) return await this.#refused(response);
+      if (response.body === null) return this.#later("the answer was empty");
+      return await this.#read(response.body, expect);
+    } finally {
+      clearTimeout(idle);
+      this.#stop.signal.removeEventListener("abort", ended);
+      connection.abort();
+    }
+  }
+
+  #url() {
+    const query = new URLSearchParams(this.request.parameters);
+    if (this.request.since && !this.#lastId) query.set("since", this.request.since);
+    if (this.request.until) query.set("until", this.request.until);
+    const text = query.toString();
+    return text ? `${this.request.path}?${text}` : this.request.path;
+  }
+
+  /** @param {ReadableStream<Uint8Array>} body @param {(something: boolean) => void} expect */
+  async #read(body, expect) {
+    const parser = new EventStreamParser();
+    const decoder = new TextDecoder();
+    const reader = body.getReader();
+    this.#began.clock = 0;
+    for (;;) {
+      expect(true);
+      const { done, value } = await reader.read();
+      expect(false);
+      if (done) return this.#later("the server ended the response", parser.retry);
+      this.listener.bytes(value.byteLength);
+      for (const frame of parser.feed(decoder.decode(value, { stream: true }))) {
+        this.#failures = 0;
+        const last = await this.#frame(frame);
+        if (last !== undefined) return last;
+        if (this.#stop.signal.aborted) return null;
+      }
+    }
+  }
+
+  /** @param {import("./sse.js").Frame} frame @returns {Promise<null | undefined>} null where it is the last. */
+  async #frame(frame) {
+    const position = frame.id === this.#lastId ? this.#position : parsePosition(frame.id);
+    const begun = this.#position.length > 0;
+    const { read, moved } = advance(begun ? this.#position : position, position);
+    if (frame.event === "message" && frame.data !== null) {
+      const time = moved?.timestamp || newestTime(position) || Date.now();
+      if (this.request.speed > 0) await this.#pace(time);
+      this.#seq += 1;
+      this.listener.event({
+        seq: this.#seq,
+        time,
+        topic: moved?.topic ?? "",
+        partition: moved?.partition ?? 0,
+        offset: moved?.offset ?? null,
+        text: frame.data,
+      });
+    } else if (frame.event === "gap") {
+      this.listener.gap(JSON.parse(frame.data ?? "{}"));
+    } else if (frame.event === "error") {
+      const problem = JSON.parse(frame.data ?? "{}");
+      this.listener.state({ name: "failed", reason: problem.detail ?? problem.title });
+      return null;
+    }
+    this.#position = position;
+    this.#lastId = frame.id;
+    this.listener.moved(newestTime(position), read);
+    if (frame.event === "end") {
+      const { reason } = JSON.parse(frame.data ?? "{}");
+      return this.#end(reason === "until" ? "the end of the range" : "the limit");
+    }
+    this.listener.state({ name: frame.comment.startsWith("waiting for") ? "waiting" : "open" });
+    return undefined;
+  }
+
+  /** Wait until an event of this time is due. @param {number} time */
+  async #pace(time) {
+    if (this.#began.clock === 0) this.#began = { clock: Date.now(), time };
+    const due = this.#began.clock + (time - this.#began.time) / this.request.speed;
+    if (due > Date.now()) await this.#sleep(due - Date.now());
+  }
+
+  /** @param {Response} response @returns {Promise<number | null>} */
+  async #refused(response) {
+    const problem = await response.json().catch(() => ({}));
+    const reason = problem.detail ?? `the server answered ${response.status}`;
+    const seconds = Number(response.headers.get("retry-after"));
+    if (response.status === 429) {
+      const wait = Math.max(1, seconds || 5) * 1000;
+      this.listener.state({ name: "limited", reason, at: Date.now() + wait });
+      return wait;
+    }
+    if (response.status >= 500) return this.#later(reason, seconds ? seconds * 1000 : undefined);
+    this.listener.state({ name: "failed", reason });
+    return null;
+  }
+
+  /** @param {string} reason */
+  #end(reason) {
+    this.listener.state({ name: "ended", reason });
+    return null;
+  }
+
+  /** @param {string} reason @param {number} [proposed] Milliseconds. */
+  #later(reason, proposed = 1000) {
+    // The first try comes soon; after it, longer and longer, and not all clients at once.
+    const wait = Math.min(LONGEST_WAIT, proposed * 2 ** Math.min(this.#failures, 5)) * (0.75 + Math.random() / 2);
+    this.#failures += 1;
+    this.listener.state({ name: "reconnecting", reason, at: Date.now() + wait });
+    return wait;
+  }
+
+  /** @param {number} milliseconds @returns {Promise<void>} */
+  #sleep(milliseconds) {
+    const { signal } = this.#stop;
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, milliseconds);
+      signal.addEventListener("abort", done, { once: true });
+    });
+  }
+}
+
+/** @param {unknown} error */
+function reasonOf(error) {
+  const text = error instanceof Error ? error.message : String(error);
+  return /fetch|network/i.test(text) ? "the server cannot be reached" : text;
+}

@@ -1,0 +1,35 @@
+/** JSON whose integers keep their digits, and values by their dotted paths. Pure. */
+
+/** A number that JavaScript would round. */
+export class Exact {
+  /** @param {string} source */
+  constructor(source) {
+    this.source = source;
+  }
+
+  toString() {
+    return this.source;
+  }
+
+  toJSON() {
+    return /** @type {any} */ (JSON).rawJSON?.(this.source) ?? Number(this.source);
+  }
+}
+
+/** @param {string} text @returns {any} */
+export function parse(text) {
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (/** @type {string} */ _, value, /** @type {{source?: string}} */ context) => {
+    if (typeof value !== "number" || Number.isSafeInteger(value) || context?.source === undefined) return value;
+    return context.source === String(value) ? value : new Exact(context.source);
+  });
+}
+
+/** @param {any} value @param {string} path Dotted; a member whose name has a dot goes before. */
+export function at(value, path) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return undefined;
+  if (Object.hasOwn(value, path)) return value[path];
+  const dot = path.indexOf(".");
+  if (dot < 0 || !Object.hasOwn(value, path.slice(0, dot))) return undefined;
+  return at(value[path.slice(0, dot)], path.slice(dot + 1));
+}

@@ -1,0 +1,198 @@
+/** The page: the view in the address bar, the subscription that follows from it, and the parts that show it. */
+import { byId } from "./dom.js";
+import * as api from "./api.js";
+import { Catalogue } from "./catalogue.js";
+import { ColumnPicker } from "./columns.js";
+import { FilterBar } from "./filter.js";
+import { LiveView } from "./live.js";
+import { setUpMenu } from "./menu.js";
+import { at } from "./json.js";
+import { fieldsOf, fieldsOfEvent, merge, suggested } from "./schema.js";
+import { Timeline } from "./timeline.js";
+import { setUpUse } from "./use.js";
+import { addressOf, readView, requestOf, writeView } from "./view.js";
+
+const RATES_EVERY = 2000; // milliseconds
+const STREAMS_EVERY = 60_000;
+
+let view = readView(location.search);
+/** @type {import("./api.js").Stream[]} */
+let streams = [];
+/** @type {import("./schema.js").Field[]} */
+let fields = [];
+/** @type {Map<string, Promise<import("./schema.js").Field[]>>} */
+const known = new Map();
+/** What the running subscription was asked for, to tell whether another view needs another. */
+let subscribed = "";
+
+const catalogue = new Catalogue(
+  (name, on) => {
+    const others = picked().filter((each) => each !== name);
+    go({ streams: on ? [...others, name] : others, columns: [] });
+  },
+  (name) => go({ streams: [name], columns: [] }),
+);
+const timeline = new Timeline((range) => go(range));
+const live = new LiveView({
+  fieldOf: (path) => fields.find((field) => field.path === path),
+  refine: (filter) => go({ filter }),
+  filter: () => view.filter,
+  travel: (since, until) => go({ since, until }),
+});
+const filterBar = new FilterBar({
+  apply: (filter) => go({ filter }),
+  probe: (filter, signal) => {
+    const request = requestOf({ ...view, streams: picked(), filter }, columns());
+    return api.probe(request, rate(), signal);
+  },
+  fields: () => fields,
+  seen: (path) => live.store.values((event) => at(event, path)),
+});
+const columnPicker = new ColumnPicker((chosen) => go({ columns: chosen }));
+setUpMenu();
+setUpUse(
+  () => addressOf(location.origin, { ...view, streams: picked() }, columns()),
+  () => [...live.store.shown],
+);
+
+/** The streams of the view by their own names. Before anybody has chosen, the busiest. */
+function picked() {
+  if (view.streams === null) {
+    const [busiest] = [...streams].sort((one, other) => other.rate - one.rate);
+    return busiest ? [busiest.name] : [];
+  }
+  return view.streams.map((name) => streams.find((stream) => stream.aliases.includes(name))?.name ?? name);
+}
+
+function columns() {
+  return view.columns.length > 0 ? view.columns : suggested(fields);
+}
+
+/** Events a second of what is picked. */
+function rate() {
+  return chosen().reduce((sum, stream) => sum + stream.rate, 0);
+}
+
+function chosen() {
+  const names = picked();
+  return streams.filter(({ name }) => names.includes(name));
+}
+
+/** Change the view, as a step that the back button takes back. @param {Partial<import("./view.js").View>} change */
+function go(change) {
+  const next = { ...view, ...change };
+  if (writeView(next) === writeView(view)) return filterBar.show(view.filter);
+  view = next;
+  history.pushState(null, "", `/${writeView(view)}`);
+  show();
+}
+
+/** Show the view, and subscribe anew where it asks for something else. */
+async function show() {
+  const names = picked();
+  catalogue.setPicked(names);
+  document.title = names.length > 0 ? `${names.join(", ")} · Event gateway` : "Event gateway";
+  const oldest = chosen().map((stream) => Date.parse(stream.oldest ?? ""));
+  timeline.setOldest(Math.min(Infinity, ...oldest.filter((time) => !Number.isNaN(time))) || 0);
+  timeline.show(view);
+  const before = view;
+  // With the columns that the schema suggests a request may ask for these alone, so it waits for the schema then.
+  const loading = loadFields(names);
+  if (view.only && view.columns.length === 0) await loading;
+  if (view !== before) return;
+  subscribe(names);
+  filterBar.show(view.filter);
+  await loading;
+  if (view !== before) return;
+  showColumns();
+}
+
+function showColumns() {
+  live.setColumns(columns());
+  columnPicker.show(fields, columns());
+  byId("only").checked = view.only;
+}
+
+/** @param {string[]} names */
+function subscribe(names) {
+  const request = requestOf({ ...view, streams: names }, columns());
+  const all = { ...request, since: view.since, until: view.until, speed: view.since ? view.speed : 0 };
+  const text = JSON.stringify(all);
+  if (text === subscribed) return;
+  subscribed = text;
+  live.follow(names.length > 0 ? all : null, chosen());
+}
+
+/** @param {string[]} names */
+async function loadFields(names) {
+  const lists = await Promise.all(
+    chosen().map((stream) => {
+      let loading = known.get(stream.name);
+      if (loading === undefined) {
+        loading = api.describe(stream).then(({ schema, example }) => (schema ? fieldsOf(schema) : fieldsOfEvent(example)));
+        known.set(stream.name, loading);
+        loading.catch(() => known.delete(stream.name));
+      }
+      return loading.catch(() => []);
+    }),
+  );
+  if (names.join() === picked().join()) fields = merge(lists);
+}
+
+async function loadStreams() {
+  streams = await api.streams();
+  catalogue.setStreams(streams);
+}
+
+/** Ask again and again, while the page is looked at. @param {() => Promise<void>} ask @param {number} pause */
+function repeat(ask, pause) {
+  const again = async () => {
+    if (!document.hidden) await ask().catch(() => undefined);
+    setTimeout(again, pause);
+  };
+  setTimeout(again, pause);
+}
+
+async function loadRates() {
+  const { streams: rates } = await api.rates();
+  catalogue.setRates(rates);
+  const newest = picked().map((name) => rates[name]?.newest ?? 0);
+  live.setNewest(Math.max(0, ...newest));
+}
+
+async function start() {
+  for (let wait = 1000; ; wait = Math.min(10_000, wait * 1.5)) {
+    try {
+      await loadStreams();
+      break;
+    } catch {
+      live.say("reconnecting", "Reconnecting", "the list of streams cannot be had; it is tried again");
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  show();
+  loadRates().catch(() => undefined);
+  repeat(loadRates, RATES_EVERY);
+  repeat(async () => {
+    await loadStreams();
+    catalogue.setPicked(picked());
+  }, STREAMS_EVERY);
+}
+
+addEventListener("popstate", () => {
+  view = readView(location.search);
+  show();
+});
+byId("only").addEventListener("change", (/** @type {Event} */ event) => {
+  go({ only: /** @type {HTMLInputElement} */ (event.target).checked });
+});
+document.addEventListener("keydown", (event) => {
+  const typing = event.target instanceof Element && event.target.closest("input, textarea, select, dialog, [popover]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") byId("filter").focus();
+  else if (event.key === "p") byId("pause").click();
+  else if (event.key === "l") go({ since: "", until: "" });
+  else return;
+  event.preventDefault();
+});
+start();

@@ -1,0 +1,54 @@
+/**
+ * Positions: what the ids of frames say about how far a log was read.
+ *
+ * @typedef {{topic: string, partition: number, offset?: number, timestamp?: number}} Entry
+ * @typedef {{read: number | null, moved: Entry | null}} Advance
+ *   `read` is how many records lie between two positions (null where the ids hold no offsets), `moved` the entry that
+ *   moved on, the record of the frame; where several did, the newest of them.
+ */
+
+/** @param {string} id @returns {Entry[]} */
+export function parsePosition(id) {
+  try {
+    const entries = JSON.parse(id);
+    return Array.isArray(entries) ? entries : [];
+  } catch {
+    return [];
+  }
+}
+
+/** The newest time of a position, in milliseconds since the epoch; 0 where nothing was read. @param {Entry[]} entries */
+export function newestTime(entries) {
+  let newest = 0;
+  for (const { timestamp } of entries) if (timestamp !== undefined && timestamp > newest) newest = timestamp;
+  return newest;
+}
+
+/**
+ * What was read between two positions of one subscription.
+ * @param {Entry[]} before @param {Entry[]} after @returns {Advance}
+ */
+export function advance(before, after) {
+  /** @type {Advance} */
+  const result = { read: 0, moved: null };
+  // The entries keep their order from frame to frame; only where partitions are added they are looked for.
+  for (let index = 0; index < after.length; index += 1) {
+    const now = after[index];
+    const then = same(before[index], now) ? before[index] : before.find((entry) => same(entry, now));
+    const changed = then === undefined || then.offset !== now.offset || then.timestamp !== now.timestamp;
+    if (now.offset === undefined) {
+      result.read = null;
+    } else if (result.read !== null && now.offset >= 0) {
+      // An id without an offset before one with it (a start that the log had not answered) tells no distance.
+      const from = then === undefined ? now.offset : then.offset;
+      result.read += from === undefined ? 0 : Math.max(0, now.offset - from);
+    }
+    if (changed && (now.timestamp ?? 0) >= (result.moved?.timestamp ?? 0)) result.moved = now;
+  }
+  return result;
+}
+
+/** @param {Entry | undefined} one @param {Entry} other */
+function same(one, other) {
+  return one !== undefined && one.topic === other.topic && one.partition === other.partition;
+}

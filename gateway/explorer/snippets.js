@@ -1,0 +1,72 @@
+/** The same subscription for programs. Each works as it is pasted. Pure. */
+
+/** @typedef {{name: string, language: string, text: string, note: string}} Snippet */
+
+/** @param {string} text */
+const shell = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** @param {string} url @returns {Snippet[]} */
+export function snippetsOf(url) {
+  const quoted = JSON.stringify(url);
+  return [
+    { name: "URL", language: "text", text: url, note: "For EventSource, or any client of server-sent events." },
+    {
+      name: "curl",
+      language: "shell",
+      text: `curl -N ${shell(url)}`,
+      note: "With -H 'Accept: application/x-ndjson', an event a line.",
+    },
+    {
+      name: "JavaScript",
+      language: "js",
+      text: `const events = new EventSource(${quoted});
+events.onmessage = (message) => console.log(JSON.parse(message.data));
+events.addEventListener("gap", (gap) => console.warn("gone:", gap.data));
+events.addEventListener("end", () => events.close());`,
+      note: "In a browser, or in Node with the package eventsource. It reconnects by itself, after the last event.",
+    },
+    {
+      name: "Python",
+      language: "python",
+      text: `# pip install httpx httpx-sse
+import json
+import time
+
+import httpx
+from httpx_sse import connect_sse
+
+url = ${quoted}
+headers = {}
+finished = False
+while not finished:
+    try:
+        with httpx.Client(timeout=60) as client, connect_sse(client, "GET", url, headers=headers) as events:
+            events.response.raise_for_status()
+            finished = events.response.status_code == 204
+            for event in events.iter_sse():
+                if event.event == "message" and event.data:
+                    print(json.loads(event.data), flush=True)
+                finished = event.event == "end"
+                headers["Last-Event-ID"] = event.id
+    except httpx.TransportError as problem:
+        print(problem)
+    if not finished:
+        time.sleep(2)`,
+      note: "Goes on after the last event, whatever breaks off.",
+    },
+    {
+      name: "gateway tail",
+      language: "shell",
+      text: tail(url),
+      note: "In a terminal with the gateway installed; in a pipe, an event a line.",
+    },
+  ];
+}
+
+/** @param {string} url */
+function tail(url) {
+  const { origin, pathname, searchParams } = new URL(url);
+  const names = decodeURIComponent(pathname.slice(pathname.lastIndexOf("/") + 1));
+  const options = [...searchParams].map(([name, value]) => ` --${name} ${shell(value)}`);
+  return `gateway tail ${shell(names)} --server ${origin}${options.join("")}`;
+}

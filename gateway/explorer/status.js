@@ -1,0 +1,53 @@
+/** What the connection is doing, in words. Pure. */
+import { moment, span } from "./text.js";
+
+/** Milliseconds behind the newest event that still count as live. */
+const NEAR = 3000;
+/** A start so little back is read at once, whatever a filter keeps to itself. */
+const SHORT = 20_000;
+
+/**
+ * @typedef {{
+ *   state: import("./follower.js").State, position: number, newest: number, origin: number, until: number | null,
+ *   caught: boolean, expected: number, quiet: number, now: number, speed: number,
+ * }} Situation
+ *   `position`: how far was read; `newest`: the newest event known; `origin`: where it began; `expected`: the records that
+ *   lie between; `quiet`: how long nothing came; times in milliseconds.
+ * @typedef {{name: string, words: string, detail: string, progress: number | null}} Status
+ */
+
+/** Whether all that had happened was read. @param {Situation} situation */
+export function isCaughtUp({ state, position, newest, caught, expected, quiet }) {
+  if (state.name !== "open") return caught;
+  // A filter that lets nothing through says how far it is at the heartbeats only; what is little is read by then.
+  return newest - position <= NEAR || (caught && quiet > 0) || (expected < SHORT && quiet > 1500);
+}
+
+/** @param {Situation} situation @returns {Status} */
+export function statusOf(situation) {
+  const { state, position, newest, origin, until, now, speed } = situation;
+  const wait = state.at === undefined ? "" : `again in ${Math.max(0, Math.ceil((state.at - now) / 1000))} s`;
+  switch (state.name) {
+    case "connecting":
+      return { name: "connecting", words: "Connecting", detail: "", progress: null };
+    case "reconnecting":
+      return { name: "reconnecting", words: "Reconnecting", detail: `${state.reason}; ${wait}`, progress: null };
+    case "limited":
+      return { name: "limited", words: "Limit reached", detail: `${state.reason}; ${wait}`, progress: null };
+    case "waiting":
+      return { name: "waiting", words: "Waiting", detail: "the log is away; the stream goes on by itself", progress: null };
+    case "failed":
+      return { name: "failed", words: "Refused", detail: state.reason ?? "", progress: null };
+    case "ended":
+      return { name: "ended", words: "Finished", detail: state.reason ?? "", progress: until === null ? null : 1 };
+    default:
+  }
+  if (until === null && isCaughtUp(situation)) return { name: "live", words: "Live", detail: "", progress: null };
+  const goal = until === null ? newest : Math.min(until, newest);
+  const whole = goal - origin;
+  const progress = whole > 0 ? Math.max(0, Math.min(1, (position - origin) / whole)) : null;
+  const pace = speed > 0 ? `, ${speed} × as fast as it happened` : "";
+  const behind = `${span(Math.max(0, goal - position))} ${until === null ? "behind" : "to go"}${pace}`;
+  const words = speed > 0 ? "Playing" : "Catching up";
+  return { name: "behind", words, detail: position > 0 ? `${behind} · at ${moment(position)}` : behind, progress };
+}

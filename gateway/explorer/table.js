@@ -1,0 +1,318 @@
+/** The table: a grid (WAI-ARIA) of the newest events, of which only the rows in view exist. */
+import { h, say } from "./dom.js";
+import { detailOf } from "./detail.js";
+import { at } from "./json.js";
+import { trackOf } from "./schema.js";
+import { valueOf } from "./store.js";
+import { brief, clock, moment } from "./text.js";
+import { Windowing } from "./windowing.js";
+
+const NARROW = matchMedia("(max-width: 40rem)");
+/** New rows that are highlighted at the most. */
+const MOST_POINTED_AT = 6;
+const heights = () => (NARROW.matches ? 62 : 33);
+
+/**
+ * @typedef {{
+ *   pick: import("./detail.js").Pick,
+ *   pickTime: (anchor: HTMLElement, row: import("./store.js").Row) => void,
+ *   startHere: (row: import("./store.js").Row) => void,
+ *   hold: (reason: string, on: boolean) => void,
+ * }} Actions
+ */
+export class Table {
+  /** @type {Map<number, any>} Row elements by the number of their event. */
+  #rows = new Map();
+  /** @type {Map<number, {element: any, height: number}>} What is unfolded, by the number of its event. */
+  #details = new Map();
+  #windowing = new Windowing(heights());
+  /** @type {{seq: number, column: number} | null} */
+  #active = null;
+  #newest = 0;
+  /** @type {string[]} */
+  columns = [];
+
+  /**
+   * @param {HTMLElement} grid @param {import("./store.js").EventStore} store @param {Actions} actions
+   * @param {(path: string) => import("./schema.js").Field | undefined} fieldOf
+   */
+  constructor(grid, store, actions, fieldOf) {
+    this.grid = grid;
+    this.store = store;
+    this.actions = actions;
+    this.fieldOf = fieldOf;
+    this.header = h("div.head", { role: "row", "aria-rowindex": 1 });
+    this.body = h("div.body", { role: "rowgroup" });
+    grid.append(h("div", { role: "rowgroup" }, this.header), this.body);
+    grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    grid.addEventListener("keydown", (event) => this.#key(event));
+    this.body.addEventListener("pointerenter", (/** @type {PointerEvent} */ event) => {
+      if (event.pointerType === "mouse") actions.hold("pointer", true);
+    });
+    this.body.addEventListener("pointerleave", () => actions.hold("pointer", false));
+    this.body.addEventListener("focusin", ({ target }) => {
+      if (/** @type {Element} */ (target).matches(":focus-visible")) actions.hold("focus", true);
+    });
+    this.body.addEventListener("focusout", () => actions.hold("focus", false));
+    this.body.addEventListener("click", (/** @type {MouseEvent} */ event) => this.#click(event));
+    new ResizeObserver(() => this.draw()).observe(grid);
+    this.sizes = new ResizeObserver((entries) => this.#resized(entries));
+    NARROW.addEventListener("change", () => {
+      this.#windowing.rowHeight = heights();
+      this.#forget();
+      this.draw();
+    });
+  }
+
+  /** @param {string[]} columns */
+  setColumns(columns) {
+    this.columns = columns;
+    const tracks = ["7.4rem", ...columns.map((path) => trackOf(this.fieldOf(path)))];
+    const least = tracks.map((track) => Number.parseFloat(track.replace("minmax(", "")));
+    const width = least.reduce((one, other) => one + other, 0) + 0.9 * (tracks.length + 1);
+    this.grid.style.setProperty("--columns", tracks.join(" "));
+    // Of one width for all rows, so that their columns stand below each other.
+    this.grid.style.setProperty("--width", `${width}rem`);
+    this.grid.setAttribute("aria-colcount", String(tracks.length));
+    const cells = ["time", ...columns].map((path, index) => {
+      const note = index === 0 ? "When it was stored, in UTC" : this.fieldOf(path)?.description;
+      return h("div.cell", { role: "columnheader", title: note || false, "aria-colindex": index + 1 }, path);
+    });
+    this.header.replaceChildren(...cells);
+    this.#forget();
+    this.draw();
+  }
+
+  /** Another subscription: nothing of the old one stays. */
+  clear() {
+    this.#details.clear();
+    this.#active = null;
+    this.#newest = 0;
+    this.#forget();
+    this.grid.scrollTop = 0;
+    this.draw();
+  }
+
+  /** Back to the newest. */
+  toTop() {
+    this.grid.scrollTop = 0;
+  }
+
+  get unfolded() {
+    return this.#details.size;
+  }
+
+  /** Draw what is in view. */
+  draw() {
+    const { store } = this;
+    const windowing = this.#windowing;
+    windowing.count = store.shown.length;
+    const indices = this.#indices();
+    windowing.unfolded = [...this.#details]
+      .map(([seq, { height }]) => ({ index: indices(seq), height }))
+      .filter(({ index }) => index >= 0)
+      .sort((one, other) => one.index - other.index);
+    this.body.style.height = `${windowing.height}px`;
+    this.grid.setAttribute("aria-rowcount", String(store.shown.length + 1));
+    const top = Math.max(0, this.grid.scrollTop - this.header.offsetHeight);
+    const { first, end } = windowing.range(top, this.grid.clientHeight);
+    // Where nearly everything is new, nothing needs to be pointed at.
+    const fresh = (store.shown.at(-1)?.seq ?? 0) - this.#newest <= MOST_POINTED_AT ? this.#newest : 0;
+    const wanted = new Set();
+    for (let index = first; index < end; index += 1) {
+      const row = store.row(index);
+      wanted.add(row.seq);
+      let element = this.#rows.get(row.seq);
+      if (element === undefined) {
+        element = this.#make(row, fresh > 0 && row.seq > fresh);
+        this.#rows.set(row.seq, element);
+        this.body.append(element);
+      }
+      element.style.transform = `translateY(${windowing.top(index)}px)`;
+      element.setAttribute("aria-rowindex", String(index + 2));
+    }
+    for (const [seq, element] of this.#rows) {
+      if (wanted.has(seq)) continue;
+      element.remove();
+      this.#rows.delete(seq);
+    }
+    for (const seq of this.#details.keys()) if (indices(seq) < 0) this.#details.delete(seq);
+    this.#newest = store.shown.at(-1)?.seq ?? 0;
+    this.#keepTabStop(first);
+  }
+
+  /** The index of an event by its number: numbers go up by one. */
+  #indices() {
+    const newest = this.store.shown.at(-1)?.seq ?? 0;
+    const count = this.store.shown.length;
+    return (/** @type {number} */ seq) => (seq > newest - count && seq <= newest ? newest - seq : -1);
+  }
+
+  #forget() {
+    for (const element of this.#rows.values()) element.remove();
+    this.#rows.clear();
+  }
+
+  /** @param {import("./store.js").Row} row @param {boolean} isNew */
+  #make(row, isNew) {
+    const value = valueOf(row);
+    const open = this.#details.has(row.seq);
+    const time = h(
+      "div.cell.time",
+      { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: `${moment(row.time)} UTC` },
+      h("span.fold", { "aria-hidden": "true" }, "›"),
+      clock(row.time),
+    );
+    const cells = this.columns.map((path, index) => {
+      const member = at(value, path);
+      const kind = member === undefined ? "absent" : typeof member;
+      const numbering = { "data-column": index + 1, "aria-colindex": index + 2 };
+      const text = brief(member);
+      return h(`div.cell.${kind}`, { role: "gridcell", tabindex: -1, "data-path": path, title: text, ...numbering }, text);
+    });
+    const line = h("div.line", { role: "row" }, time, ...cells);
+    const element = h(`div.row${isNew ? ".new" : ""}${open ? ".open" : ""}`, { "data-seq": row.seq }, line);
+    element.setAttribute("role", "presentation");
+    if (open) element.append(this.#details.get(row.seq)?.element);
+    return element;
+  }
+
+  /** @param {number} seq */
+  #rowOf(seq) {
+    const index = this.#indices()(seq);
+    return index < 0 ? undefined : this.store.row(index);
+  }
+
+  /** Unfold an event, or fold it again. @param {number} seq */
+  toggle(seq) {
+    const element = this.#rows.get(seq);
+    const row = this.#rowOf(seq);
+    if (row === undefined || element === undefined) return;
+    const known = this.#details.get(seq);
+    if (known) {
+      this.sizes.unobserve(known.element);
+      known.element.remove();
+      this.#details.delete(seq);
+    } else {
+      const cell = h("div", { role: "gridcell", "aria-colindex": 1, "aria-colspan": this.columns.length + 1 }, detailOf(row, this.actions));
+      const detail = h("div.unfolded", { role: "row" }, cell);
+      element.append(detail);
+      this.#details.set(seq, { element: detail, height: detail.offsetHeight });
+      this.sizes.observe(detail);
+      this.actions.hold("unfolded", true);
+    }
+    element.classList.toggle("open", !known);
+    element.firstElementChild.firstElementChild.setAttribute("aria-expanded", String(!known));
+    this.draw();
+  }
+
+  /** @param {ResizeObserverEntry[]} entries */
+  #resized(entries) {
+    for (const { target } of entries) {
+      for (const detail of this.#details.values()) {
+        const { offsetHeight } = detail.element;
+        if (detail.element === target && offsetHeight > 0) detail.height = offsetHeight;
+      }
+    }
+    this.draw();
+  }
+
+  #scrolled() {
+    this.actions.hold("scrolled", this.grid.scrollTop > 2);
+    this.draw();
+  }
+
+  /** @param {MouseEvent} event */
+  #click(event) {
+    const cell = /** @type {HTMLElement} */ (event.target).closest?.("[data-column]");
+    if (cell instanceof HTMLElement && !getSelection()?.toString()) this.#activate(cell);
+  }
+
+  /** @param {HTMLElement} cell */
+  #activate(cell) {
+    const seq = Number(cell.closest(".row")?.getAttribute("data-seq"));
+    const row = this.#rowOf(seq);
+    if (row === undefined) return;
+    this.#focus(seq, Number(cell.dataset.column));
+    const { path } = cell.dataset;
+    if (path === undefined) this.toggle(seq);
+    else this.actions.pick(cell, pathSteps(valueOf(row), path), at(valueOf(row), path));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const cell = /** @type {HTMLElement} */ (event.target);
+    if (cell.dataset.column === undefined) return;
+    const seq = Number(cell.closest(".row")?.getAttribute("data-seq"));
+    const column = Number(cell.dataset.column);
+    const page = Math.max(1, Math.floor(this.grid.clientHeight / this.#windowing.rowHeight) - 2);
+    /** @type {Record<string, [number, number]>} Events to go down, and columns to the right. */
+    const steps = {
+      ArrowDown: [1, 0],
+      ArrowUp: [-1, 0],
+      ArrowRight: [0, 1],
+      ArrowLeft: [0, -1],
+      PageDown: [page, 0],
+      PageUp: [-page, 0],
+      Home: [0, -column],
+      End: [0, this.columns.length - column],
+    };
+    const step = steps[event.key];
+    if (step !== undefined) {
+      const newest = this.store.shown.at(-1)?.seq ?? 0;
+      const oldest = newest - this.store.shown.length + 1;
+      this.actions.hold("keyboard", true);
+      this.#focus(Math.max(oldest, Math.min(newest, seq - step[0])), Math.max(0, Math.min(this.columns.length, column + step[1])));
+    } else if (event.key === "Enter" || event.key === "u") {
+      if (event.key === "u") this.toggle(seq);
+      else this.#activate(cell);
+    } else if (event.key === "t") this.actions.pickTime(cell, /** @type {any} */ (this.#rowOf(seq)));
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number} seq @param {number} column */
+  #focus(seq, column) {
+    this.#active = { seq, column };
+    const index = this.#indices()(seq);
+    const top = this.#windowing.top(index);
+    const head = this.header.offsetHeight;
+    const { scrollTop, clientHeight } = this.grid;
+    if (top < scrollTop) this.grid.scrollTop = top;
+    else if (top + this.#windowing.rowHeight + head > scrollTop + clientHeight) {
+      this.grid.scrollTop = top + this.#windowing.rowHeight + head - clientHeight;
+    }
+    this.draw();
+    this.#cell(this.#active)?.focus({ preventScroll: true });
+  }
+
+  /** @param {{seq: number, column: number}} place @returns {HTMLElement | undefined} */
+  #cell({ seq, column }) {
+    return this.#rows.get(seq)?.firstElementChild.children[column];
+  }
+
+  /** One cell can be reached with the Tab key; the arrows go on from there. @param {number} first The index of the first row. */
+  #keepTabStop(first) {
+    const old = this.body.querySelectorAll(".line > [tabindex='0']");
+    for (const cell of old) cell.setAttribute("tabindex", "-1");
+    let cell = this.#active === null ? undefined : this.#cell(this.#active);
+    if (cell === undefined && this.store.shown.length > 0) {
+      cell = this.#cell({ seq: this.store.row(Math.min(first, this.store.shown.length - 1)).seq, column: 0 });
+    }
+    cell?.setAttribute("tabindex", "0");
+  }
+
+  /** @param {Element} element @param {string} text What stands in the table's place while it is empty. */
+  tellEmpty(element, text) {
+    say(element, text);
+    /** @type {HTMLElement} */ (element).hidden = this.store.shown.length > 0;
+  }
+}
+
+/** The steps of a dotted path in an event, where the name of a member may have dots. @param {any} value @param {string} path @returns {string[]} */
+export function pathSteps(value, path) {
+  if (value === null || typeof value !== "object" || Object.hasOwn(value, path)) return [path];
+  const dot = path.indexOf(".");
+  if (dot < 0) return [path];
+  return [path.slice(0, dot), ...pathSteps(value[path.slice(0, dot)], path.slice(dot + 1))];
+}

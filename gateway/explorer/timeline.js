@@ -1,0 +1,127 @@
+/** Travelling in time: a slider with two ends from the oldest event to now, spans back from now, and exact times. */
+import { byId, say } from "./dom.js";
+import { ago, moment, span } from "./text.js";
+import { parseTime, writeTime } from "./times.js";
+import { now } from "./api.js";
+
+const STEPS = 1000;
+
+/** @typedef {{since: string, until: string, speed: number}} Range */
+
+export class Timeline {
+  #oldest = 0;
+  /** @type {Range} */
+  #range = { since: "", until: "", speed: 0 };
+  #dragging = false;
+
+  /** @param {(range: Range) => void} travel */
+  constructor(travel) {
+    this.travel = travel;
+    this.from = byId("from");
+    this.to = byId("to");
+    this.since = byId("since");
+    this.until = byId("until");
+    this.speed = byId("speed");
+    for (const slider of [this.from, this.to]) {
+      slider.addEventListener("input", () => this.#slide(slider));
+      slider.addEventListener("change", () => this.#release());
+    }
+    for (const input of [this.since, this.until]) {
+      input.addEventListener("change", () => this.#typed(input));
+    }
+    this.speed.addEventListener("change", () => this.travel({ ...this.#range, speed: Number(this.speed.value) }));
+    for (const button of document.querySelectorAll("[data-back]")) {
+      const back = /** @type {HTMLElement} */ (button).dataset.back ?? "";
+      button.addEventListener("click", () => {
+        const since = back === "oldest" ? writeTime(this.#oldest) : back;
+        this.travel({ ...this.#range, since, until: "" });
+      });
+    }
+  }
+
+  /** @param {number} oldest In milliseconds, 0 where nothing is there. */
+  setOldest(oldest) {
+    this.#oldest = oldest;
+    this.show(this.#range);
+  }
+
+  /** The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
+  #timeAt(step) {
+    const back = (1 - step / STEPS) ** 2.5;
+    return now() - back * (now() - this.#oldest);
+  }
+
+  /** @param {number} time */
+  #stepAt(time) {
+    const whole = Math.max(1, now() - this.#oldest);
+    const back = Math.max(0, Math.min(1, (now() - time) / whole));
+    return Math.round((1 - back ** 0.4) * STEPS);
+  }
+
+  /** @param {Range} range */
+  show(range) {
+    this.#range = range;
+    const since = parseTime(range.since, now());
+    const until = parseTime(range.until, now());
+    if (!this.#dragging) {
+      this.from.value = String(since === null ? STEPS : this.#stepAt(since));
+      this.to.value = String(until === null ? STEPS : this.#stepAt(until));
+    }
+    if (document.activeElement !== this.since) this.since.value = range.since;
+    if (document.activeElement !== this.until) this.until.value = range.until;
+    this.speed.value = String(range.speed);
+    this.speed.disabled = range.since === "";
+    for (const slider of [this.from, this.to]) slider.disabled = this.#oldest === 0;
+    say(byId("oldest"), this.#oldest === 0 ? "nothing stored" : `${moment(this.#oldest)} · ${span(now() - this.#oldest)} back`);
+    for (const button of document.querySelectorAll("[data-back]")) {
+      const back = /** @type {HTMLElement} */ (button).dataset.back ?? "";
+      const chosen = back === "oldest" ? range.since === writeTime(this.#oldest) : range.since === back;
+      button.setAttribute("aria-pressed", String(chosen && range.until === ""));
+    }
+    this.#describe();
+  }
+
+  #describe() {
+    const [from, to] = [Number(this.from.value), Number(this.to.value)];
+    const say_ = (/** @type {number} */ step, /** @type {string} */ none) =>
+      step >= STEPS ? none : `${moment(this.#timeAt(step))} UTC, ${ago(now() - this.#timeAt(step))}`;
+    this.from.setAttribute("aria-valuetext", say_(from, "live"));
+    this.to.setAttribute("aria-valuetext", say_(to, "open end"));
+    const track = byId("track");
+    track.style.setProperty("--from", `${(from / STEPS) * 100}%`);
+    track.style.setProperty("--to", `${(to / STEPS) * 100}%`);
+    const words = from >= STEPS ? "Live" : `From ${say_(from, "")}${to >= STEPS ? ", on to live" : ` to ${say_(to, "")}`}`;
+    if (this.#dragging) say(byId("journey"), words);
+    else say(byId("journey"), "");
+  }
+
+  /** @param {HTMLInputElement} slider */
+  #slide(slider) {
+    this.#dragging = true;
+    if (Number(this.to.value) < STEPS && Number(this.to.value) <= Number(this.from.value)) {
+      // The ends push each other.
+      if (slider === this.from) this.to.value = String(Math.min(STEPS, Number(this.from.value) + 1));
+      else this.from.value = String(Math.max(0, Number(this.to.value) - 1));
+    }
+    this.#describe();
+  }
+
+  #release() {
+    const [from, to] = [Number(this.from.value), Number(this.to.value)];
+    this.#dragging = false;
+    // The left end is the very oldest, whatever retention does meanwhile; the right one is no end at all.
+    const since = from >= STEPS ? "" : writeTime(this.#timeAt(from));
+    const until = to >= STEPS || from >= STEPS ? "" : writeTime(this.#timeAt(to));
+    this.travel({ ...this.#range, since, until });
+  }
+
+  /** @param {HTMLInputElement} input */
+  #typed(input) {
+    const text = input.value.trim();
+    const bad = text !== "" && parseTime(text, now()) === null;
+    input.setCustomValidity(bad ? "A time: 10m, 2h, 7d (back from now), or ISO 8601" : "");
+    input.setAttribute("aria-invalid", String(bad));
+    if (bad) input.reportValidity();
+    else this.travel({ ...this.#range, since: this.since.value.trim(), until: this.until.value.trim() });
+  }
+}

@@ -1,0 +1,20 @@
+/** Times as the gateway's `since` and `until` are written. Pure. */
+
+const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** @param {string} text @param {number} now @returns {number | null} Milliseconds since the epoch. */
+export function parseTime(text, now) {
+  const trimmed = text.trim();
+  if (trimmed === "") return null;
+  if (/^\d+$/.test(trimmed)) return Number(trimmed);
+  const back = /^(\d+)\s*([smhdw])$/.exec(trimmed);
+  if (back) return now - Number(back[1]) * UNITS[/** @type {keyof UNITS} */ (back[2])];
+  const zoned = /(?:[Zz]|[+-]\d\d:?\d\d)$/.test(trimmed) || !trimmed.includes(":") ? trimmed : `${trimmed}Z`;
+  const time = Date.parse(zoned);
+  return Number.isNaN(time) ? null : time;
+}
+
+/** To the second, in UTC. @param {number} time */
+export function writeTime(time) {
+  return `${new Date(time).toISOString().slice(0, 19)}Z`;
+}

@@ -92,8 +92,8 @@ async function show() {
   const names = picked();
   catalogue.setPicked(names);
   document.title = names.length > 0 ? `${names.join(", ")} · Event gateway` : "Event gateway";
-  const oldest = chosen().map((stream) => Date.parse(stream.oldest ?? ""));
-  timeline.setOldest(Math.min(Infinity, ...oldest.filter((time) => !Number.isNaN(time))) || 0);
+  const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : Date.parse(stream.oldest)));
+  timeline.setOldest(oldest.length > 0 ? Math.min(...oldest) : 0);
   timeline.show(view);
   const before = view;
   // With the columns that the schema suggests a request may ask for these alone, so it waits for the schema then.

@@ -1,0 +1,180 @@
+"""What the tests of the explorer share: a feed under load, and a page as a person uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
+
+from gateway.demo.wiki import WikiSample
+from gateway.event import NewRecord
+from gateway.eventlog.sqlite import SqliteLog
+from tests.end_to_end.process import ROOT, WAIT
+
+ARTEFACTS = ROOT / ".cache" / "explorer"
+"""Where the pictures go."""
+RATE = 100
+"""Events a second."""
+HISTORY = 12_000
+"""Events that are there when the gateway starts: two minutes."""
+STREAMS: dict[str, dict[str, Any]] = {
+    "wiki.change": {
+        "description": "Every change to a page of the wikis, as it is saved.",
+        "schema_title": "wiki/change",
+        "stream_aliases": ["changes"],
+    },
+    "numbers": {"description": "Numbers, one after another."},
+    "hostile": {"description": "Whatever <b>people</b> come up with."},
+    "quiet": {"description": "Nothing at all."},
+}
+LAUNCH = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TIMEOUT = WAIT * 1000
+
+
+class Feed:
+    """Writes changes and numbers into the log that a gateway serves, at their rate."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = SqliteLog(path)
+        self.number = 0
+        self._sample = WikiSample(7, int(time.time() * 1000) - 1000 * HISTORY // RATE)
+
+    async def fill(self) -> None:
+        """Create the topics, and two minutes of changes."""
+        await self.log.open()
+        for name in STREAMS:
+            await self.log.create(name)
+        now = int(time.time() * 1000)
+        for first in range(0, HISTORY, 2000):
+            times = [now - (HISTORY - number) * 1000 // RATE for number in range(first, first + 2000)]
+            await self.log.append("wiki.change", [self._change(moment) for moment in times])
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        began, written = time.monotonic(), 0
+        while True:
+            due = int((time.monotonic() - began) * RATE) - written
+            if due > 0:
+                now = int(time.time() * 1000)
+                await self.log.append("wiki.change", [self._change(now) for _ in range(due)])
+                await self.log.append("numbers", [self._count(now) for _ in range(due)])
+                written += due
+            await asyncio.sleep(0.02)
+
+    async def put(self, stream: str, *events: dict[str, Any]) -> None:
+        """Write events of a test."""
+        records = [NewRecord(json.dumps(event).encode(), timestamp=int(time.time() * 1000)) for event in events]
+        await self.log.append(stream, records)
+
+    def _change(self, moment: int) -> NewRecord:
+        event, _ = self._sample.next(moment)
+        return NewRecord(orjson.dumps(event), timestamp=moment)
+
+    def _count(self, moment: int) -> NewRecord:
+        self.number += 1
+        return NewRecord(b'{"n":%d}' % self.number, timestamp=moment)
+
+
+class Explorer:
+    """The page in a browser, and whatever it should not have done."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.complaints: list[str] = []
+        self.foreign: list[str] = []
+        self.streams: list[str] = []
+        """The addresses of the streams that were asked for; those that try a filter are not among them."""
+        page.set_default_timeout(TIMEOUT)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.context.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((self.address, f"blob:{self.address}", "data:")):
+            self.foreign.append(request.url)
+        if "/v2/stream/" in request.url and "limit=200" not in request.url:
+            self.streams.append(request.url)
+
+    def forgive(self) -> None:
+        """What the browser itself says of an answer that a test wants: a refusal, or none at all."""
+        self.complaints = [text for text in self.complaints if "Failed to load resource" not in text]
+
+    async def open(self, query: str = "") -> None:
+        """Open the page at a view, and wait until events are shown."""
+        await self.page.goto(f"{self.address}/{query}")
+        await self.rows.first.wait_for()
+
+    @property
+    def rows(self) -> Locator:
+        """The rows that exist."""
+        return self.page.locator(".row")
+
+    def text(self, name: str) -> Locator:
+        """What the page says somewhere."""
+        return self.page.locator(f"#{name}")
+
+    async def state(self, words: str) -> None:
+        """Wait for a state of the connection."""
+        await expect(self.text("state")).to_have_text(words, timeout=TIMEOUT)
+
+    async def seen(self) -> int:
+        """How many events the page says that it has seen."""
+        return int((await self.text("seen").inner_text()).replace(",", ""))
+
+    async def column(self, path: str) -> list[str]:
+        """The values of a column, from the newest down."""
+        script = """path => [...document.querySelectorAll('.row')]
+            .sort((one, other) => other.dataset.seq - one.dataset.seq)
+            .map(row => row.querySelector(`[data-path="${path}"]`)?.textContent ?? '')"""
+        found: list[str] = await self.page.evaluate(script, path)
+        return found
+
+    async def all_rows(self, path: str) -> list[str]:
+        """The values of a column in all the events that the page holds, from the oldest; the page is paused."""
+        async with self.page.expect_download() as download:
+            await self.page.get_by_role("button", name="Use this").click()
+            await self.page.get_by_role("button", name="Download NDJSON").click()
+        await self.page.keyboard.press("Escape")
+        lines = Path(await (await download.value).path()).read_text().splitlines()
+        return [json.loads(line).get(path) for line in lines]
+
+    async def becomes(self, script: str, given: Any = None) -> None:
+        """Wait until something is true in the page."""
+        await self.page.wait_for_function(script, arg=given, timeout=TIMEOUT)
+
+    async def pick(self, path: str, choice: str, nth: int = 0) -> str:
+        """Click a value in the table, then an entry of its menu; returns the value."""
+        cell = self.rows.nth(nth).locator(f'[data-path="{path}"]')
+        # The table stands still while it is pointed at.
+        await self.rows.nth(nth).hover()
+        value = await cell.inner_text()
+        await cell.click()
+        await self.page.get_by_role("menuitem", name=re.compile(f"^{choice}")).click()
+        return value
+
+
+def numbers_in(values: Sequence[Any]) -> list[int]:
+    """Of events with an `n`."""
+    return [int(value) for value in values]

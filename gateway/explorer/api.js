@@ -90,8 +90,8 @@ export async function probe(request, rate, signal) {
   }
   const { read } = advance(first ?? [], last);
   const covered = finished ? newestTime(last) - (began - seconds * 1000) : (seconds - 1) * 1000;
-  const share = read === null ? null : read === 0 ? null : Math.min(1, matched / read);
-  const perSecond = (matched * 1000) / Math.max(1000, covered);
+  const share = read === null || read === 0 ? null : Math.min(1, matched / read);
+  const perSecond = share !== null && rate > 0 ? share * rate : (matched * 1000) / Math.max(1000, covered);
   const ratio = await compression(url);
   return { sample: { share, rate: perSecond, size: matched > 0 ? size / matched : 0, ratio, matched } };
 }

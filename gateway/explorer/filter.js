@@ -7,9 +7,10 @@ import { bytes, figures, percent } from "./text.js";
 const PAUSE = 250; // milliseconds without a key until the server is asked
 
 /**
+ * @typedef {{problem: string} | {sample: import("./api.js").Sample | null}} Result
  * @typedef {{
  *   apply: (filter: string) => void,
- *   probe: (filter: string, signal: AbortSignal) => Promise<{problem: string} | {sample: import("./api.js").Sample}>,
+ *   probe: (filter: string, signal: AbortSignal) => Promise<Result>,
  *   fields: () => import("./schema.js").Field[],
  *   seen: (path: string) => unknown[],
  * }} Source
@@ -92,7 +93,7 @@ export class FilterBar {
     }, pause);
   }
 
-  /** @param {{problem: string} | {sample: import("./api.js").Sample}} result @param {string} text */
+  /** @param {Result} result @param {string} text */
   #told(result, text) {
     if ("problem" in result) {
       const place = placeOf(result.problem, text.trim());
@@ -100,6 +101,8 @@ export class FilterBar {
       const leading = text.length - text.trimStart().length;
       this.#error = place === null ? null : { ...place, at: place.at + leading };
       this.#tell(place === null ? result.problem : `${place.said.trim()} (column ${column(text, this.#error?.at ?? 0)})`, "bad");
+    } else if (result.sample === null) {
+      this.#tell("", "");
     } else {
       this.#error = null;
       const { share, rate, size, ratio, matched } = result.sample;

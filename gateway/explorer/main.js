@@ -41,7 +41,8 @@ const live = new LiveView({
 });
 const filterBar = new FilterBar({
   apply: (filter) => go({ filter }),
-  probe: (filter, signal) => {
+  probe: async (filter, signal) => {
+    if (picked().length === 0) return { sample: null };
     const request = requestOf({ ...view, streams: picked(), filter }, columns());
     return api.probe(request, rate(), signal);
   },
@@ -156,6 +157,10 @@ function repeat(ask, pause) {
 async function loadRates() {
   const { streams: rates } = await api.rates();
   catalogue.setRates(rates);
+  for (const stream of streams) {
+    const counts = rates[stream.name]?.counts.slice(-30) ?? [];
+    if (counts.length > 0) stream.rate = counts.reduce((one, other) => one + other, 0) / counts.length;
+  }
   const newest = picked().map((name) => rates[name]?.newest ?? 0);
   live.setNewest(Math.max(0, ...newest));
 }

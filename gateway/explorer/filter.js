@@ -186,7 +186,6 @@ export class FilterBar {
     );
     this.list.replaceChildren(...items);
     this.list.hidden = false;
-    input.setAttribute("aria-expanded", "true");
     this.#choose(-1);
   }
 
@@ -215,7 +214,6 @@ export class FilterBar {
   #close() {
     this.list.hidden = true;
     this.#chosen = -1;
-    this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
   }
 }

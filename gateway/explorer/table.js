@@ -83,6 +83,11 @@ export class Table {
     this.draw();
   }
 
+  /** What the header takes of the view; on a narrow screen it is there for screen readers alone. */
+  get #head() {
+    return NARROW.matches ? 0 : this.header.offsetHeight;
+  }
+
   /** Another subscription: nothing of the old one stays. */
   clear() {
     this.#details.clear();
@@ -114,7 +119,7 @@ export class Table {
       .sort((one, other) => one.index - other.index);
     this.body.style.height = `${windowing.height}px`;
     this.grid.setAttribute("aria-rowcount", String(store.shown.length + 1));
-    const top = Math.max(0, this.grid.scrollTop - this.header.offsetHeight);
+    const top = Math.max(0, this.grid.scrollTop - this.#head);
     const { first, end } = windowing.range(top, this.grid.clientHeight);
     // Where nearly everything is new, nothing needs to be pointed at.
     const fresh = (store.shown.at(-1)?.seq ?? 0) - this.#newest <= MOST_POINTED_AT ? this.#newest : 0;
@@ -129,7 +134,7 @@ export class Table {
         this.body.append(element);
       }
       element.style.transform = `translateY(${windowing.top(index)}px)`;
-      element.setAttribute("aria-rowindex", String(index + 2));
+      element.firstElementChild.setAttribute("aria-rowindex", String(index + 2));
     }
     for (const [seq, element] of this.#rows) {
       if (wanted.has(seq)) continue;
@@ -276,7 +281,7 @@ export class Table {
     this.#active = { seq, column };
     const index = this.#indices()(seq);
     const top = this.#windowing.top(index);
-    const head = this.header.offsetHeight;
+    const head = this.#head;
     const { scrollTop, clientHeight } = this.grid;
     if (top < scrollTop) this.grid.scrollTop = top;
     else if (top + this.#windowing.rowHeight + head > scrollTop + clientHeight) {

@@ -30,8 +30,9 @@ _WORKER = ("worker.js", "follower.js")
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Of files whose address names their content; a year, in seconds."""
 
+NO_GUESS = {"x-content-type-options": "nosniff"}
 SECURITY = {
-    # Only what this server sends is run, shown or connected to; no text can become markup or a script.
+    # Of what can be a document or a worker. Only what this server sends is run, shown or connected to; no text can become markup or a script.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -40,8 +41,8 @@ SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
+    **NO_GUESS,
 }
 
 _INDEX = {
@@ -58,6 +59,7 @@ _INDEX = {
 class _File:
     data: bytes
     media_type: str
+    security: dict[str, str]
 
     @cached_property
     def packed(self) -> bytes:
@@ -82,7 +84,7 @@ class ExplorerRoutes:
             digest.update(name.encode() + b"\0" + files[name] + b"\0")
         self.version = digest.hexdigest()
         files[_PAGE] = self._page(files)
-        self._files = {name: _File(data, _TYPES[PurePosixPath(name).suffix]) for name, data in files.items()}
+        self._files = {name: _file(name, data) for name, data in files.items()}
 
     async def page(self, request: Request) -> Response:
         """`GET /`"""
@@ -119,7 +121,7 @@ class ExplorerRoutes:
         return text.replace("{version}", self.version).encode()
 
     def _answer(self, request: Request, file: _File, cache_control: str, vary: str) -> Response:
-        headers = {"etag": file.tag, "cache-control": cache_control, "vary": vary, **SECURITY}
+        headers = {"etag": file.tag, "cache-control": cache_control, "vary": vary, **file.security}
         known = request.headers.get("if-none-match", "")
         if file.tag in known or known.strip() == "*":
             return Response(status_code=304, headers=headers)
@@ -127,3 +129,9 @@ class ExplorerRoutes:
         if packed:
             headers["content-encoding"] = "gzip"
         return Response(file.packed if packed else file.data, 200, headers, file.media_type)
+
+
+def _file(name: str, data: bytes) -> _File:
+    suffix = PurePosixPath(name).suffix
+    running = suffix in (".html", ".svg") or name in _WORKER
+    return _File(data, _TYPES[suffix], SECURITY if running else NO_GUESS)

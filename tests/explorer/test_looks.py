@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from tests.conftest import absent
 from tests.end_to_end.clients import NODE_MODULES
@@ -20,7 +18,6 @@ LOOKS = {
     "dark": {"color_scheme": "dark"},
     "narrow": {"color_scheme": "light", "viewport": {"width": 360, "height": 780}, "has_touch": True},
 }
-FILTER = "%3Fstreams"
 
 
 async def scan(explorer: Explorer) -> list[str]:
@@ -72,17 +69,15 @@ async def test_nothing_moves_for_those_who_want_it_so(explorer: Explorer) -> Non
     assert await explorer.page.evaluate("() => document.getAnimations().length") == 0
 
 
-@pytest.mark.context(java_script_enabled=False)
-async def test_without_scripts_it_says_what_to_do(explorer: Explorer) -> None:
-    await explorer.page.goto(explorer.address)
-    await expect(explorer.page.get_by_text("This page needs JavaScript")).to_be_visible()
-
-
 async def test_it_weighs_little_and_is_kept(browser: Browser, gateway: GatewayProcess, figures: list[str]) -> None:
     context = await browser.new_context()
     page = await context.new_page()
-    weigh = """() => performance.getEntries().filter(entry => entry.entryType === 'navigation' ||
-        entry.entryType === 'resource' && entry.name.includes('/explorer/') && !entry.name.endsWith('/rates'))
+    # The page clears the list of what it has loaded, since that would grow.
+    observe = """window.loaded = []; for (const type of ['navigation', 'resource'])
+        new PerformanceObserver(list => window.loaded.push(...list.getEntries())).observe({ type, buffered: true });"""
+    await page.add_init_script(observe)
+    weigh = """() => window.loaded.filter(entry => entry.entryType === 'navigation' ||
+        entry.name.includes('/explorer/') && !entry.name.endsWith('/rates'))
         .map(entry => [entry.transferSize, entry.decodedBodySize])"""
     totals = []
     for _ in range(2):
@@ -102,11 +97,11 @@ async def test_its_memory_stays_flat(explorer: Explorer, figures: list[str]) -> 
     await explorer.becomes("n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n", HISTORY)
     session = await explorer.page.context.new_cdp_session(explorer.page)
     used = []
-    for _ in range(2):
+    for _ in range(3):
         seen = await explorer.seen()
         await explorer.becomes("n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n", seen + 300)
         await session.send("HeapProfiler.collectGarbage")
         used.append((await session.send("Runtime.getHeapUsage"))["usedSize"])
-        await asyncio.sleep(0)
-    figures.append(f"memory of the page with 5,000 events: {used[0] / 1e6:.1f} MB, then {used[1] / 1e6:.1f} MB")
-    assert used[1] < used[0] * 1.1 + 500_000
+    figures.append(f"memory of the page with 5,000 events: {used[1] / 1e6:.1f} MB, then {used[2] / 1e6:.1f} MB")
+    # The first figure is that of a page that has just read the past.
+    assert used[2] < used[1] * 1.05 + 500_000

@@ -11,6 +11,7 @@ const PAUSE = 250; // milliseconds without a key until the server is asked
  * @typedef {{
  *   apply: (filter: string) => void,
  *   probe: (filter: string, signal: AbortSignal) => Promise<Result>,
+ *   sampled: (sample: import("./api.js").Sample) => void,
  *   fields: () => import("./schema.js").Field[],
  *   seen: (path: string) => unknown[],
  * }} Source
@@ -110,6 +111,7 @@ export class FilterBar {
       const packed = ratio === null ? "" : `, ${bytes(rate * size * ratio)}/s compressed`;
       const through = share === null ? "" : `lets ${percent(share)} through · `;
       const draft = text.trim() !== this.#applied;
+      if (!draft) this.source.sampled(result.sample);
       const words = matched === 0 ? "nothing of the last minutes" : `${through}${figures(rate)} events/s · ${plain}${packed}`;
       this.#tell(text.trim() === "" && !draft ? `every event · ${figures(rate)} events/s · ${plain}${packed}` : words, draft ? "draft" : "");
     }

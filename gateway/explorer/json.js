@@ -19,10 +19,12 @@ export class Exact {
 /** @param {string} text @returns {any} */
 export function parse(text) {
   if (!/\d{16}/.test(text)) return JSON.parse(text);
-  return JSON.parse(text, (/** @type {string} */ _, value, /** @type {{source?: string}} */ context) => {
+  /** @param {string} _ @param {any} value @param {{source?: string}} [context] */
+  const revive = (_, value, context) => {
     if (typeof value !== "number" || Number.isSafeInteger(value) || context?.source === undefined) return value;
     return context.source === String(value) ? value : new Exact(context.source);
-  });
+  };
+  return JSON.parse(text, revive);
 }
 
 /** @param {any} value @param {string} path Dotted; a member whose name has a dot goes before. */

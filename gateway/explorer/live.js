@@ -28,6 +28,8 @@ const RATE_SPAN = 10; // seconds
  */
 export class LiveView {
   store = new EventStore();
+  /** What compression leaves, where that is known. @type {number | null} */
+  ratio = null;
   #histogram = new Histogram();
   #worker = startWorker();
   #subscription = 0;
@@ -202,7 +204,8 @@ export class LiveView {
     const pace = this.#pace();
     say(byId("seen"), whole(count));
     say(byId("pace"), `${figures(pace.count)}/s`);
-    say(byId("bandwidth"), `${bytes(pace.bytes)}/s`);
+    const packed = this.ratio === null ? "" : `, ≈ ${bytes(pace.bytes * this.ratio)}/s compressed`;
+    say(byId("bandwidth"), `${bytes(pace.bytes)}/s${packed}`);
     say(byId("share"), read === null || read === 0 ? "–" : percent(Math.min(1, count / read)));
   }
 
@@ -292,7 +295,7 @@ export class LiveView {
     if (!fresh.hidden) say(fresh, `↑ ${whole(waiting.length)} new${beyond}`);
     byId("grid").classList.toggle("held", held);
     const kept = this.store.shown.length;
-    say(byId("kept"), kept < this.#sums.count ? `newest ${whole(kept)} kept` : "");
+    say(byId("kept"), kept + waiting.length + missed < this.#sums.count ? `newest ${whole(kept)} kept` : "");
   }
 
   /** The menu of a value. @param {HTMLElement} anchor @param {(string | number)[]} path @param {unknown} value */

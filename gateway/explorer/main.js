@@ -1,5 +1,5 @@
 /** The page: the view in the address bar, the subscription that follows from it, and the parts that show it. */
-import { byId } from "./dom.js";
+import { byId, say } from "./dom.js";
 import * as api from "./api.js";
 import { Catalogue } from "./catalogue.js";
 import { ColumnPicker } from "./columns.js";
@@ -33,18 +33,23 @@ const catalogue = new Catalogue(
   (name) => go({ streams: [name], columns: [] }),
 );
 const timeline = new Timeline((range) => go(range));
+/** @type {LiveView} */
 const live = new LiveView({
   fieldOf: (path) => fields.find((field) => field.path === path),
   refine: (filter) => go({ filter }),
   filter: () => view.filter,
   travel: (since, until) => go({ since, until }),
 });
+/** @type {FilterBar} */
 const filterBar = new FilterBar({
   apply: (filter) => go({ filter }),
   probe: async (filter, signal) => {
     if (picked().length === 0) return { sample: null };
     const request = requestOf({ ...view, streams: picked(), filter }, columns());
     return api.probe(request, rate(), signal);
+  },
+  sampled: ({ ratio }) => {
+    live.ratio = ratio ?? live.ratio;
   },
   fields: () => fields,
   seen: (path) => live.store.values((event) => at(event, path)),
@@ -92,6 +97,7 @@ function go(change) {
 async function show() {
   const names = picked();
   catalogue.setPicked(names);
+  say(byId("picked"), names.join(", "));
   document.title = names.length > 0 ? `${names.join(", ")} · Event gateway` : "Event gateway";
   const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : Date.parse(stream.oldest)));
   timeline.setOldest(oldest.length > 0 ? Math.min(...oldest) : 0);
@@ -166,6 +172,8 @@ async function loadRates() {
 }
 
 async function start() {
+  // Where there is room for one thing only, that is the events.
+  byId("catalogue").open = !matchMedia("(max-width: 40rem)").matches;
   for (let wait = 1000; ; wait = Math.min(10_000, wait * 1.5)) {
     try {
       await loadStreams();

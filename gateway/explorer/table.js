@@ -10,7 +10,7 @@ import { Windowing } from "./windowing.js";
 const NARROW = matchMedia("(max-width: 40rem)");
 /** New rows that are highlighted at the most. */
 const MOST_POINTED_AT = 6;
-const heights = () => (NARROW.matches ? 62 : 33);
+const heights = () => (NARROW.matches ? 53 : 33);
 
 /**
  * @typedef {{
@@ -50,8 +50,8 @@ export class Table {
       if (event.pointerType === "mouse") actions.hold("pointer", true);
     });
     this.body.addEventListener("pointerleave", () => actions.hold("pointer", false));
-    this.body.addEventListener("focusin", ({ target }) => {
-      if (/** @type {Element} */ (target).matches(":focus-visible")) actions.hold("focus", true);
+    this.body.addEventListener("focusin", (/** @type {FocusEvent} */ event) => {
+      if (/** @type {Element} */ (event.target).matches(":focus-visible")) actions.hold("focus", true);
     });
     this.body.addEventListener("focusout", () => actions.hold("focus", false));
     this.body.addEventListener("click", (/** @type {MouseEvent} */ event) => this.#click(event));

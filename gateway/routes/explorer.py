@@ -32,9 +32,11 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 NO_GUESS = {"x-content-type-options": "nosniff"}
 SECURITY = {
-    # Of what can be a document or a worker. Only what this server sends is run, shown or connected to; no text can become markup or a script.
+    # Of what can be a document or a worker. Only what this server sends is run, shown or connected to; no text can
+    # become markup or a script.
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "worker-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types explorer"
     ),
@@ -76,9 +78,8 @@ class ExplorerRoutes:
 
     def __init__(self) -> None:
         room = resources.files("gateway") / "explorer"
-        files = {
-            entry.name: entry.read_bytes() for entry in room.iterdir() if PurePosixPath(entry.name).suffix in _TYPES
-        }
+        served = (entry for entry in room.iterdir() if PurePosixPath(entry.name).suffix in _TYPES)
+        files = {entry.name: entry.read_bytes() for entry in served}
         digest = hashlib.blake2b(digest_size=8)
         for name in sorted(files):
             digest.update(name.encode() + b"\0" + files[name] + b"\0")
@@ -110,15 +111,14 @@ class ExplorerRoutes:
         # The basic style goes first: the others build on it.
         styles = sorted((name for name in files if name.endswith(".css")), key=lambda name: (name != "base.css", name))
         modules = sorted(name for name in files if name.endswith(".js") and name not in (_ENTRY, *_WORKER))
-        lines = "\n    "
-        text = files[_PAGE].decode()
-        text = text.replace(
-            "{styles}", lines.join(f'<link rel="stylesheet" href="{place}{name}" />' for name in styles)
-        )
-        text = text.replace(
-            "{modules}", lines.join(f'<link rel="modulepreload" href="{place}{name}" />' for name in modules)
-        )
-        return text.replace("{version}", self.version).encode()
+        links = {
+            "{styles}": [f'<link rel="stylesheet" href="{place}{name}" />' for name in styles],
+            "{modules}": [f'<link rel="modulepreload" href="{place}{name}" />' for name in modules],
+        }
+        text = files[_PAGE].decode().replace("{version}", self.version)
+        for slot, lines in links.items():
+            text = text.replace(slot, "\n    ".join(lines))
+        return text.encode()
 
     def _answer(self, request: Request, file: _File, cache_control: str, vary: str) -> Response:
         headers = {"etag": file.tag, "cache-control": cache_control, "vary": vary, **file.security}

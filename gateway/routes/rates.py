@@ -41,12 +41,11 @@ class RateRoutes:
         begin = end - SPAN * 1000
         topics: dict[str, list[int]] = defaultdict(lambda: [0] * SPAN)
         told = SPAN
-        looked_at = 0
-        for item in self._hub.ring.newest(frozenset(catalog.topics), MOST_RECORDS):
+        newest = self._hub.ring.newest(frozenset(catalog.topics), MOST_RECORDS)
+        for looked_at, item in enumerate(newest, 1):
             time = item.mark.timestamp
             if begin <= time < end:
                 topics[item.partition.topic][(time - begin) // 1000] += 1
-            looked_at += 1
             if time < begin:
                 break
             if looked_at == MOST_RECORDS:

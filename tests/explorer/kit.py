@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,7 @@ LAUNCH = [
     "--disable-sync",
 ]
 TIMEOUT = WAIT * 1000
+expect.set_options(timeout=TIMEOUT)
 
 
 class Feed:
@@ -137,11 +137,16 @@ class Explorer:
 
     async def state(self, words: str) -> None:
         """Wait for a state of the connection."""
-        await expect(self.text("state")).to_have_text(words, timeout=TIMEOUT)
+        await expect(self.text("state")).to_have_text(words)
 
     async def seen(self) -> int:
         """How many events the page says that it has seen."""
         return int((await self.text("seen").inner_text()).replace(",", ""))
+
+    async def sees(self, count: int) -> None:
+        """Wait until the page says that it has seen so many events."""
+        script = "n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n"
+        await self.becomes(script, count)
 
     async def column(self, path: str) -> list[str]:
         """The values of a column, from the newest down."""
@@ -151,14 +156,15 @@ class Explorer:
         found: list[str] = await self.page.evaluate(script, path)
         return found
 
-    async def all_rows(self, path: str) -> list[str]:
-        """The values of a column in all the events that the page holds, from the oldest; the page is paused."""
+    async def all_rows(self, member: str) -> list[Any]:
+        """A member of all the events that the page holds, from the oldest; the page is paused."""
         async with self.page.expect_download() as download:
             await self.page.get_by_role("button", name="Use this").click()
             await self.page.get_by_role("button", name="Download NDJSON").click()
         await self.page.keyboard.press("Escape")
-        lines = Path(await (await download.value).path()).read_text().splitlines()
-        return [json.loads(line).get(path) for line in lines]
+        path = await (await download.value).path()
+        text = await asyncio.to_thread(path.read_text)
+        return [json.loads(line).get(member) for line in text.splitlines()]
 
     async def becomes(self, script: str, given: Any = None) -> None:
         """Wait until something is true in the page."""
@@ -173,8 +179,3 @@ class Explorer:
         await cell.click()
         await self.page.get_by_role("menuitem", name=re.compile(f"^{choice}")).click()
         return value
-
-
-def numbers_in(values: Sequence[Any]) -> list[int]:
-    """Of events with an `n`."""
-    return [int(value) for value in values]

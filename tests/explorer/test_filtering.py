@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.explorer.kit import TIMEOUT, Explorer
+from tests.explorer.kit import Explorer
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
@@ -50,12 +50,14 @@ async def test_a_value_of_an_unfolded_event_filters_too(explorer: Explorer) -> N
 
 async def test_the_share_that_is_let_through_and_its_bandwidth_are_told(explorer: Explorer) -> None:
     await explorer.open()
-    await expect(explorer.text("answer")).to_have_text(re.compile(r"^every event · .* events/s · .* kB/s, .*B/s compressed$"), timeout=TIMEOUT)
+    await expect(explorer.text("answer")).to_have_text(
+        re.compile(r"^every event · .* events/s · .* kB/s, .*B/s compressed$")
+    )
     await explorer.text("filter").fill("event.bot")
     # The demo's bots make about a fifth of the changes.
-    await expect(explorer.text("answer")).to_have_text(re.compile(r"^lets (1\d|2\d|30) % through · .*compressed$"), timeout=TIMEOUT)
+    await expect(explorer.text("answer")).to_have_text(re.compile(r"^lets (1\d|2\d|30) % through · .*compressed$"))
     await explorer.page.keyboard.press("Enter")
-    await expect(explorer.text("share")).to_have_text(re.compile(r"^(1\d|2\d|3\d) %$"), timeout=TIMEOUT)
+    await expect(explorer.text("share")).to_have_text(re.compile(r"^(1\d|2\d|3\d) %$"))
     assert set(await explorer.column("bot")) == {"true"}
 
 
@@ -74,7 +76,8 @@ async def test_what_is_typed_is_completed_from_the_schema(explorer: Explorer) ->
     await page.keyboard.press("Tab")
     await page.keyboard.type(" == ")
     # The values of the enumeration.
-    await expect(page.get_by_role("listbox").get_by_role("option")).to_have_text([re.compile('^"edit"'), re.compile('^"new"'), re.compile('^"log"')])
+    options = page.get_by_role("listbox").get_by_role("option")
+    await expect(options).to_have_text([re.compile(f'^"{value}"') for value in ("edit", "new", "log")])
     await page.keyboard.press("ArrowDown")
     await page.keyboard.press("Enter")
     await expect(explorer.text("filter")).to_have_value('event.wiki == "enwiki" && event.type == "edit"')
@@ -92,13 +95,13 @@ async def test_a_mistake_is_shown_at_its_column_while_one_types(explorer: Explor
     await explorer.open()
     await explorer.text("filter").click()
     await page.keyboard.type('event.bot && evnt.wiki == "x"')
-    await expect(explorer.text("answer")).to_have_text("there is no variable 'evnt': did you mean 'event'? (column 14)", timeout=TIMEOUT)
+    await expect(explorer.text("answer")).to_have_text("there is no variable 'evnt': did you mean 'event'? (column 14)")
     await expect(page.locator("#mirror .error")).to_have_text("evnt")
     await expect(explorer.text("filter")).to_have_attribute("aria-invalid", "true")
     # Nothing is applied yet: the stream runs on.
     await explorer.state("Live")
     await explorer.text("filter").fill('event.bot && event.wiki == "x"')
-    await expect(explorer.text("answer")).to_have_text("nothing of the last minutes", timeout=TIMEOUT)
+    await expect(explorer.text("answer")).to_have_text("nothing of the last minutes")
     await expect(explorer.text("filter")).to_have_attribute("aria-invalid", "false")
     explorer.forgive()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.async_api import Browser
 
@@ -13,7 +15,7 @@ from tests.explorer.kit import ARTEFACTS, HISTORY, Explorer
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
 AXE = NODE_MODULES / "axe-core" / "axe.min.js"
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
     "narrow": {"color_scheme": "light", "viewport": {"width": 360, "height": 780}, "has_touch": True},
@@ -86,20 +88,21 @@ async def test_it_weighs_little_and_is_kept(browser: Browser, gateway: GatewayPr
         sizes = await page.evaluate(weigh)
         totals.append(sum(transfer for transfer, _ in sizes))
         plain = sum(decoded for _, decoded in sizes)
-    figures.append(f"page weight: {totals[0] / 1000:.0f} kB sent ({plain / 1000:.0f} kB plain), {totals[1]} B the second time")
-    assert totals[0] < 80_000
-    assert totals[1] < 1000
+    first, second = totals
+    figures.append(f"page weight: {first / 1000:.0f} kB sent ({plain / 1000:.0f} kB plain), {second} B the second time")
+    assert first < 80_000
+    assert second < 1000
     await context.close()
 
 
 async def test_its_memory_stays_flat(explorer: Explorer, figures: list[str]) -> None:
     await explorer.open("?streams=wiki.change&since=1h")
-    await explorer.becomes("n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n", HISTORY)
+    await explorer.sees(HISTORY)
     session = await explorer.page.context.new_cdp_session(explorer.page)
     used = []
     for _ in range(3):
         seen = await explorer.seen()
-        await explorer.becomes("n => Number(document.getElementById('seen').textContent.replace(',', '')) >= n", seen + 300)
+        await explorer.sees(seen + 300)
         await session.send("HeapProfiler.collectGarbage")
         used.append((await session.send("Runtime.getHeapUsage"))["usedSize"])
     figures.append(f"memory of the page with 5,000 events: {used[1] / 1e6:.1f} MB, then {used[2] / 1e6:.1f} MB")

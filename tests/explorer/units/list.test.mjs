@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { barWidth, Histogram } from "../../../gateway/explorer/histogram.js";
+import { at, parse } from "../../../gateway/explorer/json.js";
+import { fieldsOf, fieldsOfEvent, merge, suggested } from "../../../gateway/explorer/schema.js";
+import { EventStore, MOST_EVENTS } from "../../../gateway/explorer/store.js";
+import { Windowing } from "../../../gateway/explorer/windowing.js";
+
+const rows = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => ({ seq: from + index, text: `{"n":${from + index}}` }));
+
+test("the newest events are kept, and those that are looked at stay", () => {
+  const store = new EventStore();
+  store.add(rows(1, 6000), 6000);
+  assert.equal(store.take(), 6000);
+  assert.deepEqual([store.shown.length, store.row(0).seq, store.row(4999).seq], [MOST_EVENTS, 6000, 1001]);
+  store.held = true;
+  store.add(rows(6001, 12_000), 6000);
+  assert.deepEqual([store.row(0).seq, store.waiting.length, store.missed], [6000, MOST_EVENTS, 1000]);
+  store.held = false;
+  store.take();
+  assert.deepEqual([store.row(0).seq, store.shown.length, store.total], [12_000, MOST_EVENTS, 12_000]);
+});
+
+test("few large events are as much as many small ones", () => {
+  const store = new EventStore();
+  for (let seq = 1; seq <= 50; seq += 1) {
+    store.add([{ seq, text: "x".repeat(1_000_000) }], 1);
+    store.take();
+  }
+  assert.ok(store.shown.length <= 32 && store.row(0).seq === 50);
+});
+
+test("the rows in view, with some unfolded", () => {
+  const list = new Windowing(30);
+  list.count = 1000;
+  list.unfolded = [{ index: 2, height: 300 }, { index: 10, height: 100 }];
+  assert.equal(list.height, 1000 * 30 + 400);
+  for (let index = 0; index < 1000; index += 1) assert.equal(list.indexAt(list.top(index)), index);
+  assert.equal(list.indexAt(list.top(2) + 200), 2);
+  const { first, end } = list.range(list.top(500), 300, 4);
+  assert.deepEqual([first, end], [496, 515]);
+  list.count = 0;
+  assert.deepEqual(list.range(0, 300), { first: 0, end: 0 });
+});
+
+test("bars", () => {
+  const histogram = new Histogram();
+  histogram.add([[100, 3], [101, 1], [160, 5]]);
+  const { width, start, counts } = histogram.between(100, 170, 10);
+  assert.deepEqual([width, start, counts.reduce((one, other) => one + other)], [10, 100, 9]);
+  assert.equal(counts[6], 5);
+  assert.equal(barWidth(86_400 * 365, 100), 604_800);
+  histogram.clear();
+  histogram.add(Array.from({ length: 50_000 }, (_, second) => [second, 1]));
+  assert.equal(histogram.between(0, 50_000, 50_000).counts.reduce((one, other) => one + other), 50_000);
+});
+
+test("numbers keep their digits", () => {
+  // Where the engine tells the source of a number; the others round, as they always do.
+  const told = JSON.parse("1", (_, value, context) => context?.source ?? value) === "1";
+  assert.equal(String(parse('{"n":12345678901234567890}').n), told ? "12345678901234567890" : "12345678901234567000");
+  assert.equal(parse('{"n":1.5}').n, 1.5);
+  assert.equal(at({ a: { b: 1 }, "a.b": 2 }, "a.b"), 2);
+  assert.equal(at({ a: { b: 1 } }, "a.b"), 1);
+  assert.equal(at({}, "constructor"), undefined);
+});
+
+test("fields of a schema", () => {
+  const schema = {
+    required: ["title", "user", "id"],
+    properties: {
+      id: { type: "integer" },
+      title: { type: "string" },
+      user: { type: "string" },
+      kind: { enum: ["a", "b"] },
+      link: { type: "string", format: "uri" },
+      length: { type: "object", properties: { new: { type: ["integer", "null"] } } },
+    },
+    allOf: [{ required: ["meta"], properties: { meta: { type: "object", properties: { dt: { type: "string" } } } } }],
+  };
+  const fields = fieldsOf(schema);
+  assert.deepEqual(fields.map(({ path }) => path), ["id", "title", "user", "kind", "link", "length", "length.new", "meta", "meta.dt"]);
+  assert.deepEqual(suggested(fields), ["id", "title", "user", "kind", "length.new"]);
+  assert.deepEqual(merge([fields, fieldsOfEvent({ title: 1 })]).find(({ path }) => path === "title")?.types, ["string", "number"]);
+});

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { advance } from "../../../gateway/explorer/position.js";
+import { snippetsOf } from "../../../gateway/explorer/snippets.js";
+import { isCaughtUp, statusOf } from "../../../gateway/explorer/status.js";
+import { printable, span } from "../../../gateway/explorer/text.js";
+import { parseTime } from "../../../gateway/explorer/times.js";
+import { addressOf, emptyView, readView, writeView } from "../../../gateway/explorer/view.js";
+
+test("the address holds the view", () => {
+  const view = {
+    ...emptyView(),
+    streams: ["a.b", "c"],
+    filter: 'event.t == "1 + 2 & ü"',
+    since: "2026-01-01T00:00:00Z",
+    speed: 10,
+    columns: ["x", "y.z"],
+    only: true,
+  };
+  assert.deepEqual(readView(writeView(view)), view);
+  assert.equal(writeView(emptyView()), "");
+  assert.equal(readView("").streams, null);
+  assert.deepEqual(readView("?streams=").streams, []);
+  assert.equal(readView("?speed=3").speed, 0);
+  const url = new URL(addressOf("http://h", view, view.columns));
+  assert.equal(url.searchParams.get("filter"), view.filter);
+  assert.equal(url.searchParams.get("fields"), "x,y.z");
+});
+
+test("what was read between two ids", () => {
+  const before = [{ topic: "a", partition: 0, offset: 4, timestamp: 10 }, { topic: "b", partition: 0, offset: -1, timestamp: 0 }];
+  const after = [{ topic: "a", partition: 0, offset: 7, timestamp: 12 }, { topic: "b", partition: 0, offset: 1, timestamp: 11 }];
+  assert.deepEqual(advance(before, after), { read: 5, moved: after[0] });
+  assert.deepEqual(advance(before, before), { read: 0, moved: null });
+  assert.equal(advance([{ topic: "a", partition: 0, timestamp: 1 }], [{ topic: "a", partition: 0, timestamp: 2 }]).read, null);
+});
+
+test("times as the gateway reads them", () => {
+  assert.equal(parseTime("10m", 1e12), 1e12 - 600_000);
+  assert.equal(parseTime("1700000000000", 0), 1_700_000_000_000);
+  assert.equal(parseTime("2026-01-01T00:00:00", 0), Date.UTC(2026, 0, 1));
+  assert.equal(parseTime("2026-01-01", 0), Date.UTC(2026, 0, 1));
+  assert.equal(parseTime("", 0), null);
+  assert.equal(parseTime("soon", 0), null);
+});
+
+test("texts in which nothing hides", () => {
+  assert.equal(printable("a\u202eb\u0000\n"), "a‹U+202E›b‹U+0000›⏎");
+  assert.equal(span(3_725_000), "1 h 02 min");
+});
+
+const situation = {
+  state: { name: "open" },
+  position: 50_000,
+  newest: 100_000,
+  origin: 0,
+  until: null,
+  caught: false,
+  expected: 1e6,
+  quiet: 0,
+  now: 0,
+  speed: 0,
+};
+
+test("the state of the connection", () => {
+  const status = statusOf(situation);
+  assert.deepEqual([status.name, status.progress], ["behind", 0.5]);
+  assert.match(status.detail, /^50 s behind/);
+  assert.equal(statusOf({ ...situation, position: 99_000 }).name, "live");
+  // A filter lets nothing through: only its heartbeats tell, unless there was little to read.
+  assert.equal(isCaughtUp({ ...situation, quiet: 5000 }), false);
+  assert.equal(isCaughtUp({ ...situation, quiet: 5000, expected: 100 }), true);
+  const limited = { name: "limited", reason: "too many", at: 4500 };
+  assert.equal(statusOf({ ...situation, state: limited }).detail, "too many; again in 5 s");
+});
+
+test("snippets keep quotes", () => {
+  const url = `http://h:1/v2/stream/a?filter=${encodeURIComponent("event.a == 'x'").replaceAll("%27", "'")}`;
+  const [, curl, script] = snippetsOf(url);
+  assert.ok(curl.text.includes(String.raw`'\''x'\''`));
+  assert.ok(script.text.includes(JSON.stringify(url)));
+});

@@ -204,8 +204,8 @@ export class LiveView {
     const pace = this.#pace();
     say(byId("seen"), whole(count));
     say(byId("pace"), `${figures(pace.count)}/s`);
-    const packed = this.ratio === null ? "" : `, ≈ ${bytes(pace.bytes * this.ratio)}/s compressed`;
-    say(byId("bandwidth"), `${bytes(pace.bytes)}/s${packed}`);
+    say(byId("bandwidth"), `${bytes(pace.bytes)}/s`);
+    say(byId("packed"), this.ratio === null ? "" : `≈ ${bytes(pace.bytes * this.ratio)}/s gzip`);
     say(byId("share"), read === null || read === 0 ? "–" : percent(Math.min(1, count / read)));
   }
 

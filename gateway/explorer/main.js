@@ -18,6 +18,8 @@ const STREAMS_EVERY = 60_000;
 let view = readView(location.search);
 /** @type {import("./api.js").Stream[]} */
 let streams = [];
+/** The stream that is shown before anybody has chosen: the first in which something goes on. @type {string | null} */
+let first = null;
 /** @type {import("./schema.js").Field[]} */
 let fields = [];
 /** @type {Map<string, Promise<import("./schema.js").Field[]>>} */
@@ -61,12 +63,9 @@ setUpUse(
   () => [...live.store.shown],
 );
 
-/** The streams of the view by their own names. Before anybody has chosen, the busiest. */
+/** The streams of the view by their own names. */
 function picked() {
-  if (view.streams === null) {
-    const [busiest] = [...streams].sort((one, other) => other.rate - one.rate);
-    return busiest ? [busiest.name] : [];
-  }
+  if (view.streams === null) return first === null ? [] : [first];
   return view.streams.map((name) => streams.find((stream) => stream.aliases.includes(name))?.name ?? name);
 }
 
@@ -183,6 +182,7 @@ async function start() {
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
+  first = (streams.find((stream) => stream.rate > 0) ?? streams[0])?.name ?? null;
   show();
   loadRates().catch(() => undefined);
   repeat(loadRates, RATES_EVERY);

@@ -5,6 +5,8 @@ import { moment, span } from "./text.js";
 const NEAR = 3000;
 /** A start so little back is read at once, whatever a filter keeps to itself. */
 const SHORT = 20_000;
+const LULL = 500;
+const LONG_LULL = 3000;
 
 /**
  * @typedef {{
@@ -19,8 +21,9 @@ const SHORT = 20_000;
 /** Whether all that had happened was read. @param {Situation} situation */
 export function isCaughtUp({ state, position, newest, caught, expected, quiet }) {
   if (state.name !== "open") return caught;
-  // A filter that lets nothing through says how far it is at the heartbeats only; what is little is read by then.
-  return newest - position <= NEAR || (caught && quiet > 0) || (expected < SHORT && quiet > 1500);
+  // What comes tells how far it is. While nothing comes, that is still so; and a filter that lets nothing through tells it
+  // at the heartbeats only, by when what is little has been read.
+  return newest - position <= NEAR || (caught && quiet > LULL) || (expected < SHORT && quiet > LONG_LULL);
 }
 
 /** @param {Situation} situation @returns {Status} */

@@ -41,7 +41,7 @@ async def test_the_address_alone_shows_events_at_once(explorer: Explorer, figure
     await expect(page).to_have_title("wiki.change · Event gateway")
     await expect(page.get_by_label("wiki.change", exact=True)).to_be_checked()
     assert milliseconds < 10_000
-    # The busiest stream, and of its fields those that say most.
+    # The first stream in which something goes on, and of its fields those that say most.
     heads = await page.get_by_role("columnheader").all_inner_texts()
     assert heads[0] == "time"
     assert {"type", "wiki", "title", "user", "bot", "comment"} <= set(heads)

@@ -70,6 +70,9 @@ test("the state of the connection", () => {
   // A filter lets nothing through: only its heartbeats tell, unless there was little to read.
   assert.equal(isCaughtUp({ ...situation, quiet: 5000 }), false);
   assert.equal(isCaughtUp({ ...situation, quiet: 5000, expected: 100 }), true);
+  // Who was live and gets what is old is behind again; a lull alone changes nothing.
+  assert.equal(isCaughtUp({ ...situation, caught: true, quiet: 20 }), false);
+  assert.equal(isCaughtUp({ ...situation, caught: true, quiet: 900 }), true);
   const limited = { name: "limited", reason: "too many", at: 4500 };
   assert.equal(statusOf({ ...situation, state: limited }).detail, "too many; again in 5 s");
 });

@@ -74,7 +74,7 @@ export async function probe(request, rate, signal) {
     return { problem: problem.detail ?? `the server answered ${response.status}` };
   }
   const text = await response.text();
-  let [matched, size, finished] = [0, 0, false];
+  let [matched, uncounted, size, finished] = [0, 0, 0, false];
   /** @type {import("./position.js").Entry[] | null} */
   let first = null;
   /** @type {import("./position.js").Entry[]} */
@@ -86,11 +86,15 @@ export async function probe(request, rate, signal) {
     }
     finished = frame.event === "end" && frame.data !== null && frame.data.includes("limit");
     last = parsePosition(frame.id);
-    first ??= last;
+    // While the log has not answered, the ids hold times alone: what comes before one with offsets cannot be counted.
+    if (first === null && last.every(({ offset }) => offset !== undefined)) {
+      first = last;
+      uncounted = matched;
+    }
   }
-  const { read } = advance(first ?? [], last);
+  const { read } = first === null ? { read: null } : advance(first, last);
   const covered = finished ? newestTime(last) - (began - seconds * 1000) : (seconds - 1) * 1000;
-  const share = read === null || read === 0 ? null : Math.min(1, matched / read);
+  const share = read === null || read === 0 ? null : Math.min(1, (matched - uncounted) / read);
   const perSecond = share !== null && rate > 0 ? share * rate : (matched * 1000) / Math.max(1000, covered);
   const ratio = await compression(url);
   return { sample: { share, rate: perSecond, size: matched > 0 ? size / matched : 0, ratio, matched } };

@@ -57,7 +57,8 @@ async def test_a_range_has_exactly_its_events(explorer: Explorer, gateway: Gatew
     expected = [json.loads(line)["meta"]["id"] for line in answer.text.splitlines() if '"meta"' in line]
     await explorer.open(f"?streams=wiki.change&{query}")
     await explorer.state("Finished")
-    await explorer.becomes("n => document.getElementById('seen').textContent === n", f"{len(expected):,}")
+    await explorer.becomes("n => document.getElementById('grid').ariaRowCount === String(n + 1)", len(expected))
+    assert await explorer.seen() == len(expected)
     found = [meta["id"] for meta in await explorer.all_rows("meta")]
     assert found == expected
     assert len(found) > 500

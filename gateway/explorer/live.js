@@ -17,6 +17,7 @@ const LIVE_SPAN = 120_000; // milliseconds of the histogram while live
 const SHORTEST_SPAN = 60_000;
 const BACKLOG = 60; // events that a live view begins with
 const RATE_SPAN = 10; // seconds
+const SETTLED = 1500; // milliseconds
 
 /**
  * @typedef {{
@@ -202,10 +203,12 @@ export class LiveView {
   #showFigures() {
     const { count, read } = this.#sums;
     const pace = this.#pace();
+    // Of a moment alone there is no rate.
+    const known = performance.now() - this.#measured > SETTLED;
     say(byId("seen"), whole(count));
-    say(byId("pace"), `${figures(pace.count)}/s`);
-    say(byId("bandwidth"), `${bytes(pace.bytes)}/s`);
-    say(byId("packed"), this.ratio === null ? "" : `≈ ${bytes(pace.bytes * this.ratio)}/s gzip`);
+    say(byId("pace"), known ? `${figures(pace.count)}/s` : "–");
+    say(byId("bandwidth"), known ? `${bytes(pace.bytes)}/s` : "–");
+    say(byId("packed"), this.ratio === null || !known ? "" : `≈ ${bytes(pace.bytes * this.ratio)}/s gzip`);
     say(byId("share"), read === null || read === 0 ? "–" : percent(Math.min(1, count / read)));
   }
 

@@ -43,7 +43,7 @@ export class Table {
     this.fieldOf = fieldOf;
     this.header = h("div.head", { role: "row", "aria-rowindex": 1 });
     this.body = h("div.body", { role: "rowgroup" });
-    grid.append(h("div", { role: "rowgroup" }, this.header), this.body);
+    grid.append(h("div.heads", { role: "rowgroup" }, this.header), this.body);
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("keydown", (event) => this.#key(event));
     this.body.addEventListener("pointerenter", (/** @type {PointerEvent} */ event) => {

@@ -92,6 +92,7 @@ async def test_the_table_stands_still_while_it_is_pointed_at_or_scrolled(explore
     await explorer.page.mouse.wheel(0, 900)
     gone = "n => ![...document.querySelectorAll('[data-path=n]')].some(cell => cell.textContent === n)"
     await explorer.becomes(gone, shown[0])
+    await expect(explorer.page.get_by_role("columnheader", name="time")).to_be_in_viewport()
     await explorer.page.mouse.move(5, 5)
     await expect(explorer.text("fresh")).to_be_visible()
     await explorer.text("fresh").click()

@@ -58,6 +58,7 @@ async def test_the_share_that_is_let_through_and_its_bandwidth_are_told(explorer
     await expect(explorer.text("answer")).to_have_text(re.compile(r"^lets (1\d|2\d|30) % through · .*compressed$"))
     await explorer.page.keyboard.press("Enter")
     await expect(explorer.text("share")).to_have_text(re.compile(r"^(1\d|2\d|3\d) %$"))
+    await explorer.rows.first.wait_for()
     assert set(await explorer.column("bot")) == {"true"}
 
 

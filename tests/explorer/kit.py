@@ -170,11 +170,16 @@ class Explorer:
         """Wait until something is true in the page."""
         await self.page.wait_for_function(script, arg=given, timeout=TIMEOUT)
 
-    async def pick(self, path: str, choice: str, nth: int = 0) -> str:
+    async def pick(self, path: str, choice: str) -> str:
         """Click a value in the table, then an entry of its menu; returns the value."""
-        cell = self.rows.nth(nth).locator(f'[data-path="{path}"]')
+        box = await self.page.locator("#grid").bounding_box()
+        assert box is not None
         # The table stands still while it is pointed at.
-        await self.rows.nth(nth).hover()
+        x, y = box["x"] + 20, box["y"] + 80
+        await self.page.mouse.move(x, y)
+        script = "([x, y]) => document.elementFromPoint(x, y).closest('.row').dataset.seq"
+        sequence = await self.page.evaluate(script, [x, y])
+        cell = self.page.locator(f'.row[data-seq="{sequence}"] [data-path="{path}"]')
         value = await cell.inner_text()
         await cell.click()
         await self.page.get_by_role("menuitem", name=re.compile(f"^{choice}")).click()

@@ -177,8 +177,9 @@ class Explorer:
         # The table stands still while it is pointed at.
         x, y = box["x"] + 20, box["y"] + 80
         await self.page.mouse.move(x, y)
-        script = "([x, y]) => document.elementFromPoint(x, y).closest('.row').dataset.seq"
-        sequence = await self.page.evaluate(script, [x, y])
+        script = "([x, y]) => document.elementFromPoint(x, y)?.closest('.row')?.dataset.seq"
+        found = await self.page.wait_for_function(script, arg=[x, y], timeout=TIMEOUT)
+        sequence = await found.json_value()
         cell = self.page.locator(f'.row[data-seq="{sequence}"] [data-path="{path}"]')
         value = await cell.inner_text()
         await cell.click()

@@ -115,4 +115,4 @@ async def test_the_rates_of_the_last_minute(site: Site, name: str) -> None:
     assert max(counts) == 2
     assert document["streams"][name]["newest"] == end - 1400
     assert document["streams"]["empty"] == {"newest": None, "counts": [0] * 60}
-    assert set(document["streams"]) == set(site.gateway.catalog.streams)
+    assert set(document["streams"]) == set(site.gateway.current.catalog.streams)

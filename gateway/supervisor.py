@@ -183,10 +183,13 @@ class Supervisor:
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._settings.drain_time + 5
-        while any(worker.process.is_alive() for worker in self._workers):
+        running = self._workers
+        while running := [worker for worker in running if worker.process.is_alive()]:
             if len(self._stopping) > 1 or time.monotonic() > deadline:
-                for worker in self._workers:
+                for worker in running:
+                    logger.warning("worker %d has not ended yet, and is killed", worker.number)
                     worker.process.kill()
+                    worker.process.join()
             time.sleep(0.02)
         return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
 

@@ -39,6 +39,8 @@ class Sampler:
 
     def _begin(self, number: int, frame: FrameType | None) -> None:
         self._samples.clear()
+        # The loop hears of each sample, too; what it has no room for is of no interest to it.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
         signal.setitimer(signal.ITIMER_PROF, SAMPLE_SECONDS, SAMPLE_SECONDS)
 
     def _sample(self, number: int, frame: FrameType | None) -> None:

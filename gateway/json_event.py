@@ -42,6 +42,14 @@ def nesting(value: bytes) -> int:
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
 
 
+def nested_beyond(value: bytes, depth: int) -> bool:
+    """Whether the objects and arrays of a JSON text lie deeper in each other than this."""
+    # Opening brackets are counted first: enough for nearly every event. `replace` finds them with memchr, and takes a
+    # quarter of the time of `count`.
+    openings = 2 * len(value) - len(value.replace(b"{", b"")) - len(value.replace(b"[", b""))
+    return openings > depth and nesting(value) > depth
+
+
 def parse_event(value: bytes | None) -> dict[str, Any]:
     """The event that a stored value holds, or `BadRecord` with the reason.
 
@@ -76,10 +84,7 @@ def _bounded(value: bytes | None) -> bytes:
     """The value, where there is one that is not nested too deep."""
     if value is None:
         raise BadRecord("a tombstone: the record has no value")
-    # Opening brackets are counted first: enough for nearly every event. `replace` finds them with memchr, and takes a
-    # quarter of the time of `count`.
-    openings = 2 * len(value) - len(value.replace(b"{", b"")) - len(value.replace(b"[", b""))
-    if openings > MAXIMUM_DEPTH and nesting(value) > MAXIMUM_DEPTH:
+    if nested_beyond(value, MAXIMUM_DEPTH):
         raise BadRecord(f"nested more than {MAXIMUM_DEPTH} deep")
     return value
 

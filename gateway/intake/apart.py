@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.json_event import nesting
+from gateway.json_event import nested_beyond
 
 MAXIMUM_DEPTH = 250
 """How many objects and arrays may lie in each other; orjson can write no more than 254."""
@@ -110,7 +110,7 @@ def _python(value: Any) -> bytes:
 
 
 def _flat(text: bytes) -> bool:
-    return text.count(123) + text.count(91) <= MAXIMUM_DEPTH or nesting(text) <= MAXIMUM_DEPTH
+    return not nested_beyond(text, MAXIMUM_DEPTH)
 
 
 def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:

@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-import orjson
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -80,6 +79,4 @@ class ReloadRoute:
                 (409, "Restart needed") if isinstance(error, RestartNeeded) else (400, "Broken configuration")
             )
             detail = "nothing was reloaded; what was in force before still is"
-            document = {**Problem(status, title, detail).document(), "mistakes": error.mistakes}
-            headers = {"cache-control": "no-store"}
-            return Response(orjson.dumps(document) + b"\n", status, headers, "application/problem+json")
+            return answer(Problem(status, title, detail, members={"mistakes": error.mistakes}))

@@ -1,11 +1,12 @@
-"""Times as clients write them in `since` and `until`."""
+"""Times as clients write them in `since` and `until`, and as they are shown."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPAN = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SPACE_FOR_PLUS = re.compile(r"(.*\d{1,2}:?\d{2}(?::?\d{2})?(?:[.,]\d+)?) (\d{2}(?::?\d{2})?)", re.ASCII)
@@ -45,3 +46,11 @@ def _within(milliseconds: int, text: str) -> int:
     if milliseconds > _LATEST:
         raise ValueError(f"{text[:100]!r} is after the year 9999; write {FORMS}")
     return milliseconds
+
+
+def iso_time(milliseconds: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC, which every server of the kind reads (some take whole numbers
+    for something else)."""
+    # `fromtimestamp` takes floating point, which would lose some.
+    time = _EPOCH + timedelta(milliseconds=milliseconds)
+    return time.isoformat(timespec="milliseconds")[:-6] + "Z"

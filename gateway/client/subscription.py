@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import httpx
@@ -28,6 +27,7 @@ from gateway.client.foreign import LocalQuery
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
 from gateway.clock import Clock, SystemClock
 from gateway.printable import printable
+from gateway.times import iso_time
 
 IDLE_SECONDS = 45.0
 """Silence after which a connection counts as lost: three heartbeats."""
@@ -229,9 +229,3 @@ class _Ending:
     failure: ClientError | None = None
     reason: str = ""
     retry_after: float = 0.0
-
-
-def iso_time(milliseconds: int) -> str:
-    """ISO 8601, which every server of the kind reads (some take whole numbers for something else)."""
-    time = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(microsecond=milliseconds % 1000 * 1000)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

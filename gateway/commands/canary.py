@@ -10,7 +10,6 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogError
-from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted, InvalidEvent
 from gateway.intake.canary import canary_event
@@ -67,4 +66,4 @@ async def _store(settings: Settings, accepted: Sequence[Accepted], say: Say, com
 
 async def _append(log: EventLog, accepted: Accepted) -> None:
     await log.create(accepted.topic, accepted.stream.partitions, accepted.stream.retention)
-    await log.append(accepted.topic, [NewRecord(accepted.value, accepted.key, accepted.timestamp)])
+    await log.append(accepted.topic, [accepted.record])

@@ -14,8 +14,10 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
+from gateway.event import NewRecord
 from gateway.intake.splice import with_members
 from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.times import iso_time
 
 LARGEST_SECONDS = 100_000_000_000
 """A number below this in a timestamp field is seconds, from it on milliseconds: as seconds it is the year 5138, as
@@ -44,6 +46,11 @@ class Accepted(NamedTuple):
     timestamp: int
     value: bytes
     given_id: str | None
+
+    @property
+    def record(self) -> NewRecord:
+        """What is appended to the topic."""
+        return NewRecord(self.value, self.key, self.timestamp)
 
 
 def accept(
@@ -99,7 +106,7 @@ def _missing(
     if "id" not in meta:
         missing["id"] = new_id or str(uuid.uuid4())
     if "dt" not in meta:
-        missing["dt"] = iso(now_ms)
+        missing["dt"] = iso_time(now_ms)
     if request_id is not None and "request_id" not in meta:
         missing["request_id"] = request_id
     return missing
@@ -190,7 +197,7 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int) -> int:
     time = _milliseconds(value)
     if time is None or not 0 <= time <= _LAST_TIME:
         what = "missing" if value is None else "no time that can be used"
-        raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso(now_ms)}")
+        raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
     return time
 
 
@@ -221,9 +228,3 @@ def _milliseconds(value: Any) -> int | None:
         return (time - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         return None
-
-
-def iso(now_ms: int) -> str:
-    """A time in milliseconds since the epoch, as ISO 8601 in UTC."""
-    time = _EPOCH + timedelta(milliseconds=now_ms)
-    return time.isoformat(timespec="milliseconds")[:-6] + "Z"

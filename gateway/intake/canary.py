@@ -10,8 +10,9 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import LARGEST_SECONDS, Accepted, InvalidEvent, accept, iso
+from gateway.intake.accept import LARGEST_SECONDS, Accepted, InvalidEvent, accept
 from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.times import iso_time
 
 CANARY = "canary"
 """The `meta.domain` by which subscribers are spared them."""
@@ -26,7 +27,7 @@ def canary_event(stream: Stream, catalog: Catalog, schemas: SchemaRepository, no
     given = event.get("meta")
     kept = {name: value for name, value in given.items() if name != "request_id"} if isinstance(given, dict) else {}
     event["$schema"] = schema.uri
-    event["meta"] = {**kept, "stream": stream.name, "domain": CANARY, "id": str(uuid.uuid4()), "dt": iso(now_ms)}
+    event["meta"] = {**kept, "stream": stream.name, "domain": CANARY, "id": str(uuid.uuid4()), "dt": iso_time(now_ms)}
     if stream.timestamp_field is not None:
         event = _at_time(event, stream.timestamp_field.split("."), now_ms)
     return accept(orjson.dumps(event), event, catalog, schemas, now_ms)
@@ -71,7 +72,7 @@ def _at_time(event: dict[str, Any], path: list[str], now_ms: int) -> dict[str, A
     elif rest or value is None:
         return event
     elif isinstance(value, str):
-        now = iso(now_ms)
+        now = iso_time(now_ms)
     elif isinstance(value, int | float):
         now = now_ms // 1000 if value < LARGEST_SECONDS else now_ms
     else:

@@ -104,7 +104,7 @@ class Production:
             self.invalid += 1
             self._complain(line.number, f"{error}: {excerpt(data)}")
             return
-        self._batch.append(NewRecord(accepted.value, accepted.key, accepted.timestamp))
+        self._batch.append(accepted.record)
 
     async def _append(self, last: int) -> None:
         """Store what was taken in up to this line."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import InvalidEvent, iso
+from gateway.intake.accept import InvalidEvent
 from gateway.intake.splice import with_own_members
 from gateway.schemas.repository import SchemaRepository
+from gateway.times import iso_time
 
 
 def is_report(event: object) -> TypeGuard[dict[str, Any]]:
@@ -25,5 +26,5 @@ def as_event(
         raise InvalidEvent(f"the stream {stream.name} has no schema")
     age = report.get("age")
     age = age if type(age) is int and 0 <= age <= now_ms else 0
-    members = {"$schema": schema.uri, "meta": {"stream": stream.name, "dt": iso(now_ms - age)}}
+    members = {"$schema": schema.uri, "meta": {"stream": stream.name, "dt": iso_time(now_ms - age)}}
     return with_own_members(text, members), {**members, **report}

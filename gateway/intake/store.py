@@ -10,7 +10,6 @@ from typing import NamedTuple
 from gateway import telemetry
 from gateway.clock import Clock
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted
@@ -127,7 +126,7 @@ class Store:
 
     def put(self, accepted: Accepted) -> asyncio.Future[list[Fate]]:
         """Hand an event over that nobody sends twice."""
-        return self._batcher.put(accepted.stream, [_record(accepted)]).fates
+        return self._batcher.put(accepted.stream, [accepted.record]).fates
 
     async def wait(self, handed: Handed, seconds: float) -> None:
         """Return when it is known what became of all of them, or after so long."""
@@ -153,7 +152,7 @@ class Store:
         await self._batcher.drain()
 
     def _start(self, group: Group) -> None:
-        records = [_record(claim.accepted) for claim in group.claims]
+        records = [claim.accepted.record for claim in group.claims]
         group.waiting = self._batcher.put(group.claims[0].accepted.stream, records)
         group.fates.add_done_callback(lambda answered: self._settle(group.claims, answered.result()))
 
@@ -173,10 +172,6 @@ class Store:
         stream = claims[0].accepted.stream.name
         telemetry.intake_events(stream, "stored", len(claims) - failed)
         telemetry.intake_events(stream, "failed", failed)
-
-
-def _record(accepted: Accepted) -> NewRecord:
-    return NewRecord(accepted.value, accepted.key, accepted.timestamp)
 
 
 async def _done(awaited: asyncio.Future[list[Fate]], seconds: float) -> None:

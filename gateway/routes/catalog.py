@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ from gateway.event import TopicPartition
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
 from gateway.routes.answers import json_answer
+from gateway.times import iso_time
 
 RATE_SPAN = 60_000
 """Milliseconds over which the rate of a stream is counted."""
@@ -93,7 +93,4 @@ class CatalogRoutes:
 
 
 def _iso(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if milliseconds is None else iso_time(milliseconds)

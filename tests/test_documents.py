@@ -11,7 +11,7 @@ from gateway.settings import SETTINGS, Setting
 from gateway.settings_table import settings_table
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+OPERATING = ROOT / "OPERATING.md"
 
 
 def section(text: str, heading: str) -> str:
@@ -30,13 +30,12 @@ def table(text: str) -> list[str]:
 
 
 def test_the_table_of_the_settings_is_that_of_the_code() -> None:
-    assert table(section(README.read_text(), "Settings")) == settings_table().splitlines()
+    assert table(section(OPERATING.read_text(), "Settings")) == settings_table().splitlines()
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_setting_is_documented(setting: Setting) -> None:
-    documents = [README, ROOT / "ARCHITECTURE.md"]
-    text = "\n".join(document.read_text() for document in documents if document.exists())
+    text = OPERATING.read_text()
     for word in (setting.flag, setting.variable, setting.key if setting.in_file else None):
         assert word is None or f"`{word}`" in text
 

@@ -1,43 +1,78 @@
-"""Subscribing over HTTP to the event streams of this gateway, or of any server that is compatible with Wikimedia's; and
-producing into the streams of a gateway."""
+"""The Python client: events of a gateway, or of any server that is compatible with Wikimedia's, and events into one.
+
+    from gateway.client import subscribe
+
+    async with subscribe("http://127.0.0.1:8080", "wiki.change", since="10m") as events:
+        async for event in events:
+            print(event.json["title"])
+
+`subscribe_blocking` is the same for programs without an event loop, `Producer` and `BlockingProducer` send. What can go
+wrong is in `gateway.client.errors`. The server is not imported.
+"""
 
 from gateway.client.answer import bare
 from gateway.client.blocking import BlockingProducer
+from gateway.client.blocking_stream import BlockingEventStream, subscribe_blocking
+from gateway.client.duplicates import Duplicates, RecentIds
 from gateway.client.errors import (
     ClientError,
     EventFailed,
     EventInvalid,
+    EventsMissing,
     EventTooLarge,
+    EventUnreadable,
     GaveUp,
+    InvalidQuery,
     NotAnEventStream,
+    PositionStoreError,
     ProducerClosed,
     Refused,
     StreamFailed,
 )
+from gateway.client.event import Event, Gap
 from gateway.client.parser import EventStreamParser, StreamEvent
 from gateway.client.place import Place, Places
 from gateway.client.producer import Producer, ProducerOptions
-from gateway.client.subscription import Query, State, Subscription
+from gateway.client.query import Query, stream_address
+from gateway.client.stores import FilePositions, MemoryPositions, PositionStore
+from gateway.client.stream import EventStream, subscribe
+from gateway.client.subscription import State, Subscription
 
 __all__ = [
+    "BlockingEventStream",
     "BlockingProducer",
     "ClientError",
+    "Duplicates",
+    "Event",
     "EventFailed",
     "EventInvalid",
+    "EventStream",
     "EventStreamParser",
     "EventTooLarge",
+    "EventUnreadable",
+    "EventsMissing",
+    "FilePositions",
+    "Gap",
     "GaveUp",
+    "InvalidQuery",
+    "MemoryPositions",
     "NotAnEventStream",
     "Place",
     "Places",
+    "PositionStore",
+    "PositionStoreError",
     "Producer",
     "ProducerClosed",
     "ProducerOptions",
     "Query",
+    "RecentIds",
     "Refused",
     "State",
     "StreamEvent",
     "StreamFailed",
     "Subscription",
     "bare",
+    "stream_address",
+    "subscribe",
+    "subscribe_blocking",
 ]

@@ -5,6 +5,10 @@ ClientError
 ├── NotAnEventStream    the server answered with something else than an event stream
 ├── EventTooLarge       an event is larger than the client reads
 ├── StreamFailed        the server ended the stream with `event: error`
+├── InvalidQuery        what is asked for cannot be: a time, a limit, a filter, a token
+├── EventsMissing       the server told a gap: events are gone. The stream can be read on
+├── EventUnreadable     the data of an event is no JSON object
+├── PositionStoreError  a position cannot be loaded or stored. The stream can be read on
 ├── EventInvalid        an event that was sent is not valid, and is not stored
 ├── EventFailed         an event that was sent is valid, and the log of the server does not take it
 ├── GaveUp              an event was sent again and again; whether it is stored is not known
@@ -13,7 +17,12 @@ ClientError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.client.event import Gap
 
 
 class ClientError(GatewayError):
@@ -54,6 +63,30 @@ class StreamFailed(ClientError):
     def __init__(self, url: str, document: str) -> None:
         super().__init__(f"{url} ended the stream with an error: {document}")
         self.document = document
+
+
+class InvalidQuery(ClientError):
+    """A mistake in what is asked for; the message says which."""
+
+
+class EventsMissing(ClientError):
+    """Between a position and the next event that exists some are gone; `gap` says where."""
+
+    def __init__(self, gap: Gap) -> None:
+        super().__init__(f"events are missing: {gap}")
+        self.gap = gap
+
+
+class EventUnreadable(ClientError):
+    """The data of an event is no JSON object; `id` is its position."""
+
+    def __init__(self, detail: str, identifier: str) -> None:
+        super().__init__(f"the event at {identifier or 'an unknown position'} is no JSON object: {detail}")
+        self.id = identifier
+
+
+class PositionStoreError(ClientError):
+    """A place that does not hold a position, or cannot keep one."""
 
 
 class EventInvalid(ClientError):

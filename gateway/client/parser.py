@@ -13,11 +13,12 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 class StreamEvent(NamedTuple):
     """An event as it came. `data` is its bytes, lines joined by LF; `id` is the position once it has been read, empty
-    where the server has named none."""
+    where the server has named none. `named`: the id stood in this very frame."""
 
     event: str
     data: bytes
     id: str
+    named: bool = True
 
 
 class EventStreamParser:
@@ -38,6 +39,7 @@ class EventStreamParser:
         self._at_start = True
         self._after_return = False
         self._id = last_event_id
+        self._named = False
         self._event = ""
         self._data: list[bytes] = []
 
@@ -92,6 +94,7 @@ class EventStreamParser:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode(errors="replace")
+                self._named = True
         elif name == b"event":
             self._event = value.decode(errors="replace")
         elif name == b"retry" and value.isdigit() and len(value) < 10:
@@ -101,7 +104,8 @@ class EventStreamParser:
         self.frames += 1
         self.last_event_id = self._id
         if self._data:
-            events.append(StreamEvent(self._event or "message", b"\n".join(self._data), self._id))
+            events.append(StreamEvent(self._event or "message", b"\n".join(self._data), self._id, self._named))
             self._data.clear()
         self._event = ""
+        self._named = False
         self._begun = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
+import orjson
 
 from gateway.client.answer import (
     CONNECT_SECONDS,
@@ -22,12 +24,24 @@ from gateway.client.answer import (
     retry_after,
 )
 from gateway.client.backoff import Backoff
-from gateway.client.errors import ClientError, EventTooLarge, NotAnEventStream, Refused, StreamFailed
-from gateway.client.foreign import LocalQuery
+from gateway.client.duplicates import Duplicates
+from gateway.client.errors import (
+    ClientError,
+    EventTooLarge,
+    InvalidQuery,
+    NotAnEventStream,
+    Refused,
+    StreamFailed,
+)
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
+from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
+from gateway.errors import GatewayError
 from gateway.printable import printable
 from gateway.times import iso_time
+
+if TYPE_CHECKING:
+    from gateway.client.foreign import LocalQuery
 
 IDLE_SECONDS = 45.0
 """Silence after which a connection counts as lost: three heartbeats."""
@@ -35,16 +49,9 @@ HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked for. Times are milliseconds since the epoch."""
-
-    since: int | None = None
-    until: int | None = None
-    limit: int | None = None
-    filter: str | None = None
-    fields: str | None = None
-    canary: bool = False
+Token = str | Callable[[], str]
+"""A bearer token, or what gives one for each connection: tokens expire."""
+_LOG = logging.getLogger("gateway.client")
 
 
 class State(NamedTuple):
@@ -76,13 +83,16 @@ class Subscription:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         idle_seconds: float = IDLE_SECONDS,
         maximum_event_bytes: int = MAXIMUM_EVENT_BYTES,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+        duplicates: Duplicates | None = None,
     ) -> None:
         self.url = url
         self.shown = bare(url)
         """The address as it may be told: without query and password."""
         self.last_event_id = last_event_id
         self.query = query or Query()
-        self._tell = on_state or (lambda state: None)
+        self._tell = on_state or self._log
         self._transport = transport
         self._clock = clock or SystemClock()
         self._sleep = sleep
@@ -93,9 +103,16 @@ class Subscription:
         self._connected = False
         self._left = self.query.limit
         self._local: LocalQuery | None = None
+        self._token = token
+        self._given_headers = dict(headers or {})
+        self._duplicates = duplicates
+
+    def _log(self, state: State) -> None:
+        if state.name == "waiting":
+            _LOG.warning("%s: %s; next try in %.1f s", self.shown, state.reason, state.wait)
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
-        """Events until the range ends, or for ever. Call it once."""
+        """Events until the range ends, or for ever. Called again after an error, it goes on after the last of them."""
         timeout = httpx.Timeout(self._idle_seconds, connect=CONNECT_SECONDS)
         async with httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=True) as client:
             while True:
@@ -125,7 +142,7 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown}: {error}")
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
-        except httpx.LocalProtocolError:
+        except (httpx.LocalProtocolError, UnicodeEncodeError):
             ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:
             ending.failure = ClientError(f"{self.shown} redirects for ever")
@@ -148,11 +165,17 @@ class Subscription:
         added = [(name, value) for name, value in given if value]
         return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
 
-    def _headers(self) -> dict[bytes, bytes]:
-        headers = {b"accept": b"text/event-stream", b"accept-encoding": b"gzip", b"cache-control": b"no-store"}
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
+        named |= {name.lower(): value for name, value in self._given_headers.items()}
+        if self._token is not None:
+            token = self._token if isinstance(self._token, str) else self._token()
+            if not (token.isascii() and token.isprintable() and token == token.strip() and token):
+                raise InvalidQuery("the token cannot be sent: it is empty, or holds other characters than a header may")
+            named["authorization"] = f"Bearer {token}"
         if self.last_event_id:
-            headers[b"last-event-id"] = self.last_event_id.encode()
-        return headers
+            named["last-event-id"] = self.last_event_id
+        return [(name.encode(), value.encode()) for name, value in named.items()]
 
     async def _is_stream(self, response: httpx.Response, ending: _Ending) -> bool:
         """Whether this is the stream; if not, `ending` says why, and whether another try may help."""
@@ -173,7 +196,9 @@ class Subscription:
     async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
         if self._local is None:
             names = {name.strip() for name in response.headers.get(HONOURED, "").split(",")}
-            self._local = LocalQuery(self.query, names, self.last_event_id)
+            self._local = _local_query(self.query, names, self.last_event_id)
+        if not self._connected and self._duplicates is not None:
+            self._duplicates.reset(self.last_event_id)
         self._connected = True
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
@@ -184,33 +209,32 @@ class Subscription:
                 self._backoff.ask(parser.retry)
             if parser.frames > frames:
                 self._backoff.succeeded()
-                selected, position = self._select(self._local, events, ending)
+                selected, position = self._select(events, ending)
                 self.last_event_id = parser.last_event_id if position is None else position
                 yield selected
                 if ending.final or ending.failure is not None:
                     return
 
-    def _select(
-        self, local: LocalQuery, events: list[StreamEvent], ending: _Ending
-    ) -> tuple[list[StreamEvent], str | None]:
+    def _select(self, events: list[StreamEvent], ending: _Ending) -> tuple[list[StreamEvent], str | None]:
         """The events that were asked for, and the position after them where it is not that of the last frame."""
         selected: list[StreamEvent] = []
         position = self.last_event_id
         for event in events:
             if event.event == "end":
-                ending.final = True
+                # Of what the server has counted, events may have been left out that were repeated.
+                ending.final = not (self._left and _reason(event.data) == "limit")
                 return selected, None
             if event.event == "error":
                 ending.failure = StreamFailed(self.shown, excerpt(event.data))
                 return selected, position
             chosen: StreamEvent | None = event
-            if event.event == "message":
-                chosen = local.choose(event)
-                if local.finished:
+            if event.event == "message" and self._local is not None:
+                chosen = self._local.choose(event)
+                if self._local.finished:
                     ending.final = True
                     return selected, position
             position = event.id
-            if chosen is None:
+            if chosen is None or self._is_repeated(event):
                 continue
             selected.append(chosen)
             if chosen.event == "message" and self._left is not None:
@@ -219,6 +243,35 @@ class Subscription:
                     ending.final = True
                     return selected, position
         return selected, None
+
+    def _is_repeated(self, event: StreamEvent) -> bool:
+        if self._duplicates is None:
+            return False
+        if event.event == "gap":
+            self._duplicates.reset(event.id)
+        return event.event == "message" and self._duplicates.is_repeated(event)
+
+
+def _local_query(query: Query, honoured: Set[str], last_event_id: str) -> LocalQuery | None:
+    """What is left to do here, where the server does not do all of it. Raises InvalidQuery."""
+    if honoured >= {"until", "filter", "fields", "canary"}:
+        return None
+    # The language of filters is imported where it is needed: it takes longer than all the rest.
+    from gateway.client.foreign import LocalQuery
+
+    try:
+        return LocalQuery(query, honoured, last_event_id)
+    except GatewayError as error:
+        raise InvalidQuery(str(error)) from None
+
+
+def _reason(document: bytes) -> str | None:
+    """Why the server has ended the stream."""
+    try:
+        reason = orjson.loads(document)["reason"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return reason if isinstance(reason, str) else None
 
 
 @dataclass(slots=True)

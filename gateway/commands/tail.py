@@ -10,17 +10,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gateway.client import ClientError, Query
+from gateway.client import ClientError, FilePositions, Query, stream_address
 from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.processes import INTERRUPTED
 from gateway.tail.output import JsonLines, Lines, Output
-from gateway.tail.position_file import PositionFile, PositionFileError
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
-from gateway.tail.tail import Tail, stream_address
+from gateway.tail.tail import Tail
 from gateway.times import parse_time
 
 
@@ -103,9 +102,9 @@ def tail(
         output = Lines(console, clock, Schemas(server.rstrip("/")), fields)
     query = Query(since, until, limit, expression, fields, canary)
     try:
-        file = None if resume is None else PositionFile(resume)
-        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, file).run())
-    except (ClientError, PositionFileError) as error:
+        store = None if resume is None else FilePositions(resume)
+        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store).run())
+    except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:

@@ -40,17 +40,6 @@ def event_line(
     return line
 
 
-def gap_line(document: bytes) -> str:
-    """What a gap means, in words."""
-    try:
-        gap = orjson.loads(document)
-        place = f"{gap['topic']}/{gap['partition']}"
-        told = f"gap: {place} goes on at {gap['resumed']}; {gap['requested']} was asked for ({gap['reason']})"
-    except (ValueError, KeyError, TypeError):
-        told = f"gap: {document.decode(errors='replace')}"
-    return printable(told[:500])
-
-
 def _time(time: int | None, now: int) -> str:
     """In the zone of the machine; with the date where that is not today's."""
     if time is None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from gateway.client import Place, StreamEvent
+from gateway.client import Event
 from gateway.clock import Clock
 from gateway.errors import BadRecord
 from gateway.json_event import one_line, parse_event
@@ -24,7 +24,7 @@ REMEMBERED = 1000
 class Output(Protocol):
     """Takes events in their order."""
 
-    async def write(self, events: list[tuple[StreamEvent, Place | None]]) -> None:
+    async def write(self, events: list[Event]) -> None:
         """Written and flushed when it returns. Raises BrokenPipeError where nobody reads any more."""
         ...
 
@@ -35,9 +35,9 @@ class JsonLines:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    async def write(self, events: list[tuple[StreamEvent, Place | None]]) -> None:
+    async def write(self, events: list[Event]) -> None:
         """See Output."""
-        self._file.write(b"".join(one_line(event.data) + b"\n" for event, _ in events))
+        self._file.write(b"".join(one_line(event.data) + b"\n" for event in events))
         self._file.flush()
 
 
@@ -51,25 +51,24 @@ class Lines:
         self._asked = None if fields is None else [tuple(path.strip().split(".")) for path in fields.split(",")]
         self._suggested: dict[str, list[Path]] = {}
 
-    async def write(self, events: list[tuple[StreamEvent, Place | None]]) -> None:
+    async def write(self, events: list[Event]) -> None:
         """See Output."""
-        lines = [await self._line(event, place) for event, place in events]
+        lines = [await self._line(event) for event in events]
         if lines:
             self._console.print(Text("\n").join(lines), no_wrap=True, overflow="ellipsis", crop=True)
 
-    async def _line(self, event: StreamEvent, place: Place | None) -> Text:
+    async def _line(self, event: Event) -> Text:
         try:
             parsed = parse_event(event.data)
         except BadRecord:
             return Text(printable(event.data[:1000].decode(errors="replace")), no_wrap=True, overflow="ellipsis")
         meta = parsed.get("meta")
         named = meta.get("stream") if isinstance(meta, Mapping) else None
-        stream = named if isinstance(named, str) else place.topic if place is not None else event.event
+        stream = named if isinstance(named, str) else event.topic or event.name
         columns = self._asked
         if columns is None:
             columns = await self._suggest(parsed, stream)
-        time = place.timestamp if place is not None else None
-        return event_line(parsed, time, stream, columns, self._asked is not None, self._clock.now())
+        return event_line(parsed, event.timestamp, stream, columns, self._asked is not None, self._clock.now())
 
     async def _suggest(self, event: Mapping[str, Any], stream: str) -> list[Path]:
         kind = str(event.get("$schema", stream))

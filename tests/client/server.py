@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from gateway.client import State, StreamEvent, Subscription
+from gateway.client import Duplicates, EventStream, Query, State, StreamEvent, Subscription
 
 STREAM = "text/event-stream; charset=utf-8"
 ALL = {"event-gateway": "since, until, limit, filter, fields, canary"}
@@ -116,3 +116,38 @@ async def collect(subscription: Subscription, wanted: Callable[[list[StreamEvent
         if wanted(events):
             break
     return events
+
+
+def events(
+    server: httpx.AsyncBaseTransport, query: Query | None = None, *, last_event_id: str = "", **options: Any
+) -> EventStream:
+    """The events of the server, with options of an EventStream, that does not really wait between connections."""
+    subscription = Subscription(
+        "http://feed.test/v2/stream/t",
+        query,
+        last_event_id=last_event_id,
+        transport=server,
+        on_state=lambda state: None,
+        sleep=Waits().sleep,
+        duplicates=Duplicates(),
+    )
+    return EventStream(subscription, **options)
+
+
+class Feed(httpx.AsyncBaseTransport):
+    """A stream of so many events that goes on after the position of a request, or before it by as much as it repeats.
+    Its responses break off after these numbers of bytes, the last comes to its end."""
+
+    def __init__(self, count: int, cuts: Sequence[int], repeats: int = 0) -> None:
+        self._count = count
+        self._cuts = list(cuts)
+        self._repeats = repeats
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        identifier = request.headers.get("last-event-id")
+        first = 0 if identifier is None else json.loads(identifier)[0]["offset"] + 1
+        frames = [b"retry: 1\nid: %b\n\n" % position(first - 1).encode()] if first else [b"retry: 1\n\n"]
+        frames += [message(number) for number in range(max(0, first - self._repeats), self._count)]
+        if not self._cuts:
+            return stream(b"".join(frames), b'event: end\ndata: {"reason":"until"}\n\n')
+        return stream(b"".join(frames)[: self._cuts.pop(0)], httpx.ReadError("reset"))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.tail.line import event_line, gap_line
+from gateway.tail.line import event_line
 
 NOW = 1_795_438_634_550
 
@@ -29,10 +29,3 @@ def test_columns_that_were_asked_for_are_always_there() -> None:
     line = event_line(event, NOW - 86_400_000, "s", columns, True, NOW)
     assert line.plain == f"2026-11-22 12:57:14.550  s  {'x' * 79}…  –  no=false  " + '[1,{"k":"v"}]'
     assert event_line({}, None, "s", [], True, NOW).plain == " " * 12 + "  s"
-
-
-def test_gaps() -> None:
-    told = b'{"topic":"t","partition":3,"requested":5,"resumed":9,"reason":"expired"}'
-    assert gap_line(told) == "gap: t/3 goes on at 9; 5 was asked for (expired)"
-    assert gap_line(b"\x1b[31m{}") == "gap: \\x1b[31m{}"
-    assert gap_line(b"[]") == "gap: []"

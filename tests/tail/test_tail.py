@@ -11,12 +11,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from gateway.client import ClientError, Query, Subscription
+from gateway.client import ClientError, FilePositions, Query, Subscription, stream_address
 from gateway.tail.output import JsonLines, Lines, Output
-from gateway.tail.position_file import PositionFile
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
-from gateway.tail.tail import Tail, stream_address
+from gateway.tail.tail import Tail
 from tests.client.server import Server, answer, message, position, stream
 
 END = b'event: end\ndata: {"reason":"until"}\n\n'
@@ -54,7 +53,7 @@ async def no_sleep(seconds: float) -> None:
 
 
 async def run(
-    server: Server, output: Output, screen: Screen, file: PositionFile | None = None, limit: int | None = None
+    server: Server, output: Output, screen: Screen, file: FilePositions | None = None, limit: int | None = None
 ) -> None:
     subscribe = partial(Subscription, transport=server, sleep=no_sleep)
     status = StatusLine(screen.console, Clock())
@@ -62,12 +61,12 @@ async def run(
 
 
 async def test_a_pipe_gets_the_bytes_and_a_file_the_position(tmp_path: Path) -> None:
-    out, file = io.BytesIO(), PositionFile(tmp_path / "position")
+    out, file = io.BytesIO(), FilePositions(tmp_path / "position")
     split = b"id: " + position(3).encode() + b'\ndata: {"n":\ndata: 3}\n\n'
     await run(Server(stream(message(1) + message(2), split, END)), JsonLines(out), Screen(), file)
     assert out.getvalue() == b'{"n": 1}\n{"n": 2}\n{"n": 3}\n'
     again = Server(answer(204))
-    await run(again, JsonLines(out), Screen(), PositionFile(tmp_path / "position"))
+    await run(again, JsonLines(out), Screen(), FilePositions(tmp_path / "position"))
     assert again.position(0) == position(3)
 
 
@@ -79,7 +78,7 @@ async def test_what_was_not_written_is_not_kept(tmp_path: Path) -> None:
 
     path = tmp_path / "position"
     with pytest.raises(BrokenPipeError):
-        await run(Server(stream(message(1), message(2))), JsonLines(Closed()), Screen(), PositionFile(path))
+        await run(Server(stream(message(1), message(2))), JsonLines(Closed()), Screen(), FilePositions(path))
     assert path.read_text() == position(1) + "\n"
 
 

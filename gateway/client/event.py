@@ -1,0 +1,83 @@
+"""What a subscription gives: events, and gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from gateway.client.errors import EventUnreadable
+from gateway.client.parser import StreamEvent
+from gateway.client.place import Place
+from gateway.errors import BadRecord
+from gateway.json_event import parse_event
+from gateway.printable import printable
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of a stream. `data` is its bytes as they are stored, `id` the position once it has been read: what to
+    send back to go on after it, empty where a server names none. The rest is its place in the log, None as far as the
+    ids do not tell; `timestamp` in milliseconds since the epoch. `name` is `message`, where another server says nothing
+    else."""
+
+    data: bytes
+    id: str
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+    timestamp: int | None = None
+    name: str = "message"
+
+    @cached_property
+    def json(self) -> dict[str, Any]:
+        """The event. Raises EventUnreadable where it is no JSON object, which a gateway never sends."""
+        try:
+            return parse_event(self.data)
+        except BadRecord as error:
+            raise EventUnreadable(str(error), self.id) from None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Events between a position and the next one that exists are gone. `requested` and `resumed` are offsets as a rule;
+    `reason` is `expired`, `future` or `unknown`. What a server does not say is None or empty. `id` is the position at
+    which the stream goes on, `data` all that the server said."""
+
+    topic: str
+    partition: int | None
+    requested: int | None
+    resumed: int | None
+    reason: str
+    id: str
+    data: bytes
+
+    def __str__(self) -> str:
+        """In words, safe to be shown."""
+        if self.partition is None:
+            return printable(f"gap: {self.data[:500].decode(errors='replace')}")
+        place = f"{self.topic[:300]}/{self.partition}"
+        told = f"gap: {place} goes on at {self.resumed}; {self.requested} was asked for ({self.reason[:100]})"
+        return printable(told)
+
+
+def read_event(event: StreamEvent, place: Place | None) -> Event:
+    """The event as a caller gets it."""
+    if place is None:
+        return Event(event.data, event.id, name=event.event)
+    return Event(event.data, event.id, *place, event.event)
+
+
+def read_gap(event: StreamEvent) -> Gap:
+    """A gap that was told; what cannot be understood of it is left out."""
+    try:
+        told = orjson.loads(event.data)
+    except ValueError:
+        told = None
+    found = told if isinstance(told, dict) else {}
+    numbers = (found.get(name) for name in ("partition", "requested", "resumed"))
+    partition, requested, resumed = (number if type(number) is int else None for number in numbers)
+    topic, reason = str(found.get("topic", "")), str(found.get("reason", ""))
+    return Gap(topic, partition, requested, resumed, reason, event.id, event.data)

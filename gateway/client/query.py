@@ -1,0 +1,71 @@
+"""What is asked of a server: streams, and which of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from gateway.client.errors import InvalidQuery
+from gateway.times import parse_time
+
+Time = datetime | timedelta | str | int
+"""A time with its zone, a span back from now, the forms of a URL (ISO 8601, `10m`), or milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for. Times are milliseconds since the epoch."""
+
+    since: int | None = None
+    until: int | None = None
+    limit: int | None = None
+    filter: str | None = None
+    fields: str | None = None
+    canary: bool = False
+
+
+def stream_address(server: str, streams: str | Sequence[str]) -> str:
+    """The address of streams on a server."""
+    names = streams if isinstance(streams, str) else ",".join(streams)
+    if not names:
+        raise InvalidQuery("no stream is named")
+    return f"{server.rstrip('/')}/v2/stream/{quote(names, safe=',*:@')}"
+
+
+def milliseconds(name: str, time: Time | None, now: int) -> int | None:
+    """A time as a server takes it; `now` in milliseconds. Raises InvalidQuery."""
+    try:
+        match time:
+            case None:
+                return None
+            case datetime() if time.tzinfo is None:
+                raise ValueError(f"{time} has no zone; write datetime.now(UTC), or .astimezone() for local time")
+            case datetime():
+                return max(0, round(time.timestamp() * 1000))
+            case timedelta():
+                return max(0, now - round(time.total_seconds() * 1000))
+            case _:
+                return parse_time(str(time), now)
+    except (ValueError, OverflowError) as error:
+        raise InvalidQuery(f"{name}: {error}") from None
+
+
+def make_query(
+    now: int,
+    since: Time | None,
+    until: Time | None,
+    limit: int | None,
+    expression: str | None,
+    fields: str | Sequence[str] | None,
+    canary: bool,
+) -> Query:
+    """A query of what a caller has written. Raises InvalidQuery."""
+    begin, end = milliseconds("since", since, now), milliseconds("until", until, now)
+    if begin is not None and end is not None and end <= begin:
+        raise InvalidQuery("until is not after since")
+    if limit is not None and limit < 1:
+        raise InvalidQuery(f"limit: {limit} events are none; write 1 or more, or leave it out")
+    paths = fields if fields is None or isinstance(fields, str) else ",".join(fields)
+    return Query(begin, end, limit, expression, paths, canary)

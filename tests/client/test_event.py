@@ -1,0 +1,56 @@
+"""Events and gaps as a program gets them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway.client import Event, EventUnreadable, Place, StreamEvent
+from gateway.client.event import read_event, read_gap
+
+
+def test_an_event_knows_its_place_and_is_parsed_once() -> None:
+    event = read_event(StreamEvent("message", b'{"a":1}', "[]"), Place("t", 2, 7, 99))
+    assert (event.topic, event.partition, event.offset, event.timestamp) == ("t", 2, 7, 99)
+    assert (event.id, event.name, event.data) == ("[]", "message", b'{"a":1}')
+    assert event.json == {"a": 1}
+    assert event.json is event.json
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b"NaN", b"\xff", b'{"a":'])
+def test_what_is_no_event_says_so(data: bytes) -> None:
+    with pytest.raises(EventUnreadable, match="the event at 17 is no JSON object") as raised:
+        _ = Event(data, "17").json
+    assert raised.value.id == "17"
+
+
+def test_gaps() -> None:
+    told = b'{"topic":"t","partition":3,"requested":5,"resumed":9,"reason":"expired"}'
+    gap = read_gap(StreamEvent("gap", told, "x"))
+    assert str(gap) == "gap: t/3 goes on at 9; 5 was asked for (expired)"
+    assert (gap.topic, gap.partition, gap.requested, gap.resumed, gap.reason, gap.id) == ("t", 3, 5, 9, "expired", "x")
+    assert str(read_gap(StreamEvent("gap", b"\x1b[31m{}", "x"))) == "gap: \\x1b[31m{}"
+    assert str(read_gap(StreamEvent("gap", b"[]", "x"))) == "gap: []"
+    assert read_gap(StreamEvent("gap", b'{"topic":"t","partition":true}', "x")).partition is None
+
+
+def test_the_client_is_light() -> None:
+    program = "import sys, gateway.client; print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.decode().split()
+    )
+    assert "gateway.client.stream" in loaded
+    heavy = {"uvicorn", "starlette", "aiokafka", "cel_expr_python", "redis", "jsonschema_rs", "prometheus_client"}
+    heavy |= {
+        "sqlglot",
+        "yaml",
+        "cramjam",
+        "jwt",
+        "sqlite3",
+        "gateway.server",
+        "gateway.app",
+        "gateway.filters.compile",
+    }
+    assert not loaded & heavy

@@ -1,0 +1,514 @@
+"""`subscribe` and its blocking twin against scripted servers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.client import (
+    BlockingEventStream,
+    Event,
+    EventsMissing,
+    EventStream,
+    FilePositions,
+    Gap,
+    InvalidQuery,
+    MemoryPositions,
+    PositionStoreError,
+    Query,
+    RecentIds,
+    Refused,
+    subscribe,
+    subscribe_blocking,
+)
+from tests.client.server import Feed, Pieces, Server, answer, events, message, position, stream
+
+END = b'event: end\ndata: {"reason":"until"}\n\n'
+GAP = b'event: gap\nid: %b\ndata: {"topic":"t","partition":0,"requested":1,"resumed":5,"reason":"expired"}\n\n'
+
+Make = Callable[[], EventStream]
+Take = Callable[[Event], None]
+Read = Callable[[Make, Take], None]
+
+
+def read_in_loop(make: Make, take: Take) -> None:
+    async def run() -> None:
+        async with make() as source:
+            async for event in source:
+                take(event)
+
+    asyncio.run(run())
+
+
+def read_blocking(make: Make, take: Take) -> None:
+    with BlockingEventStream(make) as source:
+        for event in source:
+            take(event)
+
+
+@pytest.fixture(params=[read_in_loop, read_blocking])
+def read(request: pytest.FixtureRequest) -> Read:
+    """Both twins: gives each event to a function, whose exception ends it."""
+    chosen: Read = request.param
+    return chosen
+
+
+def numbers(read: Read, make: Make) -> list[int]:
+    taken: list[int] = []
+    read(make, lambda event: taken.append(event.json["n"]))
+    return taken
+
+
+class Stop(Exception):
+    """Ends a loop."""
+
+
+def stop_at(number: int) -> Take:
+    def take(event: Event) -> None:
+        if event.json["n"] == number:
+            raise Stop
+
+    return take
+
+
+class Endless(Pieces):
+    """A response that stays open after its pieces; `closed` is set when it is not read any more."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(pieces)
+        self.opened = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.more: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.opened.set()
+        async for piece in super().__aiter__():
+            yield piece
+        while True:
+            yield await self.more.get()
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+    def server(self) -> Server:
+        kind = {"content-type": "text/event-stream", "event-gateway": "since, until, limit, filter, fields, canary"}
+        return Server(httpx.Response(200, headers=kind, stream=self))
+
+
+class Noticed(MemoryPositions):
+    """Can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved = asyncio.Event()
+
+    def save(self, position: str) -> None:
+        super().save(position)
+        self.saved.set()
+
+    async def reached(self, position: str) -> None:
+        async with asyncio.timeout(10):
+            while self.position != position:
+                self.saved.clear()
+                await self.saved.wait()
+
+
+class Failing(MemoryPositions):
+    """Takes no position as long as it fails."""
+
+    fails = True
+
+    def save(self, position: str) -> None:
+        if self.fails:
+            raise PositionStoreError("the disk is full")
+        super().save(position)
+
+
+def test_events_know_their_place(read: Read) -> None:
+    taken: list[Event] = []
+    read(lambda: events(Server(stream(message(1) + message(2), END))), taken.append)
+    assert [(event.topic, event.partition, event.offset, event.timestamp) for event in taken] == [
+        ("t", 0, 1, 1000),
+        ("t", 0, 2, 2000),
+    ]
+    assert [event.id for event in taken] == [position(1), position(2)]
+    assert [event.data for event in taken] == [b'{"n": 1}', b'{"n": 2}']
+
+
+@pytest.mark.parametrize("read", [read_in_loop, read_blocking])
+@given(cuts=st.lists(st.integers(0, 1200), max_size=8), repeats=st.integers(0, 3), count=st.integers(1, 12))
+def test_wherever_it_is_cut_each_event_comes_once_and_in_order(
+    read: Read, cuts: list[int], repeats: int, count: int
+) -> None:
+    assert numbers(read, lambda: events(Feed(count, cuts, repeats))) == list(range(count))
+
+
+@given(cuts=st.lists(st.integers(0, 1200), max_size=4), stops=st.lists(st.integers(1, 6), max_size=4))
+def test_whenever_a_program_ends_it_goes_on_with_what_was_not_processed(cuts: list[int], stops: list[int]) -> None:
+    store, done = MemoryPositions(), []
+    for after in [*stops, 100]:
+        taken = 0
+
+        def take(event: Event, after: int = after) -> None:
+            nonlocal taken
+            taken += 1
+            if taken == after:
+                raise Stop  # Begun, and not finished.
+            done.append(event.json["n"])
+
+        try:
+            read_in_loop(lambda: events(Feed(12, cuts), store=store), take)
+        except Stop:
+            assert store.position == (position(done[-1]) if done else "")
+    assert done == list(range(12))
+
+
+def test_a_position_is_stored_once_the_next_event_is_asked_for(read: Read) -> None:
+    store = MemoryPositions()
+    before: list[str] = []
+    server = Server(stream(message(1) + message(2) + message(3), END))
+    read(lambda: events(server, store=store, store_seconds=0), lambda event: before.append(store.position))
+    assert before == ["", position(1), position(2)]
+    assert store.position == position(3)
+
+
+def test_what_a_store_holds_goes_before_what_was_given(read: Read) -> None:
+    server = Server(answer(204))
+    store = MemoryPositions(position(7))
+    assert numbers(read, lambda: events(server, Query(since=5), store=store, last_event_id=position(3))) == []
+    assert server.position(0) == position(7)
+    assert server.parameters(0) == {}
+
+
+def test_an_event_in_whose_processing_it_fails_comes_again(read: Read) -> None:
+    store = MemoryPositions()
+    with pytest.raises(Stop):
+        read(lambda: events(Server(stream(message(1) + message(2) + message(3))), store=store), stop_at(2))
+    assert store.position == position(1)
+
+
+async def test_only_a_commit_counts_where_that_was_chosen() -> None:
+    store = MemoryPositions()
+    feed = Endless(message(1) + message(2) + message(3), message(4))
+    async with events(feed.server(), store=store, auto_commit=False) as source:
+        first, _, third = [await anext(source) for _ in range(3)]
+        assert store.position == ""
+        await source.commit(first)
+        assert store.position == source.position == position(1)
+        await source.commit(third)
+        assert store.position == position(3)
+        await anext(source)
+    assert store.position == position(3)
+
+
+async def test_a_commit_before_the_loop_is_left_is_stored() -> None:
+    store = MemoryPositions()
+    async with events(Endless(message(1) + message(2)).server(), store=store) as source:
+        async for _ in source:
+            await source.commit()
+            break
+    assert store.position == position(1)
+
+
+@pytest.mark.parametrize("auto_commit", [True, False])
+async def test_heartbeats_move_a_position_after_which_all_is_processed(auto_commit: bool) -> None:
+    store = Noticed()
+    heartbeat = b"id: " + position(9).encode() + b"\n\n"
+    feed = Endless(message(1) + heartbeat)
+    async with events(feed.server(), store=store, store_seconds=0, auto_commit=auto_commit) as source:
+        event = await anext(source)
+        if not auto_commit:
+            await source.commit(event)
+        waiting = asyncio.ensure_future(anext(source))
+        await store.reached(position(9))
+        feed.more.put_nowait(b"id: " + position(15).encode() + b"\n\n")
+        await store.reached(position(15))
+        feed.more.put_nowait(message(20))
+        assert (await waiting).offset == 20
+    assert store.position == position(15)
+
+
+async def test_heartbeats_move_no_position_past_what_was_not_committed() -> None:
+    store = MemoryPositions()
+    feed = Endless(message(1), b"id: " + position(9).encode() + b"\n\n", message(10))
+    async with events(feed.server(), store=store, store_seconds=0, auto_commit=False) as source:
+        assert [(await anext(source)).offset for _ in range(2)] == [1, 10]
+    assert store.position == ""
+
+
+async def test_a_position_is_stored_in_time_also_where_nothing_comes() -> None:
+    store = Noticed()
+    async with events(Endless(message(1), message(2)).server(), store=store, store_seconds=0.01) as source:
+        await anext(source)
+        await anext(source)
+        waiting = asyncio.ensure_future(anext(source))
+        await store.reached(position(2))
+        waiting.cancel()
+
+
+def test_a_gap_is_raised_and_the_stream_goes_on_after_it() -> None:
+    async def run() -> None:
+        store = MemoryPositions()
+        gap = GAP % position(4).encode()
+        async with events(Server(stream(message(1) + gap + message(5), END)), store=store) as source:
+            assert (await anext(source)).offset == 1
+            with pytest.raises(EventsMissing, match="t/0 goes on at 5; 1 was asked for") as raised:
+                await anext(source)
+            assert raised.value.gap.reason == "expired"
+            assert source.position == position(1)
+            assert [event.offset async for event in source] == [5]
+        assert store.position == position(5)
+
+    asyncio.run(run())
+    gap = GAP % position(4).encode()
+    with subscribe_blocking("http://feed.test/s", transport=Server(stream(gap + message(5), END))) as source:
+        with pytest.raises(EventsMissing):
+            next(source)
+        assert [event.offset for event in source] == [5]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_gap_may_be_called_back(read: Read, waits: bool) -> None:
+    gaps: list[int | None] = []
+
+    async def note_later(gap: Gap) -> None:
+        await asyncio.sleep(0)
+        gaps.append(gap.resumed)
+
+    on_gap = note_later if waits else lambda gap: gaps.append(gap.resumed)
+    server = Server(stream(message(9) + GAP % position(4).encode() + message(5), END))
+    assert numbers(read, lambda: events(server, on_gap=on_gap)) == [9, 5]
+    assert gaps == [5]
+
+
+async def test_who_is_cancelled_while_waiting_loses_nothing() -> None:
+    feed = Endless(message(1))
+    async with events(feed.server()) as source:
+        assert (await anext(source)).offset == 1
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(source), 0.01)
+        feed.more.put_nowait(message(2))
+        assert (await anext(source)).offset == 2
+    assert feed.closed.is_set()
+
+
+async def test_closing_ends_who_waits_and_the_connection() -> None:
+    feed = Endless()
+    source = events(feed.server())
+    waiting = asyncio.create_task(anext(source, None))
+    await feed.opened.wait()
+    await source.aclose()
+    assert await waiting is None
+    assert feed.closed.is_set()
+    assert [event async for event in source] == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_stream_that_is_dropped_leaves_nothing_behind() -> None:
+    left, cancelled = Endless(message(1)), Endless(message(1))
+    async for _ in events(left.server()):
+        break
+
+    async def follow() -> None:
+        async for _ in events(cancelled.server()):
+            pass
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(follow(), 0.01)
+    gc.collect()
+    async with asyncio.timeout(10):
+        await left.closed.wait()
+        await cancelled.closed.wait()
+
+
+async def test_a_store_that_fails_is_told_and_the_stream_can_be_read_on() -> None:
+    store = Failing()
+    source = events(Endless(message(1) + message(2) + message(3)).server(), store=store)
+    await anext(source)
+    with pytest.raises(PositionStoreError, match="the disk is full"):
+        await anext(source)
+    assert (await anext(source)).offset == 2
+    with pytest.raises(PositionStoreError):
+        await source.commit()
+    store.fails = False
+    await source.commit()
+    assert store.position == position(2)
+    store.fails = True
+    assert (await anext(source)).offset == 3
+    await source.aclose()
+
+
+def test_a_store_that_fails_at_the_end_hides_no_other_error(read: Read) -> None:
+    class FullLater(MemoryPositions):
+        def save(self, position: str) -> None:
+            if self.position:
+                raise PositionStoreError("the disk is full")
+            super().save(position)
+
+    server = Server(stream(message(1), message(2), message(3)))
+    with pytest.raises(Stop) as raised:
+        read(lambda: events(server, store=FullLater(), store_seconds=60), stop_at(3))
+    assert raised.value.__notes__ == ["The position was not stored: the disk is full"]
+
+
+def test_a_store_that_cannot_be_read_is_told_before_any_request(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "position").write_bytes(b"\xff")
+    with pytest.raises(PositionStoreError, match="holds something else"):
+        numbers(read, lambda: events(Server(), store=FilePositions(tmp_path / "position")))
+
+
+def test_a_limit_counts_over_connections_and_not_what_is_repeated(read: Read) -> None:
+    ended = b'event: end\ndata: {"reason":"limit"}\n\n'
+    server = Server(
+        stream(message(1) + message(2), httpx.ReadError("reset")),
+        stream(message(2) + message(3) + message(4)[:-5], httpx.ReadError("reset")),
+        stream(message(3) + ended),
+        stream(message(4) + ended),
+    )
+    assert numbers(read, lambda: events(server, Query(limit=4))) == [1, 2, 3, 4]
+    assert [server.parameters(number)["limit"] for number in range(4)] == ["4", "2", "1", "1"]
+
+
+def test_after_an_error_it_can_be_read_on() -> None:
+    async def run() -> None:
+        async with events(Server(stream(message(1)), answer(404), stream(message(2), END))) as source:
+            assert (await anext(source)).offset == 1
+            with pytest.raises(Refused):
+                await anext(source)
+            assert [event.offset async for event in source] == [2]
+
+    asyncio.run(run())
+
+
+def test_what_is_written_is_asked_for() -> None:
+    server = Server(stream(message(1), END))
+    tokens = iter(["first"])
+    with subscribe_blocking(
+        "http://feed.test/",
+        ["wiki.change", "wiki.*"],
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        until="2026-01-02",
+        limit=5,
+        filter="event.n == 1",
+        fields=["n", "a.b"],
+        canary=True,
+        token=lambda: next(tokens),
+        headers={"User-Agent": "me/1 (me@example.org)"},
+        transport=server,
+    ) as source:
+        assert len(source.batch()) == 1
+        assert source.batch() == []
+    assert server.requests[0].url.path == "/v2/stream/wiki.change,wiki.*"
+    assert server.parameters(0) == {
+        "since": "2026-01-01T00:00:00.000Z",
+        "until": "2026-01-02T00:00:00.000Z",
+        "limit": "5",
+        "filter": "event.n == 1",
+        "fields": "n,a.b",
+        "canary": "true",
+    }
+    assert server.requests[0].headers["authorization"] == "Bearer first"
+    assert server.requests[0].headers["user-agent"] == "me/1 (me@example.org)"
+
+
+def test_a_token_goes_to_no_other_server() -> None:
+    server = Server(answer(307, location="http://elsewhere.test/s"), stream(message(1), END))
+    with subscribe_blocking("http://feed.test/s", token="secret", transport=server) as source:
+        next(source)
+    assert [request.headers.get("authorization") for request in server.requests] == ["Bearer secret", None]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"since": "yesterday"}, "since: 'yesterday' is no time; write ISO 8601"),
+        ({"since": datetime(2026, 1, 1)}, "has no zone"),  # noqa: DTZ001
+        ({"until": -5}, "until: '-5' is no time"),
+        ({"since": timedelta(hours=1), "until": timedelta(hours=2)}, "until is not after since"),
+        ({"limit": 0}, "limit: 0 events are none"),
+        ({"streams": []}, "no stream is named"),
+        ({"token": "a\nb"}, "the token cannot be sent"),
+        ({"token": ""}, "the token cannot be sent"),
+        ({"filter": "event.n = 1"}, "line 1, column 9"),
+        ({"fields": "a..b"}, "empty name"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict[str, Any], said: str) -> None:
+    server = Server(stream(message(1), headers={}))
+    with pytest.raises(InvalidQuery) as raised, subscribe_blocking("http://h/s", transport=server, **options) as source:
+        next(source)
+    assert said in str(raised.value)
+
+
+def test_events_of_several_servers_are_told_apart_by_their_ids(read: Read) -> None:
+    recent = RecentIds()
+    taken: list[int | None] = []
+    for first in (1, 2):
+        frames = [message(first + n, meta={"id": str(first + n)}) for n in range(3)]
+        server = Server(stream(*frames, END))
+        options: dict[str, Any] = {"transport": server, "recent_ids": recent}
+        read(lambda options=options: subscribe("http://h/s", **options), lambda event: taken.append(event.offset))  # type: ignore[misc]
+    assert taken == [1, 2, 3, 4]
+
+
+def test_a_lost_connection_is_logged_where_nobody_is_told(read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(stream(b"retry: 1\n\n" + message(1)), stream(message(2), END))
+    assert numbers(read, lambda: subscribe("http://me:secret@h/s?token=secret", transport=server)) == [1, 2]
+    assert [record.getMessage().partition(";")[0] for record in caplog.records if record.name == "gateway.client"] == [
+        "http://h/s: the server ended the response"
+    ]
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Those that are there at the end were there at the beginning."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_blocking_twin_leaves_no_thread_and_no_loop(tmp_path: Path) -> None:
+    feed = Endless(message(1) + message(2))
+    store = FilePositions(tmp_path / "position")
+    for event in subscribe_blocking("http://h/s", transport=feed.server(), store=store, store_seconds=0):
+        if event.offset == 2:
+            break
+    gc.collect()
+    assert feed.closed.is_set()
+    assert (tmp_path / "position").read_text() == position(1) + "\n"
+
+
+def test_the_blocking_twin_can_be_interrupted_and_read_on() -> None:
+    class Interrupting(Endless):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield message(1)
+            signal.raise_signal(signal.SIGINT)
+            yield message(2)
+            yield END
+
+    source = subscribe_blocking("http://h/s", transport=Interrupting().server())
+    with source:
+        assert next(source).offset == 1
+        with pytest.raises(KeyboardInterrupt):
+            next(source)
+        assert [event.offset for event in source] == [2]
+
+
+async def test_the_blocking_twin_says_that_a_loop_runs_already() -> None:
+    source = subscribe_blocking("http://h/s", transport=Server())
+    with pytest.raises(RuntimeError, match="running event loop"):
+        next(source)
+    source._runner.close()
+    source._closed = True

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,13 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from gateway import telemetry
+from gateway.access.fetch import Fetcher
+from gateway.access.gate import Gate, GateOptions
+from gateway.access.grant import EVERYTHING, Grant
+from gateway.access.keyring import Keyring
+from gateway.access.signed import Rules
+from gateway.access.static import read_static_tokens
+from gateway.access.trust import load_trust
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Current, Definitions
@@ -34,6 +42,7 @@ from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
@@ -90,16 +99,33 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         schemas = open_schemas(configured.settings)
     except OSError as error:
         raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
+    settings = configured.settings
+    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, settings.token_algorithms)
     missing = check_streams(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
+        *notes,
         *schemas.warnings,
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
     ]
-    if missing and _repositories(configured.settings):
+    if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
-    return Definitions(configured.catalog, schemas, configured.settings.error_stream), warnings + missing
+    return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
+
+
+def _gate_options(settings: Settings) -> GateOptions:
+    rules = Rules(
+        # Without keys no token is held against them.
+        settings.token_audience or "",
+        settings.token_issuer or "",
+        settings.token_algorithms,
+        settings.token_clock_skew,
+        settings.token_read_claim,
+        settings.token_write_claim,
+        settings.token_brief_lifetime,
+    )
+    return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
 
 
 async def _nothing_to_reload() -> dict[str, Any]:
@@ -141,8 +167,13 @@ class Gateway:
         services = Services(self.hub, self.broadcast, self.past, self.clock, settings.heartbeat, settings.retry)
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
-        self.streams = StreamEndpoint(services, lambda: self.current.public_catalog, bounds)
-        self.all_streams = StreamEndpoint(services, lambda: self.current.catalog, bounds)
+        self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
+        self.keyring.use(definitions.trust)
+        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, _gate_options(settings))
+        self.public_viewers = Bearers(self.gate, self.current)
+        self.all_viewers = Everyone(lambda: self.current.catalog, EVERYTHING)
+        self.streams = StreamEndpoint(services, self.public_viewers, bounds)
+        self.all_streams = StreamEndpoint(services, self.all_viewers, bounds)
         intake_options = IntakeOptions(
             settings.intake_max_bytes,
             settings.intake_max_events,
@@ -161,7 +192,7 @@ class Gateway:
         """The application on the public port."""
         first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=True)))
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.public_viewers)))
 
         def catalog() -> Catalog:
             return self.current.public_catalog
@@ -172,7 +203,7 @@ class Gateway:
             Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
             Route("/explorer/{version}/{name}", explorer.file),
         ]
-        return CrossOrigin(_application(first, [*page, *self._routes(catalog)]))
+        return TokensApart(CrossOrigin(_application(first, [*page, *self._routes(self.public_viewers)])))
 
     def admin(self) -> ASGIApp:
         """The application on the admin port."""
@@ -182,15 +213,15 @@ class Gateway:
 
         first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, public=False)))
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers)))
         reload = ReloadRoute(self.reload)
         routes = [Route("/metrics", metrics), Route("/-/reload", reload.reload, methods=["POST"])]
-        app = _application(first, routes + self._routes(lambda: self.current.catalog))
+        app = _application(first, routes + self._routes(self.all_viewers))
         return AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names))
 
-    def _routes(self, catalog: Callable[[], Catalog]) -> list[BaseRoute]:
+    def _routes(self, viewers: Viewers) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there."""
-        streams = CatalogRoutes(catalog, self.hub)
+        streams = CatalogRoutes(viewers, self.hub)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(self.hub, self.watch, lambda: self.draining)
         return [
@@ -204,12 +235,18 @@ class Gateway:
 
     async def take(self, definitions: Definitions) -> list[str]:
         """Put definitions in force, which must agree with those before in how each topic is resumed. No stream ends but
-        those on the public port over what is public no longer. Returns what is to be known of it."""
+        those on the public port over what their client may read no longer. Returns what is to be known of it."""
         self.hub.follow(definitions.catalog.by_timestamp)
         self.current.replace(definitions)
-        public = definitions.public_catalog.topics
-        ended = self.streams.stop({topic for topic in definitions.catalog.topics if topic not in public})
-        notes = [f"streams that were ended, since they are not public any more: {ended}"] if ended else []
+        self.keyring.use(definitions.trust)
+        every = frozenset(definitions.catalog.topics)
+
+        @lru_cache
+        def hidden(grant: Grant) -> frozenset[str]:
+            return every.difference(self.current.readable(self.gate.renewed(grant)).topics)
+
+        ended = self.streams.stop(hidden)
+        notes = [f"streams that were ended, since their client may not read them any more: {ended}"] if ended else []
         try:
             async with asyncio.timeout(TAKE_WAIT):
                 while not self.hub.discovery.sought.issuperset(definitions.catalog.topics):
@@ -233,7 +270,8 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False)
             listeners.append((GatewayServer(self.admin(), access_log=False), admin))
         await self.log.open()
-        background = [asyncio.create_task(task) for task in (self.hub.run(), self.broadcast.beat(), self.watch.run())]
+        running = (self.hub.run(), self.broadcast.beat(), self.watch.run(), self.keyring.run())
+        background = [asyncio.create_task(task) for task in running]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()

@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | canary | mirror | tail | check | schemas`."""
+"""The command line: `gateway serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
+from gateway.commands.token import token
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
@@ -110,7 +111,7 @@ def demo(url: str | None, **flags: Any) -> None:
 
 
 @main.command()
-@_with_settings("config", "log", "schema_repositories", "error_stream")
+@_with_settings("config", "log", "schema_repositories", "error_stream", "jwks")
 def check(**flags: Any) -> None:
     """Read the configuration and the schemas, and print every mistake with its place."""
     mistakes: list[str] = []
@@ -220,3 +221,4 @@ def _stream(configured: Configured, name: str) -> Stream:
 
 main.add_command(schemas)
 main.add_command(tail)
+main.add_command(token)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.catalog.catalog import Catalog
+from gateway.access.grant import NOBODY, Grant
+from gateway.access.trust import NO_TRUST, Trust
+from gateway.catalog.catalog import Catalog, glob_matches
 from gateway.catalog.stream import Stream
 from gateway.schemas.repository import SchemaRepository
+
+VIEWS = 256
+"""Different sets of rights of which is remembered what streams there are for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,8 @@ class Definitions:
     schemas: SchemaRepository
     error_stream: str | None = None
     """The stream that invalid events go to where theirs names no other."""
+    trust: Trust = NO_TRUST
+    """Whose tokens are accepted."""
     public_catalog: Catalog = field(init=False)
     """The streams that exist for the public port, be it to read or to write: all but those with `public: false`."""
 
@@ -35,10 +42,10 @@ class Current:
     """The definitions in force. Whoever needs several parts of them that belong together takes `definitions` once, or
     all of them without waiting in between."""
 
-    __slots__ = ("definitions",)
+    __slots__ = ("_catalogs", "_views", "definitions")
 
     def __init__(self, definitions: Definitions) -> None:
-        self.definitions = definitions
+        self.replace(definitions)
 
     @property
     def catalog(self) -> Catalog:
@@ -52,9 +59,46 @@ class Current:
 
     @property
     def schemas(self) -> SchemaRepository:
-        """The schemas of the repositories."""
+        """The schemas."""
         return self.definitions.schemas
+
+    @property
+    def trust(self) -> Trust:
+        """Whose tokens are accepted."""
+        return self.definitions.trust
+
+    def readable(self, grant: Grant) -> Catalog:
+        """The streams that exist for whoever may read this. All who may read the same get the same catalogue."""
+        return self._view(grant.read, public=True)
+
+    def writable(self, grant: Grant) -> Catalog:
+        """The streams that exist for whoever may write this."""
+        return self._view(grant.write, public=grant.writes_public)
 
     def replace(self, definitions: Definitions) -> None:
         """Put others in force."""
         self.definitions = definitions
+        self._forget()
+
+    def _forget(self) -> None:
+        every, public = self.definitions.catalog, self.definitions.public_catalog
+        self._views: dict[tuple[tuple[str, ...], bool], Catalog] = {(NOBODY.read, True): public}
+        self._catalogs = {frozenset(catalog.streams): catalog for catalog in (every, public)}
+
+    def _view(self, globs: tuple[str, ...], public: bool) -> Catalog:
+        found = self._views.get((globs, public))
+        if found is not None:
+            return found
+        if len(self._views) >= VIEWS:
+            self._forget()
+        streams = [
+            stream
+            for stream in self.definitions.catalog.streams.values()
+            if (public and stream.public) or any(glob_matches(glob, stream.name) for glob in globs)
+        ]
+        names = frozenset(stream.name for stream in streams)
+        catalog = self._catalogs.get(names)
+        if catalog is None:
+            catalog = self._catalogs[names] = Catalog(streams)
+        self._views[globs, public] = catalog
+        return catalog

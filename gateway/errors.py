@@ -8,6 +8,8 @@ GatewayError
 ├── InvalidFields           a `fields` list that cannot be used
 ├── InvalidPosition         a Last-Event-ID that cannot be read
 ├── BadRecord               a stored value that is not an event
+├── InvalidToken            a bearer token that is not accepted (`access.signed`)
+├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
     ├── LogUnavailable      passes: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
@@ -95,6 +97,10 @@ class InvalidPosition(GatewayError):
 
 class BadRecord(GatewayError):
     """A stored value that is not a JSON object (RFC 8259) within the bounds."""
+
+
+class KeysUnavailable(GatewayError):
+    """The key set that tokens are verified with cannot be fetched now."""
 
 
 class LogError(GatewayError):

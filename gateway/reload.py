@@ -23,7 +23,7 @@ Source = Callable[[], Configured]
 RELOADED = "reloaded"
 """How a process did that has put the new definitions in force."""
 
-_RELOADABLE = ("error_stream", "schema_repositories")
+_RELOADABLE = ("error_stream", "schema_repositories", "static_tokens", "jwks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.access.keys import FITTING
+from gateway.access.static import read_static_tokens
+from gateway.access.trust import check_key_place
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Plain, did_you_mean, kind_of
 from gateway.catalog.load import read
@@ -193,6 +196,33 @@ class Settings:
     error_stream: str | None = _row(
         "text", None, "stream", "the stream that invalid events go to, with the reason, where theirs names no other"
     )
+    intake_token: str = _choice(
+        "none", "whether the intake on the public port takes nothing without a token", "none", "required"
+    )
+    static_tokens: Mapping[str, Any] = _row(
+        "mapping",
+        {},
+        "",
+        "tokens by name, each with its `sha256` and the streams that it may `read` and `write`",
+        file_only=True,
+    )
+    jwks: str | None = _row(
+        "text", None, "path or URL", "the public keys (JWKS) of signed tokens: a file, or an address to fetch them from"
+    )
+    jwks_refresh: float = _seconds(300.0, "time between fetches of the keys from an address", 10, 86_400)
+    token_algorithms: tuple[str, ...] = _row(
+        "list", ("RS256", "PS256", "ES256", "EdDSA"), "algorithm", "the algorithms that signed tokens may have"
+    )
+    token_audience: str | None = _row("text", None, "aud", "the audience that signed tokens have to be for")
+    token_issuer: str | None = _row("text", None, "iss", "the issuer that signed tokens have to be of")
+    token_read_claim: str = _row("text", "read_streams", "claim", "the claim with the streams that a token may read")
+    token_write_claim: str = _row("text", "write_streams", "claim", "the claim with the streams that it may write")
+    token_clock_skew: float = _seconds(30.0, "how far the clocks of issuer and gateway may differ", 0, 600)
+    token_max_bytes: int = _integer(8192, "bytes", "the longest token", 256, 65536)
+    token_brief_lifetime: float = _seconds(
+        300.0, "the longest life of a token that is taken from an address or a cookie; 0 takes none there", 0, 86_400
+    )
+    token_cookie: str | None = _row("text", None, "cookie", "the name of a cookie that may hold a token to read with")
     kafka: Mapping[str, Any] = _row(
         "mapping", {}, "", "settings passed through to the Kafka client, such as `security_protocol`", file_only=True
     )
@@ -404,7 +434,28 @@ def _check_limits(url: str) -> None:
         raise ValueError(f'limits is "{url}"; it takes memory://')
 
 
-_CHECKS: dict[str, Callable[[str], None]] = {"log": _check_log, "limits": _check_limits}
+def _check_algorithms(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in FITTING:
+            raise ValueError(f'token_algorithms names "{name}"; it takes some of {", ".join(FITTING)}')
+
+
+def _check_cookie(name: str) -> None:
+    # RFC 6265 section 4.1.1
+    if not all(character.isascii() and (character.isalnum() or character in "!#$%&'*+-.^_`|~") for character in name):
+        raise ValueError(
+            f'token_cookie is "{name[:100]}", which is no name of a cookie; it takes letters, digits, - and _'
+        )
+
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "log": _check_log,
+    "limits": _check_limits,
+    "static_tokens": read_static_tokens,
+    "jwks": check_key_place,
+    "token_algorithms": _check_algorithms,
+    "token_cookie": _check_cookie,
+}
 
 
 def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
@@ -423,6 +474,21 @@ def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
         mistakes.append(
             f"{place('intake_queue_bytes', 'intake_max_bytes')}: intake_queue_bytes ({settings.intake_queue_bytes}) is "
             f"less than intake_max_bytes ({settings.intake_max_bytes}); one body has to fit"
+        )
+    if settings.jwks is not None and (settings.token_audience is None or settings.token_issuer is None):
+        mistakes.append(
+            f"{place('jwks')}: jwks needs token_audience and token_issuer: without them, tokens that are meant for "
+            "others would be accepted"
+        )
+    if settings.token_read_claim == settings.token_write_claim:
+        mistakes.append(
+            f"{place('token_write_claim', 'token_read_claim')}: token_read_claim and token_write_claim are both "
+            f"{settings.token_read_claim}; whoever may read would write"
+        )
+    if settings.intake_token == "required" and settings.jwks is None and not settings.static_tokens:
+        mistakes.append(
+            f"{place('intake_token')}: intake_token is required, and no token would be accepted; set static_tokens "
+            "or jwks"
         )
     if settings.flush_interval >= settings.heartbeat:
         mistakes.append(

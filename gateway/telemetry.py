@@ -25,6 +25,9 @@ _INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came 
 _ERROR_EVENTS_LOST = Counter(
     "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
 )
+_TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused for their token, by why", ["reason"])
+_KEYS = Gauge("gateway_token_keys", "Keys that tokens are verified with, as fetched the last time")
+_KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
 _STUCK = Gauge("gateway_stuck_partitions", "Partitions that cannot be read while the log answers")
 
 registry = REGISTRY
@@ -111,3 +114,21 @@ def error_event_lost(stream: str, reason: str) -> None:
     """An invalid event is not in the error stream."""
     _ERROR_EVENTS_LOST.labels(stream).inc()
     log.warning("an invalid event is not in the error stream %s: %s", stream, reason[:300])
+
+
+def token_refused(reason: str) -> None:
+    """A request was refused for its token: `missing`, `malformed` or `invalid`. Nothing of the token is told."""
+    _TOKENS_REFUSED.labels(reason).inc()
+
+
+def keys_fetched(count: int, notes: Collection[str]) -> None:
+    """The keys of tokens were fetched; `notes` say which of them are not used, where they are others than before."""
+    _KEYS.set(count)
+    for note in notes:
+        log.warning("the keys of tokens (jwks): %s", note)
+
+
+def keys_unavailable(reason: object) -> None:
+    """The keys of tokens could not be fetched; those that were fetched before stay in force."""
+    _KEY_FAILURES.inc()
+    log.warning("the keys that were fetched before stay in force: %s", reason)

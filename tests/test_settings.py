@@ -91,6 +91,17 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
     ("key", "value", "told"),
     [
         ("port", "65536", "a whole number from 0 to 65535"),
+        ("jwks", "http://issuer.example/keys", "which anybody on the way could change"),
+        ("jwks", "http://127.0.0.1.evil.example/keys", "which anybody on the way could change"),
+        ("jwks", "ftp://issuer.example/keys", "an https:// URL"),
+        ("jwks", "https://", "an https:// URL"),
+        ("jwks", "https://[::1/keys", "an https:// URL"),
+        ("jwks", "https://user:word@issuer.example/keys", "a user or a password"),
+        ("token_algorithms", "RS256,none", 'names "none"; it takes some of RS256'),
+        ("token_algorithms", "HS256", 'names "HS256"'),
+        ("token_cookie", "a b", "no name of a cookie"),
+        ("token_max_bytes", "255", "a whole number of bytes from 256"),
+        ("intake_token", "maybe", "none or required"),
         ("port", "http", '"http"'),
         ("port", "80.5", "a whole number"),
         ("port", "٨٠", "a whole number"),
@@ -131,6 +142,13 @@ def test_kafka_is_a_mapping_of_the_file() -> None:
     settings = load_settings({}, {"GATEWAY_KAFKA": "x"}, {"kafka": ({"security_protocol": "SSL"}, "f:1")})
     assert settings.kafka == {"security_protocol": "SSL"}
     assert "a mapping" in mistakes(file={"kafka": (3, "f:1")})[0]
+
+
+def test_static_tokens_are_a_mapping_of_the_file() -> None:
+    found = mistakes(file={"static_tokens": ({"a": {"sha256": "x"}}, "f:3")})
+    assert found == [
+        "f:3: static_tokens: a: sha256 takes 64 hexadecimal digits in quotes; `gateway token hash` gives them"
+    ]
 
 
 def test_unknown_keys_of_the_file() -> None:
@@ -189,3 +207,26 @@ def test_the_table_has_every_setting() -> None:
     for setting in SETTINGS:
         assert all(not name or f"`{name}`" in table for name in (setting.flag, setting.variable))
         assert setting.help in table
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        ({"jwks": "keys.json"}, "jwks needs token_audience and token_issuer"),
+        ({"jwks": "keys.json", "token_issuer": "i"}, "jwks needs token_audience and token_issuer"),
+        ({"token_write_claim": "read_streams"}, "token_read_claim and token_write_claim are both read_streams"),
+        ({"intake_token": "required"}, "no token would be accepted"),
+    ],
+)
+def test_settings_of_tokens_fit_together(file: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({}, {}, {key: (value, f"f:{number}") for number, (key, value) in enumerate(file.items(), 1)})
+    assert caught.value.mistakes == [mistake for mistake in caught.value.mistakes if told in mistake]
+    assert caught.value.mistakes[0].startswith("f:1: ")
+
+
+@pytest.mark.parametrize(
+    "place", ["keys.json", "https://issuer.example/keys", "http://127.0.0.1:8/k", "http://[::1]/k"]
+)
+def test_keys_come_from_a_file_or_from_where_nobody_changes_them(place: str) -> None:
+    assert load_settings({"jwks": place, "token_audience": "a", "token_issuer": "i"}, {}, {}).jwks == place

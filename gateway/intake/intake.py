@@ -197,11 +197,13 @@ class Intake:
     ) -> list[Claim]:
         """The valid events; the others are added to the outcome."""
         definitions = self._current.definitions
-        catalog = definitions.public_catalog if submission.public else definitions.catalog
+        catalog = self._current.writable(submission.grant)
         schemas = definitions.schemas
         reports = None
         if submission.media_type == REPORTS and self.options.report_stream is not None:
-            reports = definitions.catalog.streams.get(self.options.report_stream)
+            # Browsers report without a token, whatever stream it is that takes them; where one is needed, it has to do.
+            taking = definitions.catalog if submission.grant.writes_public else catalog
+            reports = taking.streams.get(self.options.report_stream)
         request_id = submission.request_id or str(uuid.uuid4())
         now = self._clock.now()
         key = submission.idempotency_key

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.access.grant import NOBODY, Grant
 from gateway.intake.apart import Piece
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A body and what is said of it. `public`: only public streams exist for its sender."""
+    """A body and what is said of it. `grant` says which streams its sender may write; others do not exist for it."""
 
     body: bytes
     media_type: str
-    public: bool = True
+    grant: Grant = NOBODY
     hasty: bool = False
     request_id: str | None = None
     idempotency_key: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -10,12 +9,12 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import LogError, Problem
 from gateway.event import TopicPartition
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.routes.access import Viewers
 from gateway.routes.answers import json_answer
 from gateway.times import iso_time
 
@@ -23,21 +22,29 @@ RATE_SPAN = 60_000
 """Milliseconds over which the rate of a stream is counted."""
 
 
+PRIVATE = {"cache-control": "private, no-store", "vary": "authorization"}
+"""Headers of what was made for the holder of a token alone."""
+
+
 class CatalogRoutes:
     """Answers from the catalogue in force, the ring and, for the oldest event, the log."""
 
-    def __init__(self, catalog: Callable[[], Catalog], hub: Hub) -> None:
-        self._catalog = catalog
+    def __init__(self, viewers: Viewers, hub: Hub) -> None:
+        self._viewers = viewers
         self._hub = hub
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/streams`"""
-        return json_answer([await self._describe(stream, request) for stream in self._catalog().streams.values()])
+        grant = await self._viewers.reader(request.scope)
+        streams = self._viewers.readable(grant).streams.values()
+        document = [await self._describe(stream, request) for stream in streams]
+        return json_answer(document, headers=PRIVATE if grant.by_token else {})
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/streams/{name}`"""
         name = request.path_params["name"]
-        catalog = self._catalog()
+        grant = await self._viewers.reader(request.scope)
+        catalog = self._viewers.readable(grant)
         stream = catalog.get(name)
         if stream is None:
             close = catalog.close_matches(name)
@@ -45,7 +52,7 @@ class CatalogRoutes:
             raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
         description = await self._describe(stream, request)
         description["example"] = self._example(stream)
-        return json_answer(description)
+        return json_answer(description, headers=PRIVATE if grant.by_token else {})
 
     async def _describe(self, stream: Stream, request: Request) -> dict[str, Any]:
         schema = None

@@ -17,6 +17,7 @@ from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.intake import RETRY_SECONDS, Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.routes.access import Viewers
 from gateway.routes.problems import answer
 
 PARAMETERS = ("hasty",)
@@ -35,11 +36,11 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 
 
 class EventsEndpoint:
-    """The intake over HTTP. `public`: only public streams exist here."""
+    """The intake over HTTP."""
 
-    def __init__(self, intake: Intake, public: bool) -> None:
+    def __init__(self, intake: Intake, viewers: Viewers) -> None:
         self._intake = intake
-        self._public = public
+        self._viewers = viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -75,6 +76,7 @@ class EventsEndpoint:
         if scope["method"] != "POST":
             detail = f"{scope['method'][:20]} is not possible here; possible: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
+        grant = await self._viewers.writer(scope)
         hasty = _hasty(scope["query_string"])
         kind = media_type(_text(headers.get(b"content-type")))
         key = _idempotency_key(headers.get(b"idempotency-key"))
@@ -82,7 +84,7 @@ class EventsEndpoint:
         if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
             raise too_large(self._intake.options.max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
-        return Submission(body.data, kind, self._public, hasty, _request_id(headers.get(b"x-request-id")), key)
+        return Submission(body.data, kind, grant, hasty, _request_id(headers.get(b"x-request-id")), key)
 
 
 class _Gone(Exception):

@@ -8,8 +8,10 @@ from collections.abc import Callable, Set
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.access.grant import NOBODY, Grant
 from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
+from gateway.routes.access import Viewers
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
@@ -20,6 +22,8 @@ logger = logging.getLogger("gateway")
 
 METHODS = ("GET", "HEAD")
 NO_STORE = [(b"cache-control", b"no-store")]
+LONGEST_TIMER = 30 * 86_400.0
+"""Seconds; a token that lives longer does so for no stream."""
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
 HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
@@ -28,10 +32,12 @@ HONOURED_HEADER = b"event-gateway"
 class StreamEndpoint:
     """Reads the request, answers what is wrong with it, and hands the rest to a session."""
 
-    def __init__(self, services: Services, catalog: Callable[[], Catalog], bounds: Bounds) -> None:
+    def __init__(self, services: Services, viewers: Viewers, bounds: Bounds) -> None:
         self._services = services
-        self._catalog = catalog
+        self._viewers = viewers
         self._bounds = bounds
+        self._shown: dict[Session, tuple[Grant, asyncio.TimerHandle | None]] = {}
+        """Of those that a token has opened, what it grants and what ends them when it expires."""
         self.sessions: set[Session] = set()
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -39,12 +45,16 @@ class StreamEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            request, named_in = self._read(scope)
+            _check_method(scope)
+            grant = await self._viewers.reader(scope, brief=True)
+            request, named_in = self._read(scope, self._viewers.readable(grant))
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
         session = Session(self._services, request)
         self.sessions.add(session)
+        if grant.by_token:
+            self._shown[session] = grant, self._end_at(grant.expires, session)
         try:
             if request.origin.wishes:
                 check_partitions(request, await self._counts(request), named_in)
@@ -73,9 +83,13 @@ class StreamEndpoint:
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    def stop(self, topics: Set[str]) -> int:
-        """End the streams that hold one of these topics soon; how many."""
-        ending = [session for session in self.sessions if session.request.selection.topics & topics]
+    def stop(self, hidden: Callable[[Grant], Set[str]]) -> int:
+        """End the streams soon that hold one of the topics hidden from their client; how many."""
+        ending = [
+            session
+            for session in self.sessions
+            if session.request.selection.topics & hidden(self._shown.get(session, (NOBODY, None))[0])
+        ]
         for session in ending:
             session.stop()
         return len(ending)
@@ -99,23 +113,29 @@ class StreamEndpoint:
         finally:
             self._close(session)
 
+    def _end_at(self, expires: int | None, session: Session) -> asyncio.TimerHandle | None:
+        """The stream ends in order with its token; the client comes back with its last id and another token."""
+        if expires is None:
+            return None
+        seconds = max(0, expires - self._services.clock.now()) / 1000
+        return asyncio.get_running_loop().call_later(min(seconds, LONGEST_TIMER), session.stop)
+
     def _close(self, session: Session) -> None:
         self.sessions.discard(session)
+        _, timer = self._shown.pop(session, (NOBODY, None))
+        if timer is not None:
+            timer.cancel()
         session.close()
 
-    def _read(self, scope: Scope) -> tuple[Request, str]:
+    def _read(self, scope: Scope, catalog: Catalog) -> tuple[Request, str]:
         """The request, and the name of what its position came in."""
-        if scope["method"] not in METHODS:
-            allowed = ", ".join(METHODS)
-            detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
-            raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             if name in READ_HEADERS:
                 key, text = name.decode(), value.decode("latin-1")
                 headers[key] = f"{headers[key]}, {text}" if key in headers else text
         now, names = self._services.clock.now(), scope["path_params"]["streams"]
-        return read_request(names, scope["query_string"], headers, self._catalog(), self._bounds, now)
+        return read_request(names, scope["query_string"], headers, catalog, self._bounds, now)
 
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
@@ -130,6 +150,13 @@ class StreamEndpoint:
             except (LogUnavailable, TimeoutError):
                 return {}
         return {topic: state.partitions for topic, state in states.items()}
+
+
+def _check_method(scope: Scope) -> None:
+    if scope["method"] not in METHODS:
+        allowed = ", ".join(METHODS)
+        detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
+        raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
 
 
 async def _answer_at_once(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:

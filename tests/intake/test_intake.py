@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.access.grant import EVERYTHING
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
@@ -27,6 +28,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
+from gateway.routes.access import Everyone
 from gateway.routes.events import EventsEndpoint
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.validator import compile_validator, faults
@@ -205,7 +207,7 @@ def test_nothing_that_is_sent_is_a_mistake_of_the_gateway(
                 sent.append(message)
 
             scope = {"type": "http", "method": method, "query_string": query, "headers": list(headers.items())}
-            await EventsEndpoint(intake, public=True)(scope, receive, send)
+            await EventsEndpoint(intake, Everyone(lambda: Catalog(STREAMS)))(scope, receive, send)
             assert intake.held == 0
             return sent
 
@@ -231,10 +233,10 @@ async def test_more_than_may_be_held_is_refused() -> None:
 async def test_what_is_wrong_with_an_error_event_is_told_to_its_sender_alone() -> None:
     async with taking(STREAMS, SHIPPED) as (intake, log):
         wrong = orjson.dumps({"$schema": "/gateway/error/1.0.0", "meta": {"stream": "gateway.errors"}})
-        outcome = await intake.take(Submission(wrong, "application/json", public=False))
+        outcome = await intake.take(Submission(wrong, "application/json", EVERYTHING))
         assert [one.number for one in outcome.invalid] == [0]
         # To a sender for whom the stream does not exist it is any other event.
-        await intake.take(Submission(wrong, "application/json", public=True))
+        await intake.take(Submission(wrong, "application/json"))
         await told(intake)
         assert values(log, "errors") == []
     async with taking(STREAMS, SHIPPED) as (intake, log):

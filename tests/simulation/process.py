@@ -12,6 +12,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
+from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint
 from gateway.subscription.feed import BlockCache
@@ -62,7 +63,7 @@ class Process:
         self.hub.deliver = self._deliver
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
         services = Services(self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000)
-        self.endpoint = StreamEndpoint(services, lambda: catalog, Bounds())
+        self.endpoint = StreamEndpoint(services, Everyone(lambda: catalog), Bounds())
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
         self.answering: dict[asyncio.Task[None], None] = {}
         """The responses that run, in the order in which they began: a set of tasks has another each time."""

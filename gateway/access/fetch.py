@@ -1,0 +1,46 @@
+"""Fetches a key set: the one place of this room that knows HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import httpx
+
+from gateway.access.keys import MAXIMUM_DOCUMENT
+from gateway.errors import KeysUnavailable
+
+FETCH_SECONDS = 5.0
+"""All of a fetch, however slowly the answer comes."""
+_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+
+
+class Fetcher:
+    """Follows no redirect: the configuration says whom to trust, not who answers there."""
+
+    def __init__(self) -> None:
+        self._context: ssl.SSLContext | None = None
+
+    async def __call__(self, url: str) -> bytes:
+        """The document at an address. Raises KeysUnavailable."""
+        if self._context is None:
+            # Reading the certificates takes longer than streams should wait.
+            self._context = await asyncio.to_thread(httpx.create_ssl_context)
+        try:
+            async with (
+                asyncio.timeout(FETCH_SECONDS),
+                httpx.AsyncClient(verify=self._context, timeout=FETCH_SECONDS) as client,
+                client.stream("GET", url, headers=_ACCEPT) as response,
+            ):
+                if response.status_code != 200:
+                    raise KeysUnavailable(f"the address of the keys (jwks) answers {response.status_code}")
+                document = b""
+                async for part in response.aiter_bytes(8192):
+                    document += part
+                    if len(document) > MAXIMUM_DOCUMENT:
+                        raise KeysUnavailable(f"the keys (jwks) have more than {MAXIMUM_DOCUMENT} bytes")
+                return document
+        except TimeoutError:
+            raise KeysUnavailable(f"the keys (jwks) have not come within {FETCH_SECONDS:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {error or type(error).__name__}") from error

@@ -1,0 +1,103 @@
+"""Judges the tokens of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway import telemetry
+from gateway.access import static
+from gateway.access.credential import PARAMETER, Credential, find, invalid_token, missing_token
+from gateway.access.grant import NOBODY, Grant
+from gateway.access.keyring import RETRY_SECONDS, Keyring
+from gateway.access.signed import InvalidToken, Rules, UnknownKey, verify
+from gateway.access.trust import Trust
+from gateway.clock import Clock
+from gateway.errors import Problem
+
+_JWT_DOTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """See the settings of the same names; `needed_to_write` is whether the intake takes nothing without a token."""
+
+    rules: Rules
+    longest: int = 8192
+    cookie: str | None = None
+    needed_to_write: bool = False
+
+
+class Gate:
+    """One for a process; it holds what is in force against what a request shows."""
+
+    def __init__(self, trust: Callable[[], Trust], keyring: Keyring, clock: Clock, options: GateOptions) -> None:
+        self._trust = trust
+        self._keyring = keyring
+        self._clock = clock
+        self._options = options
+
+    async def reader(
+        self, headers: Iterable[tuple[bytes, bytes]], in_query: Sequence[str] = (), brief: bool = False
+    ) -> Grant:
+        """What a request to read may see. `brief`: a short-lived token in the query (`in_query`) or a cookie counts
+        too. Raises Problem: 400, 401, or 503 where the keys have not come yet."""
+        if not self._trust().takes_tokens:
+            if brief and in_query:
+                raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are taken here", PARAMETER)
+            return NOBODY
+        return await self._judged(headers, in_query if brief else (), self._options.cookie if brief else None)
+
+    async def writer(self, headers: Iterable[tuple[bytes, bytes]]) -> Grant:
+        """What a request to write may write. Raises Problem as `reader` does."""
+        grant = NOBODY
+        if self._trust().takes_tokens:
+            grant = await self._judged(headers, (), None)
+        if not self._options.needed_to_write:
+            return grant
+        if not grant.by_token:
+            telemetry.token_refused("missing")
+            raise missing_token()
+        return replace(grant, writes_public=False)
+
+    def renewed(self, grant: Grant) -> Grant:
+        """What is left of a grant under the static tokens in force now; a signed token is good until it expires."""
+        if grant.digest is None:
+            return grant
+        tokens = (token for token in self._trust().static_tokens if token.digest == grant.digest)
+        return next((token.grant for token in tokens), NOBODY)
+
+    async def _judged(
+        self, headers: Iterable[tuple[bytes, bytes]], in_query: Sequence[str], cookie: str | None
+    ) -> Grant:
+        try:
+            shown = find(headers, in_query, cookie, self._options.longest)
+            return NOBODY if shown is None else await self._accepted(shown)
+        except InvalidToken as error:
+            telemetry.token_refused("invalid")
+            raise invalid_token(str(error)) from None
+        except Problem:
+            telemetry.token_refused("malformed")
+            raise
+
+    async def _accepted(self, shown: Credential) -> Grant:
+        trust, brief = self._trust(), shown.place != "header"
+        held = static.find(trust.static_tokens, shown.token)
+        if held is not None:
+            if brief:
+                raise InvalidToken("a static token is taken from `Authorization` alone")
+            return held.grant
+        if not trust.takes_signed or shown.token.count(".") != _JWT_DOTS:
+            raise InvalidToken("nobody here knows it")
+        try:
+            return self._verified(shown.token, brief)
+        except UnknownKey:
+            # The keys may have been changed a moment ago.
+            await self._keyring.look()
+        if not self._keyring.keys:
+            detail = "the keys that tokens are verified with have not come yet; try again in a moment"
+            raise Problem(503, "Keys unavailable", detail, headers={"retry-after": f"{RETRY_SECONDS:.0f}"})
+        return self._verified(shown.token, brief)
+
+    def _verified(self, token: str, brief: bool) -> Grant:
+        return verify(token, self._keyring.keys, self._options.rules, self._clock.now(), brief)

@@ -1,0 +1,125 @@
+"""JSON Web Tokens (RFC 7519, RFC 8725): whether one is accepted, and what it grants. Pure: the time is given.
+
+The signature, the audience and the issuer are PyJWT's to judge; the times are judged here, by the gateway's clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt.exceptions import InvalidAudienceError, InvalidIssuerError, MissingRequiredClaimError, PyJWTError
+
+from gateway.access.grant import Grant, globs_of
+from gateway.access.keys import MAXIMUM_KEY_ID, KeySet
+from gateway.errors import GatewayError
+
+_LATEST = 1e12
+"""Seconds; beyond all times that are meant."""
+_OPTIONS: Any = {"require": ["exp", "iss", "aud"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+
+
+class InvalidToken(GatewayError):
+    """A token that is not accepted; the text says why, and repeats nothing of it."""
+
+
+class UnknownKey(InvalidToken):
+    """It may be good, but names a key that is not known, or not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a token has to say. `skew` is how far clocks may differ, `brief_lifetime` the longest life of a token that
+    is taken from an address or a cookie; both in seconds."""
+
+    audience: str
+    issuer: str
+    algorithms: tuple[str, ...]
+    skew: float = 30.0
+    read_claim: str = "read_streams"
+    write_claim: str = "write_streams"
+    brief_lifetime: float = 300.0
+
+
+def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Grant:
+    """What a token grants; `now` in milliseconds since the epoch, `brief` whether it stood where it has to be
+    short-lived. Raises InvalidToken and UnknownKey."""
+    key_id, algorithm = _head(token, rules)
+    key = keys.find(key_id, algorithm)
+    if key is None:
+        if key_id is None:
+            raise UnknownKey("it names no key (kid), and there is not just one for its algorithm")
+        raise UnknownKey("it names a key (kid) that is not known for its algorithm")
+    try:
+        claims = jwt.decode(
+            token, key, [algorithm], audience=rules.audience, issuer=rules.issuer, options=_OPTIONS
+        )  # fmt: skip
+    except MissingRequiredClaimError as error:
+        raise InvalidToken(f"it has no claim `{error.claim}`") from None
+    except InvalidAudienceError:
+        raise InvalidToken("it is for another audience (aud)") from None
+    except InvalidIssuerError:
+        raise InvalidToken("it is of another issuer (iss)") from None
+    except (PyJWTError, ValueError, TypeError, RecursionError):
+        raise InvalidToken("it cannot be verified") from None
+    expires = _check_times(claims, rules, now / 1000, brief)
+    return Grant(
+        _globs(claims, rules.read_claim),
+        _globs(claims, rules.write_claim),
+        by_token=True,
+        expires=int((expires + rules.skew) * 1000),
+    )
+
+
+def _head(token: str, rules: Rules) -> tuple[str | None, str]:
+    """Which key and algorithm a token names; nothing in it is trusted yet."""
+    try:
+        header = jwt.get_unverified_header(token)
+    except (PyJWTError, ValueError, TypeError, RecursionError):
+        raise InvalidToken("it is no JSON Web Token that can be read") from None
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if algorithm not in rules.algorithms:
+        raise InvalidToken(f"its algorithm is none of {', '.join(rules.algorithms)} (token_algorithms)")
+    if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID):
+        raise InvalidToken(f"its key id (kid) is no text of at most {MAXIMUM_KEY_ID} characters")
+    return key_id, algorithm
+
+
+def _check_times(claims: Mapping[str, Any], rules: Rules, now: float, brief: bool) -> float:
+    """When it expires, in seconds since the epoch."""
+    expires, begins, issued = (_time(claims, name) for name in ("exp", "nbf", "iat"))
+    assert expires is not None
+    if now >= expires + rules.skew:
+        raise InvalidToken("it has expired")
+    if begins is not None and begins > now + rules.skew:
+        raise InvalidToken("it is not valid yet (nbf)")
+    if issued is not None and issued > now + rules.skew:
+        raise InvalidToken("it was issued in the future (iat)")
+    if brief:
+        if issued is None:
+            raise InvalidToken("in an address or a cookie it has to say when it was issued (iat)")
+        if expires - issued > rules.brief_lifetime:
+            most = f"at most {rules.brief_lifetime:g} s (token_brief_lifetime)"
+            raise InvalidToken(f"in an address or a cookie it may live {most}, from iat to exp")
+    return expires
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidToken(f"its claim `{name}` is no time in seconds")
+    if not 0 <= value <= _LATEST:
+        raise InvalidToken(f"its claim `{name}` is no time in seconds")
+    return float(value)
+
+
+def _globs(claims: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    try:
+        return globs_of(claims.get(name) or [])
+    except ValueError as error:
+        raise InvalidToken(f"its claim `{name}`: {error}") from None

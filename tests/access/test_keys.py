@@ -1,0 +1,100 @@
+"""Key sets: what is a key, and what is not used."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
+
+from gateway.access.keys import MAXIMUM_DOCUMENT, MAXIMUM_KEYS, read_keys
+from tests.access.kit import ALGORITHMS, document, private_key, public_jwk
+from tests.access.test_signed import JSON
+
+
+def test_a_key_is_found_by_its_id_and_algorithm() -> None:
+    keys = read_keys(document(public_jwk("a"), public_jwk("b", "RSA", use="sig", key_ops=["verify"])), ALGORITHMS)
+    assert keys.ids == {"a", "b"}
+    assert keys.find("a", "ES256") is not None
+    assert keys.find("b", "RS256") is not None
+    assert keys.find("b", "PS256") is not None
+    assert keys.find("a", "RS256") is None
+    assert keys.find("c", "ES256") is None
+    assert keys.find(None, "ES256") is keys.find("a", "ES256")
+
+
+def test_two_keys_of_one_id_are_none() -> None:
+    keys = read_keys(document(public_jwk("a"), {**public_jwk("b"), "kid": "a"}), ALGORITHMS)
+    assert keys.find("a", "ES256") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x"}, "it is secret"),
+        ({**public_jwk("a"), "d": "AA"}, "it is secret"),
+        (public_jwk("a", use="enc"), "not for verifying"),
+        (public_jwk("a", key_ops=["sign"]), "not for verifying"),
+        (public_jwk("a", key_ops="verify-nothing"), "not for verifying"),
+        (public_jwk("a", alg="HS256"), "it fits none of"),
+        (public_jwk("a", alg="RS256"), "it fits none of"),
+        (public_jwk("a", crv="P-384"), "it fits none of"),
+        (public_jwk("a", kty="RSA"), "it cannot be read"),
+        (public_jwk("a", x="AA"), "it cannot be read"),
+        (public_jwk("a", x=5), "it cannot be read"),
+        ({**public_jwk("a"), "kid": 5}, "its kid is no text"),
+        ({**public_jwk("a"), "kid": "x" * 257}, "its kid is no text"),
+        (json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key())), "1024 bits"),
+        ("key", "it is no object"),
+    ],
+)
+def test_keys_that_are_not_used_are_told(key: Any, why: str) -> None:
+    if isinstance(key, dict) and why.endswith("bits"):
+        key.pop("key_ops", None)
+    keys = read_keys(document(public_jwk("good"), key), ALGORITHMS)
+    assert keys.ids == {"good"}
+    assert len(keys.notes) == 1
+    assert why in keys.notes[0]
+    with pytest.raises(ValueError, match="no key in it verifies") as caught:
+        read_keys(document(key), ALGORITHMS)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "no key set"),
+        (b'{"keys": {}}', "no key set"),
+        (b'{"keys": []}', "no key in it"),
+        (json.dumps(public_jwk("a")).encode(), "no key set"),
+        (document(*[public_jwk("a")] * (MAXIMUM_KEYS + 1)), "101 keys"),
+        (b" " * (MAXIMUM_DOCUMENT + 1), "262145 bytes"),
+    ],
+)
+def test_what_is_no_key_set_is_told(content: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_keys(content, ALGORITHMS)
+
+
+def test_no_message_repeats_a_secret() -> None:
+    number = format(private_key("a").private_numbers().private_value, "x")
+    with pytest.raises(ValueError, match="secret") as caught:
+        read_keys(document({**public_jwk("a"), "d": number}), ALGORITHMS)
+    assert number not in str(caught.value)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg"]), JSON)))
+def test_any_document_is_read_or_refused(changes: list[dict[str, Any]]) -> None:
+    try:
+        keys = read_keys(document(*({**public_jwk("a"), **change} for change in changes)), ALGORITHMS)
+    except ValueError:
+        pass
+    else:
+        assert len(keys)

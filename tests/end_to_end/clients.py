@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
@@ -43,6 +44,13 @@ def _python(name: str) -> RealClient:
     return RealClient(name, [PYTHON, program], [PYTHON])
 
 
+def _own(name: str) -> RealClient:
+    """The gateway's own, which keeps its position in a file and ends with the response's range; started again, it goes
+    on."""
+    program = PROGRAMS / "python" / f"follow_{name.replace('.', '_').replace(' ', '_')}.py"
+    return RealClient(name, ["sh", "-c", 'while "$0" "$@"; do :; done', sys.executable, program], [])
+
+
 def _node(name: str) -> RealClient:
     program = PROGRAMS / "node" / f"follow_{name.replace('-', '_')}.mjs"
     return RealClient(name, ["node", program], ["node", NODE_MODULES / name])
@@ -57,6 +65,8 @@ CLIENTS = (
     ),
     _node("eventsource"),
     _node("wikimedia-streams"),
+    _own("gateway.client"),
+    _own("gateway.client blocking"),
     _python("requests-sse"),
     _python("pywikibot"),
     _python("aiohttp-sse-client"),

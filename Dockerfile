@@ -1,25 +1,35 @@
-FROM python:3.13-slim AS build
+# The base by its exact version, so that two builds are alike; renew it together with compose.yaml's when a new one is out:
+#   docker buildx imagetools inspect python:3.13-slim-trixie
+# shows its digest, which may stand behind the tag (python:…@sha256:…) and then goes before it.
+ARG BASE=python:3.13.9-slim-trixie
+
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-RUN python -m venv /opt/gateway
+RUN python -m venv --without-pip /opt/gateway
 COPY requirements.lock ./
-RUN /opt/gateway/bin/pip install --require-hashes --requirement requirements.lock
+RUN python -m pip --python /opt/gateway/bin/python install --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY config config
 COPY gateway gateway
-RUN /opt/gateway/bin/pip install --no-deps .
+RUN python -m pip --python /opt/gateway/bin/python install --no-deps .
 
-FROM python:3.13-slim
+FROM ${BASE}
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1
-RUN useradd --system --uid 10001 --no-create-home gateway && install -d -o gateway -g gateway /srv/gateway/var
+RUN groupadd --system --gid 10001 gateway \
+    && useradd --system --uid 10001 --gid gateway --no-create-home --shell /usr/sbin/nologin gateway \
+    && install -d -o gateway -g gateway /srv/gateway/var
 COPY --from=build /opt/gateway /opt/gateway
 WORKDIR /srv/gateway
 COPY config config
+# Nothing but this directory is written to: the root may be read-only (docker run --read-only).
 ENV GATEWAY_LOG=sqlite:////srv/gateway/var/events.db
-USER gateway
 VOLUME /srv/gateway/var
+# By number, since an orchestrator that refuses root cannot look up names.
+USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ.get(\"GATEWAY_PORT\", 8080)}/healthz', timeout=2)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gateway"]
 CMD ["serve", "--host", "0.0.0.0"]

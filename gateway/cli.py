@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
+"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gateway.app import define
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError
 from gateway.commands.canary import run_canary
+from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
@@ -219,6 +220,7 @@ def _stream(configured: Configured, name: str) -> Stream:
     return found
 
 
+main.add_command(init)
 main.add_command(schemas)
 main.add_command(tail)
 main.add_command(token)

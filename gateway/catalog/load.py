@@ -90,7 +90,8 @@ def _text(findings: Findings) -> str | None:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        findings.mistakes.append(f"{path}: there is no such file; {_MINIMAL} or name another with --config")
+        begin = "`gateway init` writes one with samples"
+        findings.mistakes.append(f"{path}: there is no such file; {begin}, or {_MINIMAL} or name another with --config")
         return None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -20,6 +20,7 @@ from gateway.client import bare
 from gateway.clock import SystemClock
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
+from gateway.demo.sample import SAMPLE
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
@@ -27,7 +28,6 @@ from gateway.processes import raise_file_limit, reloading_at_hang_up, stop_on_si
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.settings import Configured, Settings
 
-PACKAGED = Path(__file__).parent.parent.parent / "config"
 DEMO_LOG = "sqlite:///var/demo.db"
 KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)
 """How much the demo keeps of a stream that it mirrors: a week, or 2 GB."""
@@ -36,14 +36,14 @@ _log = logging.getLogger(__name__)
 
 
 def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The flags of the demo: where nothing else is said, its own log, and the configuration beside the code."""
+    """The flags of the demo: where nothing else is said, its own log, and without a configuration the sample."""
     given = dict(flags)
     if given.get("log") is None and "GATEWAY_LOG" not in environment:
         given["log"] = DEMO_LOG
     if given.get("config") is None and "GATEWAY_CONFIG" not in environment and not Path("config/gateway.yaml").exists():
-        given["config"] = str(PACKAGED / "gateway.yaml")
+        given["config"] = str(SAMPLE / "gateway.yaml")
         if not given.get("schema_repositories"):
-            given["schema_repositories"] = (str(PACKAGED / "schemas"),)
+            given["schema_repositories"] = (str(SAMPLE / "schemas"),)
     return given
 
 

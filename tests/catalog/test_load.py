@@ -204,7 +204,10 @@ def test_unknown_keys_of_a_stream_are_warnings(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"there is no such file; write one with at least:  streams:"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"there is no such file; `gateway init` writes one with samples, or write one with at least:  streams:",
+    ):
         load(tmp_path / "absent.yaml")
 
 

@@ -141,6 +141,8 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
         # Aliases are for readers: the stored name must be the one that all events of the stream carry.
         stream = catalog.streams.get(name)
         if stream is None:
+            if (named := catalog.get(name)) is not None:
+                raise InvalidEvent(f'/meta/stream: "{name}" is an alias, for readers; it takes "{named.name}"')
             close = catalog.close_matches(name) if hint else ()
             told = f"; close to it: {', '.join(close)}" if close else ""
             raise InvalidEvent(f'/meta/stream: there is no stream "{name[:100]}"{told}')

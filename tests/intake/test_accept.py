@@ -85,7 +85,7 @@ def test_a_stream_may_take_the_schemas_of_several_titles() -> None:
         ({"meta": {}}, "/meta/stream: it is missing"),
         ({"meta": {"stream": None}}, "/meta/stream: it is no text"),
         ({"meta": {"stream": "wiki.chnage"}}, "close to it: wiki.change"),
-        ({"meta": {"stream": "changes"}}, 'no stream "changes"'),
+        ({"meta": {"stream": "changes"}}, '"changes" is an alias, for readers; it takes "wiki.change"'),
         ({"meta": {"stream": "bare"}}, "no schema_title"),
         ({"meta": {"stream": "other"}}, "the schema wiki/change is not one that other takes"),
         ({"$schema": 3}, "/$schema: it is no text; it takes a version of wiki/change, such as /wiki/change/1.0.0"),

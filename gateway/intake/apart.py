@@ -35,6 +35,8 @@ _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 """What a number must have in it to be larger than a double can be."""
 _MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""How UTF-16 and UTF-32 begin; neither byte is in any UTF-8."""
 
 
 class BadBody(GatewayError):
@@ -116,6 +118,8 @@ def _flat(text: bytes) -> bool:
 def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     if body.startswith(_MARK):
         raise BadBody("the body begins with a byte order mark, which JSON does not have")
+    if body.startswith(_OTHER_MARKS):
+        raise BadBody("the body is UTF-16 or UTF-32; events are UTF-8")
     # A byte that is not UTF-8 becomes a lone surrogate, and so stays where it is, for the event it stands in.
     text = body.decode("utf-8", "surrogateescape")
     position = _skip(text, 0)

@@ -135,6 +135,8 @@ def test_nesting_up_to_the_bound(depth: int) -> None:
         (b"[]", "the array is empty"),
         (b"[ ]", "the array is empty"),
         (b"\xef\xbb\xbf[{}]", "byte order mark"),
+        ("[{}]".encode("utf-16"), "events are UTF-8"),
+        (b"\xfe\xff\0{\0}", "events are UTF-8"),
         (b"[{}", "its array does not end"),
         (b'[{"a":1},{"a', "its array does not end"),
         (b"[{}]{}", "more behind the end of its array"),

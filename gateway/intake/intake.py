@@ -31,6 +31,7 @@ RETRY_SECONDS = 2
 """What a client is told to wait where the log is away."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
+NO_REPORTS = "it is a report of a browser, and no stream takes these (report_stream)"
 LOOK_EVENTS = 16
 """Events that are judged between two looks at the clock."""
 
@@ -218,7 +219,9 @@ class Intake:
             stream = None
             try:
                 self._check(piece)
-                if reports is not None and is_report(event):
+                if submission.media_type == REPORTS and is_report(event):
+                    if reports is None:
+                        raise InvalidEvent(NO_REPORTS)
                     text, event = as_event(text, event, reports, schemas, now)
                     stream = reports
                 if key is not None:

@@ -524,6 +524,8 @@ async def test_where_no_stream_takes_reports_they_are_no_events() -> None:
     async with intake(report_stream=None) as site:
         answer = await site.post([{"type": "x", "url": "u"}], content_type="application/reports+json")
         assert answer.status_code == 400
+        assert "no stream takes these (report_stream)" in answer.json()["detail"]
+        assert (await site.post([change()], content_type="application/reports+json")).status_code == 201
 
 
 async def test_the_log_is_away_for_some(site: IntakeSite) -> None:

@@ -23,13 +23,13 @@ def reference(text: str) -> tuple[list[StreamEvent], str, int | None]:
     text = text.removeprefix("\ufeff")
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:-1]
     events: list[StreamEvent] = []
-    data, kind, identifier, last, retry = "", "", "", "", None
+    data, kind, identifier, named, last, retry = "", "", "", False, "", None
     for line in lines:
         if not line:
             last = identifier
             if data:
-                events.append(StreamEvent(kind or "message", data.removesuffix("\n").encode(), identifier))
-            data, kind = "", ""
+                events.append(StreamEvent(kind or "message", data.removesuffix("\n").encode(), identifier, named))
+            data, kind, named = "", "", False
             continue
         name, colon, value = line.partition(":")
         if not name and colon:
@@ -40,7 +40,7 @@ def reference(text: str) -> tuple[list[StreamEvent], str, int | None]:
         elif name == "data":
             data += value + "\n"
         elif name == "id" and "\0" not in value:
-            identifier = value
+            identifier, named = value, True
         elif name == "retry" and value.isdigit():
             retry = int(value)
     return events, last, retry

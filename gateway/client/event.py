@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ import orjson
 
 from gateway.client.errors import EventUnreadable
 from gateway.client.parser import StreamEvent
-from gateway.client.place import Place
+from gateway.client.place import Place, Places
 from gateway.errors import BadRecord
 from gateway.json_event import parse_event
 from gateway.printable import printable
@@ -19,17 +19,38 @@ from gateway.printable import printable
 @dataclass(frozen=True)
 class Event:
     """An event of a stream. `data` is its bytes as they are stored, `id` the position once it has been read: what to
-    send back to go on after it, empty where a server names none. The rest is its place in the log, None as far as the
-    ids do not tell; `timestamp` in milliseconds since the epoch. `name` is `message`, where another server says nothing
-    else."""
+    send back to go on after it, empty where a server names none. `name` is `message`, where another server says nothing
+    else. `before` is the id of the event before; what has changed since is the event's place."""
 
     data: bytes
-    id: str
-    topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
-    timestamp: int | None = None
+    id: str = ""
+    before: str = field(default="", repr=False, compare=False)
     name: str = "message"
+
+    @cached_property
+    def place(self) -> Place | None:
+        """Where it is in the log; None where the ids do not tell."""
+        return Places(self.before).read(self.id)
+
+    @property
+    def topic(self) -> str | None:
+        """The topic; this and what follows is None as far as the ids do not tell."""
+        return self.place and self.place.topic
+
+    @property
+    def partition(self) -> int | None:
+        """The partition of the topic."""
+        return self.place and self.place.partition
+
+    @property
+    def offset(self) -> int | None:
+        """The number of the record in its partition."""
+        return self.place and self.place.offset
+
+    @property
+    def timestamp(self) -> int | None:
+        """The record's time, in milliseconds since the epoch."""
+        return self.place and self.place.timestamp
 
     @cached_property
     def json(self) -> dict[str, Any]:
@@ -61,13 +82,6 @@ class Gap:
         place = f"{self.topic[:300]}/{self.partition}"
         told = f"gap: {place} goes on at {self.resumed}; {self.requested} was asked for ({self.reason[:100]})"
         return printable(told)
-
-
-def read_event(event: StreamEvent, place: Place | None) -> Event:
-    """The event as a caller gets it."""
-    if place is None:
-        return Event(event.data, event.id, name=event.event)
-    return Event(event.data, event.id, *place, event.event)
 
 
 def read_gap(event: StreamEvent) -> Gap:

@@ -14,9 +14,8 @@ import httpx
 
 from gateway.client.duplicates import Duplicates, RecentIds
 from gateway.client.errors import EventsMissing
-from gateway.client.event import Event, Gap, read_event, read_gap
+from gateway.client.event import Event, Gap, read_gap
 from gateway.client.parser import StreamEvent
-from gateway.client.place import Places
 from gateway.client.query import Time, make_query, stream_address
 from gateway.client.stores import MemoryPositions, PositionStore
 from gateway.client.subscription import IDLE_SECONDS, State, Subscription, Token
@@ -124,12 +123,13 @@ class EventStream:
         self._auto_commit = auto_commit
         self._on_gap = on_gap
         self._clock = clock or SystemClock()
-        self._places = Places()
         self._batches: AsyncGenerator[list[StreamEvent], None] | None = None
         self._reading: asyncio.Task[list[StreamEvent] | None] | None = None
         self._pending: deque[Event | Gap] = deque()
         self._read = ""
         """The position after all that is in `_pending`."""
+        self._before = ""
+        """The id of the last event in it."""
         self._handed = ""
         """The position after what was handed over."""
         self._newest = ""
@@ -269,8 +269,11 @@ class EventStream:
 
     def _take(self, batch: list[StreamEvent]) -> None:
         for event in batch:
-            place = self._places.read(event.id)
-            self._pending.append(read_gap(event) if event.event == "gap" else read_event(event, place))
+            if event.event == "gap":
+                self._pending.append(read_gap(event))
+            else:
+                self._pending.append(Event(event.data, event.id, self._before, event.event))
+            self._before = event.id
         self._read = self._subscription.last_event_id
         if not batch:
             # The position alone has moved: past all that was handed over.
@@ -286,7 +289,7 @@ class EventStream:
         self._stored = position
         self._subscription.last_event_id = position or self._subscription.last_event_id
         self._read = self._handed = self._settled = self._subscription.last_event_id
-        self._places = Places(self._settled)
+        self._before = self._settled
 
     def _is_unsaved(self) -> bool:
         return self._settled != self._stored

@@ -7,14 +7,18 @@ import sys
 
 import pytest
 
-from gateway.client import Event, EventUnreadable, Place, StreamEvent
-from gateway.client.event import read_event, read_gap
+from gateway.client import Event, EventUnreadable, StreamEvent
+from gateway.client.event import read_gap
 
 
 def test_an_event_knows_its_place_and_is_parsed_once() -> None:
-    event = read_event(StreamEvent("message", b'{"a":1}', "[]"), Place("t", 2, 7, 99))
-    assert (event.topic, event.partition, event.offset, event.timestamp) == ("t", 2, 7, 99)
-    assert (event.id, event.name, event.data) == ("[]", "message", b'{"a":1}')
+    other = '{"topic":"u","partition":0,"offset":5}'
+    first, second = (f'[{{"topic":"t","partition":2,"offset":{n},"timestamp":9{n}}},{other}]' for n in (6, 7))
+    event = Event(b'{"a":1}', second, first)
+    assert (event.topic, event.partition, event.offset, event.timestamp) == ("t", 2, 7, 97)
+    assert event.name == "message"
+    unplaced = Event(b"", "17")
+    assert (unplaced.topic, unplaced.partition, unplaced.offset, unplaced.timestamp) == (None, None, None, None)
     assert event.json == {"a": 1}
     assert event.json is event.json
 

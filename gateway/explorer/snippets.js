@@ -28,7 +28,17 @@ events.addEventListener("end", () => events.close());`,
     {
       name: "Python",
       language: "python",
-      text: `# pip install httpx httpx-sse
+      text: `from gateway.client import subscribe_blocking
+
+with subscribe_blocking(${quoted}) as events:
+    for event in events:
+        print(event.json, flush=True)`,
+      note: "With the gateway's package, whose client goes on after the last event by itself, and can keep the position.",
+    },
+    {
+      name: "httpx",
+      language: "python",
+      text: `# Python: pip install httpx httpx-sse
 import json
 import time
 

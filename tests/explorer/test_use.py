@@ -85,10 +85,11 @@ async def test_in_a_terminal(explorer: Explorer, query: str, tmp_path: Path, cur
 @CLIPBOARD
 async def test_in_python(explorer: Explorer, query: str, tmp_path: Path) -> None:
     await explorer.open(query)
-    program = tmp_path / "follow.py"
-    program.write_text(await snippet(explorer, "Python"))
-    lines = await lines_of([sys.executable, "-W", "error", str(program)], "'bot': False", tmp_path)
-    assert len(lines) == ENOUGH
+    for name in ("Python", "httpx"):
+        program = tmp_path / "follow.py"
+        program.write_text(await snippet(explorer, name))
+        lines = await lines_of([sys.executable, "-W", "error", str(program)], "'bot': False", tmp_path)
+        assert len(lines) == ENOUGH
 
 
 @CLIPBOARD

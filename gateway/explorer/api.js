@@ -61,7 +61,7 @@ export async function describe(stream) {
  * @param {{path: string, parameters: [string, string][]}} request
  * @param {number} rate Events a second of the streams, from which follows how far back to look.
  * @param {AbortSignal} [signal]
- * @returns {Promise<{problem: string} | {sample: Sample}>}
+ * @returns {Promise<{problem: string} | {later: string} | {sample: Sample}>} `later`: it could not be tried now.
  */
 export async function probe(request, rate, signal) {
   const seconds = Math.round(Math.max(10, Math.min(600, SAMPLE_RECORDS / Math.max(1, rate))));
@@ -71,7 +71,9 @@ export async function probe(request, rate, signal) {
   const response = await fetch(url, { headers: { accept: "text/event-stream" }, cache: "no-store", signal });
   if (response.status !== 200 && response.status !== 204) {
     const problem = await response.json().catch(() => ({}));
-    return { problem: problem.detail ?? `the server answered ${response.status}` };
+    const words = problem.detail ?? `the server answered ${response.status}`;
+    // A limit, or a log that is away, says nothing of the filter.
+    return response.status === 429 || response.status >= 500 ? { later: words } : { problem: words };
   }
   const text = await response.text();
   let [matched, uncounted, size, finished] = [0, 0, 0, false];

@@ -7,7 +7,7 @@ import { bytes, figures, percent } from "./text.js";
 const PAUSE = 250; // milliseconds without a key until the server is asked
 
 /**
- * @typedef {{problem: string} | {sample: import("./api.js").Sample | null}} Result
+ * @typedef {{problem: string} | {later: string} | {sample: import("./api.js").Sample | null}} Result
  * @typedef {{
  *   apply: (filter: string) => void,
  *   probe: (filter: string, signal: AbortSignal) => Promise<Result>,
@@ -102,6 +102,8 @@ export class FilterBar {
       const leading = text.length - text.trimStart().length;
       this.#error = place === null ? null : { ...place, at: place.at + leading };
       this.#tell(place === null ? result.problem : `${place.said.trim()} (column ${column(text, this.#error?.at ?? 0)})`, "bad");
+    } else if ("later" in result) {
+      this.#tell(`not tried: ${result.later}`, "");
     } else if (result.sample === null) {
       this.#tell("", "");
     } else {

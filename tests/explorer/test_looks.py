@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ from playwright.async_api import Browser
 from tests.conftest import absent
 from tests.end_to_end.clients import NODE_MODULES
 from tests.end_to_end.process import GatewayProcess
-from tests.explorer.kit import ARTEFACTS, HISTORY, Explorer
+from tests.explorer.kit import ARTEFACTS, HISTORY, RATE, Explorer
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
 AXE = NODE_MODULES / "axe-core" / "axe.min.js"
+STEP = 300
+"""Events that come between two looks at the memory, or a part of them."""
+STEPS = max(1, round(float(os.environ.get("GATEWAY_TEST_MEMORY_MINUTES", "0")) * 60 * RATE / STEP / 2))
+"""Steps between two looks; `GATEWAY_TEST_MEMORY_MINUTES=5` is the long form (with `-o faulthandler_timeout=900`)."""
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -101,10 +106,13 @@ async def test_its_memory_stays_flat(explorer: Explorer, figures: list[str]) -> 
     session = await explorer.page.context.new_cdp_session(explorer.page)
     used = []
     for _ in range(3):
-        seen = await explorer.seen()
-        await explorer.sees(seen + 300)
+        for _ in range(STEPS):
+            await explorer.sees(await explorer.seen() + STEP)
         await session.send("HeapProfiler.collectGarbage")
         used.append((await session.send("Runtime.getHeapUsage"))["usedSize"])
-    figures.append(f"memory of the page with 5,000 events: {used[1] / 1e6:.1f} MB, then {used[2] / 1e6:.1f} MB")
+    seconds = 2 * STEPS * STEP // RATE
+    figures.append(
+        f"memory of the page with 5,000 events: {used[1] / 1e6:.1f} MB, then {used[2] / 1e6:.1f} MB, in {seconds} s"
+    )
     # The first figure is that of a page that has just read the past.
     assert used[2] < used[1] * 1.05 + 500_000

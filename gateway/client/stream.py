@@ -101,7 +101,7 @@ def subscribe(
 
 
 class EventStream:
-    """Events of a subscription, to be iterated over by one task at a time.
+    """Events of a subscription, one after the other.
 
     Whoever is cancelled while waiting for an event loses none: iterate on. After an error likewise; it goes on where it
     was. Leaving the block, or `aclose()`, closes the connection at once.
@@ -118,7 +118,7 @@ class EventStream:
         clock: Clock | None = None,
     ) -> None:
         self._subscription = subscription
-        self._store = store or MemoryPositions()
+        self._store: PositionStore = MemoryPositions() if store is None else store
         self._store_seconds = store_seconds
         self._auto_commit = auto_commit
         self._on_gap = on_gap
@@ -257,6 +257,8 @@ class EventStream:
             if not reading.done():
                 return  # The position is due before anything comes.
         await asyncio.wait({reading})
+        if self._reading is not reading:
+            return  # Closed, or another task that waits has taken it.
         self._reading = None
         if reading.cancelled():
             self._over = True

@@ -303,6 +303,17 @@ async def test_who_is_cancelled_while_waiting_loses_nothing() -> None:
     assert feed.closed.is_set()
 
 
+async def test_two_who_wait_get_different_events() -> None:
+    feed = Endless()
+    async with events(feed.server()) as source:
+        waiting = [asyncio.ensure_future(anext(source)) for _ in range(2)]
+        await feed.opened.wait()
+        feed.more.put_nowait(message(1))
+        feed.more.put_nowait(message(2))
+        async with asyncio.timeout(10):
+            assert sorted([(await each).json["n"] for each in waiting]) == [1, 2]
+
+
 async def test_closing_ends_who_waits_and_the_connection() -> None:
     feed = Endless()
     source = events(feed.server())

@@ -7,10 +7,13 @@ import json
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
@@ -203,3 +206,55 @@ def test_a_stream_whose_timestamp_is_set_here() -> None:
     event = example()
     del event["meta"]
     assert taken(event, stream=stream)[0].timestamp == NOW
+
+
+OTHERS: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.sampled_from([[], {}, [{}]])
+)
+
+
+def paths(value: object, above: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Those of all that is in a value."""
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for name, each in inner for path in ((*above, name), *paths(each, (*above, name)))]
+
+
+EXAMPLES = [
+    (title, number)
+    for title in ("wiki/change", "wiki/page-create", "browser/report")
+    for number in range(len(cast(Any, SCHEMAS.get(title)).examples))
+]
+
+
+@given(st.sampled_from(EXAMPLES), st.data())
+def test_another_validator_says_the_same_of_an_example_in_which_something_is_changed(
+    chosen: tuple[str, int], data: st.DataObject
+) -> None:
+    title, number = chosen
+    schema = SCHEMAS.get(title)
+    assert schema is not None
+    event = copy.deepcopy(schema.examples[number])
+    event["meta"] = {**event["meta"], "stream": "any", "id": str(uuid.UUID(int=1)), "dt": "2026-01-01T00:00:00Z"}
+    for path in data.draw(st.lists(st.sampled_from(sorted(paths(event), key=str)), max_size=3)):
+        place: Any = event
+        if path[0] in ("$schema", "meta"):
+            continue  # What is missing there is put in, and not of the schema alone.
+        try:
+            for name in path[:-1]:
+                place = place[name]
+            if data.draw(st.booleans()) and isinstance(place, dict):
+                place.pop(path[-1])
+            else:
+                place[path[-1]] = data.draw(OTHERS)
+        except (KeyError, IndexError, TypeError):
+            continue  # A change before has taken it away.
+    catalog = Catalog([Stream("any", ("any",), schema_title=title)])
+    text = orjson.dumps(event)
+    valid = Draft202012Validator(schema.document).is_valid(event)
+    try:
+        accepted = accept(text, event, catalog, SCHEMAS, NOW)
+    except InvalidEvent:
+        assert not valid
+        return
+    assert valid
+    assert accepted.value == text

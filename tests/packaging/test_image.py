@@ -21,6 +21,8 @@ from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
 
+READY = 4 * WAIT
+"""The demo makes an hour of history first."""
 WRITES = """
 import os, sys
 
@@ -51,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 def call(installed: Path, folder: Path, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [str(installed / "bin" / "gateway"), *words]
     return subprocess.run(
-        command, cwd=folder, env=environment(), input=given, capture_output=True, text=True, check=False, timeout=WAIT
+        command, cwd=folder, env=environment(), input=given, capture_output=True, text=True, check=False, timeout=READY
     )
 
 
@@ -77,7 +79,7 @@ class Running:
         return self._errors.read_text()
 
     def ready(self) -> None:
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + READY
         while True:
             try:
                 if httpx.get(f"{self.address}/readyz").status_code == 200:

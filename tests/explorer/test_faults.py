@@ -66,6 +66,21 @@ async def test_a_limit_is_told_with_the_time_of_the_next_try(explorer: Explorer)
     explorer.forgive()
 
 
+async def test_a_filter_that_cannot_be_tried_now_is_not_called_wrong(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open("?streams=numbers")
+    problem = json.dumps({"title": "Too many requests", "detail": "too many requests from your address"})
+    refusal = (429, {"retry-after": "3", "content-type": "application/problem+json"}, problem)
+    await page.context.route(re.compile("limit=200"), answers(refusal))
+    await explorer.text("filter").fill("event.n > 0")
+    await expect(explorer.text("answer")).to_have_text("not tried: too many requests from your address")
+    await expect(explorer.text("filter")).to_have_attribute("aria-invalid", "false")
+    await page.keyboard.press("Enter")
+    await explorer.state("Live")
+    await expect(explorer.text("answer")).to_contain_text("lets 100 % through")
+    explorer.forgive()
+
+
 async def test_a_gap_is_told(explorer: Explorer) -> None:
     gap = {"topic": "numbers", "partition": 0, "requested": 5, "resumed": 90, "reason": "expired"}
     frames = f": welcome\nid: {IDENTIFIER}\n\nevent: gap\nid: {IDENTIFIER}\ndata: {json.dumps(gap)}\n\n"

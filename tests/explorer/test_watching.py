@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.async_api import expect
@@ -45,6 +46,27 @@ async def test_the_address_alone_shows_events_at_once(explorer: Explorer, figure
     heads = await page.get_by_role("columnheader").all_inner_texts()
     assert heads[0] == "time"
     assert {"type", "wiki", "title", "user", "bot", "comment"} <= set(heads)
+
+
+async def test_the_catalogue_says_what_each_stream_is_and_what_goes_on_in_it(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open()
+    card = page.get_by_role("listitem").filter(has=page.get_by_label("wiki.change", exact=True))
+    await expect(card).to_contain_text("Every change to a page of the wikis, as it is saved.")
+    await expect(card).to_contain_text(re.compile(r"since \d+ (s|min) ago"))
+    # The rate is near that of the feed, and the chart moves.
+    await expect(card.locator(".rate")).to_have_text(re.compile(r"^(8|9|1[0-2])\d.*/s$"))
+    chart = card.locator(".stroke")
+    before = await chart.get_attribute("d")
+    assert before
+    await expect(chart).not_to_have_attribute("d", before)
+    await expect(page.get_by_role("listitem").filter(has=page.get_by_label("quiet", exact=True))).to_contain_text(
+        "empty"
+    )
+    link = await card.get_by_role("link", name="Schema of wiki.change").get_attribute("href")
+    schema = await page.evaluate("async link => await (await fetch(link)).json()", link)
+    assert schema["title"] == "wiki/change"
+    assert "wiki" in schema["properties"]
 
 
 async def test_a_hundred_events_a_second_stay_readable(explorer: Explorer, figures: list[str]) -> None:

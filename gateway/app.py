@@ -42,14 +42,20 @@ from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.networks import Amounts, Networks, Policies, read_special
+from gateway.limits.port import Limiter
+from gateway.limits.redis import RedisLimiter
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
+from gateway.routes.admission import Admission
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.events import EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.parameters import Bounds
+from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
 from gateway.routes.rates import RateRoutes
 from gateway.routes.schemas import SchemaRoutes
@@ -77,6 +83,24 @@ def open_log(settings: Settings) -> EventLog:
     if url.scheme == "kafka":
         return KafkaLog(url.netloc.split(","), settings.kafka)
     return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
+
+
+def open_limits(settings: Settings, clock: Clock) -> Limiter:
+    """Where the limits are counted."""
+    if settings.limits == "memory://":
+        return MemoryLimiter(settings.limit_streams, clock)
+    closed = settings.limits_away == "closed"
+    return RedisLimiter(settings.limits, settings.limit_streams, clock, settings.limits_prefix, closed)
+
+
+def open_admission(settings: Settings, limiter: Limiter) -> Admission:
+    """Who is let in, by the settings."""
+    amounts = Amounts(
+        settings.limit_streams_per_address, settings.limit_connects, settings.limit_intake, settings.limit_replay
+    )
+    special = read_special(settings.limit_networks, amounts)
+    policies = Policies(Networks(settings.exempt_networks), special, amounts.policy())
+    return Admission(limiter, policies, Networks(settings.trusted_proxies), HEADERS[settings.forwarded_header])
 
 
 def open_schemas(settings: Settings) -> SchemaRepository:
@@ -172,7 +196,9 @@ class Gateway:
         self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, _gate_options(settings))
         self.public_viewers = Bearers(self.gate, self.current)
         self.all_viewers = Everyone(lambda: self.current.catalog, EVERYTHING)
-        self.streams = StreamEndpoint(services, self.public_viewers, bounds)
+        self.limiter = open_limits(settings, self.clock)
+        self.admission = open_admission(settings, self.limiter)
+        self.streams = StreamEndpoint(services, self.public_viewers, bounds, self.admission)
         self.all_streams = StreamEndpoint(services, self.all_viewers, bounds)
         intake_options = IntakeOptions(
             settings.intake_max_bytes,
@@ -192,7 +218,7 @@ class Gateway:
         """The application on the public port."""
         first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.public_viewers)))
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.public_viewers, self.admission)))
 
         def catalog() -> Catalog:
             return self.current.public_catalog
@@ -270,8 +296,8 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False)
             listeners.append((GatewayServer(self.admin(), access_log=False), admin))
         await self.log.open()
-        running = (self.hub.run(), self.broadcast.beat(), self.watch.run(), self.keyring.run())
-        background = [asyncio.create_task(task) for task in running]
+        work = (self.hub.run(), self.broadcast.beat(), self.watch.run(), self.keyring.run(), self.limiter.run())
+        background = [asyncio.create_task(task) for task in work]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()
@@ -289,6 +315,7 @@ class Gateway:
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
             await self.past.close()
+            await self.limiter.close()
             await self.log.close()
         for result in results:
             if isinstance(result, Exception):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from gateway.access.keys import FITTING
 from gateway.access.static import read_static_tokens
@@ -21,6 +22,7 @@ from gateway.catalog.load import read
 from gateway.catalog.quantity import milliseconds, size
 from gateway.catalog.stream_part import error_stream_fault
 from gateway.errors import ConfigurationError
+from gateway.limits.networks import Amounts, Networks, read_special
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list", "mapping"]
 MAXIMUM_BYTES = 1 << 40
@@ -123,7 +125,44 @@ class Settings:
         "URL",
         "where the events are: `kafka://host:port[,host:port…]` or `sqlite:///path`",
     )
-    limits: str = _row("text", "memory://", "URL", "where the limits count: `memory://`, each process by itself")
+    limits: str = _row(
+        "text",
+        "memory://",
+        "URL",
+        "where limits are counted: `memory://`, each process by itself, or `redis://host:port/0`, `rediss://…` or "
+        "`unix:///path`, all processes together",
+    )
+    limits_prefix: str = _row("text", "gateway", "text", "how the names of the keys in Redis begin")
+    limits_away: str = _choice(
+        "open",
+        "what holds while Redis is away: each process counts by itself, or nobody new is let in",
+        "open",
+        "closed",
+    )
+    limit_streams: int = _integer(0, "streams", "open streams of all clients together; 0: no limit", 0, 1 << 30)
+    limit_streams_per_address: int = _integer(
+        100, "streams", "open streams of one address; 0: no limit, as below", 0, 1 << 30
+    )
+    limit_connects: float = _row(
+        "number", 10.0, "streams", "new streams of one address a second; ten seconds' worth at once",
+        minimum=0, maximum=1e6,
+    )  # fmt: skip
+    limit_intake: float = _row(
+        "number", 1000.0, "events", "events that one address may send a second", minimum=0, maximum=1e9
+    )
+    limit_replay: int = _integer(
+        33_554_432, "bytes", "history that one address gets a second, before compression", 0, MAXIMUM_BYTES
+    )
+    limit_networks: Mapping[str, Any] = _row(
+        "mapping", {}, "", "networks with limits of their own, by name", file_only=True
+    )
+    exempt_networks: tuple[str, ...] = _row("list", ("127.0.0.0/8", "::1/128"), "network", "networks without limits")
+    trusted_proxies: tuple[str, ...] = _row(
+        "list", (), "network", "the networks of your proxies, which say whom they speak for"
+    )
+    forwarded_header: str = _choice(
+        "x-forwarded-for", "the header in which they say it", "x-forwarded-for", "forwarded"
+    )
     host: str = _row("text", "127.0.0.1", "address", "the address of the public port")
     port: int = _integer(8080, "", "the public port; 0 takes any that is free", 0, 65535)
     admin_host: str = _row("text", "127.0.0.1", "address", "the address of the admin port")
@@ -428,10 +467,21 @@ def _check_log(url: str) -> None:
 
 
 def _check_limits(url: str) -> None:
-    if url.startswith(("redis://", "rediss://")):
-        raise ValueError("redis:// limits are not built yet; limits takes memory://")
-    if url != "memory://":
-        raise ValueError(f'limits is "{url}"; it takes memory://')
+    """No message holds the URL: there may be a password in it."""
+    if url == "memory://":
+        return
+    right = "memory://, redis://host:port/0, rediss://host:port/0 or unix:///path"
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"limits takes {right}")
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.path) if scheme == "unix" else bool(parts.hostname) and parts.port != 0
+        fits = fits and bool(rest) and parts.path.strip("/").isdigit() if scheme != "unix" and parts.path else fits
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"limits names no Redis that can be reached; it takes {right}")
 
 
 def _check_algorithms(names: tuple[str, ...]) -> None:
@@ -448,6 +498,16 @@ def _check_cookie(name: str) -> None:
         )
 
 
+def _check_networks(key: str) -> Callable[[Any], None]:
+    def check(texts: Any) -> None:
+        try:
+            Networks(texts)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+
+    return check
+
+
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "log": _check_log,
     "limits": _check_limits,
@@ -455,6 +515,9 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "jwks": check_key_place,
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
+    "exempt_networks": _check_networks("exempt_networks"),
+    "trusted_proxies": _check_networks("trusted_proxies"),
+    "limit_networks": lambda document: read_special(document, Amounts(0, 0, 0, 0)),
 }
 
 

@@ -28,6 +28,8 @@ _ERROR_EVENTS_LOST = Counter(
 _TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused for their token, by why", ["reason"])
 _KEYS = Gauge("gateway_token_keys", "Keys that tokens are verified with, as fetched the last time")
 _KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
+_LIMITS_REFUSED = Counter("gateway_limits_refused", "Requests and events refused by a limit", ["limit"])
+_LIMITS_ALONE = Gauge("gateway_limits_alone", "Whether limits that should be shared are counted by this process alone")
 _STUCK = Gauge("gateway_stuck_partitions", "Partitions that cannot be read while the log answers")
 
 registry = REGISTRY
@@ -132,3 +134,29 @@ def keys_unavailable(reason: object) -> None:
     """The keys of tokens could not be fetched; those that were fetched before stay in force."""
     _KEY_FAILURES.inc()
     log.warning("the keys that were fetched before stay in force: %s", reason)
+
+
+def limit_refused(limit: str) -> None:
+    """A client has all that a limit allows."""
+    _LIMITS_REFUSED.labels(limit).inc()
+
+
+def limits_shared() -> None:
+    """The place where limits are counted for all processes answers again."""
+    _LIMITS_ALONE.set(0)
+    log.info("limits are shared again")
+
+
+def limits_alone(reason: str, closed: bool) -> None:
+    """The place where limits are counted for all processes does not answer."""
+    _LIMITS_ALONE.set(1)
+    how = "nobody new is let in" if closed else "this process goes on by its own counts"
+    log.warning("limits cannot be shared (%s); %s until they can", reason, how)
+
+
+def forwarding_ignored() -> None:
+    """A request names a client that its sender may have made up."""
+    log.warning(
+        "requests come with a forwarding header from an address that is not in trusted_proxies: they count as that "
+        "address's own; if it is your proxy, name its network in trusted_proxies"
+    )

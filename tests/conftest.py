@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.effort import USUAL
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
+from tests.services.redis import RedisServer, redis_program
 
 settings.register_profile("long", max_examples=USUAL)
 settings.register_profile("quick", max_examples=USUAL // 10)
@@ -73,6 +74,21 @@ def cluster(own_cluster: KafkaCluster) -> KafkaCluster:
     """Three brokers that run when the test begins."""
     own_cluster.start()
     return own_cluster
+
+
+@pytest.fixture(scope="session")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that a test may stop."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), redis_program() or absent("there is no redis-server"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_server(own_redis: RedisServer) -> RedisServer:
+    """A Redis that runs when the test begins."""
+    own_redis.start()
+    return own_redis
 
 
 @pytest.fixture

@@ -124,7 +124,8 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("log", "kafka://broker", 'names "broker"'),
         ("log", "kafka://a:1,b:0", 'names "b:0"'),
         ("log", "kafka://", "host:port"),
-        ("limits", "redis://x", "redis:// limits are not built yet"),
+        ("limits", "redis://:secret@/", "names no Redis that can be reached"),
+        ("limits", "http://x", "limits takes memory://"),
         ("limits", "here", "memory://"),
     ],
 )

@@ -128,6 +128,8 @@ class Intake:
     async def _take(self, submission: Submission) -> Outcome:
         outcome = Outcome(hasty=submission.hasty)
         pieces = await self._pieces(submission.body)
+        if submission.admit is not None:
+            await submission.admit(len(pieces))
         digest = self._checked_digest(submission)
         claims = await self._judge(pieces, submission, digest, outcome)
         if outcome.invalid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from gateway.intake.apart import Piece
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A body and what is said of it. `grant` says which streams its sender may write; others do not exist for it."""
+    """A body and what is said of it. `grant` says which streams its sender may write; others do not exist for it.
+    `admit` is told the number of its events, and raises Problem where they are too many now."""
 
     body: bytes
     media_type: str
@@ -19,6 +21,7 @@ class Submission:
     hasty: bool = False
     request_id: str | None = None
     idempotency_key: str | None = None
+    admit: Callable[[int], Awaitable[None]] | None = None
 
 
 class Refused(NamedTuple):

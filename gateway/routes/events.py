@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.intake import RETRY_SECONDS, Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.routes.access import Viewers
+from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
 
 PARAMETERS = ("hasty",)
@@ -38,9 +40,10 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 class EventsEndpoint:
     """The intake over HTTP."""
 
-    def __init__(self, intake: Intake, viewers: Viewers) -> None:
+    def __init__(self, intake: Intake, viewers: Viewers, admission: Admission | None = None) -> None:
         self._intake = intake
         self._viewers = viewers
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -84,7 +87,9 @@ class EventsEndpoint:
         if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
             raise too_large(self._intake.options.max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
-        return Submission(body.data, kind, grant, hasty, _request_id(headers.get(b"x-request-id")), key)
+        request_id = _request_id(headers.get(b"x-request-id"))
+        admit = None if self._admission is None else partial(self._admission.take_events, scope)
+        return Submission(body.data, kind, grant, hasty, request_id, key, admit)
 
 
 class _Gone(Exception):

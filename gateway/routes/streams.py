@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Set
+from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.access.grant import NOBODY, Grant
+from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
 from gateway.routes.access import Viewers
+from gateway.routes.admission import Admission, Lease
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
@@ -29,16 +31,25 @@ HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
 
 
+class _Entry(NamedTuple):
+    """What a stream was opened with: what its client may see, what ends it when that expires, and what counts it."""
+
+    grant: Grant
+    timer: asyncio.TimerHandle | None
+    lease: Lease | None
+
+
 class StreamEndpoint:
     """Reads the request, answers what is wrong with it, and hands the rest to a session."""
 
-    def __init__(self, services: Services, viewers: Viewers, bounds: Bounds) -> None:
+    def __init__(
+        self, services: Services, viewers: Viewers, bounds: Bounds, admission: Admission | None = None
+    ) -> None:
         self._services = services
         self._viewers = viewers
         self._bounds = bounds
-        self._shown: dict[Session, tuple[Grant, asyncio.TimerHandle | None]] = {}
-        """Of those that a token has opened, what it grants and what ends them when it expires."""
-        self.sessions: set[Session] = set()
+        self._admission = admission
+        self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
         """Of the responses that have taken their connection over."""
@@ -48,13 +59,13 @@ class StreamEndpoint:
             _check_method(scope)
             grant = await self._viewers.reader(scope, brief=True)
             request, named_in = self._read(scope, self._viewers.readable(grant))
+            lease = None if self._admission is None else await self._admission.enter(scope)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
-        session = Session(self._services, request)
-        self.sessions.add(session)
-        if grant.by_token:
-            self._shown[session] = grant, self._end_at(grant.expires, session)
+        session = Session(self._services, request, None if lease is None else lease.pace)
+        timer = self._end_at(grant.expires, session) if grant.by_token else None
+        self.sessions[session] = _Entry(grant, timer, lease)
         try:
             if request.origin.wishes:
                 check_partitions(request, await self._counts(request), named_in)
@@ -87,8 +98,8 @@ class StreamEndpoint:
         """End the streams soon that hold one of the topics hidden from their client; how many."""
         ending = [
             session
-            for session in self.sessions
-            if session.request.selection.topics & hidden(self._shown.get(session, (NOBODY, None))[0])
+            for session, entry in self.sessions.items()
+            if session.request.selection.topics & hidden(entry.grant)
         ]
         for session in ending:
             session.stop()
@@ -121,11 +132,14 @@ class StreamEndpoint:
         return asyncio.get_running_loop().call_later(min(seconds, LONGEST_TIMER), session.stop)
 
     def _close(self, session: Session) -> None:
-        self.sessions.discard(session)
-        _, timer = self._shown.pop(session, (NOBODY, None))
-        if timer is not None:
-            timer.cancel()
+        entry = self.sessions.pop(session, None)
+        if entry is None:
+            return
         session.close()
+        if entry.timer is not None:
+            entry.timer.cancel()
+        if entry.lease is not None:
+            entry.lease.release()
 
     def _read(self, scope: Scope, catalog: Catalog) -> tuple[Request, str]:
         """The request, and the name of what its position came in."""

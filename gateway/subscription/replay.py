@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.event import TopicPartition
@@ -13,6 +13,9 @@ from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
+
+Pace = Callable[[int], Awaitable[float]]
+"""Told how many bytes of the past were sent (before compression); gives the seconds to wait."""
 
 
 class Replay:
@@ -56,19 +59,32 @@ class Replay:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
             await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
 
-    async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> None:
-        """Send what is wanted of the stretch, and move the position behind it."""
+    async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
+        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for."""
         if subscription.request.finite:
-            await self._send_alone(subscription, stretch)
+            size = await self._send_alone(subscription, stretch)
         else:
             block, marks = feed.past_block(stretch, subscription.cursor.marks)
-            if block.data:
+            size = len(block.data)
+            if size:
                 await self._responder.write_packed(self._responder.packer.pack_block(block))
             subscription.settle(marks)
         subscription.reach(stretch.positions)
+        if pace is not None and size:
+            await self._rest(subscription, await pace(size))
 
-    async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> None:
-        """The range ends, be it in this stretch: frames of one's own."""
+    async def _rest(self, subscription: Subscription, seconds: float) -> None:
+        """Read no further for so long; the client hears that the stream lives."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        outlet, stopping = self._responder.outlet, self._responder.stopping
+        while (left := end - loop.time()) > 0 and not self._responder.over:
+            endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
+            await asyncio.wait(endings, timeout=min(left, self._heartbeat))
+            await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+
+    async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:
+        """The range ends, be it in this stretch: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
         marks = subscription.cursor.marks
         frames: list[bytes] = []
@@ -76,5 +92,7 @@ class Replay:
         for place, records in stretch.runs:
             for record, data in zip(records, chosen, strict=False):
                 subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
-        if frames:
-            await self._responder.write(b"".join(frames))
+        data = b"".join(frames)
+        if data:
+            await self._responder.write(data)
+        return len(data)

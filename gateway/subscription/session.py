@@ -20,7 +20,7 @@ from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import live
 from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
-from gateway.subscription.replay import Replay
+from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder
 from gateway.subscription.subscription import Request, Subscription
@@ -56,18 +56,20 @@ class Session:
         "_start",
         "feed",
         "hub",
+        "pace",
         "request",
         "responder",
         "services",
         "subscription",
     )
 
-    def __init__(self, services: Services, request: Request) -> None:
+    def __init__(self, services: Services, request: Request, pace: Pace | None = None) -> None:
         self.services = services
         self.hub = services.hub
         self.request = request
         self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
         self.subscription: Subscription | None = None
+        self.pace = pace
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
         self._asked = services.clock.now()
         self._start: Start | None = None
@@ -366,7 +368,7 @@ class Session:
             if stretch is None or not self._is_current():
                 return
             if stretch.positions != positions:
-                await replay.send(subscription, stretch, self.feed.feed)
+                await replay.send(subscription, stretch, self.feed.feed, self.pace)
             elif not await self._finish_until(subscription, positions):
                 # The end of the log, and the ring is not there yet.
                 self.hub.look_again()

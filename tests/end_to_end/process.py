@@ -111,6 +111,11 @@ class GatewayProcess:
         async with httpx.AsyncClient(base_url=self.address, timeout=WAIT, trust_env=False) as client:
             return await client.get(path, **more)
 
+    async def metrics(self) -> str:
+        """What the admin port tells."""
+        async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
+            return (await client.get(f"http://127.0.0.1:{self.admin_port}/metrics")).text
+
     def terminate(self) -> None:
         """Ask it to stop (SIGTERM), and wait for nothing."""
         assert self._process is not None

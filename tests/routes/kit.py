@@ -21,7 +21,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.settings import Settings
 from tests.services.kafka import free_port
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds after which something that should have come is missing."""
 SHORT_HEARTBEAT = 0.2
 START = 1_700_000_000_000

@@ -299,7 +299,6 @@ async def test_a_stream_ends_with_its_token() -> None:
             rest = await stream.rest()
             assert b"event: error" not in rest
         await becomes(lambda: not site.gateway.streams.sessions)
-        assert not site.gateway.streams._shown
         # The reconnect of an EventSource, which sends the same address.
         response = await site.get(f"/v2/stream/secret?access_token={shown}")
         assert response.status_code == 401

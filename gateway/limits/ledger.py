@@ -1,0 +1,57 @@
+"""What the clients of one process use. Pure: time is handed in."""
+
+from __future__ import annotations
+
+from gateway.limits.port import CONNECTS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
+from gateway.limits.rates import Rate, spend
+
+
+class Ledger:
+    """`total`: the streams of all clients together (0: no limit). Times are in seconds, of any clock."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.streams = 0
+        self.held: dict[str, int] = {}
+        """The open streams by bucket; no bucket has none."""
+        self._due: dict[tuple[str, str], float] = {}
+
+    def full(self, client: Client) -> Refusal | None:
+        """What refuses another stream, however fast they come."""
+        if self.total and self.streams >= self.total:
+            return Refusal(STREAMS, SLOT_SECONDS)
+        if client.policy.streams and self.held.get(client.bucket, 0) >= client.policy.streams:
+            return Refusal(STREAMS_PER_ADDRESS, SLOT_SECONDS)
+        return None
+
+    def connect(self, client: Client, now: float) -> Refusal | None:
+        """Spend of the rate of new streams; what refuses that."""
+        wait = self.spend(CONNECTS, client, client.policy.connects, 1, now)
+        return Refusal(CONNECTS, wait) if wait > 0 else None
+
+    def hold(self, client: Client) -> None:
+        """A stream is open."""
+        self.streams += 1
+        self.held[client.bucket] = self.held.get(client.bucket, 0) + 1
+
+    def release(self, client: Client) -> None:
+        """It is open no longer."""
+        self.streams -= 1
+        left = self.held[client.bucket] - 1
+        if left:
+            self.held[client.bucket] = left
+        else:
+            del self.held[client.bucket]
+
+    def spend(self, limit: str, client: Client, rate: Rate, amount: float, now: float, owing: bool = False) -> float:
+        """Spend of a rate; the seconds to wait."""
+        if not rate.limited:
+            return 0.0
+        key = (limit, client.bucket)
+        spent = spend(rate, self._due.get(key, now), now, amount, owing)
+        self._due[key] = spent.due
+        return spent.wait
+
+    def forget(self, now: float) -> None:
+        """Forget the rates of those who have paid for all that they spent."""
+        self._due = {key: due for key, due in self._due.items() if due > now}

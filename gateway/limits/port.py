@@ -1,0 +1,67 @@
+"""The port of the limits: who may open another stream, and spend more of a rate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from gateway.limits.rates import Rate
+
+STREAMS = "limit_streams"
+STREAMS_PER_ADDRESS = "limit_streams_per_address"
+CONNECTS = "limit_connects"
+INTAKE = "limit_intake"
+REPLAY = "limit_replay"
+"""The limits, by the names of their settings."""
+
+AWAY = "limits"
+"""What refuses where the limits cannot be counted, and are not to be passed."""
+
+SLOT_SECONDS = 15.0
+"""A client is told to wait so long for a stream of somebody else, or of its own, to end; nobody knows when one does."""
+
+
+class Policy(NamedTuple):
+    """What one client may have: so many open streams (0: no limit), and its rates."""
+
+    streams: int
+    connects: Rate
+    intake: Rate
+    replay: Rate
+
+
+class Client(NamedTuple):
+    """Whose use is counted together: an address, or a network where many addresses are one customer's."""
+
+    bucket: str
+    policy: Policy
+
+
+class Refusal(NamedTuple):
+    """Which limit refuses, and the seconds after which it may not."""
+
+    limit: str
+    seconds: float
+
+
+class Limiter(Protocol):
+    """Counts what clients use. Nothing here raises where the place of the counts is away, or waits long for it."""
+
+    async def enter(self, client: Client) -> Refusal | None:
+        """Open a stream; None where it may be, and `leave` is due once when it has ended."""
+        ...
+
+    def leave(self, client: Client) -> None:
+        """A stream has ended."""
+        ...
+
+    async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:
+        """Spend of a rate; see `rates.spend`. Returns the seconds to wait."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the counts for as long as the process serves."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what is held."""
+        ...

@@ -1,0 +1,101 @@
+"""Who sends a request: the peer of the connection, or whom a proxy that is trusted names. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from starlette.types import Scope
+
+from gateway.limits.networks import Address, Networks, plain
+
+X_FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED = b"forwarded"
+HEADERS = {"x-forwarded-for": X_FORWARDED_FOR, "forwarded": FORWARDED}
+
+HOPS = 32
+"""Proxies that are followed back; a longer list was not made by proxies."""
+
+NOWHERE = ipaddress.IPv6Address(0)
+"""Stands for the peer of a connection that has no address, such as one by a Unix socket."""
+
+_PAIR = re.compile(rb"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*""")
+
+
+class Sender(NamedTuple):
+    """`vouched`: the address is that of the connection, or named by a proxy that is trusted, and nobody else says
+    otherwise."""
+
+    address: Address
+    vouched: bool
+
+
+def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
+    """Who sends the request. Of the list in `header` (`x-forwarded-for`, or `forwarded`, RFC 7239) each proxy has
+    written the last entry; so it is read from its end, for as long as proxies are trusted. An entry that is no address
+    ends it."""
+    peer = scope.get("client")
+    address = (None if peer is None else read_address(peer[0])) or NOWHERE
+    named = any(name in (X_FORWARDED_FOR, FORWARDED) for name, _ in scope["headers"])
+    if address not in trusted:
+        return Sender(address, not named)
+    for hop in _hops([value for name, value in scope["headers"] if name == header], header):
+        found = read_address(hop)
+        if found is None:
+            return Sender(address, False)
+        address = found
+        if address not in trusted:
+            break
+    return Sender(address, True)
+
+
+def read_address(text: str) -> Address | None:
+    """An address, also in brackets or with a port; None where it is none."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return plain(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def _hops(values: list[bytes], header: bytes) -> Iterator[str]:
+    """The entries from the last one back."""
+    found: Iterable[bytes] = b",".join(values).rsplit(b",", HOPS) if header == X_FORWARDED_FOR else _forwarded(values)
+    hops = [hop for hop in found if hop.strip()]
+    return (hop.decode("latin-1") for hop in reversed(hops[-HOPS:]))
+
+
+def _forwarded(values: list[bytes]) -> list[bytes]:
+    """What each element of `Forwarded` says of its `for`; nothing that is an address where it says none."""
+    hops = []
+    for element in _elements(b",".join(values)):
+        given = [value for name, value in element if name.lower() == b"for"]
+        hops.append(given[0] if len(given) == 1 else b"unknown")
+    return hops
+
+
+def _elements(text: bytes) -> list[list[tuple[bytes, bytes]]]:
+    """The elements, each with its pairs. What does not follow the grammar makes an element without any."""
+    elements: list[list[tuple[bytes, bytes]]] = [[]]
+    place = 0
+    while place < len(text):
+        pair = _PAIR.match(text, place)
+        if pair is not None and pair.end() > place:
+            value = pair[2]
+            if value.startswith(b'"'):
+                value = re.sub(rb"\\(.)", rb"\1", value[1:-1])
+            elements[-1].append((pair[1], value))
+            place = pair.end()
+        separator = text[place : place + 1]
+        if separator == b",":
+            elements.append([])
+        elif separator not in (b";", b"", b" "):
+            return [[]]
+        place += 1
+    return [element for element in elements if element]

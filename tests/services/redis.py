@@ -1,0 +1,74 @@
+"""A Redis server that a test starts, stops, kills and halts; its port stays the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.services.kafka import free_port
+
+START_SECONDS = 20.0
+
+
+class RedisServer:
+    """`redis-server`, which keeps nothing when it ends."""
+
+    def __init__(self, directory: Path, program: str) -> None:
+        self.port = free_port()
+        self._command = [
+            program,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(directory),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """As the setting has it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it where it does not run, and let it go on where it was halted."""
+        if self._process is None:
+            self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        else:
+            os.kill(self._process.pid, signal.SIGCONT)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.02)
+
+    def halt(self) -> None:
+        """SIGSTOP: connections stay, and nothing is answered."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """SIGKILL: all that it held is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7) == b"+PONG\r\n"
+        return False
+
+
+def redis_program() -> str | None:
+    """The program, where it is installed."""
+    return shutil.which("redis-server")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -32,6 +34,7 @@ from gateway.access.trust import load_trust
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Current, Definitions
+from gateway.description.facts import Facts, Limits
 from gateway.errors import ConfigurationError, Problem, RestartNeeded
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
@@ -51,6 +54,7 @@ from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.admission import Admission
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
+from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
@@ -223,13 +227,31 @@ class Gateway:
         def catalog() -> Catalog:
             return self.current.public_catalog
 
-        explorer = ExplorerRoutes()
+        explorer, documents = ExplorerRoutes(), DocumentRoutes(lambda: self.current.definitions, self.facts)
         page = [
             Route("/", explorer.page),
             Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
             Route("/explorer/{version}/{name}", explorer.file),
+            Route("/openapi.json", documents.openapi),
+            Route("/asyncapi.json", documents.asyncapi),
+            Route("/docs", documents.docs),
         ]
         return TokensApart(CrossOrigin(_application(first, [*page, *self._routes(self.public_viewers)])))
+
+    def facts(self) -> Facts:
+        """What the documents of the public port tell."""
+        settings = self.settings
+        limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+        return Facts(
+            version("event-gateway"),
+            self.current.public_catalog,
+            self.current.schemas,
+            limits,
+            intake=settings.intake == "public",
+            intake_token=settings.intake_token == "required",
+            tokens=self.current.trust.takes_tokens,
+            cookie=settings.token_cookie,
+        )
 
     def admin(self) -> ASGIApp:
         """The application on the admin port."""

@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway import telemetry
+from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.intake import RETRY_SECONDS, Intake
@@ -22,7 +23,7 @@ from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
 
-PARAMETERS = ("hasty",)
+PARAMETERS = tuple(DESCRIBED)
 BODY_SECONDS = 30.0
 """A body has come by then."""
 UNREAD_SECONDS = 2.0

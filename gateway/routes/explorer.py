@@ -54,6 +54,9 @@ _INDEX = {
     "events": "/v1/events",
     "health": "/healthz",
     "readiness": "/readyz",
+    "openapi": "/openapi.json",
+    "asyncapi": "/asyncapi.json",
+    "documents": "/docs",
 }
 
 

@@ -11,6 +11,7 @@ from starlette.datastructures import QueryParams
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.description.streams import PARAMETERS as DESCRIBED
 from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
 from gateway.event import TopicPartition
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
@@ -23,7 +24,7 @@ from gateway.subscription.subscription import Request
 from gateway.times import parse_time
 from gateway.wire.format import Format
 
-PARAMETERS = ("since", "until", "limit", "filter", "fields", "last_event_id", "lastEventId", "canary")
+PARAMETERS = tuple(DESCRIBED)
 LARGEST_LIMIT = 2**63 - 1
 REMEMBERED = 1024
 """Requests of which is remembered what their words mean."""

@@ -1,0 +1,50 @@
+"""The schemas of the events of streams, as components."""
+
+from __future__ import annotations
+
+from gateway.description.facts import Facts
+from gateway.description.parts import TEXT, Json, component, record
+from gateway.schemas.modern import modernized
+from gateway.schemas.repository import Schema
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""Of all schemas in the document: those of older drafts are rewritten, since few readers of OpenAPI know several."""
+
+ANY_EVENT = record(
+    {"$schema": TEXT, "meta": {"type": "object"}}, ("$schema", "meta"), description="An event: a JSON object."
+)
+
+
+def name_of(schema: Schema) -> str:
+    """The name of its component, which may hold no slash."""
+    return f"{schema.title.replace('/', '.')}-{schema.version}"
+
+
+def told(facts: Facts) -> dict[str, Schema]:
+    """The newest schemas of all streams that are told of, by component."""
+    return {name_of(schema): schema for stream in facts.catalog.streams.values() for schema in facts.schemas_of(stream)}
+
+
+def components(facts: Facts) -> Json:
+    """`Event` is what a stream sends, `Sent` what the intake takes; and the schemas that they refer to."""
+    schemas = told(facts)
+    names = [component(name) for name in schemas]
+    free = any(not facts.schemas_of(stream) for stream in facts.catalog.streams.values())
+    sent = record(
+        {
+            "$schema": {**TEXT, "description": "Title and version of its schema, such as /wiki/change/1.0.0."},
+            "meta": record({"stream": {**TEXT, "description": "The stream that it is for."}}),
+        },
+        description="An event to be stored, valid against the schema that it names: one of the components.",
+    )
+    return {
+        "Event": {"anyOf": [*names, ANY_EVENT]} if names and free else {"anyOf": names} if names else ANY_EVENT,
+        "Sent": sent,
+        **{name: _component(schema) for name, schema in schemas.items()},
+    }
+
+
+def _component(schema: Schema) -> Json:
+    document = modernized(schema.document)
+    document.pop("id", None)
+    return {**document, "$schema": DIALECT, "$id": schema.uri}

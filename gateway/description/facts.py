@@ -1,0 +1,63 @@
+"""What the documents tell that is not the same for every gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.schemas.repository import Schema, SchemaRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See the settings of the same names."""
+
+    maximum_streams: int = 100
+    last_event_id_max: int = 65536
+    filter_max_length: int = 4096
+    intake_max_bytes: int = 4_194_304
+    intake_max_events: int = 1000
+    intake_event_max_bytes: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Streams and schemas in force, bounds, and what is open to whom."""
+
+    version: str
+    catalog: Catalog
+    """The streams that are told of."""
+    schemas: SchemaRepository
+    limits: Limits = field(default_factory=Limits)
+    intake: bool = True
+    """Whether events are taken in here."""
+    intake_token: bool = False
+    """Whether only who shows a token may send events."""
+    tokens: bool = False
+    """Whether there are tokens that would be accepted."""
+    cookie: str | None = None
+    """The cookie that may hold one."""
+
+    def schemas_of(self, stream: Stream) -> list[Schema]:
+        """The newest schema of each title that the stream takes."""
+        found = (self.schemas.get(title) for title in self.schemas.titles() if stream.takes(title))
+        return [schema for schema in found if schema is not None]
+
+    def example_stream(self) -> Stream | None:
+        """The stream that examples are about: one with a schema, where there is such."""
+        streams = list(self.catalog.streams.values())
+        return next((one for one in streams if self.schemas_of(one)), streams[0] if streams else None)
+
+    def example_event(self) -> dict[str, Any] | None:
+        """An event that the intake takes: the example of a schema, for a stream of it."""
+        for stream in self.catalog.streams.values():
+            for schema in self.schemas_of(stream):
+                for example in schema.examples:
+                    meta = example.get("meta")
+                    named = {**(meta if isinstance(meta, dict) else {}), "stream": stream.name}
+                    event = {**example, "$schema": schema.uri, "meta": named}
+                    if not schema.faults(event):
+                        return event
+        return None

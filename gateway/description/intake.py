@@ -1,0 +1,104 @@
+"""`POST /v1/events`. The parameters that there are stand here and nowhere else."""
+
+from __future__ import annotations
+
+from gateway.description.facts import Facts
+from gateway.description.parts import COUNT, TEXT, Json, answer, component, json_of, parameter, problems, record
+from gateway.intake.body import CODINGS, JSON, MEDIA_TYPES, REPORTS
+
+PARAMETERS: dict[str, tuple[str, Json]] = {
+    "hasty": (
+        "Whether to answer before the log has acknowledged the events.",
+        {"type": "string", "enum": ["true", "false"], "default": "false"},
+    ),
+}
+"""Each query parameter: what it is, and its schema."""
+
+_LISTS = {name: {"type": "array", "items": component("Refused")} for name in ("invalid", "error")}
+
+
+def intake(facts: Facts) -> Json:
+    """The operation."""
+    limits = facts.limits
+    stored = record({"stored": COUNT, "repeated": COUNT})
+    accepted = record({"accepted": COUNT, "repeated": COUNT})
+    some = {
+        "oneOf": [
+            record({"stored": COUNT, "repeated": COUNT, **_LISTS}),
+            record({"accepted": COUNT, "repeated": COUNT, **_LISTS}),
+        ]
+    }
+    none = {"allOf": [component("Problem"), {"type": "object", "properties": _LISTS}]}
+    refused = {"application/problem+json": {"schema": none}}
+    return {
+        "operationId": "send",
+        "tags": ["intake"],
+        "summary": "Send events",
+        "description": (
+            "One event or an array of them. Each is held against the schema that its `$schema` names, and stored "
+            "in the stream that its `meta.stream` names, byte for byte; `meta.id`, `meta.dt` and `meta.request_id` "
+            "are set where they are missing. An event that comes again, by its `meta.id` or an `Idempotency-Key`, "
+            f"is stored once and counts as `repeated`. At most {limits.intake_max_events} events and "
+            f"{limits.intake_max_bytes} bytes, {limits.intake_event_max_bytes} bytes an event."
+        ),
+        "parameters": [
+            *(
+                parameter(name, "query", description, schema, example=schema["enum"][0])
+                for name, (description, schema) in PARAMETERS.items()
+            ),
+            parameter(
+                "Content-Encoding",
+                "header",
+                f"How the body is coded: {' or '.join(CODINGS)}; not at all where it is absent.",
+                {**TEXT, "enum": ["identity", *CODINGS]},
+                example="identity",
+            ),
+            parameter(
+                "Idempotency-Key",
+                "header",
+                "Tells a request that is sent again from another one, for events without `meta.id`.",
+                {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
+                example="8e03978e-40d5-43dd-bc93-6894a57f9324",
+            ),
+            parameter(
+                "X-Request-Id",
+                "header",
+                "Becomes `meta.request_id` of events that have none.",
+                {**TEXT, "pattern": "^[!-~]{1,256}$"},
+                example="a-1",
+            ),
+        ],
+        "requestBody": {"required": True, "content": {kind: _body(facts, kind) for kind in MEDIA_TYPES}},
+        "responses": {
+            "201": answer("Every event is stored; the log has acknowledged it.", json_of(stored), ("Cache-Control",)),
+            "202": answer("Every event is valid and on its way (`hasty`).", json_of(accepted), ("Cache-Control",)),
+            "207": answer("Some events are stored, and others not.", json_of(some), ("Cache-Control", "Retry-After")),
+            "400": answer(
+                "No event is stored: `invalid` ones, or those that the log did not take (`error`); or the request "
+                "itself is wrong.",
+                refused,
+                ("Cache-Control", "WWW-Authenticate", "Connection"),
+            ),
+            **problems(
+                "RequestTimeout",
+                "TooLarge",
+                "UnsupportedType",
+                "KeyUsed",
+                "TooMany",
+                "Unavailable",
+                *(["Unauthorized"] * facts.tokens),
+            ),
+        },
+    }
+
+
+def _body(facts: Facts, kind: str) -> Json:
+    if kind == REPORTS:
+        report = record({"type": TEXT, "url": TEXT, "user_agent": TEXT, "body": {"type": ["object", "null"]}})
+        return {"schema": {"type": "array", "items": report, "description": "Reports of a browser (Reporting API)."}}
+    one = component("Sent")
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": facts.limits.intake_max_events}
+    if kind != JSON:
+        return {"schema": {"type": "string", "description": "The same JSON, as navigator.sendBeacon sends a text."}}
+    example = facts.example_event()
+    return {"schema": {"oneOf": [one, many]}} | ({} if example is None else {"example": example})

@@ -1,0 +1,84 @@
+"""`/openapi.json`: OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from gateway.access.credential import PARAMETER
+from gateway.description.events import components
+from gateway.description.facts import Facts
+from gateway.description.intake import intake
+from gateway.description.parts import Json, shared
+from gateway.description.reading import catalogue, service
+from gateway.description.streams import stream
+
+STREAM_PATH = "/v2/stream/{streams}"
+INTAKE_PATH = "/v1/events"
+
+_TAGS = {
+    "streams": "What there is, and how to follow it.",
+    "intake": "Events in, over HTTP.",
+    "schemas": "What events look like.",
+    "service": "Whether all is well.",
+    "documents": "This description, in three forms.",
+    "page": "The explorer, and what it loads.",
+}
+_ABOUT = (
+    "Live event streams over HTTP: subscribe, filter, travel in time, resume without loss.\n\n"
+    "Every error before a stream starts is a problem document (RFC 9457) that says what is wrong and what would be "
+    "right. "
+    "`HEAD` is answered wherever `GET` is, another method with 405 and `Allow`, an unknown path with 404. "
+    "Every origin may read every answer, and preflights are answered."
+)
+
+
+def openapi(facts: Facts) -> Json:
+    """The document."""
+    operation = stream(facts) | _security(facts, "query")
+    paths: Json = {STREAM_PATH: {"get": operation}}
+    for path, item in catalogue(facts).items():
+        if path.startswith("/v2/streams"):
+            item["get"] |= _security(facts)
+        paths[path] = item
+    if facts.intake:
+        paths[INTAKE_PATH] = {"post": intake(facts) | _security(facts, needed=facts.intake_token)}
+    paths |= service()
+    parts = shared()
+    parts["schemas"] |= components(facts)
+    if facts.tokens:
+        parts["securitySchemes"] = _schemes(facts)
+    used = {item["tags"][0] for operations in paths.values() for item in operations.values()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Event gateway",
+            "version": facts.version,
+            "summary": "Live event streams over HTTP.",
+            "description": _ABOUT,
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items() if name in used],
+        "paths": paths,
+        "components": parts,
+    }
+
+
+def _schemes(facts: Facts) -> Json:
+    schemes: Json = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer …` (RFC 6750)."},
+        "query": {
+            "type": "apiKey",
+            "in": "query",
+            "name": PARAMETER,
+            "description": "A short-lived token, for EventSource, which cannot set headers.",
+        },
+    }
+    if facts.cookie is not None:
+        schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": facts.cookie, "description": "The same."}
+    return schemes
+
+
+def _security(facts: Facts, *more: str, needed: bool = False) -> Json:
+    """Which tokens count for an operation; without one there are the public streams."""
+    if not facts.tokens:
+        return {}
+    names = ["bearer", *more, *(["cookie"] * bool(more and facts.cookie))]
+    return {"security": [*([] if needed else [{}]), *({name: []} for name in names)]}

@@ -1,0 +1,116 @@
+"""`GET /v2/stream/{streams}`. The parameters that there are stand here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+
+from gateway.description.facts import Facts
+from gateway.description.parts import TEXT, Json, answer, component, parameter, problems
+
+_POSITION = "Resume after this position: the last `id` that was received, a JSON array"
+
+PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
+    "since": (
+        "Start with the first event at or after this time: ISO 8601 (a date alone is midnight, no zone is UTC), "
+        "milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
+        TEXT,
+        "10m",
+    ),
+    "until": ("Stop before the first event at or after this time, written like `since`, and after it.", TEXT, "0m"),
+    "limit": (
+        "End the response after so many events.",
+        {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
+        "10",
+    ),
+    "filter": (
+        "A CEL expression; only events for which it is true are sent. It sees `event`, `topic`, `partition`, `offset`, "
+        "`timestamp` (milliseconds) and `key`.",
+        TEXT,
+        'event.wiki == "enwiki" && !event.bot',
+    ),
+    "fields": (
+        "Comma-separated dotted paths that events are cut down to. `$schema` and `meta` always stay.",
+        TEXT,
+        "title,user",
+    ),
+    "last_event_id": (
+        f"{_POSITION}. For clients that cannot set the header `Last-Event-ID`, which wins.",
+        TEXT,
+        None,
+    ),
+    "lastEventId": ("The same as `last_event_id`; one of the two may be given.", TEXT, None),
+    "canary": (
+        "Whether canary events (`meta.domain` is `canary`) are sent.",
+        {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "true",
+    ),
+}
+"""Each query parameter: what it is, its schema, and an example where that does not depend on the streams."""
+
+MEDIA_TYPES = {
+    "text/event-stream": "Server-sent events: `id:` is the position after the event, `data:` the event as stored.",
+    "application/x-ndjson": "One event a line. An empty line is a heartbeat; `$gap`, `$error`, `$end` tell the rest.",
+    "application/json": "The same lines, under a media type that more clients accept.",
+}
+
+
+def stream(facts: Facts) -> Json:
+    """The operation."""
+    example = facts.example_stream()
+    position = None
+    if example is not None:
+        position = json.dumps([{"topic": example.topics[0], "partition": 0, "timestamp": 1_772_357_213_000}])
+    return {
+        "operationId": "subscribe",
+        "tags": ["streams"],
+        "summary": "Subscribe to streams",
+        "description": (
+            "Events as they come, or from a time or position on. The response does not end by itself, unless `limit` "
+            "or `until` say so. After a disconnect, send back the last `id`, as EventSource does: nothing is lost or "
+            "repeated. Server-sent events beside `message` are `gap` (events that were asked for have expired), "
+            "`error` (a problem that does not heal) and `end` (of a finite response)."
+        ),
+        "parameters": [
+            parameter(
+                "streams",
+                "path",
+                "Names, aliases or globs (`*`, `?`) of streams, separated by commas; at most "
+                f"{facts.limits.maximum_streams}.",
+                {**TEXT, "minLength": 1},
+                **({} if example is None else {"example": example.name}),
+            ),
+            *(_query(facts, name, position) for name in PARAMETERS),
+            parameter(
+                "Last-Event-ID",
+                "header",
+                f"{_POSITION}. At most {facts.limits.last_event_id_max} bytes. It wins over `since`.",
+                TEXT,
+                **({} if position is None else {"example": position}),
+            ),
+        ],
+        "responses": {
+            "200": answer(
+                "The events.",
+                {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
+                ("Cache-Control", "Connection", "Content-Encoding", "Event-Gateway", "Vary", "X-Accel-Buffering"),
+            ),
+            "204": answer("What was asked for has ended already; EventSource stops.", None, ("Cache-Control",)),
+            **problems(
+                "BadRequest", "NotFound", "NotAcceptable", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)
+            ),
+        },
+    }
+
+
+def _query(facts: Facts, name: str, position: str | None) -> Json:
+    description, schema, example = PARAMETERS[name]
+    if name == "filter":
+        schema = {**schema, "maxLength": facts.limits.filter_max_length}
+    shown: object = position if name in ("last_event_id", "lastEventId") else example
+    if schema.get("type") == "integer" and isinstance(shown, str):
+        shown = int(shown)
+    return parameter(name, "query", description, schema, **({} if shown is None else {"example": shown}))
+
+
+def _content(description: str) -> Json:
+    return {"schema": {"type": "string", "description": description}, "x-event": component("Event")}

@@ -158,7 +158,9 @@ export class Follower {
     const seconds = Number(response.headers.get("retry-after"));
     if (response.status === 429) {
       const wait = Math.max(1, seconds || 5) * 1000;
-      this.listener.state({ name: "limited", reason, at: Date.now() + wait });
+      // The page counts the seconds down itself.
+      const why = reason.replace(/; try again in \d+ s$/, "");
+      this.listener.state({ name: "limited", reason: why, at: Date.now() + wait });
       return wait;
     }
     if (response.status >= 500) return this.#later(reason, seconds ? seconds * 1000 : undefined);

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Browser, Route, expect
 
-from tests.end_to_end.process import GatewayProcess
-from tests.explorer.kit import Explorer, Feed
+from tests.end_to_end.process import GatewayProcess, configuration
+from tests.explorer.kit import STREAMS, Explorer, Feed
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
@@ -64,6 +65,29 @@ async def test_a_limit_is_told_with_the_time_of_the_next_try(explorer: Explorer)
     await expect(explorer.text("state-detail")).to_contain_text("there are 10 connections from your address; again in")
     await explorer.state("Live")
     explorer.forgive()
+
+
+async def test_a_limit_of_the_gateway_is_told(browser: Browser, feed: Feed, tmp_path: Path) -> None:
+    """One stream an address: the second page says so, and can go on when the first is closed."""
+    # Loopback is exempt otherwise.
+    config = configuration(tmp_path, STREAMS, exempt_networks=["192.0.2.0/24"], limit_streams_per_address=1)
+    gateway = GatewayProcess(tmp_path / "gateway", "--config", str(config), "--log", f"sqlite:///{feed.path}")
+    try:
+        await gateway.start()
+        first = await browser.new_page()
+        await first.goto(f"{gateway.address}/?streams=numbers")
+        await expect(first.locator("#state")).to_have_text("Live")
+        second = await browser.new_page()
+        await second.goto(f"{gateway.address}/?streams=numbers")
+        await expect(second.locator("#state")).to_have_text("Limit reached")
+        await expect(second.locator("#state-detail")).to_have_text(re.compile(r"^[^;]*streams[^;]*; again in \d+ s$"))
+        # A click on another view asks again at once.
+        await first.close()
+        await second.get_by_role("button", name="10 min").click()
+        await expect(second.locator("#state")).to_have_text("Live")
+        await second.close()
+    finally:
+        gateway.clear_up()
 
 
 async def test_a_filter_that_cannot_be_tried_now_is_not_called_wrong(explorer: Explorer) -> None:

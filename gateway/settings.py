@@ -64,7 +64,8 @@ class Setting:
             number = "a whole number" if self.kind == "integer" else "a number"
             unit = f" of {self.unit}" if self.unit else ""
             return f"{number}{unit} from {_shown(self.minimum)} to {_shown(self.maximum)}"
-        forms = {"switch": "true or false", "list": f"a list of at least one {self.unit}", "mapping": "a mapping"}
+        several = f"a list of at least one {self.unit}" if self.minimum else f"a list of texts ({self.unit})"
+        forms = {"switch": "true or false", "list": several, "mapping": "a mapping"}
         return forms.get(self.kind, f"a text ({self.unit})" if self.unit else "a text")
 
     @property
@@ -206,7 +207,12 @@ class Settings:
         50_000, "steps", "the highest cost of a filter for one event; a step is about 0.1 µs", 1, 1 << 40
     )
     schema_repositories: tuple[str, ...] = _row(
-        "list", ("config/schemas",), "directory", "the schema repositories, searched in order", short_name="schemas"
+        "list",
+        ("config/schemas",),
+        "directory",
+        "the schema repositories, searched in order",
+        short_name="schemas",
+        minimum=1,
     )
     intake: str = _choice(
         "public",
@@ -250,7 +256,11 @@ class Settings:
     )
     jwks_refresh: float = _seconds(300.0, "time between fetches of the keys from an address", 10, 86_400)
     token_algorithms: tuple[str, ...] = _row(
-        "list", ("RS256", "PS256", "ES256", "EdDSA"), "algorithm", "the algorithms that signed tokens may have"
+        "list",
+        ("RS256", "PS256", "ES256", "EdDSA"),
+        "algorithm",
+        "the algorithms that signed tokens may have",
+        minimum=1,
     )
     token_audience: str | None = _row("text", None, "aud", "the audience that signed tokens have to be for")
     token_issuer: str | None = _row("text", None, "iss", "the issuer that signed tokens have to be of")
@@ -430,9 +440,13 @@ def _chosen(setting: Setting, raw: Any) -> str | None:
 
 
 def _several(setting: Setting, raw: Any) -> tuple[str, ...] | None:
-    """A list of texts; one text holds them separated by commas."""
+    """A list of texts; one text holds them separated by commas. `minimum` says how many there are at least."""
     items = raw.split(",") if isinstance(raw, str) else raw
-    if not isinstance(items, list | tuple) or not items or not all(isinstance(item, str) for item in items):
+    if (
+        not isinstance(items, list | tuple)
+        or len(items) < (setting.minimum or 0)
+        or not all(isinstance(item, str) for item in items)
+    ):
         return None
     return tuple(item.strip() for item in items) if all(item.strip() for item in items) else None
 

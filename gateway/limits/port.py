@@ -16,7 +16,7 @@ REPLAY = "limit_replay"
 AWAY = "limits"
 """What refuses where the limits cannot be counted, and are not to be passed."""
 
-SLOT_SECONDS = 15.0
+SLOT_SECONDS = 5.0
 """A client is told to wait so long for a stream of somebody else, or of its own, to end; nobody knows when one does."""
 
 

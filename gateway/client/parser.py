@@ -35,7 +35,9 @@ class EventStreamParser:
         self._maximum = maximum_bytes
         self._pieces: list[bytes] = []
         self._begun = 0
-        """Bytes of the line that has begun, and of the frame's data so far."""
+        """Bytes of the line that has begun."""
+        self._gathered = 0
+        """Bytes of the frame's data so far, with the ends of its lines."""
         self._at_start = True
         self._after_return = False
         self._id = last_event_id
@@ -52,7 +54,7 @@ class EventStreamParser:
             return []
         lines = b"".join([*self._pieces, chunk[:last]]).split(b"\n")
         self._pieces.clear()
-        self._begun = sum(map(len, self._data))
+        self._begun = 0
         if self._at_start:
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
             self._at_start = False
@@ -75,11 +77,11 @@ class EventStreamParser:
     def _keep(self, piece: bytes) -> None:
         if piece:
             self._pieces.append(piece)
-        self._count(len(piece))
+            self._begun += len(piece)
+        self._check_size()
 
-    def _count(self, size: int) -> None:
-        self._begun += size
-        if self._begun > self._maximum:
+    def _check_size(self) -> None:
+        if self._gathered + self._begun > self._maximum:
             raise EventTooLarge(self._maximum)
 
     def _take(self, line: bytes, events: list[StreamEvent]) -> None:
@@ -90,7 +92,9 @@ class EventStreamParser:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._count(len(value))
+            # An empty line costs memory too.
+            self._gathered += len(value) + 1
+            self._check_size()
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value.decode(errors="replace")
@@ -108,4 +112,4 @@ class EventStreamParser:
             self._data.clear()
         self._event = ""
         self._named = False
-        self._begun = 0
+        self._gathered = 0

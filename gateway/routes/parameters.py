@@ -109,10 +109,11 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in query:
         if name not in PARAMETERS:
-            close = difflib.get_close_matches(name, PARAMETERS, 2, 0.5)
+            shown = name[:100]
+            close = difflib.get_close_matches(shown, PARAMETERS, 2, 0.5)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             known = ", ".join(PARAMETERS)
-            raise Problem(400, "Bad request", f"there is no parameter {name[:100]!r}{hint} (there are: {known})", name)
+            raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", shown)
         if name in values:
             raise _bad(name, "it is given more than once; once is right")
         values[name] = value

@@ -1,0 +1,369 @@
+"""What comes in the address and the headers of a request."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote_plus
+
+from cryptography.exceptions import InvalidSignature
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateway.access.credential import find, take_out
+from gateway.access.signed import InvalidToken, verify
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
+from gateway.filters.compile import FilterBounds, compile_filter
+from gateway.filters.fields import compile_fields
+from gateway.filters.subject import Subject
+from gateway.position import parse_position
+from gateway.routes.negotiate import accepts_gzip, choose_format, prefers_json
+from gateway.routes.parameters import PARAMETERS, Bounds, read_request
+from gateway.times import parse_time
+from tests.access.kit import NOW, RULES, claims, encoded, forged, key_set, private_key, public_jwk, signed
+from tests.effort import examples
+from tests.fuzz.kit import JSON, Fuzzer, damaged, pieces
+
+CATALOG = Catalog([Stream("news", ("news", "other")), Stream("edits", ("edits",), ("changes",))])
+
+position = Fuzzer("Last-Event-ID", (InvalidPosition,))
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "topic": st.sampled_from(["news", "edits", ""]) | JSON,
+        "partition": st.integers(-2, 2**65) | JSON,
+        "offset": st.integers(-2, 2**65) | JSON,
+        "timestamp": st.integers(-2, 2**65) | JSON,
+        "seen": JSON,
+        "more": JSON,
+    },
+)
+GOOD_ENTRY = st.fixed_dictionaries(
+    {
+        "topic": st.sampled_from(["news", "edits"]),
+        "partition": st.integers(0, 2**63 - 1),
+        "offset": st.integers(-1, 99),
+    },
+    optional={"timestamp": st.integers(0, 2**63 - 1), "seen": st.integers(0, 9)},
+)
+GOOD_POSITIONS = st.lists(GOOD_ENTRY, min_size=1, max_size=6).map(lambda value: json.dumps(value).encode())
+POSITIONS = (st.lists(ENTRY, max_size=6) | JSON).map(lambda value: json.dumps(value).encode())
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(GOOD_POSITIONS | damaged(GOOD_POSITIONS) | POSITIONS | st.binary(max_size=60))
+@example(b"[" * 65536)
+@example(b'[{"topic":"' + b"x" * 65000)
+@example(b"[" + b",".join(b'{"topic":"t","partition":%d,"offset":1}' % number for number in range(1600)) + b"]")
+@example(b'[{"topic":"t","partition":' + b"9" * 65000 + b"}]")
+def test_position(text: bytes) -> None:
+    wishes = position.attempt(lambda: parse_position(text))
+    for place, wish in (wishes or {}).items():
+        assert place.topic
+        assert place.partition >= 0
+        assert wish.offset is not None or wish.timestamp is not None
+        assert (wish.offset or 0) >= 0
+        assert (wish.timestamp or 0) >= 0
+
+
+expression = Fuzzer("filter", (InvalidExpression,))
+EVENT: dict[str, Any] = {
+    "$schema": "/x/1.0.0",
+    "meta": {"domain": "a.example", "id": "x"},
+    "wiki": "enwiki",
+    "bot": False,
+    "tags": ["a", "b", 1, None, {"x": 1.5}],
+    "length": {"old": 1, "new": 2**63 - 1},
+    "text": "x" * 2000,
+}
+SUBJECT = Subject(EVENT, "news", 0, 1, NOW, b"key")
+WORDS = (
+    *(
+        "event",
+        "event.",
+        'event["',
+        '"]',
+        "event.wiki",
+        "event.tags",
+        "event.text",
+        "topic",
+        "partition",
+        "offset",
+        "key",
+    ),
+    *("timestamp", "==", "!=", "<", ">=", "&&", "||", "!", "-", "+", "*", "/", "%", "?", ":", "in", "(", ")", "[", "]"),
+    *(
+        "{",
+        "}",
+        ",",
+        ".",
+        " ",
+        '"',
+        "'",
+        '"""',
+        "\\",
+        "r'",
+        "b'",
+        "true",
+        "false",
+        "null",
+        "1",
+        "1u",
+        "1.5e308",
+        "0x1F",
+    ),
+    *(
+        "9223372036854775807",
+        "has(",
+        "size(",
+        "matches('",
+        "(a+)+$",
+        "[a-z]{1000}",
+        "startsWith(",
+        "all(x, ",
+        "map(x, ",
+    ),
+    *("filter(x, ", "exists(x, ", "exists_one(x, ", "type(", "string(", "int(", "duration('1h')", "timestamp('"),
+    *("//", "\n", "dyn(", "x", "_", "as", "google.protobuf.Any{", "event.tags.map(x, event.tags.map(y, x))"),
+)
+TERMS = st.sampled_from(
+    [
+        "event.wiki",
+        "event.bot",
+        "event.tags",
+        "event.length.new",
+        "event.nothing",
+        '"enwiki"',
+        "1",
+        "1.0",
+        "null",
+        "true",
+        "event.text",
+        "size(event.text)",
+        "topic",
+        "key",
+        "offset",
+        "event",
+        "event.meta",
+        "[1, 2]",
+        '{"a": 1}',
+        "timestamp",
+    ]
+)
+OPERATORS = ("==", "!=", "<", ">", "<=", ">=", "&&", "||", "+", "-", "*", "/", "%", "in")
+GROWN = st.recursive(
+    TERMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(OPERATORS), inner).map(" ".join),
+        inner.map(lambda text: f"({text})"),
+        inner.map(lambda text: f"!({text})"),
+        st.tuples(inner, inner, inner).map(lambda three: f"({three[0]} ? {three[1]} : {three[2]})"),
+        st.tuples(inner, st.sampled_from(["all", "exists", "exists_one", "map", "filter"]), inner).map(
+            lambda three: f"{three[0]}.{three[1]}(x, {three[2]})"
+        ),
+        inner.map(lambda text: f'{text}.matches("(a|b*)*c$")'),
+        inner.map(lambda text: f"has({text})"),
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(GROWN | pieces(*WORDS) | damaged(GROWN.map(str.encode)).map(lambda text: text.decode("latin-1")))
+@example("(" * 4096)
+@example("!" * 4096)
+@example("-" * 4096)
+@example("event" + ".a" * 2000)
+@example("event" + "[0]" * 1300)
+@example(" || ".join(["event.bot"] * 300))
+@example('event.text.matches("' + "(a*)*" * 500 + '")')
+@example("'" + "\\" * 4000)
+@example("event.tags.map(x, " * 20 + "x" + ")" * 20)
+def test_filter(text: str) -> None:
+    compiled = expression.attempt(lambda: compile_filter(text, FilterBounds()))
+    if compiled is not None:
+        assert expression.attempt(lambda: compiled.matches(SUBJECT)) in (True, False)
+
+
+times = Fuzzer("since, until", (ValueError,))
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(
+    pieces(
+        "2026-01-31",
+        "T",
+        "12:00:00",
+        "Z",
+        "+",
+        "-",
+        " ",
+        "01:00",
+        ".",
+        ",",
+        "999",
+        "10",
+        "m",
+        "h",
+        "d",
+        "ms",
+        "W05",
+        "٣",
+    )
+)
+@example("9" * 1_000_000)
+@example("0" * 500_000 + ".")
+@example("00:00" * 200_000 + " ")
+@example("0.0," * 200_000 + " 00")
+@example("1" * 12 + "w")
+def test_times(text: str) -> None:
+    time = times.attempt(lambda: parse_time(text, NOW))
+    assert time is None or 0 <= time < 253_402_300_800_000
+
+
+fields = Fuzzer("fields", (InvalidFields,))
+
+
+@settings(max_examples=examples(50), deadline=None)
+@given(pieces("meta", "tags", "length", "wiki", "$schema", "x", ".", ",", " ", "é"))
+@example("a," * 2048)
+@example("a." * 2048)
+@example(",".join(f"a.b{number}" for number in range(100)))
+def test_fields(text: str) -> None:
+    compiled = fields.attempt(lambda: compile_fields(text))
+    if compiled is not None:
+        cut = json.loads(compiled.cut(json.dumps(EVENT).encode(), EVENT))
+        assert cut["meta"] == EVENT["meta"]
+        assert set(cut) <= set(EVENT)
+
+
+negotiation = Fuzzer("Accept, Accept-Encoding", (Problem,))
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    pieces(
+        "text/event-stream", "application/json", "*/*", "*", "/", "gzip", "identity", ";", "q=", "q", "=", ",", "0", "1"
+    )
+    | pieces("0.", "5", "nan", "inf", "-1", "1e400", "1_0", ";q=", "application/x-ndjson", "text/html", "x-gzip", '"')
+)
+@example(",".join(["*/*;q=1"] * 100_000))
+@example(";" * 500_000)
+@example("a;q=" + "1" * 1_000_000)
+@example("a;q=0." + "0" * 1_000_000 + "1")
+def test_negotiation(header: str) -> None:
+    negotiation.attempt(lambda: choose_format(header))
+    assert negotiation.attempt(lambda: accepts_gzip(header)) in (True, False)
+    assert negotiation.attempt(lambda: prefers_json(header)) in (True, False)
+
+
+request = Fuzzer("address and headers", (Problem,))
+NAMES = pieces("news", "edits", "changes", ",", "*", "?", "new", "%", "/", "..", most=8)
+VALUES = pieces(
+    "10m", "2026-01-01", "1", "true", "event.bot", "wiki", "[]", '[{"topic":"news","partition":0,"offset":1}]'
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["accept", "accept-encoding", "last-event-id"]), VALUES | pieces("*/*", "gzip")
+)
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    NAMES,
+    st.lists(st.tuples(st.sampled_from(PARAMETERS) | pieces(*PARAMETERS, most=3), VALUES), max_size=4),
+    st.binary(max_size=12),
+    HEADERS,
+)
+@example("news", [("x" * 1_000_000, "")], b"", {})
+@example("x" * 1_000_000, [], b"", {})
+@example("*" * 500_000 + "a", [], b"", {})
+@example("," * 500_000, [], b"", {})
+@example("news", [("since", "1")] * 50_000, b"", {})
+@example("news", [], b"&" * 500_000, {})
+@example("news", [], b"%" * 500_000, {})
+def test_request(names: str, query: list[tuple[str, str]], more: bytes, headers: dict[str, str]) -> None:
+    written = "&".join(
+        f"{quote_plus(key, errors='replace')}={quote_plus(value, errors='replace')}" for key, value in query
+    )
+    raw = b"&".join(part for part in (written.encode(), more) if part)
+
+    def read() -> object:
+        try:
+            return read_request(names, raw, headers, CATALOG, Bounds(), NOW)
+        except Problem as problem:
+            _check_problem(problem)
+            raise
+
+    request.attempt(read)
+
+
+def _check_problem(problem: Problem) -> None:
+    assert problem.status in (400, 404, 406)
+    # An answer repeats little of what was sent.
+    assert len(json.dumps(problem.document())) < 10_000
+
+
+token = Fuzzer("bearer tokens", (Problem, InvalidToken))
+KEYS = key_set(public_jwk("first"), public_jwk("ed", "OKP"))
+HEADS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: JSON | st.sampled_from(["ES256", "EdDSA", "none", "HS256", "ed"])
+        for name in ("alg", "kid", "crit", "b64", "jwk")
+    },
+)
+CLAIMS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("iss", "aud", "exp", "nbf", "iat", "read_streams", "write_streams", "sub", "jti"), JSON),
+)
+GOOD = signed(claims())
+
+
+def _signed(payload: object) -> str:
+    """What the issuer itself has signed, whatever it is."""
+    head = forged({"alg": "EdDSA", "kid": "ed"}, json.dumps(payload).encode()).rpartition(".")[0]
+    return f"{head}.{encoded(private_key('ed', 'OKP').sign(head.encode()))}"
+
+
+TOKENS = st.one_of(
+    damaged(st.just(GOOD.encode())).map(lambda text: text.decode("latin-1")),
+    st.tuples(HEADS, CLAIMS, st.binary(max_size=70)).map(
+        lambda three: forged(json.dumps(three[0]).encode(), json.dumps(three[1]).encode(), three[2])
+    ),
+    CLAIMS.map(lambda some: _signed({**claims(), **some})),
+    JSON.map(_signed),
+    pieces("eyJhbGciOiJFUzI1NiJ9", ".", "=", "-", "_", "e30"),
+)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(TOKENS, st.sampled_from(["header", "query", "cookie"]), st.booleans())
+@example(forged(b"[" * 5000, b"{}"), "header", False)
+@example(forged(b'{"a":' * 1000 + b"1", b"{}"), "header", False)
+@example("." * 8192, "query", True)
+@example("A" * 8192 + ".A.A", "query", True)
+def test_token(text: str, place: str, brief: bool) -> None:
+    raw = text.encode(errors="replace")
+    headers = {"header": [(b"authorization", b"Bearer " + raw)], "cookie": [(b"cookie", b"a=b; token=" + raw)]}
+    query = b"access_token=" + quote_plus(raw).encode() if place == "query" else b""
+
+    def judge() -> object:
+        shown = find(headers.get(place, []), take_out(query)[1], "token", 8192)
+        return None if shown is None else verify(shown.token, KEYS, RULES, NOW, brief)
+
+    grant = token.attempt(judge)
+    if grant is not None and text != GOOD:
+        assert _is_signed(text)
+
+
+def _is_signed(text: str) -> bool:
+    """Whether the key of the issuer made this signature, judged without the code that is tried."""
+    head, _, signature = text.rpartition(".")
+    try:
+        private_key("ed", "OKP").public_key().verify(base64.urlsafe_b64decode(signature + "=="), head.encode())
+    except (InvalidSignature, ValueError):
+        return text.strip() == GOOD or text.split(";", maxsplit=1)[0].strip('" ') == GOOD
+    return True

@@ -113,7 +113,7 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
             close = difflib.get_close_matches(shown, PARAMETERS, 2, 0.5)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             known = ", ".join(PARAMETERS)
-            raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", shown)
+            raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", name)
         if name in values:
             raise _bad(name, "it is given more than once; once is right")
         values[name] = value

@@ -23,6 +23,8 @@ NOWHERE = ipaddress.IPv6Address(0)
 
 _PAIR = re.compile(rb"""\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*""")
 
+_BLANK = re.compile(rb"\s+")
+
 
 class Sender(NamedTuple):
     """`vouched`: the address is that of the connection, or named by a proxy that is trusted, and nobody else says
@@ -92,6 +94,9 @@ def _elements(text: bytes) -> list[list[tuple[bytes, bytes]]]:
                 value = re.sub(rb"\\(.)", rb"\1", value[1:-1])
             elements[-1].append((pair[1], value))
             place = pair.end()
+        elif (blank := _BLANK.match(text, place)) is not None:
+            # All at once: from each blank on, the rest of them would be looked at again.
+            place = blank.end()
         separator = text[place : place + 1]
         if separator == b",":
             elements.append([])

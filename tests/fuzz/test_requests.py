@@ -19,9 +19,11 @@ from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Pr
 from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
+from gateway.limits.networks import Networks
 from gateway.position import parse_position
 from gateway.routes.negotiate import accepts_gzip, choose_format, prefers_json
 from gateway.routes.parameters import PARAMETERS, Bounds, read_request
+from gateway.routes.peer import sender
 from gateway.times import parse_time
 from tests.access.kit import NOW, RULES, claims, encoded, forged, key_set, private_key, public_jwk, signed
 from tests.effort import examples
@@ -302,8 +304,48 @@ def test_request(names: str, query: list[tuple[str, str]], more: bytes, headers:
 
 def _check_problem(problem: Problem) -> None:
     assert problem.status in (400, 404, 406)
-    # An answer repeats little of what was sent.
-    assert len(json.dumps(problem.document())) < 10_000
+    # An answer repeats little of what was sent: the name of what is at fault, and the beginning of the rest.
+    assert len(json.dumps(problem.document() | {"parameter": ""})) < 10_000
+
+
+forwarded = Fuzzer("Forwarded, X-Forwarded-For", ())
+TRUSTED = Networks(["127.0.0.0/8", "10.0.0.0/8"])
+FORWARDED_WORDS = (
+    "for",
+    "=",
+    ",",
+    ";",
+    " ",
+    '"',
+    "[",
+    "]",
+    ":",
+    "10.0.0.1",
+    "192.0.2.7",
+    "2001:db8::1",
+    "unknown",
+    "\\",
+    "by=x",
+    "%0",
+)
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(st.lists(pieces(*FORWARDED_WORDS), max_size=3), st.sampled_from([b"forwarded", b"x-forwarded-for"]))
+@example(["for=10.0.0.1," * 50_000], b"forwarded")
+@example(["10.0.0.1," * 50_000], b"x-forwarded-for")
+@example(['for="' + "\\" * 300_000], b"forwarded")
+@example(["a" * 500_000], b"forwarded")
+@example([" " * 500_000], b"forwarded")
+@example([";" * 500_000], b"forwarded")
+def test_forwarded(values: list[str], name: bytes) -> None:
+    raw = [(name, value.encode(errors="replace")) for value in values]
+    found = forwarded.attempt(lambda: sender({"client": ("127.0.0.1", 5), "headers": raw}, TRUSTED, name))
+    assert found is not None
+    # Of somebody who is not trusted, no header is believed.
+    stranger = sender({"client": ("192.0.2.1", 5), "headers": raw}, TRUSTED, name)
+    assert str(stranger.address) == "192.0.2.1"
+    assert stranger.vouched == (not values)
 
 
 token = Fuzzer("bearer tokens", (Problem, InvalidToken))

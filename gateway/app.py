@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -49,6 +49,7 @@ from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special
 from gateway.limits.port import Limiter
 from gateway.limits.redis import RedisLimiter
+from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.admission import Admission
@@ -58,6 +59,7 @@ from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
+from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
 from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
@@ -67,9 +69,10 @@ from gateway.routes.streams import StreamEndpoint
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server import GatewayServer, listen
 from gateway.settings import BY_KEY, Configured, Settings
+from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
-from gateway.subscription.session import Services
+from gateway.subscription.session import Services, Session
 
 logger = logging.getLogger("gateway")
 
@@ -216,7 +219,19 @@ class Gateway:
         self.intake = Intake(self.hub, self.current, self.clock, intake_options)
         self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
+        self.connections: Rows = self.own_connections
+        """The open streams of all processes."""
+        self.drain: Callable[[], None] = lambda: None
+        """Lets all processes end in order."""
         self.draining = False
+
+    def _sessions(self) -> list[Session]:
+        return [*self.streams.sessions, *self.all_streams.sessions]
+
+    async def own_connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
+        """The first open streams of this process, in this order, and how many there are."""
+        rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
+        return sorted_rows(rows, order, limit), len(rows)
 
     def public(self) -> ASGIApp:
         """The application on the public port."""
@@ -257,13 +272,19 @@ class Gateway:
         """The application on the admin port."""
 
         async def metrics(_: Request) -> Response:
-            return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+            return Response(await asyncio.to_thread(telemetry.exposition), media_type=CONTENT_TYPE_LATEST)
 
         first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
             first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers)))
         reload = ReloadRoute(self.reload)
-        routes = [Route("/metrics", metrics), Route("/-/reload", reload.reload, methods=["POST"])]
+        routes: list[BaseRoute] = [
+            Route("/", front_page),
+            Route("/metrics", metrics),
+            Route("/-/reload", reload.reload, methods=["POST"]),
+            Route("/-/connections", Overview(self.connections).connections),
+            Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
+        ]
         app = _application(first, routes + self._routes(self.all_viewers))
         return AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names))
 
@@ -312,13 +333,23 @@ class Gateway:
     ) -> None:
         """Serve until `stop` is set, then drain. Raises OSError where a port cannot be had."""
         settings = self.settings
+        if not shared:
+            self.drain = stop.set
         listener = listen(settings.host, settings.port, shared, settings.socket_send_buffer)
         listeners = [(GatewayServer(self.public(), settings.access_log), listener)]
         if with_admin:
             admin = listen(settings.admin_host, settings.admin_port, shared=False)
             listeners.append((GatewayServer(self.admin(), access_log=False), admin))
         await self.log.open()
-        work = (self.hub.run(), self.broadcast.beat(), self.watch.run(), self.keyring.run(), self.limiter.run())
+        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self._sessions)
+        work = (
+            self.hub.run(),
+            self.broadcast.beat(),
+            self.watch.run(),
+            self.keyring.run(),
+            self.limiter.run(),
+            pulse.run(),
+        )
         background = [asyncio.create_task(task) for task in work]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
@@ -346,6 +377,7 @@ class Gateway:
     async def _drain(self, servers: list[GatewayServer]) -> None:
         """Take no new connection, and end the running streams one after another over the drain time."""
         self.draining = True
+        telemetry.draining()
         taken = asyncio.create_task(self.intake.close())
         for server in servers:
             server.end_softly()

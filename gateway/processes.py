@@ -139,7 +139,7 @@ def _serve_in_process(
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
-        async with _reloadable(gateway, reloader, line):
+        async with _supervised(gateway, reloader, line):
             await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
@@ -151,10 +151,12 @@ def _serve_in_process(
 
 
 @asynccontextmanager
-async def _reloadable(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
+async def _supervised(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
     if line is not None:
-        supervised = Line(line, gateway.take)
+        supervised = Line(line, gateway.take, gateway.own_connections, gateway.settings.workers)
         gateway.reload = supervised.reload
+        gateway.drain = supervised.drain
+        gateway.connections = supervised.connections
         try:
             yield
         finally:

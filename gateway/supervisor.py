@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import os
 import pickle
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from prometheus_client.multiprocess import mark_process_dead
+
+from gateway import telemetry
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem
 from gateway.reload import RELOADED, Reloader, tell, tell_refusal
+from gateway.routes.overview import Rows
 from gateway.settings import Settings
+from gateway.subscription.connections import Connection, sorted_rows
 
 logger = logging.getLogger("gateway")
 
@@ -34,6 +43,8 @@ TURN = 0.1
 """Seconds in which the supervisor sees a signal."""
 RELOAD_WAIT = 20.0
 """Seconds that all workers may take to put definitions in force; one that has died is there again by then."""
+TABLE_WAIT = 4.0
+"""Seconds that the table of connections waits for the workers; one that is started again is there by then."""
 ANSWER_WAIT = 60.0
 """Seconds that a worker waits for the answer of its supervisor to a reload."""
 
@@ -41,7 +52,7 @@ HELD_BACK = (signal.SIGINT, signal.SIGHUP)
 """A worker starts with these blocked. The first it lets through once it can end in order, the second never: what a
 terminal or an operator sends to all processes comes from the supervisor."""
 
-Run = Callable[[Settings, Definitions, int, Connection], None]
+Run = Callable[[Settings, Definitions, int, Pipe], None]
 """What a worker does: (settings, definitions, its number, its line to the supervisor)."""
 
 
@@ -49,7 +60,7 @@ Run = Callable[[Settings, Definitions, int, Connection], None]
 class _Worker:
     number: int
     process: BaseProcess
-    line: Connection
+    line: Pipe
     status: str = RELOADED
     """How the newest reload went; empty until it says. One that is started begins with what is in force."""
     sending: threading.Lock = field(default_factory=threading.Lock)
@@ -83,6 +94,15 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: self._stopping.append(number))
         signal.signal(signal.SIGHUP, self._on_hang_up)
+        figures = tempfile.mkdtemp(prefix="gateway-figures-")
+        os.environ[telemetry.DIRECTORY] = figures
+        try:
+            return self._supervise()
+        finally:
+            del os.environ[telemetry.DIRECTORY]
+            shutil.rmtree(figures, ignore_errors=True)
+
+    def _supervise(self) -> int:
         resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
         self._workers = [self._start(number) for number in range(self._settings.workers)]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -113,6 +133,8 @@ class Supervisor:
             logger.error("worker %d ended with status %s; starting another", number, worker.process.exitcode)
             worker.line.close()
             self._asking = [one for one in self._asking if one is not worker]
+            # Its counts stay, and are gone on with; what it said of itself holds no longer.
+            mark_process_dead(worker.process.name)  # type: ignore[no-untyped-call]
             time.sleep(RESTART_WAIT)
             self._workers[number] = self._start(number)
 
@@ -129,8 +151,19 @@ class Supervisor:
         kind, *rest = said
         if kind == "reload":
             self._asking.append(worker)
+        elif kind == "drain":
+            self._stopping.append(signal.SIGTERM)
+        elif kind == "connections":
+            self._tell_all(("list", worker.number, *rest))
+        elif kind == "rows":
+            asker, *table = rest
+            self._workers[asker].send(pickle.dumps(("rows", worker.number, *table)))
         elif rest[0] == self._serial:
             worker.status = rest[1]
+
+    def _tell_all(self, message: tuple[object, ...]) -> None:
+        for worker in self._workers:
+            worker.send(pickle.dumps(message))
 
     def _reload(self) -> None:
         """Read the configuration, hand it to all workers, and answer those that asked."""
@@ -194,7 +227,7 @@ class Supervisor:
         return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
 
 
-def _send(line: Connection, message: bytes) -> None:
+def _send(line: Pipe, message: bytes) -> None:
     with suppress(OSError):
         line.send_bytes(message)
 
@@ -202,9 +235,19 @@ def _send(line: Connection, message: bytes) -> None:
 class Line:
     """A worker's line to its supervisor: takes definitions from there, and asks there for a reload."""
 
-    def __init__(self, connection: Connection, take: Callable[[Definitions], Awaitable[list[str]]]) -> None:
+    def __init__(
+        self, connection: Pipe, take: Callable[[Definitions], Awaitable[list[str]]], rows: Rows, workers: int
+    ) -> None:
         self._connection = connection
         self._put_in_force = take
+        self._rows = rows
+        self._workers = workers
+        self._sending = threading.Lock()
+        self._question = 0
+        self._tables: dict[int, tuple[list[Connection], int]] = {}
+        """What each worker has answered to the newest question, by its number."""
+        self._all_answered = asyncio.Event()
+        self._one_question = asyncio.Lock()
         self._in_turn = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._answers: asyncio.Queue[object] = asyncio.Queue()
@@ -222,7 +265,7 @@ class Line:
         async with self._asking:
             while not self._answers.empty():
                 self._answers.get_nowait()
-            _send(self._connection, pickle.dumps(("reload",)))
+            await self._say(("reload",))
             try:
                 async with asyncio.timeout(ANSWER_WAIT):
                     answer = await self._answers.get()
@@ -233,6 +276,44 @@ class Line:
         if not isinstance(answer, dict):
             raise Problem(500, "Internal error", "the reload has failed, or is not known to be done; see the log")
         return answer
+
+    def drain(self) -> None:
+        """Ask for an end in order, of all workers."""
+        task = asyncio.create_task(self._say(("drain",)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
+        """The first open streams of all workers, in this order, and how many there are. One that does not answer soon
+        is left out."""
+        async with self._one_question:
+            self._question += 1
+            self._tables = {}
+            self._all_answered.clear()
+            await self._say(("connections", self._question, order, limit))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TABLE_WAIT):
+                    await self._all_answered.wait()
+            tables = self._tables.values()
+        rows = sorted_rows((row for rows, _ in tables for row in rows), order, limit)
+        return rows, sum(total for _, total in tables)
+
+    async def _tell_connections(self, asker: int, question: int, order: str, limit: int) -> None:
+        await self._say(("rows", asker, question, await self._rows(order, limit)))
+
+    def _hear(self, worker: int, question: int, table: tuple[list[Connection], int]) -> None:
+        if question == self._question:
+            self._tables[worker] = table
+            if len(self._tables) == self._workers:
+                self._all_answered.set()
+
+    async def _say(self, message: tuple[object, ...]) -> None:
+        """Beside the event loop: the supervisor may be busy, and a table is long."""
+        await asyncio.to_thread(self._send, pickle.dumps(message))
+
+    def _send(self, message: bytes) -> None:
+        with self._sending:
+            _send(self._connection, message)
 
     def _readable(self) -> None:
         try:
@@ -249,6 +330,14 @@ class Line:
         async with self._in_turn:
             # Compiles the schemas, beside the streams.
             kind, *rest = await asyncio.to_thread(pickle.loads, message)
+            if kind == "list":
+                asker, question, order, limit = rest
+                await self._tell_connections(asker, question, order, limit)
+                return
+            if kind == "rows":
+                worker, question, table = rest
+                self._hear(worker, question, table)
+                return
             if kind == "answer":
                 self._answers.put_nowait(rest[0])
                 return
@@ -260,4 +349,4 @@ class Line:
             except Exception as error:
                 logger.exception("new definitions could not be put in force")
                 status = f"{type(error).__name__}: {error}"
-            _send(self._connection, pickle.dumps(("taken", serial, status)))
+            await self._say(("taken", serial, status))

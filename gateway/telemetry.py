@@ -3,21 +3,73 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+import multiprocessing
+import os
+from collections.abc import Collection, Mapping
+from functools import partial
 
-from prometheus_client import REGISTRY, Counter, Gauge
+import prometheus_client
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.event import TopicPartition
 
 log = logging.getLogger("gateway")
 
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the directory in which several workers keep their figures."""
+
+if os.environ.get(DIRECTORY):
+    # By the worker's name, not its process: one that is started again goes on with the counts of the one before.
+    values.ValueClass = values.MultiProcessValue(lambda: multiprocessing.current_process().name)  # type: ignore[no-untyped-call]
+
+# Of several workers, the sum is told unless it says otherwise; what a worker that died has set counts no longer.
+Gauge = partial(prometheus_client.Gauge, multiprocess_mode="livesum")
+
+
+class WeightedHistogram(Histogram):
+    """A histogram in which one observation may stand for many."""
+
+    def observe_many(self, value: float, count: int) -> None:
+        """Count a value so many times."""
+        self._sum.inc(value * count)
+        for bound, bucket in zip(self._upper_bounds, self._buckets, strict=True):
+            if value <= bound:
+                bucket.inc(count)
+                return
+
+
 _BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
-_GAPS = Counter("gateway_gaps", "Gaps told to clients", ["reason"])
+_GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
 _FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")
 _STREAMS = Gauge("gateway_streams", "Open streams")
+_CONNECTIONS = Gauge("gateway_connections", "Open streams in which the events of this stream are", ["stream"])
 _EVENTS_READ = Counter("gateway_events_read", "Records read from the log into the ring", ["topic"])
-_RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the ring")
-_LOG_UP = Gauge("gateway_log_up", "Whether the log answers")
+_BYTES_READ = Counter("gateway_bytes_read", "Bytes of those records", ["topic"])
+_EVENTS_SENT = Counter("gateway_events_sent", "Events written to clients")
+_BYTES_SENT = Counter("gateway_bytes_sent", "Bytes of the frames of those events, before they are compressed")
+_EVENTS_FILTERED = Counter("gateway_events_filtered", "Events not sent to a client, since its filter leaves them out")
+_DELIVERY = WeightedHistogram(
+    "gateway_delivery_seconds",
+    "From the timestamp of an event to its write to a live client; the oldest event of those written together counts",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+_RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the rings")
+_RING_OCCUPANCY = Gauge(
+    "gateway_ring_occupancy_ratio", "How much of its bound the fullest ring takes", multiprocess_mode="livemax"
+)
+_REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that read now")
+_LAG = Gauge(
+    "gateway_lag_records",
+    "Records of a stream that are in the log and not yet in the ring, in the worker that is furthest behind",
+    ["stream"],
+    multiprocess_mode="livemax",
+)
+_LOOP_LAG = Gauge(
+    "gateway_loop_lag_seconds", "How late the event loop was in the last second", multiprocess_mode="livemax"
+)
+_DRAINING = Gauge("gateway_draining", "Workers that drain")
+_LOG_UP = Gauge("gateway_log_up", "Whether the log answers every worker", multiprocess_mode="livemin")
 _INTAKE = Counter(
     "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]
 )
@@ -26,13 +78,78 @@ _ERROR_EVENTS_LOST = Counter(
     "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
 )
 _TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused for their token, by why", ["reason"])
-_KEYS = Gauge("gateway_token_keys", "Keys that tokens are verified with, as fetched the last time")
+_KEYS = Gauge(
+    "gateway_token_keys", "Keys that tokens are verified with, as fetched the last time", multiprocess_mode="livemin"
+)
 _KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
 _LIMITS_REFUSED = Counter("gateway_limits_refused", "Requests and events refused by a limit", ["limit"])
 _LIMITS_ALONE = Gauge("gateway_limits_alone", "Whether limits that should be shared are counted by this process alone")
-_STUCK = Gauge("gateway_stuck_partitions", "Partitions that cannot be read while the log answers")
+_STUCK = Gauge(
+    "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
+)
 
 registry = REGISTRY
+
+
+class Tally:
+    """What is counted for each write, in plain numbers; `publish` brings it into the metrics, now and then."""
+
+    __slots__ = ("bytes", "events", "filtered")
+
+    def __init__(self) -> None:
+        self.events = self.bytes = self.filtered = 0
+
+    def publish(self) -> None:
+        """Move what has been counted into the metrics."""
+        _EVENTS_SENT.inc(self.events)
+        _BYTES_SENT.inc(self.bytes)
+        _EVENTS_FILTERED.inc(self.filtered)
+        self.events = self.bytes = self.filtered = 0
+
+
+tally = Tally()
+
+
+def exposition() -> bytes:
+    """All metrics in the text format of Prometheus: of this process, or of all workers together."""
+    tally.publish()
+    if directory := os.environ.get(DIRECTORY):
+        together = CollectorRegistry()
+        MultiProcessCollector(together, directory)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+    return generate_latest(registry)
+
+
+def delivered(seconds: float, count: int) -> None:
+    """So many events were written to live clients, the oldest of them so long after its timestamp."""
+    if count:
+        _DELIVERY.observe_many(max(0.0, seconds), count)
+
+
+def connections(by_stream: Mapping[str, int]) -> None:
+    """The open streams, by the stream whose events are in them."""
+    for stream, count in by_stream.items():
+        _CONNECTIONS.labels(stream).set(count)
+
+
+def process_state(loop_lag: float, ring_bytes: int, ring_share: float, replay_readers: int) -> None:
+    """How the process is now: seconds, bytes, a share of 1, and a number."""
+    _LOOP_LAG.set(loop_lag)
+    _RING_BYTES.set(ring_bytes)
+    _RING_OCCUPANCY.set(ring_share)
+    _REPLAY_READERS.set(replay_readers)
+
+
+def lag(by_stream: Mapping[str, int]) -> None:
+    """Records in the log that are not in the ring yet, by stream."""
+    for stream, count in by_stream.items():
+        _LAG.labels(stream).set(count)
+
+
+def draining() -> None:
+    """The process takes no new streams, and ends those that it has."""
+    _DRAINING.set(1)
+    log.info("draining")
 
 
 def bad_record(topic: str, partition: int, offset: int, reason: str) -> None:
@@ -63,9 +180,10 @@ def stream_failed(error: BaseException) -> None:
         log.error("a mistake of the gateway ends streams", exc_info=error)
 
 
-def events_read(topic: str, count: int, ring_bytes: int) -> None:
-    """Records came from the log."""
+def events_read(topic: str, count: int, size: int, ring_bytes: int) -> None:
+    """Records came from the log, of so many bytes."""
     _EVENTS_READ.labels(topic).inc(count)
+    _BYTES_READ.labels(topic).inc(size)
     _RING_BYTES.set(ring_bytes)
 
 

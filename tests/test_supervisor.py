@@ -29,6 +29,10 @@ def definitions(*names: str) -> Definitions:
     return Definitions(Catalog(Stream(name, (name,)) for name in names), SchemaRepository([]))
 
 
+async def no_rows(order: str, limit: int) -> tuple[list[Any], int]:
+    return [], 0
+
+
 class FakeProcess:
     """A process that lives."""
 
@@ -132,7 +136,7 @@ async def line(notes: list[str] | Exception) -> AsyncIterator[tuple[Line, Connec
         taken.append(new)
         return notes
 
-    made = Line(theirs, take)
+    made = Line(theirs, take, no_rows, 1)
     async with asyncio.timeout(PATIENCE):
         yield made, ours, taken
     made.close()

@@ -200,7 +200,7 @@ class Hub:
         if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
             self.catching_up.pop(batch.partition, None)
         if batch.records:
-            telemetry.events_read(batch.partition.topic, len(batch.records), self.ring.size)
+            telemetry.events_read(batch.partition.topic, len(batch.records), size, self.ring.size)
         return size
 
     def _append(self, record: Record, keep_event: bool) -> None:

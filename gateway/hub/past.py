@@ -46,6 +46,8 @@ class Past:
         self.size = 0
         self.loaded = 0
         """Stretches read from the log so far."""
+        self.reading = 0
+        """Readers that read from the log now."""
         self._log = log
         self._readers = readers
         self._turns = asyncio.Semaphore(readers)
@@ -97,11 +99,14 @@ class Past:
     ) -> Stretch:
         async with self._turns:
             frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1])
+            self.reading += 1
             try:
                 stretch = await frontier.next(ends, parsed)
             except BaseException:
                 await frontier.close()
                 raise
+            finally:
+                self.reading -= 1
             self.loaded += 1
             if parsed:
                 self._keep_parsed(stretch)

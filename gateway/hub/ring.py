@@ -62,6 +62,12 @@ class Segment:
             return list(enumerate(self.items))
         return [(index, item) for index, item in enumerate(self.items) if item.partition.topic in topics]
 
+    def count(self, topics: Collection[str]) -> int:
+        """How many records of these topics there are."""
+        if self.topics.issubset(topics):
+            return len(self.items)
+        return sum(item.partition.topic in topics for item in self.items) if self.topics & set(topics) else 0
+
 
 class _Run(NamedTuple):
     """The records of one partition in one segment: where it begins."""

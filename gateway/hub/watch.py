@@ -23,6 +23,8 @@ class Watch:
         self._reading = reading
         self._behind: dict[TopicPartition, int] = {}
         self.stuck: list[TopicPartition] = []
+        self.lag: dict[TopicPartition, int] = {}
+        """Records that the log had at the last look, and the hub had not read."""
 
     async def run(self) -> None:
         """Look for ever."""
@@ -35,6 +37,7 @@ class Watch:
         before = self._reading()
         ends = await self._ends(before)
         now = self._reading()
+        self.lag = {place: max(0, (end or 0) - now[place]) for place, end in ends.items() if place in now}
         unread = {place for place, end in ends.items() if place in now and (end is None or now[place] < end)}
         stuck = sorted(place for place in unread if ends[place] is None or self._behind.get(place) == now[place])
         self._behind = {place: now[place] for place in unread}

@@ -78,6 +78,10 @@ class Admission:
             telemetry.forwarding_ignored()
         return self._policies.client(address, vouched)
 
+    def address(self, scope: Scope) -> str:
+        """The client's address, as far as the proxies that are trusted tell it."""
+        return str(sender(scope, self._trusted, self._header).address)
+
     async def enter(self, scope: Scope) -> Lease | None:
         """Count a stream that opens. Raises Problem(429) where a limit refuses it."""
         client = self.client(scope)

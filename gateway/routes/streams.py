@@ -15,6 +15,7 @@ from gateway.errors import LogUnavailable, Problem
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.outlet import Response, SendOutlet, take_over
+from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
 from gateway.subscription.session import OPEN_WAIT, Services, Session
@@ -64,6 +65,7 @@ class StreamEndpoint:
             await answer(problem)(scope, receive, send)
             return
         session = Session(self._services, request, None if lease is None else lease.pace)
+        session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
         timer = self._end_at(grant.expires, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease)
         try:

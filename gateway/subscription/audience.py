@@ -30,6 +30,8 @@ class Audience(Generic[Listener]):
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
         self.users = 0
+        self.clients = 0
+        """Live clients of all who have joined."""
         self._unfiltered: dict[Listener, None] = {}
         self._groups: dict[str, _Group[Listener]] = {}
         self._index: FilterIndex[_Group[Listener]] = FilterIndex()

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway import telemetry
 from gateway.clock import Clock
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
@@ -98,6 +99,8 @@ class LiveFeed:
             return
         checksum, length = self.shared
         self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
+        telemetry.tally.events += block.events * len(self.clients)
+        telemetry.tally.bytes += len(block.data) * len(self.clients)
         behind: list[LiveClient] = []
         compressed: dict[object, bytes] = {}
         for client in self.clients:
@@ -140,12 +143,14 @@ class LiveFeed:
         if not self.clients:
             self.audience.join(self, self.feed.selection.filter)
         self.clients[client] = None
+        self.audience.clients += 1
 
     def remove(self, client: LiveClient) -> None:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
         del self.clients[client]
+        self.audience.clients -= 1
         self._count_shared(client)
         if not self.clients:
             self.audience.leave(self, self.feed.selection.filter)
@@ -224,7 +229,10 @@ class Broadcast:
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
+        tally = telemetry.tally
+        before = tally.events
         for audience in list(self._audiences.values()):
+            sent, clients = tally.events, audience.clients
             try:
                 affected = audience.affected(segment)
             except Exception as error:
@@ -236,6 +244,12 @@ class Broadcast:
                     feed.deliver(segment, matching, now)
                 except Exception as error:
                     feed.fail(segment.number, error)
+            if clients:
+                due = clients * segment.count(audience.timeline.topics)
+                tally.filtered += max(0, due - (tally.events - sent))
+        if segment.items:
+            age = (self.clock.now() - segment.items[0].mark.timestamp) / 1000
+            telemetry.delivered(age, tally.events - before)
 
     async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""

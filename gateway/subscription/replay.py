@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from gateway import telemetry
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
@@ -66,6 +67,9 @@ class Replay:
         else:
             block, marks = feed.past_block(stretch, subscription.cursor.marks)
             size = len(block.data)
+            telemetry.tally.events += block.events
+            telemetry.tally.bytes += size
+            telemetry.tally.filtered += len(stretch.records) - block.events
             if size:
                 await self._responder.write_packed(self._responder.packer.pack_block(block))
             subscription.settle(marks)
@@ -93,6 +97,8 @@ class Replay:
             for record, data in zip(records, chosen, strict=False):
                 subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
         data = b"".join(frames)
+        telemetry.tally.events += len(frames)
+        telemetry.tally.bytes += len(data)
         if data:
             await self._responder.write(data)
         return len(data)

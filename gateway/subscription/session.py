@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import orjson
 
@@ -47,6 +48,13 @@ class Services:
     retry: int
 
 
+class Visitor(NamedTuple):
+    """Who is at the other end, for the operator alone: personal data, which no log line and no metric has."""
+
+    address: str
+    agent: str
+
+
 class Session:
     """Carries one subscription from its first byte to its last."""
 
@@ -61,9 +69,11 @@ class Session:
         "responder",
         "services",
         "subscription",
+        "visitor",
     )
 
     def __init__(self, services: Services, request: Request, pace: Pace | None = None) -> None:
+        self.visitor = Visitor("", "")
         self.services = services
         self.hub = services.hub
         self.request = request
@@ -74,6 +84,11 @@ class Session:
         self._asked = services.clock.now()
         self._start: Start | None = None
         self._epoch = self.hub.ring.epoch
+
+    @property
+    def since(self) -> int:
+        """When the client asked, in milliseconds."""
+        return self._asked
 
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
@@ -281,6 +296,8 @@ class Session:
                 block = feed.block(number)
                 if block is None:
                     return
+                telemetry.tally.events += block.events
+                telemetry.tally.bytes += len(block.data)
                 pieces.append(self.responder.packer.pack_block(block))
                 size += len(block.data)
                 number += 1
@@ -349,6 +366,8 @@ class Session:
             for item, data in feed.matches(segment):
                 subscription.offer(item.partition, item.mark, data, frames)
             number += 1
+            telemetry.tally.events += len(frames)
+            telemetry.tally.bytes += sum(map(len, frames))
             if frames:
                 await self.responder.write(b"".join(frames))
             else:

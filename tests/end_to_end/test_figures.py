@@ -1,0 +1,101 @@
+"""Figures and connections of several workers, asked of the one admin port."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.app import open_log
+from gateway.event import NewRecord
+from gateway.settings import Settings
+from tests.end_to_end.conftest import Launch
+from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
+
+pytestmark = pytest.mark.end_to_end
+
+CLIENTS = 12
+AGENT = {b"user-agent": "a<b>ä".encode()}
+
+
+async def figures(admin: httpx.AsyncClient) -> dict[str, float]:
+    """Each sample by its name, summed over its labels."""
+    found: dict[str, float] = {}
+    text = (await admin.get("/metrics")).text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+@asynccontextmanager
+async def readers(gateway: GatewayProcess, count: int) -> AsyncIterator[None]:
+    """So many clients with connections of their own, which the kernel spreads over the workers."""
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=WAIT, trust_env=False))
+        for _ in range(count):
+            url = f"http://127.0.0.1:{gateway.port}/v2/stream/one"
+            response = await stack.enter_async_context(client.stream("GET", url, headers=AGENT))
+            assert response.status_code == 200
+        yield
+
+
+async def test_one_scrape_tells_of_all_workers(tmp_path: Path, gateways: Launch) -> None:
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    log = open_log(Settings(log=url))
+    await log.open()
+    await log.create("one")
+    (tmp_path / "schemas").mkdir()
+    config = configuration(tmp_path, {"one": {"topics": ["one"]}}, schema_repositories=[str(tmp_path / "schemas")])
+    gateway = gateways("--config", str(config), "--log", url, "--workers", "2")
+    gateway.launch()
+    await gateway.ready()
+
+    async def serves() -> bool:
+        return gateway.errors.count("serving ") >= 2
+
+    await eventually(serves, "both workers")
+    address = f"http://127.0.0.1:{gateway.admin_port}"
+    async with httpx.AsyncClient(base_url=address, timeout=WAIT, trust_env=False) as admin:
+        async with readers(gateway, CLIENTS):
+
+            async def counted() -> bool:
+                return (await figures(admin)).get("gateway_connections") == CLIENTS
+
+            await eventually(counted, "connections of both workers")
+            table = (await admin.get("/-/connections?limit=1000")).json()
+            assert table["total"] == len(table["connections"]) == CLIENTS
+            workers = {row["id"].rpartition("-")[0] for row in table["connections"]}
+            assert workers == {"worker-0", "worker-1"}
+            assert {(row["address"], row["user_agent"]) for row in table["connections"]} == {("127.0.0.1", "a<b>??")}
+            assert all(row["streams"] == ["one"] and row["live"] and row["bytes"] > 0 for row in table["connections"])
+            await log.append("one", [NewRecord(b'{"n":1}', None, 1_700_000_000_000)])
+
+            async def sent() -> bool:
+                return (await figures(admin)).get("gateway_events_sent_total", 0) >= CLIENTS
+
+            await eventually(sent, "events of both workers")
+            before = await figures(admin)
+            assert before["gateway_events_read_total"] == 2
+            assert before["gateway_delivery_seconds_count"] == CLIENTS
+        # Killed, and started again, it goes on with what it had counted.
+        os.kill(max(gateway.workers()), signal.SIGKILL)
+
+        async def again() -> bool:
+            return gateway.errors.count("serving ") >= 3
+
+        await eventually(again, "another worker")
+        after = await figures(admin)
+        for name in ("gateway_events_sent_total", "gateway_events_read_total", "gateway_delivery_seconds_count"):
+            assert after[name] >= before[name]
+        assert after["gateway_streams"] == 0
+        drained = await admin.post("/-/drain")
+        assert (drained.status_code, drained.json()) == (202, {"status": "draining"})
+    assert await gateway.ended() == 0
+    await log.close()

@@ -26,9 +26,10 @@ from pathlib import Path
 from types import FrameType
 
 from loadtests import kafka, report
+from loadtests.feeds import Environment
 from loadtests.machine import CLIENT_CORES, MeasurementError, loopback_only
 from loadtests.measurement import Measurement
-from loadtests.runs import Environment, measure
+from loadtests.runs import measure
 from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
 

@@ -33,6 +33,7 @@ LABELS = {
     "memory_mb": "memory MB",
     "kb_per_connection": "KB/connection",
     "events_per_second": "events/s a client",
+    "replayed_per_second": "events replayed/s",
     "median_seconds": "median s",
     "slowest_seconds": "slowest s",
     "live_seconds": "live again s",

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
+from urllib.parse import quote
 
 from loadtests.crowd import Audience, Crowd, Heard
+from loadtests.feeds import PAST, SERVERS, Environment, Feed, both_gateway
 from loadtests.filters import FILTERS, expected
-from loadtests.kafka import KafkaBroker
-from loadtests.machine import CLIENT_CORES, SERVER_CORE, MeasurementError, Usage, allow_files, busy, bytes_read
+from loadtests.machine import MeasurementError, Usage, allow_files, busy
 from loadtests.measurement import Measurement, distribution, percentiles
 from loadtests.people import Locust
-from loadtests.produce import Producer
 from loadtests.scenario import Scenario, Side
-from loadtests.server import PATH, STREAM, Floor, Gateway, Server
+from loadtests.server import Server
 
 CONNECT_SECONDS = 300.0
 LATE_SECONDS = 60.0
 """How long after the last event was made the last client may have it."""
 SLOWEST_REPLAY = 20_000
 """Deliveries a second; a replay that is slower is given up."""
-FASTEST_RATE = 1_000_000
-"""Events a second of the floor where it stands beside a replay: they are all there at once."""
 SATURATED_PERCENT = 90.0
 SPARE_FILES = 200
 WARM_PART = 0.01
@@ -36,95 +33,6 @@ STORM_AFTER = 0.2
 """The part of the time in which events come that has passed when the connections are dropped."""
 COMPRESSED_SPREAD = 0.25
 """By how much the bytes of a compressed stream may differ between clients: they join at different blocks."""
-
-
-@dataclass(slots=True)
-class Environment:
-    """What runs share: a directory, a broker (made when first asked for), and how the clients run."""
-
-    directory: Path
-    broker: Callable[[], tuple[str, KafkaBroker | None]]
-    client_processes: int = 1
-    profiled: bool = False
-
-    def log(self, side: Side) -> tuple[str, str]:
-        """The log of a run, and a topic that nobody has used."""
-        topic = f"{STREAM}-{time.time_ns()}"
-        if side.log == "kafka":
-            return f"kafka://{self.broker()[0]}", topic
-        return f"sqlite:///{self.directory}/{topic}.db", topic
-
-    def log_bytes(self, side: Side, server: Server) -> float:
-        """The bytes of the log that were read until now: of the file by the gateway, or by Kafka's broker to send them;
-        not a number where the broker is not ours."""
-        if side.log == "sqlite":
-            return server.bytes_read()
-        broker = self.broker()[1]
-        return math.nan if broker is None or broker.pid is None else bytes_read(broker.pid)
-
-
-@dataclass(slots=True)
-class Feed:
-    """A server and what makes its events. `wait` gives when each event was acknowledged by the log (ns), or nothing.
-
-    `settle` is how long after its answer (s) a client may still miss an event, at a server that answers too early.
-    """
-
-    server: Server
-    go: Callable[[], None]
-    wait: Callable[[], Sequence[int]] = tuple
-    path: str = PATH
-    settle: float = 0.0
-
-
-@contextmanager
-def floor(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
-    """The C program, which makes its events itself."""
-    with Floor(scenario.total, scenario.rate, scenario.flush_interval, environment.directory) as server:
-        yield Feed(server, server.go)
-
-
-@contextmanager
-def live_gateway(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
-    """The gateway, with a producer that is ready."""
-    log, topic = environment.log(side)
-    with (
-        Producer(log, topic, scenario.total, scenario.rate, scenario.payload) as producer,
-        gateway(environment, scenario, side, log, topic) as server,
-    ):
-        yield Feed(server, producer.go, producer.wait)
-
-
-@contextmanager
-def past_gateway(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
-    """The gateway, on a log that has all events already."""
-    log, topic = environment.log(side)
-    since = time.time_ns() // 1_000_000 - 1000
-    with Producer(log, topic, scenario.total, 0, scenario.payload) as producer:
-        producer.go()
-        producer.wait()
-    with gateway(environment, scenario, side, log, topic) as server:
-        yield Feed(server, lambda: None, path=f"{PATH}?since={since}")
-
-
-@contextmanager
-def past_floor(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
-    """The C program, which makes all events at once."""
-    with Floor(scenario.total, FASTEST_RATE, scenario.flush_interval, environment.directory) as server:
-        yield Feed(server, server.go)
-
-
-@contextmanager
-def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, topic: str) -> Iterator[Gateway]:
-    """The gateway as the side has it. Raises MeasurementError where it met a mistake of
-    its own."""
-    settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
-    cores = {SERVER_CORE, *CLIENT_CORES} if side.shared else {SERVER_CORE}
-    where = environment.directory
-    with Gateway(log, scenario.flush_interval, where, topic, settings, cores, environment.profiled) as server:
-        yield server
-    if "Traceback" in (said := server.log.read_text(errors="replace")):
-        raise MeasurementError(f"the server met a mistake of its own: {said[-1000:]}")
 
 
 class Watch:
@@ -242,12 +150,17 @@ def fan_out(environment: Environment, scenario: Scenario, side: Side, result: Me
     }
     result.delays_ms = distribution(delays)
     if acknowledged and not filters:
-        later = [
-            arrival - moment
-            for sample in heard.arrivals
-            for arrival, moment in list(zip(sample, acknowledged, strict=True))[skip:]
-        ]
-        result.values |= {f"after_log_{name}": value for name, value in percentiles(later).items()}
+        result.values |= _after_log(heard, acknowledged, skip)
+
+
+def _after_log(heard: Heard, acknowledged: Sequence[int], skip: int) -> dict[str, float]:
+    """The delays from when the log had each event, but for the first."""
+    later = [
+        arrival - moment
+        for sample in heard.arrivals
+        for arrival, moment in list(zip(sample, acknowledged, strict=True))[skip:]
+    ]
+    return {f"after_log_{name}": value for name, value in percentiles(later).items()}
 
 
 def locust(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
@@ -361,12 +274,51 @@ def storm(environment: Environment, scenario: Scenario, side: Side, result: Meas
     }
 
 
-SERVERS: dict[str, Callable[[Environment, Scenario, Side], AbstractContextManager[Feed]]] = {
-    "floor": floor,
-    "gateway": live_gateway,
-}
-PAST = {"floor": past_floor, "gateway": past_gateway}
-RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm}
+def fair(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """Events live to some clients, while others replay history: each from a place of its own, so that they share none
+    of it, and so much that none of them comes to its end."""
+    count, events = scenario.clients, scenario.live_events
+    with both_gateway(environment, scenario, side) as feed, ExitStack() as crowds:
+        server = feed.server
+        live = crowds.enter_context(
+            Crowd(Audience(server.port, [feed.path], count, min(scenario.sampled, count)), environment.client_processes)
+        )
+        live.connect(CONNECT_SECONDS)
+        replaying = None
+        if side.replaying:
+            paths = [
+                _from_offset(feed, scenario.events * number // (2 * side.replaying)) for number in range(side.replaying)
+            ]
+            audience = Audience(server.port, paths, side.replaying, 0, "sparse")
+            replaying = crowds.enter_context(Crowd(audience))
+            replaying.connect(CONNECT_SECONDS)
+        live.watch()
+        watch = Watch(server)
+        feed.go()
+        heard = live.read_events(events, events / scenario.rate + LATE_SECONDS)
+        result.values, result.profile = watch.values(heard, events * count), watch.profile
+        replayed = replaying.read(0.0) if replaying else Heard()
+        result.values["memory_mb"] = server.memory() / 1e6
+        acknowledged = feed.wait()
+    check(heard, [events] * count)
+    if any(replayed.repeated) or not all(0 < had < scenario.events // 2 for had in replayed.events):
+        raise MeasurementError(f"replays had {sorted(replayed.events)[::20]} events, {sum(replayed.repeated)} repeated")
+    skip = min(scenario.rate, events // 2)
+    result.values |= percentiles([delay for sample in heard.delays for delay in sample[skip:]])
+    result.values |= _after_log(heard, acknowledged, skip) | {
+        "clients": count,
+        "events": events,
+        "pace_percent": 100 * events / scenario.rate / heard.seconds,
+        "replayed_per_second": sum(replayed.events) / heard.seconds,
+    }
+
+
+def _from_offset(feed: Feed, offset: int) -> str:
+    position = json.dumps([{"topic": feed.topic, "partition": 0, "offset": offset}])
+    return f"{feed.path}?last_event_id={quote(position)}"
+
+
+RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm, "fair": fair}
 
 
 def check(heard: Heard, wanted: Sequence[int]) -> None:

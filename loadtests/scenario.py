@@ -7,14 +7,14 @@ from typing import Literal
 
 from loadtests.measurement import Figure
 
-Kind = Literal["fan-out", "idle", "replay", "storm"]
+Kind = Literal["fan-out", "idle", "replay", "storm", "fair"]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the servers, or ways to use it, that a scenario compares; each repeat measures all, one after the other.
 
-    `server` is a name of `runs.SERVERS`; `clients`, `rate` and `filters` are those of this side alone; `settings` are
+    `server` is a name of `feeds.SERVERS`; `clients`, `rate` and `filters` are those of this side alone; `settings` are
     flags of the gateway. `shared` is whether server and clients share all cores.
     """
 
@@ -29,6 +29,8 @@ class Side:
     clients: int | None = None
     rate: int | None = None
     settings: tuple[str, ...] = ()
+    replaying: int = 0
+    """Clients that replay meanwhile, where that is fair."""
 
 
 GATEWAY = Side("gateway")
@@ -81,9 +83,14 @@ class Scenario:
         return replace(self, clients=side.clients or self.clients, rate=side.rate or self.rate)
 
     @property
+    def live_events(self) -> int:
+        """How many events are produced while clients are there."""
+        return max(1, int(self.rate * self.seconds))
+
+    @property
     def total(self) -> int:
         """How many events are produced."""
-        return self.events or max(1, int(self.rate * self.seconds))
+        return self.events or self.live_events
 
 
 def _small(count: int) -> int:

@@ -6,7 +6,6 @@ Every commit is synced to the disk before it is acknowledged. SQLite is only eve
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +21,6 @@ from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
 
-READER_THREADS = 2
-"""Threads that read records, shared by all readers of a log; the queries and the writer have one each beside them."""
-
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
 
@@ -33,6 +29,9 @@ CLOSE_SECONDS = 10.0
 
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
+
+FULL_RECORDS = 200
+"""A reader that got so many at once has more to read, and is counted among those who read the past."""
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -80,9 +79,9 @@ class SqliteLog:
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._writer = Worker(self._path, busy_timeout, "writer")
         self._queries = Worker(self._path, busy_timeout, "queries")
-        readers = [Worker(self._path, busy_timeout, f"reader-{number}") for number in range(READER_THREADS)]
-        self._workers = [self._writer, self._queries, *readers]
-        self._next_reader = itertools.cycle(readers)
+        self._newest = Worker(self._path, busy_timeout, "newest")
+        self._past = Worker(self._path, busy_timeout, "past")
+        self._workers = [self._writer, self._queries, self._newest, self._past]
         self._watch = Watch(self._path, busy_timeout)
         self._turn = 0
         self._expire_interval = expire_interval
@@ -118,7 +117,7 @@ class SqliteLog:
 
     async def reader(self, positions: Mapping[TopicPartition, int]) -> SqliteReader:
         """See EventLog."""
-        reader = SqliteReader(next(self._next_reader), self._watch)
+        reader = SqliteReader(self._newest, self._past, self._watch)
         await reader.assign(positions)
         return reader
 
@@ -197,10 +196,16 @@ class SqliteWriter:
 
 
 class SqliteReader:
-    """A LogReader over a SqliteLog. Nothing is prefetched: the pages are in the system's memory already."""
+    """A LogReader over a SqliteLog. Nothing is prefetched: the pages are in the system's memory already.
 
-    def __init__(self, worker: Worker, watch: Watch) -> None:
-        self._worker = worker
+    Whoever has read all that there was, and so waits for what is new, does not wait for those who read the past: both
+    have a thread of their own, shared by all readers of a log.
+    """
+
+    def __init__(self, newest: Worker, past: Worker, watch: Watch) -> None:
+        self._newest = newest
+        self._past = past
+        self._behind = True
         self._watch = watch
         self._positions: dict[TopicPartition, int] = {}
         self._rows: dict[TopicPartition, int] = {}
@@ -208,7 +213,7 @@ class SqliteReader:
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`; one that is deleted and created again after
         this is another, and this one absent."""
-        self._rows = await self._worker.run(SqliteStore.resolve, list(positions))
+        self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
 
     async def fetch(
@@ -239,8 +244,10 @@ class SqliteReader:
             if partitions is None or partition in partitions
         }
         if unknown := wanted.keys() - self._rows.keys():
-            self._rows |= await self._worker.run(SqliteStore.resolve, unknown)
-        batches = await self._worker.run(SqliteStore.read, wanted, self._rows, max_records)
+            self._rows |= await self._past.run(SqliteStore.resolve, unknown)
+        worker = self._past if self._behind else self._newest
+        batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
+        self._behind = sum(len(batch.records) for batch in batches) >= min(max_records, FULL_RECORDS)
         for batch in batches:
             del self._positions[batch.partition]
             self._positions[batch.partition] = batch.position

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
 
+FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
-"""Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free."""
+"""Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
+is fewer, since where many replay, a reader may soon be given up for another."""
 
 Run = tuple[TopicPartition, list[Record]]
 """Records of one partition that follow each other; never empty."""
@@ -28,6 +30,7 @@ class History:
         self.ends = dict(ends)
         self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
         self._read = dict(positions)
+        self._most = FIRST_RECORDS
 
     @property
     def finished(self) -> bool:
@@ -44,9 +47,10 @@ class History:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         hungry = self._hungry()
         if hungry:
-            for batch in await self._reader.fetch(wait, FETCH_RECORDS, hungry):
+            for batch in await self._reader.fetch(wait, self._most, hungry):
                 self._buffers[batch.partition].extend(batch.records)
                 self._read[batch.partition] = batch.position
+            self._most = FETCH_RECORDS
         runs = self._merge()
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,18 @@ class HubOptions:
 class Hub:
     """One reader, one ring. `by_timestamp` names the topics, and whether they are resumed by timestamp."""
 
-    def __init__(self, log: EventLog, by_timestamp: Mapping[str, bool], clock: Clock, options: HubOptions) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        by_timestamp: Mapping[str, bool],
+        clock: Clock,
+        options: HubOptions,
+        used: Callable[[], float] = time.thread_time,
+    ) -> None:
         self.log = log
+        self._used = used
+        """Seconds of the processor that this thread has had. What it waited for others is not among them: a rest that
+        is longer for it would let no more events share a write."""
         self.clock = clock
         self.by_timestamp = dict(by_timestamp)
         self.options = options
@@ -170,14 +181,14 @@ class Hub:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
         batches = await reader.fetch(IDLE_WAIT, FETCH_RECORDS)
         self._set_available(True)
-        begun = self._monotonic()
+        begun, used = self._monotonic(), self._used()
         size = sum(self._take(batch) for batch in batches)
         self._flush()
         count = sum(len(batch.records) for batch in batches)
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            rest = self._rest(self._monotonic() - begun, interval / size)
+            rest = self._rest(self._used() - used, interval / size)
             # A read that brought all there was waits for the next record itself: what is lone is spared a turn of the
             # loop.
             if rest or count >= FETCH_RECORDS:

@@ -20,6 +20,7 @@ from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.hub.history import History, Run
 from gateway.hub.stretch import Stretch, decode_stretch
+from gateway.hub.turn import Turn
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
@@ -48,6 +49,7 @@ class Past:
         """Stretches read from the log so far."""
         self.reading = 0
         """Readers that read from the log now."""
+        self.turn = Turn()
         self._log = log
         self._readers = readers
         self._turns = asyncio.Semaphore(readers)
@@ -98,7 +100,7 @@ class Past:
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> Stretch:
         async with self._turns:
-            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1])
+            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.turn)
             self.reading += 1
             try:
                 stretch = await frontier.next(ends, parsed)
@@ -156,8 +158,9 @@ class Past:
 class _Frontier:
     """A reader of the log, and how far it has come."""
 
-    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity) -> None:
+    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, turn: Turn) -> None:
         self._log = log
+        self._turn = turn
         self._identity = identity
         self._positions = dict(positions)
         self._reader: LogReader | None = None
@@ -196,7 +199,8 @@ class _Frontier:
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        stretch = decode_stretch(taken, dict(self._positions), parsed)
+        async with self._turn:
+            stretch = decode_stretch(taken, dict(self._positions), parsed)
         stretch.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
         return stretch
 

@@ -65,13 +65,15 @@ class Replay:
         if subscription.request.finite:
             size = await self._send_alone(subscription, stretch)
         else:
-            block, marks = feed.past_block(stretch, subscription.cursor.marks)
+            async with self._past.turn:
+                block, marks = feed.past_block(stretch, subscription.cursor.marks)
+                packed = self._responder.packer.pack_block(block)
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
             telemetry.tally.filtered += len(stretch.records) - block.events
             if size:
-                await self._responder.write_packed(self._responder.packer.pack_block(block))
+                await self._responder.write_packed(packed)
             subscription.settle(marks)
         subscription.reach(stretch.positions)
         if pace is not None and size:
@@ -84,7 +86,7 @@ class Replay:
         outlet, stopping = self._responder.outlet, self._responder.stopping
         while (left := end - loop.time()) > 0 and not self._responder.over:
             endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
-            await asyncio.wait(endings, timeout=min(left, self._heartbeat))
+            await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
             await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
 
     async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 
 from loadtests import report
 from loadtests.bench import add_options, conduct, write_down
+from loadtests.feeds import SERVERS
 from loadtests.machine import MeasurementError
 from loadtests.peers.scenarios import SCENARIOS, among
 from loadtests.peers.servers import PEERS, require
-from loadtests.runs import SERVERS
 
 MINUTES = 60.0
 

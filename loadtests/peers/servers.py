@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadtests.feeds import Environment, Feed
 from loadtests.machine import SERVER_CORE, MeasurementError, free_port
 from loadtests.peers import publish
 from loadtests.produce import Producer
-from loadtests.runs import Environment, Feed
 from loadtests.scenario import Scenario, Side
 from loadtests.server import Server
 

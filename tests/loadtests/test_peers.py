@@ -16,12 +16,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from loadtests.feeds import SERVERS
 from loadtests.machine import MeasurementError
 from loadtests.peers import servers
 from loadtests.peers.publish import Encode, Publisher, mercure, nchan, token
 from loadtests.peers.scenarios import GATEWAY, SCENARIOS, among
 from loadtests.peers.servers import PEERS, require
-from loadtests.runs import SERVERS
 
 ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok"
 

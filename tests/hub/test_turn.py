@@ -1,0 +1,67 @@
+"""Work on the past, in turns with all others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+from gateway.hub import turn
+from gateway.hub.turn import Turn
+
+
+async def test_others_have_their_rounds_between_two_steps() -> None:
+    shared = Turn()
+    happened: list[str] = []
+
+    async def replay(name: str) -> None:
+        for _ in range(3):
+            async with shared:
+                happened.append(name)
+                time.sleep(2 * turn.STEP_SECONDS)  # noqa: ASYNC251
+
+    async def live() -> None:
+        while True:
+            happened.append("live")
+            await asyncio.sleep(0)
+
+    living = asyncio.create_task(live())
+    await asyncio.gather(*(replay(name) for name in "abcde"))
+    living.cancel()
+    steps = [index for index, name in enumerate(happened) if name != "live"]
+    between = [after - before - 1 for before, after in pairwise(steps)]
+    assert min(between) >= turn.ROUNDS
+    assert "".join(happened[index] for index in steps) == "abcde" * 3
+
+
+async def test_small_steps_follow_each_other() -> None:
+    shared = Turn()
+    async with shared:
+        pass
+    rounds = 0
+
+    async def count() -> None:
+        nonlocal rounds
+        while True:
+            rounds += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    shared._rested = asyncio.get_running_loop().time() + 3600
+    for _ in range(100):
+        async with shared:
+            pass
+    counting.cancel()
+    assert rounds == 0
+
+
+async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
+    shared = Turn()
+    for _ in range(2):
+        try:
+            async with shared:
+                raise ZeroDivisionError
+        except ZeroDivisionError:
+            pass
+    async with asyncio.timeout(5), shared:
+        pass

@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from gateway import telemetry
+from gateway.acceptor import most_connections
 from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate, GateOptions
 from gateway.access.grant import EVERYTHING, Grant
@@ -33,6 +34,7 @@ from gateway.access.static import read_static_tokens
 from gateway.access.trust import load_trust
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
+from gateway.connections import ConnectionBounds, Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
 from gateway.errors import ConfigurationError, Problem, RestartNeeded
@@ -78,6 +80,8 @@ logger = logging.getLogger("gateway")
 
 STREAM_PATH = "/v2/stream/{streams:path}"
 EVENTS_PATH = "/v1/events"
+ADMIN_CONNECTIONS = 128
+"""Connections to the admin port."""
 INTAKE_SECONDS = 12.0
 """At a stop, what was taken in has so long to be stored."""
 TAKE_WAIT = 3.0
@@ -159,6 +163,17 @@ def _gate_options(settings: Settings) -> GateOptions:
     return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
 
 
+def _connection_bounds(settings: Settings) -> ConnectionBounds:
+    return ConnectionBounds(
+        settings.waiting_connections,
+        settings.head_timeout,
+        settings.keep_alive,
+        settings.request_line_max,
+        settings.request_head_max,
+        settings.request_headers_max,
+    )
+
+
 async def _nothing_to_reload() -> dict[str, Any]:
     reason = "this server does not serve what a configuration says, and has nothing to reload"
     logger.warning(reason)
@@ -195,7 +210,15 @@ class Gateway:
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
-        services = Services(self.hub, self.broadcast, self.past, self.clock, settings.heartbeat, settings.retry)
+        services = Services(
+            self.hub,
+            self.broadcast,
+            self.past,
+            self.clock,
+            settings.heartbeat,
+            settings.retry,
+            settings.max_connection_age,
+        )
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
@@ -223,6 +246,8 @@ class Gateway:
         """The open streams of all processes."""
         self.drain: Callable[[], None] = lambda: None
         """Lets all processes end in order."""
+        self.server: GatewayServer | None = None
+        """That of the public port, while it runs."""
         self.draining = False
 
     def _sessions(self) -> list[Session]:
@@ -335,21 +360,29 @@ class Gateway:
         settings = self.settings
         if not shared:
             self.drain = stop.set
-        listener = listen(settings.host, settings.port, shared, settings.socket_send_buffer)
-        listeners = [(GatewayServer(self.public(), settings.access_log), listener)]
+        listener = listen(
+            settings.host, settings.port, shared, settings.socket_send_buffer, stalled=settings.write_timeout
+        )
+        bounds = _connection_bounds(settings)
+        known = Connections(bounds, most_connections(settings.process_connections))
+        public = self.server = GatewayServer(self.public(), settings.access_log, known)
+        listeners = [(public, listener)]
         if with_admin:
-            admin = listen(settings.admin_host, settings.admin_port, shared=False)
-            listeners.append((GatewayServer(self.admin(), access_log=False), admin))
+            admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
+            known = Connections(bounds, ADMIN_CONNECTIONS)
+            listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
         await self.log.open()
         pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self._sessions)
-        work = (
+        work = [
             self.hub.run(),
             self.broadcast.beat(),
             self.watch.run(),
             self.keyring.run(),
             self.limiter.run(),
             pulse.run(),
-        )
+        ]
+        if age := settings.max_connection_age:
+            work += [endpoint.end_the_old(min(1.0, age / 20)) for endpoint in (self.streams, self.all_streams)]
         background = [asyncio.create_task(task) for task in work]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
@@ -360,7 +393,7 @@ class Gateway:
             if on_open is not None:
                 await on_open(listener.getsockname()[1])
             await asyncio.wait([stopped, *background, *serving], return_when=asyncio.FIRST_COMPLETED)
-            await self._drain([server for server, _ in listeners])
+            await self._drain()
         finally:
             for server, _ in listeners:
                 server.end()
@@ -374,21 +407,25 @@ class Gateway:
             if isinstance(result, Exception):
                 raise result
 
-    async def _drain(self, servers: list[GatewayServer]) -> None:
-        """Take no new connection, and end the running streams one after another over the drain time."""
+    async def _drain(self) -> None:
+        """Take no new connection, and end the running streams one after another over the drain time. The admin port
+        tells of it until the end."""
         self.draining = True
         telemetry.draining()
         taken = asyncio.create_task(self.intake.close())
-        for server in servers:
-            server.end_softly()
         endpoints = (self.streams, self.all_streams)
+        for endpoint in endpoints:
+            endpoint.draining = True
+        if self.server is not None:
+            await self.server.end_softly()
         sessions = [session for endpoint in endpoints for session in endpoint.sessions]
         random.shuffle(sessions)
-        pause = self.settings.drain_time / max(1, len(sessions))
+        loop = asyncio.get_running_loop()
+        begun, pause = loop.time(), self.settings.drain_time / max(1, len(sessions))
         for index, session in enumerate(sessions):
             session.stop()
             if index + 1 < len(sessions):
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(0.0, begun + (index + 1) * pause - loop.time()))
         for _ in range(50):
             if not any(endpoint.sessions for endpoint in endpoints):
                 break

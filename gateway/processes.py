@@ -7,13 +7,14 @@ import gc
 import logging
 import multiprocessing
 import os
-import resource
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gateway.acceptor import most_connections, raise_file_limit
 from gateway.app import Gateway, open_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
@@ -30,13 +31,9 @@ INTERRUPTED = 130
 COLLECT_AFTER = 50_000
 """Allocations after which the youngest objects are looked through for cycles; frames make none."""
 
-
-def raise_file_limit() -> None:
-    """As many open connections as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+SWITCH_SECONDS = 0.0001
+"""For so long the threads that read the log wait for the one that serves: by default ten times as long, for each call
+into SQLite, while it is busy."""
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -96,7 +93,9 @@ async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) 
 
 def serve(settings: Settings, definitions: Definitions, source: Source) -> int:
     """Serve until a signal; returns the exit status. `source` is read at each reload."""
-    raise_file_limit()
+    files = raise_file_limit()
+    most = most_connections(settings.process_connections)
+    logger.info("a process may have %d open files, and so at most %d connections", files, most)
     reloader = Reloader(source, settings, definitions)
     if settings.workers == 1:
         return _serve_in_process(settings, definitions, reloader=reloader)
@@ -136,6 +135,7 @@ def _serve_in_process(
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             logger.info("serving %d streams on http://%s:%d", len(gateway.current.catalog.streams), host, port)
 
+        sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)

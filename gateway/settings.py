@@ -195,10 +195,29 @@ class Settings:
         3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
     )
     drain_time: float = _seconds(5.0, "time over which the running streams are ended at a stop", 0, 3600)
+    write_timeout: float = _seconds(
+        60.0, "a client whose connection takes nothing of what waits for it for so long is cut off; 0 never", 0, 86_400
+    )
+    max_connection_age: float = _seconds(
+        0.0, "the longest time that a stream lasts before its client has to come back; 0 is for ever", 0, 2_592_000
+    )
     metadata_interval: float = _seconds(5.0, "time between looks for new topics and partitions", 0.05, 3600)
     socket_send_buffer: int = _integer(
         65536, "bytes", "unsent bytes that the kernel takes, a connection; 0 leaves it to the system", 0, 1 << 30
     )
+    process_connections: int = _integer(
+        0, "connections", "connections of a process; 0 is as many as it may have open files", 0, 10_000_000
+    )
+    waiting_connections: int = _integer(
+        4096, "connections", "connections whose next request has not come; of more the oldest are closed", 1, 1_000_000
+    )
+    head_timeout: float = _seconds(10.0, "the longest time in which the head of a request has to come", 0.05, 3600)
+    keep_alive: float = _seconds(5.0, "how long a connection is kept for another request", 0.05, 3600)
+    request_line_max: int = _integer(262_144, "bytes", "the longest path with query", 1024, 1 << 24)
+    request_head_max: int = _integer(
+        524_288, "bytes", "the longest head of a request, with its first line", 2048, 1 << 25
+    )
+    request_headers_max: int = _integer(100, "headers", "headers of one request", 8, 10_000)
     maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
@@ -535,6 +554,16 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
 }
 
 
+ORDERED = (
+    ("heartbeat", "max_connection_age", "a stream has to last until it has told where it stands"),
+    ("keep_alive", "head_timeout", "a connection that is kept for a request waits for its head"),
+    ("request_line_max", "request_head_max", "the first line is a part of the head"),
+    ("last_event_id_max", "request_head_max", "the id comes in the head"),
+    ("filter_max_length", "request_line_max", "the filter comes in the first line"),
+)
+"""Pairs of settings of which the first has to be less than the second, where that is not 0; and why."""
+
+
 def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
     """Settings that do not fit together, told at the one that was given."""
     mistakes = []
@@ -571,6 +600,16 @@ def _relations(settings: Settings, places: Mapping[str, str]) -> list[str]:
         mistakes.append(
             f"{place('flush_interval', 'heartbeat')}: flush_interval ({settings.flush_interval:g} s) is not less than "
             f"heartbeat ({settings.heartbeat:g} s); make it a small part of it"
+        )
+    for less, more, why in ORDERED:
+        low, high = getattr(settings, less), getattr(settings, more)
+        if low >= high > 0:
+            mistakes.append(f"{place(less, more)}: {less} ({low:g}) is not less than {more} ({high:g}); {why}")
+    if settings.intake_event_max_bytes > settings.intake_max_bytes:
+        mistakes.append(
+            f"{place('intake_event_max_bytes', 'intake_max_bytes')}: intake_event_max_bytes "
+            f"({settings.intake_event_max_bytes}) is more than intake_max_bytes ({settings.intake_max_bytes}); an "
+            "event comes in a body"
         )
     if settings.port == settings.admin_port != 0 and settings.host == settings.admin_host:
         mistakes.append(

@@ -37,6 +37,9 @@ from gateway.subscription.connections import Connection, sorted_rows
 
 logger = logging.getLogger("gateway")
 
+STOP_SECONDS = 20.0
+"""A worker that has not ended so long after the drain time is killed: intake stores what it took, which takes a while
+where the log is slow."""
 RESTART_WAIT = 1.0
 """Seconds before a worker that died is started again."""
 TURN = 0.1
@@ -215,7 +218,7 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for worker in self._workers:
             worker.process.terminate()
-        deadline = time.monotonic() + self._settings.drain_time + 5
+        deadline = time.monotonic() + self._settings.drain_time + STOP_SECONDS
         running = self._workers
         while running := [worker for worker in running if worker.process.is_alive()]:
             if len(self._stopping) > 1 or time.monotonic() > deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -84,11 +85,29 @@ _KEYS = Gauge(
 _KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
 _LIMITS_REFUSED = Counter("gateway_limits_refused", "Requests and events refused by a limit", ["limit"])
 _LIMITS_ALONE = Gauge("gateway_limits_alone", "Whether limits that should be shared are counted by this process alone")
+_REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
 
 registry = REGISTRY
+
+
+class _Seldom:
+    """Says when something that happens often is to be told again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+_REFUSALS = _Seldom(10.0)
 
 
 class Tally:
@@ -185,6 +204,13 @@ def events_read(topic: str, count: int, size: int, ring_bytes: int) -> None:
     _EVENTS_READ.labels(topic).inc(count)
     _BYTES_READ.labels(topic).inc(size)
     _RING_BYTES.set(ring_bytes)
+
+
+def connection_refused(why: str) -> None:
+    """There is no room for a connection; told at most every few seconds, since they may be thousands."""
+    _REFUSED.inc()
+    if _REFUSALS.is_due(time.monotonic()):
+        log.warning("connections are refused: %s", why)
 
 
 def log_answers() -> None:

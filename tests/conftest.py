@@ -16,9 +16,9 @@ from tests.effort import USUAL
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
 from tests.services.redis import RedisServer, redis_program
 
-settings.register_profile("soak", max_examples=100 * USUAL)
-settings.register_profile("long", max_examples=USUAL)
-settings.register_profile("quick", max_examples=USUAL // 10)
+settings.register_profile("soak", max_examples=100 * USUAL, deadline=None)
+settings.register_profile("long", max_examples=USUAL, deadline=None)
+settings.register_profile("quick", max_examples=USUAL // 10, deadline=None)
 settings.load_profile("long")
 
 

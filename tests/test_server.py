@@ -10,9 +10,15 @@ import socket
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from gateway.connections import ConnectionBounds, Connections
+from gateway.http_protocol import StreamProtocol
 from gateway.logs import TextFormatter
-from gateway.server import GatewayServer, StreamProtocol, listen
+from gateway.server import GatewayServer, listen
 from tests.routes.kit import PATIENCE, becomes, running
+
+
+def known() -> Connections:
+    return Connections(ConnectionBounds(), 100)
 
 
 def test_a_port_that_is_taken() -> None:
@@ -28,7 +34,7 @@ async def nothing(scope: object, receive: object, send: object) -> None:
 
 async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.TICK_SECONDS", 3600.0)
-    server = GatewayServer(nothing, access_log=False)
+    server = GatewayServer(nothing, access_log=False, known=known())
     with listen("127.0.0.1", 0, shared=False) as listener:
         serving = asyncio.create_task(server.serve([listener]))
         await becomes(lambda: bool(server.server_state.default_headers))
@@ -40,7 +46,7 @@ async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.TICK_SECONDS", 0.001)
     days = iter(range(1, 1_000_000))
     monkeypatch.setattr("uvicorn.server.formatdate", lambda *_, **__: f"day {next(days)}")
-    server = GatewayServer(nothing, access_log=False)
+    server = GatewayServer(nothing, access_log=False, known=known())
     with listen("127.0.0.1", 0, shared=False) as listener:
         serving = asyncio.create_task(server.serve([listener]))
         await becomes(lambda: (b"date", b"day 1") not in server.server_state.default_headers)
@@ -89,7 +95,7 @@ async def test_requests_are_logged_where_that_is_set(access_log: bool, caplog: p
     caplog.set_level("INFO")
     async with running(access_log=access_log) as site:
         # The admin server is always quiet, and must not silence the other.
-        GatewayServer(site.gateway.admin(), access_log=False)
+        GatewayServer(site.gateway.admin(), access_log=False, known=known())
         await site.raw(b"GET /a%0ab%1b%e2%80%a8?x=%0d HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     records: list[logging.LogRecord] = [record for record in caplog.records if record.name == "uvicorn.access"]
     assert len(records) == access_log

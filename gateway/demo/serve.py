@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from gateway.acceptor import raise_file_limit
 from gateway.app import Gateway, define, open_log, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
@@ -24,7 +25,7 @@ from gateway.demo.sample import SAMPLE
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import raise_file_limit, reloading_at_hang_up, stop_on_signals
+from gateway.processes import reloading_at_hang_up, stop_on_signals
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.settings import Configured, Settings
 

@@ -54,6 +54,9 @@ class StreamEndpoint:
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
         """Of the responses that have taken their connection over."""
+        self.draining = False
+        """Whether a stream that begins ends at once, in order: a browser does not come back after an answer that
+        refuses it one."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -68,6 +71,8 @@ class StreamEndpoint:
         session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
         timer = self._end_at(grant.expires, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease)
+        if self.draining:
+            session.stop()
         try:
             if request.origin.wishes:
                 check_partitions(request, await self._counts(request), named_in)
@@ -106,6 +111,14 @@ class StreamEndpoint:
         for session in ending:
             session.stop()
         return len(ending)
+
+    async def end_the_old(self, step: float) -> None:
+        """End those that have lasted for long enough, for ever; looks every `step` seconds."""
+        while True:
+            await asyncio.sleep(step)
+            now = self._services.clock.monotonic()
+            for session in [session for session in self.sessions if session.ends_at <= now]:
+                session.stop()
 
     async def close(self) -> None:
         """Break off what still runs."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
+from random import Random
 from typing import NamedTuple
 
 import orjson
@@ -32,6 +34,10 @@ OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
+RETRY_SPREAD = (0.5, 1.5)
+"""Those whose stream is ended come back after so many times `retry`, each after another time."""
+AGE_SPREAD = (0.75, 1.0)
+"""A response lasts so much of the longest time, each another part of it: those that began together end apart."""
 NO_EPOCH = -1
 """No epoch of the ring: the position is to be held against the log again."""
 
@@ -46,6 +52,9 @@ class Services:
     clock: Clock
     heartbeat: float
     retry: int
+    longest: float = 0.0
+    """The longest that a response may last, in seconds; 0 is for ever."""
+    random: Random = field(default_factory=Random)
 
 
 class Visitor(NamedTuple):
@@ -62,6 +71,7 @@ class Session:
         "_asked",
         "_epoch",
         "_start",
+        "ends_at",
         "feed",
         "hub",
         "pace",
@@ -81,6 +91,10 @@ class Session:
         self.subscription: Subscription | None = None
         self.pace = pace
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
+        self.ends_at = inf
+        """When the client has been here for long enough, on the clock for durations."""
+        if services.longest:
+            self.ends_at = services.clock.monotonic() + services.longest * services.random.uniform(*AGE_SPREAD)
         self._asked = services.clock.now()
         self._start: Start | None = None
         self._epoch = self.hub.ring.epoch
@@ -122,23 +136,35 @@ class Session:
             telemetry.stream_failed(error)
             await self._tell_failure()
         else:
-            await self._finish()
+            await self._finish(self._farewell())
         finally:
             telemetry.stream_closed()
 
-    async def _finish(self) -> None:
+    async def _finish(self, last: bytes = b"") -> None:
         if not self.responder.outlet.gone.done():
-            await self.responder.outlet.write(self.responder.packer.finish())
+            packer = self.responder.packer
+            packed = packer.pack(last) if last else b""
+            await self.responder.outlet.write(packed + packer.finish())
+
+    def _farewell(self) -> bytes:
+        """Where the range goes on, the client gets to know where it stands, and when to come back."""
+        if self.subscription is not None and self.subscription.ended is not None:
+            return b""
+        retry = round(self.services.retry * self.services.random.uniform(*RETRY_SPREAD))
+        return self.request.format.farewell(self._identifier, retry)
+
+    @property
+    def _identifier(self) -> bytes:
+        subscription = self.subscription
+        return self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
 
     async def _tell_failure(self) -> None:
         """End the response with what will not heal, a mistake of our own. What it is goes to the log, not to the
         client."""
-        subscription = self.subscription
-        identifier = self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
         document = orjson.dumps(Problem(500, "Internal error", MISTAKE).document())
         # Writing may be what failed.
         with suppress(Exception):
-            await self.responder.write(self.request.format.notice(b"error", identifier, document))
+            await self.responder.write(self.request.format.notice(b"error", self._identifier, document))
             await self._finish()
 
     @property

@@ -22,6 +22,10 @@ class Format(Protocol):
         """Where the client stands, when there is nothing else to say."""
         ...
 
+    def farewell(self, identifier: bytes, retry: int) -> bytes:
+        """The last bytes of a response that ends though its range does not; `retry` in milliseconds."""
+        ...
+
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
         """A `gap`, an `error` or the `end`."""
         ...

@@ -19,6 +19,9 @@ class NewlineDelimited:
     def heartbeat(self, identifier: bytes, comment: bytes | None = None) -> bytes:
         return b"\n"
 
+    def farewell(self, identifier: bytes, retry: int) -> bytes:
+        return b""
+
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
         return b'{"$%b":%b}\n' % (kind, document)
 

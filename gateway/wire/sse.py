@@ -19,6 +19,9 @@ class ServerSentEvents:
             return b": %b\nid: %b\n\n" % (comment, identifier)
         return b"id: %b\n\n" % identifier
 
+    def farewell(self, identifier: bytes, retry: int) -> bytes:
+        return b"retry: %d\nid: %b\n\n" % (retry, identifier)
+
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
         return b"event: %b\nid: %b\ndata: %b\n\n" % (kind, identifier, document)
 

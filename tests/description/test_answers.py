@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route, Router
 
 from gateway.catalog.stream import Stream
+from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.description import intake as described_intake
 from gateway.description.facts import Limits
@@ -26,7 +27,6 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
-from gateway.server import MAXIMUM_HEAD
 from gateway.settings import Settings
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
@@ -178,7 +178,8 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
 
 async def shared_by_all(site: IntakeSite, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     """What any operation may answer is the same for all."""
-    huge = await site.site.raw(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: " + b"a" * (MAXIMUM_HEAD + 1))
+    beginning = b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: "
+    huge = await site.site.raw(beginning + b"a" * (ConnectionBounds().head + 1 - len(beginning)))
     assert huge.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in huge
 

@@ -1,6 +1,8 @@
 """Many clients in a process of its own, which come back with their last id and count for themselves.
 
-    python -m tests.end_to_end.crowd PORT TARGET CLIENTS LAST
+    python -m tests.end_to_end.crowd PORT[,PORT…] TARGET CLIENTS LAST
+
+Of several ports, each client begins with another one, and goes to the next whenever its response ends.
 
 It says `open` when every client has its first bytes, ends when every one has had the event LAST, or has had nothing for
 a while, and says as JSON what they counted. Events are numbered from 0 in one partition.
@@ -13,7 +15,9 @@ import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 
+from gateway.acceptor import raise_file_limit
 from tests.end_to_end.follower import follow
 
 EVENT = re.compile(rb'\ndata: \{"n":(\d+)')
@@ -98,10 +102,14 @@ class Crowd:
         if self._reading == 0:
             self._done.set()
 
-    async def run(self, port: int, target: str) -> None:
+    async def run(self, ports: Sequence[int], target: str) -> None:
         """Follow until all have the last event."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(follow(port, target, member, member.ask)) for member in self.members]
+            tasks = []
+            for number, member in enumerate(self.members):
+                first = number % len(ports)
+                turns = [*ports[first:], *ports[:first]]
+                tasks.append(group.create_task(follow(turns, target, member, member.ask)))
             while not self._done.is_set():
                 events = self.events
                 try:
@@ -127,12 +135,13 @@ class Crowd:
         }
 
 
-async def main(port: int, target: str, clients: int, last: int) -> None:
+async def main(ports: Sequence[int], target: str, clients: int, last: int) -> None:
     """Follow, and tell."""
+    raise_file_limit()
     crowd = Crowd(last, clients)
-    await crowd.run(port, target)
+    await crowd.run(ports, target)
     print(json.dumps(crowd.report()), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main([int(port) for port in sys.argv[1].split(",")], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -81,11 +82,15 @@ def request(port: int, target: str, last_id: str | None) -> bytes:
 
 
 async def follow(
-    port: int, target: str, taker: Taker, opened: Callable[[asyncio.Transport], object] = lambda transport: None
+    ports: int | Sequence[int],
+    target: str,
+    taker: Taker,
+    opened: Callable[[asyncio.Transport], object] = lambda transport: None,
 ) -> None:
-    """Ask for a stream again and again, for ever. Raises AssertionError where something else is answered."""
+    """Ask for a stream again and again, for ever; of several ports at one after the other. Raises AssertionError where
+    something else is answered."""
     loop = asyncio.get_running_loop()
-    while True:
+    for port in itertools.cycle([ports] if isinstance(ports, int) else ports):
         connection = socket.socket()
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)

@@ -102,7 +102,7 @@ async def test_the_admin_port_has_all() -> None:
 async def test_a_stop_ends_the_streams_of_the_admin_port_too() -> None:
     async with site(*PUBLIC, *PRIVATE) as here, here.stream("/v2/stream/secret", client=here.admin) as stream:
         await stream.frame()
-        await here.gateway._drain([])
+        await here.gateway._drain()
         await stream.rest()
 
 

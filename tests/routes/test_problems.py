@@ -11,8 +11,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from gateway.connections import ConnectionBounds
 from gateway.logs import TextFormatter
-from gateway.server import MAXIMUM_HEAD
 from tests.routes.kit import START, Site, position, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -355,13 +355,15 @@ async def test_a_long_url(site: Site, size: int) -> None:
 
 
 async def test_a_request_head_without_end_is_refused(site: Site) -> None:
-    for beginning in (
-        b"GET /",
-        b"GET / HTTP/1.1\r\nhost: x\r\nx: ",
-        b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9,
+    bounds = ConnectionBounds()
+    for beginning, most, status in (
+        (b"GET /", bounds.request_line + len(b"GET "), b"414"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", bounds.head, b"431"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9, bounds.head, b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (bounds.headers + 2), 0, b"431"),
     ):
-        received = await site.raw(beginning + b"a" * (MAXIMUM_HEAD + 1 - len(beginning)))
-        assert received.startswith(b"HTTP/1.1 431 "), beginning
+        received = await site.raw(beginning + b"a" * max(0, most + 1 - len(beginning)))
+        assert received.startswith(b"HTTP/1.1 " + status), beginning
         assert b"content-type: application/problem+json" in received
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.routes.outlet import EXTENSION
-from gateway.server import LAST_CHUNK, StreamConnection
+from gateway.stream_connection import LAST_CHUNK, StreamConnection
 from gateway.subscription import live, responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
@@ -88,7 +88,7 @@ class Connection(asyncio.Transport):
 
     def _take_over(self) -> StreamConnection:
         self._others = set(self.process.endpoint.tasks)
-        self._protocol = StreamConnection(self, paused=False)
+        self._protocol = StreamConnection(self, paused=False, on_end=lambda: None)
         return self._protocol
 
     # The transport of a response that has taken the connection over.

@@ -57,12 +57,12 @@ class Process:
             flush_bytes=random.choice([600, 5_000, 65536]),
             metadata_interval=random.choice([0.2, 2.0, 5.0]),
         )
-        self.hub = Hub(self.log, by_timestamp, self.clock, options)
+        self.hub = Hub(self.log, by_timestamp, self.clock, options, self.clock.monotonic)
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
         self.hub.deliver = self._deliver
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
-        services = Services(self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000)
+        services = Services(self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0))
         self.endpoint = StreamEndpoint(services, Everyone(lambda: catalog), Bounds())
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
         self.answering: dict[asyncio.Task[None], None] = {}

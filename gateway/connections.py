@@ -1,0 +1,83 @@
+"""The connections of a process: how many there are, and which of them still owe a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+HEAD_BYTES = 67_108_864
+"""Bytes that requests of which the end has not come yet may have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """What requests may cost before they have come; see the settings. Bytes and seconds."""
+
+    waiting: int = 4096
+    head_timeout: float = 10.0
+    keep_alive: float = 5.0
+    request_line: int = 262_144
+    head: int = 524_288
+    headers: int = 100
+
+
+class Owing(Protocol):
+    """A connection whose next request has not come yet."""
+
+    unread: int
+    """Bytes of it that have come."""
+
+    def give_up(self, late: bool) -> None:
+        """Close it: the request is late, or the place is needed for others."""
+        ...
+
+
+class Connections:
+    """Counts, and keeps those that owe a request in the order in which they began to, which is that of their deadlines:
+    one look at the first of them tells whether any is late, and no connection needs a timer."""
+
+    def __init__(self, bounds: ConnectionBounds, most: int) -> None:
+        self.bounds = bounds
+        self.count = 0
+        """Those that are open, streams among them."""
+        self._most = most
+        self._owing: dict[Owing, float] = {}
+        self._unread = 0
+
+    def has_room(self) -> bool:
+        """Whether there may be one more."""
+        return self.count < self._most
+
+    def closed(self) -> None:
+        """One is gone."""
+        self.count -= 1
+
+    def expect(self, connection: Owing, now: float) -> None:
+        """A request has to come from now on. Where too many owe one, who has owed it for longest is given up."""
+        self._owing.pop(connection, None)
+        self._owing[connection] = now + self.bounds.head_timeout
+        if len(self._owing) > self.bounds.waiting:
+            next(iter(self._owing)).give_up(late=False)
+
+    def read(self, connection: Owing, size: int) -> None:
+        """A part of a head has come."""
+        connection.unread += size
+        self._unread += size
+        while self._unread > HEAD_BYTES and self._owing:
+            next(iter(self._owing)).give_up(late=False)
+
+    def arrived(self, connection: Owing) -> None:
+        """The request has come, or the connection is gone: it owes nothing any more."""
+        self._owing.pop(connection, None)
+        self._unread -= connection.unread
+        connection.unread = 0
+
+    def sweep(self, now: float) -> None:
+        """Give up those that are late."""
+        late = []
+        for connection, deadline in self._owing.items():
+            if deadline > now:
+                break
+            late.append(connection)
+        for connection in late:
+            connection.give_up(late=True)

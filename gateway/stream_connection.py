@@ -1,0 +1,95 @@
+"""A connection that one endless response has for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.subscription.feed import http_chunk
+
+LAST_CHUNK = b"0\r\n\r\n"
+LINGER_SECONDS = 5.0
+"""Seconds that the end of a response waits to be read."""
+MAXIMUM_UNASKED = 1 << 20
+"""Bytes that a client may send while it reads its stream, where nothing more is asked of it."""
+
+
+class StreamConnection(asyncio.Protocol):
+    """A connection that has been taken over by one endless response, in HTTP/1.1's chunked coding.
+
+    It is all that is left of the server's side of it: uvicorn's protocol, its request and its response, with the tasks
+    and events that belong to them, cost 8 KB, and a stream has no use for them once its head is written.
+    """
+
+    __slots__ = ("_drained", "_head", "_on_end", "_paused", "_unasked", "gone", "pipe")
+
+    def __init__(self, transport: asyncio.Transport, paused: bool, on_end: Callable[[], None]) -> None:
+        self.pipe: asyncio.Transport = transport
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._head = b""
+        self._on_end = on_end
+        self._paused = paused
+        self._unasked = 0
+        self._drained: asyncio.Future[None] | None = None
+        transport.set_protocol(self)
+        if transport.is_closing():
+            self._end()
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client does not read."""
+        while self._paused and not self.gone.done():
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+        if data:
+            self._send(http_chunk(data))
+
+    def hold(self, head: bytes) -> None:
+        """Take the head of the response, to be sent with what comes next: a system call, and a packet, fewer."""
+        self._head = head
+
+    def _send(self, data: bytes) -> None:
+        if not self.gone.done():
+            head, self._head = self._head, b""
+            self.pipe.write(head + data)
+
+    async def finish(self) -> None:
+        """End the response, and with it the connection; a client that does not read its end is not waited for long."""
+        if not self.gone.done():
+            self._send(LAST_CHUNK)
+            self.pipe.close()
+            await asyncio.wait([self.gone], timeout=LINGER_SECONDS)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Break the connection off, where it still is there: a transport cannot be asked once it is lost."""
+        if not self.gone.done():
+            self.pipe.abort()
+            await self.gone
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing more is expected of this client, whose connection ends with the response; a little is no matter."""
+        self._unasked += len(data)
+        if self._unasked > MAXIMUM_UNASKED:
+            self.pipe.abort()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+            self._on_end()
+        self._wake()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)

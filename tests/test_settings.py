@@ -167,6 +167,15 @@ def test_settings_that_do_not_fit_together() -> None:
     )
     assert mistakes(environment={"GATEWAY_ADMIN_PORT": "8080"})[0].startswith("GATEWAY_ADMIN_PORT: ")
     assert "not less than" in mistakes(flags={"flush_interval": 1, "heartbeat": 1})[0]
+    assert mistakes(flags={"request_head_max": 65_536}) == [
+        "--request-head-max: request_line_max (262144) is not less than request_head_max (65536); "
+        "the first line is a part of the head",
+        "--request-head-max: last_event_id_max (65536) is not less than request_head_max (65536); "
+        "the id comes in the head",
+    ]
+    assert "keep_alive (20) is not less than head_timeout (10)" in mistakes(flags={"keep_alive": 20})[0]
+    assert "max_connection_age (10)" in mistakes(flags={"max_connection_age": 10})[0]
+    assert "more than intake_max_bytes (2048)" in mistakes(flags={"intake_max_bytes": 2048})[0]
     both_free = load_settings({"port": 0, "admin_port": 0}, {}, {})
     assert both_free.port == both_free.admin_port == 0
 

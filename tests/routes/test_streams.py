@@ -242,6 +242,8 @@ async def test_until_ends_at_the_end_of_the_log_once_it_has_passed(site: Site, n
         ("2023-11-14T22:13:20.150", [2]),
         ("30000d", [0, 1, 2]),
         ("0", [0, 1, 2]),
+        ("0001-01-01", [0, 1, 2]),
+        ("9999999d", [0, 1, 2]),
     ],
 )
 async def test_since(site: Site, name: str, since: str, expected: list[int]) -> None:
@@ -250,7 +252,7 @@ async def test_since(site: Site, name: str, since: str, expected: list[int]) -> 
     assert numbers(response) == expected
 
 
-@pytest.mark.parametrize("since", ["", "%20", "2999-01-01", "253402300799999"])
+@pytest.mark.parametrize("since", ["", "%20", "2999-01-01", "9999-12-31T23:59:59.999Z", "253402300799999"])
 async def test_empty_and_future_since_are_live(site: Site, name: str, since: str) -> None:
     site.put(name, stored(0))
     await appears(site, name, 0)

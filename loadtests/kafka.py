@@ -78,7 +78,8 @@ def jars() -> Path | None:
 class KafkaBroker:
     """A broker with a port and a data directory of its own, which it keeps when it is started again.
 
-    It is a controller too, alone unless it is told its quorum. `users` are those known to SCRAM, with their passwords.
+    It is a controller too, alone unless it is told its quorum. `users` are those known to SCRAM, with their passwords;
+    `listeners` more names of listeners, each with its port and the port that clients are told.
     The methods block: call them on a thread from asynchronous tests.
     """
 
@@ -90,6 +91,7 @@ class KafkaBroker:
         properties: Mapping[str, str] | None = None,
         quorum: Quorum | None = None,
         users: Mapping[str, str] | None = None,
+        listeners: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self._directory = directory
         options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.logFile=System.out"]
@@ -97,6 +99,7 @@ class KafkaBroker:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         quorum = quorum or Quorum(new_identity(), 1, {1: free_port()})
+        self._listeners = listeners or {}
         self._format(PROPERTIES | dict(properties or {}), quorum, users or {})
 
     @property
@@ -170,13 +173,16 @@ class KafkaBroker:
     def _format(self, properties: Mapping[str, str], quorum: Quorum, users: Mapping[str, str]) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         own = f"CONTROLLER://127.0.0.1:{quorum.controllers[quorum.node]}"
+        clients = {"CLIENTS": (self.port, self.port), **self._listeners}
+        listening = [f"{name}://127.0.0.1:{port}" for name, (port, _) in clients.items()]
+        advertised = [f"{name}://127.0.0.1:{told}" for name, (_, told) in clients.items()]
         voters = (f"{node}@127.0.0.1:{port}" for node, port in quorum.controllers.items())
         settings = {
             **properties,
             "node.id": str(quorum.node),
             "controller.quorum.voters": ",".join(voters),
-            "listeners": f"CLIENTS://127.0.0.1:{self.port},{own}",
-            "advertised.listeners": f"CLIENTS://127.0.0.1:{self.port}",
+            "listeners": ",".join([*listening, own]),
+            "advertised.listeners": ",".join(advertised),
             "log.dirs": str(self._directory / "data"),
         }
         path = self._directory / "server.properties"

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.end_to_end.follower import Follower
 from tests.end_to_end.stream import Transcript
 
-HEADS = ("fault", "clients", "events", "lost", "repeated", "gaps told", "seconds to heal")
+REPORT_VARIABLE = "GATEWAY_TEST_FAULTS"
+"""The environment variable with the file that the table is written to."""
+
+HEADS = (
+    "fault",
+    "seconds it lasted",
+    "load meanwhile",
+    "clients",
+    "events",
+    "lost",
+    "repeated",
+    "gaps told",
+    "seconds to heal",
+)
+TEXTS = {"fault", "load meanwhile"}
+"""Columns that stand to the left."""
 
 
 class Line(NamedTuple):
     """A line of the table: events of all clients together; the seconds until the last of them went on."""
 
     fault: str
+    lasted: float | None
+    load: str
     clients: int
     events: int
     lost: int
@@ -27,25 +48,60 @@ class Line(NamedTuple):
 
     def cells(self) -> tuple[str, ...]:
         """As text."""
-        seconds = "–" if self.seconds is None else f"{self.seconds:.1f}"
-        return (*(f"{value:,}" if isinstance(value, int) else value for value in self[:-1]), seconds)
+        return tuple(_cell(value) for value in self)
+
+
+def _cell(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
 
 
 def table(lines: Sequence[Line]) -> list[str]:
     """The lines in columns, as in Markdown."""
     rows = [HEADS, *(line.cells() for line in lines)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    text = ["| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |" for row in rows]
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+    columns = [
+        (max(map(len, column)), head in TEXTS) for head, column in zip(HEADS, zip(*rows, strict=True), strict=True)
+    ]
+    text = [
+        "| " + " | ".join(cell.ljust(width) if left else cell.rjust(width) for cell, (width, left) in cells) + " |"
+        for cells in (list(zip(row, columns, strict=True)) for row in rows)
+    ]
+    rule = "|" + "|".join("-" * (width + 2) if left else "-" * (width + 1) + ":" for width, left in columns) + "|"
     return [text[0], rule, *text[1:]]
+
+
+def write_report(path: Path, lines: Sequence[Line], notes: Sequence[str]) -> None:
+    """The table as a document; what it says stands for this run alone."""
+    processor = next((line for line in Path("/proc/cpuinfo").read_text().split("\n") if "model name" in line), "")
+    machine = (
+        f"{processor.partition(':')[2].strip() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    )
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    about = [
+        "# Faults",
+        "",
+        "Written by `scripts/soak`, not by hand: what befell the gateway, and what its clients got. Every event has a",
+        "number; one that did not come is lost, one that came twice repeated. Seconds to heal: from the end of the",
+        "fault until the last client had another event.",
+        "",
+        f"{made}; {machine}, Python {platform.python_version()}.",
+        "",
+    ]
+    path.write_text("\n".join([*about, *table(lines), *(["", *(f"- {note}" for note in notes)] if notes else []), ""]))
 
 
 class Account:
     """Counts the events of the clients of one fault; `close` writes its line, and fails where one is amiss."""
 
-    def __init__(self, lines: list[Line], fault: str) -> None:
+    def __init__(self, lines: list[Line], fault: str, load: str = "–") -> None:
         self._lines = lines
         self._fault = fault
+        self._load = load
+        self._struck: float | None = None
+        self._lasted: float | None = None
         self._clients = self._events = self._lost = self._repeated = self._gaps = 0
         self._began = time.monotonic()
         self._seconds: float | None = None
@@ -78,9 +134,15 @@ class Account:
         self._check(client.numbers, [*expected, *range(first, last + 1)])
         self._close_client(client, gaps)
 
+    def struck(self) -> None:
+        """The fault begins."""
+        self._struck = time.monotonic()
+
     def begin(self) -> None:
         """From now on clients may go on: the fault has happened, and where it ends, has ended."""
         self._began = time.monotonic()
+        if self._struck is not None:
+            self._lasted = self._began - self._struck
 
     async def heal(self, clients: Iterable[Follower], number: int | None = None) -> None:
         """Wait until each client has had another event, or that of a number."""
@@ -104,7 +166,8 @@ class Account:
 
     def close(self) -> None:
         """Write the line. Nothing was lost and nothing repeated."""
-        line = Line(self._fault, self._clients, self._events, self._lost, self._repeated, self._gaps, self._seconds)
+        counts = self._clients, self._events, self._lost, self._repeated, self._gaps
+        line = Line(self._fault, self._lasted, self._load, *counts, self._seconds)
         self._lines.append(line)
         assert (line.lost, line.repeated) == (0, 0), f"{self._fault}: {line}"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.account import Account, Line, table
+from tests.end_to_end.account import REPORT_VARIABLE, Account, Line, table, write_report
 from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import Producer, open_producer
 from tests.end_to_end.process import GatewayProcess, Streams, configuration
@@ -19,7 +20,11 @@ Serve = Callable[..., Awaitable[GatewayProcess]]
 Launch = Callable[..., GatewayProcess]
 """(*arguments, command="serve"): a gateway that is not started yet."""
 
+Accounts = Callable[..., Account]
+"""(fault, load="–"): an account; the load is told in the table."""
+
 LINES = pytest.StashKey[list[Line]]()
+NOTES = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -28,13 +33,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("faults")
         for line in table(lines):
             terminalreporter.write_line(line)
+        notes = config.stash.get(NOTES, [])
+        for note in notes:
+            terminalreporter.write_line(note)
+        if REPORT_VARIABLE in os.environ:
+            write_report(Path(os.environ[REPORT_VARIABLE]), lines, notes)
 
 
 @pytest.fixture
-def account(pytestconfig: pytest.Config) -> Callable[[str], Account]:
-    """(fault): an account, whose line is shown at the end of the run."""
+def note(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """(text): a line below the table of the faults."""
+    return pytestconfig.stash.setdefault(NOTES, []).append
+
+
+@pytest.fixture
+def account(pytestconfig: pytest.Config) -> Accounts:
+    """(fault, load): an account, whose line is shown at the end of the run."""
     lines = pytestconfig.stash.setdefault(LINES, [])
-    return lambda fault: Account(lines, fault)
+    return lambda fault, load="–": Account(lines, fault, load)
 
 
 Report = Callable[[str, int, int, int, int, float], None]
@@ -47,7 +63,7 @@ def report(pytestconfig: pytest.Config) -> Report:
     lines = pytestconfig.stash.setdefault(LINES, [])
 
     def add(fault: str, events: int, lost: int, repeated: int, gaps: int, seconds: float) -> None:
-        lines.append(Line(fault, 1, events, lost, repeated, gaps, seconds))
+        lines.append(Line(fault, None, "–", 1, events, lost, repeated, gaps, seconds))
 
     return add
 

@@ -47,6 +47,8 @@ class GatewayProcess:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.admin_port = free_port()
+        self.variables: dict[str, str] = {}
+        """More of its environment."""
         self._output = directory / "stdout"
         self._errors = directory / "stderr"
         ports = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
@@ -79,8 +81,9 @@ class GatewayProcess:
         """Start the process and wait for nothing."""
         assert self._process is None
         with self._output.open("ab") as output, self._errors.open("ab") as errors:
+            given = environment() | self.variables
             self._process = subprocess.Popen(
-                self._command, stdout=output, stderr=errors, cwd=ROOT, env=environment(), start_new_session=True
+                self._command, stdout=output, stderr=errors, cwd=ROOT, env=given, start_new_session=True
             )
         self._groups.append(self._process.pid)
 

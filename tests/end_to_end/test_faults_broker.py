@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.effort import lasting
 from tests.end_to_end.account import Account
-from tests.end_to_end.conftest import Serve
+from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.process import WAIT
 from tests.end_to_end.stream import Transcript
 from tests.services.kafka import KafkaBroker
 
@@ -22,7 +24,7 @@ HISTORY = 20_000
 LIVE = 4000
 PADDING = 1000
 """Of each event of the history: so much that a client which pauses cannot have all of it in its socket."""
-LONG = 25
+LONG = lasting(25, 60)
 """Heartbeats, half a second each: longer than any request to a broker may take."""
 
 FAULTS: dict[str, tuple[Callable[[KafkaBroker], None], Callable[[KafkaBroker], None]]] = {
@@ -34,7 +36,7 @@ FAULTS: dict[str, tuple[Callable[[KafkaBroker], None], Callable[[KafkaBroker], N
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_broker_that_is_away(
-    broker: KafkaBroker, serve: Serve, follow: Follow, account: Callable[[str], Account], topic: str, *, fault: str
+    broker: KafkaBroker, serve: Serve, follow: Follow, account: Accounts, topic: str, *, fault: str
 ) -> None:
     await create_topic(broker.bootstrap, topic)
     gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}", ring_bytes=2_000_000)
@@ -47,6 +49,10 @@ async def test_a_broker_that_is_away(
         await asyncio.gather(*(client.number(1000) for client in replaying))
         replaying[0].pause()
         await asyncio.gather(*(client.number(HISTORY) for client in live))
+        load = f"{LIVE // 4:,} events/s, 3 live and 5 replaying clients"
+        stream, replay = account(f"broker {fault}, mid-stream", load), account(f"broker {fault}, mid-replay", load)
+        stream.struck()
+        replay.struck()
         await asyncio.to_thread(take, broker)
         replaying[0].go_on()
         await asyncio.gather(*(client.heard(WAITING) for client in (*live, *replaying)))
@@ -57,8 +63,7 @@ async def test_a_broker_that_is_away(
         await asyncio.gather(resumed.heard(WAITING), joined.heard(WAITING))
         assert await gateway.readiness() == 503
         if fault == "paused":
-            await live[0].until(lambda: live[0].comments.count(WAITING) >= LONG)
-        stream, replay = account(f"broker {fault}, mid-stream"), account(f"broker {fault}, mid-replay")
+            await live[0].until(lambda: live[0].comments.count(WAITING) >= LONG, seconds=LONG + WAIT)
         await asyncio.to_thread(give, broker)
         stream.begin()
         replay.begin()

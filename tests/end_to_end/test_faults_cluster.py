@@ -8,8 +8,7 @@ from itertools import product
 
 import pytest
 
-from tests.end_to_end.account import Account
-from tests.end_to_end.conftest import Serve
+from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import (
     leader,
@@ -32,6 +31,7 @@ LIVE = 1500
 OTHER = 1_000_000
 """The first number in the second partition."""
 RATE = 500
+LOAD = f"{2 * RATE:,} events/s, 2 live and 5 replaying clients"
 
 
 async def moved(cluster: KafkaCluster, topic: str) -> None:
@@ -77,7 +77,7 @@ FAULTS: dict[str, Callable[[KafkaCluster, str], Awaitable[None]]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_leader_that_moves(
-    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Callable[[str], Account], topic: str, *, fault: str
+    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Accounts, topic: str, *, fault: str
 ) -> None:
     bootstrap = cluster.bootstrap
     await place_topic(bootstrap, topic, *REPLICAS)
@@ -95,7 +95,7 @@ async def test_a_leader_that_moves(
         replaying = [await follow(gateway.port, "numbers", since=1) for _ in range(3)]
         await asyncio.gather(*(client.events(1) for client in (*live, *replaying)))
         replaying[0].pause()
-        stream, replay = account(f"leader {fault}, mid-stream"), account(f"leader {fault}, mid-replay")
+        stream, replay = (account(f"leader {fault}, mid-{what}", LOAD) for what in ("stream", "replay"))
         await FAULTS[fault](cluster, topic)
         stream.begin()
         replay.begin()
@@ -122,7 +122,7 @@ async def test_a_leader_that_moves(
 
 
 async def test_a_partition_without_a_leader(
-    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Callable[[str], Account], topic: str
+    cluster: KafkaCluster, serve: Serve, follow: Follow, account: Accounts, topic: str
 ) -> None:
     """Its only replica is away, and nobody else may lead: the others' events flow, and its own come when it is back."""
     bootstrap = cluster.bootstrap

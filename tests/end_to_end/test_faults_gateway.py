@@ -6,12 +6,10 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.account import Account
-from tests.end_to_end.conftest import Serve
+from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import Producer, create_topic
 from tests.end_to_end.process import ROOT
@@ -31,7 +29,7 @@ async def test_a_gateway_that_is_killed_under_five_hundred_clients(
     serve: Serve,
     follow: Follow,
     producer: Producer,
-    account: Callable[[str], Account],
+    account: Accounts,
     topic: str,
 ) -> None:
     await create_topic(kafka, topic)
@@ -56,7 +54,7 @@ async def test_a_gateway_that_is_killed_under_five_hundred_clients(
     cuts = counted["cuts"][: len(KILLS) * CLIENTS]
     assert min(cuts) < HISTORY <= max(cuts), "some were cut off mid-replay, and some mid-stream"
     assert counted["responses"] == len(KILLS) + 1
-    line = account("gateway killed twice")
+    line = account("gateway killed twice", f"{RATE} events/s, {CLIENTS} clients")
     line.add(CLIENTS, counted["events"], counted["lost"], counted["repeated"], counted["gaps"])
     line.healed(counted["heal"])
     await watched.number(last)

@@ -62,6 +62,10 @@ class Response(asyncio.Protocol):
             body = data.find(b"\r\n", place) + 2
             if body < 2 or len(data) < (end := body + int(data[place : body - 2], 16)) + 2:
                 break
+            if end == body and self.transport is not None:
+                # The last chunk: the response is over, also where the connection would stay (behind a proxy).
+                self.transport.close()
+                break
             self._taker.feed(data[body:end])
             place = end + 2
         self._rest = data[max(0, place) :] if self._begun else data

@@ -1,0 +1,176 @@
+"""Two gateways behind a real nginx, with the configuration that is in the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import absent
+from tests.effort import lasting
+from tests.end_to_end.conftest import Accounts, Launch
+from tests.end_to_end.follower import Follow
+from tests.end_to_end.numbers import STREAM, Sender, numbered
+from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
+from tests.end_to_end.stream import Client
+from tests.services.certificates import make_certificates
+from tests.services.nginx import Nginx, nginx_program
+
+pytestmark = pytest.mark.end_to_end
+
+MOVES = lasting(6, 60)
+
+
+@pytest.fixture
+def gateway_pair(gateways: Launch, tmp_path: Path) -> list[GatewayProcess]:
+    """Two gateways over one log."""
+    path = configuration(tmp_path, **numbered(tmp_path))
+    log = f"sqlite:///{tmp_path / 'events.db'}"
+    return [gateways("--config", str(path), "--log", log) for _ in range(2)]
+
+
+Start = Callable[..., Nginx]
+
+
+@pytest.fixture
+def start_nginx(tmp_path: Path, openssl: str) -> Iterator[Start]:
+    """(ports): an nginx before these."""
+    program = nginx_program() or absent("there is no nginx")
+    started: list[Nginx] = []
+
+    def start(*ports: int) -> Nginx:
+        (tmp_path / "certificates").mkdir()
+        certificates = make_certificates(openssl, tmp_path / "certificates")
+        started.append(Nginx(program, tmp_path / "nginx", ports, certificates.server))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for nginx in started:
+        nginx.stop()
+
+
+@pytest.fixture
+async def nginx(gateway_pair: list[GatewayProcess], start_nginx: Start) -> Nginx:
+    """An nginx before the two gateways, all of which run."""
+    await asyncio.gather(*(gateway.start() for gateway in gateway_pair))
+    return start_nginx(*(gateway.port for gateway in gateway_pair))
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_events_come_through_unbuffered(
+    nginx: Nginx, gateway_pair: list[GatewayProcess], client: Client, coding: str
+) -> None:
+    """Each comes before the next is sent: nothing waits for a buffer to be full, also not when compressed."""
+    async with Sender(gateway_pair[0]) as first:
+        await first.until(1)
+
+    async def known() -> bool:
+        query = {"since": 1, "limit": 1}
+        answers = [await gateway.get(f"/v2/stream/{STREAM}", params=query) for gateway in gateway_pair]
+        return all(answer.status_code == 200 for answer in answers)
+
+    await eventually(known, "both gateways have seen the topic")
+    stream = await client.stream(nginx.port, STREAM, headers={"Accept-Encoding": coding})
+    assert stream.headers.get("content-encoding", "identity") == coding
+    await stream.until(lambda: stream.frames, "the first bytes")
+    async with Sender(*gateway_pair) as sender:
+        for number in range(5):
+            await sender.until(number + 1)
+            await stream.until(lambda: number in stream.numbers, f"the event {number}")  # noqa: B023
+    heartbeats = len(stream.frames)
+    await stream.until(lambda: len(stream.frames) >= heartbeats + 2, "heartbeats")
+    assert not stream.torn
+    others = [{"topic": f"t.{number}", "partition": 0, "offset": 0} for number in range(1000)]
+    long = json.dumps([{"topic": STREAM, "partition": 0, "offset": 0}, *others])
+    assert len(long) > 40_000
+    # The gateway has read it, and knows none of the topics; nginx would have answered 400 by itself.
+    answer = await client.request(nginx.port, STREAM, long)
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_http_2(nginx: Nginx, gateway_pair: list[GatewayProcess], curl: str, tmp_path: Path) -> None:
+    """As browsers have it: over TLS, by ALPN."""
+    url = f"https://127.0.0.1:{nginx.tls_port}/v2/stream/{STREAM}?since=1&limit=3"
+    options = ["--http2", "--silent", "--show-error", "--no-buffer", "--max-time", f"{WAIT:g}"]
+    authority = tmp_path / "certificates" / "authority.pem"
+    written = ["--cacert", str(authority), "--write-out", "\n%{http_version} %{http_code}\n"]
+    async with Sender(*gateway_pair) as sender:
+        await sender.until(3)
+    process = await asyncio.create_subprocess_exec(
+        curl, *options, *written, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors
+    text = output.decode()
+    assert text.endswith("\n2 200\n")
+    assert [f'"n":{number}' in text.replace(" ", "") for number in range(4)] == [True, True, True, False]
+
+
+async def test_clients_that_move_between_gateways(
+    nginx: Nginx, gateway_pair: list[GatewayProcess], follow: Follow, account: Accounts
+) -> None:
+    """One gateway after the other is killed or stopped, and started again; clients come back by nginx."""
+    async with Sender(*gateway_pair) as sender:
+        await sender.until(10)
+        clients = [await follow(nginx.port, STREAM, since=1) for _ in range(10)]
+        line = account(f"moved {MOVES} times between two gateways behind nginx", "50 events/s, 10 clients")
+        line.struck()
+        for move in range(MOVES):
+            gateway = gateway_pair[move % 2]
+            if move % 4 < 2:
+                await gateway.kill()
+            else:
+                assert await gateway.stop() == 0
+            at = sender.stored + 3
+            line.begin()
+            await line.heal(clients, at)
+            await gateway.start()
+        last = await sender.end() - 1
+    for client in clients:
+        await client.have(last)
+        line.count(client, range(last + 1))
+        assert client.responses > 1
+    line.close()
+
+
+async def test_what_nginx_tells_of_the_client(start_nginx: Start, client: Client) -> None:
+    """The address that a client claims is replaced by its own, and no query with a token stands in a log."""
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode().lower())
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n: hello\n\n\r\n")
+        await reader.read()
+        writer.transport.abort()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        nginx = start_nginx(port, port)
+        claims = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "gopher", "Connection": "close"}
+        stream = await client.stream(nginx.port, STREAM, headers=claims, access_token="secret-token")
+        await stream.heard("hello")
+        await stream.close()
+
+        async def logged() -> bool:
+            return f"/v2/stream/{STREAM}" in nginx.log
+
+        await eventually(logged, "the request is logged")
+    (head,) = heads
+    lines = head.split("\r\n")
+    assert "x-forwarded-for: 127.0.0.1" in lines
+    assert "x-forwarded-proto: http" in lines
+    assert f"host: 127.0.0.1:{nginx.port}" in lines
+    assert not any(line.startswith("connection:") for line in lines)
+    assert "secret-token" not in nginx.log
+
+
+async def test_no_gateway_at_all(gateway_pair: list[GatewayProcess], start_nginx: Start, client: Client) -> None:
+    nginx = start_nginx(*(gateway.port for gateway in gateway_pair))
+    answer = await client.request(nginx.port, STREAM)
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "2"
+    assert answer.headers["content-type"] == "application/problem+json"

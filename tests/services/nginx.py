@@ -1,0 +1,75 @@
+"""A real nginx with the repository's configuration, before gateways that tests start."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from loadtests.machine import free_port
+
+CONFIGURATION = Path(__file__).parent.parent.parent / "config" / "nginx"
+UPSTREAMS = ("gateway-1:8080", "gateway-2:8080")
+START_SECONDS = 30.0
+
+
+def nginx_program() -> str | None:
+    """Where nginx is, if anywhere."""
+    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+class Nginx:
+    """nginx with the files of config/nginx. Addresses alone are replaced, and each must be found."""
+
+    def __init__(self, program: str, directory: Path, ports: Sequence[int], certificate: Path) -> None:
+        self.port, self.tls_port = free_port(), free_port()
+        self._directory = directory
+        shutil.copytree(CONFIGURATION, directory, dirs_exist_ok=True)
+        (directory / "enabled").mkdir()
+        (directory / "tls.conf").rename(directory / "enabled" / "tls.conf")
+        (directory / "certificates").mkdir()
+        shutil.copy(certificate, directory / "certificates" / "server.pem")
+        addresses = {
+            f"server {name} ": f"server 127.0.0.1:{port} " for name, port in zip(UPSTREAMS, ports, strict=True)
+        }
+        self._replace("nginx.conf", addresses | {"listen 8080 ": f"listen 127.0.0.1:{self.port} "})
+        self._replace("enabled/tls.conf", {"listen 8443 ": f"listen 127.0.0.1:{self.tls_port} "})
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "".join(f" {kind}_temp_path {kind};" for kind in kinds)
+        self._replace("nginx.conf", {"http {": f"http {{{paths}", "/dev/stdout": "access.log"})
+        self._replace("nginx.conf", {"worker_processes auto": "worker_processes 1"})
+        arguments = ["-p", f"{directory}/", "-c", "nginx.conf", "-e", "stderr"]
+        self._command = [program, *arguments, "-g", "daemon off; pid nginx.pid;"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """The lines of the access log."""
+        return (self._directory / "access.log").read_text()
+
+    def start(self) -> None:
+        """Returns when it listens."""
+        with (self._directory / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(self._command, stderr=errors, start_new_session=True)
+        deadline = time.monotonic() + START_SECONDS
+        while not (self._directory / "nginx.pid").exists() or not (self._directory / "nginx.pid").read_text():
+            said = (self._directory / "errors").read_text()
+            assert self._process.poll() is None, f"nginx has ended: {said}"
+            assert time.monotonic() < deadline, f"nginx has not started: {said}"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(START_SECONDS)
+
+    def _replace(self, name: str, words: dict[str, str]) -> None:
+        path = self._directory / name
+        text = path.read_text()
+        for word, replacement in words.items():
+            assert text.count(word) == 1, f"{name}: {word!r}"
+            text = text.replace(word, replacement)
+        path.write_text(text)

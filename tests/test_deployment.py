@@ -1,0 +1,131 @@
+"""What is offered for running many gateways fits the code, and its parts fit each other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.cli import main
+from gateway.settings import SETTINGS
+from tests.services.nginx import UPSTREAMS
+
+ROOT = Path(__file__).parent.parent
+MANIFESTS = [
+    document for path in sorted((ROOT / "config" / "kubernetes").glob("*.yaml")) for document in
+    yaml.safe_load_all(path.read_text())
+]  # fmt: skip
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+NGINX = (ROOT / "config" / "nginx" / "gateway.conf").read_text()
+
+
+def one(kind: str) -> dict[str, Any]:
+    """The manifest of a kind."""
+    (found,) = [document for document in MANIFESTS if document["kind"] == kind]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def pod() -> dict[str, Any]:
+    found = one("Deployment")["spec"]["template"]["spec"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (found,) = pod["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_configuration_of_the_pods_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(one("ConfigMap")["data"]["gateway.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--config", str(path)])
+    assert ended.value.code in {0, None}, capsys.readouterr()
+
+
+def test_the_pods_are_found_by_what_selects_them() -> None:
+    labels = one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert one("Deployment")["spec"]["selector"]["matchLabels"] == labels
+    assert one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    assert one("Service")["spec"]["selector"] == labels
+    (spread,) = one("Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"] == labels
+
+
+def test_the_names_of_ports_and_volumes_hold(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": next(setting.default for setting in SETTINGS if setting.key == "port")}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] in ports
+    (service_port,) = one("Service")["spec"]["ports"]
+    assert service_port["targetPort"] in ports
+    ((rule,),) = [one("Ingress")["spec"]["rules"]]
+    ((path,),) = [rule["http"]["paths"]]
+    assert path["backend"]["service"] == {
+        "name": one("Service")["metadata"]["name"],
+        "port": {"name": service_port["name"]},
+    }
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes.keys()
+    assert volumes["configuration"]["configMap"]["name"] == one("ConfigMap")["metadata"]["name"]
+    mounted = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "configuration")
+    assert f"{mounted}/{next(iter(one('ConfigMap')['data']))}" in container["args"]
+
+
+def test_the_probes_ask_for_what_there_is(container: dict[str, Any]) -> None:
+    app = (ROOT / "gateway" / "app.py").read_text()
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"]["path"] == path
+        assert f'"{path}"' in app
+
+
+def test_a_pod_has_time_to_drain(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    settings = yaml.safe_load(one("ConfigMap")["data"]["gateway.yaml"])
+    drain = int(re.fullmatch(r"(\d+)s", settings["drain_time"])[1])  # type: ignore[index]
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] >= pause + drain + 10
+
+
+def test_a_pod_may_do_nothing_that_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert f"--uid {pod['securityContext']['runAsUser']}" in (ROOT / "Dockerfile").read_text()
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_compose_runs_the_configuration_of_nginx_that_is_tested() -> None:
+    services = COMPOSE["services"]
+    names = [name.partition(":")[0] for name in UPSTREAMS]
+    assert set(names) <= services.keys()
+    for volume in services["nginx"]["volumes"]:
+        source, target, mode = volume.split(":")
+        assert (ROOT / source).is_file()
+        assert (target, mode) == (f"/etc/nginx/{Path(source).name}", "ro")
+    for service in services.values():
+        assert set(service.get("depends_on", [])) <= services.keys()
+    known = {setting.variable for setting in SETTINGS}
+    for name in names:
+        assert set(services[name]["environment"]) <= known
+
+
+def test_nginx_and_the_ingress_do_the_same() -> None:
+    said = dict(re.findall(r"^    (proxy_\w+) ([^;]+);", NGINX, re.MULTILINE))
+    prefix = "nginx.ingress.kubernetes.io/"
+    annotations = {
+        name.removeprefix(prefix).replace("-", "_"): value
+        for name, value in one("Ingress")["metadata"]["annotations"].items()
+    }
+    del annotations["proxy_body_size"]
+    for name, value in annotations.items():
+        assert said[name].removesuffix("s") == value, name
+    # Silence for several heartbeats alone means that a gateway is gone.
+    heartbeat = next(setting.default for setting in SETTINGS if setting.key == "heartbeat")
+    assert int(annotations["proxy_read_timeout"]) >= 3 * float(str(heartbeat))

@@ -66,6 +66,7 @@ from gateway.routes.parameters import Bounds
 from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
 from gateway.routes.rates import RateRoutes
+from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.schemas.repository import SchemaRepository, check_streams
@@ -276,7 +277,7 @@ class Gateway:
             Route("/asyncapi.json", documents.asyncapi),
             Route("/docs", documents.docs),
         ]
-        return TokensApart(CrossOrigin(_application(first, [*page, *self._routes(self.public_viewers)])))
+        return RequestIds(TokensApart(CrossOrigin(_application(first, [*page, *self._routes(self.public_viewers)]))))
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
@@ -311,7 +312,7 @@ class Gateway:
             Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
         ]
         app = _application(first, routes + self._routes(self.all_viewers))
-        return AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names))
+        return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
     def _routes(self, viewers: Viewers) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there."""

@@ -13,7 +13,7 @@ import orjson
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from gateway import telemetry
+from gateway import request_id, telemetry
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
@@ -22,6 +22,7 @@ from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
+from gateway.routes.request_ids import HEADER, given_id
 
 PARAMETERS = tuple(DESCRIBED)
 BODY_SECONDS = 30.0
@@ -29,7 +30,6 @@ BODY_SECONDS = 30.0
 UNREAD_SECONDS = 2.0
 """What is not read of a body is thrown away for so long, so that the sender gets to read why."""
 KEY_CHARACTERS = 255
-REQUEST_ID_CHARACTERS = 256
 SHOWN_EVENT_BYTES = 4096
 SHOWN_BYTES = 256 * 1024
 """The longest event that an answer repeats, and all of them together; of others there is the beginning."""
@@ -88,9 +88,9 @@ class EventsEndpoint:
         if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
             raise too_large(self._intake.options.max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
-        request_id = _request_id(headers.get(b"x-request-id"))
+        name = given_id(headers.get(HEADER)) or request_id.current.get()
         admit = None if self._admission is None else partial(self._admission.take_events, scope)
-        return Submission(body.data, kind, grant, hasty, request_id, key, admit)
+        return Submission(body.data, kind, grant, hasty, name, key, admit)
 
 
 class _Gone(Exception):
@@ -228,13 +228,6 @@ def _idempotency_key(header: bytes | None) -> str | None:
     if len(key) > KEY_CHARACTERS or _PRINTABLE.fullmatch(key) is None:
         raise _bad("Idempotency-Key", f"it takes 1 to {KEY_CHARACTERS} printable characters of ASCII")
     return key.decode()
-
-
-def _request_id(header: bytes | None) -> str | None:
-    """The id that the request came with, where it can stand in an event."""
-    if header is None or len(header) > REQUEST_ID_CHARACTERS or _PRINTABLE.fullmatch(header) is None:
-        return None
-    return header.decode()
 
 
 def _text(header: bytes | None) -> str | None:

@@ -1,0 +1,44 @@
+"""`X-Request-Id`: what a client or a proxy calls a request, or a new name, in the log and in the answer."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import request_id
+
+HEADER = b"x-request-id"
+CHARACTERS = 256
+_PRINTABLE = re.compile(rb"[\x20-\x7e]+")
+
+
+def given_id(header: bytes | None) -> str | None:
+    """The id that a request came with, where it can stand in an event, a line and a header."""
+    if header is None or len(header) > CHARACTERS or _PRINTABLE.fullmatch(header) is None:
+        return None
+    return header.decode()
+
+
+class RequestIds:
+    """Plain ASGI: names each request, and says the name in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        header = next((value for name, value in scope["headers"] if name == HEADER), None)
+        name = given_id(header) or str(uuid.uuid4())
+        request_id.current.set(name)
+        told = (HEADER, name.encode())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], told]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)

@@ -1,0 +1,97 @@
+"""Dashboard and alerts name metrics that there are, with labels that they have; the document has all of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.metrics_table import metrics, metrics_table
+from tests.test_documents import OPERATING, ROOT, section, table
+
+PLACE = ROOT / "config" / "observability"
+FUNCTIONS = {"sum", "max", "min", "rate", "increase", "histogram_quantile"}
+
+
+def dashboard() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((PLACE / "dashboard.json").read_text())
+    return loaded
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load((PLACE / "alerts.yaml").read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+QUERIES = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+QUERIES += [rule["expr"] for rule in rules()]
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels of a sample. Raises KeyError where there is no such metric."""
+    known = metrics()
+    base = re.sub("_(bucket|sum|count)$", "", name)
+    if base != name and known[base][0] == "histogram":
+        return {*known[base][1], *(["le"] if name.endswith("_bucket") else [])}
+    return set(known[name][1])
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_asks_for_what_there_is(query: str) -> None:
+    names = re.findall(r"\bgateway_\w+", query)
+    assert names
+    labels = set.union(*map(labels_of, names))
+    grouped = [label for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(", ")]
+    matched = re.findall(r"(\w+)=", re.sub(r"[^{]*({[^}]*})?", r"\1", query))
+    assert labels.issuperset([*grouped, *matched])
+    # Balanced, of known functions; a counter's plain value says nothing.
+    assert query.count("(") == query.count(")")
+    words = set(re.findall(r"([a-z_]+) ?\(", query)) - {"by"}
+    assert words <= FUNCTIONS
+    for name in names:
+        if name.endswith(("_total", "_bucket")):
+            assert re.search(rf"(rate|increase)\({name}({{[^}}]*}})?\[\d+[mh]\]\)", query)
+
+
+def test_a_query_of_what_there_is_not_is_found() -> None:
+    with pytest.raises(KeyError):
+        labels_of("gateway_unknown_total")
+    assert labels_of("gateway_delivery_seconds_bucket") == {"le"}
+    assert labels_of("gateway_connections") == {"stream"}
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    board = dashboard()
+    assert board["title"]
+    assert board["schemaVersion"] >= 36
+    identifiers = [panel["id"] for panel in board["panels"]]
+    assert len(set(identifiers)) == len(identifiers)
+    for panel in board["panels"]:
+        assert panel["title"]
+        assert panel["description"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
+    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert set(rule["annotations"]) == {"summary", "description"}
+    named = re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"]))
+    assert all(re.search(rf"by \([^)]*\b{label}\b", rule["expr"]) for label in named)
+
+
+def test_the_document_has_all_metrics() -> None:
+    assert table(section(OPERATING.read_text(), "Metrics")) == metrics_table().splitlines()
+
+
+def test_every_metric_is_watched_or_known() -> None:
+    # What the dashboard leaves out is told apart by hand: a new metric is looked at once.
+    shown = {re.sub("_bucket$", "", name) for query in QUERIES for name in re.findall(r"\bgateway_\w+", query)}
+    assert set(metrics()) - shown <= {"gateway_streams", "gateway_ring_bytes", "gateway_token_keys"}
+    assert Path(PLACE / "dashboard.json").stat().st_size < 100_000

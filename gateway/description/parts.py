@@ -31,10 +31,11 @@ HEADERS: dict[str, tuple[str, Json]] = {
     "X-Accel-Buffering": ("`no`: a proxy passes the stream on as it comes.", TEXT),
     "X-Content-Type-Options": ("`nosniff`", TEXT),
     "X-Frame-Options": ("`DENY`", TEXT),
+    "X-Request-Id": ("What the request is called in the log: the name that it came with, or a new one.", TEXT),
 }
 """Every header that an answer may have, beside those of the connection and the content."""
 
-CORS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers")
+ALWAYS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "X-Request-Id")
 PAGE_HEADERS = (
     "Content-Security-Policy",
     "Cross-Origin-Opener-Policy",
@@ -74,7 +75,7 @@ EVERYWHERE = ("HeadTooLarge", "Mistake")
 
 def headers(names: Iterable[str]) -> Json:
     """References to headers of the table."""
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*CORS, *names)}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*ALWAYS, *names)}
 
 
 def answer(description: str, content: Mapping[str, Json] | None = None, names: Iterable[str] = ()) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ Accounts = Callable[..., Account]
 
 LINES = pytest.StashKey[list[Line]]()
 NOTES = pytest.StashKey[list[str]]()
+INPUTS = pytest.StashKey[Counter[str]]()
+Tried = Callable[[str], None]
+"""(what): counts an input."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -38,6 +42,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(note)
         if REPORT_VARIABLE in os.environ:
             write_report(Path(os.environ[REPORT_VARIABLE]), lines, notes)
+    if inputs := config.stash.get(INPUTS, None):
+        terminalreporter.section("inputs tried")
+        for name, count in inputs.items():
+            terminalreporter.write_line(f"{count:6} {name}")
+        terminalreporter.write_line(f"{inputs.total():6} in all")
 
 
 @pytest.fixture
@@ -51,6 +60,17 @@ def account(pytestconfig: pytest.Config) -> Accounts:
     """(fault, load): an account, whose line is shown at the end of the run."""
     lines = pytestconfig.stash.setdefault(LINES, [])
     return lambda fault, load="–": Account(lines, fault, load)
+
+
+@pytest.fixture
+def tried(pytestconfig: pytest.Config) -> Tried:
+    """Counts inputs, which are told at the end of the run."""
+    inputs = pytestconfig.stash.setdefault(INPUTS, Counter())
+
+    def count(what: str) -> None:
+        inputs[what] += 1
+
+    return count
 
 
 Report = Callable[[str, int, int, int, int, float], None]

@@ -301,8 +301,10 @@ def fair(environment: Environment, scenario: Scenario, side: Side, result: Measu
         result.values["memory_mb"] = server.memory() / 1e6
         acknowledged = feed.wait()
     check(heard, [events] * count)
-    if any(replayed.repeated) or not all(0 < had < scenario.events // 2 for had in replayed.events):
-        raise MeasurementError(f"replays had {sorted(replayed.events)[::20]} events, {sum(replayed.repeated)} repeated")
+    if not all(replayed.events):
+        raise MeasurementError("a client had nothing to replay")
+    if any(had >= scenario.events // 2 for had in replayed.events):
+        result.doubts.append("there was too little history: some had come to its end")
     skip = min(scenario.rate, events // 2)
     result.values |= percentiles([delay for sample in heard.delays for delay in sample[skip:]])
     result.values |= _after_log(heard, acknowledged, skip) | {

@@ -39,7 +39,8 @@ FLOOR = Side("floor", server="floor")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`rate` is events a second, `seconds` how long they come, `flush_interval` seconds. A replay reads `events`."""
+    """`rate` is events a second, `seconds` how long they come, `flush_interval` seconds. A replay reads `events`, and
+    where that is to be fair, they are there beside those that come."""
 
     name: str
     title: str
@@ -90,7 +91,7 @@ class Scenario:
     @property
     def total(self) -> int:
         """How many events are produced."""
-        return self.events or self.live_events
+        return self.live_events if self.kind == "fair" else self.events or self.live_events
 
 
 def _small(count: int) -> int:

@@ -10,7 +10,7 @@ import httpx
 
 from gateway.description.parts import Json
 
-OF_THE_CONNECTION = {"content-type", "content-length", "date", "transfer-encoding", "allow"}
+OF_THE_CONNECTION = {"content-type", "content-length", "date", "transfer-encoding", "allow", "x-request-id"}
 """Headers that no response of a document names: OpenAPI leaves out the first, HTTP itself has the others."""
 
 

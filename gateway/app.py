@@ -34,6 +34,7 @@ from gateway.access.static import read_static_tokens
 from gateway.access.trust import load_trust
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
+from gateway.configuration import Configured
 from gateway.connections import ConnectionBounds, Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
@@ -71,7 +72,7 @@ from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server import GatewayServer, listen
-from gateway.settings import BY_KEY, Configured, Settings
+from gateway.settings import BY_KEY, Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast

@@ -22,11 +22,12 @@ from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
+from gateway.configuration import Configured, configure
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
-from gateway.settings import SETTINGS, Configured, Setting, configure
+from gateway.settings import SETTINGS, Setting
 
 Command = Callable[..., Any]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from gateway.app import Gateway, define
 from gateway.catalog.stream import Stream
+from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, RestartNeeded
-from gateway.settings import Configured, Settings
+from gateway.settings import Settings
 
 logger = logging.getLogger("gateway")
 

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.app import Gateway, define
+from gateway.configuration import configure
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory import MemoryLog
 from gateway.reload import OwnReload, Reloader, _differences
-from gateway.settings import configure
 
 
 class Place:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from gateway.configuration import configure, load_settings
 from gateway.errors import ConfigurationError
-from gateway.settings import BY_KEY, SETTINGS, Settings, configure, load_settings
+from gateway.settings import BY_KEY, SETTINGS, Settings
 from gateway.settings_table import settings_table
 
 

@@ -19,6 +19,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import bare
 from gateway.clock import SystemClock
+from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE
@@ -27,7 +28,7 @@ from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import reloading_at_hang_up, stop_on_signals
 from gateway.reload import OwnReload, Reloader, Source
-from gateway.settings import Configured, Settings
+from gateway.settings import Settings
 
 DEMO_LOG = "sqlite:///var/demo.db"
 KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)

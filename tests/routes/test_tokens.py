@@ -26,11 +26,12 @@ from gateway.access.trust import Trust
 from gateway.app import define
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.configuration import Configured
 from gateway.definitions import VIEWS, Current, Definitions
 from gateway.errors import Problem
 from gateway.eventlog.memory import MemoryLog
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Configured, Settings
+from gateway.settings import Settings
 from tests.access.kit import AUDIENCE, ISSUER, claims, document, public_jwk, signed
 from tests.routes.intake import change
 from tests.routes.kit import PATIENCE, Site, becomes, frames, running, stored

@@ -1,0 +1,118 @@
+"""The configuration: settings from flags, variables and the file, and the streams of the file.
+
+A flag wins over a variable, a variable over the file, the file over the default. An empty variable is as if not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.document import Plain, did_you_mean
+from gateway.catalog.load import read
+from gateway.catalog.stream_part import error_stream_fault
+from gateway.errors import ConfigurationError
+from gateway.setting_relations import misfits
+from gateway.setting_values import converted
+from gateway.settings import BY_KEY, SETTINGS, Setting, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """All that the configuration says, from every source."""
+
+    settings: Settings
+    catalog: Catalog
+    warnings: list[str]
+    places: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Where (`file:line`) a stream's key stands, by the two names."""
+
+
+def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Configured:
+    """The settings and the catalogue from flags, variables and the file that they name.
+
+    `flags` maps keys to what the command line gave: texts, lists of texts, booleans; None and () are as if not given.
+    Raises ConfigurationError with the mistakes of all sources together.
+    """
+    given, source = _first_given(BY_KEY["config"], flags, environment, {}) or (BY_KEY["config"].default, "")
+    path = Path(str(given))
+    reading = read(path)
+    # A file that is not there is named by whoever asked for it.
+    mistakes = [f"{source}: {line}" if source and not path.exists() else line for line in reading.mistakes]
+    settings, more = _collect(flags, environment, reading.settings)
+    if settings is None or mistakes or more:
+        raise ConfigurationError(mistakes + more)
+    for key in ("error_stream", "report_stream"):
+        name = getattr(settings, key)
+        fault = None if name is None else error_stream_fault(name, reading.catalog.streams)
+        if fault is not None:
+            _, place = _first_given(BY_KEY[key], flags, environment, reading.settings) or ("", "")
+            raise ConfigurationError([f"{place}: {key} {fault}"])
+    return Configured(settings, reading.catalog, reading.warnings, reading.places)
+
+
+def load_settings(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
+) -> Settings:
+    """The settings from three sources; `file` maps keys to values and places (`file:line`).
+
+    Raises ConfigurationError with every mistake, each beginning with its source.
+    """
+    settings, mistakes = _collect(flags, environment, file)
+    if settings is None:
+        raise ConfigurationError(mistakes)
+    return settings
+
+
+def _collect(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
+) -> tuple[Settings | None, list[str]]:
+    mistakes = _unknown_keys(file)
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for setting in SETTINGS:
+        given = _first_given(setting, flags, environment, file)
+        if given is None:
+            continue
+        raw, place = given
+        places[setting.key] = place
+        try:
+            values[setting.key] = converted(setting, raw)
+        except ValueError as error:
+            mistakes.append(f"{place}: {error}")
+    settings = Settings(**values)
+    mistakes += misfits(settings, places)
+    return (None if mistakes else settings), mistakes
+
+
+def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
+    known = [setting.key for setting in SETTINGS if setting.in_file]
+    mistakes = []
+    for key, (_, place) in file.items():
+        if key in known:
+            continue
+        if key in BY_KEY:
+            mistakes.append(f"{place}: {key} cannot stand in the file; use {BY_KEY[key].flag}")
+        else:
+            hint = did_you_mean(key, [*known, "streams"]) or "; the documents list all settings"
+            mistakes.append(f"{place}: there is no setting {key}{hint}")
+    return mistakes
+
+
+def _first_given(
+    setting: Setting,
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Mapping[str, tuple[Plain, str]],
+) -> tuple[Any, str] | None:
+    """The value of the source that wins, and the source's name."""
+    if setting.flag is not None and flags.get(setting.key) not in (None, (), []):
+        return flags[setting.key], setting.flag
+    if setting.variable is not None and environment.get(setting.variable):
+        return environment[setting.variable], setting.variable
+    if setting.in_file and setting.key in file and file[setting.key][0] is not None:
+        return file[setting.key]
+    return None

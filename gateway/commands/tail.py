@@ -22,6 +22,9 @@ from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
 from gateway.times import parse_time
 
+TOKEN = "GATEWAY_TAIL_TOKEN"
+"""The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""
+
 
 class Time(click.ParamType[int]):
     """ISO 8601, milliseconds since the epoch, or a span back from now."""
@@ -89,6 +92,8 @@ def tail(
 
     On a terminal each event is one line; in a pipe it is the JSON itself. The connection is made again whenever it
     breaks, and goes on where it was.
+
+    A token for private streams is taken from the environment variable GATEWAY_TAIL_TOKEN, and sent as a bearer token.
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
@@ -101,9 +106,10 @@ def tail(
     if form == "lines" or (form == "auto" and sys.stdout.isatty()):
         output = Lines(console, clock, Schemas(server.rstrip("/")), fields)
     query = Query(since, until, limit, expression, fields, canary)
+    token = os.environ.get(TOKEN) or None
     try:
         store = None if resume is None else FilePositions(resume)
-        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store).run())
+        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store, token).run())
     except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
         sys.exit(1)

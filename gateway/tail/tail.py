@@ -24,12 +24,15 @@ class Tail:
         status: StatusLine,
         clock: Clock,
         store: PositionStore | None = None,
+        token: str | None = None,
         subscribe: Callable[..., Subscription] = Subscription,
     ) -> None:
         self._output = output
         self._status = status
         self._progress = Progress(clock, query.until)
-        self._subscription = subscribe(address, query, on_state=self._tell, clock=clock, duplicates=Duplicates())
+        self._subscription = subscribe(
+            address, query, on_state=self._tell, clock=clock, token=token, duplicates=Duplicates()
+        )
         self._events = EventStream(self._subscription, store=store, on_gap=self._tell_gap, clock=clock)
 
     async def run(self) -> None:

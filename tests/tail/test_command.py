@@ -32,3 +32,18 @@ def test_options_that_cannot_be(options: list[str], status: int, said: str) -> N
 def test_an_environment_names_the_server(tmp_path: Path) -> None:
     result = CliRunner(env={"GATEWAY_SERVER": "feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
     assert "'feed.example/v2/stream/numbers' is no address" in result.output
+
+
+def test_an_environment_holds_the_token() -> None:
+    def said(token: str) -> str:
+        runner = CliRunner(env={"GATEWAY_TAIL_TOKEN": token})
+        return runner.invoke(tail, ["numbers", "--server", "feed.example"], catch_exceptions=False).output
+
+    assert "the token cannot be sent" in said("two\nlines")
+    assert "two" not in said("two\nlines")
+    # An empty variable is as if not set.
+    assert "is no address" in said("")
+
+
+def test_the_help_tells_of_the_token() -> None:
+    assert "GATEWAY_TAIL_TOKEN" in CliRunner().invoke(tail, ["--help"]).output

@@ -53,11 +53,17 @@ async def no_sleep(seconds: float) -> None:
 
 
 async def run(
-    server: Server, output: Output, screen: Screen, file: FilePositions | None = None, limit: int | None = None
+    server: Server,
+    output: Output,
+    screen: Screen,
+    file: FilePositions | None = None,
+    limit: int | None = None,
+    token: str | None = None,
 ) -> None:
     subscribe = partial(Subscription, transport=server, sleep=no_sleep)
     status = StatusLine(screen.console, Clock())
-    await Tail("http://feed.test/v2/stream/t", Query(limit=limit), output, status, Clock(), file, subscribe).run()
+    query = Query(limit=limit)
+    await Tail("http://feed.test/v2/stream/t", query, output, status, Clock(), file, token, subscribe).run()
 
 
 async def test_a_pipe_gets_the_bytes_and_a_file_the_position(tmp_path: Path) -> None:
@@ -68,6 +74,13 @@ async def test_a_pipe_gets_the_bytes_and_a_file_the_position(tmp_path: Path) -> 
     again = Server(answer(204))
     await run(again, JsonLines(out), Screen(), FilePositions(tmp_path / "position"))
     assert again.position(0) == position(3)
+
+
+async def test_a_token_is_shown_at_each_connection() -> None:
+    server, screen = Server(stream(message(1)), stream(message(2), END)), Screen()
+    await run(server, JsonLines(io.BytesIO()), screen, token="secret")
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer secret"] * 2
+    assert "secret" not in screen.text
 
 
 async def test_what_was_not_written_is_not_kept(tmp_path: Path) -> None:

@@ -109,7 +109,11 @@ def open_limits(settings: Settings, clock: Clock) -> Limiter:
 def open_admission(settings: Settings, limiter: Limiter) -> Admission:
     """Who is let in, by the settings."""
     amounts = Amounts(
-        settings.limit_streams_per_address, settings.limit_connects, settings.limit_intake, settings.limit_replay
+        settings.limit_streams_per_address,
+        settings.limit_filters,
+        settings.limit_connects,
+        settings.limit_intake,
+        settings.limit_replay,
     )
     special = read_special(settings.limit_networks, amounts)
     policies = Policies(Networks(settings.exempt_networks), special, amounts.policy())

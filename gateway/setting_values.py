@@ -164,5 +164,5 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
     "trusted_proxies": _check_networks("trusted_proxies"),
-    "limit_networks": lambda document: read_special(document, Amounts(0, 0, 0, 0)),
+    "limit_networks": lambda document: read_special(document, Amounts(0, 0, 0, 0, 0)),
 }

@@ -127,6 +127,9 @@ class Settings:
     limit_streams_per_address: int = _integer(
         100, "streams", "open streams of one address; 0: no limit, as below", 0, 1 << 30
     )
+    limit_filters: int = _integer(
+        50_000, "steps", "cost of the filters of one address's open streams together, a process", 0, 1 << 40
+    )
     limit_connects: float = _row(
         "number", 10.0, "streams", "new streams of one address a second; ten seconds' worth at once",
         minimum=0, maximum=1e6,

@@ -22,12 +22,16 @@ class Turn:
         await self._lock.acquire()
 
     async def __aexit__(self, *error: object) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            if loop.time() - self._rested > STEP_SECONDS:
-                # The lock is kept meanwhile: whoever else is due in these rounds has to queue.
-                for _ in range(ROUNDS):
-                    await asyncio.sleep(0)
-                self._rested = loop.time()
+            await self.give_way()
         finally:
             self._lock.release()
+
+    async def give_way(self) -> None:
+        """Between two parts of a step: let others run where this one takes long. The lock is kept meanwhile: whoever
+        else is due in these rounds has to queue."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._rested > STEP_SECONDS:
+            for _ in range(ROUNDS):
+                await asyncio.sleep(0)
+            self._rested = loop.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.limits.port import CONNECTS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
+from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
 from gateway.limits.rates import Rate, spend
 
 
@@ -14,14 +14,18 @@ class Ledger:
         self.streams = 0
         self.held: dict[str, int] = {}
         """The open streams by bucket; no bucket has none."""
+        self._filters: dict[str, int] = {}
+        """What their filters cost, likewise: time of this process, which no other knows."""
         self._due: dict[tuple[str, str], float] = {}
 
-    def full(self, client: Client) -> Refusal | None:
-        """What refuses another stream, however fast they come."""
+    def full(self, client: Client, cost: int = 0) -> Refusal | None:
+        """What refuses another stream with a filter of this cost, however fast they come."""
         if self.total and self.streams >= self.total:
             return Refusal(STREAMS, SLOT_SECONDS)
         if client.policy.streams and self.held.get(client.bucket, 0) >= client.policy.streams:
             return Refusal(STREAMS_PER_ADDRESS, SLOT_SECONDS)
+        if cost and client.policy.filters and self._filters.get(client.bucket, 0) + cost > client.policy.filters:
+            return Refusal(FILTERS, SLOT_SECONDS)
         return None
 
     def connect(self, client: Client, now: float) -> Refusal | None:
@@ -29,19 +33,17 @@ class Ledger:
         wait = self.spend(CONNECTS, client, client.policy.connects, 1, now)
         return Refusal(CONNECTS, wait) if wait > 0 else None
 
-    def hold(self, client: Client) -> None:
+    def hold(self, client: Client, cost: int = 0) -> None:
         """A stream is open."""
         self.streams += 1
-        self.held[client.bucket] = self.held.get(client.bucket, 0) + 1
+        _add(self.held, client.bucket, 1)
+        _add(self._filters, client.bucket, cost)
 
-    def release(self, client: Client) -> None:
+    def release(self, client: Client, cost: int = 0) -> None:
         """It is open no longer."""
         self.streams -= 1
-        left = self.held[client.bucket] - 1
-        if left:
-            self.held[client.bucket] = left
-        else:
-            del self.held[client.bucket]
+        _add(self.held, client.bucket, -1)
+        _add(self._filters, client.bucket, -cost)
 
     def spend(self, limit: str, client: Client, rate: Rate, amount: float, now: float, owing: bool = False) -> float:
         """Spend of a rate; the seconds to wait."""
@@ -55,3 +57,12 @@ class Ledger:
     def forget(self, now: float) -> None:
         """Forget the rates of those who have paid for all that they spent."""
         self._due = {key: due for key, due in self._due.items() if due > now}
+
+
+def _add(counts: dict[str, int], bucket: str, amount: int) -> None:
+    """Nothing is kept of a bucket that has nothing."""
+    left = counts.get(bucket, 0) + amount
+    if left:
+        counts[bucket] = left
+    else:
+        counts.pop(bucket, None)

@@ -20,16 +20,16 @@ class MemoryLimiter:
         self._ledger = Ledger(total)
         self._clock = clock
 
-    async def enter(self, client: Client) -> Refusal | None:
+    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
         """See Limiter."""
-        refusal = self._ledger.full(client) or self._ledger.connect(client, self._clock.monotonic())
+        refusal = self._ledger.full(client, cost) or self._ledger.connect(client, self._clock.monotonic())
         if refusal is None:
-            self._ledger.hold(client)
+            self._ledger.hold(client, cost)
         return refusal
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: Client, cost: int = 0) -> None:
         """See Limiter."""
-        self._ledger.release(client)
+        self._ledger.release(client, cost)
 
     async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:
         """See Limiter."""

@@ -21,13 +21,15 @@ INTAKE_BURST = 2.0
 REPLAY_BURST = 2.0
 """How much may be spent at once, in seconds of the rate."""
 
-_KEYS = ("networks", "streams", "connects", "intake", "replay")
+_KEYS = ("networks", "streams", "filters", "connects", "intake", "replay")
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams, and streams, events and bytes a second; 0 is no limit."""
+    """What the settings say for one client: streams, cost of filters, and streams, events and bytes a second; 0 is no
+    limit."""
 
     streams: float
+    filters: float
     connects: float
     intake: float
     replay: float
@@ -36,6 +38,7 @@ class Amounts(NamedTuple):
         """The same with its bursts."""
         return Policy(
             int(self.streams),
+            int(self.filters),
             Rate(self.connects, max(1.0, self.connects * CONNECTS_BURST)),
             Rate(self.intake, max(1.0, self.intake * INTAKE_BURST)),
             Rate(self.replay, max(1.0, self.replay * REPLAY_BURST)),

@@ -8,6 +8,7 @@ from gateway.limits.rates import Rate
 
 STREAMS = "limit_streams"
 STREAMS_PER_ADDRESS = "limit_streams_per_address"
+FILTERS = "limit_filters"
 CONNECTS = "limit_connects"
 INTAKE = "limit_intake"
 REPLAY = "limit_replay"
@@ -21,9 +22,10 @@ SLOT_SECONDS = 5.0
 
 
 class Policy(NamedTuple):
-    """What one client may have: so many open streams (0: no limit), and its rates."""
+    """What one client may have: so many open streams, filters of so much cost on them (0: no limit), and its rates."""
 
     streams: int
+    filters: int
     connects: Rate
     intake: Rate
     replay: Rate
@@ -46,12 +48,13 @@ class Refusal(NamedTuple):
 class Limiter(Protocol):
     """Counts what clients use. Nothing here raises where the place of the counts is away, or waits long for it."""
 
-    async def enter(self, client: Client) -> Refusal | None:
-        """Open a stream; None where it may be, and `leave` is due once when it has ended."""
+    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
+        """Open a stream, whose filter costs so much an event; None where it may be, and `leave` is due once when it has
+        ended."""
         ...
 
-    def leave(self, client: Client) -> None:
-        """A stream has ended."""
+    def leave(self, client: Client, cost: int = 0) -> None:
+        """A stream of that cost has ended."""
         ...
 
     async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:

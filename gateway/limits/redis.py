@@ -89,27 +89,27 @@ class RedisLimiter:
         self._all_changed = True
         self._wake = asyncio.Event()
 
-    async def enter(self, client: Client) -> Refusal | None:
+    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
         """See Limiter."""
         ledger = self._ledger
-        if (refusal := ledger.full(client)) is not None:
+        if (refusal := ledger.full(client, cost)) is not None:
             return refusal
         # Counted before Redis is asked: others that are asked for meanwhile are counted on top of it.
-        ledger.hold(client)
+        ledger.hold(client, cost)
         try:
             refusal = await self._ask_to_enter(client) if self.available else self._enter_alone(client)
         except Away:
             refusal = self._enter_alone(client)
         except BaseException:
-            self.leave(client)
+            self.leave(client, cost)
             raise
         if refusal is not None:
-            self.leave(client)
+            self.leave(client, cost)
         return refusal
 
-    def leave(self, client: Client) -> None:
+    def leave(self, client: Client, cost: int = 0) -> None:
         """See Limiter."""
-        self._ledger.release(client)
+        self._ledger.release(client, cost)
         self._changed.add(client.bucket)
         self._wake.set()
 

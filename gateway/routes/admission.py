@@ -12,6 +12,7 @@ from gateway.limits.networks import Networks, Policies
 from gateway.limits.port import (
     AWAY,
     CONNECTS,
+    FILTERS,
     INTAKE,
     REPLAY,
     STREAMS,
@@ -26,6 +27,7 @@ from gateway.subscription.replay import Pace
 _DETAILS = {
     STREAMS: "all the streams that may be open are",
     STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
+    FILTERS: "the filters of the streams that your address has open would cost too much together",
     CONNECTS: "your address opens streams too fast",
     INTAKE: "your address sends events too fast",
     AWAY: "the limits cannot be counted now",
@@ -35,17 +37,18 @@ _DETAILS = {
 class Lease:
     """A stream that is counted for as long as it is open."""
 
-    __slots__ = ("_client", "_limiter")
+    __slots__ = ("_client", "_cost", "_limiter")
 
-    def __init__(self, limiter: Limiter, client: Client) -> None:
+    def __init__(self, limiter: Limiter, client: Client, cost: int) -> None:
         self._limiter = limiter
+        self._cost = cost
         self._client: Client | None = client
 
     def release(self) -> None:
         """It has ended; said again, it is nothing."""
         client, self._client = self._client, None
         if client is not None:
-            self._limiter.leave(client)
+            self._limiter.leave(client, self._cost)
 
     @property
     def pace(self) -> Pace | None:
@@ -82,15 +85,15 @@ class Admission:
         """The client's address, as far as the proxies that are trusted tell it."""
         return str(sender(scope, self._trusted, self._header).address)
 
-    async def enter(self, scope: Scope) -> Lease | None:
-        """Count a stream that opens. Raises Problem(429) where a limit refuses it."""
+    async def enter(self, scope: Scope, cost: int = 0) -> Lease | None:
+        """Count a stream that opens, with a filter of that cost. Raises Problem(429) where a limit refuses it."""
         client = self.client(scope)
         if client is None:
             return None
-        refusal = await self._limiter.enter(client)
+        refusal = await self._limiter.enter(client, cost)
         if refusal is not None:
             raise _refused(refusal)
-        return Lease(self._limiter, client)
+        return Lease(self._limiter, client, cost)
 
     async def take_events(self, scope: Scope, count: int) -> None:
         """Count events that come in. Raises Problem(429) where they come too fast."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
@@ -63,7 +64,9 @@ class StreamEndpoint:
             _check_method(scope)
             grant = await self._viewers.reader(scope, brief=True)
             request, named_in = self._read(scope, self._viewers.readable(grant))
-            lease = None if self._admission is None else await self._admission.enter(scope)
+            asked = request.selection.filter
+            cost = 0 if asked is None else math.ceil(asked.cost)
+            lease = None if self._admission is None else await self._admission.enter(scope, cost)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,8 @@ class Selection:
         return self.choose(data, index in stretch.canaries, subject)
 
     def chosen(self, stretch: Stretch) -> list[bytes | None]:
-        """`choose_of` each."""
-        if not self.reads and (self.canary or not stretch.canaries):
+        """`choose_of` each, where no event is looked into."""
+        if self.canary or not stretch.canaries:
             return [record.value for record in stretch.records]
         return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
 
@@ -123,6 +123,10 @@ class Block:
         if self._independent is None:
             self._independent = gzip.independent(self.data)
         return self._independent
+
+
+PastBlock = tuple[Block, dict[TopicPartition, Mark]]
+"""A block of the past, and the marks behind it."""
 
 
 class BlockCache:
@@ -202,25 +206,28 @@ class Feed:
         chosen = self._chosen(segment)
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
+    def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
+        """What `past_block` has made of the stretch for those who have read up to these marks."""
+        cached: PastBlock | None = self._cache.get(self._past_key(stretch, marks))
+        return cached
+
     def past_block(
-        self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]
-    ) -> tuple[Block, dict[TopicPartition, Mark]]:
-        """The block of a stretch of the past for everybody who has read up to these marks, and the marks behind it."""
-        key = (self._serial, stretch, tuple([marks[place] for place in self.encoder.partitions]))
-        cached: tuple[Block, dict[TopicPartition, Mark]] | None = self._cache.get(key)
-        if cached is not None:
-            return cached
+        self, stretch: Stretch, marks: Mapping[TopicPartition, Mark], chosen: Sequence[bytes | None]
+    ) -> PastBlock:
+        """The block of a stretch of the past for everybody who has read up to these marks, and the marks behind it;
+        `chosen` is what is sent of each record."""
         cursor = Cursor(self.encoder, marks)
         identifiers = [identifier for run in stretch.runs for identifier in cursor.follow(*run)]
         message = self.format.message
         frames = [
-            message(identifier, data)
-            for identifier, data in zip(identifiers, self.selection.chosen(stretch), strict=True)
-            if data is not None
+            message(identifier, data) for identifier, data in zip(identifiers, chosen, strict=True) if data is not None
         ]
         block = Block(stretch.serial, b"".join(frames), len(frames))
-        self._cache.put(key, (block, cursor.marks), 2 * len(block.data))
+        self._cache.put(self._past_key(stretch, marks), (block, cursor.marks), 2 * len(block.data))
         return block, cursor.marks
+
+    def _past_key(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
+        return (self._serial, stretch, tuple([marks[place] for place in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where

@@ -11,7 +11,7 @@ from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Feed
+from gateway.subscription.feed import Feed, Selection
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -65,8 +65,12 @@ class Replay:
         if subscription.request.finite:
             size = await self._send_alone(subscription, stretch)
         else:
+            marks = subscription.cursor.marks
             async with self._past.turn:
-                block, marks = feed.past_block(stretch, subscription.cursor.marks)
+                found = feed.known_past_block(stretch, marks)
+                if found is None:
+                    found = feed.past_block(stretch, marks, await self._choose(feed.selection, stretch))
+                block, marks = found
                 packed = self._responder.packer.pack_block(block)
             size = len(block.data)
             telemetry.tally.events += block.events
@@ -89,12 +93,24 @@ class Replay:
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
             await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
 
+    async def _choose(self, selection: Selection, stretch: Stretch) -> list[bytes | None]:
+        """What is sent of each record, within a turn. A filter may take milliseconds for each, and those who are live
+        do not wait for all of them."""
+        if not selection.reads:
+            return selection.chosen(stretch)
+        chosen = []
+        for index in range(len(stretch.records)):
+            chosen.append(selection.choose_of(stretch, index))
+            await self._past.turn.give_way()
+        return chosen
+
     async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:
         """The range ends, be it in this stretch: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
         marks = subscription.cursor.marks
         frames: list[bytes] = []
-        chosen = iter(selection.chosen(stretch))
+        async with self._past.turn:
+            chosen = iter(await self._choose(selection, stretch))
         for place, records in stretch.runs:
             for record, data in zip(records, chosen, strict=False):
                 subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)

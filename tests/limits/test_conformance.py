@@ -10,7 +10,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.limits.memory import MemoryLimiter
-from gateway.limits.port import CONNECTS, INTAKE, STREAMS, STREAMS_PER_ADDRESS, Client, Limiter, Policy
+from gateway.limits.port import CONNECTS, FILTERS, INTAKE, STREAMS, STREAMS_PER_ADDRESS, Client, Limiter, Policy
 from gateway.limits.rates import Rate
 from gateway.limits.redis import RedisLimiter
 
@@ -20,7 +20,7 @@ TOTAL = 5
 
 
 def client(name: str, streams: int = 3, connects: Rate = NONE) -> Client:
-    return Client(name, Policy(streams, connects, NONE, NONE))
+    return Client(name, Policy(streams, 100, connects, NONE, NONE))
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -51,6 +51,18 @@ async def test_streams_of_an_address(limiter: Limiter) -> None:
     limiter.leave(one)
     assert await limiter.enter(one) is None
     assert await limiter.enter(one) is not None
+
+
+async def test_what_filters_cost_together(limiter: Limiter) -> None:
+    one = client("one", streams=0)
+    assert await limiter.enter(one, 60) is None
+    refusal = await limiter.enter(one, 60)
+    assert refusal is not None
+    assert refusal.limit == FILTERS
+    assert await limiter.enter(one) is None
+    assert await limiter.enter(client("two"), 60) is None
+    limiter.leave(one, 60)
+    assert await limiter.enter(one, 100) is None
 
 
 async def test_streams_of_all(limiter: Limiter) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.limits.networks import Amounts, Networks, Policies, bucket, plain, read_special
 
-USUAL = Amounts(10, 1, 2, 3)
+USUAL = Amounts(10, 100, 1, 2, 3)
 
 
 def policies(**special: Any) -> Policies:

@@ -69,6 +69,19 @@ async def test_nothing_stays_counted(method: str, path: str, status: int) -> Non
         await becomes(lambda: held(site) == 0)
 
 
+async def test_what_filters_cost_together() -> None:
+    async with limited(limit_filters=500) as site:
+        headers = from_address("198.51.100.1")
+        costly = f"{PATH}?filter=event.exists(name, name == 'x')"
+        async with site.stream(costly, headers=headers) as first:
+            assert first.status == 200
+            response = await site.get(costly, headers=headers)
+            assert response.status_code == 429
+            assert response.json()["limit"] == "limit_filters"
+            async with site.stream(PATH, headers=headers) as unfiltered:
+                assert unfiltered.status == 200
+
+
 async def test_new_streams_a_second() -> None:
     async with limited(limit_connects=0.2) as site:
         headers = from_address("198.51.100.1")

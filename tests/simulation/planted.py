@@ -71,7 +71,7 @@ BUGS = (
     Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
     Planted(
         "past: marks of another",
-        "gateway.subscription.feed:Feed.past_block",
+        "gateway.subscription.feed:Feed._past_key",
         "tuple([marks[place] for place in self.encoder.partitions])",
         "0",
     ),

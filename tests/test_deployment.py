@@ -116,6 +116,11 @@ def test_compose_runs_the_configuration_of_nginx_that_is_tested() -> None:
         assert set(services[name]["environment"]) <= known
 
 
+def test_the_service_sets_no_setting(pod: dict[str, Any]) -> None:
+    # Without this a pod gets variables called after every service: of `gateway`, GATEWAY_PORT=tcp://10.0.0.1:80.
+    assert pod["enableServiceLinks"] is False
+
+
 def test_nginx_and_the_ingress_do_the_same() -> None:
     said = dict(re.findall(r"^    (proxy_\w+) ([^;]+);", NGINX, re.MULTILINE))
     prefix = "nginx.ingress.kubernetes.io/"

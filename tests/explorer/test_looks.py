@@ -66,6 +66,7 @@ async def test_it_can_be_used_by_everybody(explorer: Explorer, look: str, figure
     await page.get_by_role("button", name="Close").click()
     figures.append(f"accessibility, {look}: {len(violations)} findings")
     assert violations == []
+    assert await page.get_by_role("link", name="the API").is_visible()
     assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -115,7 +115,8 @@ class StreamProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         most = self._known.bounds.headers
         if len(self.headers) >= most:
-            self._reject(Problem(431, "Request head too large", f"it has more than {most} headers (`headers_max`)"))
+            detail = f"it has more than {most} headers (`request_headers_max`)"
+            self._reject(Problem(431, "Request head too large", detail))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -29,19 +29,18 @@ HEADERS: dict[str, tuple[str, Json]] = {
     "Vary": ("The request headers that the answer depends on.", TEXT),
     "WWW-Authenticate": ("How to show a token (RFC 6750).", TEXT),
     "X-Accel-Buffering": ("`no`: a proxy passes the stream on as it comes.", TEXT),
-    "X-Content-Type-Options": ("`nosniff`", TEXT),
+    "X-Content-Type-Options": ("The answer is nothing else than its type says.", {"const": "nosniff"}),
     "X-Frame-Options": ("`DENY`", TEXT),
     "X-Request-Id": ("What the request is called in the log: the name that it came with, or a new one.", TEXT),
 }
 """Every header that an answer may have, beside those of the connection and the content."""
 
-ALWAYS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "X-Request-Id")
+ALWAYS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "X-Content-Type-Options", "X-Request-Id")
 PAGE_HEADERS = (
     "Content-Security-Policy",
     "Cross-Origin-Opener-Policy",
     "Permissions-Policy",
     "Referrer-Policy",
-    "X-Content-Type-Options",
     "X-Frame-Options",
 )
 

@@ -188,7 +188,7 @@ def _document(
             "200": answer(
                 "The document.",
                 {kind: {"schema": schema}},
-                (*_KEPT, "Content-Encoding", "X-Content-Type-Options", *names),
+                (*_KEPT, "Content-Encoding", *names),
             ),
             **_NOT_MODIFIED,
         },

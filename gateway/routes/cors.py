@@ -1,10 +1,19 @@
-"""Cross-origin requests (WHATWG Fetch, "CORS protocol"): every origin may read every public answer."""
+"""Cross-origin requests (WHATWG Fetch, "CORS protocol"): every origin may read every public answer.
+
+None may be taken for something else than it says: what clients wrote is no script or page of this origin ("nosniff").
+"""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ALWAYS = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*")]
+ALWAYS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*"),
+    (b"x-content-type-options", b"nosniff"),
+]
+"""What every answer of the public port carries."""
+
 _PREFLIGHT = [
     *ALWAYS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),

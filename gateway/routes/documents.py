@@ -17,7 +17,7 @@ from gateway.description.asyncapi import asyncapi
 from gateway.description.facts import Facts
 from gateway.description.openapi import openapi
 from gateway.description.page import page, style
-from gateway.routes.explorer import NO_GUESS, SECURITY
+from gateway.routes.explorer import SECURITY
 from gateway.routes.negotiate import accepts_gzip
 
 CACHE_CONTROL = "no-cache"
@@ -46,13 +46,13 @@ class DocumentRoutes:
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`"""
         body = self._body("openapi", "", lambda facts: orjson.dumps(openapi(facts)) + b"\n")
-        return _answer(request, body, "application/json", NO_GUESS)
+        return _answer(request, body, "application/json", {})
 
     async def asyncapi(self, request: Request) -> Response:
         """`GET /asyncapi.json`"""
         base = str(request.base_url)
         body = self._body("asyncapi", base, lambda facts: orjson.dumps(asyncapi(facts, base)) + b"\n")
-        return _answer(request, body, "application/json", NO_GUESS)
+        return _answer(request, body, "application/json", {})
 
     async def docs(self, request: Request) -> Response:
         """`GET /docs`"""

@@ -30,7 +30,6 @@ _WORKER = ("worker.js", "follower.js")
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Of files whose address names their content; a year, in seconds."""
 
-NO_GUESS = {"x-content-type-options": "nosniff"}
 SECURITY = {
     # Of what can be a document or a worker. Only what this server sends is run, shown or connected to; no text can
     # become markup or a script.
@@ -44,7 +43,6 @@ SECURITY = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
-    **NO_GUESS,
 }
 
 _INDEX = {
@@ -137,4 +135,4 @@ class ExplorerRoutes:
 def _file(name: str, data: bytes) -> _File:
     suffix = PurePosixPath(name).suffix
     running = suffix in (".html", ".svg") or name in _WORKER
-    return _File(data, _TYPES[suffix], SECURITY if running else NO_GUESS)
+    return _File(data, _TYPES[suffix], SECURITY if running else {})

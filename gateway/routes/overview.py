@@ -12,7 +12,6 @@ from starlette.types import Scope
 
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
-from gateway.routes.explorer import NO_GUESS
 from gateway.routes.negotiate import prefers_json
 from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
 from gateway.subscription.session import Visitor
@@ -28,7 +27,7 @@ _SECURITY = {
     "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
-    **NO_GUESS,
+    "x-content-type-options": "nosniff",
 }
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _LINKS = {

@@ -13,6 +13,7 @@ import pytest
 
 from gateway.connections import ConnectionBounds
 from gateway.logs import TextFormatter
+from gateway.settings import BY_KEY
 from tests.routes.kit import START, Site, position, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,6 +27,7 @@ def problem(response: httpx.Response, status: int, parameter: str | None = None)
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["access-control-allow-origin"] == "*"
     assert response.headers["access-control-expose-headers"] == "*"
+    assert response.headers["x-content-type-options"] == "nosniff"
     document: dict[str, Any] = response.json()
     assert set(document) - {"parameter"} == {"type", "title", "status", "detail"}
     assert (document["status"], document.get("parameter")) == (status, parameter)
@@ -337,6 +339,7 @@ async def test_what_is_no_http_is_a_problem_too(site: Site, request_bytes: bytes
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/problem+json" in head
     assert b"access-control-allow-origin: *" in head
+    assert b"x-content-type-options: nosniff" in head
     assert json.loads(body)["status"] == 400
 
 
@@ -359,15 +362,17 @@ async def test_a_long_url(site: Site, size: int) -> None:
 
 async def test_a_request_head_without_end_is_refused(site: Site) -> None:
     bounds = ConnectionBounds()
-    for beginning, most, status in (
-        (b"GET /", bounds.request_line + len(b"GET "), b"414"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", bounds.head, b"431"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9, bounds.head, b"431"),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (bounds.headers + 2), 0, b"431"),
+    for beginning, most, status, setting in (
+        (b"GET /", bounds.request_line + len(b"GET "), b"414", "request_line_max"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", bounds.head, b"431", "request_head_max"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9, bounds.head, b"431", "request_head_max"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (bounds.headers + 2), 0, b"431", "request_headers_max"),
     ):
+        assert setting in BY_KEY
         received = await site.raw(beginning + b"a" * max(0, most + 1 - len(beginning)))
         assert received.startswith(b"HTTP/1.1 " + status), beginning
         assert b"content-type: application/problem+json" in received
+        assert f"(`{setting}`)".encode() in received
 
 
 async def test_a_refused_request_leaves_the_connection_usable(site: Site) -> None:

@@ -39,6 +39,7 @@ async def test_the_headers(site: Site, name: str) -> None:
             "x-accel-buffering": "no",
             "access-control-allow-origin": "*",
             "access-control-expose-headers": "*",
+            "x-content-type-options": "nosniff",
         }
         assert {key: reading.headers.get(key) for key in expected} == expected
         assert "content-encoding" not in reading.headers

@@ -1,4 +1,4 @@
-"""The composition root: the only place where the parts are put together, and the only one that names adapters."""
+"""The composition root: where the parts of a process are put together, and run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 from multiprocessing import current_process
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -26,36 +24,25 @@ from starlette.types import ASGIApp
 from gateway import telemetry
 from gateway.acceptor import most_connections
 from gateway.access.fetch import Fetcher
-from gateway.access.gate import Gate, GateOptions
+from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
-from gateway.access.signed import Rules
-from gateway.access.static import read_static_tokens
-from gateway.access.trust import load_trust
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.configuration import Configured
-from gateway.connections import ConnectionBounds, Connections
+from gateway.composition import connection_bounds, gate_options, open_admission, open_limits
+from gateway.connections import Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
-from gateway.errors import ConfigurationError, Problem, RestartNeeded
-from gateway.eventlog.kafka import KafkaLog
+from gateway.errors import Problem, RestartNeeded
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
-from gateway.intake.canary import missing_canaries
 from gateway.intake.intake import Intake, IntakeOptions
-from gateway.limits.memory import MemoryLimiter
-from gateway.limits.networks import Amounts, Networks, Policies, read_special
-from gateway.limits.port import Limiter
-from gateway.limits.redis import RedisLimiter
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
-from gateway.routes.admission import Admission
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.documents import DocumentRoutes
@@ -64,15 +51,13 @@ from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
-from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
 from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
-from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server import GatewayServer, listen
-from gateway.settings import BY_KEY, Settings
+from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
@@ -88,96 +73,6 @@ INTAKE_SECONDS = 12.0
 """At a stop, what was taken in has so long to be stored."""
 TAKE_WAIT = 3.0
 """Seconds that new definitions wait for the log to tell of their topics; they are in force by then."""
-
-
-def open_log(settings: Settings) -> EventLog:
-    """The adapter for the log that the settings name."""
-    url = urlsplit(settings.log)
-    if url.scheme == "kafka":
-        return KafkaLog(url.netloc.split(","), settings.kafka)
-    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
-
-
-def open_limits(settings: Settings, clock: Clock) -> Limiter:
-    """Where the limits are counted."""
-    if settings.limits == "memory://":
-        return MemoryLimiter(settings.limit_streams, clock)
-    closed = settings.limits_away == "closed"
-    return RedisLimiter(settings.limits, settings.limit_streams, clock, settings.limits_prefix, closed)
-
-
-def open_admission(settings: Settings, limiter: Limiter) -> Admission:
-    """Who is let in, by the settings."""
-    amounts = Amounts(
-        settings.limit_streams_per_address,
-        settings.limit_filters,
-        settings.limit_connects,
-        settings.limit_intake,
-        settings.limit_replay,
-    )
-    special = read_special(settings.limit_networks, amounts)
-    policies = Policies(Networks(settings.exempt_networks), special, amounts.policy())
-    return Admission(limiter, policies, Networks(settings.trusted_proxies), HEADERS[settings.forwarded_header])
-
-
-def open_schemas(settings: Settings) -> SchemaRepository:
-    """The schemas of the repositories; none where nobody has named one and the default is not there. Raises
-    ConfigurationError."""
-    return SchemaRepository(_repositories(settings))
-
-
-def _repositories(settings: Settings) -> tuple[str, ...]:
-    directories = settings.schema_repositories
-    if directories == BY_KEY["schema_repositories"].default:
-        return tuple(directory for directory in directories if Path(directory).is_dir())
-    return directories
-
-
-def define(configured: Configured) -> tuple[Definitions, list[str]]:
-    """The streams and schemas of a configuration, checked together, and what may not be meant. Raises
-    ConfigurationError."""
-    try:
-        schemas = open_schemas(configured.settings)
-    except OSError as error:
-        raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
-    settings = configured.settings
-    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, settings.token_algorithms)
-    missing = check_streams(configured.catalog, schemas, configured.places)
-    warnings = [
-        *configured.warnings,
-        *notes,
-        *schemas.warnings,
-        *missing_canaries(configured.catalog, schemas, SystemClock().now()),
-    ]
-    if missing and _repositories(settings):
-        raise ConfigurationError(missing)
-    # Without any repository streams can be read all the same.
-    return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
-
-
-def _gate_options(settings: Settings) -> GateOptions:
-    rules = Rules(
-        # Without keys no token is held against them.
-        settings.token_audience or "",
-        settings.token_issuer or "",
-        settings.token_algorithms,
-        settings.token_clock_skew,
-        settings.token_read_claim,
-        settings.token_write_claim,
-        settings.token_brief_lifetime,
-    )
-    return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
-
-
-def _connection_bounds(settings: Settings) -> ConnectionBounds:
-    return ConnectionBounds(
-        settings.waiting_connections,
-        settings.head_timeout,
-        settings.keep_alive,
-        settings.request_line_max,
-        settings.request_head_max,
-        settings.request_headers_max,
-    )
 
 
 async def _nothing_to_reload() -> dict[str, Any]:
@@ -229,7 +124,7 @@ class Gateway:
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
-        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, _gate_options(settings))
+        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, gate_options(settings))
         self.public_viewers = Bearers(self.gate, self.current)
         self.all_viewers = Everyone(lambda: self.current.catalog, EVERYTHING)
         self.limiter = open_limits(settings, self.clock)
@@ -369,7 +264,7 @@ class Gateway:
         listener = listen(
             settings.host, settings.port, shared, settings.socket_send_buffer, stalled=settings.write_timeout
         )
-        bounds = _connection_bounds(settings)
+        bounds = connection_bounds(settings)
         known = Connections(bounds, most_connections(settings.process_connections))
         public = self.server = GatewayServer(self.public(), settings.access_log, known)
         listeners = [(public, listener)]

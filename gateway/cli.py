@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import click
 
 from gateway import processes
-from gateway.app import define
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError
 from gateway.commands.canary import run_canary
@@ -22,6 +21,7 @@ from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
+from gateway.composition import define
 from gateway.configuration import Configured, configure
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError

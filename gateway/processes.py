@@ -15,7 +15,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from gateway.acceptor import most_connections, raise_file_limit
-from gateway.app import Gateway, open_log
+from gateway.app import Gateway
+from gateway.composition import open_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.logs import configure_logging

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.app import Gateway, define
+from gateway.app import Gateway
 from gateway.catalog.stream import Stream
+from gateway.composition import define
 from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, RestartNeeded

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app import Gateway, define
+from gateway.app import Gateway
+from gateway.composition import define
 from gateway.configuration import configure
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory import MemoryLog

@@ -14,11 +14,12 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from gateway.acceptor import raise_file_limit
-from gateway.app import Gateway, define, open_log, open_schemas
+from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import bare
 from gateway.clock import SystemClock
+from gateway.composition import define, open_log, open_schemas
 from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed

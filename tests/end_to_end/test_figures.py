@@ -12,7 +12,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.app import open_log
+from gateway.composition import open_log
 from gateway.event import NewRecord
 from gateway.settings import Settings
 from tests.end_to_end.conftest import Launch

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import open_log
+from gateway.composition import open_log
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
 from gateway.settings import Settings

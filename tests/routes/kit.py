@@ -12,9 +12,10 @@ import httpx
 from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
-from gateway.app import Gateway, open_schemas
+from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.composition import open_schemas
 from gateway.definitions import Definitions
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog

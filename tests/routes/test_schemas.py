@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from gateway.app import open_schemas
+from gateway.composition import open_schemas
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.tail.schemas import Schemas

@@ -23,9 +23,9 @@ from gateway import telemetry
 from gateway.access.grant import NOBODY, Grant
 from gateway.access.static import digest_of, read_static_tokens
 from gateway.access.trust import Trust
-from gateway.app import define
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.composition import define
 from gateway.configuration import Configured
 from gateway.definitions import VIEWS, Current, Definitions
 from gateway.errors import Problem

@@ -1,0 +1,120 @@
+"""What the settings say, made into the parts that they name; nowhere else are adapters named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gateway.access.gate import GateOptions
+from gateway.access.signed import Rules
+from gateway.access.static import read_static_tokens
+from gateway.access.trust import load_trust
+from gateway.clock import Clock, SystemClock
+from gateway.configuration import Configured
+from gateway.connections import ConnectionBounds
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.port import EventLog
+from gateway.eventlog.sqlite import SqliteLog
+from gateway.intake.canary import missing_canaries
+from gateway.limits.memory import MemoryLimiter
+from gateway.limits.networks import Amounts, Networks, Policies, read_special
+from gateway.limits.port import Limiter
+from gateway.limits.redis import RedisLimiter
+from gateway.routes.admission import Admission
+from gateway.routes.peer import HEADERS
+from gateway.schemas.repository import SchemaRepository, check_streams
+from gateway.settings import BY_KEY, Settings
+
+
+def open_log(settings: Settings) -> EventLog:
+    """The adapter for the log that the settings name."""
+    url = urlsplit(settings.log)
+    if url.scheme == "kafka":
+        return KafkaLog(url.netloc.split(","), settings.kafka)
+    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
+
+
+def open_limits(settings: Settings, clock: Clock) -> Limiter:
+    """Where the limits are counted."""
+    if settings.limits == "memory://":
+        return MemoryLimiter(settings.limit_streams, clock)
+    closed = settings.limits_away == "closed"
+    return RedisLimiter(settings.limits, settings.limit_streams, clock, settings.limits_prefix, closed)
+
+
+def open_admission(settings: Settings, limiter: Limiter) -> Admission:
+    """Who is let in, by the settings."""
+    amounts = Amounts(
+        settings.limit_streams_per_address,
+        settings.limit_filters,
+        settings.limit_connects,
+        settings.limit_intake,
+        settings.limit_replay,
+    )
+    special = read_special(settings.limit_networks, amounts)
+    policies = Policies(Networks(settings.exempt_networks), special, amounts.policy())
+    return Admission(limiter, policies, Networks(settings.trusted_proxies), HEADERS[settings.forwarded_header])
+
+
+def open_schemas(settings: Settings) -> SchemaRepository:
+    """The schemas of the repositories; none where nobody has named one and the default is not there. Raises
+    ConfigurationError."""
+    return SchemaRepository(_repositories(settings))
+
+
+def _repositories(settings: Settings) -> tuple[str, ...]:
+    directories = settings.schema_repositories
+    if directories == BY_KEY["schema_repositories"].default:
+        return tuple(directory for directory in directories if Path(directory).is_dir())
+    return directories
+
+
+def define(configured: Configured) -> tuple[Definitions, list[str]]:
+    """The streams and schemas of a configuration, checked together, and what may not be meant. Raises
+    ConfigurationError."""
+    try:
+        schemas = open_schemas(configured.settings)
+    except OSError as error:
+        raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
+    settings = configured.settings
+    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, settings.token_algorithms)
+    missing = check_streams(configured.catalog, schemas, configured.places)
+    warnings = [
+        *configured.warnings,
+        *notes,
+        *schemas.warnings,
+        *missing_canaries(configured.catalog, schemas, SystemClock().now()),
+    ]
+    if missing and _repositories(settings):
+        raise ConfigurationError(missing)
+    # Without any repository streams can be read all the same.
+    return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
+
+
+def gate_options(settings: Settings) -> GateOptions:
+    """What tokens are held against."""
+    rules = Rules(
+        # Without keys no token is held against them.
+        settings.token_audience or "",
+        settings.token_issuer or "",
+        settings.token_algorithms,
+        settings.token_clock_skew,
+        settings.token_read_claim,
+        settings.token_write_claim,
+        settings.token_brief_lifetime,
+    )
+    return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
+
+
+def connection_bounds(settings: Settings) -> ConnectionBounds:
+    """What a connection may cost before it has asked for something."""
+    return ConnectionBounds(
+        settings.waiting_connections,
+        settings.head_timeout,
+        settings.keep_alive,
+        settings.request_line_max,
+        settings.request_head_max,
+        settings.request_headers_max,
+    )

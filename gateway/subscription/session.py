@@ -17,11 +17,10 @@ from gateway import telemetry
 from gateway.clock import Clock
 from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
 from gateway.event import TopicPartition
-from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
-from gateway.subscription import live
+from gateway.subscription import live, range_end
 from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
@@ -120,7 +119,7 @@ class Session:
         try:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
-                return self.request.until is None or not await self._is_finished(self._start, self.request.until)
+                return not await range_end.is_over_before(self.hub, self.request, self._start, self.services.clock)
         except (LogUnavailable, OffsetOutOfRange, TopicAbsent, TimeoutError):
             return True
 
@@ -181,44 +180,6 @@ class Session:
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
-
-    async def _is_finished(self, start: Start, until: int) -> bool:
-        if not await self._knows_all():
-            return False
-        existing = [place for place in start.positions if place.topic in self.hub.discovery.existing]
-        passed = self.services.clock.now() >= until
-        # What is wished for from a time beyond the range is read again for the overlap alone.
-        open_places = [place for place in existing if not self._begins_at(place, until)]
-        if not open_places:
-            return passed
-        bounds = await self.hub.log.bounds(open_places)
-        ends = {place: bounds[place].end for place in open_places}
-        times: list[int | None] = []
-        in_log: dict[TopicPartition, int] = {}
-        for place in open_places:
-            # What has expired in the log meanwhile may still be in the ring, from where it is going to be sent.
-            position = start.positions[place]
-            held = self.hub.ring.next(place, position) if position < bounds[place].start else None
-            if held is None:
-                in_log[place] = position
-            else:
-                times.append(held.mark.timestamp)
-        first = await first_records(self.hub.log, in_log, ends)
-        times += [None if record is None else record.timestamp for record in first.values()]
-        return all(passed if time is None else time >= until for time in times)
-
-    def _begins_at(self, place: TopicPartition, time: int) -> bool:
-        wish = self.request.origin.wish(place)
-        return wish is not None and wish.offset is None and wish.timestamp is not None and wish.timestamp >= time
-
-    async def _knows_all(self) -> bool:
-        """Whether the hub knows every topic and partition that the log has by now: one may hold what is missing."""
-        discovery, topics = self.hub.discovery, self.request.selection.topics
-        known = {topic: discovery.known[topic] for topic in topics & discovery.existing}
-        if await self.hub.log.describe(topics) == known:
-            return True
-        self.hub.look_again()
-        return False
 
     async def _open(self) -> None:
         form, retry = self.request.format, self.services.retry
@@ -430,10 +391,7 @@ class Session:
         until = self.request.until
         if until is None or self.services.clock.now() < until:
             return False
-        if not await self._knows_all():
-            return False
-        bounds = await self.hub.log.bounds(list(read))
-        if any(position < bounds[place].end for place, position in read.items()):
+        if not await range_end.is_read(self.hub, self.request, read):
             return False
         frames: list[bytes] = []
         subscription.finish_partitions(subscription.open_partitions(), frames)

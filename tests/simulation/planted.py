@@ -183,9 +183,9 @@ BUGS = (
     ),
     Planted(
         "until: the log is not asked",
-        "gateway.subscription.session:Session._finish_until",
-        "if any(position < bounds[place].end for place, position in read.items()):",
-        "if False:",
+        "gateway.subscription.range_end:is_read",
+        "all(position >= bounds[place].end for place, position in read.items())",
+        "True",
     ),
     Planted(
         "discovery: new partitions begin live", "gateway.hub.discovery:Discovery._begins", "if from_first:", "if False:"

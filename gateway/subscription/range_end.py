@@ -1,0 +1,63 @@
+"""Whether a range with an end, `until`, is over: the log itself is asked, and raises as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.clock import Clock
+from gateway.event import TopicPartition
+from gateway.hub.history import first_records
+from gateway.hub.hub import Hub
+from gateway.subscription.resolve import Start
+from gateway.subscription.subscription import Request
+
+
+async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock) -> bool:
+    """Whether nothing of the range comes after where it starts."""
+    until = request.until
+    if until is None or not await _knows_all(hub, request):
+        return False
+    passed = clock.now() >= until
+    existing = [place for place in start.positions if place.topic in hub.discovery.existing]
+    # What is wished for from a time beyond the range is read again for the overlap alone.
+    open_places = [place for place in existing if not _begins_at(request, place, until)]
+    if not open_places:
+        return passed
+    bounds = await hub.log.bounds(open_places)
+    ends = {place: bounds[place].end for place in open_places}
+    times: list[int | None] = []
+    in_log: dict[TopicPartition, int] = {}
+    for place in open_places:
+        # What has expired in the log meanwhile may still be in the ring, from where it is going to be sent.
+        position = start.positions[place]
+        held = hub.ring.next(place, position) if position < bounds[place].start else None
+        if held is None:
+            in_log[place] = position
+        else:
+            times.append(held.mark.timestamp)
+    first = await first_records(hub.log, in_log, ends)
+    times += [None if record is None else record.timestamp for record in first.values()]
+    return all(passed if time is None else time >= until for time in times)
+
+
+async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]) -> bool:
+    """Whether the log holds nothing beyond these positions."""
+    if not await _knows_all(hub, request):
+        return False
+    bounds = await hub.log.bounds(list(read))
+    return all(position >= bounds[place].end for place, position in read.items())
+
+
+def _begins_at(request: Request, place: TopicPartition, time: int) -> bool:
+    wish = request.origin.wish(place)
+    return wish is not None and wish.offset is None and wish.timestamp is not None and wish.timestamp >= time
+
+
+async def _knows_all(hub: Hub, request: Request) -> bool:
+    """Whether the hub knows every topic and partition that the log has by now: one may hold what is missing."""
+    discovery, topics = hub.discovery, request.selection.topics
+    known = {topic: discovery.known[topic] for topic in topics & discovery.existing}
+    if await hub.log.describe(topics) == known:
+        return True
+    hub.look_again()
+    return False

@@ -42,9 +42,12 @@ def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
     reading = read(path)
     # A file that is not there is named by whoever asked for it.
     mistakes = [f"{source}: {line}" if source and not path.exists() else line for line in reading.mistakes]
-    settings, more = _collect(flags, environment, reading.settings)
-    if settings is None or mistakes or more:
-        raise ConfigurationError(mistakes + more)
+    try:
+        settings = load_settings(flags, environment, reading.settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(mistakes + error.mistakes) from None
+    if mistakes:
+        raise ConfigurationError(mistakes)
     for key in ("error_stream", "report_stream"):
         name = getattr(settings, key)
         fault = None if name is None else error_stream_fault(name, reading.catalog.streams)
@@ -61,15 +64,6 @@ def load_settings(
 
     Raises ConfigurationError with every mistake, each beginning with its source.
     """
-    settings, mistakes = _collect(flags, environment, file)
-    if settings is None:
-        raise ConfigurationError(mistakes)
-    return settings
-
-
-def _collect(
-    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
-) -> tuple[Settings | None, list[str]]:
     mistakes = _unknown_keys(file)
     values: dict[str, Any] = {}
     places: dict[str, str] = {}
@@ -85,7 +79,9 @@ def _collect(
             mistakes.append(f"{place}: {error}")
     settings = Settings(**values)
     mistakes += misfits(settings, places)
-    return (None if mistakes else settings), mistakes
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return settings
 
 
 def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:

@@ -165,7 +165,7 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
         async with other.stream("/v2/stream/wide", headers=headers):
             assert record.add(await other.get("/v2/stream/wide", headers=headers)).status_code == 429
 
-        async def away(_: Client) -> Refusal:
+        async def away(_: Client, cost: int = 0) -> Refusal:
             return Refusal(AWAY, 1)
 
         monkeypatch.setattr(other.gateway.limiter, "enter", away)

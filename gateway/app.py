@@ -46,7 +46,7 @@ from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import CrossOrigin
 from gateway.routes.documents import DocumentRoutes
-from gateway.routes.events import EventsEndpoint
+from gateway.routes.events import EVENTS_PATH, EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
@@ -62,11 +62,11 @@ from gateway.subscription.connections import Connection, connections, sorted_row
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services, Session
+from gateway.tracing.configured import open_tracer
 
 logger = logging.getLogger("gateway")
 
 STREAM_PATH = "/v2/stream/{streams:path}"
-EVENTS_PATH = "/v1/events"
 ADMIN_CONNECTIONS = 128
 """Connections to the admin port."""
 INTAKE_SECONDS = 12.0
@@ -141,6 +141,7 @@ class Gateway:
             settings.report_stream,
         )
         self.intake = Intake(self.hub, self.current, self.clock, intake_options)
+        self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
         self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
         self.connections: Rows = self.own_connections
@@ -163,7 +164,8 @@ class Gateway:
         """The application on the public port."""
         first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.public_viewers, self.admission)))
+            endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
+            first.append(Route(EVENTS_PATH, endpoint))
 
         def catalog() -> Catalog:
             return self.current.public_catalog
@@ -202,7 +204,7 @@ class Gateway:
 
         first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers)))
+            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
         reload = ReloadRoute(self.reload)
         routes: list[BaseRoute] = [
             Route("/", front_page),
@@ -304,6 +306,7 @@ class Gateway:
             await self.past.close()
             await self.limiter.close()
             await self.log.close()
+            await self.tracer.close()
         for result in results:
             if isinstance(result, Exception):
                 raise result

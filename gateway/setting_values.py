@@ -15,6 +15,7 @@ from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
 from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.settings import Setting
+from gateway.tracing.configured import check_collector
 
 
 def converted(setting: Setting, raw: Any) -> Any:
@@ -164,5 +165,6 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
     "trusted_proxies": _check_networks("trusted_proxies"),
+    "tracing": check_collector,
     "limit_networks": lambda document: read_special(document, Amounts(0, 0, 0, 0, 0)),
 }

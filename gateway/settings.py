@@ -280,6 +280,12 @@ class Settings:
     kafka: Mapping[str, Any] = _row(
         "mapping", {}, "", "settings passed through to the Kafka client, such as `security_protocol`", file_only=True
     )
+    tracing: str | None = _row(
+        "text", None, "URL", "the collector that traces of the intake go to (OTLP over HTTP): `http://collector:4318`"
+    )
+    tracing_ratio: float = _row(
+        "number", 1.0, "", "the share of the traces that begin here which is recorded; 1: all", minimum=0, maximum=1
+    )
     access_log: bool = _row("switch", False, "", "whether every request is logged")
     log_level: str = _choice("info", "the least grave messages that are logged", "debug", "info", "warning", "error")
     log_format: str = _choice("text", "the form of the log: lines for people, or JSON objects", "text", "json")

@@ -127,16 +127,19 @@ class Intake:
 
     async def _take(self, submission: Submission) -> Outcome:
         outcome = Outcome(hasty=submission.hasty)
-        pieces = await self._pieces(submission.body)
-        if submission.admit is not None:
-            await submission.admit(len(pieces))
-        digest = self._checked_digest(submission)
-        claims = await self._judge(pieces, submission, digest, outcome)
+        with submission.span.child("validate", {}) as validation:
+            pieces = await self._pieces(submission.body)
+            if submission.admit is not None:
+                await submission.admit(len(pieces))
+            digest = self._checked_digest(submission)
+            claims = await self._judge(pieces, submission, digest, outcome)
+            validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
         if topics := self._store.doubtful(claims, not self._hub.filled.is_set()):
-            await self._read_to_the_end(topics)
-        handed = self._store.hand(claims)
+            with submission.span.child("read the log to its end", {}):
+                await self._read_to_the_end(topics)
+        handed = self._store.hand(claims, submission.span)
         if handed.groups and submission.idempotency_key is not None:
             now = self._clock.monotonic()
             self._keys.add(submission.idempotency_key, now)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from gateway.access.grant import NOBODY, Grant
 from gateway.intake.apart import Piece
+from gateway.tracing.port import NO_SPAN, Span
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A body and what is said of it. `grant` says which streams its sender may write; others do not exist for it.
-    `admit` is told the number of its events, and raises Problem where they are too many now."""
+    `admit` is told the number of its events, and raises Problem where they are too many now. What is done for it are
+    parts of `span`."""
 
     body: bytes
     media_type: str
@@ -22,6 +24,7 @@ class Submission:
     request_id: str | None = None
     idempotency_key: str | None = None
     admit: Callable[[int], Awaitable[None]] | None = None
+    span: Span = NO_SPAN
 
 
 class Refused(NamedTuple):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway import telemetry
+from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.errors import LogError, LogUnavailable
 from gateway.eventlog.offer import Fate
@@ -15,6 +16,7 @@ from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted
 from gateway.intake.batch import Batcher, Waiting
 from gateway.intake.window import Window
+from gateway.tracing.port import NO_SPAN, Attributes, Span
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
 UNKNOWN = LogUnavailable(
@@ -33,12 +35,13 @@ class Claim(NamedTuple):
 
 
 class Group:
-    """Events of one request for one stream."""
+    """Events of one request for one stream. `span` is the part of the request in which they are appended."""
 
-    __slots__ = ("claims", "waiting")
+    __slots__ = ("claims", "span", "waiting")
 
     def __init__(self) -> None:
         self.claims: list[Claim] = []
+        self.span: Span = NO_SPAN
         self.waiting: Waiting
 
     @property
@@ -97,8 +100,8 @@ class Store:
             and not self._window.has(claim.key, now)
         }
 
-    def hand(self, claims: Sequence[Claim]) -> Handed:
-        """Hand over what is new, without waiting for the log."""
+    def hand(self, claims: Sequence[Claim], span: Span = NO_SPAN) -> Handed:
+        """Hand over what is new, without waiting for the log. `span` is that of the request."""
         handed = Handed()
         groups: dict[str, Group] = {}
         window, pending, now = self._window, self._pending, self._clock.monotonic()
@@ -119,7 +122,7 @@ class Store:
                 pending[key] = group, len(group.claims)
             group.claims.append(claim)
         for group in groups.values():
-            self._start(group)
+            self._start(group, span)
             handed.groups.append(group)
         telemetry.intake_events("", "repeated", handed.stored + len(handed.repeats))
         return handed
@@ -151,13 +154,18 @@ class Store:
         """Return when nothing is on its way any more."""
         await self._batcher.drain()
 
-    def _start(self, group: Group) -> None:
+    def _start(self, group: Group, span: Span) -> None:
+        stream = group.claims[0].accepted.stream
+        group.span = span.sending(f"append {stream.name}", _described(stream, len(group.claims)))
         records = [claim.accepted.record for claim in group.claims]
-        group.waiting = self._batcher.put(group.claims[0].accepted.stream, records)
-        group.fates.add_done_callback(lambda answered: self._settle(group.claims, answered.result()))
+        if headers := group.span.headers:
+            records = [record._replace(headers=headers) for record in records]
+        group.waiting = self._batcher.put(stream, records)
+        group.fates.add_done_callback(lambda answered: self._settle(group, answered.result()))
 
-    def _settle(self, claims: Sequence[Claim], fates: Sequence[Fate]) -> None:
+    def _settle(self, group: Group, fates: Sequence[Fate]) -> None:
         """Remember what the log answered, whether or not anybody still waits for it."""
+        claims = group.claims
         now = self._clock.monotonic()
         failed = 0
         for claim, fate in zip(claims, fates, strict=True):
@@ -172,6 +180,18 @@ class Store:
         stream = claims[0].accepted.stream.name
         telemetry.intake_events(stream, "stored", len(claims) - failed)
         telemetry.intake_events(stream, "failed", failed)
+        group.span.note({"gateway.events.failed": failed})
+        group.span.end(next((type(fate).__name__ for fate in fates if isinstance(fate, LogError)), None))
+
+
+def _described(stream: Stream, count: int) -> Attributes:
+    """What a trace tells of an append."""
+    return {
+        "messaging.operation.type": "send",
+        "messaging.destination.name": stream.topics[0],
+        "messaging.batch.message_count": count,
+        "gateway.stream": stream.name,
+    }
 
 
 async def _done(awaited: asyncio.Future[list[Fate]], seconds: float) -> None:

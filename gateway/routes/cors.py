@@ -20,7 +20,7 @@ _PREFLIGHT = [
     (
         b"access-control-allow-headers",
         b"Last-Event-ID, Content-Type, Content-Encoding, Idempotency-Key, Accept, Cache-Control, X-Request-Id, "
-        b"Authorization",
+        b"Authorization, Traceparent",
     ),
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),

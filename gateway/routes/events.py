@@ -23,7 +23,9 @@ from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
 from gateway.routes.request_ids import HEADER, given_id
+from gateway.tracing.port import NO_TRACER, Attributes, Span, Tracer
 
+EVENTS_PATH = "/v1/events"
 PARAMETERS = tuple(DESCRIBED)
 BODY_SECONDS = 30.0
 """A body has come by then."""
@@ -41,27 +43,45 @@ _PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 class EventsEndpoint:
     """The intake over HTTP."""
 
-    def __init__(self, intake: Intake, viewers: Viewers, admission: Admission | None = None) -> None:
+    def __init__(
+        self, intake: Intake, viewers: Viewers, admission: Admission | None = None, tracer: Tracer = NO_TRACER
+    ) -> None:
         self._intake = intake
         self._viewers = viewers
         self._admission = admission
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Other methods are refused, and may be any text (semantic conventions: `_OTHER`).
+        method = "POST" if scope["method"] == "POST" else "_OTHER"
+        described = {"http.request.method": method, "http.route": EVENTS_PATH}
+        span = self._tracer.request(f"{method} {EVENTS_PATH}", scope["headers"], described)
+        status = None
+        try:
+            status = await self._answer(scope, receive, send, span)
+        finally:
+            if status is not None:
+                span.note({"http.response.status_code": status})
+            span.end("gone" if status is None else str(status) if status >= 500 else None)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, span: Span) -> int | None:
+        """Returns the status of the answer; None where the client went away."""
         headers = dict(scope["headers"])
         body = _Body(self._intake, receive, b"content-length" in headers or b"transfer-encoding" in headers)
         try:
-            submission = await self._read(scope, headers, body)
+            submission = await self._read(scope, headers, body, span)
             outcome = await self._intake.take(submission)
+            span.note(_counts(outcome))
             status, document = _told(outcome)
         except _Gone:
-            return
+            return None
         except Problem as problem:
             await _refuse(problem, body, scope, send)
-            return
+            return problem.status
         except Exception as error:
             telemetry.intake_broken(error)
             await _refuse(Problem(500, "Internal error", MISTAKE), body, scope, send)
-            return
+            return 500
         finally:
             body.release()
         content = orjson.dumps(document) + b"\n"
@@ -75,8 +95,9 @@ class EventsEndpoint:
             head.append((b"retry-after", b"%d" % RETRY_SECONDS))
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": content})
+        return status
 
-    async def _read(self, scope: Scope, headers: dict[bytes, bytes], body: _Body) -> Submission:
+    async def _read(self, scope: Scope, headers: dict[bytes, bytes], body: _Body, span: Span) -> Submission:
         if scope["method"] != "POST":
             detail = f"{scope['method'][:20]} is not possible here; possible: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
@@ -90,7 +111,7 @@ class EventsEndpoint:
         await body.read(coding(_text(headers.get(b"content-encoding"))))
         name = given_id(headers.get(HEADER)) or request_id.current.get()
         admit = None if self._admission is None else partial(self._admission.take_events, scope)
-        return Submission(body.data, kind, grant, hasty, name, key, admit)
+        return Submission(body.data, kind, grant, hasty, name, key, admit, span)
 
 
 class _Gone(Exception):
@@ -156,6 +177,17 @@ async def _refuse(problem: Problem, body: _Body, scope: Scope, send: Send) -> No
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     await body.discard()
     await send({"type": "http.response.body", "body": b""})
+
+
+def _counts(outcome: Outcome) -> Attributes:
+    """What a trace tells of what became of the events."""
+    return {
+        "gateway.hasty": outcome.hasty,
+        "gateway.events.stored": outcome.stored,
+        "gateway.events.repeated": outcome.repeated,
+        "gateway.events.invalid": len(outcome.invalid),
+        "gateway.events.failed": len(outcome.failed),
+    }
 
 
 async def _nothing() -> Any:

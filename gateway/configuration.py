@@ -76,7 +76,7 @@ def load_settings(
         try:
             values[setting.key] = converted(setting, raw)
         except ValueError as error:
-            mistakes.append(f"{place}: {error}")
+            mistakes += [f"{place}: {mistake}" for mistake in error.args]
     settings = Settings(**values)
     mistakes += misfits(settings, places)
     if mistakes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from gateway.tracing.configured import check_collector
 
 
 def converted(setting: Setting, raw: Any) -> Any:
-    """The typed value, checked. Raises ValueError that says what is wrong and what would be right."""
+    """The typed value, checked. Raises ValueError; each of its arguments says what is wrong and what would be right."""
     value = _CONVERSIONS[setting.kind](setting, raw)
     if value is None:
         raise ValueError(f"{setting.key} is {kind_of(raw)}; it takes {setting.form}")
@@ -146,25 +146,47 @@ def _check_cookie(name: str) -> None:
         )
 
 
-def _check_networks(key: str) -> Callable[[Any], None]:
-    def check(texts: Any) -> None:
+def _check_each(check: Callable[[Any], object], parts: Iterable[Any]) -> None:
+    """Check the parts of a value one by one, so that the mistakes of all are told."""
+    mistakes: list[str] = []
+    for part in parts:
         try:
-            Networks(texts)
+            check(part)
+        except ValueError as error:
+            mistakes += error.args
+    if mistakes:
+        raise ValueError(*mistakes)
+
+
+def _check_networks(key: str) -> Callable[[Any], None]:
+    def check(text: str) -> None:
+        try:
+            Networks([text])
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
 
-    return check
+    return lambda texts: _check_each(check, texts)
+
+
+def _check_tokens(document: Mapping[str, Any]) -> None:
+    _check_each(read_static_tokens, ({name: entry} for name, entry in document.items()))
+    read_static_tokens(document)
+
+
+def _check_special(document: Mapping[str, Any]) -> None:
+    usual = Amounts(0, 0, 0, 0, 0)
+    _check_each(lambda part: read_special(part, usual), ({name: entry} for name, entry in document.items()))
 
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "log": _check_log,
     "limits": _check_limits,
-    "static_tokens": read_static_tokens,
+    "static_tokens": _check_tokens,
     "jwks": check_key_place,
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
     "trusted_proxies": _check_networks("trusted_proxies"),
     "tracing": check_collector,
-    "limit_networks": lambda document: read_special(document, Amounts(0, 0, 0, 0, 0)),
+    "limit_networks": _check_special,
 }

@@ -154,6 +154,18 @@ def test_static_tokens_are_a_mapping_of_the_file() -> None:
     ]
 
 
+def test_each_entry_is_told_of() -> None:
+    broken = {"a": {"sha256": "x"}, "b": 5}
+    first, second = mistakes(file={"static_tokens": (broken, "f:3")})
+    assert (first[:22], second[:22]) == ("f:3: static_tokens: a:", "f:3: static_tokens: b ")
+    assert len(mistakes(file={"limit_networks": ({"a": {}, "b": {"networks": ["x"]}}, "f:3")})) == 2
+    found = mistakes(environment={"GATEWAY_TRUSTED_PROXIES": "10.0.0.0/8,one,10.0.0.0/33"})
+    assert ['"one"' in found[0], '"10.0.0.0/33"' in found[1]] == [True, True]
+    same = {"sha256": "0" * 64, "read": ["x"]}
+    (text,) = mistakes(file={"static_tokens": ({"a": same, "b": same}, "f:3")})
+    assert "the same token" in text
+
+
 def test_unknown_keys_of_the_file() -> None:
     assert mistakes(file={"prot": (1, "f:4")}) == ["f:4: there is no setting prot; did you mean port?"]
     assert mistakes(file={"stream": (1, "f:4")}) == ["f:4: there is no setting stream; did you mean streams?"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -145,5 +146,7 @@ def listen(host: str, port: int, shared: bool, unsent: int = 0, stalled: float =
     except OSError as error:
         listener.close()
         why = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            why += "; another program has it, so take another (`--port`, `--admin-port`), or end that one"
         raise OSError(error.errno, why) from error
     return listener

@@ -84,7 +84,11 @@ _KEYS = Gauge(
 )
 _KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
 _LIMITS_REFUSED = Counter("gateway_limits_refused", "Requests and events refused by a limit", ["limit"])
-_LIMITS_ALONE = Gauge("gateway_limits_alone", "Whether limits that should be shared are counted by this process alone")
+_LIMITS_ALONE = Gauge(
+    "gateway_limits_alone",
+    "Whether limits that should be shared are counted by a process alone",
+    multiprocess_mode="livemax",
+)
 _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"

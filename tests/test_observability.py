@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from gateway import telemetry
 from gateway.metrics_table import metrics, metrics_table
 from tests.test_documents import OPERATING, ROOT, section, table
 
@@ -95,3 +99,25 @@ def test_every_metric_is_watched_or_known() -> None:
     shown = {re.sub("_bucket$", "", name) for query in QUERIES for name in re.findall(r"\bgateway_\w+", query)}
     assert set(metrics()) - shown <= {"gateway_streams", "gateway_ring_bytes", "gateway_token_keys"}
     assert Path(PLACE / "dashboard.json").stat().st_size < 100_000
+
+
+COUNTING_ALONE = """
+import multiprocessing
+
+from gateway import telemetry
+
+workers = [
+    multiprocessing.get_context("fork").Process(target=telemetry.limits_alone, args=("away", False), name=name)
+    for name in ("worker-0", "worker-1")
+]
+for worker in workers:
+    worker.start()
+    worker.join()
+print(telemetry.exposition().decode())
+"""
+
+
+def test_two_workers_that_count_alone_are_told_as_one(tmp_path: Path) -> None:
+    environment = {**os.environ, telemetry.DIRECTORY: str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", COUNTING_ALONE], env=environment, capture_output=True, check=True)
+    assert b"\ngateway_limits_alone 1.0\n" in ended.stdout

@@ -208,6 +208,15 @@ def test_mirror_into_an_unknown_stream(config: Path) -> None:
     assert "did you mean page.edit?" in result.output
 
 
+def test_a_demo_of_what_is_no_address_serves_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "demo.db"
+    result = run("demo", "--from", "stream.example/v2", "--log", f"sqlite:///{log}")
+    assert result.exit_code == 1
+    assert "'stream.example/v2' is no address" in result.output
+    assert "The gateway is at" not in result.output
+    assert not log.exists()
+
+
 def test_a_mirror_of_what_is_no_address(config: Path) -> None:
     result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
     assert result.exit_code == 1

@@ -17,7 +17,7 @@ from gateway.acceptor import raise_file_limit
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
-from gateway.client import bare
+from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
 from gateway.composition import define, open_log, open_schemas
 from gateway.configuration import Configured
@@ -70,6 +70,9 @@ async def run_demo(configured: Configured, source: Source) -> None:
 
 async def run_demo_from(settings: Settings, url: str) -> None:
     """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
+    if not url.startswith(("http://", "https://")):
+        # Before anything is served, and said to be.
+        raise ClientError(f"{bare(url)!r} is no address; write it as in http://127.0.0.1:8080/v2/stream/wiki.change")
     stop = stop_on_signals()
     log = open_log(settings)
     await log.open()

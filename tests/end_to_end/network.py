@@ -39,21 +39,28 @@ class Network:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Listen for the time of a test."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        """Listen for the time of a test, whose event loop is its own."""
+        self._left = None
+        self._silent, self._writers = set(), set()
+        connections: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.add(asyncio.create_task(self._serve(reader, writer)))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", self.port)
         try:
             yield
         finally:
             server.close()
             for writer in self._writers:
                 writer.transport.abort()
+            await asyncio.gather(*connections)
             await server.wait_closed()
 
     async def cut(self, place: int, how: Cut) -> None:
         """Cut when so many more bytes have come from the broker; returns when that is over: of a silence, when the
         gateway has given up on a connection."""
-        self._happened.clear()
-        self._given_up.clear()
+        self._happened, self._given_up = asyncio.Event(), asyncio.Event()
         self._how, self._left = how, place
         await self._happened.wait()
         if how is Cut.SILENCE:

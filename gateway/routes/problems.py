@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -9,6 +11,7 @@ from starlette.responses import Response
 
 from gateway.errors import MISTAKE, Problem
 from gateway.routes.cors import ALWAYS
+from gateway.routes.request_ids import HEADER
 
 _TITLES = {404: "Not found", 405: "Method not allowed"}
 
@@ -24,10 +27,12 @@ def answer(problem: Problem) -> Response:
 
 
 def written(problem: Problem) -> bytes:
-    """The same as it stands on a connection that is then closed, for a request that no application sees."""
+    """The same as it stands on a connection that is then closed, for a request that no application sees. It gets a new
+    name: what was read of its head may not be whole."""
     response = answer(problem)
     lines = [b"HTTP/1.1 %d %b" % (problem.status, problem.title.encode())]
-    lines += [name + b": " + value for name, value in (*response.raw_headers, *ALWAYS, (b"connection", b"close"))]
+    more = ((HEADER, str(uuid.uuid4()).encode()), (b"connection", b"close"))
+    lines += [name + b": " + value for name, value in (*response.raw_headers, *ALWAYS, *more)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
 
 

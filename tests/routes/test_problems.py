@@ -337,6 +337,7 @@ async def test_garbage_is_a_problem_and_breaks_no_line_of_the_log(
 async def test_what_is_no_http_is_a_problem_too(site: Site, request_bytes: bytes) -> None:
     head, _, body = (await site.raw(request_bytes)).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nx-request-id: " in head
     assert b"content-type: application/problem+json" in head
     assert b"access-control-allow-origin: *" in head
     assert b"x-content-type-options: nosniff" in head
@@ -373,6 +374,7 @@ async def test_a_request_head_without_end_is_refused(site: Site) -> None:
         assert received.startswith(b"HTTP/1.1 " + status), beginning
         assert b"content-type: application/problem+json" in received
         assert f"(`{setting}`)".encode() in received
+        assert received.count(b"x-request-id: ") == 1
 
 
 async def test_a_refused_request_leaves_the_connection_usable(site: Site) -> None:

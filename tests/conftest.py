@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import uuid
@@ -27,6 +28,17 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """What a test configures of the log ends with it."""
+    loggers = [logging.getLogger(name) for name in ("", "httpx", "uvicorn.access", "uvicorn.error")]
+    before = [(logger, list(logger.handlers), list(logger.filters), logger.level) for logger in loggers]
+    yield
+    for logger, handlers, filters, level in before:
+        logger.handlers[:], logger.filters[:] = handlers, filters
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

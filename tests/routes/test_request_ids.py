@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,16 +13,12 @@ from tests.routes.kit import becomes, running
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is logged."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     configure_logging(Settings(log_format="json"))
-    yield written
-    root.handlers[:] = before
-    root.setLevel(level)
+    return written
 
 
 async def test_the_name_comes_back() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,8 @@ import httpx
 
 from gateway.catalog.stream import Stream
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.eventlog.offer import Fate
 from tests.routes.kit import Site, running
 
@@ -67,6 +67,18 @@ class Log(MemoryLog):
         if topic not in self._topics:
             return []
         return [record.value or b"" for part in self._topics[topic].partitions for record in part.records]
+
+
+class Unread(Log):
+    """Takes records, but cannot be read until it is told to be."""
+
+    readable = False
+
+    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+        """See EventLog."""
+        if not self.readable:
+            raise LogUnavailable("it cannot be read yet")
+        return await super().reader(positions)
 
 
 class IntakeSite:

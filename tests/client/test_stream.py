@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,122 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client import (
-    BlockingEventStream,
     Event,
     EventsMissing,
-    EventStream,
-    FilePositions,
     Gap,
     InvalidQuery,
     MemoryPositions,
-    PositionStoreError,
     Query,
     RecentIds,
     Refused,
     subscribe,
     subscribe_blocking,
 )
-from tests.client.server import Feed, Pieces, Server, answer, events, message, position, stream
-
-END = b'event: end\ndata: {"reason":"until"}\n\n'
-GAP = b'event: gap\nid: %b\ndata: {"topic":"t","partition":0,"requested":1,"resumed":5,"reason":"expired"}\n\n'
-
-Make = Callable[[], EventStream]
-Take = Callable[[Event], None]
-Read = Callable[[Make, Take], None]
-
-
-def read_in_loop(make: Make, take: Take) -> None:
-    async def run() -> None:
-        async with make() as source:
-            async for event in source:
-                take(event)
-
-    asyncio.run(run())
-
-
-def read_blocking(make: Make, take: Take) -> None:
-    with BlockingEventStream(make) as source:
-        for event in source:
-            take(event)
-
-
-@pytest.fixture(params=[read_in_loop, read_blocking])
-def read(request: pytest.FixtureRequest) -> Read:
-    """Both twins: gives each event to a function, whose exception ends it."""
-    chosen: Read = request.param
-    return chosen
-
-
-def numbers(read: Read, make: Make) -> list[int]:
-    taken: list[int] = []
-    read(make, lambda event: taken.append(event.json["n"]))
-    return taken
-
-
-class Stop(Exception):
-    """Ends a loop."""
-
-
-def stop_at(number: int) -> Take:
-    def take(event: Event) -> None:
-        if event.json["n"] == number:
-            raise Stop
-
-    return take
-
-
-class Endless(Pieces):
-    """A response that stays open after its pieces; `closed` is set when it is not read any more."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        super().__init__(pieces)
-        self.opened = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.more: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.opened.set()
-        async for piece in super().__aiter__():
-            yield piece
-        while True:
-            yield await self.more.get()
-
-    async def aclose(self) -> None:
-        self.closed.set()
-
-    def server(self) -> Server:
-        kind = {"content-type": "text/event-stream", "event-gateway": "since, until, limit, filter, fields, canary"}
-        return Server(httpx.Response(200, headers=kind, stream=self))
-
-
-class Noticed(MemoryPositions):
-    """Can be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.saved = asyncio.Event()
-
-    def save(self, position: str) -> None:
-        super().save(position)
-        self.saved.set()
-
-    async def reached(self, position: str) -> None:
-        async with asyncio.timeout(10):
-            while self.position != position:
-                self.saved.clear()
-                await self.saved.wait()
-
-
-class Failing(MemoryPositions):
-    """Takes no position as long as it fails."""
-
-    fails = True
-
-    def save(self, position: str) -> None:
-        if self.fails:
-            raise PositionStoreError("the disk is full")
-        super().save(position)
+from tests.client.server import Feed, Server, answer, events, message, position, stream
+from tests.client.streams import END, GAP, Endless, Read, Stop, numbers, read_blocking, read_in_loop
 
 
 def test_events_know_their_place(read: Read) -> None:
@@ -172,89 +65,6 @@ def test_whenever_a_program_ends_it_goes_on_with_what_was_not_processed(cuts: li
         except Stop:
             assert store.position == (position(done[-1]) if done else "")
     assert done == list(range(12))
-
-
-def test_a_position_is_stored_once_the_next_event_is_asked_for(read: Read) -> None:
-    store = MemoryPositions()
-    before: list[str] = []
-    server = Server(stream(message(1) + message(2) + message(3), END))
-    read(lambda: events(server, store=store, store_seconds=0), lambda event: before.append(store.position))
-    assert before == ["", position(1), position(2)]
-    assert store.position == position(3)
-
-
-def test_what_a_store_holds_goes_before_what_was_given(read: Read) -> None:
-    server = Server(answer(204))
-    store = MemoryPositions(position(7))
-    assert numbers(read, lambda: events(server, Query(since=5), store=store, last_event_id=position(3))) == []
-    assert server.position(0) == position(7)
-    assert server.parameters(0) == {}
-
-
-def test_an_event_in_whose_processing_it_fails_comes_again(read: Read) -> None:
-    store = MemoryPositions()
-    with pytest.raises(Stop):
-        read(lambda: events(Server(stream(message(1) + message(2) + message(3))), store=store), stop_at(2))
-    assert store.position == position(1)
-
-
-async def test_only_a_commit_counts_where_that_was_chosen() -> None:
-    store = MemoryPositions()
-    feed = Endless(message(1) + message(2) + message(3), message(4))
-    async with events(feed.server(), store=store, auto_commit=False) as source:
-        first, _, third = [await anext(source) for _ in range(3)]
-        assert store.position == ""
-        await source.commit(first)
-        assert store.position == source.position == position(1)
-        await source.commit(third)
-        assert store.position == position(3)
-        await anext(source)
-    assert store.position == position(3)
-
-
-async def test_a_commit_before_the_loop_is_left_is_stored() -> None:
-    store = MemoryPositions()
-    async with events(Endless(message(1) + message(2)).server(), store=store) as source:
-        async for _ in source:
-            await source.commit()
-            break
-    assert store.position == position(1)
-
-
-@pytest.mark.parametrize("auto_commit", [True, False])
-async def test_heartbeats_move_a_position_after_which_all_is_processed(auto_commit: bool) -> None:
-    store = Noticed()
-    heartbeat = b"id: " + position(9).encode() + b"\n\n"
-    feed = Endless(message(1) + heartbeat)
-    async with events(feed.server(), store=store, store_seconds=0, auto_commit=auto_commit) as source:
-        event = await anext(source)
-        if not auto_commit:
-            await source.commit(event)
-        waiting = asyncio.ensure_future(anext(source))
-        await store.reached(position(9))
-        feed.more.put_nowait(b"id: " + position(15).encode() + b"\n\n")
-        await store.reached(position(15))
-        feed.more.put_nowait(message(20))
-        assert (await waiting).offset == 20
-    assert store.position == position(15)
-
-
-async def test_heartbeats_move_no_position_past_what_was_not_committed() -> None:
-    store = MemoryPositions()
-    feed = Endless(message(1), b"id: " + position(9).encode() + b"\n\n", message(10))
-    async with events(feed.server(), store=store, store_seconds=0, auto_commit=False) as source:
-        assert [(await anext(source)).offset for _ in range(2)] == [1, 10]
-    assert store.position == ""
-
-
-async def test_a_position_is_stored_in_time_also_where_nothing_comes() -> None:
-    store = Noticed()
-    async with events(Endless(message(1), message(2)).server(), store=store, store_seconds=0.01) as source:
-        await anext(source)
-        await anext(source)
-        waiting = asyncio.ensure_future(anext(source))
-        await store.reached(position(2))
-        waiting.cancel()
 
 
 def test_a_gap_is_raised_and_the_stream_goes_on_after_it() -> None:
@@ -341,42 +151,6 @@ async def test_a_stream_that_is_dropped_leaves_nothing_behind() -> None:
     async with asyncio.timeout(10):
         await left.closed.wait()
         await cancelled.closed.wait()
-
-
-async def test_a_store_that_fails_is_told_and_the_stream_can_be_read_on() -> None:
-    store = Failing()
-    source = events(Endless(message(1) + message(2) + message(3)).server(), store=store)
-    await anext(source)
-    with pytest.raises(PositionStoreError, match="the disk is full"):
-        await anext(source)
-    assert (await anext(source)).offset == 2
-    with pytest.raises(PositionStoreError):
-        await source.commit()
-    store.fails = False
-    await source.commit()
-    assert store.position == position(2)
-    store.fails = True
-    assert (await anext(source)).offset == 3
-    await source.aclose()
-
-
-def test_a_store_that_fails_at_the_end_hides_no_other_error(read: Read) -> None:
-    class FullLater(MemoryPositions):
-        def save(self, position: str) -> None:
-            if self.position:
-                raise PositionStoreError("the disk is full")
-            super().save(position)
-
-    server = Server(stream(message(1), message(2), message(3)))
-    with pytest.raises(Stop) as raised:
-        read(lambda: events(server, store=FullLater(), store_seconds=60), stop_at(3))
-    assert raised.value.__notes__ == ["The position was not stored: the disk is full"]
-
-
-def test_a_store_that_cannot_be_read_is_told_before_any_request(read: Read, tmp_path: Path) -> None:
-    (tmp_path / "position").write_bytes(b"\xff")
-    with pytest.raises(PositionStoreError, match="holds something else"):
-        numbers(read, lambda: events(Server(), store=FilePositions(tmp_path / "position")))
 
 
 def test_a_limit_counts_over_connections_and_not_what_is_repeated(read: Read) -> None:
@@ -479,47 +253,3 @@ def test_a_lost_connection_is_logged_where_nobody_is_told(read: Read, caplog: py
     assert [record.getMessage().partition(";")[0] for record in caplog.records if record.name == "gateway.client"] == [
         "http://h/s: the server ended the response"
     ]
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Those that are there at the end were there at the beginning."""
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
-@pytest.mark.usefixtures("threads")
-def test_the_blocking_twin_leaves_no_thread_and_no_loop(tmp_path: Path) -> None:
-    feed = Endless(message(1) + message(2))
-    store = FilePositions(tmp_path / "position")
-    for event in subscribe_blocking("http://h/s", transport=feed.server(), store=store, store_seconds=0):
-        if event.offset == 2:
-            break
-    gc.collect()
-    assert feed.closed.is_set()
-    assert (tmp_path / "position").read_text() == position(1) + "\n"
-
-
-def test_the_blocking_twin_can_be_interrupted_and_read_on() -> None:
-    class Interrupting(Endless):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield message(1)
-            signal.raise_signal(signal.SIGINT)
-            yield message(2)
-            yield END
-
-    source = subscribe_blocking("http://h/s", transport=Interrupting().server())
-    with source:
-        assert next(source).offset == 1
-        with pytest.raises(KeyboardInterrupt):
-            next(source)
-        assert [event.offset for event in source] == [2]
-
-
-async def test_the_blocking_twin_says_that_a_loop_runs_already() -> None:
-    source = subscribe_blocking("http://h/s", transport=Server())
-    with pytest.raises(RuntimeError, match="running event loop"):
-        next(source)
-    source._runner.close()
-    source._closed = True

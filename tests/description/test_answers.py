@@ -31,7 +31,7 @@ from gateway.settings import Settings
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running
-from tests.routes.test_tokens import bearer, serving
+from tests.routes.tokens import bearer, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
-from hypothesis import given
-from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
 from gateway import telemetry
-from gateway.access.grant import NOBODY, Grant
-from gateway.access.static import digest_of, read_static_tokens
-from gateway.access.trust import Trust
-from gateway.catalog.catalog import Catalog
-from gateway.catalog.stream import Stream
-from gateway.composition import define
-from gateway.configuration import Configured
-from gateway.definitions import VIEWS, Current, Definitions
-from gateway.errors import Problem
-from gateway.eventlog.memory import MemoryLog
-from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Settings
-from tests.access.kit import AUDIENCE, ISSUER, claims, document, public_jwk, signed
+from gateway.access.grant import NOBODY
+from gateway.definitions import Definitions
+from tests.access.kit import claims, signed
 from tests.routes.intake import change
-from tests.routes.kit import PATIENCE, Site, becomes, frames, running, stored
-
-STREAMS = (
-    Stream("news", ("news",), ("latest",)),
-    Stream("open", ("open",), schema_title="wiki/change"),
-    Stream("secret", ("hidden",), ("secrets", "lates"), schema_title="wiki/change", public=False),
-    Stream("secret.other", ("other",), public=False),
-    Stream("newsroom", ("newsroom",), public=False),
-    Stream("quux.hidden", ("quux",), public=False),
-)
-STATIC = "static-token-of-thirty-two-characters"
-TOKENS = {"board": {"sha256": digest_of(STATIC).hex(), "read": ["secret"], "write": ["secret"]}}
-SETTINGS: dict[str, Any] = {"static_tokens": TOKENS, "token_audience": AUDIENCE, "token_issuer": ISSUER}
-
-
-def token(lifetime: float = 60, **more: Any) -> str:
-    """A good one for `secret`."""
-    return signed(claims(int(time.time() * 1000), lifetime, **more))
-
-
-def bearer(text: str) -> dict[str, str]:
-    """The header for it."""
-    return {"authorization": f"Bearer {text}"}
-
-
-@asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[Site]:
-    """A gateway with public and private streams, five events in each."""
-    log = MemoryLog()
-    for stream in STREAMS:
-        for topic in stream.topics:
-            log.create_topic(topic)
-            log.append_now(topic, [stored(number) for number in range(5)])
-    given = {**SETTINGS, **settings}
-    async with running(log, STREAMS, admin=True, **given) as site:
-        trust = Trust(read_static_tokens(given["static_tokens"]), document(public_jwk("first")))
-        definitions = site.gateway.current.definitions
-        await site.gateway.take(Definitions(definitions.catalog, definitions.schemas, None, trust))
-        await becomes(lambda: site.gateway.hub.available)
-        yield site
+from tests.routes.kit import Site, frames, running
+from tests.routes.tokens import STATIC, STREAMS, bearer, names, post, serving, token
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -84,11 +30,6 @@ async def site() -> AsyncIterator[Site]:
 
 
 module = pytest.mark.asyncio(loop_scope="module")
-
-
-def names(response: httpx.Response) -> list[str]:
-    """The streams of the catalogue."""
-    return [stream["name"] for stream in response.json()]
 
 
 @module
@@ -287,130 +228,6 @@ async def test_a_gateway_without_tokens_says_so() -> None:
         assert names(await site.get("/v2/streams", headers=bearer("x"))) == ["news", "open"]
 
 
-async def test_a_stream_ends_with_its_token() -> None:
-    async with serving(token_clock_skew=0.0) as site:
-        shown = token(lifetime=2)
-        async with site.stream(f"/v2/stream/secret?access_token={shown}") as stream:
-            identifier = (await stream.frame())["id"]
-            # What comes until then has an id to go on from.
-            site.put("hidden", stored(5))
-            message = await stream.message()
-            assert message["data"]["number"] == 5
-            assert message["id"] != identifier
-            rest = await stream.rest()
-            assert b"event: error" not in rest
-        await becomes(lambda: not site.gateway.streams.sessions)
-        # The reconnect of an EventSource, which sends the same address.
-        response = await site.get(f"/v2/stream/secret?access_token={shown}")
-        assert response.status_code == 401
-        assert "expired" in response.json()["detail"]
-        # With another token nothing is lost or repeated.
-        last = json.dumps(message["id"])
-        site.put("hidden", stored(6))
-        async with site.stream("/v2/stream/secret", headers={**bearer(token()), "last-event-id": last}) as stream:
-            assert await stream.numbers(1) == [6]
-
-
-async def test_a_reload_ends_what_is_not_granted_any_more() -> None:
-    async with serving() as site:
-        before = site.gateway.current.definitions
-        shown = token()
-        async with (
-            site.stream("/v2/stream/secret", headers=bearer(STATIC)) as static,
-            site.stream("/v2/stream/secret", headers=bearer(shown)) as jwt,
-            site.stream("/v2/stream/news") as public,
-        ):
-            for stream in (static, jwt, public):
-                await stream.frame()
-            # The same again interrupts nobody.
-            assert await site.gateway.take(before) == []
-            site.put("hidden", stored(5))
-            assert await static.numbers(1) == [5]
-            trust = Trust((), before.trust.key_document)
-            notes = await site.gateway.take(Definitions(before.catalog, before.schemas, None, trust))
-            assert notes == ["streams that were ended, since their client may not read them any more: 1"]
-            await static.rest()
-            assert (await site.get("/v2/streams", headers=bearer(STATIC))).status_code == 401
-            site.put("hidden", stored(6))
-            site.put("news", stored(7))
-            assert await jwt.numbers(2) == [5, 6]
-            assert await public.numbers(1) == [7]
-            # Nor may a stream be read that another set of streams hides.
-            fewer = Catalog(stream for stream in STREAMS if stream.name != "newsroom")
-            assert await site.gateway.take(Definitions(fewer, before.schemas, None, trust)) == []
-
-
-async def test_keys_are_changed_by_a_reload() -> None:
-    async with serving() as site:
-        before = site.gateway.current.definitions
-        new = signed(claims(int(time.time() * 1000)), "second")
-        assert (await site.get("/v2/streams", headers=bearer(new))).status_code == 401
-        for keys, statuses in (
-            ((public_jwk("first"), public_jwk("second")), (200, 200)),
-            ((public_jwk("second"),), (401, 200)),
-        ):
-            trust = Trust((), document(*keys))
-            await site.gateway.take(Definitions(before.catalog, before.schemas, None, trust))
-            found = [(await site.get("/v2/streams", headers=bearer(one))).status_code for one in (token(), new)]
-            assert tuple(found) == statuses
-
-
-async def test_without_keys_a_token_waits() -> None:
-    async with serving() as site:
-        before = site.gateway.current.definitions
-        # Nobody listens there.
-        trust = Trust((), key_url="http://127.0.0.1:9/keys")
-        await site.gateway.take(Definitions(before.catalog, before.schemas, None, trust))
-        response = await site.get("/v2/streams", headers=bearer(token()))
-        assert response.status_code == 503
-        assert response.headers["retry-after"] == "10"
-        assert names(await site.get("/v2/streams")) == ["news", "open"]
-
-
-async def post(site: Site, stream: str, shown: str | None) -> httpx.Response:
-    headers = {} if shown is None else bearer(shown)
-    async with asyncio.timeout(PATIENCE):
-        return await site.client.post("/v1/events", json=change(stream=stream), headers=headers)
-
-
-async def test_writing_to_private_streams_takes_a_token() -> None:
-    async with serving() as site:
-        writer = token(read_streams=None, write_streams=["secret"])
-        assert (await post(site, "open", None)).status_code == 201
-        assert (await post(site, "open", writer)).status_code == 201
-        assert (await post(site, "secret", writer)).status_code == 201
-        assert (await post(site, "secret", STATIC)).status_code == 201
-        # A right to read is none to write, and the other way round.
-        for stream, shown in (("secret", None), ("secret", token()), ("secret.other", writer), ("nothing", writer)):
-            response = await post(site, stream, shown)
-            assert response.status_code == 400
-            detail = response.json()["invalid"][0]["detail"]
-            assert f'"{stream}"' in detail
-        assert (await site.get("/v2/stream/secret", headers=bearer(writer))).status_code == 404
-        assert (await post(site, "open", "bad")).status_code == 401
-
-
-async def test_an_intake_may_need_a_token() -> None:
-    async with serving(intake_token="required") as site:
-        response = await post(site, "open", None)
-        assert response.status_code == 401
-        # RFC 6750 section 3.1: no error code where no token was shown.
-        assert response.headers["www-authenticate"] == "Bearer"
-        assert (await post(site, "open", token(write_streams=["open"]))).status_code == 201
-        for shown in (token(), STATIC, token(write_streams=["secret"])):
-            response = await post(site, "open", shown)
-            assert response.status_code == 400
-            assert 'no stream "open"' in response.json()["invalid"][0]["detail"]
-        # On the admin port nobody is asked for one.
-        response = await site.admin.post("/v1/events", json=change(stream="secret"))
-        assert response.status_code == 201
-        # The others of a request are stored.
-        events = [change(stream="open"), change(stream="secret")]
-        response = await site.client.post("/v1/events", json=events, headers=bearer(STATIC))
-        assert response.status_code == 207
-        assert [entry["index"] for entry in response.json()["invalid"]] == [0]
-
-
 async def test_no_token_is_repeated_anywhere(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the log of requests, in messages, in answers, in /metrics; not even where the gateway makes a mistake."""
     caplog.set_level(logging.DEBUG)
@@ -457,66 +274,3 @@ async def test_no_token_is_repeated_anywhere(caplog: pytest.LogCaptureFixture, m
         assert shown not in text
         # Nor a part of it: the signature is what makes it one.
         assert shown.rpartition(".")[2][:20] not in text
-
-
-NAMES = st.text("ab.*?", min_size=1, max_size=4)
-GLOBS = st.lists(NAMES, max_size=3).map(tuple)
-
-
-@given(
-    st.dictionaries(st.text("ab.", min_size=1, max_size=3), st.booleans(), min_size=1),
-    GLOBS,
-    st.lists(NAMES, min_size=1),
-)
-def test_names_lead_to_nothing_that_is_not_granted(
-    public: dict[str, bool], globs: tuple[str, ...], asked: list[str]
-) -> None:
-    streams = [Stream(name, (name,), public=shown) for name, shown in public.items()]
-    current = Current(Definitions(Catalog(streams), SchemaRepository([])))
-    visible = current.readable(Grant(read=globs))
-    alone = Catalog(stream for stream in streams if stream.public or any(_means(glob, stream.name) for glob in globs))
-
-    def outcome(catalog: Catalog) -> object:
-        try:
-            return [stream.name for stream in catalog.resolve(",".join(asked))]
-        except Problem as problem:
-            return problem.document()
-
-    assert list(visible.streams) == list(alone.streams)
-    assert outcome(visible) == outcome(alone)
-    writable = current.writable(Grant(write=globs, writes_public=False))
-    assert set(writable.streams) == {name for name in public if any(_means(glob, name) for glob in globs)}
-
-
-def _means(glob: str, name: str) -> bool:
-    """Another way to match."""
-    if not glob:
-        return not name
-    if glob[0] == "*":
-        return _means(glob[1:], name) or (bool(name) and _means(glob, name[1:]))
-    return bool(name) and glob[0] in ("?", name[0]) and _means(glob[1:], name[1:])
-
-
-def test_catalogues_are_made_once_and_not_without_end() -> None:
-    current = Current(Definitions(Catalog(STREAMS), SchemaRepository([])))
-    assert current.readable(NOBODY) is current.public_catalog
-    assert current.readable(Grant(read=("*",))) is current.catalog
-    assert current.readable(Grant(read=("nothing",))) is current.public_catalog
-    secret = current.readable(Grant(read=("secret",)))
-    assert current.readable(Grant(read=("secret",), expires=5)) is secret
-    assert current.readable(Grant(read=("s?cret",))) is secret
-    for number in range(3 * VIEWS):
-        current.readable(Grant(read=(f"nothing-{number}",)))
-        assert len(current._views) <= VIEWS
-    current.replace(Definitions(Catalog(STREAMS[:1]), SchemaRepository([])))
-    assert list(current.readable(Grant(read=("*",))).streams) == ["news"]
-
-
-def test_the_file_of_keys_is_read_with_the_configuration(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    path.write_bytes(document(public_jwk("first"), {"kty": "oct", "k": "AA"}))
-    settings = Settings(jwks=str(path), **SETTINGS)
-    definitions, warnings = define(Configured(settings, Catalog(STREAMS), []))
-    assert definitions.trust.key_document == path.read_bytes()
-    assert [token.name for token in definitions.trust.static_tokens] == ["board"]
-    assert any("key 1 is not used: it is secret" in warning for warning in warnings)

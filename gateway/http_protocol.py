@@ -15,14 +15,10 @@ from gateway.connections import Connections
 from gateway.errors import Problem
 from gateway.routes.outlet import EXTENSION
 from gateway.routes.problems import written
-from gateway.stream_connection import StreamConnection
+from gateway.stream_connection import StreamConnection, let_go
 
 MAXIMUM_PIPELINED = 16
 """Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""
-
-
-def _nothing() -> None:
-    """What there is to do for a connection that is gone."""
 
 
 class UnframedCycle(RequestResponseCycle):
@@ -61,6 +57,10 @@ class StreamProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._known.arrived(self)
         self._known.closed()
+        # Each of these refers back to this protocol.
+        self.cycle = self.scope = None  # type: ignore[assignment]
+        self.pipeline.clear()
+        let_go(self.transport)
 
     def give_up(self, late: bool) -> None:
         """See Owing. Nothing is said to one that has not begun: it may be a connection that a browser keeps ready."""
@@ -77,7 +77,7 @@ class StreamProtocol(HttpToolsProtocol):
         cycle = begun()
         assert cycle is not None
         # One that is lost already has been counted as such.
-        on_end = self._known.closed if self in self.connections else _nothing
+        on_end = self._known.closed if self in self.connections else None
         connection = StreamConnection(self.transport, self.flow.write_paused, on_end)
         self.flow.resume_writing()  # nobody else does from now on
         self.pipeline.clear()

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
 from loadtests.machine import allow_files
+from tests.end_to_end.process import ROOT
 
 TARGET = "/v2/stream/numbers"
 REQUEST = f"GET {TARGET} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
@@ -145,6 +147,16 @@ class Strangers:
 
     async def _rest(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, min(seconds, self.left)))
+
+
+async def disturb(port: int, kind: str, connections: int, seconds: int) -> dict[str, int]:
+    """Clients in a process of their own, and what they counted."""
+    arguments = [str(port), kind, str(connections), str(seconds)]
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, *arguments, stdout=PIPE, cwd=ROOT)
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    counted: dict[str, int] = json.loads(said)
+    return counted
 
 
 async def main(port: int, kind: str, connections: int, seconds: float) -> None:

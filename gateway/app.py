@@ -213,14 +213,14 @@ class Gateway:
             Route("/-/connections", Overview(self.connections).connections),
             Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
         ]
-        app = _application(first, routes + self._routes(self.all_viewers))
+        app = _application(first, routes + self._routes(self.all_viewers, inside=True))
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
-    def _routes(self, viewers: Viewers) -> list[BaseRoute]:
-        """What there is on both ports, over the streams that exist there."""
+    def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
+        """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.hub)
         schemas = SchemaRoutes(lambda: self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining)
+        readiness = Readiness(self.hub, self.watch, lambda: self.draining, inside)
         return [
             Route("/v2/streams", streams.index),
             Route("/v2/streams/{name}", streams.one),

@@ -217,7 +217,7 @@ def test_the_missing_default_file_says_how_to_write_one(tmp_path: Path, monkeypa
 
 def test_configure_reads_the_file(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
-    path.write_text("port: 8081\nstreams:\n  a: {topic: x}\n", encoding="utf-8")
+    path.write_text("port: 8081\nstreams:\n  a: {sample: x}\n", encoding="utf-8")
     configured = configure({"config": str(path)}, {"PATH": "/bin"})
     assert configured.settings.port == 8081
     assert configured.settings.config == str(path)

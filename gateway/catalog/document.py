@@ -94,6 +94,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def is_misspelt(word: str, known: Iterable[str]) -> bool:
+    """Whether the word is so close to a known one that nothing else can be meant."""
+    return bool(difflib.get_close_matches(word, list(known), n=1, cutoff=0.8))
+
+
 def parse(text: str, findings: Findings) -> Located | None:
     """The document, or None where the syntax is broken. Mistakes go to `findings`."""
     try:

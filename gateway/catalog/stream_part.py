@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.catalog.document import Findings, Located, did_you_mean
+from gateway.catalog.document import Findings, Located, did_you_mean, is_misspelt
 from gateway.catalog.quantity import DURATION_FORM, SIZE_FORM, milliseconds, size
 from gateway.catalog.stream import Resume, Retention, Stream
 from gateway.catalog.titles import PATTERN_FORM, TITLE_FORM, is_expression, is_title, is_valid_expression
@@ -135,7 +135,9 @@ class _StreamReader:
         for key, item in self._members.items():
             if key not in KEYS:
                 hint = did_you_mean(key, KEYS)
-                self._findings.warning(item.line, f"{key} of {self._name} is not used by the gateway{hint}")
+                # `pubic: false` must not leave a stream public.
+                tell = self._findings.mistake if is_misspelt(key, KEYS) else self._findings.warning
+                tell(item.line, f"{key} of {self._name} is not used by the gateway{hint}")
         topics = self._words("topics", _TOPIC, "topic", TOPIC_FORM) or {self._name: self._line}
         for topic, line in list(topics.items()):
             if topic in (".", ".."):

@@ -20,10 +20,12 @@ async def healthz(_: Request) -> Response:
 class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
-    Partitions that are stuck are named, and it serves the others: no other process could read them either.
+    Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
+    why the log does not answer, which may name the operator's hosts, is told too.
     """
 
-    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool]) -> None:
+    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], inside: bool) -> None:
+        self._inside = inside
         self._hub = hub
         self._watch = watch
         self._draining = draining
@@ -31,7 +33,8 @@ class Readiness:
     async def readyz(self, _: Request) -> Response:
         missing = []
         if not self._hub.available:
-            missing.append(f"the log does not answer: {self._hub.why_unavailable}")
+            why = f": {self._hub.why_unavailable}" if self._inside else ""
+            missing.append(f"the log does not answer{why}")
         elif not self._hub.filled.is_set():
             missing.append("the newest part of the log is still being read")
         if self._draining():

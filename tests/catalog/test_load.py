@@ -195,12 +195,23 @@ streams:
 
 
 def test_unknown_keys_of_a_stream_are_warnings(tmp_path: Path) -> None:
-    text = "streams:\n  a:\n    topic: x\n    destination_event_service: eventgate\n"
+    text = "streams:\n  a:\n    topic_prefixes: x\n    destination_event_service: eventgate\n"
     path = write(tmp_path, text)
     first, second = load(path).warnings
-    assert first.startswith(f"{path}:3: topic of a is not used")
-    assert "did you mean topics?" in first
+    assert first.startswith(f"{path}:3: topic_prefixes of a is not used")
     assert second.startswith(f"{path}:4: destination_event_service")
+
+
+def test_a_key_that_is_misspelt_is_a_mistake(tmp_path: Path) -> None:
+    """A stream would be public otherwise."""
+    path = write(tmp_path, "streams:\n  a:\n    pubic: false\n    topic: x\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path)
+    assert [line.partition(" is not used")[0] for line in caught.value.mistakes] == [
+        f"{path}:3: pubic of a",
+        f"{path}:4: topic of a",
+    ]
+    assert "did you mean public?" in caught.value.mistakes[0]
 
 
 def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:

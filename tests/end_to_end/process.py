@@ -115,9 +115,13 @@ class GatewayProcess:
             return await client.get(path, **more)
 
     async def metrics(self) -> str:
-        """What the admin port tells."""
+        """What /metrics tells."""
+        return await self.inside("/metrics")
+
+    async def inside(self, path: str) -> str:
+        """What the admin port answers."""
         async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
-            return (await client.get(f"http://127.0.0.1:{self.admin_port}/metrics")).text
+            return (await client.get(f"http://127.0.0.1:{self.admin_port}{path}")).text
 
     def terminate(self) -> None:
         """Ask it to stop (SIGTERM), and wait for nothing."""

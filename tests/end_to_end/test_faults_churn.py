@@ -30,9 +30,9 @@ ROUNDS = 4
 ROUND_SECONDS = lasting(4, 40)
 CACHES = {"ring_bytes": 500_000, "block_cache_bytes": 500_000, "replay_cache_bytes": 500_000}
 """So small that they are full after the first round."""
-GROWTH = 4_000_000
-"""Bytes of memory by which the later half of the rounds may be above the earlier one, for what the allocator keeps of
-more that is open at the same time. Tens of thousands of connections that left a hundred bytes each would be more."""
+GROWTH = 8_000_000 + 7600 * CONNECTIONS
+"""Bytes of memory by which the later half of the rounds may be above the earlier one: what the allocator keeps of those
+that are open at the same time, which may be more. Whether anything stays of one that is closed is counted below."""
 PLACES = 250
 SECONDS = 3
 LEFT_OVER = 0.02

@@ -129,8 +129,11 @@ async def test_more_connections_than_there_is_room_for(victim: Victim) -> None:
     for _, writer in crowd:
         writer.transport.abort()
     await victim.has_let_go(before)
-    streams = [await opened(port, 1, REQUEST) for _ in range(299)]
-    for reader, _ in (one for [one] in streams):
+    streams = []
+    for _ in range(299):
+        # One after another: of those that come together, some would have to make room for others.
+        streams.append(await opened(port, 1, REQUEST))
+        [(reader, _)] = streams[-1]
         await asyncio.wait_for(reader.read(100), 20)
     refused = 0
     for _ in range(50):

@@ -64,7 +64,10 @@ class Victim:
 @pytest.fixture
 async def victim(serve: Serve, client: Client, tmp_path: Path) -> AsyncIterator[Victim]:
     gateway = await serve(STREAMS, f"sqlite:///{tmp_path / 'events.db'}", **BOUNDS)
-    yield Victim(gateway, await client.stream(gateway.port, "numbers"))
+    victim = Victim(gateway, await client.stream(gateway.port, "numbers"))
+    # What it opens when it is first asked is open before its files are counted.
+    await victim.serves()
+    yield victim
     assert await gateway.stop() == 0
 
 

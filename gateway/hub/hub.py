@@ -26,7 +26,7 @@ IDLE_WAIT = 0.5
 FETCH_RECORDS = 1000
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 10
+FLUSH_RATIO = 16
 """A flush that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
 than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little."""
 

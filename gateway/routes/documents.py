@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import orjson
 from starlette.requests import Request
@@ -17,20 +15,13 @@ from gateway.description.asyncapi import asyncapi
 from gateway.description.facts import Facts
 from gateway.description.openapi import openapi
 from gateway.description.page import page, style
+from gateway.routes.content import Content
 from gateway.routes.explorer import SECURITY
-from gateway.routes.negotiate import accepts_gzip
 
 CACHE_CONTROL = "no-cache"
 """It may be kept, and is asked for anew: a reload may change it."""
 REMEMBERED = 32
 """Documents that are kept: each form is made for every name that the gateway is asked under."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    data: bytes
-    packed: bytes
-    tag: str
 
 
 class DocumentRoutes:
@@ -39,37 +30,40 @@ class DocumentRoutes:
     def __init__(self, definitions: Callable[[], Definitions], facts: Callable[[], Facts]) -> None:
         self._current = definitions
         self._facts = facts
-        self._bodies_of: Definitions | None = None
-        self._bodies: dict[tuple[str, str], _Body] = {}
+        self._made_of: Definitions | None = None
+        self._made: dict[tuple[str, str], Content] = {}
         self._security = SECURITY | {"content-security-policy": _policy(style())}
 
     async def openapi(self, request: Request) -> Response:
         """`GET /openapi.json`"""
-        body = self._body("openapi", "", lambda facts: orjson.dumps(openapi(facts)) + b"\n")
-        return _answer(request, body, "application/json", {})
+        return self._content(
+            "openapi", "", lambda facts: Content(orjson.dumps(openapi(facts)) + b"\n", "application/json", {})
+        ).answer(request, CACHE_CONTROL)
 
     async def asyncapi(self, request: Request) -> Response:
         """`GET /asyncapi.json`"""
         base = str(request.base_url)
-        body = self._body("asyncapi", base, lambda facts: orjson.dumps(asyncapi(facts, base)) + b"\n")
-        return _answer(request, body, "application/json", {})
+        return self._content(
+            "asyncapi", base, lambda facts: Content(orjson.dumps(asyncapi(facts, base)) + b"\n", "application/json", {})
+        ).answer(request, CACHE_CONTROL)
 
     async def docs(self, request: Request) -> Response:
         """`GET /docs`"""
         base = str(request.base_url)
-        body = self._body("docs", base, lambda facts: page(openapi(facts), base).encode())
-        return _answer(request, body, "text/html; charset=utf-8", self._security)
+        return self._content(
+            "docs",
+            base,
+            lambda facts: Content(page(openapi(facts), base).encode(), "text/html; charset=utf-8", self._security),
+        ).answer(request, CACHE_CONTROL)
 
-    def _body(self, form: str, base: str, make: Callable[[Facts], bytes]) -> _Body:
+    def _content(self, form: str, base: str, make: Callable[[Facts], Content]) -> Content:
         definitions = self._current()
-        if definitions is not self._bodies_of or len(self._bodies) >= REMEMBERED:
-            self._bodies_of, self._bodies = definitions, {}
-        body = self._bodies.get((form, base))
-        if body is None:
-            data = make(self._facts())
-            tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-            body = self._bodies[form, base] = _Body(data, gzip.compress(data, 9, mtime=0), tag)
-        return body
+        if definitions is not self._made_of or len(self._made) >= REMEMBERED:
+            self._made_of, self._made = definitions, {}
+        content = self._made.get((form, base))
+        if content is None:
+            content = self._made[form, base] = make(self._facts())
+        return content
 
 
 def _policy(styles: str) -> str:
@@ -79,14 +73,3 @@ def _policy(styles: str) -> str:
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )
-
-
-def _answer(request: Request, body: _Body, media_type: str, security: dict[str, str]) -> Response:
-    headers = {"etag": body.tag, "cache-control": CACHE_CONTROL, "vary": "accept-encoding", **security}
-    known = request.headers.get("if-none-match", "")
-    if body.tag in known or known.strip() == "*":
-        return Response(status_code=304, headers=headers)
-    packed = accepts_gzip(request.headers.get("accept-encoding"))
-    if packed:
-        headers["content-encoding"] = "gzip"
-    return Response(body.packed if packed else body.data, 200, headers, media_type)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -14,7 +11,8 @@ from starlette.responses import Response
 
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
-from gateway.routes.negotiate import accepts_gzip, prefers_json
+from gateway.routes.content import Content
+from gateway.routes.negotiate import prefers_json
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -58,21 +56,6 @@ _INDEX = {
 }
 
 
-@dataclass(frozen=True)
-class _File:
-    data: bytes
-    media_type: str
-    security: dict[str, str]
-
-    @cached_property
-    def packed(self) -> bytes:
-        return gzip.compress(self.data, 9, mtime=0)
-
-    @cached_property
-    def tag(self) -> str:
-        return f'"{hashlib.blake2b(self.data, digest_size=12).hexdigest()}"'
-
-
 class ExplorerRoutes:
     """The page and its files. All of them are in one directory named after their content, so that they can be kept for
     ever, and never are of two versions."""
@@ -94,7 +77,7 @@ class ExplorerRoutes:
             response = json_answer(_INDEX)
             response.headers["vary"] = "accept"
             return response
-        return self._answer(request, self._files[_PAGE], "no-cache", "accept, accept-encoding")
+        return self._files[_PAGE].answer(request, "no-cache", "accept, accept-encoding")
 
     async def file(self, request: Request) -> Response:
         """`GET /explorer/{version}/{name}`"""
@@ -104,7 +87,7 @@ class ExplorerRoutes:
             raise Problem(404, "Not found", f"the explorer has no file {name[:100]!r}", "path")
         # A page of another version, from a process before this one, gets what there is; nobody keeps it.
         current = request.path_params["version"] == self.version
-        return self._answer(request, file, IMMUTABLE if current else "no-cache", "accept-encoding")
+        return file.answer(request, IMMUTABLE if current else "no-cache")
 
     def _page(self, files: dict[str, bytes]) -> bytes:
         """The page with the addresses of its files; modules are named in advance, so that all are loaded at once."""
@@ -121,18 +104,8 @@ class ExplorerRoutes:
             text = text.replace(slot, "\n    ".join(lines))
         return text.encode()
 
-    def _answer(self, request: Request, file: _File, cache_control: str, vary: str) -> Response:
-        headers = {"etag": file.tag, "cache-control": cache_control, "vary": vary, **file.security}
-        known = request.headers.get("if-none-match", "")
-        if file.tag in known or known.strip() == "*":
-            return Response(status_code=304, headers=headers)
-        packed = accepts_gzip(request.headers.get("accept-encoding"))
-        if packed:
-            headers["content-encoding"] = "gzip"
-        return Response(file.packed if packed else file.data, 200, headers, file.media_type)
 
-
-def _file(name: str, data: bytes) -> _File:
+def _file(name: str, data: bytes) -> Content:
     suffix = PurePosixPath(name).suffix
     running = suffix in (".html", ".svg") or name in _WORKER
-    return _File(data, _TYPES[suffix], SECURITY if running else {})
+    return Content(data, _TYPES[suffix], SECURITY if running else {})

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import Problem
+from gateway.routes.content import is_known
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.schemas.text import to_json, to_yaml
 
@@ -99,12 +100,6 @@ def _body(data: bytes, media_type: str) -> _Body:
 
 def _answer(request: Request, body: _Body, cache_control: str) -> Response:
     headers = {"etag": body.tag, "cache-control": cache_control}
-    if _known(request.headers.getlist("if-none-match"), body.tag):
+    if is_known(request, body.tag):
         return Response(status_code=304, headers=headers)
     return Response(body.data, 200, headers, body.media_type)
-
-
-def _known(fields: list[str], tag: str) -> bool:
-    """Whether If-None-Match names the tag; its comparison is the weak one (RFC 9110 section 13.1.2)."""
-    tags = [item.strip().removeprefix("W/") for field in fields for item in field.split(",")]
-    return tag in tags or "*" in tags

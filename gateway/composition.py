@@ -21,7 +21,6 @@ from gateway.intake.canary import missing_canaries
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special
 from gateway.limits.port import Limiter
-from gateway.limits.redis import RedisLimiter
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
 from gateway.schemas.repository import SchemaRepository, check_streams
@@ -40,6 +39,9 @@ def open_limits(settings: Settings, clock: Clock) -> Limiter:
     """Where the limits are counted."""
     if settings.limits == "memory://":
         return MemoryLimiter(settings.limit_streams, clock)
+    # Its library takes a while to be loaded, and memory, of which who needs none should know nothing.
+    from gateway.limits.redis import RedisLimiter
+
     closed = settings.limits_away == "closed"
     return RedisLimiter(settings.limits, settings.limit_streams, clock, settings.limits_prefix, closed)
 

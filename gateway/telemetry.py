@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.event import TopicPartition
+from gateway.seldom import Seldom
 
 log = logging.getLogger("gateway")
 
@@ -97,21 +98,7 @@ _STUCK = Gauge(
 registry = REGISTRY
 
 
-class _Seldom:
-    """Says when something that happens often is to be told again."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = float("-inf")
-
-    def is_due(self, now: float) -> bool:
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True
-
-
-_REFUSALS = _Seldom(10.0)
+_REFUSALS = Seldom(10.0)
 
 
 class Tally:

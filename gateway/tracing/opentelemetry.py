@@ -22,6 +22,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.trace import Tracer as LibraryTracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from gateway.seldom import Seldom
 from gateway.tracing.port import TRACEPARENT, Attributes, Headers, Span
 
 QUEUE_SPANS = 4096
@@ -133,22 +134,19 @@ class _Span:
         return _Span(self._tracer, self._tracer.start_span(name, context, kind, dict(attributes)))
 
 
-class _Seldom(logging.Handler):
+class _Complaints(logging.Handler):
     """Tells what the library complains of as a warning of the gateway's, now and then."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._next = float("-inf")
+        self._complaints = Seldom(WARN_SECONDS)
 
     def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + WARN_SECONDS
-        logger.warning("traces: %s", record.getMessage()[:REASON_CHARACTERS])
+        if self._complaints.is_due(time.monotonic()):
+            logger.warning("traces: %s", record.getMessage()[:REASON_CHARACTERS])
 
 
 def _tell_seldom(library: logging.Logger) -> None:
     """An absent collector fails every few seconds, each time with a traceback or two."""
     library.propagate = False
-    library.handlers = [_Seldom()]
+    library.handlers = [_Complaints()]

@@ -45,10 +45,12 @@ _ABORTED = Struct(">qq")
 
 
 class Fetched(NamedTuple):
-    """What a broker answered about one partition. `aborted`: the producer and the first offset of each transaction."""
+    """What a broker answered about one partition. `end` is the offset after the last record that it has to give;
+    `aborted`: the producer and the first offset of each transaction."""
 
     partition: TopicPartition
     error: int
+    end: int
     aborted: Sequence[tuple[int, int]]
     records: bytes
 
@@ -121,16 +123,15 @@ class FetchRequest:
         for _ in range(body.varint() - 1):
             topic = names[body.take(16)]
             for _ in range(body.varint() - 1):
-                number, code, *_ = body.unpack(_ANSWERED)
+                number, code, _, end, _ = body.unpack(_ANSWERED)
                 aborted = []
                 for _ in range(body.varint() - 1):
                     producer, first = body.unpack(_ABORTED)
                     aborted.append((producer, first))
                     body.skip_tags()
                 body.take(4)  # the replica to prefer, of those in this rack
-                found.append(
-                    Fetched(TopicPartition(topic, number), code, aborted, body.take(max(0, body.varint() - 1)))
-                )
+                records = body.take(max(0, body.varint() - 1))
+                found.append(Fetched(TopicPartition(topic, number), code, end, aborted, records))
                 body.skip_tags()
             body.skip_tags()
         body.skip_tags()
@@ -150,6 +151,7 @@ class FetchRequest:
             Fetched(
                 TopicPartition(topic, fields[0]),
                 fields[1],
+                fields[3 if response.API_VERSION >= 4 else 2],
                 fields[5 if response.API_VERSION >= 5 else 4] or [],
                 fields[-1] or b"",
             )

@@ -71,7 +71,7 @@ class KafkaReader:
         self._errors = {}
         self._trouble = {}
         self._unreachable = None
-        self._launch(set())
+        self._launch(set(), ahead=True)
 
     async def fetch(
         self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
@@ -86,7 +86,7 @@ class KafkaReader:
                 self._raise_errors(wanted)
                 if failed:
                     self._raise_trouble(wanted)
-            self._launch(wanted)
+            self._launch(wanted, ahead=bool(batches))
             if batches:
                 return batches
             left = deadline - time.monotonic()
@@ -157,12 +157,15 @@ class KafkaReader:
 
     # Flights.
 
-    def _launch(self, wanted: Collection[TopicPartition]) -> None:
-        """Send requests for the partitions of which little is left and none is under way."""
+    def _launch(self, wanted: Collection[TopicPartition], ahead: bool) -> None:
+        """Send requests for the partitions of which little is left and none is under way: `ahead` of the next call only
+        where the broker has more. A request that waited for the next record would bring that one alone, however many
+        have come by the time of the call."""
         flying = {partition for flight in self._flights for partition in flight.offsets}
         hungry: dict[int | None, dict[TopicPartition, int]] = {}
         for partition, buffer in self._buffers.items():
-            if buffer.size < AHEAD_BYTES and partition not in flying and partition not in self._errors:
+            idle = partition not in flying and partition not in self._errors
+            if idle and buffer.size < AHEAD_BYTES and (buffer.more or not ahead):
                 hungry.setdefault(self._leader(partition), {})[partition] = buffer.ahead
         at_once = any(self._buffers[partition].size for partition in wanted)
         for node, offsets in hungry.items():

@@ -91,9 +91,9 @@ def request(versions: dict[int, tuple[int, int]] | None = None) -> tuple[FetchRe
 
 def answer(error: int = 0, correlation: int = CORRELATION, topic_id: bytes = IDS["a"], partition: int = 0) -> bytes:
     """An answer with what every field may be: long, empty, none."""
-    one: Any = (partition, 0, 9, 9, 0, [(3, 4, {}), (5, 6, {})], -1, b"r" * 300, {})
+    one: Any = (partition, 0, 9, 8, 0, [(3, 4, {}), (5, 6, {})], -1, b"r" * 300, {})
     two: Any = (1, 6, -1, -1, -1, None, -1, None, {})
-    three: Any = (2, 0, 9, 9, 0, [], -1, b"", {})
+    three: Any = (2, 0, 9, 7, 0, [], -1, b"", {})
     topics: Any = [(topic_id, [one, two], {}), (IDS["b"], [three], {})]
     return bytes(RESPONSE.encode((correlation, {}, 0, error, 0, topics, {})))
 
@@ -122,9 +122,9 @@ def test_the_request_of_many_partitions() -> None:
 def test_the_answer_is_read() -> None:
     sent, _ = request()
     assert sent.read(answer(), CORRELATION) == [
-        Fetched(TopicPartition("a", 0), 0, [(3, 4), (5, 6)], b"r" * 300),
-        Fetched(TopicPartition("a", 1), 6, [], b""),
-        Fetched(TopicPartition("b", 2), 0, [], b""),
+        Fetched(TopicPartition("a", 0), 0, 8, [(3, 4), (5, 6)], b"r" * 300),
+        Fetched(TopicPartition("a", 1), 6, -1, [], b""),
+        Fetched(TopicPartition("b", 2), 0, 7, [], b""),
     ]
 
 
@@ -182,9 +182,9 @@ def test_older_brokers_are_asked_by_name(version: int, response: Any) -> None:
         body = FetchRequest_v11.decode(BytesIO(data[4 + 10 + 2 :]))
         assert [topic for topic, _ in body.topics] == ["a", "b"]
     more = [0] if version == 11 else []
-    fields = (0, 0, 9, 9, *more, [(3, 4)], *[-1 for _ in more], b"records")
+    fields = (0, 0, 9, 8, *more, [(3, 4)], *[-1 for _ in more], b"records")
     head = (0, 0, 0) if version == 11 else (0,)
     frame = CORRELATION.to_bytes(4, "big") + response(*head, [("a", [fields])]).encode()
-    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, [(3, 4)], b"records")]
+    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [(3, 4)], b"records")]
     with pytest.raises(LogUnavailable):
         sent.read(frame[:-1], CORRELATION)

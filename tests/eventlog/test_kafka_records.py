@@ -25,8 +25,8 @@ def batch(first: int, codec: int = 0) -> bytes:
     return bytes(data)
 
 
-def fetched(data: bytes) -> Fetched:
-    return Fetched(PARTITION, 0, [], data)
+def fetched(data: bytes, end: int = 0) -> Fetched:
+    return Fetched(PARTITION, 0, end, [], data)
 
 
 def offsets(buffer: PartitionBuffer) -> list[int]:
@@ -46,6 +46,15 @@ def test_a_corrupt_batch_is_refused(codec: int, place: int) -> None:
     assert buffer.position == BATCH
     assert buffer.add(fetched(batch(BATCH, codec) + behind))
     assert offsets(buffer) == list(range(BATCH, 3 * BATCH))
+
+
+def test_whether_there_is_more_is_known_once_the_broker_has_said_where_the_end_is() -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.more
+    assert buffer.add(fetched(batch(0), end=2 * BATCH))
+    assert buffer.more
+    assert buffer.add(fetched(batch(BATCH), end=2 * BATCH))
+    assert not buffer.more
 
 
 def test_a_batch_that_was_cut_is_left_for_the_next_response() -> None:

@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from gateway import telemetry
 
@@ -39,10 +40,15 @@ def most_connections(configured: int) -> int:
 
 class Acceptor:
     """Takes connections from a listening socket while there is room for them. One for which there is none is closed
-    before a byte is read of it: a browser's EventSource then tries again, as it would not after an answer."""
+    before a byte is read of it: a browser's EventSource then tries again, as it would not after an answer. What makes
+    a protocol is given the socket as `connection`.
+    """
 
     def __init__(
-        self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], has_room: Callable[[], bool]
+        self,
+        listener: socket.socket,
+        protocol: Callable[..., asyncio.Protocol],
+        has_room: Callable[[], bool],
     ) -> None:
         self._listener = listener
         self._protocol = protocol
@@ -92,7 +98,9 @@ class Acceptor:
 
     def _take(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection))
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(partial(self._protocol, connection=connection), connection)
+        )
         self._taking.add(task)
         task.add_done_callback(self._taken)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import weakref
 from functools import partial
 from types import SimpleNamespace
@@ -32,7 +33,8 @@ class UnframedCycle(RequestResponseCycle):
 
 
 class StreamProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with bounds; an endless response may take its connection over."""
+    """uvicorn's protocol, with bounds; an endless response may take its connection over. `connection` is the socket of
+    the transport."""
 
     unread = 0
     """Bytes of the head that is being read."""
@@ -43,9 +45,10 @@ class StreamProtocol(HttpToolsProtocol):
     _fault: Problem | None = None
     """What is wrong with the request, where the parser would not say it."""
 
-    def __init__(self, *arguments: Any, known: Connections, **named: Any) -> None:
+    def __init__(self, *arguments: Any, known: Connections, connection: socket.socket, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._known = known
+        self._connection = connection
         self.timeout_keep_alive = known.bounds.keep_alive  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -78,7 +81,7 @@ class StreamProtocol(HttpToolsProtocol):
         assert cycle is not None
         # One that is lost already has been counted as such.
         on_end = self._known.closed if self in self.connections else None
-        connection = StreamConnection(self.transport, self.flow.write_paused, on_end)
+        connection = StreamConnection(self.transport, self.flow.write_paused, on_end, self._connection.send)
         self.flow.resume_writing()  # nobody else does from now on
         self.pipeline.clear()
         self.connections.discard(self)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.subscription.feed import http_chunk
+from gateway.subscription.recipients import Send
 
 LAST_CHUNK = b"0\r\n\r\n"
 LINGER_SECONDS = 5.0
@@ -27,13 +28,17 @@ class StreamConnection(asyncio.Protocol):
 
     It is all that is left of the server's side of it: uvicorn's protocol, its request and its response, with the tasks
     and events that belong to them, cost 8 KB, and a stream has no use for them once its head is written. `on_end` is
-    called once when the connection is gone; None: it is lost already, and its transport tells nobody any more.
+    called once when the connection is gone; None: it is lost already, and its transport tells nobody any more. `send`
+    is that of the transport's socket, which raises OSError once the transport has closed it.
     """
 
-    __slots__ = ("_drained", "_head", "_on_end", "_paused", "_unasked", "gone", "pipe")
+    __slots__ = ("_drained", "_head", "_on_end", "_paused", "_unasked", "gone", "pipe", "send")
 
-    def __init__(self, transport: asyncio.Transport, paused: bool, on_end: Callable[[], None] | None) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, paused: bool, on_end: Callable[[], None] | None, send: Send | None = None
+    ) -> None:
         self.pipe: asyncio.Transport = transport
+        self.send = send
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._head = b""
         self._on_end = on_end

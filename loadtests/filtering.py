@@ -37,8 +37,9 @@ from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
 from gateway.json_event import parse_event
 from gateway.subscription.feed import BlockCache, Selection
-from gateway.subscription.live import Broadcast, LiveClient
+from gateway.subscription.live import Broadcast
 from gateway.subscription.packer import Plain
+from gateway.subscription.recipients import LiveClient
 from gateway.wire.sse import SSE
 from loadtests.client import MeasurementError
 

@@ -19,6 +19,9 @@ PATIENCE = 5.0
 class Greeting(asyncio.Protocol):
     """Says something, so that a client sees that it was taken."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        assert connection.fileno() >= 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
         transport.write(b"welcome")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.subscription.live import Pipe
+from gateway.subscription import recipients
 from gateway.subscription.responder import Outlet
 
 EXTENSION = "gateway.take_over"
@@ -41,11 +41,12 @@ def take_over(scope: Scope) -> TakeOver | None:
 class SendOutlet:
     """A response through ASGI's `send`, with any server."""
 
-    __slots__ = ("_send", "_watch", "gone", "pipe")
+    __slots__ = ("_send", "_watch", "gone", "pipe", "send")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: Pipe | None = None
+        self.pipe: recipients.Pipe | None = None
+        self.send: recipients.Send | None = None
         self._send = send
         self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
 

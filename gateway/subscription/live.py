@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from functools import cache
+from math import inf
 
 from gateway import telemetry
 from gateway.clock import Clock
@@ -18,73 +19,29 @@ from gateway.hub.ring import Segment
 from gateway.position import PositionEncoder
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import Block, BlockCache, Feed, Selection, http_chunk
-from gateway.subscription.packer import Gzip, Plain, choose_live
+from gateway.subscription.packer import Gzip
+from gateway.subscription.recipients import Coding, LiveClient, Recipients
 from gateway.subscription.timeline import Timeline
 from gateway.wire.format import Format
 
-BUFFER_LIMIT = 65536
-"""Unsent bytes of a client, beside the kernel's, from which it is no longer live."""
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
 WAITING = b"waiting for the log"
 
 
-class Pipe(Protocol):
-    """The write side of a connection (asyncio.WriteTransport)."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def get_write_buffer_size(self) -> int: ...
-
-
-class LiveClient:
-    """A client that is written to as the log delivers."""
-
-    __slots__ = ("feed", "on_release", "packer", "pipe", "quiet_since", "released", "shared_before")
-
-    def __init__(self, pipe: Pipe, packer: Plain | Gzip) -> None:
-        self.pipe = pipe
-        self.packer = packer
-        self.feed: LiveFeed | None = None
-        self.quiet_since = 0.0
-        self.released: asyncio.Future[int] | None = None
-        self.on_release: Callable[[int], None] | None = None
-        """Called at once, while the ring still holds that segment."""
-        self.shared_before = (0, 0)
-
-    def release(self, number: int) -> None:
-        """Hand the client back to its task, which goes on at this segment."""
-        if self.released is not None and not self.released.done():
-            if self.on_release is not None:
-                self.on_release(number)
-            self.released.set_result(number)
-
-    def fail(self, number: int, error: Exception) -> None:
-        """Hand the client back to its task, which is to end it: this segment cannot be delivered."""
-        if self.released is not None and not self.released.done():
-            if self.on_release is not None:
-                self.on_release(number)
-            self.released.set_exception(error)
-
-    def leave(self, _: asyncio.Future[None]) -> None:
-        """The connection or the process ends: hand the client back."""
-        if self.feed is not None:
-            self.feed.remove(self)
-            self.release(self.feed.feed.newest)
-
-
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("audience", "clients", "feed", "shared", "users", "version")
+    __slots__ = ("audience", "clients", "feed", "shared", "users", "version", "written")
 
     def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int) -> None:
         self.feed = feed
         self.audience = audience
         self.version = version
         self.users = 0
-        # A dictionary keeps the order in which they came: whoever came first is served first.
-        self.clients: dict[LiveClient, None] = {}
+        self.clients = Recipients()
+        self.written = -inf
+        """When all of them were written to the last time."""
         self.shared = (0, 0)
         """Checksum and length of all blocks delivered, for the trailers of compressed responses."""
 
@@ -101,29 +58,29 @@ class LiveFeed:
         self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
         telemetry.tally.events += block.events * len(self.clients)
         telemetry.tally.bytes += len(block.data) * len(self.clients)
-        behind: list[LiveClient] = []
-        compressed: dict[object, bytes] = {}
-        for client in self.clients:
-            packer = client.packer
-            chunk = self._compressed(block, packer, compressed) if isinstance(packer, Gzip) else block.chunk
-            pipe = client.pipe
-            client.quiet_since = now
-            pipe.write(chunk)
-            if pipe.get_write_buffer_size() > BUFFER_LIMIT:
-                behind.append(client)
-        for client in behind:
+        self.written = now
+        for client in self.clients.write(self._chunks(block)):
             self.remove(client)
             client.release(segment.number + 1)
 
-    def _compressed(self, block: Block, packer: Gzip, made: dict[object, bytes]) -> bytes:
-        data = choose_live(self.feed, block, packer)
-        chunk = made.get(packer.chain)
-        if chunk is None:
-            chunk = made[packer.chain] = http_chunk(data)
+    def _chunks(self, block: Block) -> Callable[[Coding], bytes]:
+        """The block as a chunk of HTTP/1.1 in each coding that is asked for, made once."""
+        chained = self.feed.chained(block) if self.clients.compressed else None
+        if chained is not None and chained[1]:
+            self.clients.take_key()
+
+        @cache
+        def chunk(coding: Coding) -> bytes:
+            if coding is Coding.PLAIN:
+                return block.chunk
+            return http_chunk(chained[0] if chained is not None and coding is Coding.CHAINED else block.independent())
+
         return chunk
 
     def heartbeat(self, now: float, interval: float, waiting: bool) -> None:
         """Tell the clients to which nothing was sent for so long (seconds) where they stand."""
+        if now - self.written < interval:
+            return
         quiet = [client for client in self.clients if now - client.quiet_since >= interval]
         if not quiet:
             return
@@ -131,25 +88,32 @@ class LiveFeed:
         chunk = http_chunk(frame)
         for client in quiet:
             client.quiet_since = now
-            if client.pipe.get_write_buffer_size() > BUFFER_LIMIT:
+            if not client.keeps_up:
                 continue
             self._count_shared(client)
-            client.pipe.write(http_chunk(client.packer.pack(frame)) if isinstance(client.packer, Gzip) else chunk)
+            if isinstance(client.packer, Gzip):
+                client.pipe.write(http_chunk(client.packer.pack(frame)))
+                # The next block of the chain does not know of this.
+                client.coding = Coding.ALONE
+            else:
+                client.pipe.write(chunk)
+            self.clients.place(client)
 
     def add(self, client: LiveClient, now: float) -> None:
-        client.feed = self
+        """Write to the client from now on; it was written to at `now`, the last time."""
         client.quiet_since = now
         client.shared_before = self.shared
         if not self.clients:
             self.audience.join(self, self.feed.selection.filter)
-        self.clients[client] = None
+        self.clients.add(client)
         self.audience.clients += 1
 
     def remove(self, client: LiveClient) -> None:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
-        del self.clients[client]
+        self.clients.remove(client)
+        client.quiet_since = max(client.quiet_since, self.written)
         self.audience.clients -= 1
         self._count_shared(client)
         if not self.clients:
@@ -162,6 +126,12 @@ class LiveFeed:
             before, length = client.shared_before
             client.packer.count_shared(before, self.shared[0], self.shared[1] - length)
             client.shared_before = self.shared
+
+    def leave(self, client: LiveClient, _: asyncio.Future[None]) -> None:
+        """Its connection or the process ends: hand the client back."""
+        if client in self.clients:
+            self.remove(client)
+            client.release(self.feed.newest)
 
     def release_all(self, number: int) -> None:
         """Hand all clients back to their tasks."""
@@ -249,7 +219,7 @@ class Broadcast:
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
             age = (self.clock.now() - segment.items[0].mark.timestamp) / 1000
-            telemetry.delivered(age, tally.events - before)
+            tally.delivered(age, tally.events - before)
 
     async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from gateway.subscription.feed import Block, Feed
+from gateway.subscription.feed import Block
 from gateway.wire import gzip
 
 
@@ -29,8 +29,6 @@ class Gzip:
         self._begun = False
         self._checksum = 0
         self._length = 0
-        self.chain: object = None
-        """The chain of which the client has every block since the last key block; None where it has not."""
 
     def _head(self) -> bytes:
         if self._begun:
@@ -40,14 +38,12 @@ class Gzip:
 
     def pack(self, data: bytes) -> bytes:
         self.count(zlib.crc32(data, self._checksum), len(data))
-        self.chain = None
         return self._head() + gzip.independent(data)
 
     def pack_block(self, block: Block) -> bytes:
         if not block.data:
             return b""
         self.count(zlib.crc32(block.data, self._checksum), len(block.data))
-        self.chain = None
         return self._head() + block.independent()
 
     def count(self, checksum: int, length: int) -> None:
@@ -63,13 +59,3 @@ class Gzip:
 
     def finish(self) -> bytes:
         return self._head() + gzip.trailer(self._checksum, self._length)
-
-
-def choose_live(feed: Feed, block: Block, packer: Gzip) -> bytes:
-    """The compressed block for a live client: from the chain where it has the key, else one that stands alone."""
-    chained = feed.chained(block)
-    if chained is not None and (chained[1] or packer.chain is feed.chain):
-        packer.chain = feed.chain
-        return chained[0]
-    packer.chain = None
-    return block.independent()

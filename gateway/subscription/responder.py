@@ -7,8 +7,9 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.hub.hub import Hub
-from gateway.subscription.live import WAITING, Pipe
+from gateway.subscription.live import WAITING
 from gateway.subscription.packer import Gzip, Plain
+from gateway.subscription.recipients import Pipe, Send
 from gateway.subscription.subscription import Request
 
 WRITE_BYTES = 65536
@@ -22,6 +23,8 @@ class Outlet(Protocol):
     """Done when the client has left."""
     pipe: Pipe | None
     """The connection itself, where frames may be written past the server, or None."""
+    send: Send | None
+    """The socket's own `send`, where the pipe has one."""
 
     async def write(self, data: bytes) -> None:
         """Send, waiting while the client does not read."""
@@ -32,6 +35,7 @@ class Nobody:
     """The outlet of a response that has not begun."""
 
     pipe: Pipe | None = None
+    send: Send | None = None
 
     def __init__(self) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()

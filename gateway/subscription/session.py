@@ -20,8 +20,9 @@ from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
-from gateway.subscription import live, range_end
-from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
+from gateway.subscription import range_end
+from gateway.subscription.live import Broadcast, LiveFeed
+from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder
@@ -312,26 +313,28 @@ class Session:
         self._settle(subscription, number, interrupted)
 
     async def _be_live(self, subscription: Subscription, number: int) -> int:
-        pipe = self.responder.outlet.pipe
+        outlet, feed = self.responder.outlet, self.feed
+        pipe = outlet.pipe
         if pipe is None:
             await self._wait_for_change(subscription)
             return number
-        if pipe.get_write_buffer_size() > live.BUFFER_LIMIT:
+        client = LiveClient(pipe, self.responder.packer, outlet.send)
+        if not client.keeps_up:
             # Live delivery does not wait for the client, so that one which does not read must not come back to it.
-            await self.responder.outlet.write(b"")
+            await outlet.write(b"")
             return number
-        client = LiveClient(pipe, self.responder.packer)
         client.released = asyncio.get_running_loop().create_future()
         client.on_release = partial(self._settle_released, subscription)
-        for ending in (self.responder.outlet.gone, self.responder.stopping):
-            ending.add_done_callback(client.leave)
-        self.feed.add(client, self.responder.written)
+        leave = partial(feed.leave, client)
+        for ending in (outlet.gone, self.responder.stopping):
+            ending.add_done_callback(leave)
+        feed.add(client, self.responder.written)
         try:
             number = await client.released
         finally:
-            self.feed.remove(client)
-            for ending in (self.responder.outlet.gone, self.responder.stopping):
-                ending.remove_done_callback(client.leave)
+            feed.remove(client)
+            for ending in (outlet.gone, self.responder.stopping):
+                ending.remove_done_callback(leave)
         self.responder.written = client.quiet_since
         return number
 

@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 
 from gateway.routes.outlet import EXTENSION
 from gateway.stream_connection import LAST_CHUNK, StreamConnection
-from gateway.subscription import live, responder
+from gateway.subscription import recipients, responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 
+KERNEL_BYTES = 1000
+"""What the kernel holds for a client that does not read."""
 HEARTBEAT_BYTES = 4000
 """More than a heartbeat is long: the only frame that comes when the limit may be passed already."""
 
@@ -36,6 +38,8 @@ class Connection(asyncio.Transport):
         self._moved = asyncio.Event()
         self._protocol: StreamConnection | None = None
         """Who was given the connection, where the response has taken it over."""
+        self._half = b""
+        """What the kernel took of a chunk whose rest is to come."""
         self._closing = False
         self._paused = False
         self._others: set[asyncio.Task[None]] = set()
@@ -70,7 +74,7 @@ class Connection(asyncio.Transport):
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             return
-        while self.unsent > live.BUFFER_LIMIT and not self.lost:
+        while self.get_write_buffer_size() > recipients.BUFFER_LIMIT and not self.lost:
             await self._moved.wait()
         if message.get("body"):
             assert len(message["body"]) <= 2 * responder.WRITE_BYTES, "a piece that is too large"
@@ -88,7 +92,7 @@ class Connection(asyncio.Transport):
 
     def _take_over(self) -> StreamConnection:
         self._others = set(self.process.endpoint.tasks)
-        self._protocol = StreamConnection(self, paused=False, on_end=lambda: None)
+        self._protocol = StreamConnection(self, paused=False, on_end=lambda: None, send=self._send_now)
         return self._protocol
 
     # The transport of a response that has taken the connection over.
@@ -98,12 +102,30 @@ class Connection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """A chunk."""
-        assert self.unsent <= live.BUFFER_LIMIT + HEARTBEAT_BYTES, "written past the server to a client that lags"
+        assert self.get_write_buffer_size() <= recipients.BUFFER_LIMIT + HEARTBEAT_BYTES, (
+            "written past the server to a client that lags"
+        )
         assert not self.ended, "written past the end of the response"
+        data, self._half = self._half + bytes(data), b""
         if data == LAST_CHUNK:
             self.ended = True
         else:
-            self._put(unchunked(bytes(data)))
+            self._put(unchunked(data))
+
+    def _send_now(self, data: bytes) -> int:
+        """Into the kernel: all, or as much as there is room for."""
+        assert not self._half, "sent past the rest of a chunk"
+        assert not self.get_write_buffer_size(), "sent past what waits"
+        if self.lost:
+            raise BrokenPipeError
+        room = KERNEL_BYTES - self.unsent
+        if room <= 0:
+            raise BlockingIOError
+        if room < len(data):
+            self._half = data[:room]
+            return room
+        self.write(data)
+        return len(data)
 
     def is_closing(self) -> bool:
         return self._closing or self.lost
@@ -119,7 +141,7 @@ class Connection(asyncio.Transport):
         asyncio.get_running_loop().call_soon(self.lose)
 
     def get_write_buffer_size(self) -> int:
-        return self.unsent
+        return max(0, self.unsent - KERNEL_BYTES)
 
     def _put(self, data: bytes) -> None:
         if self.lost:
@@ -131,7 +153,7 @@ class Connection(asyncio.Transport):
             return
         self._held.append(data)
         self.unsent += len(data)
-        if self._protocol is not None and not self._paused and self.unsent > live.BUFFER_LIMIT:
+        if self._protocol is not None and not self._paused and self.get_write_buffer_size() > recipients.BUFFER_LIMIT:
             self._paused = True
             self._protocol.pause_writing()
 
@@ -143,7 +165,7 @@ class Connection(asyncio.Transport):
         taken, rest = data[:size], data[size:]
         self._held = [rest] if rest else []
         self.unsent = len(rest)
-        if self._protocol is not None and self._paused and self.unsent <= live.BUFFER_LIMIT:
+        if self._protocol is not None and self._paused and self.get_write_buffer_size() <= recipients.BUFFER_LIMIT:
             self._paused = False
             self._protocol.resume_writing()
         if self._closing and not self.unsent:

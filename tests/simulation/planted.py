@@ -126,9 +126,9 @@ BUGS = (
     Planted("position: seen starts at none", "gateway.position:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
-        "gateway.subscription.live:choose_live",
-        "(chained[1] or packer.chain is feed.chain)",
-        "True",
+        "gateway.subscription.recipients:Recipients.add",
+        "Coding.ALONE if",
+        "Coding.CHAINED if",
     ),
     Planted(
         "gzip: shared blocks not counted",
@@ -144,13 +144,31 @@ BUGS = (
     ),
     Planted(
         "live: who lags stays",
-        "gateway.subscription.live:LiveFeed.deliver",
-        "pipe.get_write_buffer_size() > BUFFER_LIMIT",
+        "gateway.subscription.recipients:Recipients._write",
+        "not client.keeps_up",
         "False",
     ),
     Planted(
+        "live: sent past what waits",
+        "gateway.subscription.recipients:Recipients.place",
+        "or client.pipe.get_write_buffer_size()",
+        "",
+    ),
+    Planted(
+        "live: what was sent in part is sent again",
+        "gateway.subscription.recipients:Recipients.write",
+        "chunk[sent:]",
+        "chunk",
+    ),
+    Planted(
+        "gzip: the chain goes on after a heartbeat",
+        "gateway.subscription.live:LiveFeed.heartbeat",
+        "client.coding = Coding.ALONE",
+        "pass",
+    ),
+    Planted(
         "live: not settled on release",
-        "gateway.subscription.live:LiveClient.release",
+        "gateway.subscription.recipients:LiveClient.release",
         "self.on_release(number)",
         "pass",
     ),

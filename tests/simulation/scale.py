@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from random import Random
 
 from gateway.hub import discovery, history, hub, past
-from gateway.subscription import feed, live, resolve, responder, session
+from gateway.subscription import feed, live, recipients, resolve, responder, session
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (hub, "FETCH_RECORDS"): (3, 50, 1000),
     (history, "FETCH_RECORDS"): (2, 20, 2000),
     (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
-    (live, "BUFFER_LIMIT"): (1500, 65536),
+    (recipients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
     (resolve, "MAXIMUM_SKIP"): (1_000_000,),

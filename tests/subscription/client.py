@@ -8,7 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.subscription import live
+from gateway.subscription import recipients
+from gateway.subscription.recipients import Pipe, Send
 
 
 class FakeClock:
@@ -94,12 +95,13 @@ def unchunked(data: bytes) -> bytes:
 class FakeOutlet:
     """A response whose client reads when `drain` is called, or at once.
 
-    Where the connection holds more than `live.BUFFER_LIMIT`, `write` waits, as a server does.
+    Where the connection holds more than `recipients.BUFFER_LIMIT`, `write` waits, as a server does.
     """
 
     def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: live.Pipe | None = FakePipe(self) if with_pipe else None
+        self.pipe: Pipe | None = FakePipe(self) if with_pipe else None
+        self.send: Send | None = self._send if with_pipe else None
         self.decoder = Decoder(gzip)
         self.at_once = at_once
         self.most_buffered = 0
@@ -125,6 +127,13 @@ class FakeOutlet:
         if self.at_once:
             self.drain()
 
+    def _send(self, data: bytes) -> int:
+        """What the kernel takes: all, or nothing while something waits."""
+        if self._size:
+            raise BlockingIOError
+        self.put(unchunked(data))
+        return len(data)
+
     def drain(self) -> None:
         """The client reads all that there is."""
         data = b"".join(self._pending)
@@ -135,7 +144,7 @@ class FakeOutlet:
         self._moved = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        while self._size > live.BUFFER_LIMIT and not self.gone.done():
+        while self._size > recipients.BUFFER_LIMIT and not self.gone.done():
             await self._moved.wait()
         self.put(data)
         await asyncio.sleep(0)

@@ -24,8 +24,9 @@ from gateway.position import NOTHING_READ, Mark, PositionEncoder
 from gateway.subscription import feed as feed_module
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import BlockCache, Feed, Selection, subject_at
-from gateway.subscription.live import Broadcast, LiveClient, LiveFeed
+from gateway.subscription.live import Broadcast, LiveFeed
 from gateway.subscription.packer import Gzip, Plain
+from gateway.subscription.recipients import LiveClient
 from gateway.subscription.timeline import Timeline
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
@@ -156,7 +157,7 @@ class LiveReader:
         self.sent: list[bytes] = []
         self.outlet.put = self.sent.append  # type: ignore[assignment, method-assign]
         assert self.outlet.pipe is not None
-        self.client = LiveClient(self.outlet.pipe, packer)
+        self.client = LiveClient(self.outlet.pipe, packer, self.outlet.send)
         self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
         self.feed = feed
         feed.add(self.client, 0.0)

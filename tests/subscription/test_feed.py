@@ -15,8 +15,9 @@ from gateway.hub.ring import Break, Ring
 from gateway.position import NOTHING_READ, Mark, PositionEncoder
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import BlockCache, Feed, Selection
-from gateway.subscription.live import LiveClient, LiveFeed
+from gateway.subscription.live import LiveFeed
 from gateway.subscription.packer import Gzip
+from gateway.subscription.recipients import LiveClient
 from gateway.subscription.timeline import Timeline
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
@@ -181,7 +182,7 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
             received: list[bytes] = []
             outlet.put = received.append  # type: ignore[assignment, method-assign]
             assert outlet.pipe is not None
-            client = LiveClient(outlet.pipe, Gzip())
+            client = LiveClient(outlet.pipe, Gzip(), outlet.send)
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
             clients.append((client, outlet, received))

@@ -18,7 +18,7 @@ from gateway.hub import past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.position import parse_position
-from gateway.subscription import live
+from gateway.subscription import recipients
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.live import Broadcast
 from gateway.subscription.resolve import Origin
@@ -214,7 +214,7 @@ async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(past, "STRETCH_RECORDS", 2)
-    monkeypatch.setattr(live, "BUFFER_LIMIT", 0)
+    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 0)
     log.append_now("east", [event(number, 1000 + number) for number in range(9)])
     async with Site(log).running() as site, site.client(AMID) as outlet:
         outlet.at_once = False

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -102,12 +103,24 @@ _REFUSALS = Seldom(10.0)
 
 
 class Tally:
-    """What is counted for each write, in plain numbers; `publish` brings it into the metrics, now and then."""
+    """What is counted for each read and write, in plain numbers; `publish` brings it into the metrics, now and then."""
 
-    __slots__ = ("bytes", "events", "filtered")
+    __slots__ = ("_delays", "_of_topics", "bytes", "events", "filtered")
 
     def __init__(self) -> None:
         self.events = self.bytes = self.filtered = 0
+        self._of_topics: defaultdict[tuple[Counter, str], int] = defaultdict(int)
+        self._delays: list[tuple[float, int]] = []
+
+    def read(self, topic: str, count: int, size: int) -> None:
+        """Records came from the log, of so many bytes."""
+        self._of_topics[_EVENTS_READ, topic] += count
+        self._of_topics[_BYTES_READ, topic] += size
+
+    def delivered(self, seconds: float, count: int) -> None:
+        """So many events were written to live clients, the oldest of them so long after its timestamp."""
+        if count:
+            self._delays.append((max(0.0, seconds), count))
 
     def publish(self) -> None:
         """Move what has been counted into the metrics."""
@@ -115,6 +128,12 @@ class Tally:
         _BYTES_SENT.inc(self.bytes)
         _EVENTS_FILTERED.inc(self.filtered)
         self.events = self.bytes = self.filtered = 0
+        for (metric, topic), count in self._of_topics.items():
+            metric.labels(topic).inc(count)
+        for seconds, count in self._delays:
+            _DELIVERY.observe_many(seconds, count)
+        self._of_topics.clear()
+        self._delays.clear()
 
 
 tally = Tally()
@@ -128,12 +147,6 @@ def exposition() -> bytes:
         MultiProcessCollector(together, directory)  # type: ignore[no-untyped-call]
         return generate_latest(together)
     return generate_latest(registry)
-
-
-def delivered(seconds: float, count: int) -> None:
-    """So many events were written to live clients, the oldest of them so long after its timestamp."""
-    if count:
-        _DELIVERY.observe_many(max(0.0, seconds), count)
 
 
 def connections(by_stream: Mapping[str, int]) -> None:
@@ -188,13 +201,6 @@ def stream_failed(error: BaseException) -> None:
     if not told.setdefault("told", False):
         told["told"] = True
         log.error("a mistake of the gateway ends streams", exc_info=error)
-
-
-def events_read(topic: str, count: int, size: int, ring_bytes: int) -> None:
-    """Records came from the log, of so many bytes."""
-    _EVENTS_READ.labels(topic).inc(count)
-    _BYTES_READ.labels(topic).inc(size)
-    _RING_BYTES.set(ring_bytes)
 
 
 def connection_refused(why: str) -> None:

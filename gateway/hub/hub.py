@@ -26,9 +26,13 @@ IDLE_WAIT = 0.5
 FETCH_RECORDS = 1000
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 16
-"""A flush that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
-than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little."""
+FLUSH_RATIO = 64
+"""A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
+than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
+takes more than a 65th of a core only where its rests are as long as they may be, or its events too rare to share."""
+READ_SECONDS = 0.00015
+"""What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
+which others have the thread, so that it cannot be measured each time."""
 
 FULL_FLUSHES = 2
 """A segment holds at most so many times `flush_bytes`."""
@@ -188,16 +192,17 @@ class Hub:
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            rest = self._rest(self._used() - used, interval / size)
-            # A read that brought all there was waits for the next record itself: what is lone is spared a turn of the
-            # loop.
-            if rest or count >= FETCH_RECORDS:
+            if count >= FETCH_RECORDS:
+                # There is more, which has waited long enough; others have their turn.
+                await asyncio.sleep(0)
+            elif rest := self._rest(self._used() - used, interval / size):
                 await asyncio.sleep(rest)
+            # Else the next read itself waits for a record: what is lone is spared a turn of the loop.
 
     def _rest(self, took: float, seconds_a_byte: float) -> float:
         """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
         cycle = min(self.options.flush_interval, self.options.flush_bytes * seconds_a_byte)
-        rest = min(FLUSH_RATIO * took, cycle - took)
+        rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
         return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
     def _take(self, batch: Batch) -> int:
@@ -211,7 +216,7 @@ class Hub:
         if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
             self.catching_up.pop(batch.partition, None)
         if batch.records:
-            telemetry.events_read(batch.partition.topic, len(batch.records), size, self.ring.size)
+            telemetry.tally.read(batch.partition.topic, len(batch.records), size)
         return size
 
     def _append(self, record: Record, keep_event: bool) -> None:

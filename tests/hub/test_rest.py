@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import count
+
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.event import Record, TopicPartition
+from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Batch
+from gateway.hub import hub as hub_module
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ
+
+PATIENCE = 10.0
 
 
 @pytest.mark.parametrize(
@@ -20,7 +26,9 @@ from gateway.position import NOTHING_READ
         # At a hundred a second ten of them share a write.
         (0.01, 0.012, 1e-5, 0.088),
         # Few clients: a rest as long as the delivery deserves.
-        (0.0001, 0.0002, 1e-7, 0.0032),
+        (0.0001, 0.0002, 1e-6, 0.0224),
+        # Fewer than two events would come in it.
+        (0.012, 0.0002, 1e-5, 0.0),
         # So many bytes that `flush_bytes` are there sooner.
         (0.001, 0.012, 1e-6, 0.0535),
         # A delivery that takes longer than the interval.
@@ -45,3 +53,23 @@ def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, segmen
     hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
     hub._flush()
     assert delivered == segments
+
+
+async def test_there_is_no_rest_while_the_log_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the hub would read so many records a rest, and never catch up with a log that is faster."""
+    monkeypatch.setattr(hub_module, "FETCH_RECORDS", 3)
+    seconds = count(0.0, 1000.0)
+    log = MemoryLog()
+    await log.create("one", 1)
+    hub = Hub(log, {"one": False}, SystemClock(), HubOptions(flush_interval=1e6), used=lambda: next(seconds))
+    delivered: list[int] = []
+    hub.deliver = lambda segment: delivered.append(len(segment.items))
+    running = asyncio.create_task(hub.run())
+    await hub.filled.wait()
+    await log.append("one", [NewRecord(b"{}", None, 1) for _ in range(10)])
+    async with asyncio.timeout(PATIENCE):
+        while sum(delivered) < 10:
+            await hub.change()
+    running.cancel()
+    await asyncio.wait([running])
+    assert delivered == [3, 3, 3, 1]

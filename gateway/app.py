@@ -44,7 +44,7 @@ from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
-from gateway.routes.cors import CrossOrigin
+from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EVENTS_PATH, EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
@@ -179,7 +179,8 @@ class Gateway:
             Route("/asyncapi.json", documents.asyncapi),
             Route("/docs", documents.docs),
         ]
-        return RequestIds(TokensApart(CrossOrigin(_application(first, [*page, *self._routes(self.public_viewers)]))))
+        application = _application(first, [*page, *self._routes(self.public_viewers)])
+        return RequestIds(TokensApart(Preflights(application)), ALWAYS)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""

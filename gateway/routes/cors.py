@@ -5,7 +5,7 @@ None may be taken for something else than it says: what clients wrote is no scri
 
 from __future__ import annotations
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 ALWAYS = [
     (b"access-control-allow-origin", b"*"),
@@ -15,7 +15,6 @@ ALWAYS = [
 """What every answer of the public port carries."""
 
 _PREFLIGHT = [
-    *ALWAYS,
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
@@ -27,25 +26,16 @@ _PREFLIGHT = [
 ]
 
 
-class CrossOrigin:
-    """Plain ASGI: adds the headers, and answers the preflight."""
+class Preflights:
+    """Plain ASGI: answers the question of a browser whether a page of another origin may ask."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        names = {name for name, _ in scope["headers"]}
-        if scope["method"] == "OPTIONS" and b"access-control-request-method" in names:
+        asks = scope["type"] == "http" and scope["method"] == "OPTIONS"
+        if asks and any(name == b"access-control-request-method" for name, _ in scope["headers"]):
             await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
             await send({"type": "http.response.body", "body": b""})
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *ALWAYS]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send)

@@ -22,7 +22,6 @@ from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
-from gateway.routes.request_ids import HEADER, given_id
 from gateway.tracing.port import NO_TRACER, Attributes, Span, Tracer
 
 EVENTS_PATH = "/v1/events"
@@ -109,7 +108,7 @@ class EventsEndpoint:
         if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
             raise too_large(self._intake.options.max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
-        name = given_id(headers.get(HEADER)) or request_id.current.get()
+        name = request_id.current.get()
         admit = None if self._admission is None else partial(self._admission.take_events, scope)
         return Submission(body.data, kind, grant, hasty, name, key, admit, span)
 

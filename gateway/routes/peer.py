@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.types import Scope
@@ -39,7 +40,7 @@ def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
     written the last entry; so it is read from its end, for as long as proxies are trusted. An entry that is no address
     ends it."""
     peer = scope.get("client")
-    address = (None if peer is None else read_address(peer[0])) or NOWHERE
+    address = NOWHERE if peer is None else _of_connection(peer[0])
     named = any(name in (X_FORWARDED_FOR, FORWARDED) for name, _ in scope["headers"])
     if address not in trusted:
         return Sender(address, not named)
@@ -51,6 +52,12 @@ def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
         if address not in trusted:
             break
     return Sender(address, True)
+
+
+@lru_cache(4096)
+def _of_connection(host: str) -> Address:
+    """Kept, since a request asks for it more than once, and clients come back together; no client can write it."""
+    return read_address(host) or NOWHERE
 
 
 def read_address(text: str) -> Address | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,10 +23,11 @@ def given_id(header: bytes | None) -> str | None:
 
 
 class RequestIds:
-    """Plain ASGI: names each request, and says the name in the answer."""
+    """Plain ASGI: names each request, and says the name in the answer, beside the headers that `every` answer has."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, every: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._app = app
+        self._every = every
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,11 +36,11 @@ class RequestIds:
         header = next((value for name, value in scope["headers"] if name == HEADER), None)
         name = given_id(header) or str(uuid.uuid4())
         request_id.current.set(name)
-        told = (HEADER, name.encode())
+        told = [*self._every, (HEADER, name.encode())]
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], told]
+                message["headers"] = [*message["headers"], *told]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, receive, send_with_headers)

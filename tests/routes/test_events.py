@@ -76,10 +76,11 @@ async def test_what_is_missing_in_meta_is_put_in(site: IntakeSite) -> None:
     assert first["request_id"] == second["request_id"] == "from-the-header"
     assert uuid.UUID(first["id"]) != uuid.UUID(second["id"])
     assert first["dt"].endswith("Z")
-    await site.post(bare(3))
+    answer = await site.post(bare(3))
     await site.post(bare(4), x_request_id="x" * 300)
     third, fourth = (json.loads(value)["meta"] for value in site.log.values("later")[2:])
     assert uuid.UUID(third["request_id"]) != uuid.UUID(fourth["request_id"])
+    assert third["request_id"] == answer.headers["x-request-id"]
 
 
 async def test_hasty_is_answered_before_the_log_has(site: IntakeSite) -> None:

@@ -160,7 +160,7 @@ class Settings:
     workers: int = _integer(1, "processes", "processes that share the public port", 1, 256)
     heartbeat: float = _seconds(15.0, "idle time after which a heartbeat is sent", 0.05, 3600)
     flush_interval: float = _seconds(
-        0.1, "the longest time that events are held back to share one write under load", 0, 10
+        0.1, "the longest time that an event is held back to share a write with others; a lone one never is", 0, 10
     )
     flush_bytes: int = _integer(
         65536, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30

@@ -7,6 +7,8 @@ from loadtests.scenario import FLOOR, GATEWAY, Scenario, Side
 
 _UNDER_THE_RING = ("--ring-fill", "0", "--ring-bytes", "65536")
 """No history in memory: a replay reads the log."""
+_AT_ONCE = ("--flush-interval", "0")
+"""No event is held back to share a write, which would hide what else delays it."""
 
 
 def _over_floor(limit: float) -> Figure:
@@ -182,7 +184,12 @@ SCENARIOS = (
         "fair",
         "200 clients × 50 events/s, while 100 others replay, each from a place of its own",
         kind="fair",
-        sides=(Side("alone", settings=_UNDER_THE_RING), Side("replaying", replaying=100, settings=_UNDER_THE_RING)),
+        sides=(
+            Side("alone", settings=_UNDER_THE_RING),
+            Side("replaying", replaying=100, settings=_UNDER_THE_RING),
+            Side("alone, 0 ms", settings=(*_UNDER_THE_RING, *_AT_ONCE)),
+            Side("replaying, 0 ms", replaying=100, settings=(*_UNDER_THE_RING, *_AT_ONCE)),
+        ),
         clients=200,
         rate=50,
         seconds=10,
@@ -192,6 +199,8 @@ SCENARIOS = (
             Figure("p99, × without those that replay", "p99_ms", side="replaying", over="alone", limit=2),
             Figure("p99, ms", "p99_ms", side="replaying"),
             Figure("p99 without them, ms", "p99_ms", side="alone"),
+            Figure("p99 where no event is held back, ms", "p99_ms", side="replaying, 0 ms"),
+            Figure("p99 without them there, ms", "p99_ms", side="alone, 0 ms"),
             Figure("events replayed a second", "replayed_per_second", side="replaying"),
         ),
         limited_by="The loop, which all share: one who replays has it for a moment, then those who are live.",

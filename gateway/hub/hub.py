@@ -26,10 +26,10 @@ IDLE_WAIT = 0.5
 FETCH_RECORDS = 1000
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 64
+FLUSH_RATIO = 128
 """A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
 than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
-takes more than a 65th of a core only where its rests are as long as they may be, or its events too rare to share."""
+takes more than a 129th of a core only where its rests are as long as they may be, or its events too rare to share."""
 READ_SECONDS = 0.00015
 """What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
 which others have the thread, so that it cannot be measured each time."""

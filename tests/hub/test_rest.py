@@ -26,9 +26,9 @@ PATIENCE = 10.0
         # At a hundred a second ten of them share a write.
         (0.01, 0.012, 1e-5, 0.088),
         # Few clients: a rest as long as the delivery deserves.
-        (0.0001, 0.0002, 1e-6, 0.0224),
+        (0.0001, 0.0002, 1e-6, 0.0448),
         # Fewer than two events would come in it.
-        (0.012, 0.0002, 1e-5, 0.0),
+        (0.03, 0.0002, 1e-5, 0.0),
         # So many bytes that `flush_bytes` are there sooner.
         (0.001, 0.012, 1e-6, 0.0535),
         # A delivery that takes longer than the interval.

@@ -144,7 +144,7 @@ def test_a_report_has_the_profile_the_peers_and_nothing_left_to_fill_in(tmp_path
     values = {"cpu_us_per_delivery": 30.0, "system_us_per_delivery": 20.0, "deliveries": 5000.0}
     beside = [
         Measurement("held", side.name, 0, {**values, "pace_percent": pace})
-        for side, pace in zip(held.sides, (99, 99, 99, 50, 99), strict=True)
+        for side, pace in zip(held.sides, (99, 99, 99, 99, 50, 99), strict=True)
     ]
     report.write(tmp_path, tmp_path / "RESULTS.md", [held], beside, name=report.PEERS)
     text = (tmp_path / "RESULTS.md").read_text()

@@ -276,7 +276,7 @@ class Gateway:
             known = Connections(bounds, ADMIN_CONNECTIONS)
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
         await self.log.open()
-        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self._sessions)
+        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast)
         work = [
             self.hub.run(),
             self.broadcast.beat(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from gateway import telemetry
 from gateway.catalog.catalog import Catalog
@@ -12,7 +12,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.subscription.connections import stream_names
-from gateway.subscription.session import Session
+from gateway.subscription.live import Broadcast
 
 INTERVAL = 1.0
 """Seconds from one beat to the next."""
@@ -27,13 +27,13 @@ class Pulse:
         past: Past,
         watch: Watch,
         catalog: Callable[[], Catalog],
-        sessions: Callable[[], Collection[Session]],
+        broadcast: Broadcast,
     ) -> None:
         self._hub = hub
         self._past = past
         self._watch = watch
         self._catalog = catalog
-        self._sessions = sessions
+        self._broadcast = broadcast
         self._named: set[str] = set()
 
     async def run(self) -> None:
@@ -60,8 +60,7 @@ class Pulse:
         telemetry.lag(dict.fromkeys(before, 0) | lag)
 
     def _connections(self, catalog: Catalog) -> Counter[str]:
-        by_topics = Counter(session.request.selection.topics for session in self._sessions())
         counts: Counter[str] = Counter()
-        for topics, count in by_topics.items():
+        for topics, count in self._broadcast.users().items():
             counts.update(dict.fromkeys(stream_names(catalog, topics), count))
         return counts

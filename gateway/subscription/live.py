@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from math import inf
@@ -189,6 +190,13 @@ class Broadcast:
             audience.users -= 1
             if audience.users == 0:
                 del self._audiences[selection.topics, feed.version]
+
+    def users(self) -> Counter[frozenset[str]]:
+        """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
+        counts: Counter[frozenset[str]] = Counter()
+        for feed in self._feeds.values():
+            counts[feed.feed.selection.topics] += feed.users
+        return counts
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""

@@ -285,3 +285,14 @@ async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monk
 
 def _fail(segment: Segment) -> None:
     raise ZeroDivisionError
+
+
+async def test_users_are_counted_by_what_they_read() -> None:
+    broadcast = broadcast_of(2)
+    both = Selection(frozenset(["alpha", "beta"]))
+    held = [broadcast.feed(selection, SSE) for selection in (Selection(ALPHA), Selection(ALPHA), both)]
+    held.append(broadcast.feed(Selection(ALPHA, compile_filter("event.n == 1")), SSE))
+    assert broadcast.users() == {ALPHA: 3, both.topics: 1}
+    for feed in held:
+        broadcast.leave(feed)
+    assert broadcast.users() == {}

@@ -61,6 +61,11 @@ class KafkaReader:
         self._trouble: dict[TopicPartition, tuple[float, LogUnavailable]] = {}
         self._unreachable: LogUnavailable | None = None
 
+    @property
+    def more(self) -> bool:
+        """See LogReader."""
+        return any(buffer.unfetched or buffer.position < buffer.ahead for buffer in self._buffers.values())
+
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`; a topic that is deleted and created again
         after this is another, and its partitions absent."""
@@ -71,7 +76,7 @@ class KafkaReader:
         self._errors = {}
         self._trouble = {}
         self._unreachable = None
-        self._launch(set(), ahead=True)
+        self._launch(set())
 
     async def fetch(
         self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
@@ -86,7 +91,10 @@ class KafkaReader:
                 self._raise_errors(wanted)
                 if failed:
                     self._raise_trouble(wanted)
-            self._launch(wanted, ahead=bool(batches))
+            # Ahead of the next call only where there is more: what waited for the next record would bring that one
+            # alone, however many have come by then. Where one partition has more, none is left out of the request.
+            if not batches or self.more:
+                self._launch(wanted)
             if batches:
                 return batches
             left = deadline - time.monotonic()
@@ -157,15 +165,12 @@ class KafkaReader:
 
     # Flights.
 
-    def _launch(self, wanted: Collection[TopicPartition], ahead: bool) -> None:
-        """Send requests for the partitions of which little is left and none is under way: `ahead` of the next call only
-        where the broker has more. A request that waited for the next record would bring that one alone, however many
-        have come by the time of the call."""
+    def _launch(self, wanted: Collection[TopicPartition]) -> None:
+        """Send requests for the partitions of which little is left and none is under way."""
         flying = {partition for flight in self._flights for partition in flight.offsets}
         hungry: dict[int | None, dict[TopicPartition, int]] = {}
         for partition, buffer in self._buffers.items():
-            idle = partition not in flying and partition not in self._errors
-            if idle and buffer.size < AHEAD_BYTES and (buffer.more or not ahead):
+            if buffer.size < AHEAD_BYTES and partition not in flying and partition not in self._errors:
                 hungry.setdefault(self._leader(partition), {})[partition] = buffer.ahead
         at_once = any(self._buffers[partition].size for partition in wanted)
         for node, offsets in hungry.items():
@@ -246,6 +251,8 @@ class KafkaReader:
             error = fetched.error
             if error == 0 and not buffer.add(fetched):
                 error = CORRUPT_MESSAGE
+            if error:
+                buffer.unfetched = False
             if error == 0:
                 self._trouble.pop(partition, None)
             elif error == OFFSET_OUT_OF_RANGE:
@@ -261,6 +268,7 @@ class KafkaReader:
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
         self._cluster.forget({topic for topic, _ in flight.offsets})
         for partition in flight.offsets:
+            self._buffers[partition].unfetched = False
             self._note(partition, error)
         if flight.node is None:
             self._unreachable = error

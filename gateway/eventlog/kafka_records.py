@@ -24,8 +24,8 @@ _CONTROL = Struct(">HH")
 
 
 class PartitionBuffer:
-    """Batches of one partition, from the position of the reader on. `ahead` is the offset after all of them, `more`
-    whether the broker has what comes then, as far as is known."""
+    """Batches of one partition, from the position of the reader on. `ahead` is the offset after all of them, and
+    `unfetched` whether the broker was seen to have what comes then."""
 
     def __init__(self, partition: TopicPartition, position: int) -> None:
         self._partition = partition
@@ -33,7 +33,7 @@ class PartitionBuffer:
         self._records: Iterator[Record] | None = None
         self.position = position
         self.ahead = position
-        self.more = True
+        self.unfetched = False
         self.size = 0
 
     def add(self, fetched: Fetched) -> bool:
@@ -61,7 +61,7 @@ class PartitionBuffer:
                 self.ahead = batch.next_offset
                 self.size += size
                 self._batches.append((None if hidden else batch, batch.next_offset, size))
-        self.more = self.ahead < fetched.end
+        self.unfetched = self.ahead < fetched.end
         return True
 
     def take(self, limit: int) -> list[Record]:

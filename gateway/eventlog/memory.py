@@ -273,6 +273,14 @@ class MemoryReader:
         self._positions = dict(positions)
         self._states = {}
 
+    @property
+    def more(self) -> bool:
+        """See LogReader."""
+        return any(
+            partition in self._states and position < self._states[partition].end
+            for partition, position in self._positions.items()
+        )
+
     async def fetch(
         self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
     ) -> list[Batch]:

@@ -39,6 +39,11 @@ class Batch(NamedTuple):
 class LogReader(Protocol):
     """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time."""
 
+    @property
+    def more(self) -> bool:
+        """Whether the log had more than `fetch` has returned, as far as the reader has seen."""
+        ...
+
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets, and no others. What was prefetched is dropped."""
         ...

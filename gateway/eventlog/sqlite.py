@@ -206,9 +206,15 @@ class SqliteReader:
         self._newest = newest
         self._past = past
         self._behind = True
+        self._more = False
         self._watch = watch
         self._positions: dict[TopicPartition, int] = {}
         self._rows: dict[TopicPartition, int] = {}
+
+    @property
+    def more(self) -> bool:
+        """See LogReader."""
+        return self._more
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`; one that is deleted and created again after
@@ -247,7 +253,9 @@ class SqliteReader:
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
         batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
-        self._behind = sum(len(batch.records) for batch in batches) >= min(max_records, FULL_RECORDS)
+        count = sum(len(batch.records) for batch in batches)
+        self._behind = count >= min(max_records, FULL_RECORDS)
+        self._more = count >= max_records
         for batch in batches:
             del self._positions[batch.partition]
             self._positions[batch.partition] = batch.position

@@ -192,8 +192,8 @@ class Hub:
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            if count >= FETCH_RECORDS:
-                # There is more, which has waited long enough; others have their turn.
+            if reader.more:
+                # It has waited long enough; others have their turn.
                 await asyncio.sleep(0)
             elif rest := self._rest(self._used() - used, interval / size):
                 await asyncio.sleep(rest)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
+from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.port import Bounds
 from tests.eventlog.kit import WAIT, Bench, take
@@ -74,6 +74,33 @@ async def test_each_partition_is_read_in_order_and_in_parts(bench: Bench, topic:
         assert [record.offset for record in mine] == list(range(100))
         assert [record.value for record in mine] == [b"%d" % n for n in range(number, 300, 3)]
     assert len(places) == 300
+    await reader.close()
+
+
+async def test_a_reader_tells_whether_there_is_more(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic)
+    await bench.log.append(topic, numbered(10))
+    reader = await bench.log.reader({TopicPartition(topic, 0): 0})
+    told = []
+    for count in (7, 3):
+        assert len(await take(reader, count, max_records=7)) == count
+        told.append(reader.more)
+    await bench.log.append(topic, numbered(1))
+    assert len(await take(reader, 1)) == 1
+    assert [*told, reader.more] == [True, False, False]
+    await reader.close()
+
+
+async def test_a_partition_is_read_while_another_has_more_and_more(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic, 2)
+    await bench.log.append(topic, numbered(2000, size=2000))
+    reader = await bench.log.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
+    assert len(await take(reader, 20, max_records=20)) == 20
+    await bench.log.append(topic, [NewRecord(b"new", partition=1)])
+    read: list[Record] = []
+    while not any(record.partition == 1 for record in read):
+        assert len(read) < 1900, "it waited until nothing else was left"
+        read += await take(reader, 1, max_records=20)
     await reader.close()
 
 

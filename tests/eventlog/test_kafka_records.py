@@ -50,11 +50,11 @@ def test_a_corrupt_batch_is_refused(codec: int, place: int) -> None:
 
 def test_whether_there_is_more_is_known_once_the_broker_has_said_where_the_end_is() -> None:
     buffer = PartitionBuffer(PARTITION, 0)
-    assert buffer.more
-    assert buffer.add(fetched(batch(0), end=2 * BATCH))
-    assert buffer.more
-    assert buffer.add(fetched(batch(BATCH), end=2 * BATCH))
-    assert not buffer.more
+    known = [buffer.unfetched]
+    for first in (0, BATCH):
+        assert buffer.add(fetched(batch(first), end=2 * BATCH))
+        known.append(buffer.unfetched)
+    assert known == [False, True, False]
 
 
 def test_a_batch_that_was_cut_is_left_for_the_next_response() -> None:

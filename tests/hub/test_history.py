@@ -41,6 +41,10 @@ class CountedReader:
         self.fetched = 0
         self.asked: list[set[TopicPartition]] = []
 
+    @property
+    def more(self) -> bool:
+        return self._reader.more
+
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._reader.assign(positions)
 

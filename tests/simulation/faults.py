@@ -118,6 +118,10 @@ class FaultyReader:
         await self._log.cross()
         await self._reader.assign(positions)
 
+    @property
+    def more(self) -> bool:
+        return self._reader.more
+
     async def fetch(
         self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
     ) -> list[Batch]:

@@ -137,7 +137,7 @@ SCENARIOS = (
                    over="nothing", how="difference", limit=50),
             Figure("CPU, % of a core", "load_percent", side="filters"),
         ),
-        limited_by="The evaluation of 1,000 expressions an event.",
+        limited_by="A look at an event for each of 1,000 filters, and CEL for those that it does not refute.",
     ),
     Scenario(
         "replay",

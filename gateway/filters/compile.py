@@ -15,6 +15,7 @@ from cel_expr_python import cel
 
 from gateway.errors import InvalidExpression
 from gateway.filters.complaint import complaint, is_about_depth, place, shorten
+from gateway.filters.conditions import conditions
 from gateway.filters.cost import estimate, field_of
 from gateway.filters.index import clauses, holds
 from gateway.filters.pattern import pattern_cost
@@ -61,13 +62,14 @@ _BEYOND_MEASURE = 1e9
 class Filter:
     """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
 
-    __slots__ = ("__weakref__", "_boolean", "_evaluate", "_reads", "_weight", "clauses", "cost", "text")
+    __slots__ = ("__weakref__", "_boolean", "_conditions", "_evaluate", "_reads", "_weight", "clauses", "cost", "text")
 
     def __init__(self, text: str, expression: Any, root: Node, bounds: FilterBounds) -> None:
         self.text = text
         self.cost = estimate(root)
         self.clauses = clauses(root)
         """What holds of every event that matches."""
+        self._conditions = conditions(root)
         self._evaluate = expression.eval
         self._boolean = expression.return_type() == cel.Type.BOOL
         self._reads = _shared(_reads(root))
@@ -78,6 +80,9 @@ class Filter:
         """True only where the expression is true; an expression that fails on this record does not match it."""
         for clause in self.clauses:
             if not holds(subject.event, clause):
+                return False
+        for possible in self._conditions:
+            if not possible(subject.event):
                 return False
         if self._weight is not None and not self._weight.allows(subject.size(self._reads)):
             return False

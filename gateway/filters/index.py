@@ -49,7 +49,7 @@ def clauses(root: Node) -> tuple[Clause, ...]:
 def holds(event: dict[str, Any], clause: Clause) -> bool:
     """Whether the condition holds of the event."""
     for path, values in clause:  # noqa: SIM110  (a generator would double the cost)
-        if _value(event, path) in values:
+        if value_at(event, path) in values:
             return True
     return False
 
@@ -94,7 +94,7 @@ class FilterIndex(Generic[Entry]):
         """All entries whose filter the event may match, each once."""
         found: dict[Entry, None] | None = None
         for path, by_value in self._paths.items():
-            entries = by_value.get(_value(event, path))
+            entries = by_value.get(value_at(event, path))
             if entries:
                 # An entry whose clause has several paths may be there already.
                 found = entries if found is None else found | entries
@@ -111,7 +111,7 @@ class FilterIndex(Generic[Entry]):
 
 
 def _clause(member: Node, values: list[Any]) -> tuple[Clause, ...]:
-    path = _path(member)
+    path = path_of(member)
     return (((path, frozenset(values)),),) if path and all(map(_is_exact, values)) else ()
 
 
@@ -122,7 +122,7 @@ def _is_exact(value: object) -> bool:
     return isinstance(value, int) and -EXACT_INTEGERS < value < EXACT_INTEGERS
 
 
-def _path(node: Node) -> Path:
+def path_of(node: Node) -> Path:
     """The path of a member of the event; empty where the node is none."""
     names: list[str] = []
     while True:
@@ -141,7 +141,7 @@ def _path(node: Node) -> Path:
         node = operand
 
 
-def _value(event: dict[str, Any], path: Path) -> Value:
+def value_at(event: dict[str, Any], path: Path) -> Value:
     """The scalar at this path, or None."""
     value: Any = event
     for name in path:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cel_expr_python import cel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.filters.compile import compile_filter
 from gateway.filters.index import Clause, FilterIndex, clauses, holds
-from gateway.filters.subject import EVERYTHING, Subject, environment
+from gateway.filters.subject import Subject, environment
 from gateway.filters.syntax import read_tree
 from tests.effort import examples
+from tests.filters.expressions import composed, judged
 
 WIKI, TITLE, NUMBER, BOT = ("wiki",), ("title",), ("namespace",), ("bot",)
 
@@ -138,22 +138,7 @@ LEAVES = st.one_of(
     st.builds("has({})".format, st.sampled_from(NAMES).map(lambda name: f"event.{name}")),
     PATHS.map(member),
 )
-EXPRESSIONS = st.recursive(
-    LEAVES,
-    lambda inner: st.one_of(
-        st.builds("({}) && ({})".format, inner, inner),
-        st.builds("({}) || ({})".format, inner, inner),
-        st.builds("!({})".format, inner),
-        st.builds("({}) ? ({}) : ({})".format, inner, inner, inner),
-    ),
-    max_leaves=5,
-)
-
-
-def judged(text: str, event: dict[str, Any]) -> bool:
-    """What CEL says, asked without anything before it."""
-    result = environment().compile(text).eval(Subject(event, "t", 0, 0, 0, None).activation(EVERYTHING))
-    return result.type() == cel.Type.BOOL and result.value() is True
+EXPRESSIONS = composed(LEAVES, max_leaves=5)
 
 
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=6, unique=True), st.lists(EVENTS, min_size=1, max_size=6), st.data())

@@ -239,11 +239,6 @@ class Feed:
             block.chain = self._deflate.compress(block.data)
         return block.chain
 
-    @property
-    def chain(self) -> object:
-        """Stands for the chain: blocks of one chain do not go on from another's."""
-        return self._deflate
-
     def end_chain(self) -> None:
         """Give the compressor back; the next block delivered begins another chain."""
         if self._deflate is not None:

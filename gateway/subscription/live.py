@@ -1,7 +1,7 @@
 """Live delivery: the clients that have read all of the ring, and get each new block as it is made.
 
-A live client has no task that runs and no queue. It is written to from here, through its transport, and goes back to
-its own task when it falls behind, when its connection ends, or when its feed changes.
+A live client has no task that runs and no queue. It is written to from here, past the server, and goes back to its own
+task when it falls behind, when its connection ends, or when its feed changes.
 """
 
 from __future__ import annotations

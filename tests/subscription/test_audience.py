@@ -243,7 +243,7 @@ async def test_compressors_are_bounded_and_given_back(monkeypatch: pytest.Monkey
         deliver(broadcast, {"n": number, "text": "the same words again"})
     # Only one of them has a chain; the other's blocks stand alone, and are longer.
     assert broadcast.cache.chains == 1
-    chained, alone = sorted((first, second), key=lambda reader: reader.feed.feed.chain is None)
+    chained, alone = sorted((first, second), key=lambda reader: reader.feed.feed._deflate is None)
     assert len(chained.sent[-1]) < len(alone.sent[-1])
     assert chained.numbers() == list(range(1, 6))
     assert broadcast.cache.chains == 0

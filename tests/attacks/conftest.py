@@ -73,8 +73,8 @@ async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
 
 
 Assault = Callable[..., Awaitable[Siege]]
-"""(name, module, attack, settings={}, streams={}, seconds=SECONDS, **options): what came of an attack of
-`tests.attacks.MODULE` on a gateway with these settings and streams; see Options."""
+"""(name, module, attack, settings={}, streams={}, seconds=SECONDS, topics={}, **options): what came of an attack of
+`tests.attacks.MODULE` on a gateway with these settings, streams, and partitions of topics; see Options."""
 
 
 @pytest.fixture
@@ -91,10 +91,11 @@ def assault(serve: Serve, log: SqliteLog, lines: list[Line], tmp_path: Path) -> 
         settings: dict[str, Any] | None = None,
         streams: dict[str, Any] | None = None,
         seconds: float = SECONDS,
+        topics: dict[str, int] | None = None,
         **options: Any,
     ) -> Siege:
         path = tmp_path / "events.db"
-        for topic, partitions in TOPICS.items():
+        for topic, partitions in (TOPICS | (topics or {})).items():
             await log.create(topic, partitions)
         gateway = await serve(STREAMS | (streams or {}), f"sqlite:///{path}", **SETTINGS | (settings or {}))
         given = Options(port=gateway.port, log=str(path), **options)

@@ -22,6 +22,7 @@ __all__ = ["client", "gateways", "serve"]
 HOSTILE = "hostile"
 """The stream that the attackers write to."""
 LINES = pytest.StashKey[list[Line]]()
+NOTES = pytest.StashKey[list[str]]()
 MEGABYTE = 1 << 20
 SETTINGS: dict[str, Any] = {
     # The plain client, which has another address than the attackers.
@@ -50,12 +51,21 @@ TOPICS = {STREAM: 1, HOSTILE: 4, HOSTILE + ".timed": 1}
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what the attacks came to."""
-    if lines := config.stash.get(LINES, None):
+    lines, notes = config.stash.get(LINES, []), config.stash.get(NOTES, [])
+    if lines or notes:
         terminalreporter.section("attacks")
         for line in table(lines):
             terminalreporter.write_line(line)
+        for note in notes:
+            terminalreporter.write_line(note)
         if REPORT_VARIABLE in os.environ:
-            write_report(Path(os.environ[REPORT_VARIABLE]), ABOUT, table(lines))
+            write_report(Path(os.environ[REPORT_VARIABLE]), ABOUT, table(lines), notes)
+
+
+@pytest.fixture
+def attack_note(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """(text): a line below the table."""
+    return pytestconfig.stash.setdefault(NOTES, []).append
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+from contextlib import suppress
 
 from gateway.event import NewRecord
 from tests.attacks.dear import FILTERS, SPENT, STORM, spending, texts
 from tests.attacks.force import Force, get, stream
+from tests.attacks.grammar import Grammar
 
 BOTH = "plain,hostile"
 """They read what the plain client reads, too."""
@@ -61,3 +64,17 @@ async def storm(force: Force) -> None:
         await force.ask(get(stream(BOTH, filter=f"{turn}==0||" + expression)[:200_000], accept="*/*"), number)
 
     await force.crowd(force.options.count, ask)
+
+
+async def fuzz(force: Force) -> None:
+    """Random expressions, each followed for a moment, over random events."""
+    grammar = Grammar(force.options.seed)
+    events = [json.dumps(grammar.event()).encode() for _ in range(50)]
+
+    async def behave(number: int) -> None:
+        target = stream(BOTH, filter=grammar.expression().encode(errors="replace"), since="1s")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await force.follow(get(target), number)
+
+    await asyncio.gather(force.crowd(40, behave), _disturb(force, events))

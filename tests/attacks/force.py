@@ -39,6 +39,7 @@ ANSWER_SECONDS = 10.0
 PAUSE = 0.02
 """Seconds between two deeds of one attacker, so that it is the gateway that is measured, and not the machine."""
 END_SECONDS = 15.0
+REFUSED_SECONDS = 0.1
 
 Behaviour = Callable[[int], Awaitable[object]]
 """(number of the attacker): one deed."""
@@ -78,7 +79,7 @@ def stream(names: str, **query: Any) -> str:
 
 class Force:
     """What attacks have in common. `counted`: how often each status was answered; `closed` is no answer, `none` none in
-    time, `refused` no connection."""
+    time."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -108,7 +109,8 @@ class Force:
                 "127.0.0.1", self.options.port, local_addr=(address, 0), limit=BUFFER
             )
         except OSError as error:
-            self.counted["refused"] += 1
+            # The gateway stops, and the attack goes on.
+            await asyncio.sleep(REFUSED_SECONDS)
             raise ConnectionError from error
         try:
             yield reader, writer

@@ -6,12 +6,15 @@ import asyncio
 import itertools
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from gateway.event import NewRecord
 from tests.attacks.force import Force, get, stream
 
 BATCH = 1000
+ROUND = 0.4
+"""Seconds between the beginnings of two streams."""
 PADDING = "x" * 700
 
 
@@ -48,7 +51,7 @@ async def silent(force: Force) -> None:
             if number % 2:
                 writer.transport.resume_reading()  # type: ignore[attr-defined]
                 await force.head(reader)
-                while await reader.read(1):
+                while await reader.read(1):  # noqa: ASYNC110
                     await asyncio.sleep(1)
             else:
                 await asyncio.sleep(60)
@@ -86,28 +89,32 @@ async def distinct(force: Force) -> None:
 
 
 async def first(force: Force) -> None:
-    """Replay while partition after partition gets its first record, beside one with a past."""
-    when = int(time.time() * 1000) - 60_000
-    await force.append("early", _history(0, 6000, when, 0))
+    """Replay while a partition gets its first record, beside one that has a past: stream after stream, each once."""
 
-    async def begin() -> None:
-        for number in itertools.count():
-            partition = 1 + number % (force.options.count - 1)
-            await force.append("early", _history(number, 5, int(time.time() * 1000), partition))
-            await asyncio.sleep(0.02)
+    async def follow(name: str, number: int) -> None:
+        await asyncio.sleep(force.random.random() / 4)
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(0.9):
+                await force.follow(get(stream(name, since=1)), number)
 
-    async def behave(number: int) -> None:
-        async with force.connection(number) as (reader, writer):
-            writer.write(get(stream("early", since=("1", "30s", "1h")[number % 3])))
-            await force.head(reader)
-            try:
-                async with asyncio.timeout(0.2 + force.random.random()):
-                    while await reader.read(65536):
-                        pass
-            except TimeoutError:
-                force.counted["read on"] += 1
+    async def write(name: str, partition: int, after: float) -> None:
+        await asyncio.sleep(after)
+        for _ in range(100):
+            await force.append(name, [NewRecord(b'{"a":1,"text":"x"}', None, None, partition)])
+            await asyncio.sleep(0.005)
 
-    await asyncio.gather(force.crowd(30, behave), begin())
+    async def begin(name: str) -> None:
+        await force.append(name, _history(0, 3000, int(time.time() * 1000) - 60_000, 0))
+        late = force.random.random() / 30
+        clients = (follow(name, number) for number in range(14))
+        await asyncio.gather(write(name, 0, 0.0), write(name, 1, late), *clients)
+
+    rounds = []
+    for number in range(force.options.count):
+        rounds.append(asyncio.create_task(begin(f"early{number}")))
+        await asyncio.sleep(ROUND)
+    await asyncio.gather(*rounds)
+    await asyncio.Event().wait()
 
 
 async def resumed(force: Force) -> None:

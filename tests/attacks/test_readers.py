@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.attacks.conftest import Assault
+from tests.attacks.readers import ROUND
 from tests.effort import lasting
 
 pytestmark = pytest.mark.end_to_end
 
 EVERYBODY: dict[str, Any] = {"exempt_networks": ["127.0.0.0/8"]}
-PARTITIONS = 12
 FREEZE_SECONDS = lasting(6, 120)
-"""An ordinary replay met the moment of a partition's first record once in some seconds."""
+"""How long there is another stream whose partition begins."""
 ATTACKS = {
     "silent": (100, "read nothing, or a byte a second"),
     "hasty": (100, "come and go at once"),
@@ -31,15 +31,16 @@ async def test_readers(assault: Assault, attack: str) -> None:
     assert siege.counted["200"] > 10
 
 
-async def test_a_replay_while_partitions_get_their_first_records(assault: Assault) -> None:
+async def test_replays_while_partitions_get_their_first_records(assault: Assault) -> None:
+    names = [f"early{number}" for number in range(int(FREEZE_SECONDS / ROUND))]
     siege = await assault(
-        "30 replays while partitions get their first records",
+        "14 replays while a partition gets its first record",
         "readers",
         "first",
-        {**EVERYBODY, "ring_bytes": 100_000},
-        {"early": {}},
+        {**EVERYBODY, "ring_bytes": 100_000, "ring_fill": 0.1},
+        {name: {} for name in names},
         FREEZE_SECONDS,
-        topics={"early": PARTITIONS},
-        count=PARTITIONS,
+        topics=dict.fromkeys(names, 2),
+        count=len(names),
     )
     assert siege.counted["200"] > 50

@@ -42,11 +42,11 @@ SETTINGS: dict[str, Any] = {
 STREAMS: dict[str, Any] = {
     STREAM: {},
     HOSTILE: {},
-    "timed": {"resume": "timestamp", "topics": [HOSTILE + ".timed"]},
+    "timed": {"resume": "timestamp"},
     "wiki.change": {"schema_title": "wiki/change", "timestamp_field": "meta.dt"},
 }
 
-TOPICS = {STREAM: 1, HOSTILE: 4, HOSTILE + ".timed": 1}
+TOPICS = {STREAM: 1, HOSTILE: 4, "timed": 1}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

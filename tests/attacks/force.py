@@ -58,6 +58,8 @@ class Options:
     count: int = 0
     """What it is depends on the attack."""
     kind: str = ""
+    prefix: str = ""
+    """What the names of the topics begin with."""
 
 
 def get(target: str, **headers: str) -> bytes:
@@ -150,7 +152,7 @@ class Force:
 
     async def append(self, topic: str, records: Iterable[NewRecord]) -> None:
         """Write into the log, beside the gateway. What the log itself does not take is counted."""
-        records = list(records)
+        topic, records = self.options.prefix + topic, list(records)
         try:
             if self.options.log.startswith("kafka://"):
                 await self._produce(topic, records)
@@ -166,10 +168,13 @@ class Force:
             servers = self.options.log.removeprefix("kafka://")
             self._kafka = AIOKafkaProducer(bootstrap_servers=servers, max_request_size=8_000_000)
             await self._kafka.start()
-        for value, key, timestamp, partition, headers in records:
-            await self._kafka.send_and_wait(
+        sent = [
+            await self._kafka.send(
                 topic, value, key, timestamp_ms=timestamp, partition=partition, headers=list(headers)
             )
+            for value, key, timestamp, partition, headers in records
+        ]
+        await asyncio.gather(*sent)
 
     async def close(self) -> None:
         """Leave the log."""

@@ -24,6 +24,7 @@ PATTERNS = ('"^a+$"', '"(?i)[a-z]{1,50}$"', '"(a|b|é)*x"', '"a.{100}b"', '"\\\\
 METHODS = ("contains", "startsWith", "endsWith", "matches")
 GETTERS = ("getHours", "getFullYear", "getDayOfYear", "getMilliseconds")
 LOOPS = ("all", "exists", "exists_one", "map", "filter")
+CONVERSIONS = ("int", "double", "string", "uint", "bytes", "type", "duration")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in")
 LONGEST = 4000
 
@@ -107,7 +108,7 @@ class Grammar:
         if kind == 6:
             return self._loop(random.choice(LOOPS[3:]), depth)
         if kind == 7:
-            return f"{random.choice(('int', 'double', 'string', 'uint', 'bytes', 'type', 'duration'))}({self._value(depth - 1)})"
+            return f"{random.choice(CONVERSIONS)}({self._value(depth - 1)})"
         return f"{self._path()}[{self._atom()}]"
 
     def _path(self) -> str:

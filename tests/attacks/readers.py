@@ -123,7 +123,7 @@ async def resumed(force: Force) -> None:
     random, now = force.random, int(time.time() * 1000)
 
     def entry(partition: int) -> dict[str, Any]:
-        made: dict[str, Any] = {"topic": "hostile", "partition": partition}
+        made: dict[str, Any] = {"topic": f"{force.options.prefix}hostile", "partition": partition}
         kind = random.randrange(6)
         if kind < 4:
             made["offset"] = random.choice((0, 1, random.randrange(4000), 2**62, -1))
@@ -145,11 +145,11 @@ async def resumed(force: Force) -> None:
 
 async def seen(force: Force) -> None:
     """Come back to a stream of times with millions of records seen in one millisecond."""
-    await _fill(force, "hostile.timed")
+    await _fill(force, "timed")
     when = int(time.time() * 1000) - 3_600_000
 
     async def behave(number: int) -> None:
-        place = {"topic": "hostile.timed", "partition": 0, "timestamp": when + number, "seen": 10**6 * (number % 9 + 1)}
+        place = {"topic": "timed", "partition": 0, "timestamp": when + number, "seen": 10**6 * (number % 9 + 1)}
         async with force.connection(number) as (reader, writer):
             writer.write(get(stream("timed"), Last_Event_ID=json.dumps([place])))
             await force.head(reader)

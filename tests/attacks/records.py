@@ -150,7 +150,7 @@ async def times(force: Force) -> None:
         (topic, NewRecord(b'{"a":%d}' % number, None, time))
         for number in itertools.count()
         for time in odd
-        for topic in (HOSTILE, "hostile.timed")
+        for topic in (HOSTILE, "timed")
     )
     targets = [
         "/v2/streams",

@@ -21,7 +21,7 @@ SECONDS = lasting(3, 30)
 CALM = 0.3
 """How long the plain client is by itself before it."""
 DRAIN_TIME = 0.3
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0
 """Beyond the drain time: by then a process that is told to stop has ended, whoever attacks it."""
 SUMMARY = 4
 """So many kinds of answers are told in the table, the commonest first."""

@@ -16,7 +16,7 @@ from tests.effort import lasting
 from tests.end_to_end.process import ROOT
 
 PAIRS = lasting(20_000, 1_200_000)
-HANGS_AFTER = 60.0
+HANGS_AFTER = 20.0
 """Seconds without another expression."""
 
 

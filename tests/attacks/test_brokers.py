@@ -11,7 +11,7 @@ import pytest
 
 from tests.attacks.conftest import HOSTILE, SETTINGS, STREAMS
 from tests.attacks.force import Options
-from tests.attacks.monitor import PERIOD, Put
+from tests.attacks.monitor import Put
 from tests.attacks.plain import STREAM
 from tests.attacks.sick import TOPIC
 from tests.attacks.siege import SECONDS, Line, besieged
@@ -63,7 +63,7 @@ async def test_brokers_that_hang_and_die(cluster: KafkaCluster, serve: Serve, li
                 await siege.monitor.endure(1)
                 third.kill()
                 await siege.monitor.endure(DOWN)
-                assert siege.monitor.events > DOWN / PERIOD
+                assert siege.monitor.events
             await gateway.start()
             name = f"a start while a partition has no leader; {CLIENTS} clients of its topic"
             async with besieged(name, gateway, put, lines, attack) as siege:

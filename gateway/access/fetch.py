@@ -8,6 +8,7 @@ import ssl
 import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
+from gateway.certificates import why_refused
 from gateway.errors import KeysUnavailable
 
 FETCH_SECONDS = 5.0
@@ -43,4 +44,5 @@ class Fetcher:
         except TimeoutError:
             raise KeysUnavailable(f"the keys (jwks) have not come within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {error or type(error).__name__}") from error
+            why = why_refused(error) or error or type(error).__name__
+            raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {why}") from error

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError, for_code
 
+from gateway.certificates import why_refused
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka_protocol import NO_ID, ClusterMetadata, MetadataRequest, read_metadata
@@ -69,7 +70,7 @@ async def bounded(call: Awaitable[Result], seconds: float, what: str) -> Result:
     except TimeoutError as error:
         raise LogUnavailable(f"Kafka: {what}: no answer within {seconds:g} s") from error
     except FAILURES as error:
-        raise LogUnavailable(f"Kafka: {what}: {error!r}") from error
+        raise LogUnavailable(f"Kafka: {what}: {why_refused(error) or repr(error)}") from error
 
 
 async def close_connections(connections: Iterable[Any]) -> None:

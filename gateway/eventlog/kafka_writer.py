@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, ProducerFenced, RecordTooLargeError
 
+from gateway.certificates import why_refused
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import CALL_SECONDS, FAILURES, Cluster
@@ -48,7 +49,7 @@ async def start_transactions(bootstrap: Sequence[str], options: Mapping[str, obj
             await producer.start()
     except FAILURES as error:
         await stop_producer(producer)
-        raise LogUnavailable(f"Kafka: open the writer {name!r}: {error!r}") from error
+        raise LogUnavailable(f"Kafka: open the writer {name!r}: {why_refused(error) or repr(error)}") from error
     except BaseException:
         await stop_producer(producer)
         raise

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway import telemetry
+from gateway.certificates import why_refused
 from gateway.clock import Clock
 from gateway.limits.ledger import Ledger
 from gateway.limits.port import (
@@ -246,10 +247,10 @@ class RedisLimiter:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._redis.connection_pool.disconnect()
 
-    def _set_available(self, available: bool, reason: object = "") -> None:
+    def _set_available(self, available: bool, reason: BaseException | None = None) -> None:
         if available != self.available:
             self.available = available
             if available:
                 telemetry.limits_shared()
             else:
-                telemetry.limits_alone(type(reason).__name__, self._closed)
+                telemetry.limits_alone(why_refused(reason) or type(reason).__name__, self._closed)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.columns import columns
 from tests.end_to_end.follower import Follower
 from tests.end_to_end.stream import Transcript
 
@@ -31,6 +32,15 @@ HEADS = (
 )
 TEXTS = {"fault", "load meanwhile"}
 """Columns that stand to the left."""
+
+
+ABOUT = (
+    "# Faults",
+    "",
+    "Written by `scripts/soak`, not by hand: what befell the gateway, and what its clients got. Every event has a",
+    "number; one that did not come is lost, one that came twice repeated. Seconds to heal: from the end of the",
+    "fault until the last client had another event.",
+)
 
 
 class Line(NamedTuple):
@@ -61,36 +71,18 @@ def _cell(value: str | float | None) -> str:
 
 def table(lines: Sequence[Line]) -> list[str]:
     """The lines in columns, as in Markdown."""
-    rows = [HEADS, *(line.cells() for line in lines)]
-    columns = [
-        (max(map(len, column)), head in TEXTS) for head, column in zip(HEADS, zip(*rows, strict=True), strict=True)
-    ]
-    text = [
-        "| " + " | ".join(cell.ljust(width) if left else cell.rjust(width) for cell, (width, left) in cells) + " |"
-        for cells in (list(zip(row, columns, strict=True)) for row in rows)
-    ]
-    rule = "|" + "|".join("-" * (width + 2) if left else "-" * (width + 1) + ":" for width, left in columns) + "|"
-    return [text[0], rule, *text[1:]]
+    return columns(HEADS, [line.cells() for line in lines], TEXTS)
 
 
-def write_report(path: Path, lines: Sequence[Line], notes: Sequence[str]) -> None:
-    """The table as a document; what it says stands for this run alone."""
+def write_report(path: Path, about: Sequence[str], table: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """A table as a document; what it says stands for this run alone. `about` is its title, and what it tells."""
     processor = next((line for line in Path("/proc/cpuinfo").read_text().split("\n") if "model name" in line), "")
     machine = (
         f"{processor.partition(':')[2].strip() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
     )
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    about = [
-        "# Faults",
-        "",
-        "Written by `scripts/soak`, not by hand: what befell the gateway, and what its clients got. Every event has a",
-        "number; one that did not come is lost, one that came twice repeated. Seconds to heal: from the end of the",
-        "fault until the last client had another event.",
-        "",
-        f"{made}; {machine}, Python {platform.python_version()}.",
-        "",
-    ]
-    path.write_text("\n".join([*about, *table(lines), *(["", *(f"- {note}" for note in notes)] if notes else []), ""]))
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine}, Python {platform.python_version()}."
+    below = ["", *(f"- {note}" for note in notes)] if notes else []
+    path.write_text("\n".join([*about, "", made, "", *table, *below, ""]))
 
 
 class Account:

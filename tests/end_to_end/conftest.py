@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.account import REPORT_VARIABLE, Account, Line, table, write_report
+from tests.end_to_end.account import ABOUT, REPORT_VARIABLE, Account, Line, table, write_report
 from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import Producer, open_producer
 from tests.end_to_end.process import GatewayProcess, Streams, configuration
@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for note in notes:
             terminalreporter.write_line(note)
         if REPORT_VARIABLE in os.environ:
-            write_report(Path(os.environ[REPORT_VARIABLE]), lines, notes)
+            write_report(Path(os.environ[REPORT_VARIABLE]), ABOUT, table(lines), notes)
     if inputs := config.stash.get(INPUTS, None):
         terminalreporter.section("inputs tried")
         for name, count in inputs.items():

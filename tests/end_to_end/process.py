@@ -62,6 +62,11 @@ class GatewayProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def error_path(self) -> Path:
+        """The file of its standard error."""
+        return self._errors
+
+    @property
     def output(self) -> str:
         """What it wrote to standard output."""
         return self._output.read_text() if self._output.exists() else ""

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from tests.columns import columns
+
 CPU_SECONDS = 1.0
 """Of the processor's time, that one input may take; usual ones take less than a hundredth of it."""
 MEMORY = 32 << 20
@@ -91,15 +93,7 @@ def table() -> list[str]:
         for one in FUZZERS
         if one.inputs
     ]
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    text = [
-        "| " + " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) + " |"
-        for row in (heads, *rows)
-    ]
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-    return [text[0], rule, *text[1:]]
+    return columns(heads, rows, {"fuzzer"}) if rows else []
 
 
 def pieces(*words: str, most: int = 30) -> st.SearchStrategy[str]:

@@ -1,0 +1,58 @@
+"""A log that nobody reads: the process goes on without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.event import NewRecord
+from gateway.eventlog.sqlite import SqliteLog
+from tests.attacks.conftest import SETTINGS, STREAMS, TOPICS
+from tests.attacks.force import Options
+from tests.attacks.plain import STREAM
+from tests.attacks.siege import SECONDS, Line, besieged
+from tests.end_to_end.conftest import Launch
+from tests.end_to_end.process import configuration
+
+pytestmark = pytest.mark.end_to_end
+
+ATTACKS = {"records": "flood", "requests": "refused"}
+
+
+@pytest.mark.parametrize("module", ATTACKS)
+async def test_nobody_reads_what_it_writes(
+    gateways: Launch, log: SqliteLog, lines: list[Line], tmp_path: Path, module: str
+) -> None:
+    """Standard error is a pipe that somebody holds open and does not read. Bad records and requests fill it."""
+    for topic, partitions in TOPICS.items():
+        await log.create(topic, partitions)
+
+    async def put(value: bytes) -> None:
+        await log.append(STREAM, [NewRecord(value, partition=0)])
+
+    path = tmp_path / "events.db"
+    config = configuration(tmp_path, STREAMS, **SETTINGS, access_log=True)
+    gateway = gateways("--config", str(config), "--log", f"sqlite:///{path}")
+    pipe = gateway.error_path
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)
+    try:
+        await gateway.start()
+        options = Options(port=gateway.port, log=str(path), count=1000)
+        name = f"standard error is not read, and {module} fill it"
+        async with besieged(name, gateway, put, lines, (module, ATTACKS[module], options)) as siege:
+            await siege.monitor.endure(SECONDS)
+            # A pipe holds 64 KB.
+            assert await asyncio.to_thread(_waiting, held) > 60_000
+    finally:
+        os.close(held)
+        pipe.unlink()
+
+
+def _waiting(pipe: int) -> int:
+    """How many bytes are in it."""
+    os.set_blocking(pipe, False)
+    return len(os.read(pipe, 1 << 20))

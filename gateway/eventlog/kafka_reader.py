@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 
 from aiokafka.errors import for_code
 
+from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Topic
@@ -121,6 +122,7 @@ class KafkaReader:
         now = time.monotonic()
         for flight in self._flights:
             if flight.outcome is not None:  # what could not be sent has landed already
+                await give_way()
                 return
             seconds = min(seconds, flight.deadline - now)
         self._landing = loop.create_future()

@@ -6,6 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from gateway.cooperative import give_way
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
 
@@ -29,6 +30,8 @@ class History:
         self.positions = dict(positions)
         self.ends = dict(ends)
         self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        self.starved = False
+        """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
         self._most = FIRST_RECORDS
 
@@ -46,8 +49,11 @@ class History:
     async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         hungry = self._hungry()
+        self.starved = False
         if hungry:
-            for batch in await self._reader.fetch(wait, self._most, hungry):
+            batches = await self._reader.fetch(wait, self._most, hungry)
+            self.starved = not batches
+            for batch in batches:
                 self._buffers[batch.partition].extend(batch.records)
                 self._read[batch.partition] = batch.position
             self._most = FETCH_RECORDS
@@ -112,6 +118,7 @@ async def first_records(
                 elif batch.position >= ends[batch.partition]:
                     found[batch.partition] = None
                     del missing[batch.partition]
+            await give_way()
     finally:
         await reader.close()
     return found
@@ -127,6 +134,7 @@ async def read_range(log: EventLog, partition: TopicPartition, start: int, end: 
         history = History(reader, {partition: start}, {partition: end})
         while not history.finished:
             records += [record for _, run in await history.fetch(1.0) for record in run]
+            await give_way()
     finally:
         await reader.close()
     return [record for record in records if record.offset < end]

@@ -15,12 +15,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.hub.history import History, Run
 from gateway.hub.stretch import Stretch, decode_stretch
-from gateway.hub.turn import Turn
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
@@ -79,24 +79,30 @@ class Past:
         loading = self._loading.get(key)
         if loading is None:
             loading = self._loading[key] = asyncio.create_task(self._load(key, dict(positions), ends, parsed))
-            loading.add_done_callback(lambda task: self._forget(key, task))
+            loading.add_done_callback(_ignore)
         return loading
 
     async def close(self) -> None:
         """Release everything."""
-        for task in self._loading.values():
+        loading = list(self._loading.values())
+        self._loading.clear()  # One that was cancelled before it began has no last step.
+        for task in loading:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*loading, return_exceptions=True)
         for key in list(self._frontiers):
             self._expire(key)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _forget(self, key: Key, task: asyncio.Task[Stretch]) -> None:
-        self._loading.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # Whoever waited may have left, and asyncio would complain.
-
     async def _load(
+        self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
+    ) -> Stretch:
+        try:
+            return await self._read(key, positions, ends, parsed)
+        finally:
+            # By the load itself: whoever sees that it is done, and asks again, must not be given it again.
+            self._loading.pop(key, None)
+
+    async def _read(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> Stretch:
         async with self._turns:
@@ -194,6 +200,9 @@ class _Frontier:
                     break
                 merged = dict(history.ends)
             self._runs.extend(await history.fetch(FETCH_SECONDS))
+            if history.starved:
+                await self._shorten(history)
+            await give_way()
         for place, records in taken:
             self._positions[place] = records[-1].offset + 1
         if not self._runs and history.finished:
@@ -244,11 +253,22 @@ class _Frontier:
             if topic not in states or states[topic].identity != identity:
                 raise TopicAbsent(topic)
 
+    async def _shorten(self, history: History) -> None:
+        """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
+        bounds = await self._log.bounds(list(history.ends))
+        history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
+
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
         bounds = await self._log.bounds(list(history.ends))
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
+
+
+def _ignore(task: asyncio.Task[Stretch]) -> None:
+    """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _offset(record: Record) -> int:

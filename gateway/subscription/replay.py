@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import telemetry
+from gateway.cooperative import give_way
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
@@ -38,19 +39,25 @@ class Replay:
         identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
         reads = subscription.request.selection.reads
         if self._ends is None:
-            bounds = await self._hub.log.bounds(list(positions))
-            self._ends = {place: bound.end for place, bound in bounds.items()}
-        ends = {place: end for place, end in self._ends.items() if place in positions}
+            self._ends = await self._log_ends(positions)
         while True:
+            await give_way()
+            ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, Stretch):
-                await asyncio.sleep(0)
                 return found
             await self._wait(subscription, found)
             if not found.done():
                 return None
             if found.result().covers(ends):
                 return found.result()
+            # It was begun for another. Or the log ends before where it ended, after a failure of its own.
+            now = await self._log_ends(positions)
+            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+
+    async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        bounds = await self._hub.log.bounds(list(positions))
+        return {place: bound.end for place, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[Stretch]) -> None:
         """Until it is done, or the response is over."""

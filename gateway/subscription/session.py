@@ -15,6 +15,7 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
@@ -132,6 +133,7 @@ class Session:
             await self._open()
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
+                await give_way()
         except Exception as error:
             telemetry.stream_failed(error)
             await self._tell_failure()
@@ -295,9 +297,9 @@ class Session:
                     await self.responder.write_packed(b"".join(pieces))
                 else:
                     await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-                await asyncio.sleep(0)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
+            await give_way()
             if number < ring.oldest:
                 return
 
@@ -348,9 +350,9 @@ class Session:
                     return
                 if not ring.open.items and await self._finish_until(subscription, self._read_in_ring(subscription)):
                     return
-                if number < ring.open.number:
-                    continue
-                await self._wait_for_change(subscription)
+                if number >= ring.open.number:
+                    await self._wait_for_change(subscription)
+                await give_way()
                 continue
             frames: list[bytes] = []
             for item, data in feed.matches(segment):
@@ -362,7 +364,7 @@ class Session:
                 await self.responder.write(b"".join(frames))
             else:
                 await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-            await asyncio.sleep(0)
+            await give_way()
             if self._is_aligned(subscription, number):
                 return
 

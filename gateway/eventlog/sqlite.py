@@ -61,7 +61,8 @@ class Worker:
     async def close(self) -> None:
         """Close the connection once the calls under way have ended; bounded in time."""
         with suppress(TimeoutError, LogError):
-            await asyncio.wait_for(self.run(SqliteStore.close), CLOSE_SECONDS)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.run(SqliteStore.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -234,7 +235,8 @@ class SqliteReader:
                 if batches := await self._read(max_records, partitions):
                     return batches
                 try:
-                    await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                        await change.wait()
                 except TimeoutError:
                     return []
 

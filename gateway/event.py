@@ -33,3 +33,8 @@ class NewRecord(NamedTuple):
     timestamp: int | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def size_of(record: Record) -> int:
+    """Bytes of its key and its value."""
+    return len(record.value or b"") + len(record.key or b"")

@@ -113,6 +113,8 @@ async def _serve(gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any
         feeding.cancel()
         # Not awaited by itself: a cancellation of this task would be taken for that of the other.
         await asyncio.wait([feeding])
+        if not feeding.cancelled():
+            feeding.result()
 
 
 def _invitation(address: str, name: str, what: str, tried: str) -> str:

@@ -7,13 +7,16 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
+
+HISTORY_BYTES = 2 * 1024 * 1024
+"""Bytes of records that wait to be merged, but for one record of each partition."""
 
 Run = tuple[TopicPartition, list[Record]]
 """Records of one partition that follow each other; never empty."""
@@ -22,7 +25,8 @@ Run = tuple[TopicPartition, list[Record]]
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition.
+    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes: the
+    more there is, the less is asked for, down to a single record.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
@@ -34,6 +38,8 @@ class History:
         """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
         self._most = FIRST_RECORDS
+        self.size = 0
+        """Bytes that are buffered."""
 
     @property
     def finished(self) -> bool:
@@ -44,6 +50,7 @@ class History:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         for partition, records in reversed(list(runs)):
             self._buffers[partition].extendleft(reversed(records))
+            self.size += sum(map(size_of, records))
             self.positions[partition] = records[0].offset
 
     async def fetch(self, wait: float) -> list[Run]:
@@ -51,13 +58,16 @@ class History:
         hungry = self._hungry()
         self.starved = False
         if hungry:
-            batches = await self._reader.fetch(wait, self._most, hungry)
+            room = max(1, HISTORY_BYTES - self.size)
+            batches = await self._reader.fetch(wait, self._most, hungry, room)
             self.starved = not batches
             for batch in batches:
                 self._buffers[batch.partition].extend(batch.records)
+                self.size += sum(map(size_of, batch.records))
                 self._read[batch.partition] = batch.position
             self._most = FETCH_RECORDS
         runs = self._merge()
+        self.size -= sum(size_of(record) for _, records in runs for record in records)
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
         return runs

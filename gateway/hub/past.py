@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.hub.history import History, Run
 from gateway.hub.stretch import Stretch, decode_stretch
@@ -26,6 +26,9 @@ STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
 MOST_RECORDS = 2 * STRETCH_RECORDS
 """A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
+STRETCH_BYTES = 512 * 1024
+"""And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
+is made of one stretch."""
 PARSED_STRETCHES = 4
 """Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
 large: to keep those that nobody looks at costs a third of the time of a replay."""
@@ -141,11 +144,16 @@ class Past:
         retired = [self._take_frontier(key)]
         self._frontiers[key] = frontier
         frontier.wait(partial(self._expire, key))
-        while len(self._frontiers) > self._readers:
+        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self.capacity, frontier.size):
             retired.append(self._take_frontier(next(iter(self._frontiers))))
         for other in retired:
             if other is not None:
                 await other.close()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the readers hold that wait for somebody: no more than all stretches may."""
+        return sum(frontier.size for frontier in self._frontiers.values())
 
     def _take_frontier(self, key: Key) -> _Frontier | None:
         frontier = self._frontiers.pop(key, None)
@@ -173,6 +181,12 @@ class _Frontier:
         self._history: History | None = None
         self._runs: deque[Run] = deque()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of records that were read, and belong to no stretch yet."""
+        runs = sum(size_of(record) for _, records in self._runs for record in records)
+        return runs + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
@@ -216,10 +230,12 @@ class _Frontier:
     def _take(self, taken: list[Run], blocks: dict[TopicPartition, int]) -> bool:
         """Move records up to the end of the stretch; whether it was reached."""
         room = MOST_RECORDS - sum(len(records) for _, records in taken)
+        left = STRETCH_BYTES - sum(size_of(record) for _, records in taken for record in records)
         while self._runs:
             place, records = self._runs[0]
             block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
             fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            fitting, left = _within(records, fitting, left)
             if fitting:
                 taken.append((place, records[:fitting]))
                 room -= fitting
@@ -269,6 +285,15 @@ def _ignore(task: asyncio.Task[Stretch]) -> None:
     """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
     if not task.cancelled():
         task.exception()
+
+
+def _within(records: Sequence[Record], most: int, left: int) -> tuple[int, int]:
+    """How many of the first `most` fit, and the bytes that are left; the last may go over them."""
+    for index in range(most):
+        if left <= 0:
+            return index, left
+        left -= size_of(records[index])
+    return most, left
 
 
 def _offset(record: Record) -> int:

@@ -27,7 +27,8 @@ CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_byte
 def memory_bound(settings: Settings) -> int:
     """Bytes that a process takes at the most, about: caches, what is under way, readers of history. A connection takes
     CONNECTION_BYTES more, with what it has not read of a live stream."""
-    return BASE_BYTES + sum(getattr(settings, key) for key in CACHES) + settings.replay_readers * READER_BYTES
+    caches: int = sum(getattr(settings, key) for key in CACHES)
+    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES
 
 
 def misfits(settings: Settings, places: Mapping[str, str]) -> list[str]:

@@ -180,7 +180,7 @@ class Settings:
     session_bytes: int = _integer(
         268_435_456,
         "bytes",
-        "memory for history on its way to clients that have not read it yet, a process; at the bound, who replays waits",
+        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
         1 << 20,
         MAXIMUM_BYTES,
     )

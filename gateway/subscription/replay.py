@@ -70,9 +70,11 @@ class Replay:
             await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
 
     async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
-        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for. Where the
-        sessions hold as much as they may, the client waits for its turn first: it is a reader at a position, and loses
-        nothing."""
+        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
+
+        Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
+        and loses nothing.
+        """
         # What is made of it is about as large.
         if not await self._hold(subscription, stretch.size):
             return

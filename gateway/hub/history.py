@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
 
 FIRST_RECORDS = 500
@@ -17,9 +17,6 @@ is fewer, since where many replay, a reader may soon be given up for another."""
 
 HISTORY_BYTES = 2 * 1024 * 1024
 """Bytes of records that wait to be merged, but for one record of each partition."""
-
-Run = tuple[TopicPartition, list[Record]]
-"""Records of one partition that follow each other; never empty."""
 
 
 class History:

@@ -17,9 +17,9 @@ from functools import partial
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
-from gateway.hub.history import History, Run
+from gateway.hub.history import History
 from gateway.hub.stretch import Stretch, decode_stretch
 
 STRETCH_RECORDS = 256

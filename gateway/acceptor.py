@@ -11,9 +11,13 @@ from contextlib import suppress
 from functools import partial
 
 from gateway import telemetry
+from gateway.cooperative import give_way
 
 ACCEPTED_AT_ONCE = 64
 """Connections accepted before others get their turn."""
+MOST_WAITING = 8192
+"""More than the backlog holds: at the end so many are taken of those that are connected already, and none of those that
+come while it lasts, for as long as they do."""
 REST_SECONDS = 0.5
 """Nothing is accepted for so long once the system has nothing left for a further connection."""
 SPARE_FILES = 256
@@ -63,8 +67,9 @@ class Acceptor:
         closed, also where other processes listen on the same port."""
         if self._listener.fileno() < 0:
             return
-        while self._accept(ACCEPTED_AT_ONCE):
-            pass
+        for _ in range(MOST_WAITING // ACCEPTED_AT_ONCE):
+            if not self._accept(ACCEPTED_AT_ONCE):
+                break
         if self._resting is not None:
             self._resting.cancel()
         self._loop.remove_reader(self._listener.fileno())
@@ -74,6 +79,7 @@ class Acceptor:
         """Return when all that was accepted has its protocol."""
         while self._taking:
             await asyncio.wait(self._taking)
+            await give_way()  # to the callbacks by which those that are done leave the set
 
     def _accept(self, most: int) -> bool:
         """Take up to so many; whether there may be more."""

@@ -12,6 +12,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.demo.wiki import Event, WikiSample
 from gateway.errors import ConfigurationError, LogError
 from gateway.event import NewRecord, TopicPartition
@@ -96,8 +97,7 @@ class SampleFeed:
             if len(batch) == BATCH:
                 filled += await self._append(batch, times)
                 batch, times = [], []
-                # An append to a log in memory may not wait at all; others have to have their turn.
-                await asyncio.sleep(0)
+                await give_way()
         return filled + await self._append(batch, times)
 
     async def run(self) -> None:
@@ -180,6 +180,7 @@ class SampleFeed:
                 for batch in batches:
                     positions[batch.partition] = batch.position
                     newest = max([newest, *(record.timestamp for record in batch.records)])
+                await give_way()
         finally:
             await reader.close()
         return newest

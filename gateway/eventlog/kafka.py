@@ -13,6 +13,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from gateway.catalog.stream import Retention
+from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_cluster import ABSENT, CALL_SECONDS, RETRY_SECONDS, Cluster, Topic
@@ -138,6 +139,7 @@ class KafkaLog:
                         start = batch.position
                         mine = [record.value for record in batch.records if record.key == name.encode()]
                         position = mine[-1] if mine else position
+                    await give_way()
         except TimeoutError as error:
             raise LogUnavailable(f"Kafka: a transaction in {POSITIONS.topic} is not ended yet") from error
         finally:

@@ -12,12 +12,14 @@ from collections.abc import Collection, Mapping
 
 from aiokafka.errors import for_code
 
+from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.event import TopicPartition
+from gateway.event import TopicPartition, size_of
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
+from gateway.eventlog.port import FETCH_BYTES as MOST_BYTES
 from gateway.eventlog.port import Batch
 
 FETCH_BYTES = 4 * 1024 * 1024
@@ -79,14 +81,18 @@ class KafkaReader:
         self._launch(set())
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = MOST_BYTES,
     ) -> list[Batch]:
         """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
         deadline = time.monotonic() + wait
         wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
         while True:
             failed = self._land()
-            batches = self._take(wanted, max_records)
+            batches = self._take(wanted, max_records, max_bytes)
             if not batches:
                 self._raise_errors(wanted)
                 if failed:
@@ -121,6 +127,7 @@ class KafkaReader:
         now = time.monotonic()
         for flight in self._flights:
             if flight.outcome is not None:  # what could not be sent has landed already
+                await give_way()
                 return
             seconds = min(seconds, flight.deadline - now)
         self._landing = loop.create_future()
@@ -135,14 +142,15 @@ class KafkaReader:
         if self._landing is not None and not self._landing.done():
             self._landing.set_result(None)
 
-    def _take(self, wanted: Collection[TopicPartition], max_records: int) -> list[Batch]:
+    def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
         batches = []
         for partition in [partition for partition in self._buffers if partition in wanted]:
             buffer = self._buffers[partition]
-            if max_records > 0 and buffer.position < buffer.ahead:
-                records = buffer.take(max_records)
+            if max_records > 0 and max_bytes > 0 and buffer.position < buffer.ahead:
+                records = buffer.take(max_records, max_bytes)
                 max_records -= len(records)
+                max_bytes -= sum(map(size_of, records))
                 batches.append(Batch(partition, records, buffer.position))
                 self._buffers[partition] = self._buffers.pop(partition)
         return batches

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition
+from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.offer import Fate, all_stored, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
 
 
 class _Partition:
@@ -34,10 +34,15 @@ class _Partition:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
 
-    def read(self, position: int, max_records: int) -> tuple[list[Record], int]:
+    def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
         """At most so many records from the position, and the position after them."""
         index = bisect_left(self.offsets, position)
-        records = self.records[index : index + max_records]
+        records = []
+        for record in self.records[index : index + max_records]:
+            records.append(record)
+            max_bytes -= size_of(record)
+            if max_bytes <= 0:
+                break
         read_all = index + len(records) == len(self.records)
         return records, self.end if read_all else records[-1].offset + 1
 
@@ -282,13 +287,17 @@ class MemoryReader:
         )
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch]:
         """See LogReader."""
         try:
             async with asyncio.timeout(wait):
                 while True:
-                    if batches := self._read(max_records, partitions):
+                    if batches := self._read(max_records, partitions, max_bytes):
                         return batches
                     await self._log.change()
         except TimeoutError:
@@ -297,17 +306,18 @@ class MemoryReader:
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch]:
+    def _read(self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int) -> list[Batch]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         self._log.check()
         wanted = [partition for partition in self._positions if partitions is None or partition in partitions]
         states = [(partition, self._state(partition)) for partition in wanted]
         batches = []
         for partition, state in states:
-            if max_records > 0 and state.end > self._positions[partition]:
-                records, position = state.read(self._positions.pop(partition), max_records)
+            if max_records > 0 and max_bytes > 0 and state.end > self._positions[partition]:
+                records, position = state.read(self._positions.pop(partition), max_records, max_bytes)
                 self._positions[partition] = position
                 max_records -= len(records)
+                max_bytes -= sum(map(size_of, records))
                 batches.append(Batch(partition, records, position))
         return batches
 

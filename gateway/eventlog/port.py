@@ -12,6 +12,9 @@ from gateway.catalog.stream import Retention
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
 
+FETCH_BYTES = 8 * 1024 * 1024
+"""The most that one call of a reader brings, but for a last record that goes over it."""
+
 
 class TopicState(NamedTuple):
     """A topic as it is now. Another `identity` under one name means that the topic was deleted and created again."""
@@ -49,10 +52,15 @@ class LogReader(Protocol):
         ...
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch]:
         """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
 
+        The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
         `partitions` restricts the call to some of those assigned, the others keep their place. Raises
         OffsetOutOfRange, TopicAbsent, LogUnavailable (when nothing can be learnt from the log at all).
         """

@@ -27,9 +27,6 @@ from gateway.eventlog.sqlite_connection import SqliteConnection
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
 
-READ_BYTES = 8 * 1024 * 1024
-"""One read ends after so many bytes (at least one record is read)."""
-
 DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of so many, so that appends get in between."""
 
@@ -111,9 +108,14 @@ class SqliteStore(SqliteConnection):
         return found
 
     def read(
-        self, positions: Mapping[TopicPartition, int], rows: Mapping[TopicPartition, int], max_records: int
+        self,
+        positions: Mapping[TopicPartition, int],
+        rows: Mapping[TopicPartition, int],
+        max_records: int,
+        max_bytes: int,
     ) -> list[Batch]:
-        """Records from the positions, in all at most so many and about READ_BYTES, in the order of the mapping.
+        """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
+        rest of a record.
 
         `rows` says which partition is meant by each name. Raises TopicAbsent, OffsetOutOfRange.
         """
@@ -127,7 +129,7 @@ class SqliteStore(SqliteConnection):
                     raise OffsetOutOfRange(partition.topic, partition.partition, position)
                 states[partition] = state
             batches = []
-            size = READ_BYTES
+            size = max_bytes
             for partition, state in states.items():
                 if positions[partition] < state.next and max_records > 0 and size > 0:
                     records, read = self._read(partition, state.id, positions[partition], max_records, size)

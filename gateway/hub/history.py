@@ -6,7 +6,8 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from gateway.event import Record, TopicPartition
+from gateway.cooperative import give_way
+from gateway.event import Record, Run, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
 
 FIRST_RECORDS = 500
@@ -14,14 +15,15 @@ FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
 
-Run = tuple[TopicPartition, list[Record]]
-"""Records of one partition that follow each other; never empty."""
+HISTORY_BYTES = 2 * 1024 * 1024
+"""Bytes of records that wait to be merged, but for one record of each partition."""
 
 
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition.
+    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes: the
+    more there is, the less is asked for, down to a single record.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
@@ -29,8 +31,12 @@ class History:
         self.positions = dict(positions)
         self.ends = dict(ends)
         self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        self.starved = False
+        """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
         self._most = FIRST_RECORDS
+        self.size = 0
+        """Bytes that are buffered."""
 
     @property
     def finished(self) -> bool:
@@ -41,17 +47,24 @@ class History:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         for partition, records in reversed(list(runs)):
             self._buffers[partition].extendleft(reversed(records))
+            self.size += sum(map(size_of, records))
             self.positions[partition] = records[0].offset
 
     async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         hungry = self._hungry()
+        self.starved = False
         if hungry:
-            for batch in await self._reader.fetch(wait, self._most, hungry):
+            room = max(1, HISTORY_BYTES - self.size)
+            batches = await self._reader.fetch(wait, self._most, hungry, room)
+            self.starved = not batches
+            for batch in batches:
                 self._buffers[batch.partition].extend(batch.records)
+                self.size += sum(map(size_of, batch.records))
                 self._read[batch.partition] = batch.position
             self._most = FETCH_RECORDS
         runs = self._merge()
+        self.size -= sum(size_of(record) for _, records in runs for record in records)
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
         return runs
@@ -112,6 +125,7 @@ async def first_records(
                 elif batch.position >= ends[batch.partition]:
                     found[batch.partition] = None
                     del missing[batch.partition]
+            await give_way()
     finally:
         await reader.close()
     return found
@@ -127,6 +141,7 @@ async def read_range(log: EventLog, partition: TopicPartition, start: int, end: 
         history = History(reader, {partition: start}, {partition: end})
         while not history.finished:
             records += [record for _, run in await history.fetch(1.0) for record in run]
+            await give_way()
     finally:
         await reader.close()
     return [record for record in records if record.offset < end]

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, EventLog, LogReader
@@ -124,6 +125,7 @@ class Hub:
         """Read for ever; what passes is retried, what is broken is told and passed over."""
         wait = RETRY_WAIT[0]
         while True:
+            await give_way()
             try:
                 await self._start()
                 wait = RETRY_WAIT[0]
@@ -156,7 +158,7 @@ class Hub:
                         for record in records:
                             self._append(record, keep_event=False)
                     self._flush_when_full()
-                    await asyncio.sleep(0)
+                    await give_way()
                 for partition, position in history.positions.items():
                     self.ring.reached(partition, position)
             finally:
@@ -192,12 +194,12 @@ class Hub:
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            if reader.more:
-                # It has waited long enough; others have their turn.
-                await asyncio.sleep(0)
-            elif rest := self._rest(self._used() - used, interval / size):
+            # Where there is more it has waited long enough.
+            rest = 0.0 if reader.more else self._rest(self._used() - used, interval / size)
+            if rest:
                 await asyncio.sleep(rest)
-            # Else the next read itself waits for a record: what is lone is spared a turn of the loop.
+                return
+        await give_way()
 
     def _rest(self, took: float, seconds_a_byte: float) -> float:
         """Seconds to wait after a delivery that took so long, while bytes come at this pace."""

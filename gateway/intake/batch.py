@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway import telemetry
 from gateway.catalog.stream import Stream
+from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
@@ -75,6 +76,7 @@ class Batcher:
         """Return when nothing waits any more."""
         while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.wait(tasks)
+            await give_way()
 
     async def _run(self, lane: _Lane, topic: str) -> None:
         try:
@@ -84,6 +86,7 @@ class Batcher:
                     await self._append(lane.stream, topic, batch)
                 finally:
                     self.size -= sum(waiting.size for waiting in batch)
+                await give_way()
         finally:
             lane.task = None
 

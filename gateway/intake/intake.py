@@ -12,6 +12,7 @@ from typing import Any
 from gateway import telemetry
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
+from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError, LogUnavailable, Problem
 from gateway.hub.hub import Hub
@@ -22,7 +23,6 @@ from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.store import UNKNOWN, WITHDRAWN, Claim, Store
-from gateway.intake.turn import Turn
 from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
@@ -172,12 +172,12 @@ class Intake:
             raise Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}) from None
 
     async def _pieces(self, body: bytes) -> list[Piece]:
-        turn = Turn()
+        work = Slice()
         pieces: list[Piece] = []
         try:
             for chunk in take_apart(body, self.options.max_events):
                 pieces += chunk
-                await turn.give_way()
+                await work.give_way()
         except BadBody as error:
             raise Problem(400, "Bad body", str(error)) from None
         except TooManyEvents:
@@ -214,11 +214,11 @@ class Intake:
         now = self._clock.now()
         key = submission.idempotency_key
         new_id = None
-        turn = Turn()
+        work = Slice()
         claims = []
         for index, piece in enumerate(pieces):
             if index % LOOK_EVENTS == LOOK_EVENTS - 1:
-                await turn.give_way()
+                await work.give_way()
             text, event = piece.text, piece.event
             hint = len(outcome.invalid) < HINTS
             stream = None

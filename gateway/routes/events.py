@@ -14,6 +14,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway import request_id, telemetry
+from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
@@ -138,6 +139,8 @@ class _Body:
                     if expander.size > self._held:
                         self._intake.hold(expander.size - self._held)
                         self._held = expander.size
+                    if self.unread:
+                        await give_way()
         except TimeoutError:
             raise Problem(408, "Request timeout", f"the body has not come within {BODY_SECONDS:g} s") from None
         self.data = expander.finish()
@@ -148,6 +151,7 @@ class _Body:
             async with asyncio.timeout(UNREAD_SECONDS):
                 while self.unread:
                     await self._next()
+                    await give_way()
         except (TimeoutError, _Gone):
             pass
 

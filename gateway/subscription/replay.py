@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import telemetry
+from gateway.cooperative import give_way
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed, Selection
+from gateway.subscription.held import Held
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -22,13 +24,14 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next stretch, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_hub", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_past", "_responder")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float) -> None:
+    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, held: Held | None = None) -> None:
         self._past = past
         self._hub = hub
         self._responder = responder
         self._heartbeat = heartbeat
+        self._held = held if held is not None else Held()
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
@@ -38,19 +41,25 @@ class Replay:
         identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
         reads = subscription.request.selection.reads
         if self._ends is None:
-            bounds = await self._hub.log.bounds(list(positions))
-            self._ends = {place: bound.end for place, bound in bounds.items()}
-        ends = {place: end for place, end in self._ends.items() if place in positions}
+            self._ends = await self._log_ends(positions)
         while True:
+            await give_way()
+            ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, Stretch):
-                await asyncio.sleep(0)
                 return found
             await self._wait(subscription, found)
             if not found.done():
                 return None
             if found.result().covers(ends):
                 return found.result()
+            # It was begun for another. Or the log ends before where it ended, after a failure of its own.
+            now = await self._log_ends(positions)
+            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+
+    async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        bounds = await self._hub.log.bounds(list(positions))
+        return {place: bound.end for place, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[Stretch]) -> None:
         """Until it is done, or the response is over."""
@@ -61,7 +70,43 @@ class Replay:
             await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
 
     async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
-        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for."""
+        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
+
+        Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
+        and loses nothing.
+        """
+        # What is made of it is about as large.
+        if not await self._hold(subscription, stretch.size):
+            return
+        try:
+            size = await self._send(subscription, stretch, feed)
+        finally:
+            self._release(stretch.size)
+        if pace is not None and size:
+            await self._rest(subscription, await pace(size))
+
+    async def _hold(self, subscription: Subscription, size: int) -> bool:
+        """Hold so many bytes; False where the response is over before there is room."""
+        room = self._held.take(size)
+        if room is None:
+            return True
+        kept = False
+        try:
+            outlet, stopping = self._responder.outlet, self._responder.stopping
+            ways: set[asyncio.Future[Any]] = {room, outlet.gone, stopping}
+            while not room.done() and not self._responder.over:
+                await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+            kept = room.done() and not self._responder.over
+        finally:
+            if not kept:
+                self._held.withdraw(size, room)
+        return kept
+
+    def _release(self, size: int) -> None:
+        self._held.give(size)
+
+    async def _send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> int:
         if subscription.request.finite:
             size = await self._send_alone(subscription, stretch)
         else:
@@ -80,8 +125,7 @@ class Replay:
                 await self._responder.write_packed(packed)
             subscription.settle(marks)
         subscription.reach(stretch.positions)
-        if pace is not None and size:
-            await self._rest(subscription, await pace(size))
+        return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
         """Read no further for so long; the client hears that the stream lives."""

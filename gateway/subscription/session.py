@@ -15,12 +15,14 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast, LiveFeed
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
@@ -55,6 +57,8 @@ class Services:
     longest: float = 0.0
     """The longest that a response may last, in seconds; 0 is for ever."""
     random: Random = field(default_factory=Random)
+    held: Held = field(default_factory=Held)
+    """What all sessions hold for their clients."""
 
 
 class Visitor(NamedTuple):
@@ -132,6 +136,7 @@ class Session:
             await self._open()
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
+                await give_way()
         except Exception as error:
             telemetry.stream_failed(error)
             await self._tell_failure()
@@ -295,9 +300,9 @@ class Session:
                     await self.responder.write_packed(b"".join(pieces))
                 else:
                     await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-                await asyncio.sleep(0)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
+            await give_way()
             if number < ring.oldest:
                 return
 
@@ -348,9 +353,9 @@ class Session:
                     return
                 if not ring.open.items and await self._finish_until(subscription, self._read_in_ring(subscription)):
                     return
-                if number < ring.open.number:
-                    continue
-                await self._wait_for_change(subscription)
+                if number >= ring.open.number:
+                    await self._wait_for_change(subscription)
+                await give_way()
                 continue
             frames: list[bytes] = []
             for item, data in feed.matches(segment):
@@ -362,13 +367,13 @@ class Session:
                 await self.responder.write(b"".join(frames))
             else:
                 await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-            await asyncio.sleep(0)
+            await give_way()
             if self._is_aligned(subscription, number):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
         """Read the past until the ring holds what comes next."""
-        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat)
+        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat, self.services.held)
         while self._is_current():
             positions = self._readable(subscription)
             if self.hub.ring.place(positions) is not None:

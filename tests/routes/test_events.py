@@ -13,9 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from gateway import cooperative
 from gateway.event import TopicPartition
 from gateway.intake import intake as intake_module
-from gateway.intake import turn
 from gateway.intake.outcome import Submission
 from gateway.schemas.repository import SchemaRepository
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
@@ -193,7 +193,7 @@ async def test_the_public_port_takes_nothing_where_the_intake_is_elsewhere(where
 
 
 async def test_long_requests_leave_the_loop_to_others(site: IntakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
     body = json.dumps([change(number) for number in range(1000)]).encode()
     turns = 0
     running = True

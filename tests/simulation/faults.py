@@ -11,7 +11,7 @@ from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, LogReader, LogWriter, TopicState
 
 
 class FaultyLog:
@@ -123,7 +123,11 @@ class FaultyReader:
         return self._reader.more
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch]:
         assert not self._closed, "a closed reader was asked"
         await self._log.cross()
@@ -131,7 +135,7 @@ class FaultyReader:
             self._log.check_leader({partition.topic for partition in partitions})
         if self._log.partial:
             max_records = min(max_records, self._random.choice([1, 2, 5, 1000]))
-        batches = await self._reader.fetch(wait, max_records, partitions)
+        batches = await self._reader.fetch(wait, max_records, partitions, max_bytes)
         self._log.check_leader({batch.partition.topic for batch in batches})
         await self._log.cross()
         return batches

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -21,6 +21,8 @@ class Planted:
     """`module:Class.function`."""
     right: str
     wrong: str
+    also: Planted | None = None
+    """The other half of a bug that takes two mistakes."""
 
 
 BUGS = (
@@ -69,6 +71,25 @@ BUGS = (
     ),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
     Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "session: waits for the ring without giving way",
+        "gateway.subscription.session:Session._follow_alone",
+        """await self._wait_for_change(subscription)
+            await give_way()""",
+        "pass",
+    ),
+    Planted(
+        "past: stretches without a bound in bytes",
+        "gateway.hub.past:_within",
+        "left <= 0",
+        "False",
+    ),
+    Planted(
+        "session: what was written is held on",
+        "gateway.subscription.replay:Replay._release",
+        "self._held.give(size)",
+        "pass",
+    ),
     Planted(
         "past: marks of another",
         "gateway.subscription.feed:Feed._past_key",
@@ -257,7 +278,8 @@ def planted(bug: Planted) -> Iterator[None]:
     exec(code, module.__dict__, names)
     setattr(owner, name, names[name])
     try:
-        yield
+        with nullcontext() if bug.also is None else planted(bug.also):
+            yield
     finally:
         setattr(owner, name, before)
 

@@ -22,7 +22,7 @@ from gateway.catalog.stream import Stream
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from tests.simulation.client import Client
-from tests.simulation.loop import VirtualLoop, run
+from tests.simulation.loop import StandsStillError, VirtualLoop, run
 from tests.simulation.process import EPOCH, Process, VirtualClock
 from tests.simulation.scale import scaled
 from tests.simulation.truth import Stored, Truth
@@ -416,7 +416,7 @@ def simulate(seed: int, clients: int | None = None) -> Result:
             result = run(main(), patience=max(1, (clients or 0) // 10))
         except FailureError:
             raise
-        except Exception as error:
+        except (Exception, StandsStillError) as error:
             raise FailureError(seed, error, None) from error
     if complaints:
         raise FailureError(seed, AssertionError(complaints[0].getMessage()), None) from (

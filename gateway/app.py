@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import current_process
 from typing import Any
@@ -27,6 +27,7 @@ from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
+from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.composition import connection_bounds, gate_options, open_admission, open_limits
@@ -151,6 +152,7 @@ class Gateway:
         self.server: GatewayServer | None = None
         """That of the public port, while it runs."""
         self.draining = False
+        self.background = Background()
 
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
@@ -221,7 +223,9 @@ class Gateway:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.hub)
         schemas = SchemaRoutes(lambda: self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining, inside)
+        readiness = Readiness(
+            self.hub, self.watch, lambda: self.draining, inside, self.background.ailing, self.intake.failing
+        )
         return [
             Route("/v2/streams", streams.index),
             Route("/v2/streams/{name}", streams.one),
@@ -277,17 +281,19 @@ class Gateway:
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
         await self.log.open()
         pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast)
-        work = [
-            self.hub.run(),
-            self.broadcast.beat(),
-            self.watch.run(),
-            self.keyring.run(),
-            self.limiter.run(),
-            pulse.run(),
-        ]
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "hub": self.hub.run,
+            "heartbeats": self.broadcast.beat,
+            "watch": self.watch.run,
+            "keys": self.keyring.run,
+            "limits": self.limiter.run,
+            "pulse": pulse.run,
+        }
         if age := settings.max_connection_age:
-            work += [endpoint.end_the_old(min(1.0, age / 20)) for endpoint in (self.streams, self.all_streams)]
-        background = [asyncio.create_task(task) for task in work]
+            step = min(1.0, age / 20)
+            work["age"] = partial(self.streams.end_the_old, step)
+            work["age (admin)"] = partial(self.all_streams.end_the_old, step)
+        background = [asyncio.create_task(self.background.keep(part, run)) for part, run in work.items()]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()

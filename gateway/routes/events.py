@@ -19,6 +19,7 @@ from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.intake import RETRY_SECONDS, Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.store import FORBIDDEN
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission
 from gateway.routes.problems import answer
@@ -207,6 +208,9 @@ def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
         headers = {"retry-after": str(RETRY_SECONDS)}
         detail = "the log does not answer; send it again in a moment"
         raise Problem(503, "Log unavailable", detail, headers=headers, members=refused)
+    if outcome.forbidden:
+        # Nothing says when: sent again, it fails again until somebody acts.
+        raise Problem(500, "Events cannot be stored", FORBIDDEN, members=refused)
     count = len(outcome.invalid) + len(outcome.failed)
     first = (outcome.invalid or outcome.failed)[0]
     detail = first.detail if count == 1 else f"none of the {count} events is stored; the first: {first.detail}"

@@ -43,6 +43,7 @@ from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
+from gateway.routes.admission import Counted
 from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import ALWAYS, Preflights
@@ -182,7 +183,7 @@ class Gateway:
             Route("/docs", documents.docs),
         ]
         application = _application(first, [*page, *self._routes(self.public_viewers)])
-        return RequestIds(TokensApart(Preflights(application)), ALWAYS)
+        return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""

@@ -28,6 +28,13 @@ class Ledger:
             return Refusal(FILTERS, SLOT_SECONDS)
         return None
 
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """A stream that is held has a filter of this cost; what refuses that."""
+        if cost and client.policy.filters and self._filters.get(client.bucket, 0) + cost > client.policy.filters:
+            return Refusal(FILTERS, SLOT_SECONDS)
+        _add(self._filters, client.bucket, cost)
+        return None
+
     def connect(self, client: Client, now: float) -> Refusal | None:
         """Spend of the rate of new streams; what refuses that."""
         wait = self.spend(CONNECTS, client, client.policy.connects, 1, now)

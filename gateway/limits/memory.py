@@ -27,6 +27,10 @@ class MemoryLimiter:
             self._ledger.hold(client, cost)
         return refusal
 
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """See Limiter."""
+        return self._ledger.add(client, cost)
+
     def leave(self, client: Client, cost: int = 0) -> None:
         """See Limiter."""
         self._ledger.release(client, cost)

@@ -11,7 +11,7 @@ from functools import cached_property
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.routes.negotiate import accepts_gzip
+from gateway.routes.negotiate import LONGEST, accepts_gzip
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,7 @@ class Content:
 def is_known(request: Request, tag: str) -> bool:
     """Whether If-None-Match names the tag; its comparison is the weak one (RFC 9110 section 13.1.2)."""
     fields = request.headers.getlist("if-none-match")
+    if sum(map(len, fields)) > LONGEST:
+        return False
     tags = [item.strip().removeprefix("W/") for field in fields for item in field.split(",")]
     return tag in tags or "*" in tags

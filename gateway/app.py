@@ -43,8 +43,8 @@ from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
-from gateway.routes.admission import Counted
 from gateway.routes.admin import AdminGuard, ReloadRoute
+from gateway.routes.admission import Counted
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
@@ -58,6 +58,7 @@ from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
+from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
 from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
@@ -154,6 +155,7 @@ class Gateway:
         """That of the public port, while it runs."""
         self.draining = False
         self.background = Background()
+        self.surveyor = Surveyor(self.hub)
 
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
@@ -222,7 +224,7 @@ class Gateway:
 
     def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
-        streams = CatalogRoutes(viewers, self.hub)
+        streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(
             self.hub, self.watch, lambda: self.draining, inside, self.background.ailing, self.intake.failing
@@ -311,6 +313,7 @@ class Gateway:
             for task in (stopped, *background):
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
+            await self.surveyor.close()
             await self.past.close()
             await self.limiter.close()
             await self.log.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
 NO_TIMESTAMP = -1
 """The timestamp of a record that has none, as Kafka writes it."""
 

@@ -14,6 +14,9 @@ MAXIMUM_NAMES = 100
 MATCHED_NAMES = 50_000
 """Names that are held against the patterns of one request, all together; one pattern is always taken."""
 
+PATTERN_CHARACTERS = 1000
+"""Of all patterns of one request together: each is compiled."""
+
 _SHOWN_LENGTH = 100
 """Characters of a client's name that an answer repeats, and that close matches are searched for."""
 
@@ -56,10 +59,10 @@ class Catalog:
         parts = names.split(",", maximum)
         if len(parts) > maximum:
             raise Problem(400, "Too many streams", f"At most {maximum} names may be asked for at once.", "streams")
-        patterns = sum("*" in part or "?" in part for part in parts)
-        if patterns > 1 and patterns * len(self._by_any_name) > MATCHED_NAMES:
-            most = max(1, MATCHED_NAMES // len(self._by_any_name))
-            detail = f"At most {most} patterns may be asked for at once over so many streams."
+        patterns = [part for part in parts if "*" in part or "?" in part]
+        names, characters = len(patterns) * len(self._by_any_name), sum(map(len, patterns))
+        if len(patterns) > 1 and (names > MATCHED_NAMES or characters > PATTERN_CHARACTERS):
+            detail = "These are too many patterns for one request; ask for fewer, or for names."
             raise Problem(400, "Too many patterns", detail, "streams")
         found: dict[str, Stream] = {}
         for part in parts:

@@ -19,7 +19,7 @@ from gateway.intake.window import Window
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
-FORBIDDEN = "the gateway may not write to the stream's topic; to send it again does not help before its operator allows it"
+FORBIDDEN = "the gateway may not write to the stream's topic; sent again, it fails again until its operator allows it"
 """What is told of an event that the log will not take before somebody lets it."""
 UNKNOWN = LogUnavailable(
     "the log did not answer in time, and may have stored it or not; sent again with the same meta.id, it is stored once"

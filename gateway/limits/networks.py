@@ -26,8 +26,8 @@ _KEYS = ("networks", "streams", "filters", "connects", "intake", "replay", "requ
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams, cost of filters, and streams, events, bytes and requests a second; 0 is no
-    limit."""
+    """What the settings say for one client: streams, cost of filters, and streams, events, bytes and requests a second;
+    0 is no limit."""
 
     streams: float
     filters: float

@@ -7,8 +7,8 @@ import math
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import telemetry
-from gateway.errors import Problem
 from gateway.clock import Clock, SystemClock
+from gateway.errors import Problem
 from gateway.limits.ledger import Ledger
 from gateway.limits.memory import FORGET_SECONDS
 from gateway.limits.networks import Networks, Policies

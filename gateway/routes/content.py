@@ -21,6 +21,8 @@ class Content:
     data: bytes
     media_type: str
     headers: Mapping[str, str]
+    packs: bool = True
+    """Whether it is kept, so that it is worth compressing."""
 
     @cached_property
     def packed(self) -> bytes:
@@ -37,7 +39,7 @@ class Content:
         headers = {"etag": self.tag, "cache-control": cache_control, "vary": vary, **self.headers}
         if is_known(request, self.tag):
             return Response(status_code=304, headers=headers)
-        packed = accepts_gzip(request.headers.get("accept-encoding"))
+        packed = self.packs and accepts_gzip(request.headers.get("accept-encoding"))
         if packed:
             headers["content-encoding"] = "gzip"
         return Response(self.packed if packed else self.data, 200, headers, self.media_type)

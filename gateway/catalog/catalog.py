@@ -60,8 +60,8 @@ class Catalog:
         if len(parts) > maximum:
             raise Problem(400, "Too many streams", f"At most {maximum} names may be asked for at once.", "streams")
         patterns = [part for part in parts if "*" in part or "?" in part]
-        names, characters = len(patterns) * len(self._by_any_name), sum(map(len, patterns))
-        if len(patterns) > 1 and (names > MATCHED_NAMES or characters > PATTERN_CHARACTERS):
+        tried, characters = len(patterns) * len(self._by_any_name), sum(map(len, patterns))
+        if len(patterns) > 1 and (tried > MATCHED_NAMES or characters > PATTERN_CHARACTERS):
             detail = "These are too many patterns for one request; ask for fewer, or for names."
             raise Problem(400, "Too many patterns", detail, "streams")
         found: dict[str, Stream] = {}

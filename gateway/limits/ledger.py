@@ -5,6 +5,9 @@ from __future__ import annotations
 from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
 from gateway.limits.rates import Rate, spend
 
+FORGET_SECONDS = 10.0
+"""Between two looks for what need not be remembered any more."""
+
 
 class Ledger:
     """`total`: the streams of all clients together (0: no limit). Times are in seconds, of any clock."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gateway.clock import Clock
-from gateway.limits.ledger import Ledger
+from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.port import Client, Refusal
 from gateway.limits.rates import Rate
-
-FORGET_SECONDS = 10.0
-"""Between two looks for what need not be remembered any more."""
 
 
 class MemoryLimiter:

@@ -9,8 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import telemetry
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Problem
-from gateway.limits.ledger import Ledger
-from gateway.limits.memory import FORGET_SECONDS
+from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.networks import Networks, Policies
 from gateway.limits.port import (
     AWAY,

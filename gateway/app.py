@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import current_process
 from typing import Any
@@ -27,6 +27,7 @@ from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
+from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.composition import connection_bounds, gate_options, open_admission, open_limits
@@ -43,6 +44,7 @@ from gateway.intake.intake import Intake, IntakeOptions
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
+from gateway.routes.admission import Counted
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
@@ -56,6 +58,7 @@ from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
+from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
 from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
@@ -155,6 +158,8 @@ class Gateway:
         self.server: GatewayServer | None = None
         """That of the public port, while it runs."""
         self.draining = False
+        self.background = Background()
+        self.surveyor = Surveyor(self.hub)
 
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
@@ -184,7 +189,7 @@ class Gateway:
             Route("/docs", documents.docs),
         ]
         application = _application(first, [*page, *self._routes(self.public_viewers)])
-        return RequestIds(TokensApart(Preflights(application)), ALWAYS)
+        return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
@@ -223,9 +228,11 @@ class Gateway:
 
     def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
-        streams = CatalogRoutes(viewers, self.hub)
+        streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining, inside)
+        readiness = Readiness(
+            self.hub, self.watch, lambda: self.draining, inside, self.background.ailing, self.intake.failing
+        )
         return [
             Route("/v2/streams", streams.index),
             Route("/v2/streams/{name}", streams.one),
@@ -282,17 +289,19 @@ class Gateway:
         logger.info("memory of a process is bounded by about %d MB, and its connections", memory_bound(settings) >> 20)
         await self.log.open()
         pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
-        work = [
-            self.hub.run(),
-            self.broadcast.beat(),
-            self.watch.run(),
-            self.keyring.run(),
-            self.limiter.run(),
-            pulse.run(),
-        ]
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "hub": self.hub.run,
+            "heartbeats": self.broadcast.beat,
+            "watch": self.watch.run,
+            "keys": self.keyring.run,
+            "limits": self.limiter.run,
+            "pulse": pulse.run,
+        }
         if age := settings.max_connection_age:
-            work += [endpoint.end_the_old(min(1.0, age / 20)) for endpoint in (self.streams, self.all_streams)]
-        background = [asyncio.create_task(task) for task in work]
+            step = min(1.0, age / 20)
+            work["age"] = partial(self.streams.end_the_old, step)
+            work["age (admin)"] = partial(self.all_streams.end_the_old, step)
+        background = [asyncio.create_task(self.background.keep(part, run)) for part, run in work.items()]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()
@@ -309,6 +318,7 @@ class Gateway:
             for task in (stopped, *background):
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
+            await self.surveyor.close()
             await self.past.close()
             await self.limiter.close()
             await self.log.close()

@@ -12,6 +12,7 @@ GatewayError
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
     ├── LogUnavailable      passes: ask again later
+    ├── LogForbids          what the log does not let the gateway do, until somebody allows it
     ├── OffsetOutOfRange    the offset asked for is not in the partition
     ├── TopicAbsent         the topic, or the partition, does not exist
     └── WriterFenced        another writer with the same name has taken over
@@ -109,6 +110,10 @@ class LogError(GatewayError):
 
 class LogUnavailable(LogError):
     """The log does not answer now; the same call may succeed later."""
+
+
+class LogForbids(LogError):
+    """The log does not let the gateway do this (no right, a read-only file), until somebody allows it."""
 
 
 class OffsetOutOfRange(LogError):

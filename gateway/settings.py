@@ -131,7 +131,11 @@ class Settings:
         50_000, "steps", "cost of the filters of one address's open streams together, a process", 0, 1 << 40
     )
     limit_connects: float = _row(
-        "number", 10.0, "streams", "new streams of one address a second; ten seconds' worth at once",
+        "number", 10.0, "streams", "new streams of one address a second, refused ones too; ten seconds' worth at once",
+        minimum=0, maximum=1e6,
+    )  # fmt: skip
+    limit_requests: float = _row(
+        "number", 100.0, "requests", "other requests of one address a second, refused ones too; a process",
         minimum=0, maximum=1e6,
     )  # fmt: skip
     limit_intake: float = _row(

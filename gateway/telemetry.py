@@ -43,6 +43,10 @@ class WeightedHistogram(Histogram):
 
 
 _BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
+_RECORD_MISTAKES = Counter(
+    "gateway_record_mistakes", "Records that a mistake of the gateway made it pass over, or part of it", ["topic"]
+)
+_MISTAKES = Counter("gateway_mistakes", "Mistakes of the gateway in what runs in the background", ["part"])
 _GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
 _FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")
 _STREAMS = Gauge("gateway_streams", "Open streams")
@@ -102,6 +106,9 @@ registry = REGISTRY
 
 
 _REFUSALS = Seldom(10.0)
+_MISTAKEN_RECORDS = Seldom(10.0)
+_FAILED_APPENDS: dict[str, Seldom] = {}
+_TOLD_MISTAKES: dict[str, Seldom] = {}
 
 
 class Tally:
@@ -189,6 +196,22 @@ def bad_record(topic: str, partition: int, offset: int, reason: str) -> None:
     log.warning("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
 
 
+def record_mistake(topic: str, partition: int, offset: int, error: BaseException) -> None:
+    """A mistake of our own at one record, which was passed over. All are counted, and one in ten seconds is logged."""
+    _RECORD_MISTAKES.labels(topic).inc()
+    if _MISTAKEN_RECORDS.is_due(time.monotonic()):
+        where = f"{topic}/{partition} offset {offset}"
+        log.error("a mistake of the gateway passes over a record: %s", where, exc_info=error)
+
+
+def mistake(part: str, error: BaseException) -> None:
+    """A mistake of our own in a part of the process that goes on all the same: `part` is one of ours. All are counted,
+    and one in ten seconds of each part is logged."""
+    _MISTAKES.labels(part).inc()
+    if _TOLD_MISTAKES.setdefault(part, Seldom(10.0)).is_due(time.monotonic()):
+        log.error("a mistake of the gateway: %s", part, exc_info=error)
+
+
 def gap_told(reason: str) -> None:
     """A client was told that events are missing."""
     _GAPS.labels(reason).inc()
@@ -259,6 +282,18 @@ def intake_full() -> None:
 def intake_broken(error: BaseException) -> None:
     """An append met a mistake of our own."""
     log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
+
+
+def append_failed(topic: str, reason: BaseException) -> None:
+    """The log did not take events; why is told of each topic once a minute at the most."""
+    if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
+        log.warning("events for %s are not stored: %s", topic, str(reason)[:500])
+
+
+def append_works(topic: str) -> None:
+    """The log takes events again."""
+    _FAILED_APPENDS.pop(topic, None)
+    log.info("events for %s are stored again", topic)
 
 
 def error_event_lost(stream: str, reason: str) -> None:

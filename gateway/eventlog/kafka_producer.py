@@ -14,7 +14,7 @@ from contextlib import suppress
 from aiokafka.errors import for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
 from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster, Connections
@@ -144,7 +144,7 @@ class Producer:
                 group = waiting.popleft()
                 try:
                     identity = await self._identified(partition)
-                except TopicAbsent as error:
+                except (TopicAbsent, LogForbids) as error:
                     for index in group:
                         fates[index] = error
                     continue
@@ -188,6 +188,8 @@ class Producer:
                 settled = verdict.code in REFUSED or verdict.code in UNNUMBERED
                 if verdict.code == 0 or (settled and not unanswered):
                     return verdict
+                if verdict.code in FORBIDDEN and not unanswered:
+                    raise LogForbids(_complaint(partition, verdict))
                 # What is refused now may have been stored when there was no answer.
                 if settled or verdict.code in FORBIDDEN:
                     raise LogUnavailable(_complaint(partition, verdict))
@@ -210,6 +212,9 @@ class Producer:
                     if given.error_code == 0:
                         self._identity = Identity(given.producer_id, given.producer_epoch)
                         break
+                    if given.error_code in FORBIDDEN:
+                        reason = for_code(given.error_code).__name__
+                        raise LogForbids(f"Kafka: the gateway may not write (IdempotentWrite on the cluster): {reason}")
                 self._cluster.forget([partition.topic])
                 await asyncio.sleep(RETRY_SECONDS)
             return self._identity

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import Record, TopicPartition, size_of
+from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.port import FETCH_BYTES
 
@@ -105,7 +105,8 @@ class PartitionBuffer:
                     topic,
                     number,
                     offset,
-                    record.timestamp,
+                    # Records of magic 0, from before Kafka 0.10, have none.
+                    NO_TIMESTAMP if record.timestamp is None else record.timestamp,
                     record.key,
                     record.value,
                     _headers(headers) if headers else (),

@@ -24,14 +24,17 @@ class Decoded(NamedTuple):
 
 
 def decode(record: Record) -> Decoded:
-    """Parse a record's value; what is not an event is counted, logged with its position and passed over."""
+    """Parse a record's value; what is not an event is counted, logged with its position and passed over, and so is
+    what a mistake of our own cannot read."""
     try:
         event = parse_event(record.value)
+        assert record.value is not None
+        return Decoded(event, one_line(record.value), is_canary(event))
     except BadRecord as error:
         _tell(record, error)
-        return Decoded(None, None, False)
-    assert record.value is not None
-    return Decoded(event, one_line(record.value), is_canary(event))
+    except Exception as error:
+        telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+    return Decoded(None, None, False)
 
 
 def glance(record: Record) -> tuple[bytes | None, bool]:
@@ -39,11 +42,13 @@ def glance(record: Record) -> tuple[bytes | None, bool]:
     value = record.value
     try:
         canary = check_event(value)
+        assert value is not None
+        return one_line(value), canary
     except BadRecord as error:
         _tell(record, error)
-        return None, False
-    assert value is not None
-    return one_line(value), canary
+    except Exception as error:
+        telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+    return None, False
 
 
 def _tell(record: Record, error: BadRecord) -> None:

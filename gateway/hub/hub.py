@@ -89,6 +89,8 @@ class Hub:
         self._spacing = 1.0
         """Seconds from one record to the next; what came last counts most."""
         self._next_look = 0.0
+        self._wait = RETRY_WAIT[0]
+        """Seconds until the next try."""
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
@@ -123,20 +125,27 @@ class Hub:
 
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over."""
-        wait = RETRY_WAIT[0]
         while True:
             await give_way()
             try:
                 await self._start()
-                wait = RETRY_WAIT[0]
                 await self._follow()
             except LogUnavailable as error:
                 self._set_available(False, error)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_WAIT[1])
+                await self._back_off()
             except (OffsetOutOfRange, TopicAbsent) as error:
                 if not await self._mend(error):
                     await asyncio.sleep(RETRY_WAIT[0])
+            except Exception as error:
+                # A mistake of our own: what was read stays, and the hub goes on behind it.
+                telemetry.mistake("hub", error)
+                self._set_available(False, f"a mistake of the gateway ({type(error).__name__})")
+                await self._back_off()
+
+    async def _back_off(self) -> None:
+        """Wait, longer each time, until something was read again."""
+        await asyncio.sleep(self._wait)
+        self._wait = min(2 * self._wait, RETRY_WAIT[1])
 
     async def _start(self) -> None:
         await self._look()
@@ -187,6 +196,7 @@ class Hub:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
         batches = await reader.fetch(IDLE_WAIT, FETCH_RECORDS)
         self._set_available(True)
+        self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()
         size = sum(self._take(batch) for batch in batches)
         self._flush()
@@ -222,12 +232,25 @@ class Hub:
         return size
 
     def _append(self, record: Record, keep_event: bool) -> None:
+        """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
+        try:
+            self._put(record, keep_event)
+        except Exception as error:
+            telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+            partition = TopicPartition(record.topic, record.partition)
+            self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
+
+    def _put(self, record: Record, keep_event: bool) -> None:
         decoded = decode(record)
         partition = TopicPartition(record.topic, record.partition)
         if record.offset < self.ring.end(partition):
             return
         if decoded.event is not None:
-            self.observe(record.topic, decoded.event)
+            try:
+                self.observe(record.topic, decoded.event)
+            except Exception as error:
+                # Whoever looks on does not keep the event from the clients.
+                telemetry.record_mistake(record.topic, record.partition, record.offset, error)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
         if keep_event and decoded.event is not None:
             segment = self.ring.open
@@ -245,9 +268,16 @@ class Hub:
         segment = self.ring.close()
         if segment is None:
             return
-        self.deliver(segment)
+        self._deliver(segment)
         segment.subjects = None
         self._tell_change()
+
+    def _deliver(self, segment: Segment) -> None:
+        """What the clients of one process do wrong stops neither the reading nor those of another topic."""
+        try:
+            self.deliver(segment)
+        except Exception as error:
+            telemetry.mistake("delivery", error)
 
     @staticmethod
     def _monotonic() -> float:
@@ -320,5 +350,5 @@ class Hub:
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
         self.catching_up.pop(gap.partition, None)
-        self.deliver(segment)
+        self._deliver(segment)
         self._tell_change()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.cooperative import give_way
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
@@ -45,6 +45,8 @@ class Batcher:
         self._log = log
         self._created = created
         self._lanes: dict[str, _Lane] = {}
+        self.failing: dict[str, str] = {}
+        """The topics whose last append failed, and why: for the operator, since it may name hosts and paths."""
         self.size = 0
         """Bytes that wait or are on their way."""
 
@@ -94,7 +96,9 @@ class Batcher:
         records = [new for waiting in batch for new in waiting.records]
         try:
             fates = await self._offer(stream, topic, records)
+            self._note(topic, next((fate for fate in fates if isinstance(fate, LogUnavailable | LogForbids)), None))
         except LogError as error:
+            self._note(topic, error)
             fates = [error] * len(records)
         except BaseException as error:
             # A mistake of our own; none of the requests may wait for ever.
@@ -111,6 +115,15 @@ class Batcher:
             if not waiting.fates.done():
                 waiting.fates.set_result(fates[start:end])
             start = end
+
+    def _note(self, topic: str, error: LogError | None) -> None:
+        """Remember why the last append to the topic failed, or that it did not."""
+        if error is None:
+            if self.failing.pop(topic, None) is not None:
+                telemetry.append_works(topic)
+            return
+        self.failing[topic] = str(error)
+        telemetry.append_failed(topic, error)
 
     async def _offer(self, stream: Stream, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         try:

@@ -57,8 +57,12 @@ class ErrorStreams:
         work = Slice()
         for refused, target in found:
             await work.give_way()
-            self._put(refused, target)
-            self._waiting -= 1
+            try:
+                self._put(refused, target)
+            except Exception as error:
+                telemetry.mistake("error streams", error)
+            finally:
+                self._waiting -= 1
 
     def _put(self, refused: Refused, target: Stream) -> None:
         if self._waiting > MAXIMUM_WAITING:

@@ -14,7 +14,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
-from gateway.errors import LogError, LogUnavailable, Problem
+from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
 from gateway.hub.hub import Hub
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
@@ -22,7 +22,7 @@ from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.store import UNKNOWN, WITHDRAWN, Claim, Store
+from gateway.intake.store import FORBIDDEN, UNKNOWN, WITHDRAWN, Claim, Store
 from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
@@ -71,6 +71,11 @@ class Intake:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """The topics whose last append failed, and why; for the operator alone."""
+        return self._store.failing
 
     @property
     def held(self) -> int:
@@ -155,6 +160,7 @@ class Intake:
             if isinstance(fate, LogError):
                 outcome.failed.append(Refused(claim.number, pieces[claim.number], _told(fate)))
                 outcome.unavailable |= isinstance(fate, LogUnavailable)
+                outcome.forbidden |= isinstance(fate, LogForbids)
             else:
                 outcome.stored += 1
                 outcome.repeated += count >= first
@@ -217,7 +223,8 @@ class Intake:
         work = Slice()
         claims = []
         for index, piece in enumerate(pieces):
-            if index % LOOK_EVENTS == LOOK_EVENTS - 1:
+            # A guess at what a wrong name means takes longer than the rest.
+            if index % LOOK_EVENTS == LOOK_EVENTS - 1 or 0 < len(outcome.invalid) <= HINTS:
                 await work.give_way()
             text, event = piece.text, piece.event
             hint = len(outcome.invalid) < HINTS
@@ -259,4 +266,6 @@ def takers(catalog: Catalog) -> dict[str, set[str]]:
 
 def _told(fate: LogError) -> str:
     """What a client is told; what the adapters say of an outage is for the operator."""
+    if isinstance(fate, LogForbids):
+        return FORBIDDEN
     return str(UNKNOWN) if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN else str(fate)

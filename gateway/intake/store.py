@@ -19,6 +19,8 @@ from gateway.intake.window import Window
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
+FORBIDDEN = "the gateway may not write to the stream's topic; sent again, it fails again until its operator allows it"
+"""What is told of an event that the log will not take before somebody lets it."""
 UNKNOWN = LogUnavailable(
     "the log did not answer in time, and may have stored it or not; sent again with the same meta.id, it is stored once"
 )
@@ -77,6 +79,11 @@ class Store:
         self._doubtful = Window(seconds, maximum)
         """Events of which the log has not told what became of them."""
         self._pending: dict[tuple[str, str], _Place] = {}
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """See Batcher."""
+        return self._batcher.failing
 
     @property
     def size(self) -> int:

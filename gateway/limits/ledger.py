@@ -5,6 +5,9 @@ from __future__ import annotations
 from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
 from gateway.limits.rates import Rate, spend
 
+FORGET_SECONDS = 10.0
+"""Between two looks for what need not be remembered any more."""
+
 
 class Ledger:
     """`total`: the streams of all clients together (0: no limit). Times are in seconds, of any clock."""
@@ -26,6 +29,13 @@ class Ledger:
             return Refusal(STREAMS_PER_ADDRESS, SLOT_SECONDS)
         if cost and client.policy.filters and self._filters.get(client.bucket, 0) + cost > client.policy.filters:
             return Refusal(FILTERS, SLOT_SECONDS)
+        return None
+
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """A stream that is held has a filter of this cost; what refuses that."""
+        if cost and client.policy.filters and self._filters.get(client.bucket, 0) + cost > client.policy.filters:
+            return Refusal(FILTERS, SLOT_SECONDS)
+        _add(self._filters, client.bucket, cost)
         return None
 
     def connect(self, client: Client, now: float) -> Refusal | None:

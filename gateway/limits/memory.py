@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gateway.clock import Clock
-from gateway.limits.ledger import Ledger
+from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.port import Client, Refusal
 from gateway.limits.rates import Rate
-
-FORGET_SECONDS = 10.0
-"""Between two looks for what need not be remembered any more."""
 
 
 class MemoryLimiter:
@@ -26,6 +23,10 @@ class MemoryLimiter:
         if refusal is None:
             self._ledger.hold(client, cost)
         return refusal
+
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """See Limiter."""
+        return self._ledger.add(client, cost)
 
     def leave(self, client: Client, cost: int = 0) -> None:
         """See Limiter."""

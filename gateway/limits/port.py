@@ -10,6 +10,7 @@ STREAMS = "limit_streams"
 STREAMS_PER_ADDRESS = "limit_streams_per_address"
 FILTERS = "limit_filters"
 CONNECTS = "limit_connects"
+REQUESTS = "limit_requests"
 INTAKE = "limit_intake"
 REPLAY = "limit_replay"
 """The limits, by the names of their settings."""
@@ -29,6 +30,7 @@ class Policy(NamedTuple):
     connects: Rate
     intake: Rate
     replay: Rate
+    requests: Rate = Rate(0.0, 1.0)
 
 
 class Client(NamedTuple):
@@ -51,6 +53,11 @@ class Limiter(Protocol):
     async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
         """Open a stream, whose filter costs so much an event; None where it may be, and `leave` is due once when it has
         ended."""
+        ...
+
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """A stream that has entered turns out to have a filter of this cost; what refuses that. It is to be given to
+        `leave` where nothing does."""
         ...
 
     def leave(self, client: Client, cost: int = 0) -> None:

@@ -108,6 +108,10 @@ class RedisLimiter:
             self.leave(client, cost)
         return refusal
 
+    def add(self, client: Client, cost: int) -> Refusal | None:
+        """See Limiter."""
+        return self._ledger.add(client, cost)
+
     def leave(self, client: Client, cost: int = 0) -> None:
         """See Limiter."""
         self._ledger.release(client, cost)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,11 +22,22 @@ class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
     Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
-    why the log does not answer, which may name the operator's hosts, is told too.
+    why the log does not answer, which may name the operator's hosts, is told too, and why it does not take events of
+    which topics (`failing`). `ailing`: the parts of the process that a mistake of our own has broken off lately.
     """
 
-    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], inside: bool) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        watch: Watch,
+        draining: Callable[[], bool],
+        inside: bool = False,
+        ailing: Mapping[str, str] = MappingProxyType({}),
+        failing: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._inside = inside
+        self._ailing = ailing
+        self._failing = failing
         self._hub = hub
         self._watch = watch
         self._draining = draining
@@ -41,7 +53,11 @@ class Readiness:
             missing.append("the server is draining")
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
+        told: dict[str, object] = {"status": "ready"}
         if self._watch.stuck:
-            names = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
-            return json_answer({"status": "ready", "stuck": names})
-        return json_answer({"status": "ready"})
+            told["stuck"] = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
+        if self._ailing:
+            told["ailing"] = sorted(self._ailing)
+        if self._failing and self._inside:
+            told["appends"] = dict(self._failing)
+        return json_answer(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
@@ -62,13 +63,19 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             _check_method(scope)
-            grant = await self._viewers.reader(scope, brief=True)
-            request, named_in = self._read(scope, self._viewers.readable(grant))
-            asked = request.selection.filter
-            cost = 0 if asked is None else math.ceil(asked.cost)
-            lease = None if self._admission is None else await self._admission.enter(scope, cost)
+            lease = None if self._admission is None else await self._admission.enter(scope)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
+            return
+        try:
+            grant = await self._viewers.reader(scope, brief=True)
+            request, named_in = await self._read_counted(scope, self._viewers.readable(grant), lease)
+        except BaseException as error:
+            if lease is not None:
+                lease.release()
+            if not isinstance(error, Problem):
+                raise
+            await answer(error)(scope, receive, send)
             return
         session = Session(self._services, request, None if lease is None else lease.pace)
         session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
@@ -158,6 +165,18 @@ class StreamEndpoint:
             entry.timer.cancel()
         if entry.lease is not None:
             entry.lease.release()
+
+    async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
+        """`_read`, which counts by the time that it takes, whatever comes of it."""
+        begun = time.thread_time()
+        try:
+            request, named_in = self._read(scope, catalog)
+        finally:
+            if lease is not None:
+                await lease.charge(time.thread_time() - begun)
+        if lease is not None and request.selection.filter is not None:
+            lease.filter(math.ceil(request.selection.filter.cost))
+        return request, named_in
 
     def _read(self, scope: Scope, catalog: Catalog) -> tuple[Request, str]:
         """The request, and the name of what its position came in."""

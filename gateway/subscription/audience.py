@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from gateway import telemetry
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
-from gateway.hub.ring import Segment
+from gateway.hub.ring import Item, Segment
 from gateway.subscription.feed import subject_at
 from gateway.subscription.timeline import Timeline
 
@@ -83,7 +84,20 @@ class Audience(Generic[Listener]):
         for index, item in segment.select(self.timeline.topics):
             if item.data is None:
                 continue
-            subject = subject_at(segment, index)
-            for group in self._index.candidates(subject.event):
-                if group.filter.matches(subject):
-                    matching.setdefault(group, []).append(index)
+            try:
+                subject = subject_at(segment, index)
+                candidates = list(self._index.candidates(subject.event))
+            except Exception as error:
+                _pass_over(item, error)
+                continue
+            for group in candidates:
+                try:
+                    if group.filter.matches(subject):
+                        matching.setdefault(group, []).append(index)
+                except Exception as error:
+                    # The event does not match this filter; the others are asked all the same.
+                    _pass_over(item, error)
+
+
+def _pass_over(item: Item, error: Exception) -> None:
+    telemetry.record_mistake(*item.partition, item.mark.offset, error)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway import telemetry
 from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
@@ -76,7 +77,11 @@ class Selection:
             return None
         if subject is None or not self.reads:
             return data
-        if self.filter is not None and not self.filter.matches(subject):
+        try:
+            if self.filter is not None and not self.filter.matches(subject):
+                return None
+        except Exception as error:
+            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
             return None
         return self.cut(data, subject)
 
@@ -92,9 +97,15 @@ class Selection:
             return [record.value for record in stretch.records]
         return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
 
-    def cut(self, data: bytes, subject: Subject) -> bytes:
-        """The bytes to be sent of a record that is sent."""
-        return data if self.fields is None else self.fields.cut(data, subject.event)
+    def cut(self, data: bytes, subject: Subject) -> bytes | None:
+        """The bytes to be sent of a record that is sent; None where a mistake of our own keeps it back."""
+        if self.fields is None:
+            return data
+        try:
+            return self.fields.cut(data, subject.event)
+        except Exception as error:
+            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
+            return None
 
 
 class Block:
@@ -201,7 +212,9 @@ class Feed:
             item = items[index]
             if item.data is not None and (selection.canary or not item.canary):
                 cuts = selection.fields is not None
-                chosen[index] = selection.cut(item.data, subject_at(segment, index)) if cuts else item.data
+                data = selection.cut(item.data, subject_at(segment, index)) if cuts else item.data
+                if data is not None:
+                    chosen[index] = data
         return self._make(segment, chosen)
 
     def matches(self, segment: Segment) -> Matches:

@@ -143,8 +143,10 @@ class LiveFeed:
     def fail(self, number: int, error: Exception) -> None:
         """A mistake of our own ends the clients of this feed, and nobody else's."""
         for client in list(self.clients):
-            self.remove(client)
-            client.fail(number, error)
+            try:
+                self.remove(client)
+            finally:
+                client.fail(number, error)
 
 
 class Broadcast:

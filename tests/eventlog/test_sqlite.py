@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogUnavailable
+from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import sqlite_watch
 from gateway.eventlog.file_writes import FileWrites
@@ -301,3 +301,14 @@ async def test_a_read_of_large_records_is_bounded(log: SqliteLog) -> None:
     (batch,) = await reader.fetch(WAIT)
     assert len(batch.records) == 2
     assert len(await take(reader, 1)) == 1
+
+
+async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    log = SqliteLog(path)
+    await log.open()
+    await log.create("topic")
+    await log._writer.run(lambda store: store.connection().execute("PRAGMA query_only = ON"))
+    with pytest.raises(LogForbids, match="readonly"):
+        await log.offer("topic", [NewRecord(b"{}")])
+    await log.close()

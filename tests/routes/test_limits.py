@@ -147,3 +147,47 @@ async def test_a_replay_is_slowed_and_lives() -> None:
             # What was sent has to be paid for; meanwhile the client hears that the stream lives.
             for _ in range(3):
                 assert "data" not in await slow.frame()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"{PATH}?limit=x", 400),
+        ("GET", f"{PATH}?filter=%27", 400),
+        ("GET", f"{PATH}?last_event_id=x", 400),
+        ("GET", "/v2/stream/none", 404),
+        ("POST", "/v1/events", 415),
+        ("GET", "/v2/streams/none", 404),
+        ("GET", "/nowhere", 404),
+        ("GET", "/v2/streams", 200),
+        ("GET", "/openapi.json", 200),
+    ],
+)
+async def test_a_refused_request_counts_too(method: str, path: str, status: int) -> None:
+    async with limited(limit_connects=0.2, limit_requests=0.2, limit_intake=1.0) as site:
+        headers = from_address("198.51.100.1")
+        statuses = [(await site.client.request(method, path, headers=headers)).status_code for _ in range(4)]
+        # What takes long to be read counts more, so that the second may be refused already.
+        assert statuses[0] == status
+        assert statuses[2:] == [429, 429]
+        assert (await site.client.request(method, path, headers=from_address("198.51.100.2"))).status_code == status
+        assert (await site.get("/healthz", headers=headers)).status_code == 200
+        await becomes(lambda: held(site) == 0)
+        # On this machine nobody is counted, but for who speaks for others.
+        assert (await site.client.request(method, path)).status_code == status
+
+
+async def test_a_request_of_many_parameters_is_not_looked_into() -> None:
+    async with limited() as site:
+        response = await site.get("/v2/streams?" + "a=1&" * 10_000)
+        assert response.status_code == 400
+        assert "parameters" in response.json()["detail"]
+
+
+async def test_a_request_that_takes_long_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(range(1000))
+    monkeypatch.setattr("gateway.routes.streams.time.thread_time", lambda: next(times) * 0.05)
+    async with limited(limit_connects=1.0) as site:
+        headers = from_address("198.51.100.1")
+        statuses = [(await site.client.head(PATH, headers=headers)).status_code for _ in range(3)]
+        assert statuses == [200, 429, 429]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -28,7 +29,9 @@ class Pulse:
         watch: Watch,
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._hub = hub
         self._past = past
         self._watch = watch
@@ -47,6 +50,7 @@ class Pulse:
     def beat(self, loop_lag: float) -> None:
         """Tell how things are; the event loop was so late (seconds)."""
         telemetry.tally.publish()
+        telemetry.tell_bad_records(self._monotonic())
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
         catalog = self._catalog()

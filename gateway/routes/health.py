@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +11,9 @@ from starlette.responses import Response
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
+
+Workers = Callable[[], tuple[Sequence[str], Sequence[str]]]
+"""The workers that do not answer though the system sends clients to them, and those that are not there."""
 
 
 async def healthz(_: Request) -> Response:
@@ -20,11 +24,13 @@ async def healthz(_: Request) -> Response:
 class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
-    Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
-    why the log does not answer, which may name the operator's hosts, is told too.
+    A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
+    goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
+    either. `inside`: why the log does not answer, which may name the operator's hosts, is told too.
     """
 
-    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], inside: bool) -> None:
+    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], workers: Workers, inside: bool) -> None:
+        self._workers = workers
         self._inside = inside
         self._hub = hub
         self._watch = watch
@@ -39,9 +45,13 @@ class Readiness:
             missing.append("the newest part of the log is still being read")
         if self._draining():
             missing.append("the server is draining")
+        silent, down = self._workers()
+        missing += [f"{name} does not answer, and is replaced" for name in silent]
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
+        document: dict[str, Any] = {"status": "ready"}
         if self._watch.stuck:
-            names = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
-            return json_answer({"status": "ready", "stuck": names})
-        return json_answer({"status": "ready"})
+            document["stuck"] = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
+        if down:
+            document["restarting"] = list(down)
+        return json_answer(document)

@@ -250,11 +250,9 @@ class Supervisor:
 
     def _others(self, asker: _Worker) -> list[Figures]:
         """The figures of all processes but one; of those that do not answer the counts alone."""
-        parts = [telemetry.own_counts(), self._ended]
-        for worker in self._workers:
-            if worker is not asker:
-                parts.append(Figures(worker.figures.counts) if self._is_silent(worker) else worker.figures)
-        return parts
+        others = [worker for worker in self._workers if worker is not asker]
+        told = [Figures(one.figures.counts) if self._is_silent(one) else one.figures for one in others]
+        return [telemetry.own_counts(), self._ended, *told]
 
     def _tell_all(self, message: tuple[object, ...]) -> None:
         for worker in self._workers:
@@ -341,6 +339,6 @@ def _state(pid: int | None) -> str:
 
 
 def tell_stacks_when_asked(descriptor: int) -> None:
-    """In a worker: write the stacks of all threads at TELL_STACKS, also where Python's lock is held for ever. This alone
-    goes straight to the log's descriptor; the worker is killed a second later, whoever reads there."""
+    """In a worker: write the stacks of all threads at TELL_STACKS, also where Python's lock is held for ever. This
+    alone goes straight to the log's descriptor; the worker is killed a second later, whoever reads there."""
     faulthandler.register(TELL_STACKS, file=descriptor, all_threads=True)

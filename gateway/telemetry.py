@@ -200,7 +200,8 @@ def draining() -> None:
 
 
 def bad_record(topic: str, partition: int, offset: int, reason: str, replayed: bool) -> None:
-    """A stored value was passed over. The log has a summary of those that the hub has read; a replay meets the same again."""
+    """A stored value was passed over. The log has a summary of those that the hub has read; a replay meets the
+    same again."""
     (_BAD_RECORDS_REPLAYED if replayed else _BAD_RECORDS).labels(topic).inc()
     if not replayed:
         _NOT_EVENTS.note(topic, partition, offset, reason)

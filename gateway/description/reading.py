@@ -102,7 +102,8 @@ def service() -> Json:
             ("readiness", "service", "Whether the process can serve", "For what sends it requests."),
             {
                 "200": answer(
-                    "It can. `stuck` names partitions that no process could read, `restarting` workers that are started again.",
+                    "It can. `stuck` names partitions that no process could read, `restarting` workers to be started "
+                    "again.",
                     json_of(ready),
                     no_store,
                 ),

@@ -142,8 +142,11 @@ class Output:
         """Let what is printed, and what libraries write to the standard streams, go the same way."""
         printed = LogWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
         self._writers.append(printed)
-        sys.stdout = LineStream(printed, STANDARD_OUTPUT)
-        sys.stderr = LineStream(self._writer, self._descriptor)
+        # Not where somebody else has taken them before.
+        if sys.stdout is sys.__stdout__:
+            sys.stdout = LineStream(printed, STANDARD_OUTPUT)
+        if sys.stderr is sys.__stderr__:
+            sys.stderr = LineStream(self._writer, self._descriptor)
         atexit.register(self.flush)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:

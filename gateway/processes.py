@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gateway import signals
 from gateway.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.app import Gateway
 from gateway.composition import open_log
@@ -40,8 +42,9 @@ SWITCH_SECONDS = 0.0001
 into SQLite, while it is busy."""
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; a second one ends the process at once. Of a worker, set also at the end of its
+def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
+    """Set at SIGTERM and SIGINT; a second one ends the process at once. `output_blocks`: of a command that waits for
+    whoever reads what it writes. Of a worker, set also at the end of its
     supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -57,7 +60,10 @@ def stop_on_signals() -> asyncio.Event:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+        if output_blocks:
+            signals.on_signal(number, partial(on_signal, number))
+        else:
+            loop.add_signal_handler(number, on_signal, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if supervisor is not None:
         loop.add_reader(supervisor.sentinel, on_orphaned, supervisor.sentinel)

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_an_exception_in_json_is_a_member() -> None:
 
 
 @contextmanager
-def configured(**settings: str) -> Iterator[tuple[Output, Callable[[], str]]]:
+def configured(**settings: Any) -> Iterator[tuple[Output, Callable[[], str]]]:
     """A log that is written to a pipe, and what has been read of it."""
     reading, writing = os.pipe()
     output = configure_logging(Settings(**settings), writing)

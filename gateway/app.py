@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.metadata import version
@@ -50,7 +50,7 @@ from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EVENTS_PATH, EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
-from gateway.routes.health import Readiness, healthz
+from gateway.routes.health import Readiness, Workers, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
@@ -84,6 +84,11 @@ async def _nothing_to_reload() -> dict[str, Any]:
     reason = "this server does not serve what a configuration says, and has nothing to reload"
     logger.warning(reason)
     raise RestartNeeded([reason])
+
+
+async def _own_exposition() -> bytes:
+    telemetry.tally.publish()
+    return await asyncio.to_thread(telemetry.exposition)
 
 
 def _application(first: list[BaseRoute], routes: list[BaseRoute]) -> ASGIApp:
@@ -153,6 +158,9 @@ class Gateway:
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
         self.connections: Rows = self.own_connections
         """The open streams of all processes."""
+        self.exposition: Callable[[], Awaitable[bytes]] = _own_exposition
+        """The metrics of all processes."""
+        self.workers: Workers = lambda: ((), ())
         self.drain: Callable[[], None] = lambda: None
         """Lets all processes end in order."""
         self.server: GatewayServer | None = None
@@ -210,7 +218,7 @@ class Gateway:
         """The application on the admin port."""
 
         async def metrics(_: Request) -> Response:
-            return Response(await asyncio.to_thread(telemetry.exposition), media_type=CONTENT_TYPE_LATEST)
+            return Response(await self.exposition(), media_type=CONTENT_TYPE_LATEST)
 
         first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
@@ -226,12 +234,21 @@ class Gateway:
         app = _application(first, routes + self._routes(self.all_viewers, inside=True))
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
+    def _other_workers(self) -> tuple[Sequence[str], Sequence[str]]:
+        return self.workers()
+
     def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(
-            self.hub, self.watch, lambda: self.draining, inside, self.background.ailing, self.intake.failing
+            self.hub,
+            self.watch,
+            lambda: self.draining,
+            self._other_workers,
+            inside,
+            self.background.ailing,
+            self.intake.failing,
         )
         return [
             Route("/v2/streams", streams.index),
@@ -308,6 +325,7 @@ class Gateway:
         serving = [asyncio.create_task(server.serve([socket])) for server, socket in listeners]
         stopped = asyncio.create_task(stop.wait())
         try:
+            telemetry.serving()
             if on_open is not None:
                 await on_open(listener.getsockname()[1])
             await asyncio.wait([stopped, *background, *serving], return_when=asyncio.FIRST_COMPLETED)

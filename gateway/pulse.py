@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -30,7 +31,9 @@ class Pulse:
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
         held: Held,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._hub = hub
         self._past = past
         self._watch = watch
@@ -50,6 +53,7 @@ class Pulse:
     def beat(self, loop_lag: float) -> None:
         """Tell how things are; the event loop was so late (seconds)."""
         telemetry.tally.publish()
+        telemetry.tell_bad_records(self._monotonic())
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
         telemetry.sessions_hold(self._held.size, self._held.waits)

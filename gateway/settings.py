@@ -192,6 +192,12 @@ class Settings:
         3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
     )
     drain_time: float = _seconds(5.0, "time over which the running streams are ended at a stop", 0, 3600)
+    stall_limit: float = _seconds(
+        30.0,
+        "a process whose event loop stands still for so long ends, and tells where it stood; 0 never",
+        0,
+        86_400,
+    )
     write_timeout: float = _seconds(
         60.0, "a client whose connection takes nothing of what waits for it for so long is cut off; 0 never", 0, 86_400
     )

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache, partial
 
 import prometheus_client
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
+from gateway import figures
+from gateway.bad_records import BadRecords
 from gateway.event import TopicPartition
+from gateway.figures import Figures
 from gateway.seldom import Seldom
 
 log = logging.getLogger("gateway")
-
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the directory in which several workers keep their figures."""
-
-if os.environ.get(DIRECTORY):
-    # By the worker's name, not its process: one that is started again goes on with the counts of the one before.
-    values.ValueClass = values.MultiProcessValue(lambda: multiprocessing.current_process().name)  # type: ignore[no-untyped-call]
 
 # Of several workers, the sum is told unless it says otherwise; what a worker that died has set counts no longer.
 Gauge = partial(prometheus_client.Gauge, multiprocess_mode="livesum")
@@ -42,7 +36,12 @@ class WeightedHistogram(Histogram):
                 return
 
 
-_BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
+_BAD_RECORDS = Counter(
+    "gateway_bad_records", "Stored values that are not events, as they came from the log into the ring", ["topic"]
+)
+_BAD_RECORDS_REPLAYED = Counter(
+    "gateway_bad_records_replayed", "Such values in history, once for each time that it was read", ["topic"]
+)
 _RECORD_MISTAKES = Counter(
     "gateway_record_mistakes", "Records that a mistake of the gateway made it pass over, or part of it", ["topic"]
 )
@@ -101,8 +100,17 @@ _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, s
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
+_SERVING = Gauge("gateway_workers", "Workers that serve, and answer the process that started them")
+_ENDED = Counter(
+    "gateway_workers_ended", "Workers that ended of themselves, by how: stalled, signal, status", ["cause"]
+)
+_LOG_LINES_DROPPED = Counter(
+    "gateway_log_lines_dropped", "Lines that the process wrote, and that were dropped since nobody read them"
+)
 
 registry = REGISTRY
+
+_NOT_EVENTS = BadRecords()
 
 
 _REFUSALS = Seldom(10.0)
@@ -148,14 +156,30 @@ class Tally:
 tally = Tally()
 
 
+@cache
+def _metrics() -> tuple[MetricWrapperBase, ...]:
+    return tuple(metric for metric in globals().values() if isinstance(metric, MetricWrapperBase))
+
+
 def exposition() -> bytes:
-    """All metrics in the text format of Prometheus: of this process, or of all workers together."""
-    tally.publish()
-    if directory := os.environ.get(DIRECTORY):
-        together = CollectorRegistry()
-        MultiProcessCollector(together, directory)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+    """All metrics in the text format of Prometheus, of this process alone. May be called from any thread, as what
+    follows; the event loop publishes the tally before."""
     return generate_latest(registry)
+
+
+def own_figures() -> Figures:
+    """The figures of this process, to be added to those of others."""
+    return figures.collect(_metrics())
+
+
+def own_counts() -> Figures:
+    """Of these the counts alone: the process serves nobody, and its gauges tell nothing."""
+    return Figures(own_figures().counts)
+
+
+def exposition_of(parts: Iterable[Figures]) -> bytes:
+    """The metrics of several processes together."""
+    return figures.exposition(figures.together(parts, _metrics()), _metrics())
 
 
 def connections(by_stream: Mapping[str, int]) -> None:
@@ -190,10 +214,35 @@ def draining() -> None:
     log.info("draining")
 
 
-def bad_record(topic: str, partition: int, offset: int, reason: str) -> None:
-    """A stored value was passed over."""
-    _BAD_RECORDS.labels(topic).inc()
-    log.warning("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+def bad_record(topic: str, partition: int, offset: int, reason: str, replayed: bool) -> None:
+    """A stored value was passed over. The log has a summary of those that the hub has read; a replay meets the
+    same again."""
+    (_BAD_RECORDS_REPLAYED if replayed else _BAD_RECORDS).labels(topic).inc()
+    if not replayed:
+        _NOT_EVENTS.note(topic, partition, offset, reason)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+
+
+def tell_bad_records(now: float) -> None:
+    """Say what was passed over, where that is due (seconds)."""
+    for line in _NOT_EVENTS.due(now):
+        log.warning("%s", line)
+
+
+def serving() -> None:
+    """The process serves."""
+    _SERVING.set(1)
+
+
+def worker_ended(cause: str) -> None:
+    """A worker ended of itself: `stalled`, by a `signal`, or with a `status`."""
+    _ENDED.labels(cause).inc()
+
+
+def log_lines_dropped(count: int) -> None:
+    """Lines could not be written. Nothing is said of it here: that would be a line more."""
+    _LOG_LINES_DROPPED.inc(count)
 
 
 def record_mistake(topic: str, partition: int, offset: int, error: BaseException) -> None:

@@ -70,7 +70,7 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
         begin = len(flat)
         for record in stored:
             if parsed:
-                event, data, canary = decode(record)
+                event, data, canary = decode(record, replayed=True)
                 events.append(event)
             else:
                 data, canary = glance(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from starlette.requests import Request
@@ -11,6 +11,9 @@ from starlette.responses import Response
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
+
+Workers = Callable[[], tuple[Sequence[str], Sequence[str]]]
+"""The workers that do not answer though the system sends clients to them, and those that are not there."""
 
 
 async def healthz(_: Request) -> Response:
@@ -21,9 +24,11 @@ async def healthz(_: Request) -> Response:
 class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
-    Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
-    why the log does not answer, which may name the operator's hosts, is told too, and why it does not take events of
-    which topics (`failing`). `ailing`: the parts of the process that a mistake of our own has broken off lately.
+    A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
+    goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
+    either. `inside`: why the log does not answer, which may name the operator's hosts, is told too, and why it does not
+    take events of which topics (`failing`). `ailing`: the parts of the process that a mistake of our own has broken off
+    lately.
     """
 
     def __init__(
@@ -31,10 +36,12 @@ class Readiness:
         hub: Hub,
         watch: Watch,
         draining: Callable[[], bool],
-        inside: bool = False,
+        workers: Workers,
+        inside: bool,
         ailing: Mapping[str, str] = MappingProxyType({}),
         failing: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._workers = workers
         self._inside = inside
         self._ailing = ailing
         self._failing = failing
@@ -51,11 +58,15 @@ class Readiness:
             missing.append("the newest part of the log is still being read")
         if self._draining():
             missing.append("the server is draining")
+        silent, down = self._workers()
+        missing += [f"{name} does not answer, and is replaced" for name in silent]
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
         told: dict[str, object] = {"status": "ready"}
         if self._watch.stuck:
             told["stuck"] = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
+        if down:
+            told["restarting"] = list(down)
         if self._ailing:
             told["ailing"] = sorted(self._ailing)
         if self._failing and self._inside:

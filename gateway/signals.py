@@ -15,8 +15,8 @@ ENDING_SECONDS = 15.0
 
 
 def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
-    """Call `then` in the running loop at each such signal, and end the process where it cannot be called, or does not end
-    it in time.
+    """Call `then` in the running loop at each such signal, and end the process where it cannot be called or does not
+    end it in time.
 
     The system interrupts a write for a signal, and Python then calls the handler also while the loop stands (PEP 475).
     """

@@ -96,7 +96,16 @@ _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
 
+_STUCK_OF = Gauge(
+    "gateway_topic_stuck_partitions",
+    "Partitions of a topic that cannot be read while the log answers, by why",
+    ["topic", "reason"],
+    multiprocess_mode="livemax",
+)
+
 registry = REGISTRY
+STUCK_TOLD = 5
+"""So many partitions are named in a line."""
 
 
 _REFUSALS = Seldom(10.0)
@@ -230,6 +239,18 @@ def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
         log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
+
+
+def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
+    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    for told in (begun, healed):
+        names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
+        more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
+        if told is begun and begun:
+            why = next(iter(begun.values()))
+            log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
+        elif told is healed and healed:
+            log.info("the log gives again: %s%s", ", ".join(names), more)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:

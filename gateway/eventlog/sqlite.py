@@ -20,6 +20,7 @@ from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
+from gateway.eventlog.trouble import Refusal, Trouble
 
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
@@ -103,15 +104,15 @@ class SqliteLog:
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
-        """See EventLog."""
-        return await self._queries.run(SqliteStore.describe, topics)
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
+        """See EventLog. A page that cannot be read is the trouble of the whole file: LogUnavailable."""
+        return dict(await self._queries.run(SqliteStore.describe, topics))
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.bounds, partitions)
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.find, times)
 
@@ -222,17 +223,25 @@ class SqliteReader:
         self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader."""
+        rows = await self._past.run(SqliteStore.resolve, list(positions))
+        for partition, position in positions.items():
+            self._rows.pop(partition, None)
+            self._positions[partition] = position
+        self._rows |= rows
+
     async def fetch(
         self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+    ) -> list[Batch | Refusal]:
         """See LogReader."""
         with self._watch.waiting() as change:
             deadline = time.monotonic() + wait
             while True:
                 self._watch.check()
                 change.clear()
-                if batches := await self._read(max_records, partitions):
-                    return batches
+                if found := await self._read(max_records, partitions):
+                    return found
                 try:
                     await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
                 except TimeoutError:
@@ -242,7 +251,7 @@ class SqliteReader:
         """Nothing to release."""
         self._positions = {}
 
-    async def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch]:
+    async def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         wanted = {
             partition: position
@@ -252,11 +261,13 @@ class SqliteReader:
         if unknown := wanted.keys() - self._rows.keys():
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
-        batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
-        count = sum(len(batch.records) for batch in batches)
+        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
+        count = 0
+        for answer in found:
+            del self._positions[answer.partition]
+            if isinstance(answer, Batch):
+                count += len(answer.records)
+                self._positions[answer.partition] = answer.position
         self._behind = count >= min(max_records, FULL_RECORDS)
         self._more = count >= max_records
-        for batch in batches:
-            del self._positions[batch.partition]
-            self._positions[batch.partition] = batch.position
-        return batches
+        return found

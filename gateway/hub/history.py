@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from gateway.cooperative import give_way
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
@@ -22,7 +23,8 @@ Run = tuple[TopicPartition, list[Record]]
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition.
+    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition. One
+    that the log refuses is put into `troubles`: what was read of it before is merged, and it holds nobody back.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
@@ -30,6 +32,7 @@ class History:
         self.positions = dict(positions)
         self.ends = dict(ends)
         self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        self.troubles: dict[TopicPartition, Trouble] = {}
         self.starved = False
         """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
@@ -38,7 +41,10 @@ class History:
     @property
     def finished(self) -> bool:
         """Whether everything before the ends has been returned."""
-        return all(self.positions[partition] >= end for partition, end in self.ends.items())
+        return all(
+            self.positions[partition] >= end or (partition in self.troubles and not self._buffers[partition])
+            for partition, end in self.ends.items()
+        )
 
     def put_back(self, runs: Iterable[Run]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
@@ -51,11 +57,14 @@ class History:
         hungry = self._hungry()
         self.starved = False
         if hungry:
-            batches = await self._reader.fetch(wait, self._most, hungry)
-            self.starved = not batches
-            for batch in batches:
-                self._buffers[batch.partition].extend(batch.records)
-                self._read[batch.partition] = batch.position
+            found = await self._reader.fetch(wait, self._most, hungry)
+            self.starved = not found
+            for one in found:
+                if isinstance(one, Refusal):
+                    self.troubles[one.partition] = one.trouble
+                else:
+                    self._buffers[one.partition].extend(one.records)
+                    self._read[one.partition] = one.position
             self._most = FETCH_RECORDS
         runs = self._merge()
         for partition, buffer in self._buffers.items():
@@ -66,8 +75,12 @@ class History:
         return [
             partition
             for partition, end in self.ends.items()
-            if not self._buffers[partition] and self._read[partition] < end
+            if not self._buffers[partition] and self._is_behind(partition, end)
         ]
+
+    def _is_behind(self, partition: TopicPartition, end: int) -> bool:
+        """Whether more of the partition is to be read."""
+        return self._read[partition] < end and partition not in self.troubles
 
     def _merge(self) -> list[Run]:
         buffers = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
@@ -91,7 +104,7 @@ class History:
             records.append(buffer.popleft())
             if buffer:
                 heapq.heapreplace(heap, (buffer[0].timestamp, partition))
-            elif self._read[partition] < self.ends[partition]:
+            elif self._is_behind(partition, self.ends[partition]):
                 break
             else:
                 heapq.heappop(heap)
@@ -101,8 +114,15 @@ class History:
 async def first_records(
     log: EventLog, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], wait: float = 1.0
 ) -> dict[TopicPartition, Record | None]:
-    """The first record at or after each position, or None where there is none before the end."""
-    found: dict[TopicPartition, Record | None] = {
+    """The first record at or after each position, or None where there is none before the end. Raises as `demand`."""
+    return demand(await ask_first_records(log, positions, ends, wait))
+
+
+async def ask_first_records(
+    log: EventLog, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], wait: float = 1.0
+) -> dict[TopicPartition, Record | None | Trouble]:
+    """The same, or what keeps a partition from telling."""
+    found: dict[TopicPartition, Record | None | Trouble] = {
         partition: None for partition, position in positions.items() if position >= ends[partition]
     }
     missing = {partition: position for partition, position in positions.items() if partition not in found}
@@ -111,13 +131,15 @@ async def first_records(
     reader = await log.reader(missing)
     try:
         while missing:
-            for batch in await reader.fetch(wait, 1, missing.keys()):
-                if batch.records:
-                    found[batch.partition] = batch.records[0]
-                    del missing[batch.partition]
-                elif batch.position >= ends[batch.partition]:
-                    found[batch.partition] = None
-                    del missing[batch.partition]
+            for one in await reader.fetch(wait, 1, missing.keys()):
+                if isinstance(one, Refusal):
+                    found[one.partition] = one.trouble
+                elif one.records:
+                    found[one.partition] = one.records[0]
+                elif one.position >= ends[one.partition]:
+                    found[one.partition] = None
+                if one.partition in found:
+                    del missing[one.partition]
             await give_way()
     finally:
         await reader.close()
@@ -125,7 +147,7 @@ async def first_records(
 
 
 async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
-    """All records of one partition from `start` to just before `end`; meant for short ranges."""
+    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
     if start >= end:
         return []
     reader = await log.reader({partition: start})
@@ -134,6 +156,7 @@ async def read_range(log: EventLog, partition: TopicPartition, start: int, end: 
         history = History(reader, {partition: start}, {partition: end})
         while not history.finished:
             records += [record for _, run in await history.fetch(1.0) for record in run]
+            refuse(history.troubles)
             await give_way()
     finally:
         await reader.close()

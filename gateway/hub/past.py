@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.port import Bounds, EventLog, LogReader
+from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History, Run
 from gateway.hub.stretch import Stretch, decode_stretch
 
@@ -69,7 +70,8 @@ class Past:
         """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
         merged. `parsed` where the events will be looked into.
 
-        The task raises LogUnavailable, OffsetOutOfRange, and TopicAbsent where the log holds other topics by now. It
+        The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and TopicAbsent
+        where the log holds other topics by now. It
         may belong to somebody with earlier ends (`covers`; then ask again), and must not be cancelled."""
         key = (frozenset(positions.items()), identity)
         stretch = self._stretches.get(key)
@@ -200,6 +202,7 @@ class _Frontier:
                     break
                 merged = dict(history.ends)
             self._runs.extend(await history.fetch(FETCH_SECONDS))
+            refuse(history.troubles)
             if history.starved:
                 await self._shorten(history)
             await give_way()
@@ -237,7 +240,7 @@ class _Frontier:
     async def _open(self) -> History:
         if self._history is None:
             await self._confirm()
-            bounds = await self._log.bounds(list(self._positions))
+            bounds = await self._bounds(self._positions)
             for place, position in self._positions.items():
                 if position < bounds[place].start:
                     raise OffsetOutOfRange(place.topic, place.partition, position)
@@ -250,17 +253,23 @@ class _Frontier:
         """What was found in one topic must not be looked for in another."""
         states = await self._log.describe([topic for topic, _ in self._identity])
         for topic, identity in self._identity:
-            if topic not in states or states[topic].identity != identity:
+            state = states.get(topic)
+            if isinstance(state, Trouble):
+                refuse({place: state for place in self._positions if place.topic == topic})
+            elif state is None or state.identity != identity:
                 raise TopicAbsent(topic)
+
+    async def _bounds(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return demand(await self._log.bounds(list(places)))
 
     async def _shorten(self, history: History) -> None:
         """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
-        bounds = await self._log.bounds(list(history.ends))
+        bounds = await self._bounds(history.ends)
         history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
 
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
-        bounds = await self._log.bounds(list(history.ends))
+        bounds = await self._bounds(history.ends)
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
 

@@ -108,8 +108,12 @@ class PositionEncoder:
     Pieces that do not change from one event to the next are written once, since an id holds every partition.
     """
 
-    def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
+    def __init__(
+        self, by_timestamp: Mapping[TopicPartition, bool], waiting: Mapping[TopicPartition, Wish] | None = None
+    ) -> None:
         self._by_timestamp = by_timestamp
+        self._waiting = dict(waiting or {})
+        """The partitions that the log does not give yet: an id holds what is wished for there, word for word."""
         self.partitions = tuple(sorted(by_timestamp))
         self._heads = {
             place: b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition)
@@ -122,6 +126,8 @@ class PositionEncoder:
 
     def entry(self, partition: TopicPartition, mark: Mark) -> bytes:
         """One entry of the array."""
+        if (wish := self._waiting.get(partition)) is not None:
+            return self.wish(partition, wish)
         head = self._heads[partition]
         if self._by_timestamp[partition]:
             return head + _BY_TIMESTAMP % (mark.timestamp, mark.seen)

@@ -49,6 +49,8 @@ class Pulse:
         telemetry.tally.publish()
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
+        stuck = dict.fromkeys(self._watch.stuck, "silent")
+        telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
         catalog = self._catalog()
         # A stream that is gone from the catalogue, and from the clients, is told to have none.
         before, self._named = self._named, set(catalog.streams)

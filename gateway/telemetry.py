@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import time
+from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -103,6 +104,7 @@ _STUCK_OF = Gauge(
     multiprocess_mode="livemax",
 )
 
+_stuck_told: set[tuple[str, str]] = set()
 registry = REGISTRY
 STUCK_TOLD = 5
 """So many partitions are named in a line."""
@@ -232,13 +234,23 @@ def log_away(reason: object) -> None:
 
 
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
-    """These, and no others any more, cannot be read while the log answers."""
-    _STUCK.set(len(partitions))
+    """The log gives these, and their records do not come; of no others any more."""
     if partitions:
         names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
         log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
+
+
+def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
+    """All that cannot be read now, and why."""
+    _STUCK.set(len(why))
+    counts = Counts((place.topic, reason) for place, reason in why.items())
+    for topic, reason in _stuck_told - counts.keys():
+        _STUCK_OF.labels(topic, reason).set(0)
+    for (topic, reason), count in counts.items():
+        _STUCK_OF.labels(topic, reason).set(count)
+    _stuck_told.update(counts)
 
 
 def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:

@@ -24,6 +24,7 @@ class Watch:
         self._reading = reading
         self._behind: dict[TopicPartition, int] = {}
         self.stuck: list[TopicPartition] = []
+        """Those that are not refused, and whose records do not come."""
         self.lag: dict[TopicPartition, int] = {}
         """Records that the log had at the last look, and the hub had not read."""
 

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from gateway.catalog.stream import Stream
 from gateway.errors import LogError, Problem
-from gateway.event import TopicPartition
-from gateway.hub.history import first_records
+from gateway.event import Record, TopicPartition
+from gateway.eventlog.trouble import Trouble
+from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
 from gateway.routes.access import Viewers
 from gateway.routes.answers import json_answer
@@ -76,16 +77,19 @@ class CatalogRoutes:
         return [place for place in self._hub.partitions(stream.topics) if place in held]
 
     async def _oldest(self, stream: Stream) -> int | None:
-        places = [place for place in self._places(stream) if place.topic in self._hub.discovery.existing]
-        if not places or not self._hub.available:
+        """Of what the log gives: what is sick is not asked for, and holds up nothing."""
+        hub = self._hub
+        places = [each for each in self._places(stream) if each.topic in hub.discovery.existing and each not in hub.sick]
+        if not places or not hub.available:
             return None
         try:
-            bounds = await self._hub.log.bounds(places)
-            starts = {place: bounds[place].start for place in places}
-            first = await first_records(self._hub.log, starts, {place: bounds[place].end for place in places})
+            answers = await hub.log.bounds(places)
+            bounds = {place: told for place, told in answers.items() if not isinstance(told, Trouble)}
+            starts = {place: told.start for place, told in bounds.items()}
+            first = await ask_first_records(hub.log, starts, {place: told.end for place, told in bounds.items()})
         except LogError:
             return None
-        return min((record.timestamp for record in first.values() if record is not None), default=None)
+        return min((record.timestamp for record in first.values() if isinstance(record, Record)), default=None)
 
     def _rate(self, stream: Stream) -> float:
         since = self._hub.clock.now() - RATE_SPAN

@@ -41,7 +41,14 @@ class Readiness:
             missing.append("the server is draining")
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
-        if self._watch.stuck:
-            names = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
-            return json_answer({"status": "ready", "stuck": names})
+        if stuck := self._stuck():
+            return json_answer({"status": "ready", "stuck": stuck})
         return json_answer({"status": "ready"})
+
+    def _stuck(self) -> dict[str, str] | int:
+        """The partitions that cannot be read, with the reason of each; outside how many they are, since the names of
+        topics, and of hosts in reasons, are the operator's."""
+        silent = dict.fromkeys(self._watch.stuck, "its records do not come")
+        told = {place: f"{trouble.kind}: {trouble.detail}" for place, trouble in self._hub.sick.items()}
+        stuck = {f"{place.topic}/{place.partition}": why for place, why in sorted((silent | told).items())}
+        return stuck if self._inside else len(stuck)

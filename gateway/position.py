@@ -120,6 +120,10 @@ class PositionEncoder:
             for place in self.partitions
         }
 
+    def waiting_for(self, waiting: Mapping[TopicPartition, Wish]) -> PositionEncoder:
+        """One for the same partitions of which these wait."""
+        return PositionEncoder(self._by_timestamp, waiting)
+
     def by_timestamp(self, partition: TopicPartition) -> bool:
         """Whether the ids hold times of this partition and no offsets."""
         return self._by_timestamp[partition]

@@ -200,8 +200,10 @@ class Session:
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
-        self._share_feed(start.waiting)
-        subscription = self.subscription = Subscription(self.request, self.feed.feed.encoder, start)
+        encoder = self.feed.feed.encoder
+        if start.waiting:
+            encoder = encoder.waiting_for(start.waiting)
+        subscription = self.subscription = Subscription(self.request, encoder, start)
         wishes = self.request.origin.wishes
         opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
         first = opening + b"".join(subscription.gaps(start.gaps, wishes))

@@ -114,9 +114,10 @@ class Subscription:
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
         wishes = self.wishes()
+        self.waiting = dict(start.waiting)
+        self.encoder = self.encoder.waiting_for(self.waiting)
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
-        self.waiting = dict(start.waiting)
         return b"".join(self.gaps(start.gaps, wishes))
 
     def gaps(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> list[bytes]:

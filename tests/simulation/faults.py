@@ -42,6 +42,8 @@ class FaultyLog:
         """Partitions whose bounds are told, and whose records are not given."""
         self.hidden: dict[str, Trouble] = {}
         """Topics that are not described."""
+        self.sick: set[str] = set()
+        """Topics of which something was ever refused: what was held back comes late, and not in the order of time."""
         self.readers = 0
         """Readers that were not closed."""
 

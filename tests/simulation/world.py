@@ -219,6 +219,7 @@ class World:
         place = TopicPartition(topic, self.random.randrange(parts))
         kind = self.random.choice(["refused", "unreadable", "hidden"])
         self.note("sick", kind, place)
+        log.sick.add(topic)
         if kind == "hidden":
             if log.hidden.pop(topic, None) is None:
                 log.hidden[topic] = FORBIDDEN

@@ -14,7 +14,7 @@ from aiokafka.errors import for_code
 
 from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
@@ -57,6 +57,7 @@ class KafkaReader:
         self._flights: list[Flight] = []
         self._stale: list[Flight] = []
         self._landing: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._errors: dict[TopicPartition, LogError] = {}
         self._trouble: dict[TopicPartition, tuple[float, LogUnavailable]] = {}
         self._unreachable: LogUnavailable | None = None
@@ -110,9 +111,8 @@ class KafkaReader:
         tasks = [flight.task for flight in flights if flight.task is not None]
         for flight in flights:
             flight.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-        await self._connections.close()
+        closing = asyncio.gather(self._connections.close(), return_exceptions=True)
+        await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
         """Until a flight lands or should have, at most so long. One future and one timer: this is done for each lone
@@ -122,7 +122,7 @@ class KafkaReader:
         for flight in self._flights:
             if flight.outcome is not None:  # what could not be sent has landed already
                 return
-            seconds = min(seconds, flight.deadline - now)
+            seconds = min(seconds, flight.deadline - now, flight.late - now)
         self._landing = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
         try:
@@ -196,7 +196,24 @@ class KafkaReader:
         """Metadata, not too often: this is the way of all that fails."""
         if any(partition in self._trouble for partition in offsets):
             await asyncio.sleep(RETRY_SECONDS)
-        return await self._cluster.topics({topic for topic, _ in offsets})
+        return await self._cluster.refresh({topic for topic, _ in offsets})
+
+    def _watch(self, flight: Flight) -> None:
+        """Look whether the node still leads: one that hangs says nothing, and the others elect another meanwhile."""
+        flight.late = time.monotonic() + HEDGE_SECONDS
+        if flight.node is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._look_after(flight, flight.node))
+
+    async def _look_after(self, flight: Flight, node: int) -> None:
+        try:
+            await self._cluster.refresh({topic for topic, _ in flight.offsets})
+        except LogUnavailable:
+            return
+        finally:
+            if self._watching is asyncio.current_task():
+                self._watching = None
+        if not self._cluster.leads(node, flight.offsets):
+            flight.cancel()
 
     def _ids(self, offsets: Mapping[TopicPartition, int]) -> dict[str, bytes]:
         return {topic: self._bound[topic].topic_id for topic, _ in offsets}
@@ -205,7 +222,7 @@ class KafkaReader:
         """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), FETCH_BYTES, PARTITION_BYTES)
         request = FetchRequest(flight.offsets, self._ids(flight.offsets), limits)
-        self._connections.send(node, request, flight, wait + FETCH_SECONDS)
+        self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
     def _land(self) -> bool:
         """Take in what the flights have brought; whether any of them failed."""
@@ -214,6 +231,8 @@ class KafkaReader:
         for flight in self._flights[:]:
             if flight.outcome is None:
                 if now < flight.deadline:
+                    if now >= flight.late:
+                        self._watch(flight)
                     continue
                 flight.cancel()
             self._flights.remove(flight)
@@ -279,6 +298,9 @@ class KafkaReader:
 
     def _leave(self) -> None:
         """Let go of the flights; their connections come back when they land, those of too many are closed."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         for flight in self._flights:
             flight.abandon()
         flying = [flight for flight in (*self._stale, *self._flights) if flight.flying]

@@ -93,6 +93,9 @@ _LIMITS_ALONE = Gauge(
     multiprocess_mode="livemax",
 )
 _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
+_THROTTLED = Counter(
+    "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
+)
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
@@ -231,6 +234,12 @@ def log_away(reason: object) -> None:
     """The log cannot be reached."""
     _LOG_UP.set(0)
     log.warning("the log does not answer; streams wait for it: %s", reason)
+
+
+def log_throttled(broker: str, seconds: float) -> None:
+    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    _THROTTLED.inc(seconds)
+    log.debug("%s asks for a pause of %.3f s", broker, seconds)
 
 
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:

@@ -36,10 +36,16 @@ class PartitionBuffer:
         self.unfetched = False
         self.size = 0
 
-    def add(self, fetched: Fetched) -> bool:
+    def add(self, fetched: Fetched) -> str | None:
         """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
-        that hold no record to be shown (markers, aborted ones) stay as a move of the position. False where a batch is
-        corrupt: `ahead` stays before it."""
+        that hold no record to be shown (markers, aborted ones) stay as a move of the position. Returns what is wrong with
+        the first batch that cannot be read: `ahead` stays before it."""
+        try:
+            return self._add(fetched)
+        except Exception as error:  # whatever the parser makes of bytes that it does not know
+            return _wrong(error)
+
+    def _add(self, fetched: Fetched) -> str | None:
         aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
         producers: set[int] = set()
         records = MemoryRecords(fetched.records)
@@ -47,7 +53,7 @@ class PartitionBuffer:
         while records.has_next():
             batch = records.next_batch()
             if not batch.validate_crc():
-                return False
+                return "its checksum is wrong"
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
             place += size
             hidden = batch.is_control_batch
@@ -62,10 +68,11 @@ class PartitionBuffer:
                 self.size += size
                 self._batches.append((None if hidden else batch, batch.next_offset, size))
         self.unfetched = self.ahead < fetched.end
-        return True
+        return None
 
-    def take(self, limit: int) -> list[Record]:
-        """At most so many records; `position` moves past them, and past what follows them and is no record."""
+    def take(self, limit: int) -> tuple[list[Record], str | None]:
+        """At most so many records; `position` moves past them, and past what follows them and is no record. And what is
+        wrong with the record at the position, where it cannot be read."""
         taken: list[Record] = []
         while self._batches:
             batch, next_offset, size = self._batches[0]
@@ -74,7 +81,13 @@ class PartitionBuffer:
                 if wanted == 0:
                     break
                 self._records = self._records or self._unpack(batch)
-                found = list(islice(self._records, wanted))
+                found: list[Record] = []
+                try:
+                    found.extend(islice(self._records, wanted))
+                except Exception as error:  # an unknown codec, or bytes that are no records
+                    taken += found
+                    self.position = found[-1].offset + 1 if found else self.position
+                    return taken, _wrong(error)
                 if found:
                     taken += found
                     self.position = found[-1].offset + 1
@@ -84,7 +97,7 @@ class PartitionBuffer:
             self._records = None
             self.size -= size
             self.position = next_offset
-        return taken
+        return taken, None
 
     def _unpack(self, batch: Any) -> Iterator[Record]:
         """The records of a batch from the position on: a broker sends the whole batch that holds it."""
@@ -103,6 +116,10 @@ class PartitionBuffer:
                     record.value,
                     _headers(headers) if headers else (),
                 )
+
+
+def _wrong(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _headers(headers: list[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:

@@ -23,6 +23,10 @@ class Kind(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.NO_RIGHT, Kind.UNREADABLE})
+"""What no election ends: it is told at once."""
+
+
 class Trouble(NamedTuple):
     """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one."""
 

@@ -151,6 +151,15 @@ class Broker:
     def address(self, node: int) -> tuple[str, int]:
         return "broker", node
 
+    async def pause(self, _: object) -> None:
+        pass
+
+    def throttle(self, *_: object) -> None:
+        pass
+
+    async def while_leads(self, _: int, __: object, call: Any) -> Any:
+        return await call
+
     async def connect(self, address: tuple[str, int]) -> Any:
         return self
 
@@ -160,12 +169,12 @@ class Broker:
     def close(self) -> None:
         pass
 
-    async def send(self, address_or_request: Any, *_: Any) -> Any:
-        """As a cluster it is asked for an identity, as a connection to store a batch."""
-        if isinstance(address_or_request, tuple):
-            self.identities += 1
-            return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
-        _, _, _, [(topic, [(number, data)])] = address_or_request._fields
+    async def send_to_any(self, _: object) -> Any:
+        self.identities += 1
+        return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
+
+    async def send(self, request: Any) -> Any:
+        _, _, _, [(topic, [(number, data)])] = request._fields
         assert topic == TOPIC
         if number in self.hanging:
             await asyncio.Event().wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -113,6 +113,16 @@ class Discovery:
         await self._replace(replaced, begins, findings)
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
+
+    async def others(self, topics: Collection[str]) -> set[str]:
+        """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""
+        answers = await self._log.describe(topics)
+        return {
+            topic
+            for topic in topics
+            if not isinstance(told := answers.get(topic), Trouble)
+            and (told is None or told.identity != self.known[topic].identity)
+        }
 
     def _take(
         self,

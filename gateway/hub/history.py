@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from gateway.cooperative import give_way
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
-from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
+from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
@@ -131,7 +131,11 @@ async def ask_first_records(
     reader = await log.reader(missing)
     try:
         while missing:
-            for one in await reader.fetch(wait, 1, missing.keys()):
+            answers = await reader.fetch(wait, 1, missing.keys())
+            if not answers:
+                found |= await _beyond(log, {place: ends[place] for place in missing})
+                missing = {place: position for place, position in missing.items() if place not in found}
+            for one in answers:
                 if isinstance(one, Refusal):
                     found[one.partition] = one.trouble
                 elif one.records:
@@ -157,7 +161,21 @@ async def read_range(log: EventLog, partition: TopicPartition, start: int, end: 
         while not history.finished:
             records += [record for _, run in await history.fetch(1.0) for record in run]
             refuse(history.troubles)
+            if history.starved:
+                refuse(await _beyond(log, history.ends))
             await give_way()
     finally:
         await reader.close()
     return [record for record in records if record.offset < end]
+
+
+async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
+    """Those that do not come to these ends any more, after a failure of the log's own, or in another topic of the same
+    name: what was to be read there never comes."""
+    found: dict[TopicPartition, Trouble] = {}
+    for place, bounds in (await log.bounds(list(ends))).items():
+        if isinstance(bounds, Trouble):
+            found[place] = bounds
+        elif bounds.end < ends[place]:
+            found[place] = out_of_range(place, ends[place])
+    return found

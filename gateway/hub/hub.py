@@ -99,6 +99,8 @@ class Hub:
         """The partitions that the log does not give, and why. What was read of them before is in the ring."""
         self._joining: set[TopicPartition] = set()
         """What is to be read from where the ring ends: what comes of it until the reader knows is of no use."""
+        self._ignored: set[TopicPartition] = set()
+        """What is read of another topic than the one that is known under the name."""
         self._looking = asyncio.Lock()
         self._failure: LogUnavailable | None = None
         self._change: asyncio.Future[None] | None = None
@@ -227,18 +229,29 @@ class Hub:
         self._tell_change()
 
     async def _follow(self) -> None:
-        self._joining.clear()
-        reader = await self.log.reader(self._positions())
+        reader = await self.log.reader({})
+        self._joining = set(self._positions())
         try:
             while True:
                 if self._failure is not None:
                     raise self._failure
                 if self._joining:
-                    joining, self._joining = self._joining.intersection(self.ring.partitions()), set()
-                    await reader.add({place: self.ring.end(place) for place in joining})
+                    await self._join(reader)
                 await self._read(reader)
         finally:
             await reader.close()
+
+    async def _join(self, reader: LogReader) -> None:
+        """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
+        since the last look is left alone until the next."""
+        joining, self._joining = self._joining.intersection(self.ring.partitions()), set()
+        await reader.add({place: self.ring.end(place) for place in joining})
+        self._ignored -= joining
+        others = await self.discovery.others({place.topic for place in joining})
+        for place in joining:
+            if place.topic in others:
+                self._ignored.add(place)
+                self._refuse(place, absent(place.topic))
 
     def reading(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
@@ -309,7 +322,7 @@ class Hub:
         batches: list[Batch] = []
         for one in await reader.fetch(IDLE_WAIT, FETCH_RECORDS):
             # What is to be read anew comes from another place than what was on its way.
-            if one.partition in self._joining or one.partition not in self.ring.partitions():
+            if one.partition in self._joining | self._ignored or one.partition not in self.ring.partitions():
                 continue
             if isinstance(one, Refusal):
                 self._refuse(one.partition, one.trouble)

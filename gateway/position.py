@@ -6,7 +6,7 @@ A `Mark` is what has been read: the last record of a partition, as the log holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -120,9 +120,10 @@ class PositionEncoder:
             for place in self.partitions
         }
 
-    def waiting_for(self, waiting: Mapping[TopicPartition, Wish]) -> PositionEncoder:
-        """One for the same partitions of which these wait."""
-        return PositionEncoder(self._by_timestamp, waiting)
+    def waiting_for(self, waiting: Mapping[TopicPartition, Wish], places: Iterable[TopicPartition]) -> PositionEncoder:
+        """One for these partitions of the same topics, of which some wait."""
+        by_topic = {place.topic: by_timestamp for place, by_timestamp in self._by_timestamp.items()}
+        return PositionEncoder({place: by_topic[place.topic] for place in places}, waiting)
 
     def by_timestamp(self, partition: TopicPartition) -> bool:
         """Whether the ids hold times of this partition and no offsets."""

@@ -113,6 +113,11 @@ class Hub:
         """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
         return [place for topic in topics for place in self.discovery.partitions(topic)]
 
+    def has(self, place: TopicPartition) -> bool:
+        """Whether it is one of the partitions of its topic, as far as is known."""
+        state = self.discovery.known.get(place.topic)
+        return place.partition < (state.partitions if state is not None else 1)
+
     def change(self) -> asyncio.Future[None]:
         """Done when the ring, or what is known of the log, has changed."""
         if self._change is None or self._change.done():

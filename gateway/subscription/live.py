@@ -180,7 +180,8 @@ class Broadcast:
         key = (topics, version, frozenset(waiting.items()))
         audience = self._audiences.get(key)
         if audience is None:
-            partitions = self.hub.partitions(topics)
+            # A position may name partitions of a topic of which the log does not tell.
+            partitions = {*self.hub.partitions(topics), *waiting}
             encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions}, waiting)
             audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
         return audience

@@ -32,6 +32,8 @@ class Start:
     waiting: dict[TopicPartition, Wish] = field(default_factory=dict)
     """What is wished for in partitions of topics that are not there, where something was read, and in those that the log
     does not give: resolved once it does."""
+    untold: set[str] = field(default_factory=set)
+    """Topics of which the log does not tell: how many partitions they have is not known either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,19 @@ class Resolver:
         """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give waits."""
         if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
-        await self._check_view(origin, partitions)
+        untold = await self._check_view(origin)
         start = Start()
         confirmed = False
+        discovery = self._hub.discovery
+        hidden = discovery.hidden.keys() - discovery.known.keys()
+        partitions = sorted({*(place for place in partitions if self._hub.has(place)), *untold})
         for partition in partitions:
             wish = origin.wish(partition)
-            if partition.topic not in self._hub.discovery.existing and partition not in self._hub.sick:
+            if partition.topic in hidden or partition in untold:
+                start.untold.add(partition.topic)
+                self._wait(partition, wish, start)
+                continue
+            if partition.topic not in discovery.existing:
                 self._absent(partition, wish, start)
                 continue
             if self._from_memory(partition, wish, start):
@@ -106,19 +115,20 @@ class Resolver:
         start.marks[partition] = Mark(-1 if wish.offset is None else wish.offset, wish.timestamp or 0, wish.seen)
         start.positions[partition] = start.marks[partition].offset + 1
 
-    async def _check_view(self, origin: Origin, partitions: Collection[TopicPartition]) -> None:
-        """Raises TopicAbsent where a position names what the log has and the hub does not know of yet: another process
-        has seen it, and has delivered of it."""
+    async def _check_view(self, origin: Origin) -> set[TopicPartition]:
+        """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
+        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of it."""
         existing = self._hub.discovery.existing
-        unknown = {place for place in origin.wishes if place.topic not in existing or place not in partitions}
+        unknown = {place for place in origin.wishes if place.topic not in existing or not self._hub.has(place)}
         if not unknown:
-            return
+            return set()
         states = await self._log.describe({place.topic for place in unknown})
         for place in unknown:
             state = states.get(place.topic)
             if isinstance(state, TopicState) and place.partition < state.partitions:
                 self._hub.look_again()
                 raise TopicAbsent(place.topic)
+        return {place for place in unknown if isinstance(states.get(place.topic), Trouble)}
 
     async def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be

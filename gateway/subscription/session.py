@@ -202,7 +202,7 @@ class Session:
                 return
         encoder = self.feed.feed.encoder
         if start.waiting:
-            encoder = encoder.waiting_for(start.waiting)
+            encoder = encoder.waiting_for(start.waiting, start.marks)
         subscription = self.subscription = Subscription(self.request, encoder, start)
         wishes = self.request.origin.wishes
         opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)

@@ -38,7 +38,7 @@ class Request:
 class Subscription:
     """How far one client has come, and the frames that its next records make."""
 
-    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "waiting")
+    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "untold", "waiting")
 
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
@@ -50,6 +50,8 @@ class Subscription:
         self.waiting = dict(start.waiting)
         """Partitions that are not there, or that the log does not give: what is wished for there is held against the log
         once they are back."""
+        self.untold = set(start.untold)
+        """Topics of which the log did not tell how many partitions they have."""
         self._past: set[TopicPartition] = set()
 
     @property
@@ -91,6 +93,11 @@ class Subscription:
     def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
         marks = self.cursor.marks
+        for place in encoder.partitions:
+            if place.topic in self.untold and place not in self.positions:
+                # It was there all the time, and what the client asked for holds for it too.
+                asked = self.request.origin.wish(place) or self.waiting.get(TopicPartition(place.topic, 0))
+                self.waiting[place] = asked or Wish(None, 0)
         kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
         self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
         self.waiting = {place: wish for place, wish in self.waiting.items() if place in kept}
@@ -114,8 +121,8 @@ class Subscription:
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
         wishes = self.wishes()
-        self.waiting = dict(start.waiting)
-        self.encoder = self.encoder.waiting_for(self.waiting)
+        self.waiting, self.untold = dict(start.waiting), set(start.untold)
+        self.encoder = self.encoder.waiting_for(self.waiting, start.marks)
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
         return b"".join(self.gaps(start.gaps, wishes))

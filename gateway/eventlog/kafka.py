@@ -207,6 +207,8 @@ class KafkaLog:
                         )
                 left = [partition for partition in missing if partition not in found]
                 if left and asyncio.get_running_loop().time() >= deadline:
+                    # It is theirs alone where anybody answers.
+                    await self._cluster.topics({topic for topic, _ in left})
                     silent = Trouble(Kind.UNAVAILABLE, f"its leader does not answer within {SICK_SECONDS:g} s")
                     found.update({partition: reasons.get(partition, silent) for partition in left})
                 elif left:

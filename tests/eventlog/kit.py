@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
@@ -136,3 +136,10 @@ async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[R
             assert not offsets or offsets[-1] < batch.position
             records += batch.records
     return records
+
+
+def given(found: Sequence[Batch | Refusal]) -> list[Batch]:
+    """The batches, where nothing is refused."""
+    batches = [one for one in found if isinstance(one, Batch)]
+    assert len(batches) == len(found), found
+    return batches

@@ -14,12 +14,13 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogUnavailable, Refused, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka_producer
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
+from gateway.eventlog.trouble import Kind, Trouble, absent
 from tests.eventlog.kit import kafka_admin, take
 from tests.services.kafka import KafkaBroker
 
@@ -131,13 +132,15 @@ class Broker:
         self._expected: dict[tuple[int, int], int] = {}
         self._last: dict[tuple[int, int, int], int] = {}
 
-    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
-        for topic, number in partitions:
-            if topic != TOPIC or number not in self.values:
-                raise TopicAbsent(topic)
-        return {
-            each: None if each.partition in self.stuck else 1 + (each.partition in self.hanging) for each in partitions
-        }
+    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
+        return {each: self._leader(each) for each in partitions}
+
+    def _leader(self, place: TopicPartition) -> int | Trouble:
+        if place.topic != TOPIC or place.partition not in self.values:
+            return absent(place.topic)
+        if place.partition in self.stuck:
+            return Trouble(Kind.NO_LEADER, "none")
+        return 1 + (place.partition in self.hanging)
 
     def cached(self, topic: str) -> Any:
         return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
@@ -304,6 +307,7 @@ async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: 
 async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:
     producer = Producer(scripted)  # type: ignore[arg-type]
     scripted.script = [29]
-    with pytest.raises(LogUnavailable, match="Authorization"):
-        await producer.offer(TOPIC, records(b"a"))
+    (fate,) = await producer.offer(TOPIC, records(b"a"))
+    assert isinstance(fate, Refused)
+    assert [trouble.kind for trouble in fate.troubles.values()] == [Kind.NO_RIGHT]
     assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

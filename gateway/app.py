@@ -221,7 +221,9 @@ class Gateway:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.hub)
         schemas = SchemaRoutes(lambda: self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining, inside)
+        readiness = Readiness(
+            self.hub, self.watch, lambda: self.draining, inside, lambda: self.current.public_catalog.topics
+        )
         return [
             Route("/v2/streams", streams.index),
             Route("/v2/streams/{name}", streams.one),

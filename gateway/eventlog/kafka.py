@@ -19,12 +19,12 @@ from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_calls import CALL_SECONDS, Call, all_of, read, within
 from gateway.eventlog.kafka_cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
-from gateway.eventlog.kafka_trouble import trouble_of
 from gateway.eventlog.kafka_options import connection_options, parse_bootstrap
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka_reader import KafkaReader
 from gateway.eventlog.kafka_transactions import stop_producer
+from gateway.eventlog.kafka_trouble import trouble_of
 from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import SICK_SECONDS, Bounds, TopicState
@@ -81,7 +81,7 @@ class KafkaLog:
         starts, ends = await all_of(self._offsets(dict.fromkeys(partitions, wanted)) for wanted in (EARLIEST, LATEST))
         return {partition: _bounds(starts[partition], ends[partition]) for partition in starts}
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog. Where transactions are used, the offset may be that of an aborted record or a marker."""
         offsets = await self._offsets({partition: max(0, wanted) for partition, wanted in times.items()})
         return {

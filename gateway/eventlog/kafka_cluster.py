@@ -250,7 +250,9 @@ class Cluster:
     async def _ask_topics(self, names: Collection[str]) -> dict[str, Topic]:
         address, metadata = await self._metadata(names)
         told = _told(metadata, names)
-        refused = {name: trouble_of(code, f"topic {name}") for name, code in metadata.errors.items() if code not in ABSENT}
+        refused = {
+            name: trouble_of(code, f"topic {name}") for name, code in metadata.errors.items() if code not in ABSENT
+        }
         self._refused = {name: told for name, told in self._refused.items() if name not in names} | refused
         doubted = [name for name in told if contradicts(self._memory.topic(name), told[name])]
         if doubted:

@@ -196,10 +196,10 @@ class MemoryLog:
             found[partition] = state if isinstance(state, Trouble) else Bounds(state.start, state.end)
         return found
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog."""
         self.check()
-        found: dict[TopicPartition, int | None | Trouble] = {}
+        found: dict[TopicPartition, int | Trouble | None] = {}
         for partition, wanted in times.items():
             state = self.state(partition)
             if isinstance(state, Trouble):

@@ -13,7 +13,6 @@ from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.trouble import Refusal, Trouble
 
-
 SICK_SECONDS = 3.0
 """What may pass within moments is waited for so long before it is told."""
 
@@ -126,7 +125,7 @@ class EventLog(Protocol):
         """Of each of them. Asked of the log itself, not remembered."""
         ...
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """Of each the offset of the first record at or after the time (ms), or None."""
         ...
 

@@ -112,7 +112,7 @@ class SqliteLog:
         """See EventLog."""
         return await self._queries.run(SqliteStore.bounds, partitions)
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.find, times)
 

@@ -93,10 +93,10 @@ class SqliteStore(SqliteConnection):
                 for partition, row in rows.items()
             }
 
-    def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """The offset of the first record at or after each time (ms), or None."""
         with self.reading():
-            found: dict[TopicPartition, int | None | Trouble] = {}
+            found: dict[TopicPartition, int | Trouble | None] = {}
             for partition, wanted in times.items():
                 row = self._find_partition(partition)
                 if row is None:

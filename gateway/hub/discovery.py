@@ -205,7 +205,9 @@ class Discovery:
 
         async def begin(place: TopicPartition) -> Beginning | Trouble:
             async with room:
-                return await self._attempt(place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place]))
+                return await self._attempt(
+                    place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place])
+                )
 
         try:
             async with asyncio.TaskGroup() as beginning:

@@ -120,9 +120,9 @@ async def first_records(
 
 async def ask_first_records(
     log: EventLog, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], wait: float = 1.0
-) -> dict[TopicPartition, Record | None | Trouble]:
+) -> dict[TopicPartition, Record | Trouble | None]:
     """The same, or what keeps a partition from telling."""
-    found: dict[TopicPartition, Record | None | Trouble] = {
+    found: dict[TopicPartition, Record | Trouble | None] = {
         partition: None for partition, position in positions.items() if position >= ends[partition]
     }
     missing = {partition: position for partition, position in positions.items() if partition not in found}

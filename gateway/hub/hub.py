@@ -263,9 +263,7 @@ class Hub:
         return self._positions() if self.available and self.filled.is_set() else {}
 
     def _positions(self) -> dict[TopicPartition, int]:
-        return {
-            place: self.ring.end(place) for place in self.discovery.readable() if not self.ward.is_shut(place)
-        }
+        return {place: self.ring.end(place) for place in self.discovery.readable() if not self.ward.is_shut(place)}
 
     # What the log does not give.
 

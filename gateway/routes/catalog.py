@@ -79,7 +79,9 @@ class CatalogRoutes:
     async def _oldest(self, stream: Stream) -> int | None:
         """Of what the log gives: what is sick is not asked for, and holds up nothing."""
         hub = self._hub
-        places = [each for each in self._places(stream) if each.topic in hub.discovery.existing and each not in hub.sick]
+        places = [
+            each for each in self._places(stream) if each.topic in hub.discovery.existing and each not in hub.sick
+        ]
         if not places or not hub.available:
             return None
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
@@ -21,11 +22,20 @@ class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
     Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
-    why the log does not answer, which may name the operator's hosts, is told too.
+    why the log, or a partition, does not answer, which may name the operator's hosts, is told too. Outside, partitions
+    are named of `public` topics alone.
     """
 
-    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], inside: bool) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        watch: Watch,
+        draining: Callable[[], bool],
+        inside: bool,
+        public: Callable[[], Collection[str]],
+    ) -> None:
         self._inside = inside
+        self._public = public
         self._hub = hub
         self._watch = watch
         self._draining = draining
@@ -45,10 +55,15 @@ class Readiness:
             return json_answer({"status": "ready", "stuck": stuck})
         return json_answer({"status": "ready"})
 
-    def _stuck(self) -> dict[str, str] | int:
-        """The partitions that cannot be read, with the reason of each; outside how many they are, since the names of
-        topics, and of hosts in reasons, are the operator's."""
+    def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "its records do not come")
         told = {place: f"{trouble.kind}: {trouble.detail}" for place, trouble in self._hub.sick.items()}
-        stuck = {f"{place.topic}/{place.partition}": why for place, why in sorted((silent | told).items())}
-        return stuck if self._inside else len(stuck)
+        stuck = dict(sorted((silent | told).items()))
+        if self._inside:
+            return {_name(place): why for place, why in stuck.items()}
+        public = self._public()
+        return [_name(place) for place in stuck if place.topic in public]
+
+
+def _name(place: TopicPartition) -> str:
+    return f"{place.topic}/{place.partition}"

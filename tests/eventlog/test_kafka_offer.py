@@ -14,7 +14,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import LogError, LogUnavailable, Refused, TopicAbsent
+from gateway.errors import LogError, LogUnavailable, Refused
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka_producer
 from gateway.eventlog.kafka import KafkaLog

@@ -167,7 +167,7 @@ async def test_what_is_gone_again_in_the_middle_of_a_look_leaves_nothing_behind(
     class Vanishing(MemoryLog):
         vanish = True
 
-        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
             if self.vanish and TopicPartition("alpha", 1) in times:
                 self.vanish = False
                 self.delete_topic("alpha")

@@ -12,7 +12,6 @@ from gateway.hub.watch import Watch
 FIRST, SECOND = TopicPartition("alpha", 0), TopicPartition("alpha", 1)
 
 
-
 @pytest.fixture
 def log() -> MemoryLog:
     log = MemoryLog()

@@ -98,7 +98,7 @@ class FaultyLog:
         await self.cross()
         return {place: self.trouble(place) or told for place, told in found.items()}
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None | Trouble]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         await self.cross()
         await self.hesitate(times.keys())
         found = await self._log.find(times)
@@ -126,9 +126,7 @@ class FaultyLog:
 class FaultyReader:
     """A LogReader whose calls fail before or after they have read."""
 
-    def __init__(
-        self, log: FaultyLog, reader: LogReader, random: Random, places: Collection[TopicPartition]
-    ) -> None:
+    def __init__(self, log: FaultyLog, reader: LogReader, random: Random, places: Collection[TopicPartition]) -> None:
         self._log = log
         self._reader = reader
         self._random = random

@@ -176,10 +176,8 @@ class Intake:
         if not hub.filled.is_set():
             return True
         held = hub.ring.partitions()
-        begun = (place in held for place in hub.partitions([topic]) if place in hub.sick)
-        return not all(begun) and any(
-            trouble.kind is not Kind.NO_RIGHT for place, trouble in hub.sick.items() if place.topic == topic
-        )
+        unbegun = [trouble for place, trouble in hub.sick.items() if place.topic == topic and place not in held]
+        return any(trouble.kind is not Kind.NO_RIGHT for trouble in unbegun)
 
     async def _read_to_the_end(self, topics: set[str]) -> set[str]:
         """What was sent before, and may be stored, is known once the hub has read all that the log has. Returns the

@@ -263,9 +263,12 @@ class SqliteReader:
         batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
         count = sum(len(batch.records) for batch in batches)
         self._behind = count >= min(max_records, FULL_RECORDS)
-        size = sum(size_of(record) for batch in batches for record in batch.records)
-        self._more = count >= max_records or size >= max_bytes
+        self._more = count >= max_records or _size(batches) >= max_bytes
         for batch in batches:
             del self._positions[batch.partition]
             self._positions[batch.partition] = batch.position
         return batches
+
+
+def _size(batches: Sequence[Batch]) -> int:
+    return sum(size_of(record) for batch in batches for record in batch.records)

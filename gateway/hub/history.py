@@ -60,11 +60,11 @@ class History:
             self.starved = not batches
             for batch in batches:
                 self._buffers[batch.partition].extend(batch.records)
-                self.size += sum(map(size_of, batch.records))
                 self._read[batch.partition] = batch.position
             self._most = FETCH_RECORDS
         runs = self._merge()
-        self.size -= sum(size_of(record) for _, records in runs for record in records)
+        # Of a single partition nothing is left.
+        self.size = sum(size_of(record) for buffer in self._buffers.values() for record in buffer)
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
         return runs

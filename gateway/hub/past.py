@@ -180,13 +180,14 @@ class _Frontier:
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[Run] = deque()
+        self._held = 0
+        """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> int:
         """Bytes of records that were read, and belong to no stretch yet."""
-        runs = sum(size_of(record) for _, records in self._runs for record in records)
-        return runs + (self._history.size if self._history is not None else 0)
+        return self._held + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
@@ -204,6 +205,7 @@ class _Frontier:
             await self._extend(history)
             history.put_back(self._runs)
             self._runs.clear()
+            self._held = 0
         taken: list[Run] = []
         blocks: dict[TopicPartition, int] = {}
         merged = dict(history.ends)
@@ -213,7 +215,9 @@ class _Frontier:
                 if not await self._extend(history) or taken:
                     break
                 merged = dict(history.ends)
-            self._runs.extend(await history.fetch(FETCH_SECONDS))
+            runs = await history.fetch(FETCH_SECONDS)
+            self._runs.extend(runs)
+            self._held += sum(size_of(record) for _, records in runs for record in records)
             if history.starved:
                 await self._shorten(history)
             await give_way()
@@ -235,7 +239,9 @@ class _Frontier:
             place, records = self._runs[0]
             block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
             fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            before = left
             fitting, left = _within(records, fitting, left)
+            self._held -= before - left
             if fitting:
                 taken.append((place, records[:fitting]))
                 room -= fitting

@@ -57,9 +57,11 @@ from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.server import GatewayServer, listen
+from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services, Session
 from gateway.tracing.configured import open_tracer
@@ -119,7 +121,9 @@ class Gateway:
             settings.heartbeat,
             settings.retry,
             settings.max_connection_age,
+            held=Held(settings.session_bytes),
         )
+        self.held = services.held
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
@@ -277,8 +281,9 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
             known = Connections(bounds, ADMIN_CONNECTIONS)
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
+        logger.info("memory of a process is bounded by about %d MB, and its connections", memory_bound(settings) >> 20)
         await self.log.open()
-        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast)
+        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
         work = [
             self.hub.run(),
             self.broadcast.beat(),

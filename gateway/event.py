@@ -33,3 +33,12 @@ class NewRecord(NamedTuple):
     timestamp: int | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+Run = tuple[TopicPartition, list[Record]]
+"""Records of one partition that follow each other; never empty."""
+
+
+def size_of(record: Record) -> int:
+    """Bytes of its key and its value."""
+    return len(record.value or b"") + len(record.key or b"")

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -88,8 +88,8 @@ async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) 
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         answering.cancel()
-        with suppress(asyncio.CancelledError):
-            await answering
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([answering])
 
 
 def serve(settings: Settings, definitions: Definitions, source: Source) -> int:

@@ -12,6 +12,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.subscription.connections import stream_names
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 
 INTERVAL = 1.0
@@ -28,12 +29,14 @@ class Pulse:
         watch: Watch,
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
+        held: Held,
     ) -> None:
         self._hub = hub
         self._past = past
         self._watch = watch
         self._catalog = catalog
         self._broadcast = broadcast
+        self._held = held
         self._named: set[str] = set()
 
     async def run(self) -> None:
@@ -51,6 +54,8 @@ class Pulse:
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
         stuck = dict.fromkeys(self._watch.stuck, "silent")
         telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
+        telemetry.sessions_hold(self._held.size, self._held.waits)
+        self._held.waits = 0
         catalog = self._catalog()
         # A stream that is gone from the catalogue, and from the clients, is told to have none.
         before, self._named = self._named, set(catalog.streams)

@@ -177,6 +177,13 @@ class Settings:
     replay_cache_bytes: int = _integer(
         67_108_864, "bytes", "memory for history that clients replay together, a process", 0, MAXIMUM_BYTES
     )
+    session_bytes: int = _integer(
+        268_435_456,
+        "bytes",
+        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
+        1 << 20,
+        MAXIMUM_BYTES,
+    )
     startup_wait: float = _seconds(
         3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
     )

@@ -63,6 +63,8 @@ _RING_OCCUPANCY = Gauge(
     "gateway_ring_occupancy_ratio", "How much of its bound the fullest ring takes", multiprocess_mode="livemax"
 )
 _REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that read now")
+_SESSION_BYTES = Gauge("gateway_session_bytes", "History on its way to clients that have not read it yet")
+_SESSION_WAITS = Counter("gateway_session_waits", "Times that a client which replays had to wait for `session_bytes`")
 _LAG = Gauge(
     "gateway_lag_records",
     "Records of a stream that are in the log and not yet in the ring, in the worker that is furthest behind",
@@ -175,6 +177,12 @@ def process_state(loop_lag: float, ring_bytes: int, ring_share: float, replay_re
     _RING_BYTES.set(ring_bytes)
     _RING_OCCUPANCY.set(ring_share)
     _REPLAY_READERS.set(replay_readers)
+
+
+def sessions_hold(size: int, waits: int) -> None:
+    """What is on its way to clients that replay, and how often one had to wait for the others since the last call."""
+    _SESSION_BYTES.set(size)
+    _SESSION_WAITS.inc(waits)
 
 
 def lag(by_stream: Mapping[str, int]) -> None:

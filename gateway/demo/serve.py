@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -112,8 +111,10 @@ async def _serve(gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any
             await gateway.run(stop, on_open=say)
     finally:
         feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([feeding])
+        if not feeding.cancelled():
+            feeding.result()
 
 
 def _invitation(address: str, name: str, what: str, tried: str) -> str:

@@ -12,12 +12,13 @@ from collections.abc import Collection, Mapping
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
+from gateway.event import TopicPartition, size_of
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
+from gateway.eventlog.port import FETCH_BYTES as MOST_BYTES
 from gateway.eventlog.port import SICK_SECONDS, Batch
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, out_of_range
 
@@ -94,14 +95,18 @@ class KafkaReader:
         self._trouble.pop(partition, None)
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = MOST_BYTES,
     ) -> list[Batch | Refusal]:
         """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
         deadline = time.monotonic() + wait
         wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
         while True:
             failed = self._land()
-            found = self._take(wanted, max_records)
+            found = self._take(wanted, max_records, max_bytes)
             found += self._refusals(wanted)
             if failed and not found:
                 self._raise_unreachable(wanted)
@@ -150,7 +155,7 @@ class KafkaReader:
         if self._landing is not None and not self._landing.done():
             self._landing.set_result(None)
 
-    def _take(self, wanted: Collection[TopicPartition], max_records: int) -> list[Batch | Refusal]:
+    def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
         found: list[Batch | Refusal] = []
         for partition in [partition for partition in self._buffers if partition in wanted]:
@@ -158,12 +163,13 @@ class KafkaReader:
             trouble = self._errors.get(partition)
             if trouble is not None and trouble.offset == buffer.position:
                 continue
-            if max_records > 0 and buffer.position < buffer.ahead:
+            if max_records > 0 and max_bytes > 0 and buffer.position < buffer.ahead:
                 before = buffer.position
-                records, wrong = buffer.take(max_records)
+                records, wrong = buffer.take(max_records, max_bytes)
                 if wrong is not None:
                     self._errors[partition] = _unreadable(partition, buffer.position, wrong)
                 max_records -= len(records)
+                max_bytes -= sum(map(size_of, records))
                 if buffer.position > before:
                     found.append(Batch(partition, records, buffer.position))
                     self._buffers[partition] = self._buffers.pop(partition)

@@ -10,8 +10,9 @@ from typing import Any
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, TopicPartition, size_of
 from gateway.eventlog.kafka_fetch import Fetched
+from gateway.eventlog.port import FETCH_BYTES
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""
@@ -70,20 +71,24 @@ class PartitionBuffer:
         self.unfetched = self.ahead < fetched.end
         return None
 
-    def take(self, limit: int) -> tuple[list[Record], str | None]:
-        """At most so many records; `position` moves past them, and past what follows them and is no record. And what is
+    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> tuple[list[Record], str | None]:
+        """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past what follows them and is no record. And what is
         wrong with the record at the position, where it cannot be read."""
         taken: list[Record] = []
         while self._batches:
             batch, next_offset, size = self._batches[0]
             if batch is not None:
                 wanted = limit - len(taken)
-                if wanted == 0:
+                if wanted == 0 or max_bytes <= 0:
                     break
                 self._records = self._records or self._unpack(batch)
                 found: list[Record] = []
                 try:
-                    found.extend(islice(self._records, wanted))
+                    for record in islice(self._records, wanted):
+                        found.append(record)
+                        max_bytes -= size_of(record)
+                        if max_bytes <= 0:
+                            break
                 except Exception as error:  # an unknown codec, or bytes that are no records
                     taken += found
                     self.position = found[-1].offset + 1 if found else self.position
@@ -91,7 +96,7 @@ class PartitionBuffer:
                 if found:
                     taken += found
                     self.position = found[-1].offset + 1
-                if len(found) == wanted and self.position < next_offset:
+                if (len(found) == wanted or max_bytes <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
             self._records = None

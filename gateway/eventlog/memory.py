@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, TopicAbsent, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition
+from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.offer import Fate, all_stored, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range, refuse
 
 Key = TypeVar("Key")
@@ -38,10 +38,15 @@ class _Partition:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
 
-    def read(self, position: int, max_records: int) -> tuple[list[Record], int]:
+    def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
         """At most so many records from the position, and the position after them."""
         index = bisect_left(self.offsets, position)
-        records = self.records[index : index + max_records]
+        records = []
+        for record in self.records[index : index + max_records]:
+            records.append(record)
+            max_bytes -= size_of(record)
+            if max_bytes <= 0:
+                break
         read_all = index + len(records) == len(self.records)
         return records, self.end if read_all else records[-1].offset + 1
 
@@ -343,13 +348,17 @@ class MemoryReader:
         )
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         """See LogReader."""
         try:
             async with asyncio.timeout(wait):
                 while True:
-                    if found := self._read(max_records, partitions):
+                    if found := self._read(max_records, partitions, max_bytes):
                         return found
                     await self._log.change()
         except TimeoutError:
@@ -358,12 +367,14 @@ class MemoryReader:
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch | Refusal]:
+    def _read(
+        self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
+    ) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         self._log.check()
         found: list[Batch | Refusal] = []
         for partition in [each for each in self._positions if partitions is None or each in partitions]:
-            answer = self._read_one(partition, max_records)
+            answer = self._read_one(partition, max_records, max_bytes)
             if isinstance(answer, Trouble):
                 del self._positions[partition]
                 found.append(Refusal(partition, answer))
@@ -371,10 +382,11 @@ class MemoryReader:
                 del self._positions[partition]
                 self._positions[partition] = answer.position
                 max_records -= len(answer.records)
+                max_bytes -= sum(map(size_of, answer.records))
                 found.append(answer)
         return found
 
-    def _read_one(self, partition: TopicPartition, max_records: int) -> Batch | Trouble | None:
+    def _read_one(self, partition: TopicPartition, max_records: int, max_bytes: int) -> Batch | Trouble | None:
         """The next records of a partition as it was when the reader met it first: one created again is another, and
         this one absent."""
         state, position = self._log.state(partition), self._positions[partition]
@@ -387,9 +399,9 @@ class MemoryReader:
         spoilt = self._log.spoilt(partition)
         if spoilt is not None and spoilt.offset <= position < state.end:
             return spoilt
-        if max_records <= 0 or state.end <= position:
+        if max_records <= 0 or max_bytes <= 0 or state.end <= position:
             return None
-        records, after = state.read(position, max_records)
+        records, after = state.read(position, max_records, max_bytes)
         if spoilt is not None and position < spoilt.offset < after:
             records, after = [record for record in records if record.offset < spoilt.offset], spoilt.offset
         return Batch(partition, records, after)

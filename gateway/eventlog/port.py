@@ -16,6 +16,9 @@ from gateway.eventlog.trouble import Refusal, Trouble
 SICK_SECONDS = 3.0
 """What may pass within moments is waited for so long before it is told."""
 
+FETCH_BYTES = 8 * 1024 * 1024
+"""The most that one call of a reader brings, but for a last record that goes over it."""
+
 
 class TopicState(NamedTuple):
     """A topic as it is now. Another `identity` under one name means that the topic was deleted and created again."""
@@ -62,10 +65,15 @@ class LogReader(Protocol):
         ...
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
 
+        The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
         `partitions` restricts the call to some of those assigned, the others keep their place. Raises LogUnavailable
         when nothing can be learnt from the log at all.
         """

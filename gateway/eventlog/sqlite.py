@@ -15,9 +15,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
+from gateway.event import NewRecord, TopicPartition, size_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
 from gateway.eventlog.trouble import Refusal, Trouble
@@ -62,7 +62,8 @@ class Worker:
     async def close(self) -> None:
         """Close the connection once the calls under way have ended; bounded in time."""
         with suppress(TimeoutError, LogError):
-            await asyncio.wait_for(self.run(SqliteStore.close), CLOSE_SECONDS)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.run(SqliteStore.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -232,7 +233,11 @@ class SqliteReader:
         self._rows |= rows
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         """See LogReader."""
         with self._watch.waiting() as change:
@@ -240,10 +245,11 @@ class SqliteReader:
             while True:
                 self._watch.check()
                 change.clear()
-                if found := await self._read(max_records, partitions):
+                if found := await self._read(max_records, partitions, max_bytes):
                     return found
                 try:
-                    await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                        await change.wait()
                 except TimeoutError:
                     return []
 
@@ -251,7 +257,9 @@ class SqliteReader:
         """Nothing to release."""
         self._positions = {}
 
-    async def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch | Refusal]:
+    async def _read(
+        self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
+    ) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         wanted = {
             partition: position
@@ -261,13 +269,14 @@ class SqliteReader:
         if unknown := wanted.keys() - self._rows.keys():
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
-        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
-        count = 0
+        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
+        count = size = 0
         for answer in found:
             del self._positions[answer.partition]
             if isinstance(answer, Batch):
                 count += len(answer.records)
+                size += sum(map(size_of, answer.records))
                 self._positions[answer.partition] = answer.position
         self._behind = count >= min(max_records, FULL_RECORDS)
-        self._more = count >= max_records
+        self._more = count >= max_records or size >= max_bytes
         return found

@@ -28,9 +28,6 @@ from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
 
-READ_BYTES = 8 * 1024 * 1024
-"""One read ends after so many bytes (at least one record is read)."""
-
 DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of so many, so that appends get in between."""
 
@@ -116,15 +113,20 @@ class SqliteStore(SqliteConnection):
         return found
 
     def read(
-        self, positions: Mapping[TopicPartition, int], rows: Mapping[TopicPartition, int], max_records: int
+        self,
+        positions: Mapping[TopicPartition, int],
+        rows: Mapping[TopicPartition, int],
+        max_records: int,
+        max_bytes: int,
     ) -> list[Batch | Refusal]:
-        """Records from the positions, in all at most so many and about READ_BYTES, in the order of the mapping.
+        """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
+        rest of a record.
 
         `rows` says which partition is meant by each name.
         """
         with self.reading():
             found: list[Batch | Refusal] = []
-            size = READ_BYTES
+            size = max_bytes
             for partition, position in positions.items():
                 state = self._find_partition(partition)
                 if state is None or state.id != rows.get(partition):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, Run, TopicPartition, size_of
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 
@@ -16,15 +16,16 @@ FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
 
-Run = tuple[TopicPartition, list[Record]]
-"""Records of one partition that follow each other; never empty."""
+HISTORY_BYTES = 2 * 1024 * 1024
+"""Bytes of records that wait to be merged, but for one record of each partition."""
 
 
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back, so memory is one fetch a partition. One
-    that the log refuses is put into `troubles`: what was read of it before is merged, and it holds nobody back.
+    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes: the
+    more there is, the less is asked for, down to a single record. One that the log refuses is put into `troubles`: what
+    was read of it before is merged, and it holds nobody back.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
@@ -37,6 +38,8 @@ class History:
         """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
         self._most = FIRST_RECORDS
+        self.size = 0
+        """Bytes that are buffered."""
 
     @property
     def finished(self) -> bool:
@@ -50,6 +53,7 @@ class History:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         for partition, records in reversed(list(runs)):
             self._buffers[partition].extendleft(reversed(records))
+            self.size += sum(map(size_of, records))
             self.positions[partition] = records[0].offset
 
     async def fetch(self, wait: float) -> list[Run]:
@@ -57,7 +61,8 @@ class History:
         hungry = self._hungry()
         self.starved = False
         if hungry:
-            found = await self._reader.fetch(wait, self._most, hungry)
+            room = max(1, HISTORY_BYTES - self.size)
+            found = await self._reader.fetch(wait, self._most, hungry, room)
             self.starved = not found
             for one in found:
                 if isinstance(one, Refusal):
@@ -67,6 +72,8 @@ class History:
                     self._read[one.partition] = one.position
             self._most = FETCH_RECORDS
         runs = self._merge()
+        # Of a single partition nothing is left.
+        self.size = sum(size_of(record) for buffer in self._buffers.values() for record in buffer)
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
         return runs

@@ -12,21 +12,24 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, Run, TopicPartition, size_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
-from gateway.hub.history import History, Run
+from gateway.hub.history import History
 from gateway.hub.stretch import Stretch, decode_stretch
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
 MOST_RECORDS = 2 * STRETCH_RECORDS
 """A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
+STRETCH_BYTES = 512 * 1024
+"""And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
+is made of one stretch."""
 PARSED_STRETCHES = 4
 """Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
 large: to keep those that nobody looks at costs a third of the time of a replay."""
@@ -143,11 +146,16 @@ class Past:
         retired = [self._take_frontier(key)]
         self._frontiers[key] = frontier
         frontier.wait(partial(self._expire, key))
-        while len(self._frontiers) > self._readers:
+        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self.capacity, frontier.size):
             retired.append(self._take_frontier(next(iter(self._frontiers))))
         for other in retired:
             if other is not None:
                 await other.close()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the readers hold that wait for somebody: no more than all stretches may."""
+        return sum(frontier.size for frontier in self._frontiers.values())
 
     def _take_frontier(self, key: Key) -> _Frontier | None:
         frontier = self._frontiers.pop(key, None)
@@ -174,7 +182,14 @@ class _Frontier:
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[Run] = deque()
+        self._held = 0
+        """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of records that were read, and belong to no stretch yet."""
+        return self._held + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
@@ -192,6 +207,7 @@ class _Frontier:
             await self._extend(history)
             history.put_back(self._runs)
             self._runs.clear()
+            self._held = 0
         taken: list[Run] = []
         blocks: dict[TopicPartition, int] = {}
         merged = dict(history.ends)
@@ -201,7 +217,9 @@ class _Frontier:
                 if not await self._extend(history) or taken:
                     break
                 merged = dict(history.ends)
-            self._runs.extend(await history.fetch(FETCH_SECONDS))
+            runs = await history.fetch(FETCH_SECONDS)
+            self._runs.extend(runs)
+            self._held += sum(size_of(record) for _, records in runs for record in records)
             refuse(history.troubles)
             if history.starved:
                 await self._shorten(history)
@@ -219,10 +237,14 @@ class _Frontier:
     def _take(self, taken: list[Run], blocks: dict[TopicPartition, int]) -> bool:
         """Move records up to the end of the stretch; whether it was reached."""
         room = MOST_RECORDS - sum(len(records) for _, records in taken)
+        left = STRETCH_BYTES - sum(size_of(record) for _, records in taken for record in records)
         while self._runs:
             place, records = self._runs[0]
             block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
             fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            before = left
+            fitting, left = _within(records, fitting, left)
+            self._held -= before - left
             if fitting:
                 taken.append((place, records[:fitting]))
                 room -= fitting
@@ -278,6 +300,15 @@ def _ignore(task: asyncio.Task[Stretch]) -> None:
     """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
     if not task.cancelled():
         task.exception()
+
+
+def _within(records: Sequence[Record], most: int, left: int) -> tuple[int, int]:
+    """How many of the first `most` fit, and the bytes that are left; the last may go over them."""
+    for index in range(most):
+        if left <= 0:
+            return index, left
+        left -= size_of(records[index])
+    return most, left
 
 
 def _offset(record: Record) -> int:

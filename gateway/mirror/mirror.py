@@ -194,7 +194,8 @@ class Mirror:
             if moved and (left <= 0 or not self._stored.id):
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), left if moved else None)
+                async with asyncio.timeout(left if moved else None):
+                    await self._arrived.wait()
 
     async def _store(self, records: list[NewRecord], position: SourcePosition) -> None:
         """Append once, for as long as that takes. After a failure the log says itself whether it has the records."""

@@ -151,9 +151,12 @@ class BlockCache:
         replaced = self._entries.get(key)
         if replaced is not None:
             self.size -= replaced[1]
+            del self._entries[key]
+        if size > self.capacity:
+            return  # It would put out all others, and be put out by the next.
         self._entries[key] = (value, size)
         self.size += size
-        while self.size > self.capacity and len(self._entries) > 1:
+        while self.size > self.capacity:
             _, (_, freed) = self._entries.popitem(last=False)
             self.size -= freed
 

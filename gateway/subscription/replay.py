@@ -14,6 +14,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed, Selection
+from gateway.subscription.held import Held
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -24,13 +25,14 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next stretch, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_hub", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_past", "_responder")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float) -> None:
+    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, held: Held | None = None) -> None:
         self._past = past
         self._hub = hub
         self._responder = responder
         self._heartbeat = heartbeat
+        self._held = held if held is not None else Held()
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
@@ -69,7 +71,43 @@ class Replay:
             await self._responder.beat(subscription.identifier)
 
     async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
-        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for."""
+        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
+
+        Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
+        and loses nothing.
+        """
+        # What is made of it is about as large.
+        if not await self._hold(subscription, stretch.size):
+            return
+        try:
+            size = await self._send(subscription, stretch, feed)
+        finally:
+            self._release(stretch.size)
+        if pace is not None and size:
+            await self._rest(subscription, await pace(size))
+
+    async def _hold(self, subscription: Subscription, size: int) -> bool:
+        """Hold so many bytes; False where the response is over before there is room."""
+        room = self._held.take(size)
+        if room is None:
+            return True
+        kept = False
+        try:
+            outlet, stopping = self._responder.outlet, self._responder.stopping
+            ways: set[asyncio.Future[Any]] = {room, outlet.gone, stopping}
+            while not room.done() and not self._responder.over:
+                await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self._responder.beat(subscription.identifier)
+            kept = room.done() and not self._responder.over
+        finally:
+            if not kept:
+                self._held.withdraw(size, room)
+        return kept
+
+    def _release(self, size: int) -> None:
+        self._held.give(size)
+
+    async def _send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> int:
         if subscription.request.finite:
             size = await self._send_alone(subscription, stretch)
         else:
@@ -88,8 +126,7 @@ class Replay:
                 await self._responder.write_packed(packed)
             subscription.settle(marks)
         subscription.reach(stretch.positions)
-        if pace is not None and size:
-            await self._rest(subscription, await pace(size))
+        return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
         """Read no further for so long; the client hears that the stream lives."""

@@ -22,6 +22,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
@@ -58,6 +59,8 @@ class Services:
     longest: float = 0.0
     """The longest that a response may last, in seconds; 0 is for ever."""
     random: Random = field(default_factory=Random)
+    held: Held = field(default_factory=Held)
+    """What all sessions hold for their clients."""
 
 
 class Visitor(NamedTuple):
@@ -406,7 +409,7 @@ class Session:
 
     async def _replay(self, subscription: Subscription) -> None:
         """Read the past until the ring holds what comes next."""
-        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat)
+        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat, self.services.held)
         while self._is_current():
             positions = self._readable(subscription)
             if self.hub.ring.place(positions) is not None:

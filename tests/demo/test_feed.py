@@ -49,7 +49,8 @@ class HandClock:
         """Wait until the sleeps of others have moved the clock so far."""
         reached = asyncio.Event()
         self._awaited.append((time, reached))
-        await asyncio.wait_for(reached.wait(), 10)
+        async with asyncio.timeout(10):
+            await reached.wait()
 
 
 async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Record]:

@@ -136,7 +136,8 @@ async def test_events_whose_answers_are_lost_are_stored_once(serve: Serve, tmp_p
         async with Producer(f"http://127.0.0.1:{relay.port}", ProducerOptions(batch_events=20)) as producer:
             feeding = asyncio.create_task(feed(producer, stop))
             for kept in (0.0, 0.5, 0.0, 0.9):
-                await asyncio.wait_for(relay.cut(kept), WAIT)
+                async with asyncio.timeout(WAIT):
+                    await relay.cut(kept)
             stop.set()
             count = await feeding
     finally:

@@ -71,7 +71,8 @@ async def test_every_acknowledged_record_survives_a_kill(path: Path, log: Sqlite
     process = await appender(path, 1_000_000)
     assert process.stdout is not None
     for _ in range(20):
-        await asyncio.wait_for(process.stdout.readline(), WAIT)
+        async with asyncio.timeout(WAIT):
+            await process.stdout.readline()
     process.kill()
     last = 19
     while line := await process.stdout.readline():

@@ -152,7 +152,8 @@ async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str
         )
         assert process.stdout is not None
         for _ in range(lines):
-            assert await asyncio.wait_for(process.stdout.readline(), 3 * WAIT)
+            async with asyncio.timeout(3 * WAIT):
+                assert await process.stdout.readline()
         process.kill()
         await process.wait()
     stored, position = await values(bench, topic)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Batch, LogReader
+from gateway.eventlog.port import FETCH_BYTES, Batch, LogReader
 from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_range
 
@@ -49,10 +49,14 @@ class CountedReader:
         await self._reader.assign(positions)
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch]:
         self.asked.append(set(partitions or ()))
-        batches = await self._reader.fetch(wait, max_records, partitions)
+        batches = await self._reader.fetch(wait, max_records, partitions, max_bytes)
         self.fetched += sum(len(batch.records) for batch in batches)
         return batches
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from gateway import cooperative
 from gateway.event import TopicPartition
 from gateway.intake import intake as intake_module
-from gateway import cooperative
 from gateway.intake.outcome import Submission
 from gateway.schemas.repository import SchemaRepository
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text

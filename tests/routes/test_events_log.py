@@ -131,7 +131,8 @@ async def test_a_stop_waits_for_what_was_taken() -> None:
         refused = await site.post(change(2))
         assert (hasty.status_code, refused.status_code, refused.json()["title"]) == (202, 503, "Stopping")
         site.log.gate.set()
-        await asyncio.wait_for(closing, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await closing
         assert [json.loads(value)["id"] for value in site.log.values("later")] == [1]
 
 
@@ -154,7 +155,8 @@ async def test_the_log_is_closed_once_all_is_stored() -> None:
     async def go_on(site: IntakeSite) -> None:
         await becomes(lambda: site.site.gateway.draining)
         with suppress(TimeoutError):
-            await asyncio.wait_for(log.closed.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await log.closed.wait()
         log.gate.set()
 
     async with intake(log) as site:
@@ -176,7 +178,8 @@ async def test_a_stop_waits_for_those_that_wait() -> None:
         await asyncio.wait([closing], timeout=0.05)
         assert not closing.done()
         log.readable = True
-        await asyncio.wait_for(closing, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await closing
         assert (await taken).status_code == 201
 
 

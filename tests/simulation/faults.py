@@ -11,7 +11,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, LogReader, LogWriter, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 
 LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
@@ -151,7 +151,11 @@ class FaultyReader:
         return self._reader.more
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         assert not self._closed, "a closed reader was asked"
         await self._log.cross()
@@ -160,7 +164,7 @@ class FaultyReader:
             return refusals
         if self._log.partial:
             max_records = min(max_records, self._random.choice([1, 2, 5, 1000]))
-        found = await self._reader.fetch(min(wait, LONGEST_POLL), max_records, wanted - self._out)
+        found = await self._reader.fetch(min(wait, LONGEST_POLL), max_records, wanted - self._out, max_bytes)
         await self._log.cross()
         self._out |= {one.partition for one in found if isinstance(one, Refusal)}
         return found

@@ -79,6 +79,18 @@ BUGS = (
         "pass",
     ),
     Planted(
+        "past: stretches without a bound in bytes",
+        "gateway.hub.past:_within",
+        "left <= 0",
+        "False",
+    ),
+    Planted(
+        "session: what was written is held on",
+        "gateway.subscription.replay:Replay._release",
+        "self._held.give(size)",
+        "pass",
+    ),
+    Planted(
         "past: marks of another",
         "gateway.subscription.feed:Feed._past_key",
         "tuple([marks[place] for place in self.encoder.partitions])",

@@ -87,13 +87,15 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
         early, late = (Replay(past, hub, cast(Any, Answering()), 15.0) for _ in range(2))
         positions = {FIRST: 0, SECOND: 0}
         one = asyncio.create_task(early.fetch(subscription, positions))
-        while not past._loading:
-            await asyncio.sleep(0)
-        (loading,) = past._loading.values()
-        log.append_now("t", [NewRecord(b'{"n":3}', None, 6, 1)])
+        async with past.turn:
+            while not past.reading:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            # It has asked for the log's end, and waits for its turn.
+            (loading,) = past._loading.values()
+            log.append_now("t", [NewRecord(b'{"n":3}', None, 6, 1)])
 
         async def ask_when_it_is_done() -> Stretch | None:
-            while not loading.done():
+            while not loading.done():  # noqa: ASYNC110
                 await asyncio.sleep(0)
             return await late.fetch(subscription, positions)
 

@@ -247,6 +247,7 @@ class Gateway:
             lambda: self.draining,
             self._other_workers,
             inside,
+            lambda: self.current.public_catalog.topics,
             self.background.ailing,
             self.intake.failing,
         )
@@ -275,7 +276,7 @@ class Gateway:
         notes = [f"streams that were ended, since their client may not read them any more: {ended}"] if ended else []
         try:
             async with asyncio.timeout(TAKE_WAIT):
-                while not self.hub.discovery.sought.issuperset(definitions.catalog.topics):
+                while not self.hub.discovery.answered.issuperset(definitions.catalog.topics):
                     await asyncio.shield(self.hub.change())
         except TimeoutError:
             notes.append("the log has not answered yet; streams of new topics wait for it")

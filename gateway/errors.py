@@ -11,8 +11,9 @@ GatewayError
 ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
-    ├── LogUnavailable      passes: ask again later
+    ├── LogUnavailable      nothing answers, and it passes: ask again later
     ├── LogForbids          what the log does not let the gateway do, until somebody allows it
+    ├── Refused             it answers, and does not give some topics or partitions: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
     ├── TopicAbsent         the topic, or the partition, does not exist
     └── WriterFenced        another writer with the same name has taken over
@@ -21,6 +22,7 @@ GatewayError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 MISTAKE = "the gateway made a mistake; its operator finds it in the log"
 """What a client is told of our own mistakes."""
@@ -114,6 +116,17 @@ class LogUnavailable(LogError):
 
 class LogForbids(LogError):
     """The log does not let the gateway do this (no right, a read-only file), until somebody allows it."""
+
+
+class Refused(LogError):
+    """The log answers, and does not give some partitions: no leader, no right, a batch that cannot be read. `troubles`
+    says why of each (`eventlog.trouble.Trouble`); what the error says names no host."""
+
+    def __init__(self, troubles: Mapping[Any, Any]) -> None:
+        named = [f"{topic}/{number} ({trouble.kind})" for (topic, number), trouble in list(troubles.items())[:5]]
+        more = f" and {len(troubles) - 5} more" if len(troubles) > 5 else ""
+        super().__init__(f"the log does not give {', '.join(named)}{more}")
+        self.troubles = dict(troubles)
 
 
 class OffsetOutOfRange(LogError):

@@ -56,6 +56,8 @@ class Pulse:
         telemetry.tell_bad_records(self._monotonic())
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
+        stuck = dict.fromkeys(self._watch.stuck, "silent")
+        telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
         telemetry.sessions_hold(self._held.size, self._held.waits)
         self._held.waits = 0
         catalog = self._catalog()

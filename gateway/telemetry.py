@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache, partial
@@ -97,6 +98,9 @@ _LIMITS_ALONE = Gauge(
     multiprocess_mode="livemax",
 )
 _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
+_THROTTLED = Counter(
+    "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
+)
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
@@ -108,7 +112,17 @@ _LOG_LINES_DROPPED = Counter(
     "gateway_log_lines_dropped", "Lines that the process wrote, and that were dropped since nobody read them"
 )
 
+_STUCK_OF = Gauge(
+    "gateway_topic_stuck_partitions",
+    "Partitions of a topic that cannot be read while the log answers, by why",
+    ["topic", "reason"],
+    multiprocess_mode="livemax",
+)
+
+_stuck_told: set[tuple[str, str]] = set()
 registry = REGISTRY
+STUCK_TOLD = 5
+"""So many partitions are named in a line."""
 
 _NOT_EVENTS = BadRecords()
 
@@ -302,14 +316,42 @@ def log_away(reason: object) -> None:
     log.warning("the log does not answer; streams wait for it: %s", reason)
 
 
+def log_throttled(broker: str, seconds: float) -> None:
+    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    _THROTTLED.inc(seconds)
+    log.debug("%s asks for a pause of %.3f s", broker, seconds)
+
+
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
-    """These, and no others any more, cannot be read while the log answers."""
-    _STUCK.set(len(partitions))
+    """The log gives these, and their records do not come; of no others any more."""
     if partitions:
         names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
         log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
+
+
+def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
+    """All that cannot be read now, and why."""
+    _STUCK.set(len(why))
+    counts = Counts((place.topic, reason) for place, reason in why.items())
+    for topic, reason in _stuck_told - counts.keys():
+        _STUCK_OF.labels(topic, reason).set(0)
+    for (topic, reason), count in counts.items():
+        _STUCK_OF.labels(topic, reason).set(count)
+    _stuck_told.update(counts)
+
+
+def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
+    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    for told in (begun, healed):
+        names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
+        more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
+        if told is begun and begun:
+            why = next(iter(begun.values()))
+            log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
+        elif told is healed and healed:
+            log.info("the log gives again: %s%s", ", ".join(names), more)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:

@@ -132,10 +132,12 @@ class MetadataRequest(Request[MetadataStruct]):  # type: ignore[misc]
 
 
 class TopicMetadata(NamedTuple):
-    """A topic as a broker knows it. `leaders` has the node of each partition, None while it has no leader."""
+    """A topic as a broker knows it. `leaders` has the node of each partition, None while it has no leader; `epochs`
+    how often one was elected (KIP-320), where the broker tells."""
 
     topic_id: bytes
     leaders: Mapping[int, int | None]
+    epochs: Mapping[int, int]
 
 
 class ClusterMetadata(NamedTuple):
@@ -149,13 +151,16 @@ class ClusterMetadata(NamedTuple):
 
 def read_metadata(response: Any) -> ClusterMetadata:
     """The metadata out of a response of any version."""
-    brokers = {node: (host, port) for node, host, port, *_ in response.brokers}
+    brokers = {node: (host, port) for node, host, port, *_ in response.brokers if host and 0 < port < 65536}
     topics = {}
     errors = {}
     for error, name, *middle, partitions in (_topic_fields(response, topic) for topic in response.topics):
         if error == 0 or partitions:
             leaders = {number: leader if leader >= 0 else None for _, number, leader, *_ in partitions}
-            topics[name] = TopicMetadata(middle[0], leaders)
+            # Before version 12 what comes after the leader are its replicas.
+            told = response.API_VERSION >= 12
+            epochs = {number: epoch for _, number, _, epoch, *_ in partitions} if told else {}
+            topics[name] = TopicMetadata(middle[0], leaders, epochs)
         else:
             errors[name] = error
     return ClusterMetadata(brokers, response.controller_id, topics, errors)

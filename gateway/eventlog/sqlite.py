@@ -20,6 +20,7 @@ from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
+from gateway.eventlog.trouble import Refusal, Trouble
 
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
@@ -104,15 +105,15 @@ class SqliteLog:
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
-        """See EventLog."""
-        return await self._queries.run(SqliteStore.describe, topics)
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
+        """See EventLog. A page that cannot be read is the trouble of the whole file: LogUnavailable."""
+        return dict(await self._queries.run(SqliteStore.describe, topics))
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.bounds, partitions)
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.find, times)
 
@@ -223,21 +224,29 @@ class SqliteReader:
         self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader."""
+        rows = await self._past.run(SqliteStore.resolve, list(positions))
+        for partition, position in positions.items():
+            self._rows.pop(partition, None)
+            self._positions[partition] = position
+        self._rows |= rows
+
     async def fetch(
         self,
         wait: float,
         max_records: int = 1000,
         partitions: Collection[TopicPartition] | None = None,
         max_bytes: int = FETCH_BYTES,
-    ) -> list[Batch]:
+    ) -> list[Batch | Refusal]:
         """See LogReader."""
         with self._watch.waiting() as change:
             deadline = time.monotonic() + wait
             while True:
                 self._watch.check()
                 change.clear()
-                if batches := await self._read(max_records, partitions, max_bytes):
-                    return batches
+                if found := await self._read(max_records, partitions, max_bytes):
+                    return found
                 try:
                     async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                         await change.wait()
@@ -250,7 +259,7 @@ class SqliteReader:
 
     async def _read(
         self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
-    ) -> list[Batch]:
+    ) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         wanted = {
             partition: position
@@ -260,12 +269,14 @@ class SqliteReader:
         if unknown := wanted.keys() - self._rows.keys():
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
-        batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
-        count = sum(len(batch.records) for batch in batches)
+        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
+        count = size = 0
+        for answer in found:
+            del self._positions[answer.partition]
+            if isinstance(answer, Batch):
+                count += len(answer.records)
+                size += sum(map(size_of, answer.records))
+                self._positions[answer.partition] = answer.position
         self._behind = count >= min(max_records, FULL_RECORDS)
-        size = sum(size_of(record) for batch in batches for record in batch.records)
         self._more = count >= max_records or size >= max_bytes
-        for batch in batches:
-            del self._positions[batch.partition]
-            self._positions[batch.partition] = batch.position
-        return batches
+        return found

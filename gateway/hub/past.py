@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, Run, TopicPartition, size_of
-from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.port import Bounds, EventLog, LogReader
+from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
 from gateway.hub.stretch import Stretch, decode_stretch
 
@@ -72,7 +73,8 @@ class Past:
         """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
         merged. `parsed` where the events will be looked into.
 
-        The task raises LogUnavailable, OffsetOutOfRange, and TopicAbsent where the log holds other topics by now. It
+        The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and TopicAbsent
+        where the log holds other topics by now. It
         may belong to somebody with earlier ends (`covers`; then ask again), and must not be cancelled."""
         key = (frozenset(positions.items()), identity)
         stretch = self._stretches.get(key)
@@ -180,13 +182,14 @@ class _Frontier:
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[Run] = deque()
+        self._held = 0
+        """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> int:
         """Bytes of records that were read, and belong to no stretch yet."""
-        runs = sum(size_of(record) for _, records in self._runs for record in records)
-        return runs + (self._history.size if self._history is not None else 0)
+        return self._held + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
@@ -204,6 +207,7 @@ class _Frontier:
             await self._extend(history)
             history.put_back(self._runs)
             self._runs.clear()
+            self._held = 0
         taken: list[Run] = []
         blocks: dict[TopicPartition, int] = {}
         merged = dict(history.ends)
@@ -213,7 +217,10 @@ class _Frontier:
                 if not await self._extend(history) or taken:
                     break
                 merged = dict(history.ends)
-            self._runs.extend(await history.fetch(FETCH_SECONDS))
+            runs = await history.fetch(FETCH_SECONDS)
+            self._runs.extend(runs)
+            self._held += sum(size_of(record) for _, records in runs for record in records)
+            refuse(history.troubles)
             if history.starved:
                 await self._shorten(history)
             await give_way()
@@ -235,7 +242,9 @@ class _Frontier:
             place, records = self._runs[0]
             block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
             fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            before = left
             fitting, left = _within(records, fitting, left)
+            self._held -= before - left
             if fitting:
                 taken.append((place, records[:fitting]))
                 room -= fitting
@@ -253,7 +262,7 @@ class _Frontier:
     async def _open(self) -> History:
         if self._history is None:
             await self._confirm()
-            bounds = await self._log.bounds(list(self._positions))
+            bounds = await self._bounds(self._positions)
             for place, position in self._positions.items():
                 if position < bounds[place].start:
                     raise OffsetOutOfRange(place.topic, place.partition, position)
@@ -266,17 +275,23 @@ class _Frontier:
         """What was found in one topic must not be looked for in another."""
         states = await self._log.describe([topic for topic, _ in self._identity])
         for topic, identity in self._identity:
-            if topic not in states or states[topic].identity != identity:
+            state = states.get(topic)
+            if isinstance(state, Trouble):
+                refuse({place: state for place in self._positions if place.topic == topic})
+            elif state is None or state.identity != identity:
                 raise TopicAbsent(topic)
+
+    async def _bounds(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return demand(await self._log.bounds(list(places)))
 
     async def _shorten(self, history: History) -> None:
         """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
-        bounds = await self._log.bounds(list(history.ends))
+        bounds = await self._bounds(history.ends)
         history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
 
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
-        bounds = await self._log.bounds(list(history.ends))
+        bounds = await self._bounds(history.ends)
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
 

@@ -96,7 +96,9 @@ class Batcher:
         records = [new for waiting in batch for new in waiting.records]
         try:
             fates = await self._offer(stream, topic, records)
-            self._note(topic, next((fate for fate in fates if isinstance(fate, LogUnavailable | LogForbids)), None))
+            self._note(
+                topic, next((fate for fate in fates if isinstance(fate, LogUnavailable | LogForbids | Refused)), None)
+            )
         except LogError as error:
             self._note(topic, error)
             fates = [error] * len(records)

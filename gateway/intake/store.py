@@ -94,15 +94,16 @@ class Store:
         """This event is in the log, whoever has put it there."""
         self._window.add((stream, given_id), self._clock.monotonic())
 
-    def doubtful(self, claims: Sequence[Claim], all_of_them: bool) -> set[str]:
-        """The topics that have to be read to their end before it is known whether these events, or those of them
-        without an answer of the log, are stored."""
+    def doubtful(self, claims: Sequence[Claim], is_unread: Callable[[str], bool]) -> set[str]:
+        """The topics that have to be read to their end before it is known whether these events are stored: those that
+        are unread yet, and those of events without an answer of the log."""
         now = self._clock.monotonic()
+        unread = {topic for topic in {claim.accepted.topic for claim in claims} if is_unread(topic)}
         return {
             claim.accepted.topic
             for claim in claims
             if claim.key is not None
-            and (all_of_them or self._doubtful.has(claim.key, now))
+            and (claim.accepted.topic in unread or self._doubtful.has(claim.key, now))
             and claim.key not in self._pending
             and not self._window.has(claim.key, now)
         }

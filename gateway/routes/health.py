@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
@@ -26,9 +27,9 @@ class Readiness:
 
     A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
     goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
-    either. `inside`: why the log does not answer, which may name the operator's hosts, is told too, and why it does not
-    take events of which topics (`failing`). `ailing`: the parts of the process that a mistake of our own has broken off
-    lately.
+    either. `inside`: why the log, or a partition, does not answer, which may name the operator's hosts, is told too, and
+    why it does not take events of which topics (`failing`). Outside, partitions are named of `public` topics alone.
+    `ailing`: the parts of the process that a mistake of our own has broken off lately.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Readiness:
         draining: Callable[[], bool],
         workers: Workers,
         inside: bool,
+        public: Callable[[], Collection[str]],
         ailing: Mapping[str, str] = MappingProxyType({}),
         failing: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._workers = workers
         self._inside = inside
+        self._public = public
         self._ailing = ailing
         self._failing = failing
         self._hub = hub
@@ -63,8 +66,8 @@ class Readiness:
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
         told: dict[str, object] = {"status": "ready"}
-        if self._watch.stuck:
-            told["stuck"] = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
+        if stuck := self._stuck():
+            told["stuck"] = stuck
         if down:
             told["restarting"] = list(down)
         if self._ailing:
@@ -72,3 +75,16 @@ class Readiness:
         if self._failing and self._inside:
             told["appends"] = dict(self._failing)
         return json_answer(told)
+
+    def _stuck(self) -> dict[str, str] | list[str]:
+        silent = dict.fromkeys(self._watch.stuck, "its records do not come")
+        told = {place: f"{trouble.kind}: {trouble.detail}" for place, trouble in self._hub.sick.items()}
+        stuck = dict(sorted((silent | told).items()))
+        if self._inside:
+            return {_name(place): why for place, why in stuck.items()}
+        public = self._public()
+        return [_name(place) for place in stuck if place.topic in public]
+
+
+def _name(place: TopicPartition) -> str:
+    return f"{place.topic}/{place.partition}"

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
+from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.outlet import Response, SendOutlet, take_over
@@ -197,7 +198,8 @@ class StreamEndpoint:
         if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
             try:
                 async with asyncio.timeout(OPEN_WAIT):
-                    states = await hub.log.describe({place.topic for place in places})
+                    told = await hub.log.describe({place.topic for place in places})
+                    states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
             except (LogUnavailable, TimeoutError):
                 return {}
         return {topic: state.partitions for topic, state in states.items()}

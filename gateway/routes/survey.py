@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway import telemetry
 from gateway.errors import LogError
-from gateway.event import NO_TIMESTAMP, TopicPartition
+from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.port import Bounds
-from gateway.hub.history import first_records
+from gateway.eventlog.trouble import Trouble
+from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Item
 
@@ -126,10 +126,13 @@ class Surveyor:
         hub = self._hub
         if not hub.available:
             return
-        places = [place for place in hub.ring.partitions() if place.topic in hub.discovery.existing]
+        places = [
+            place for place in hub.ring.partitions() if place.topic in hub.discovery.existing and place not in hub.sick
+        ]
         for gone in self._firsts.keys() - set(places):
             del self._firsts[gone]
-        bounds = await self._bounds(places)
+        answers = await hub.log.bounds(places) if places else {}
+        bounds = {place: told for place, told in answers.items() if not isinstance(told, Trouble)}
         missing: dict[TopicPartition, Bounds] = {}
         for place, bound in bounds.items():
             if bound.start >= bound.end:
@@ -143,35 +146,16 @@ class Surveyor:
             for part in parts:
                 reading.create_task(self._read({place: missing[place] for place in part}, turns))
 
-    async def _bounds(self, places: Collection[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
-        """One question for all; where that fails, one for each topic, so that one of them does not hide the others."""
-        if not places:
-            return {}
-        try:
-            return await self._hub.log.bounds(places)
-        except LogError:
-            found: dict[TopicPartition, Bounds] = {}
-            turns = asyncio.Semaphore(READERS)
-
-            async def ask(topic: str) -> None:
-                async with turns:
-                    with suppress(LogError):
-                        found.update(await self._hub.log.bounds([place for place in places if place.topic == topic]))
-
-            await asyncio.gather(*(ask(topic) for topic in {place.topic for place in places}))
-            return found
-
     async def _read(self, bounds: Mapping[TopicPartition, Bounds], turns: asyncio.Semaphore) -> None:
         async with turns:
             try:
                 ends = {place: bound.end for place, bound in bounds.items()}
-                found = await first_records(
-                    self._hub.log, {place: bound.start for place, bound in bounds.items()}, ends
-                )
+                starts = {place: bound.start for place, bound in bounds.items()}
+                found = await ask_first_records(self._hub.log, starts, ends)
             except LogError:
                 return
         for place, record in found.items():
-            if record is not None and place.topic in self._hub.discovery.known:
+            if isinstance(record, Record) and place.topic in self._hub.discovery.known:
                 self._firsts[place] = self._identity(place), bounds[place].start, record.timestamp
             else:
                 self._firsts.pop(place, None)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from math import inf
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
-from gateway.position import PositionEncoder
+from gateway.position import PositionEncoder, Wish
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip
@@ -27,18 +28,20 @@ from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
-WAITING = b"waiting for the log"
+Waiting = Mapping[TopicPartition, Wish]
+"""What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
 
 
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("audience", "clients", "feed", "shared", "users", "version", "written")
+    __slots__ = ("audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
 
-    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int) -> None:
+    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int, waiting: Waiting) -> None:
         self.feed = feed
         self.audience = audience
         self.version = version
+        self.waiting = waiting
         self.users = 0
         self.clients = Recipients()
         self.written = -inf
@@ -78,14 +81,14 @@ class LiveFeed:
 
         return chunk
 
-    def heartbeat(self, now: float, interval: float, waiting: bool) -> None:
+    def heartbeat(self, now: float, interval: float, waiting_for: Callable[[Collection[str]], bytes | None]) -> None:
         """Tell the clients to which nothing was sent for so long (seconds) where they stand."""
         if now - self.written < interval:
             return
         quiet = [client for client in self.clients if now - client.quiet_since >= interval]
         if not quiet:
             return
-        frame = self.feed.format.heartbeat(self.feed.timeline.end(), WAITING if waiting else None)
+        frame = self.feed.format.heartbeat(self.feed.timeline.end(), waiting_for(self.feed.selection.topics))
         chunk = http_chunk(frame)
         for client in quiet:
             client.quiet_since = now
@@ -162,25 +165,27 @@ class Broadcast:
         hub.deliver = self.deliver
         hub.renew = self.renew
 
-    def feed(self, selection: Selection, form: Format) -> LiveFeed:
+    def feed(self, selection: Selection, form: Format, waiting: Waiting | None = None) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
-        version = self.hub.version
-        key = _key(selection, form, version)
+        version, waiting = self.hub.version, dict(waiting or {})
+        key = _key(selection, form, version, waiting)
         feed = self._feeds.get(key)
         if feed is None:
-            audience = self._audience(selection.topics, version)
+            audience = self._audience(selection.topics, version, waiting)
             audience.users += 1
             made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
-            feed = self._feeds[key] = LiveFeed(made, audience, version)
+            feed = self._feeds[key] = LiveFeed(made, audience, version, waiting)
         feed.users += 1
         return feed
 
-    def _audience(self, topics: frozenset[str], version: int) -> Audience[LiveFeed]:
-        audience = self._audiences.get((topics, version))
+    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting) -> Audience[LiveFeed]:
+        key = (topics, version, frozenset(waiting.items()))
+        audience = self._audiences.get(key)
         if audience is None:
-            partitions = self.hub.partitions(topics)
-            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions})
-            audience = self._audiences[topics, version] = Audience(Timeline(encoder, self.hub.ring))
+            # A position may name partitions of a topic of which the log does not tell.
+            partitions = {*self.hub.partitions(topics), *waiting}
+            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions}, waiting)
+            audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
         return audience
 
     def leave(self, feed: LiveFeed) -> None:
@@ -188,10 +193,10 @@ class Broadcast:
         feed.users -= 1
         if feed.users == 0:
             selection, audience = feed.feed.selection, feed.audience
-            del self._feeds[_key(selection, feed.feed.format, feed.version)]
+            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting)]
             audience.users -= 1
             if audience.users == 0:
-                del self._audiences[selection.topics, feed.version]
+                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items())]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
@@ -239,10 +244,10 @@ class Broadcast:
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):
                 try:
-                    feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
+                    feed.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
                     feed.fail(self.hub.ring.open.number, error)
 
 
-def _key(selection: Selection, form: Format, version: int) -> tuple[object, ...]:
-    return (*selection.key, form.content_type, version)
+def _key(selection: Selection, form: Format, version: int, waiting: Waiting) -> tuple[object, ...]:
+    return (*selection.key, form.content_type, version, frozenset(waiting.items()))

@@ -9,6 +9,7 @@ from typing import Any
 from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.event import TopicPartition
+from gateway.eventlog.trouble import demand
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
@@ -58,7 +59,7 @@ class Replay:
             self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
 
     async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        bounds = await self._hub.log.bounds(list(positions))
+        bounds = demand(await self._hub.log.bounds(list(positions)))
         return {place: bound.end for place, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[Stretch]) -> None:
@@ -67,7 +68,7 @@ class Replay:
         ways: set[asyncio.Future[Any]] = {loading, outlet.gone, stopping}
         while not loading.done() and not self._responder.over:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+            await self._responder.beat(subscription.identifier)
 
     async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
         """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
@@ -96,7 +97,7 @@ class Replay:
             ways: set[asyncio.Future[Any]] = {room, outlet.gone, stopping}
             while not room.done() and not self._responder.over:
                 await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-                await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+                await self._responder.beat(subscription.identifier)
             kept = room.done() and not self._responder.over
         finally:
             if not kept:
@@ -135,7 +136,7 @@ class Replay:
         while (left := end - loop.time()) > 0 and not self._responder.over:
             endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+            await self._responder.beat(subscription.identifier)
 
     async def _choose(self, selection: Selection, stretch: Stretch) -> list[bytes | None]:
         """What is sent of each record, within a turn. A filter may take milliseconds for each, and those who are live

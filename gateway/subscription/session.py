@@ -16,14 +16,14 @@ import orjson
 from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import give_way
-from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
+from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
 from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast, LiveFeed
+from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
@@ -36,6 +36,8 @@ OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
+LONGEST_RETRY_WAIT = 5.0
+"""The same for one partition that the hub can read, and this client cannot: each wait is twice as long, up to this."""
 RETRY_SPREAD = (0.5, 1.5)
 """Those whose stream is ended come back after so many times `retry`, each after another time."""
 AGE_SPREAD = (0.75, 1.0)
@@ -74,6 +76,8 @@ class Session:
     __slots__ = (
         "_asked",
         "_epoch",
+        "_retry_at",
+        "_retry_wait",
         "_start",
         "ends_at",
         "feed",
@@ -101,6 +105,8 @@ class Session:
             self.ends_at = services.clock.monotonic() + services.longest * services.random.uniform(*AGE_SPREAD)
         self._asked = services.clock.now()
         self._start: Start | None = None
+        self._retry_at = 0.0
+        self._retry_wait = RETRY_WAIT
         self._epoch = self.hub.ring.epoch
 
     @property
@@ -125,7 +131,7 @@ class Session:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
                 return not await range_end.is_over_before(self.hub, self.request, self._start, self.services.clock)
-        except (LogUnavailable, OffsetOutOfRange, TopicAbsent, TimeoutError):
+        except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent, TimeoutError):
             return True
 
     async def run(self, outlet: Outlet) -> None:
@@ -197,7 +203,10 @@ class Session:
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
-        subscription = self.subscription = Subscription(self.request, self.feed.feed.encoder, start)
+        encoder = self.feed.feed.encoder
+        if start.waiting:
+            encoder = encoder.waiting_for(start.waiting, start.marks)
+        subscription = self.subscription = Subscription(self.request, encoder, start)
         wishes = self.request.origin.wishes
         opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
         first = opening + b"".join(subscription.gaps(start.gaps, wishes))
@@ -221,27 +230,35 @@ class Session:
         while not self._over:
             try:
                 return await self._resolve(origin)
-            except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
+            except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)
-                await self.responder.beat(identifier, waiting=True)
+                await self.responder.beat(identifier)
         return None
 
-    def _change_feed(self) -> None:
+    def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
         broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format)
+        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting)
+
+    def _share_feed(self, waiting: Waiting) -> bool:
+        """Be with those who read the same partitions, and wait for the same; whether that is another feed."""
+        if self.feed.version == self.hub.version and self.feed.waiting == waiting:
+            return False
+        self._change_feed(waiting)
+        return True
 
     async def _serve(self, subscription: Subscription) -> None:
         """Do what the position asks for: read the ring, or the log until the ring is reached."""
         try:
-            if self.feed.version != self.hub.version:
-                self._change_feed()
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             existing = self.hub.discovery.existing
-            if self.hub.ring.epoch != self._epoch or subscription.awaited(existing):
+            if self._share_feed(subscription.waiting):
+                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            if self.hub.ring.epoch != self._epoch or self._retry_due(subscription):
                 await self._restart(subscription)
                 return
-            subscription.suspend(self.hub.ring, existing)
+            subscription.suspend(self.hub.ring, existing, self.hub.sick)
+            if self._share_feed(subscription.waiting):
+                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await self._replay(subscription)
@@ -249,14 +266,18 @@ class Session:
                 await self._follow(subscription, placement.number)
             else:
                 await self._follow_alone(subscription, placement.number)
+        except Refused as refused:
+            # The others go on without these, which come once the log gives them.
+            subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
+            self._retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self._epoch = NO_EPOCH
             self.hub.look_again()
             await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier)
         except LogUnavailable:
             await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=True)
+            await self.responder.beat(subscription.identifier)
 
     def _readable(self, subscription: Subscription) -> dict[TopicPartition, int]:
         return subscription.readable(self.hub.discovery.existing)
@@ -268,14 +289,29 @@ class Session:
 
     def _is_aligned(self, subscription: Subscription, number: int) -> bool:
         """Whether from this segment on the client gets just what all live clients of its feed get."""
-        if self.request.finite or subscription.waiting:
+        held = self.hub.ring.partitions()
+        if self.request.finite or any(place in held for place in subscription.waiting):
             return False
         return self.hub.ring.aligned(number, self._held(subscription))
+
+    def _retry_due(self, subscription: Subscription) -> bool:
+        """Whether something that is waited for may be had now."""
+        if not subscription.waiting or not subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            return False
+        return self.services.clock.monotonic() >= self._retry_at
+
+    def _retry_later(self) -> None:
+        self._retry_at = self.services.clock.monotonic() + self._retry_wait
+        self._retry_wait = min(2 * self._retry_wait, LONGEST_RETRY_WAIT)
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
         start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
         frames = subscription.restart(start)
+        if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            self._retry_later()
+        else:
+            self._retry_wait = RETRY_WAIT
         if frames:
             await self.responder.write(frames)
 
@@ -299,7 +335,7 @@ class Session:
                 if size:
                     await self.responder.write_packed(b"".join(pieces))
                 else:
-                    await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+                    await self.responder.beat(subscription.identifier)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
             await give_way()
@@ -366,7 +402,7 @@ class Session:
             if frames:
                 await self.responder.write(b"".join(frames))
             else:
-                await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+                await self.responder.beat(subscription.identifier)
             await give_way()
             if self._is_aligned(subscription, number):
                 return
@@ -387,17 +423,21 @@ class Session:
                 # The end of the log, and the ring is not there yet.
                 self.hub.look_again()
                 await self._wait_for_change(subscription, RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier)
 
     def _is_current(self) -> bool:
         """Whether the position still means what it did: the partitions, and the log under them, are the same."""
-        return not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch
+        if self._over or self.feed.version != self.hub.version or self.hub.ring.epoch != self._epoch:
+            return False
+        return self.subscription is None or not self._retry_due(self.subscription)
 
     async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
         """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;
         then the end is sent."""
         until = self.request.until
         if until is None or self.services.clock.now() < until:
+            return False
+        if any(place in self.hub.sick or place.topic in self.hub.discovery.existing for place in subscription.waiting):
             return False
         if not await range_end.is_read(self.hub, self.request, read):
             return False
@@ -415,8 +455,11 @@ class Session:
         }
 
     async def _wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
-        wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self.responder.written))
+        now = self.services.clock.monotonic()
+        wait = min(longest, self.services.heartbeat - (now - self.responder.written))
+        if subscription.waiting and subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            wait = min(wait, self._retry_at - now)
         if self.request.until is not None:
             wait = min(wait, max(RETRY_WAIT / 5, (self.request.until - self.services.clock.now()) / 1000))
         await self.responder.pause(wait)
-        await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+        await self.responder.beat(subscription.identifier)

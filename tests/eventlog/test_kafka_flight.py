@@ -24,6 +24,7 @@ class Broker:
         self.sent: list[bytes] = []
         self.opened = 0
         self.open = True
+        self.pausing = 0.0
         self._client_id = "me"
         self._versions = NEW
         self._protocol = SimpleNamespace(data_received=None)
@@ -32,6 +33,15 @@ class Broker:
 
     def address(self, node: int) -> tuple[str, int]:
         return "broker", node
+
+    def paused(self, _: object) -> float:
+        return max(0.0, self.pausing)
+
+    async def pause(self, _: object) -> None:
+        self.pausing = 0.0
+
+    def throttle(self, _: object, milliseconds: int) -> None:
+        self.pausing = milliseconds / 1000
 
     async def connect(self, _: object, on_close: Callable[..., None]) -> Any:
         self.opened += 1
@@ -57,7 +67,7 @@ class Broker:
 async def ask(connections: FetchConnections) -> Flight:
     """A request that is on its way."""
     flight = Flight(NODE, OFFSETS)
-    connections.send(NODE, request()[0], flight, 60.0)
+    connections.send(NODE, request()[0], flight, 0.5, 60.0)
     if flight.task is not None:
         await flight.task
     return flight

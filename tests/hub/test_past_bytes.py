@@ -47,3 +47,23 @@ async def test_what_waits_to_be_merged_is_bounded_over_all_partitions(monkeypatc
         count += sum(len(records) for _, records in await history.fetch(1.0))
         assert history.size <= 10_000 + 8 * 1100
     assert (count, history.size) == (400, 0)
+
+
+async def test_what_a_waiting_reader_holds_is_counted() -> None:
+    log = MemoryLog()
+    log.create_topic("t", 2)
+    for part in range(2):
+        log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, part) for n in range(9)])
+    identity = frozenset({("t", (await log.describe(["t"]))["t"].identity)})
+    past = Past(log, 4, 1 << 30)
+    positions = {TopicPartition("t", part): 0 for part in range(2)}
+    while True:
+        found = past.read(positions, identity, {})
+        stretch = found if isinstance(found, Stretch) else await found
+        for frontier in past._frontiers.values():
+            assert frontier._held == sum(size_of(record) for _, records in frontier._runs for record in records)
+        if stretch.positions == positions:
+            break
+        positions = dict(stretch.positions)
+    assert past.waiting_bytes == 0
+    await past.close()

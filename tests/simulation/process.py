@@ -9,7 +9,7 @@ from random import Random
 from gateway.catalog.catalog import Catalog
 from gateway.event import TopicPartition, size_of
 from gateway.eventlog.memory import MemoryLog
-from gateway.hub import past
+from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
@@ -100,8 +100,10 @@ class Process:
         assert self.cache.size <= self.cache.capacity, "the cache of blocks is too large"
         runs = sum(len(state.runs) for state in ring._partitions.values())
         assert runs <= ring.records, "the ring remembers segments that are gone"
-        # One for the hub, one that it replaces, those of the past that read and that wait, and what looks something up.
-        assert self.log.readers <= 2 + 2 * self.readers + len(self.answering), "readers of the log are left over"
+        # One for the hub, one that it replaces, those that look where partitions begin, those of the past that read and
+        # that wait, and what looks something up.
+        most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
+        assert self.log.readers <= most, "readers of the log are left over"
         assert self.past.size <= self.past.capacity, "too much of the past is kept"
         for stretch in self.past._stretches.values():
             sizes = [size_of(record) for record in stretch.records]

@@ -260,7 +260,7 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     deliver(broadcast, {"n": 1, "wiki": "a"})
     deliver(broadcast, {"n": 2, "wiki": "b"})
     for reader in (quiet, busy):
-        reader.feed.heartbeat(math.inf, 15.0, waiting=False)
+        reader.feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
     frame = Decoder().feed(b"".join(quiet.sent))[-1]
     last = Decoder().feed(b"".join(busy.sent))[-1]
     assert frame.data is last.data is None

@@ -120,7 +120,7 @@ class Gateway:
             settings.retry,
             settings.max_connection_age,
         )
-        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
+        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)

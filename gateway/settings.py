@@ -208,8 +208,12 @@ class Settings:
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(32, "levels", "the deepest nesting of a filter expression", 1, 32)
-    filter_max_cost: int = _integer(
-        50_000, "steps", "the highest cost of a filter for one event; a step is about 0.1 µs", 1, 1 << 40
+    filter_max_steps: int = _integer(
+        5_000,
+        "steps",
+        "steps that a filter may take on an event; where it needs more it does not match. A step is about 0.1 µs",
+        10,
+        1 << 40,
     )
     schema_repositories: tuple[str, ...] = _row(
         "list",

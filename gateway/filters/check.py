@@ -1,4 +1,4 @@
-"""What is known of an expression's types before it is evaluated. What cannot be right is refused; `dyn` can be anything."""
+"""What is known of an expression's types before it is evaluated: what cannot be right is refused; `dyn` may be all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from gateway.errors import InvalidExpression
 from gateway.filters.functions import DURATION_PARTS, FUNCTIONS, TIME_PARTS
 from gateway.filters.lexer import LONGEST_QUOTE, refusal, shorten
 from gateway.filters.syntax import MACROS
@@ -233,11 +232,11 @@ def _result(name: str, kinds: list[Kind]) -> Kind | None:
 
 def _operator(function: str, kinds: list[Kind]) -> Kind | None:
     match function, kinds:
-        case ("&&" | "||" | "!_"), _:
+        case (("&&" | "||" | "!_"), _):
             return "bool" if all(kind in {"bool", "dyn"} for kind in kinds) else None
-        case ("==" | "!="), [left, right]:
+        case (("==" | "!="), [left, right]):
             return "bool" if _comparable(left, right) else None
-        case ("<" | "<=" | ">" | ">="), [left, right]:
+        case (("<" | "<=" | ">" | ">="), [left, right]):
             known = {base(kind) for kind in kinds} - {"dyn"}
             return "bool" if known <= _ORDERED and (len(known) < 2 or known <= _NUMBERS) else None
         case "in", [left, right]:

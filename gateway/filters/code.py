@@ -3,7 +3,7 @@
 Names in it come from this file alone; constants and names of the expression stand beside it and are referred to, so
 that nothing that a user wrote is ever read as Python.
 
-Where an expression only has to be told true or not true, no value is made: `truth(node, True)` is code for "it is true",
+Where an expression only has to be told true or not, no value is made: `truth(node, True)` is code for "it is true",
 `truth(node, False)` for "it is false"; of an expression that fails, neither holds. With these two, `&&` and `||` are
 Python's `and` and `or`, in both of which an error on one side is absorbed as CEL has it.
 """
@@ -26,16 +26,19 @@ Scope = dict[str, str]
 """The variables of CEL, and their names in Python; of those that are not a macro's, it is empty."""
 
 _METER = "m"
-_COMPARE = {"==": "equal", "!=": "unequal", "<": "less", "<=": "less_or_equal", ">": "greater", ">=": "greater_or_equal"}
+_COMPARE = {
+    "==": "equal", "!=": "unequal", "<": "less", "<=": "less_or_equal", ">": "greater", ">=": "greater_or_equal",
+}  # fmt: skip
 _MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_SIGNS: dict[str, type[ast.cmpop]] = {"==": ast.Eq, "!=": ast.NotEq, "<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE}
+_ORDER: dict[str, type[ast.cmpop]] = {"<": ast.Lt, "<=": ast.LtE, ">": ast.Gt, ">=": ast.GtE}
 _ARITHMETIC = {"-": "subtract", "*": "multiply", "/": "divide", "%": "remainder"}
 _EXACT = 2**53
 """Below it, int and double compare the same in CEL and in Python."""
 _LONGEST_PATH = 3
 """Names that are looked up in code of their own."""
 _NAMES = {
-    values: "MISSING plain deep select has index contained equal unequal less less_or_equal greater greater_or_equal failed",
+    values: "MISSING plain deep select has index contained failed "
+    "equal unequal less less_or_equal greater greater_or_equal",
     operators: "add subtract multiply divide remainder minus negation logic make_list make_map some every quantified "
     "exactly_one mapped",
     functions: "matched",
@@ -149,7 +152,7 @@ class _Writer:
 
     def function(self, body: ast.expr) -> Compiled:
         source = ast.Expression(_lambda((*VARIABLES, _METER), body))
-        compiled: Compiled = eval(compile(source, "<filter>", "eval"), {**_GLOBALS, **self._constants})  # noqa: S307
+        compiled: Compiled = eval(compile(source, "<filter>", "eval"), {**_GLOBALS, **self._constants})
         return compiled
 
     def _constant(self, value: Any) -> ast.expr:
@@ -232,7 +235,9 @@ class _Writer:
     def _pattern(self, node: Constant) -> ast.expr:
         self._patterns += 1
         if self._patterns > MOST_PATTERNS:
-            raise refusal(self._text, node.position, f"the expression has more than {MOST_PATTERNS} regular expressions")
+            raise refusal(
+                self._text, node.position, f"the expression has more than {MOST_PATTERNS} regular expressions"
+            )
         try:
             return self._constant(compile_pattern(node.value))
         except UnsuitablePattern as error:
@@ -323,9 +328,7 @@ class _Writer:
     def _among(self, path: tuple[str, ...], texts: list[str], wanted: bool) -> ast.expr:
         name = self._fresh()
         there = _compare(_held(name, self._raw(path)), ast.IsNot(), _name("MISSING"))
-        found = _both(
-            _is_of(_name(name), "str"), _compare(_name(name), ast.In(), self._constant(frozenset(texts)))
-        )
+        found = _both(_is_of(_name(name), "str"), _compare(_name(name), ast.In(), self._constant(frozenset(texts))))
         return _both(there, found if wanted else _not(found))
 
     def _against(self, path: tuple[str, ...], function: str, value: Any, wanted: bool) -> ast.expr | None:
@@ -341,11 +344,11 @@ class _Writer:
             if (function == "==") == wanted:
                 return alike
             return _both(_not(alike), _compare(_name(name), ast.IsNot(), _name("MISSING")))
-        if function in _COMPARE and (kind is int or kind is float) and -_EXACT < value < _EXACT:
+        if function in _ORDER and (kind is int or kind is float) and -_EXACT < value < _EXACT:
             member, constant = _held(name, self._raw(path)), self._constant(value)
             number = _either(_is_of(member, "int"), _is_of(_name(name), "float"))
-            tested = _compare(_name(name), _SIGNS[function](), constant)
-            return _both(number, tested if wanted else _not(tested)) if function not in {"==", "!="} else None
+            tested = _compare(_name(name), _ORDER[function](), constant)
+            return _both(number, tested if wanted else _not(tested))
         if kind is str and function in {"startsWith", "endsWith"}:
             member, constant = _held(name, self._raw(path)), self._constant(value)
             method = _attribute(_name(name), "startswith" if function == "startsWith" else "endswith")

@@ -39,7 +39,7 @@ class FilterBounds:
 class Filter:
     """A compiled expression. `text` is canonical: filters with the same text have the same meaning."""
 
-    __slots__ = ("__weakref__", "_base", "_truth", "clauses", "root", "steps", "text")
+    __slots__ = ("__weakref__", "_truth", "base_steps", "clauses", "root", "steps", "text")
 
     def __init__(self, text: str, root: Node, truth: Compiled, steps: int) -> None:
         self.text = text
@@ -49,11 +49,12 @@ class Filter:
         self.clauses = clauses(root)
         """What holds of every event that matches."""
         self._truth = truth
-        self._base = 1 + nodes(root) // 2
+        self.base_steps = 1 + nodes(root) // 2
+        """What an evaluation takes at the least, whatever the event."""
 
     def judge(self, subject: Subject, meter: Meter) -> bool:
         """Whether the expression is true, paid for from the meter. Raises OutOfSteps."""
-        meter[0] -= self._base
+        meter[0] -= self.base_steps
         if meter[0] < 0:
             raise OutOfSteps
         matches: bool = self._truth(

@@ -6,6 +6,7 @@ Failures are values (`values.Error`); only running out of steps raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from math import isnan
 from typing import Any
 
 from gateway.filters.times import make_duration, make_timestamp
@@ -99,7 +100,7 @@ def divide(left: Any, right: Any) -> Any:
     if kind is float:
         if right:
             return left / right
-        if left != left or not left:
+        if isnan(left) or not left:
             return float("nan")
         negative = (str(left)[0] == "-") != (str(right)[0] == "-")
         return float("-inf") if negative else float("inf")
@@ -255,7 +256,7 @@ def _turns(meter: Meter, steps: int, elements: Iterable[Any], each: Each) -> Ite
 
 
 def mapped(meter: Meter, steps: int, over: Any, each: Each | None, keep: Each | None) -> Any:
-    """`map` and `filter`: what `each` makes (None: the element itself) of those for which `keep` is true (None: all)."""
+    """`map` and `filter`: what `each` makes (None: the element) of those for which `keep` is true (None: all)."""
     found = _elements(over)
     if found is None:
         return failed(over)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Subject:
-    """`timestamp` in milliseconds since the epoch; `key` as text, or None. The event must not change while this lives."""
+    """`timestamp` in milliseconds since the epoch; `key` as text, or None. The event must not change meanwhile."""
 
     __slots__ = ("event", "key", "offset", "partition", "timestamp", "topic")
 

@@ -13,9 +13,10 @@ from gateway.filters.lexer import Token, refusal, shorten, string_value, tokens
 from gateway.filters.tree import Call, Constant, Has, ListOf, Loop, MapOf, Name, Node, Select, start
 from gateway.filters.values import INT_MAX, INT_MIN, UINT_MAX, UInt
 
-RESERVED = frozenset(
-    "as break const continue else for function if import let loop package namespace return var void while".split()
-)
+RESERVED = frozenset({
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+    "namespace", "return", "var", "void", "while",
+})  # fmt: skip
 KEYWORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 LEVELS: tuple[frozenset[str], ...] = (RELATIONS, frozenset("+-"), frozenset("*/%"))

@@ -73,7 +73,7 @@ class MapOf(Node):
 
 @dataclass(slots=True)
 class Loop(Node):
-    """A macro: `all`, `exists`, `exists_one`, `filter`, or `map`, which may keep those alone for which `keep` is true."""
+    """A macro: `all`, `exists`, `exists_one`, `filter`, or `map`, perhaps of those alone for which `keep` is true."""
 
     kind: str
     over: Node
@@ -130,8 +130,8 @@ def dotted(node: Node) -> str | None:
 
 
 def event_path(node: Node, hidden: bool = False) -> tuple[str, ...]:
-    """The names that lead to a member of the event; none where the node is no member of it. `hidden`: a macro's variable
-    has the name `event` here."""
+    """The names that lead to a member of the event; none where the node is no member of it. `hidden`: the name `event`
+    is that of a macro's variable here."""
     names: list[str] = []
     while True:
         match node:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.json_event import LARGEST_INTEGER as INT_MAX
-from gateway.json_event import SMALLEST_INTEGER as INT_MIN
+from gateway.json_event import LARGEST_INTEGER, SMALLEST_INTEGER
+
+INT_MAX = LARGEST_INTEGER
+INT_MIN = SMALLEST_INTEGER
 
 UINT_MAX = 2**64 - 1
 CHARACTERS_A_STEP = 256
@@ -273,9 +275,7 @@ def _pairs(meter: Meter, left: Any, right: Any) -> list[tuple[Any, Any]] | None:
     if any(key not in theirs for key in ours):
         return None
     made, also_made = left.__class__ is Map, right.__class__ is Map
-    return [
-        (value[1] if made else value, theirs[key][1] if also_made else theirs[key]) for key, value in ours.items()
-    ]
+    return [(value[1] if made else value, theirs[key][1] if also_made else theirs[key]) for key, value in ours.items()]
 
 
 def unequal(meter: Meter, left: Any, right: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
@@ -65,7 +64,7 @@ class StreamEndpoint:
             grant = await self._viewers.reader(scope, brief=True)
             request, named_in = self._read(scope, self._viewers.readable(grant))
             asked = request.selection.filter
-            cost = 0 if asked is None else math.ceil(asked.cost)
+            cost = 0 if asked is None else asked.base_steps
             lease = None if self._admission is None else await self._admission.enter(scope, cost)
         except Problem as problem:
             await answer(problem)(scope, receive, send)

@@ -128,7 +128,11 @@ class Settings:
         100, "streams", "open streams of one address; 0: no limit, as below", 0, 1 << 30
     )
     limit_filters: int = _integer(
-        50_000, "steps", "cost of the filters of one address's open streams together, a process", 0, 1 << 40
+        2_000_000,
+        "steps",
+        "steps that the filters of one address may take a second, a process; a step is about 0.1 µs",
+        0,
+        1 << 40,
     )
     limit_connects: float = _row(
         "number", 10.0, "streams", "new streams of one address a second; ten seconds' worth at once",

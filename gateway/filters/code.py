@@ -312,8 +312,8 @@ class _Writer:
                 return self._against(path, _MIRRORED[function], value, wanted) if path else None
             case Call(function="in", arguments=(member, ListOf(elements=elements))):
                 path = _path(member, scope)
-                texts = [each.value for each in elements if isinstance(each, Constant) and type(each.value) is str]
-                return self._among(path, texts, wanted) if path and texts and len(texts) == len(elements) else None
+                values = [each.value for each in elements if isinstance(each, Constant) and _is_plain(each.value)]
+                return self._among(path, values, wanted) if path and values and len(values) == len(elements) else None
         return None
 
     def _has(self, operand: Node, field: str, wanted: bool, scope: Scope) -> ast.expr | None:
@@ -325,10 +325,14 @@ class _Writer:
         sign = ast.In() if wanted else ast.NotIn()
         return _both(_is_of(holder, "dict"), _compare(self._constant(field), sign, _name(name)))
 
-    def _among(self, path: tuple[str, ...], texts: list[str], wanted: bool) -> ast.expr:
+    def _among(self, path: tuple[str, ...], values: list[Any], wanted: bool) -> ast.expr:
         name = self._fresh()
         there = _compare(_held(name, self._raw(path)), ast.IsNot(), _name("MISSING"))
-        found = _both(_is_of(_name(name), "str"), _compare(_name(name), ast.In(), self._constant(frozenset(texts))))
+        kinds = ["str"] if any(type(value) is str for value in values) else []
+        kinds += ["int", "float"] if any(type(value) is int for value in values) else []
+        tests = [_is_of(_name(name), kind) for kind in kinds]
+        alike = _either(*tests) if len(tests) > 1 else tests[0]
+        found = _both(alike, _compare(_name(name), ast.In(), self._constant(frozenset(values))))
         return _both(there, found if wanted else _not(found))
 
     def _against(self, path: tuple[str, ...], function: str, value: Any, wanted: bool) -> ast.expr | None:
@@ -359,6 +363,11 @@ class _Writer:
 
 def _is_exact(value: Any) -> bool:
     return type(value) is int and -_EXACT < value < _EXACT
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is found in a set of Python as CEL finds it in a list."""
+    return type(value) is str or _is_exact(value)
 
 
 def _path(node: Node, scope: Scope) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from starlette.types import Scope
 
@@ -22,12 +23,13 @@ from gateway.limits.port import (
     Refusal,
 )
 from gateway.routes.peer import sender
+from gateway.subscription.judge import Charge
 from gateway.subscription.replay import Pace
 
 _DETAILS = {
     STREAMS: "all the streams that may be open are",
     STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of the streams that your address has open would cost too much together",
+    FILTERS: "the filters of your address take too much",
     CONNECTS: "your address opens streams too fast",
     INTAKE: "your address sends events too fast",
     AWAY: "the limits cannot be counted now",
@@ -37,18 +39,25 @@ _DETAILS = {
 class Lease:
     """A stream that is counted for as long as it is open."""
 
-    __slots__ = ("_client", "_cost", "_limiter")
+    __slots__ = ("_client", "_limiter")
 
-    def __init__(self, limiter: Limiter, client: Client, cost: int) -> None:
+    def __init__(self, limiter: Limiter, client: Client) -> None:
         self._limiter = limiter
-        self._cost = cost
         self._client: Client | None = client
 
     def release(self) -> None:
         """It has ended; said again, it is nothing."""
         client, self._client = self._client, None
         if client is not None:
-            self._limiter.leave(client, self._cost)
+            self._limiter.leave(client)
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the steps of the stream's filter are paid with, where anything has to be paid."""
+        client, limiter = self._client, self._limiter
+        if client is None or not client.policy.filters.limited:
+            return None
+        return partial(limiter.charge, client)
 
     @property
     def pace(self) -> Pace | None:
@@ -85,15 +94,15 @@ class Admission:
         """The client's address, as far as the proxies that are trusted tell it."""
         return str(sender(scope, self._trusted, self._header).address)
 
-    async def enter(self, scope: Scope, cost: int = 0) -> Lease | None:
-        """Count a stream that opens, with a filter of that cost. Raises Problem(429) where a limit refuses it."""
+    async def enter(self, scope: Scope, filtered: bool = False) -> Lease | None:
+        """Count a stream that opens, with a filter or without. Raises Problem(429) where a limit refuses it."""
         client = self.client(scope)
         if client is None:
             return None
-        refusal = await self._limiter.enter(client, cost)
+        refusal = await self._limiter.enter(client, filtered)
         if refusal is not None:
             raise _refused(refusal)
-        return Lease(self._limiter, client, cost)
+        return Lease(self._limiter, client)
 
     async def take_events(self, scope: Scope, count: int) -> None:
         """Count events that come in. Raises Problem(429) where they come too fast."""

@@ -14,6 +14,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
+from gateway.routes.exhausted import ExhaustedFilters
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
@@ -38,6 +39,7 @@ class _Entry(NamedTuple):
     grant: Grant
     timer: asyncio.TimerHandle | None
     lease: Lease | None
+    address: str
 
 
 class StreamEndpoint:
@@ -50,6 +52,7 @@ class StreamEndpoint:
         self._viewers = viewers
         self._bounds = bounds
         self._admission = admission
+        self._exhausted = ExhaustedFilters(services.clock)
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -63,16 +66,18 @@ class StreamEndpoint:
             _check_method(scope)
             grant = await self._viewers.reader(scope, brief=True)
             request, named_in = self._read(scope, self._viewers.readable(grant))
-            asked = request.selection.filter
-            cost = 0 if asked is None else asked.base_steps
-            lease = None if self._admission is None else await self._admission.enter(scope, cost)
+            address = "" if self._admission is None else self._admission.address(scope)
+            self._exhausted.check(address, request.selection)
+            filtered = request.selection.filter is not None
+            lease = None if self._admission is None else await self._admission.enter(scope, filtered)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
-        session = Session(self._services, request, None if lease is None else lease.pace)
-        session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
+        pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
+        session = Session(self._services, request, pace, charge)
+        session.visitor = visitor(scope, None if self._admission is None else address)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
-        self.sessions[session] = _Entry(grant, timer, lease)
+        self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
             session.stop()
         try:
@@ -153,6 +158,8 @@ class StreamEndpoint:
         if entry is None:
             return
         session.close()
+        if session.exhausted is not None:
+            self._exhausted.remember(entry.address, session.request.selection, session.exhausted)
         if entry.timer is not None:
             entry.timer.cancel()
         if entry.lease is not None:

@@ -10,8 +10,8 @@ from cel_expr_python import cel
 from gateway.filters.subject import Subject
 from gateway.filters.values import INT_MAX, INT_MIN, double
 
-_NAMES = {cel.Type.BOOL: "bool", cel.Type.INT: "int", cel.Type.UINT: "uint", cel.Type.DOUBLE: "double",
-          cel.Type.STRING: "string", cel.Type.BYTES: "bytes"}  # fmt: skip
+_NAMES = [(cel.Type.BOOL, "bool"), (cel.Type.INT, "int"), (cel.Type.UINT, "uint"), (cel.Type.DOUBLE, "double"),
+          (cel.Type.STRING, "string"), (cel.Type.BYTES, "bytes")]  # fmt: skip
 
 
 @cache
@@ -42,7 +42,7 @@ def library_value(compiled: Any, subject: Subject) -> tuple[str, Any]:
         return "null", None
     if kind == cel.Type.ERROR:
         return "error", None
-    for known, name in _NAMES.items():
+    for known, name in _NAMES:
         if kind == known:
             return name, result.value()
     return str(kind.name()).lower().split("<")[0], None

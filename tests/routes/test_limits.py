@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.event import TopicPartition
+from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
 from tests.routes.intake import change, intake
 from tests.routes.kit import START, Site, becomes, running, stored
@@ -28,9 +29,13 @@ async def limited(**settings: Any) -> AsyncIterator[Site]:
         yield site
 
 
-def held(site: Site) -> int:
+def ledger(site: Site) -> Ledger:
     assert isinstance(site.gateway.limiter, MemoryLimiter)
-    return site.gateway.limiter._ledger.streams
+    return site.gateway.limiter._ledger
+
+
+def held(site: Site) -> int:
+    return ledger(site).streams
 
 
 async def test_streams_of_an_address() -> None:
@@ -69,15 +74,18 @@ async def test_nothing_stays_counted(method: str, path: str, status: int) -> Non
         await becomes(lambda: held(site) == 0)
 
 
-async def test_what_filters_cost_together() -> None:
-    async with limited(limit_filters=500) as site:
+async def test_who_has_not_paid_for_filters_gets_no_other() -> None:
+    async with limited(limit_filters=2, limit_connects=0) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(30)])
         headers = from_address("198.51.100.1")
-        costly = f"{PATH}?filter=event.exists(name, name == 'x')"
+        costly = f"{PATH}?since=2000-01-01&filter=event.exists(name, name == 'x')"
         async with site.stream(costly, headers=headers) as first:
             assert first.status == 200
+            await becomes(lambda: any(due > 0 for due in ledger(site)._due.values()))
             response = await site.get(costly, headers=headers)
             assert response.status_code == 429
             assert response.json()["limit"] == "limit_filters"
+            assert int(response.headers["retry-after"]) >= 1
             async with site.stream(PATH, headers=headers) as unfiltered:
                 assert unfiltered.status == 200
 

@@ -31,6 +31,8 @@ LONGEST_INTEGER = 100
 LONGEST_DOUBLE = 1_000
 """Characters that the text of a number can have."""
 NUMBER_STEPS = 10
+DIGITS_A_STEP = 32
+"""Of a double: they are read by a pattern, and rounded by all of them."""
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DOUBLE = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)", re.IGNORECASE | re.ASCII
@@ -143,8 +145,10 @@ def to_double(meter: Meter, value: Any) -> Any:
     if kind is int or kind is UInt:
         return float(value)
     if kind is str:
-        spend(meter, NUMBER_STEPS)
-        return float(value) if len(value) <= LONGEST_DOUBLE and _DOUBLE.fullmatch(value) else NOT_A_NUMBER
+        if len(value) > LONGEST_DOUBLE:
+            return NOT_A_NUMBER
+        spend(meter, NUMBER_STEPS + len(value) // DIGITS_A_STEP)
+        return float(value) if _DOUBLE.fullmatch(value) else NOT_A_NUMBER
     return failed(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -155,3 +156,20 @@ async def test_a_replay_is_slowed_and_lives() -> None:
             # What was sent has to be paid for; meanwhile the client hears that the stream lives.
             for _ in range(3):
                 assert "data" not in await slow.frame()
+
+
+async def test_a_filter_that_always_takes_too_much_ends_its_stream_and_is_refused_for_a_while() -> None:
+    async with running(filter_max_steps=10) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(150)])
+        path = f"{PATH}?since=2000-01-01&filter=event.all(name, name != 'x')"
+        async with asyncio.timeout(20):
+            response = await site.get(path)
+        assert response.status_code == 200
+        assert "event: error" in response.text
+        assert "10 steps (filter_max_steps)" in response.text
+        again = await site.get(path)
+        assert again.status_code == 400
+        assert again.json()["parameter"] == "filter"
+        assert "filter_max_steps" in again.json()["detail"]
+        async with site.stream(f"{PATH}?filter=event.n == 1") as other:
+            assert other.status == 200

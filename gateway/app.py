@@ -132,7 +132,7 @@ class Gateway:
             held=Held(settings.session_bytes),
         )
         self.held = services.held
-        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
+        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)

@@ -22,7 +22,7 @@ from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.composition import define
-from gateway.configuration import Configured, configure
+from gateway.configuration import REPLACED, Configured, configure
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
@@ -50,6 +50,8 @@ def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command],
         for setting in reversed(SETTINGS):
             if setting.flag and (not keys or setting.key in keys):
                 command = _option(setting, setting.key not in own)(command)
+                for old in (old for old, new in REPLACED.items() if new == setting.key):
+                    command = click.option(f"--{old.replace('_', '-')}", old, hidden=True)(command)
         return command
 
     return add

@@ -5,6 +5,7 @@ GatewayError
 ├── ConfigurationError      a mistake in the configuration, with its place
 │   └── RestartNeeded       no mistake, but not possible in a process that runs
 ├── InvalidExpression       a filter that cannot be used, with line and column
+├── FilterExhausted         a filter that needs too many steps on most events
 ├── InvalidFields           a `fields` list that cannot be used
 ├── InvalidPosition         a Last-Event-ID that cannot be read
 ├── BadRecord               a stored value that is not an event
@@ -88,6 +89,21 @@ class InvalidExpression(GatewayError):
         super().__init__(f"line {line}, column {column}: {detail}")
         self.line = line
         self.column = column
+
+
+class FilterExhausted(GatewayError):
+    """A filter has had too few steps for most of the last events that it was asked about."""
+
+    def __init__(self, steps: int, exhausted: int, asked: int) -> None:
+        super().__init__(
+            f"`filter`: it needs more than {steps:,} steps (filter_max_steps) on {exhausted} of the last {asked} "
+            "events: loops within loops, long texts and large regular expressions take most"
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """What the client is told."""
+        return Problem(400, "Filter takes too much", str(self), "filter")
 
 
 class InvalidFields(GatewayError):

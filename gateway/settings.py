@@ -128,7 +128,11 @@ class Settings:
         100, "streams", "open streams of one address; 0: no limit, as below", 0, 1 << 30
     )
     limit_filters: int = _integer(
-        50_000, "steps", "cost of the filters of one address's open streams together, a process", 0, 1 << 40
+        2_000_000,
+        "steps",
+        "steps that the filters of one address may take a second, a process; a step is about 0.1 µs",
+        0,
+        1 << 40,
     )
     limit_connects: float = _row(
         "number", 10.0, "streams", "new streams of one address a second, refused ones too; ten seconds' worth at once",
@@ -225,8 +229,12 @@ class Settings:
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(32, "levels", "the deepest nesting of a filter expression", 1, 32)
-    filter_max_cost: int = _integer(
-        50_000, "steps", "the highest cost of a filter for one event; a step is about 0.1 µs", 1, 1 << 40
+    filter_max_steps: int = _integer(
+        5_000,
+        "steps",
+        "steps that a filter may take on an event; where it needs more it does not match. A step is about 0.1 µs",
+        10,
+        1 << 40,
     )
     schema_repositories: tuple[str, ...] = _row(
         "list",

@@ -56,6 +56,9 @@ _BYTES_READ = Counter("gateway_bytes_read", "Bytes of those records", ["topic"])
 _EVENTS_SENT = Counter("gateway_events_sent", "Events written to clients")
 _BYTES_SENT = Counter("gateway_bytes_sent", "Bytes of the frames of those events, before they are compressed")
 _EVENTS_FILTERED = Counter("gateway_events_filtered", "Events not sent to a client, since its filter leaves them out")
+_EXHAUSTED = Counter(
+    "gateway_filter_exhausted", "Events for which a filter had too few steps, and which so do not match it"
+)
 _DELIVERY = WeightedHistogram(
     "gateway_delivery_seconds",
     "From the timestamp of an event to its write to a live client; the oldest event of those written together counts",
@@ -136,10 +139,10 @@ _TOLD_MISTAKES: dict[str, Seldom] = {}
 class Tally:
     """What is counted for each read and write, in plain numbers; `publish` brings it into the metrics, now and then."""
 
-    __slots__ = ("_delays", "_of_topics", "bytes", "events", "filtered")
+    __slots__ = ("_delays", "_of_topics", "bytes", "events", "exhausted", "filtered")
 
     def __init__(self) -> None:
-        self.events = self.bytes = self.filtered = 0
+        self.events = self.bytes = self.filtered = self.exhausted = 0
         self._of_topics: defaultdict[tuple[Counter, str], int] = defaultdict(int)
         self._delays: list[tuple[float, int]] = []
 
@@ -158,7 +161,8 @@ class Tally:
         _EVENTS_SENT.inc(self.events)
         _BYTES_SENT.inc(self.bytes)
         _EVENTS_FILTERED.inc(self.filtered)
-        self.events = self.bytes = self.filtered = 0
+        _EXHAUSTED.inc(self.exhausted)
+        self.events = self.bytes = self.filtered = self.exhausted = 0
         for (metric, topic), count in self._of_topics.items():
             metric.labels(topic).inc(count)
         for seconds, count in self._delays:

@@ -17,20 +17,25 @@ class MemoryLimiter:
         self._ledger = Ledger(total)
         self._clock = clock
 
-    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
+    async def enter(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        refusal = self._ledger.full(client, cost) or self._ledger.connect(client, self._clock.monotonic())
+        ledger, now = self._ledger, self._clock.monotonic()
+        refusal = ledger.full(client) or ledger.connect(client, now)
         if refusal is None:
-            self._ledger.hold(client, cost)
+            ledger.hold(client)
         return refusal
 
-    def add(self, client: Client, cost: int) -> Refusal | None:
+    def indebted(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        return self._ledger.add(client, cost)
+        return self._ledger.indebted(client, self._clock.monotonic())
 
-    def leave(self, client: Client, cost: int = 0) -> None:
+    def leave(self, client: Client) -> None:
         """See Limiter."""
-        self._ledger.release(client, cost)
+        self._ledger.release(client)
+
+    def charge(self, client: Client, steps: int) -> float:
+        """See Limiter."""
+        return self._ledger.charge(client, steps, self._clock.monotonic())
 
     async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:
         """See Limiter."""

@@ -90,31 +90,35 @@ class RedisLimiter:
         self._all_changed = True
         self._wake = asyncio.Event()
 
-    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
+    async def enter(self, client: Client) -> Refusal | None:
         """See Limiter."""
         ledger = self._ledger
-        if (refusal := ledger.full(client, cost)) is not None:
+        if (refusal := ledger.full(client)) is not None:
             return refusal
         # Counted before Redis is asked: others that are asked for meanwhile are counted on top of it.
-        ledger.hold(client, cost)
+        ledger.hold(client)
         try:
             refusal = await self._ask_to_enter(client) if self.available else self._enter_alone(client)
         except Away:
             refusal = self._enter_alone(client)
         except BaseException:
-            self.leave(client, cost)
+            self.leave(client)
             raise
         if refusal is not None:
-            self.leave(client, cost)
+            self.leave(client)
         return refusal
 
-    def add(self, client: Client, cost: int) -> Refusal | None:
+    def indebted(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        return self._ledger.add(client, cost)
+        return self._ledger.indebted(client, self._clock.monotonic())
 
-    def leave(self, client: Client, cost: int = 0) -> None:
+    def charge(self, client: Client, steps: int) -> float:
         """See Limiter."""
-        self._ledger.release(client, cost)
+        return self._ledger.charge(client, steps, self._clock.monotonic())
+
+    def leave(self, client: Client) -> None:
+        """See Limiter."""
+        self._ledger.release(client)
         self._changed.add(client.bucket)
         self._wake.set()
 

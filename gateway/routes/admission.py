@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,6 +28,7 @@ from gateway.limits.port import (
 from gateway.routes.peer import sender
 from gateway.routes.problems import answer
 from gateway.seldom import Seldom
+from gateway.subscription.judge import Charge
 from gateway.subscription.replay import Pace
 
 MOST_PARAMETERS = 64
@@ -43,7 +45,7 @@ COUNTED_APART = ("/v2/stream/", "/v1/events")
 _DETAILS = {
     STREAMS: "all the streams that may be open are",
     STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of the streams that your address has open would cost too much together",
+    FILTERS: "the filters of your address take too much",
     CONNECTS: "your address opens streams too fast",
     REQUESTS: "your address asks too fast",
     INTAKE: "your address sends events too fast",
@@ -54,23 +56,19 @@ _DETAILS = {
 class Lease:
     """A stream that is counted for as long as it is open."""
 
-    __slots__ = ("_client", "_cost", "_limiter")
+    __slots__ = ("_client", "_limiter")
 
     def __init__(self, limiter: Limiter, client: Client) -> None:
         self._limiter = limiter
-        self._cost = 0
         self._client: Client | None = client
 
-    def filter(self, cost: int) -> None:
-        """Its filter costs so much. Raises Problem(429) where that is too much."""
-        if self._client is None or not cost:
-            return
-        refusal = self._limiter.add(self._client, cost)
+    def check_filters(self) -> None:
+        """It has a filter. Raises Problem(429) where those of the client have taken more than is paid for."""
+        refusal = None if self._client is None else self._limiter.indebted(self._client)
         if refusal is not None:
             raise _refused(refusal)
-        self._cost = cost
 
-    async def charge(self, seconds: float) -> None:
+    async def count_reading(self, seconds: float) -> None:
         """Reading the request took the processor so long: it counts as so many more."""
         more = int(seconds / READ_SECONDS)
         if self._client is not None and more:
@@ -80,7 +78,15 @@ class Lease:
         """It has ended; said again, it is nothing."""
         client, self._client = self._client, None
         if client is not None:
-            self._limiter.leave(client, self._cost)
+            self._limiter.leave(client)
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the steps of the stream's filter are paid with, where anything has to be paid."""
+        client, limiter = self._client, self._limiter
+        if client is None or not client.policy.filters.limited:
+            return None
+        return partial(limiter.charge, client)
 
     @property
     def pace(self) -> Pace | None:

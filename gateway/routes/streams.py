@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Set
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
+from gateway.routes.exhausted import ExhaustedFilters
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
@@ -41,6 +41,7 @@ class _Entry(NamedTuple):
     grant: Grant
     timer: asyncio.TimerHandle | None
     lease: Lease | None
+    address: str
 
 
 class StreamEndpoint:
@@ -53,6 +54,7 @@ class StreamEndpoint:
         self._viewers = viewers
         self._bounds = bounds
         self._admission = admission
+        self._exhausted = ExhaustedFilters(services.clock)
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -68,9 +70,11 @@ class StreamEndpoint:
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
+        address = "" if self._admission is None else self._admission.address(scope)
         try:
             grant = await self._viewers.reader(scope, brief=True)
             request, named_in = await self._read_counted(scope, self._viewers.readable(grant), lease)
+            self._exhausted.check(address, request.selection)
         except BaseException as error:
             if lease is not None:
                 lease.release()
@@ -78,10 +82,11 @@ class StreamEndpoint:
                 raise
             await answer(error)(scope, receive, send)
             return
-        session = Session(self._services, request, None if lease is None else lease.pace)
-        session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
+        pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
+        session = Session(self._services, request, pace, charge)
+        session.visitor = visitor(scope, None if self._admission is None else address)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
-        self.sessions[session] = _Entry(grant, timer, lease)
+        self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
             session.stop()
         try:
@@ -162,6 +167,8 @@ class StreamEndpoint:
         if entry is None:
             return
         session.close()
+        if session.exhausted is not None:
+            self._exhausted.remember(entry.address, session.request.selection, session.exhausted)
         if entry.timer is not None:
             entry.timer.cancel()
         if entry.lease is not None:
@@ -174,9 +181,9 @@ class StreamEndpoint:
             request, named_in = self._read(scope, catalog)
         finally:
             if lease is not None:
-                await lease.charge(time.thread_time() - begun)
+                await lease.count_reading(time.thread_time() - begun)
         if lease is not None and request.selection.filter is not None:
-            lease.filter(math.ceil(request.selection.filter.cost))
+            lease.check_filters()
         return request, named_in
 
     def _read(self, scope: Scope, catalog: Catalog) -> tuple[Request, str]:

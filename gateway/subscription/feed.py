@@ -111,12 +111,14 @@ class Selection:
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_chunk", "_independent", "chain", "data", "events", "number")
+    __slots__ = ("_chunk", "_independent", "chain", "data", "effort", "events", "number")
 
     def __init__(self, number: int, data: bytes, events: int) -> None:
         self.number = number
         self.data = data
         self.events = events
+        self.effort: Any = None
+        """What it cost to choose the events, where they are of the past and a filter was asked (`judge.Effort`)."""
         self.chain: tuple[bytes, bool] | None = None
         """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
         self._chunk: bytes | None = None
@@ -204,6 +206,25 @@ class Feed:
         segment = self._ring.segment(number)
         return None if segment is None else self._make(segment, self._chosen(segment))
 
+    def judged(self, segment: Segment) -> Any:
+        """What somebody has found out of the segment for this selection; see `judge.Judged`."""
+        return self._cache.get(self._judged_key(segment))
+
+    def _judged_key(self, segment: Segment) -> tuple[object, ...]:
+        return (self.selection.key, segment.number)
+
+    def remember(self, segment: Segment, judged: Any) -> None:
+        """Keep it for others."""
+        size = MATCH_OVERHEAD * len(judged.chosen)
+        if self.selection.fields is not None:
+            size += sum(map(len, judged.chosen.values()))
+        self._cache.put(self._judged_key(segment), judged, size)
+
+    def block_from(self, segment: Segment, chosen: Chosen) -> Block:
+        """The block of a segment of which this is sent."""
+        cached: Block | None = self._cache.get((self._serial, segment.number))
+        return cached or self._make(segment, chosen)
+
     def block_of(self, segment: Segment, matching: list[int]) -> Block:
         """The same of a segment whose records have been judged: the filter is true of those at these indices."""
         selection, items = self.selection, segment.items
@@ -217,9 +238,9 @@ class Feed:
                     chosen[index] = data
         return self._make(segment, chosen)
 
-    def matches(self, segment: Segment) -> Matches:
-        """The records of the segment, judged once for all clients of the same selection."""
-        chosen = self._chosen(segment)
+    def matches(self, segment: Segment, chosen: Chosen | None = None) -> Matches:
+        """The records of the segment; `chosen` is what is sent of them, where they have been judged."""
+        chosen = self._chosen(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
     def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
@@ -262,14 +283,14 @@ class Feed:
             self._cache.chains -= 1
 
     def _chosen(self, segment: Segment) -> Chosen:
-        """What is sent of a segment that has not been judged for this selection yet."""
+        """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
         selection = self.selection
-        key = (selection.key, segment.number)
+        key = (selection.key, "chosen", segment.number)
         chosen: Chosen | None = self._cache.get(key)
         if chosen is not None:
             return chosen
         chosen = {}
-        subjects = self._subjects(segment) if selection.reads else {}
+        subjects = self.subjects(segment) if selection.reads else {}
         for index, item in segment.select(selection.topics):
             data = selection.choose(item.data, item.canary, subjects.get(index))
             if data is not None:
@@ -280,7 +301,7 @@ class Feed:
         self._cache.put(key, chosen, size)
         return chosen
 
-    def _subjects(self, segment: Segment) -> dict[int, Subject]:
+    def subjects(self, segment: Segment) -> dict[int, Subject]:
         """What filters see of each event in a segment."""
         key = ("subjects", segment.number)
         subjects: dict[int, Subject] | None = self._cache.get(key)

@@ -28,6 +28,8 @@ from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
+ALONE_SECONDS = 10.0
+"""After which a filter that took too much to be live may be so again."""
 Waiting = Mapping[TopicPartition, Wish]
 """What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
 
@@ -35,7 +37,7 @@ Waiting = Mapping[TopicPartition, Wish]
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
+    __slots__ = ("alone_until", "audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
 
     def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int, waiting: Waiting) -> None:
         self.feed = feed
@@ -44,6 +46,8 @@ class LiveFeed:
         self.waiting = waiting
         self.users = 0
         self.clients = Recipients()
+        self.alone_until = -inf
+        """Until then its clients read on their own, since the filter took too much to be live."""
         self.written = -inf
         """When all of them were written to the last time."""
         self.shared = (0, 0)
@@ -109,6 +113,7 @@ class LiveFeed:
         client.shared_before = self.shared
         if not self.clients:
             self.audience.join(self, self.feed.selection.filter)
+        client.spent_before = self._spent()
         self.clients.add(client)
         self.audience.clients += 1
 
@@ -116,6 +121,7 @@ class LiveFeed:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
+        self._charge(client)
         self.clients.remove(client)
         client.quiet_since = max(client.quiet_since, self.written)
         self.audience.clients -= 1
@@ -123,6 +129,27 @@ class LiveFeed:
         if not self.clients:
             self.audience.leave(self, self.feed.selection.filter)
             self.feed.end_chain()
+
+    def _spent(self) -> int:
+        asked = self.feed.selection.filter
+        return 0 if asked is None else self.audience.spent(asked)
+
+    def _charge(self, client: LiveClient) -> float:
+        """Let a client pay for what the filter has taken since it paid last; the seconds until it is paid for."""
+        steps, client.spent_before = self._spent() - client.spent_before, self._spent()
+        return client.charge(steps) if steps and client.charge is not None else 0.0
+
+    def settle(self) -> None:
+        """Let all pay; who owes goes back to its task, and reads on when it has paid."""
+        if self.feed.selection.filter is not None:
+            for client in [client for client in self.clients if self._charge(client) > 0]:
+                self.remove(client)
+                client.release(self.feed.newest)
+
+    def read_alone(self, number: int, now: float) -> None:
+        """Hand all clients back to their tasks for a while, beginning with this segment."""
+        self.alone_until = now + ALONE_SECONDS
+        self.release_all(number)
 
     def _count_shared(self, client: LiveClient) -> None:
         """Count the blocks delivered so far: a checksum depends on the order."""
@@ -229,6 +256,8 @@ class Broadcast:
                     feed.deliver(segment, matching, now)
                 except Exception as error:
                     feed.fail(segment.number, error)
+            for feed in audience.take_dear():
+                feed.read_alone(segment.number, now)
             if clients:
                 due = clients * segment.count(audience.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
@@ -244,6 +273,7 @@ class Broadcast:
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):
                 try:
+                    feed.settle()
                     feed.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
                     feed.fail(self.hub.ring.open.number, error)

@@ -13,8 +13,9 @@ from gateway.eventlog.trouble import demand
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Feed, Selection
+from gateway.subscription.feed import Feed
 from gateway.subscription.held import Held
+from gateway.subscription.judge import Effort, Judge
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -25,9 +26,12 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next stretch, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_judge", "_past", "_responder")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, held: Held | None = None) -> None:
+    def __init__(
+        self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge, held: Held | None = None
+    ) -> None:
+        self._judge = judge
         self._past = past
         self._hub = hub
         self._responder = responder
@@ -83,8 +87,9 @@ class Replay:
             size = await self._send(subscription, stretch, feed)
         finally:
             self._release(stretch.size)
-        if pace is not None and size:
-            await self._rest(subscription, await pace(size))
+        paced = await pace(size) if pace is not None and size else 0.0
+        if (seconds := max(paced, self._judge.owed)) > 0:
+            await self._rest(subscription, seconds)
 
     async def _hold(self, subscription: Subscription, size: int) -> bool:
         """Hold so many bytes; False where the response is over before there is room."""
@@ -115,9 +120,12 @@ class Replay:
             async with self._past.turn:
                 found = feed.known_past_block(stretch, marks)
                 if found is None:
-                    found = feed.past_block(stretch, marks, await self._choose(feed.selection, stretch))
+                    chosen, effort = await self._judge.stretch(feed.selection, stretch)
+                    found = feed.past_block(stretch, marks, chosen)
+                    found[0].effort = effort
                 block, marks = found
                 packed = self._responder.packer.pack_block(block)
+            self._judge.count(block.effort or Effort())
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
@@ -138,24 +146,15 @@ class Replay:
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
             await self._responder.beat(subscription.identifier)
 
-    async def _choose(self, selection: Selection, stretch: Stretch) -> list[bytes | None]:
-        """What is sent of each record, within a turn. A filter may take milliseconds for each, and those who are live
-        do not wait for all of them."""
-        if not selection.reads:
-            return selection.chosen(stretch)
-        chosen = []
-        for index in range(len(stretch.records)):
-            chosen.append(selection.choose_of(stretch, index))
-            await self._past.turn.give_way()
-        return chosen
-
     async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:
         """The range ends, be it in this stretch: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
         marks = subscription.cursor.marks
         frames: list[bytes] = []
         async with self._past.turn:
-            chosen = iter(await self._choose(selection, stretch))
+            judged, effort = await self._judge.stretch(selection, stretch)
+        self._judge.count(effort)
+        chosen = iter(judged)
         for place, records in stretch.runs:
             for record, data in zip(records, chosen, strict=False):
                 subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)

@@ -16,13 +16,23 @@ import orjson
 from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import give_way
-from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, Refused, TopicAbsent
+from gateway.errors import (
+    MISTAKE,
+    FilterExhausted,
+    LogUnavailable,
+    OffsetOutOfRange,
+    Problem,
+    Refused,
+    TopicAbsent,
+)
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
+from gateway.subscription.feed import Block
 from gateway.subscription.held import Held
+from gateway.subscription.judge import Charge, Judge
 from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
@@ -80,8 +90,10 @@ class Session:
         "_retry_wait",
         "_start",
         "ends_at",
+        "exhausted",
         "feed",
         "hub",
+        "judge",
         "pace",
         "request",
         "responder",
@@ -90,7 +102,12 @@ class Session:
         "visitor",
     )
 
-    def __init__(self, services: Services, request: Request, pace: Pace | None = None) -> None:
+    def __init__(
+        self, services: Services, request: Request, pace: Pace | None = None, charge: Charge | None = None
+    ) -> None:
+        self.judge = Judge(request.selection, services.past.turn, charge)
+        self.exhausted: FilterExhausted | None = None
+        """Why the response was ended, where the filter had too few steps again and again."""
         self.visitor = Visitor("", "")
         self.services = services
         self.hub = services.hub
@@ -143,9 +160,12 @@ class Session:
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
                 await give_way()
+        except FilterExhausted as error:
+            self.exhausted = error
+            await self._tell_failure(error.problem)
         except Exception as error:
             telemetry.stream_failed(error)
-            await self._tell_failure()
+            await self._tell_failure(Problem(500, "Internal error", MISTAKE))
         else:
             await self._finish(self._farewell())
         finally:
@@ -169,10 +189,9 @@ class Session:
         subscription = self.subscription
         return self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
 
-    async def _tell_failure(self) -> None:
-        """End the response with what will not heal, a mistake of our own. What it is goes to the log, not to the
-        client."""
-        document = orjson.dumps(Problem(500, "Internal error", MISTAKE).document())
+    async def _tell_failure(self, problem: Problem) -> None:
+        """End the response with what will not heal. What a mistake of our own is goes to the log, not to the client."""
+        document = orjson.dumps(problem.document())
         # Writing may be what failed.
         with suppress(Exception):
             await self.responder.write(self.request.format.notice(b"error", self._identifier, document))
@@ -317,12 +336,15 @@ class Session:
 
     async def _follow(self, subscription: Subscription, number: int) -> None:
         """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
-        ring, feed = self.hub.ring, self.feed.feed
+        ring = self.hub.ring
         while self._is_current():
             pieces: list[bytes] = []
             size = 0
             while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
-                block = feed.block(number)
+                segment = ring.segment(number)
+                if pieces and segment is not None and self.judge.must_ask(self.feed.feed, segment):
+                    break  # What is packed is written before anybody else runs.
+                block = await self._block(number)
                 if block is None:
                     return
                 telemetry.tally.events += block.events
@@ -338,9 +360,29 @@ class Session:
                     await self.responder.beat(subscription.identifier)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
+            await self._repay(subscription)
             await give_way()
             if number < ring.oldest:
                 return
+
+    async def _block(self, number: int) -> Block | None:
+        """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
+        feed, ring = self.feed.feed, self.hub.ring
+        segment = ring.segment(number)
+        judged = None if segment is None else await self.judge.segment(feed, segment)
+        if segment is None or judged is None:
+            return feed.block(number)
+        if ring.segment(number) is not segment or not self._is_current():
+            return None
+        return feed.block_from(segment, judged.chosen)
+
+    async def _repay(self, subscription: Subscription) -> None:
+        """Read no further until what the filter took is paid for; the client hears that the stream lives."""
+        while self.judge.owed > 0 and not self._over:
+            endings: set[asyncio.Future[None]] = {self.responder.outlet.gone, self.responder.stopping}
+            await asyncio.wait(endings, timeout=min(self.judge.owed, self.services.heartbeat))
+            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            self.judge.pay(0)
 
     def _settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         ring = self.hub.ring
@@ -356,7 +398,7 @@ class Session:
     async def _be_live(self, subscription: Subscription, number: int) -> int:
         outlet, feed = self.responder.outlet, self.feed
         pipe = outlet.pipe
-        if pipe is None:
+        if pipe is None or feed.alone_until > self.services.clock.monotonic():
             await self._wait_for_change(subscription)
             return number
         client = LiveClient(pipe, self.responder.packer, outlet.send)
@@ -364,6 +406,7 @@ class Session:
             # Live delivery does not wait for the client, so that one which does not read must not come back to it.
             await outlet.write(b"")
             return number
+        client.charge = self.judge.pay
         client.released = asyncio.get_running_loop().create_future()
         client.on_release = partial(self._settle_released, subscription)
         leave = partial(feed.leave, client)
@@ -394,7 +437,10 @@ class Session:
                 await give_way()
                 continue
             frames: list[bytes] = []
-            for item, data in feed.matches(segment):
+            judged = await self.judge.segment(feed, segment)
+            if not self._is_current():
+                return
+            for item, data in feed.matches(segment, None if judged is None else judged.chosen):
                 subscription.offer(item.partition, item.mark, data, frames)
             number += 1
             telemetry.tally.events += len(frames)
@@ -403,13 +449,15 @@ class Session:
                 await self.responder.write(b"".join(frames))
             else:
                 await self.responder.beat(subscription.identifier)
+            await self._repay(subscription)
             await give_way()
             if self._is_aligned(subscription, number):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
         """Read the past until the ring holds what comes next."""
-        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat, self.services.held)
+        services = self.services
+        replay = Replay(services.past, self.hub, self.responder, services.heartbeat, self.judge, services.held)
         while self._is_current():
             positions = self._readable(subscription)
             if self.hub.ring.place(positions) is not None:

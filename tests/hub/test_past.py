@@ -232,7 +232,7 @@ async def test_values_are_decoded_once_for_all() -> None:
     stretch.forget()
     for subject, again in zip(kept, [stretch.subject(index) for index in (0, 3)], strict=True):
         assert again.event == subject.event
-        assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, b"k")
+        assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, "k")
     assert stretch.records[0].key == b"k"
     await past.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.event import TopicPartition
+from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
 from tests.routes.intake import change, intake
 from tests.routes.kit import START, Site, becomes, running, stored
@@ -28,9 +30,13 @@ async def limited(**settings: Any) -> AsyncIterator[Site]:
         yield site
 
 
-def held(site: Site) -> int:
+def ledger(site: Site) -> Ledger:
     assert isinstance(site.gateway.limiter, MemoryLimiter)
-    return site.gateway.limiter._ledger.streams
+    return site.gateway.limiter._ledger
+
+
+def held(site: Site) -> int:
+    return ledger(site).streams
 
 
 async def test_streams_of_an_address() -> None:
@@ -69,15 +75,18 @@ async def test_nothing_stays_counted(method: str, path: str, status: int) -> Non
         await becomes(lambda: held(site) == 0)
 
 
-async def test_what_filters_cost_together() -> None:
-    async with limited(limit_filters=500) as site:
+async def test_who_has_not_paid_for_filters_gets_no_other() -> None:
+    async with limited(limit_filters=2, limit_connects=0) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(30)])
         headers = from_address("198.51.100.1")
-        costly = f"{PATH}?filter=event.exists(name, name == 'x')"
+        costly = f"{PATH}?since=2000-01-01&filter=event.exists(name, name == 'x')"
         async with site.stream(costly, headers=headers) as first:
             assert first.status == 200
+            await becomes(lambda: any(due > 0 for due in ledger(site)._due.values()))
             response = await site.get(costly, headers=headers)
             assert response.status_code == 429
             assert response.json()["limit"] == "limit_filters"
+            assert int(response.headers["retry-after"]) >= 1
             async with site.stream(PATH, headers=headers) as unfiltered:
                 assert unfiltered.status == 200
 
@@ -191,3 +200,20 @@ async def test_a_request_that_takes_long_counts_more(monkeypatch: pytest.MonkeyP
         headers = from_address("198.51.100.1")
         statuses = [(await site.client.head(PATH, headers=headers)).status_code for _ in range(3)]
         assert statuses == [200, 429, 429]
+
+
+async def test_a_filter_that_always_takes_too_much_ends_its_stream_and_is_refused_for_a_while() -> None:
+    async with running(filter_max_steps=10) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(150)])
+        path = f"{PATH}?since=2000-01-01&filter=event.all(name, name != 'x')"
+        async with asyncio.timeout(20):
+            response = await site.get(path)
+        assert response.status_code == 200
+        assert "event: error" in response.text
+        assert "10 steps (filter_max_steps)" in response.text
+        again = await site.get(path)
+        assert again.status_code == 400
+        assert again.json()["parameter"] == "filter"
+        assert "filter_max_steps" in again.json()["detail"]
+        async with site.stream(f"{PATH}?filter=event.n == 1") as other:
+            assert other.status == 200

@@ -198,9 +198,9 @@ BUGS = (
     ),
     Planted(
         "feed: filters share their blocks",
-        "gateway.subscription.feed:Feed._chosen",
-        "key = (selection.key, segment.number)",
-        "key = (selection.topics, segment.number)",
+        "gateway.subscription.feed:Feed._judged_key",
+        "(self.selection.key, segment.number)",
+        "(self.selection.topics, segment.number)",
     ),
     Planted(
         "feed: canaries for everybody",

@@ -186,17 +186,17 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
-    matches, block_of = Filter.matches, Feed.block_of
+    matches, block_of = Filter.judge, Feed.block_of
 
-    def counted(asked: Filter, subject: Subject) -> bool:
+    def counted(asked: Filter, subject: Subject, meter: list[int]) -> bool:
         evaluated.append(asked.text)
-        return matches(asked, subject)
+        return matches(asked, subject, meter)
 
     def noted(feed: Feed, segment: Segment, matching: list[int]) -> Any:
         made.append(feed)
         return block_of(feed, segment, matching)
 
-    monkeypatch.setattr(Filter, "matches", counted)
+    monkeypatch.setattr(Filter, "judge", counted)
     monkeypatch.setattr(Feed, "block_of", noted)
     broadcast = broadcast_of()
     readers = [connect(broadcast, f'event.wiki == "w{number}" && !event.bot', Plain()) for number in range(1000)]

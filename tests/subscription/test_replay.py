@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,49 +12,6 @@ from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.subscription.replay import Replay
 from tests.simulation import loop
-
-RECORDS = 40
-SECONDS = 0.001
-
-
-class Slow:
-    """A selection whose filter takes its time."""
-
-    reads = True
-
-    def choose_of(self, stretch: Any, index: int) -> bytes | None:
-        """Busy for a millisecond."""
-        end = time.perf_counter() + SECONDS
-        while time.perf_counter() < end:
-            pass
-        return b"%d" % index
-
-
-class Records:
-    """A stretch."""
-
-    records = (None,) * RECORDS
-
-
-async def test_a_costly_filter_lets_others_run_between_two_records() -> None:
-    past = Past(MemoryLog(), 1, 1 << 20)
-    replay = Replay(past, cast(Any, None), cast(Any, None), 1.0)
-    turns = 0
-
-    async def live() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    running = asyncio.create_task(live())
-    async with past.turn:
-        chosen = await replay._choose(cast(Any, Slow()), cast(Any, Records()))
-    running.cancel()
-    assert chosen == [b"%d" % index for index in range(RECORDS)]
-    assert turns >= RECORDS
-    await past.close()
-
 
 FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -84,7 +40,7 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
         request = SimpleNamespace(selection=SimpleNamespace(reads=False, topics=frozenset()))
         subscription = cast(Any, SimpleNamespace(request=request, identifier=b"[]"))
         past = Past(log, 4, 1 << 20)
-        early, late = (Replay(past, hub, cast(Any, Answering()), 15.0) for _ in range(2))
+        early, late = (Replay(past, hub, cast(Any, Answering()), 15.0, cast(Any, None)) for _ in range(2))
         positions = {FIRST: 0, SECOND: 0}
         one = asyncio.create_task(early.fetch(subscription, positions))
         async with past.turn:

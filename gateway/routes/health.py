@@ -57,7 +57,7 @@ class Readiness:
 
     def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "its records do not come")
-        told = {place: f"{trouble.kind}: {trouble.detail}" for place, trouble in self._hub.sick.items()}
+        told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:
             return {_name(place): why for place, why in stuck.items()}

@@ -163,10 +163,15 @@ async def test_topics_that_may_not_be_described_or_read(
         await operator.send(well, range(100, 200))
         async with asyncio.timeout(2):
             await asyncio.gather(alone.have(199), every.have(199), live.have(199))
-        await every.heard("waiting for")
+        await every.heard(f"waiting for {closed}/0, {hidden}/0")
         resumed = await follow(gateway.port, "all", every.messages[50].identifier)
         await resumed.have(199)
-        assert 'reason="no right"' in await gateway.metrics()
+
+        async def counted() -> bool:
+            metrics = await gateway.metrics()
+            return all(f'topic="{name}"' in metrics for name in (hidden, closed)) and 'reason="no right"' in metrics
+
+        await eventually(counted, "the metrics name them")
         await operator.allow(hidden, READ)
         await operator.allow(closed, READ)
         await asyncio.gather(every.have(1099), every.have(2099), resumed.have(1099), resumed.have(2099))
@@ -206,7 +211,6 @@ async def test_a_start_while_a_partition_has_no_leader(
         async with asyncio.timeout(3):
             await asyncio.gather(live.have(1199), both.have(1199))
         await both.heard(f"waiting for {alone}/0")
-        # A topic that appears while the gateway runs, and whose only replica goes away.
         await asyncio.to_thread(cluster.start)
         await both.have(99)
         await becomes_stuck(gateway)

@@ -176,8 +176,8 @@ class KafkaReader:
         return found
 
     def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
-        """Those that are read no further, since something has befallen them, or since nobody has given them for a while,
-        though brokers answer."""
+        """Those that are read no further, since something has befallen them, or since nobody has given them for a
+        while, though brokers answer."""
         found: list[Batch | Refusal] = []
         now = time.monotonic()
         for partition in [partition for partition in self._buffers if partition in wanted]:

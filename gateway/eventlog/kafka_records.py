@@ -39,8 +39,8 @@ class PartitionBuffer:
 
     def add(self, fetched: Fetched) -> str | None:
         """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
-        that hold no record to be shown (markers, aborted ones) stay as a move of the position. Returns what is wrong with
-        the first batch that cannot be read: `ahead` stays before it."""
+        that hold no record to be shown (markers, aborted ones) stay as a move of the position. Returns what is wrong
+        with the first batch that cannot be read: `ahead` stays before it."""
         try:
             return self._add(fetched)
         except Exception as error:  # whatever the parser makes of bytes that it does not know
@@ -72,8 +72,9 @@ class PartitionBuffer:
         return None
 
     def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> tuple[list[Record], str | None]:
-        """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past what follows them and is no record. And what is
-        wrong with the record at the position, where it cannot be read."""
+        """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
+        what follows them and is no record. And what is wrong with the record at the position, where it cannot be
+        read."""
         taken: list[Record] = []
         while self._batches:
             batch, next_offset, size = self._batches[0]

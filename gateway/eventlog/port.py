@@ -148,9 +148,9 @@ class EventLog(Protocol):
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """Append, and tell of each record what became of it; what is wrong with one leaves the others alone.
 
-        Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing is
-        known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate. LogForbids,
-        raised or as a fate: nothing is stored, and nothing will be before somebody allows it.
+        Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing
+        is known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
+        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it.
         """
         ...
 

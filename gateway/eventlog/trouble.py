@@ -34,6 +34,9 @@ class Trouble(NamedTuple):
     detail: str
     offset: int = -1
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
 
 class Refusal(NamedTuple):
     """What a reader tells of a partition that it reads no further."""

@@ -87,8 +87,8 @@ class Discovery:
         return self.sought | self.hidden.keys()
 
     async def look(self, may_try: Callable[[TopicPartition], bool] = lambda place: True) -> Findings:
-        """Ask the log for its topics, and begin what is new, or may be tried again. Raises LogUnavailable; what is known
-        is then as before."""
+        """Ask the log for its topics, and begin what is new, or may be tried again. Raises LogUnavailable; what is
+        known is then as before."""
         # Others may be asked for while the log answers.
         topics = list(self._by_timestamp)
         answers = await self._log.describe(topics)

@@ -140,8 +140,8 @@ class Hub:
         return waiting_for(self.sick, topics) if self.available else b"waiting for the log"
 
     async def reach_end(self, topics: Collection[str]) -> None:
-        """Return when all has been read that the log has of these topics by now, and may be read. Raises LogUnavailable,
-        and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
+        """Return when all has been read that the log has of these topics by now, and may be read. Raises
+        LogUnavailable, and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
         told = await self.log.describe(topics)
         states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
         refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
@@ -318,8 +318,8 @@ class Hub:
         self._tell_sick()
 
     async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
-        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False where
-        it is not known where that is."""
+        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
+        where it is not known where that is."""
         position = self.ring.end(place)
         if position < bounds.start:
             mark = Mark(bounds.start - 1, tail.timestamp)

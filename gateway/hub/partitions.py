@@ -28,7 +28,8 @@ class _Case:
 
 
 class Ward:
-    """Each case is of its own: one that is tried often or for long delays no other. Times are of one monotonic clock."""
+    """Each case is of its own: one that is tried often or for long delays no other. Times are of one monotonic
+    clock."""
 
     def __init__(self) -> None:
         self._cases: dict[TopicPartition, _Case] = {}

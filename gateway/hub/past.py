@@ -73,9 +73,9 @@ class Past:
         """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
         merged. `parsed` where the events will be looked into.
 
-        The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and TopicAbsent
-        where the log holds other topics by now. It
-        may belong to somebody with earlier ends (`covers`; then ask again), and must not be cancelled."""
+        The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and
+        TopicAbsent where the log holds other topics by now. It may belong to somebody with earlier ends (`covers`; then
+        ask again), and must not be cancelled."""
         key = (frozenset(positions.items()), identity)
         stretch = self._stretches.get(key)
         if stretch is not None and stretch.covers(ends):

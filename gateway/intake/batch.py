@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.cooperative import give_way
-from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog

@@ -27,8 +27,8 @@ _KEYS = ("networks", "streams", "filters", "connects", "intake", "replay", "requ
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams; steps of filters, streams, events, bytes and requests a second; 0 is
-    no limit."""
+    """What the settings say for one client: streams; steps of filters, streams, events, bytes and requests a second; 0
+    is no limit."""
 
     streams: float
     filters: float

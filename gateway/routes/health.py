@@ -27,8 +27,8 @@ class Readiness:
 
     A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
     goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
-    either. `inside`: why the log, or a partition, does not answer, which may name the operator's hosts, is told too, and
-    why it does not take events of which topics (`failing`). Outside, partitions are named of `public` topics alone.
+    either. `inside`: why the log, or a partition, does not answer, which may name the operator's hosts, is told too,
+    and why it does not take events of which topics (`failing`). Outside, partitions are named of `public` topics alone.
     `ailing`: the parts of the process that a mistake of our own has broken off lately.
     """
 
@@ -78,7 +78,7 @@ class Readiness:
 
     def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "its records do not come")
-        told = {place: f"{trouble.kind}: {trouble.detail}" for place, trouble in self._hub.sick.items()}
+        told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:
             return {_name(place): why for place, why in stuck.items()}

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway import telemetry
+from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.ring import Segment
 from gateway.hub.stretch import Stretch
-from gateway.hub.turn import Turn
 from gateway.subscription.feed import Chosen, Feed, Selection
 
 Charge = Callable[[int], float]
@@ -107,14 +107,15 @@ class Judge:
         return judged
 
     async def _judge(self, feed: Feed, segment: Segment) -> Judged:
-        selection, bench, chosen = feed.selection, Bench(self._filter), Chosen()
+        selection, bench = feed.selection, Bench(self._filter)
+        chosen: Chosen = {}
         subjects = feed.subjects(segment)
         for index, item in segment.select(selection.topics):
             if item.data is None or (item.canary and not selection.canary):
                 continue
             subject = subjects[index]
-            if bench.matches(subject):
-                chosen[index] = selection.cut(item.data, subject)
+            if bench.matches(subject) and (data := selection.cut(item.data, subject)) is not None:
+                chosen[index] = data
             await self._turn.give_way()
         judged = Judged(chosen, bench.effort)
         feed.remember(segment, judged)

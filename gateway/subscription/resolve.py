@@ -30,8 +30,8 @@ class Start:
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
     waiting: dict[TopicPartition, Wish] = field(default_factory=dict)
-    """What is wished for in partitions of topics that are not there, where something was read, and in those that the log
-    does not give: resolved once it does."""
+    """What is wished for in partitions of topics that are not there, where something was read, and in those that the
+    log does not give: resolved once it does."""
     untold: set[str] = field(default_factory=set)
     """Topics of which the log does not tell: how many partitions they have is not known either."""
 
@@ -74,7 +74,8 @@ class Resolver:
         self._log = hub.log
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
-        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give waits."""
+        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give
+        waits."""
         if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
         untold = await self._check_view(origin)
@@ -117,7 +118,8 @@ class Resolver:
 
     async def _check_view(self, origin: Origin) -> set[TopicPartition]:
         """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
-        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of it."""
+        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of
+        it."""
         existing = self._hub.discovery.existing
         unknown = {place for place in origin.wishes if place.topic not in existing or not self._hub.has(place)}
         if not unknown:

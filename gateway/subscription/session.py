@@ -381,7 +381,7 @@ class Session:
         while self.judge.owed > 0 and not self._over:
             endings: set[asyncio.Future[None]] = {self.responder.outlet.gone, self.responder.stopping}
             await asyncio.wait(endings, timeout=min(self.judge.owed, self.services.heartbeat))
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier)
             self.judge.pay(0)
 
     def _settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:

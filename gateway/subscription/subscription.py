@@ -48,8 +48,8 @@ class Subscription:
         self.remaining = request.limit
         self.ended: str | None = None
         self.waiting = dict(start.waiting)
-        """Partitions that are not there, or that the log does not give: what is wished for there is held against the log
-        once they are back."""
+        """Partitions that are not there, or that the log does not give: what is wished for there is held against the
+        log once they are back."""
         self.untold = set(start.untold)
         """Topics of which the log did not tell how many partitions they have."""
         self._past: set[TopicPartition] = set()
@@ -71,8 +71,8 @@ class Subscription:
         }
 
     def suspend(self, ring: Ring, topics: Collection[str], sick: Collection[TopicPartition]) -> None:
-        """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what comes
-        next either."""
+        """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what
+        comes next either."""
         held = []
         for place, position in self.positions.items():
             never_read = self.cursor.marks[place] == NOTHING_READ and ring.tail(place) is None

@@ -85,6 +85,6 @@ async def test_why_a_partition_is_stuck_is_told_inside_alone() -> None:
             TopicPartition("of.nobody", 0): Trouble(Kind.NO_LEADER, detail),
         }
         assert (await site.get("/readyz")).json() == {"status": "ready", "stuck": ["wide/0"]}
-        inside = Readiness(site.gateway.hub, site.gateway.watch, lambda: False, True, list)
+        inside = Readiness(site.gateway.hub, site.gateway.watch, lambda: False, lambda: ((), ()), True, list)
         answer = orjson.loads((await inside.readyz(cast(Request, None))).body)
         assert answer["stuck"] == {"wide/0": f"no right: {detail}", "of.nobody/0": f"no leader: {detail}"}

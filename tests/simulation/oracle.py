@@ -56,8 +56,8 @@ class Oracle:
 
     def connect(self, held_from: dict[TopicPartition, int], sick: Collection[str]) -> None:
         """A request is sent. Up to the offsets of `held_from` no record is in the ring of the server: what of them was
-        there before the request comes from the log, merged by timestamp; but for topics that were `sick`, whose events come
-        once the log gives them."""
+        there before the request comes from the log, merged by timestamp; but for topics that were `sick`, whose events
+        come once the log gives them."""
         self._held_from = held_from
         self._sick = sick
         self._before = len(self._truth.records)

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Batch, EventLog, LogReader
+from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
 
 WAIT = 10.0
@@ -138,8 +138,15 @@ async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[R
     return records
 
 
-def given(found: Sequence[Batch | Refusal]) -> list[Batch]:
+def batches_of(found: Sequence[Batch | Refusal]) -> list[Batch]:
     """The batches, where nothing is refused."""
     batches = [one for one in found if isinstance(one, Batch)]
     assert len(batches) == len(found), found
     return batches
+
+
+async def state_of(log: EventLog, topic: str) -> TopicState:
+    """A topic that is there."""
+    state = (await log.describe([topic]))[topic]
+    assert isinstance(state, TopicState)
+    return state

@@ -12,7 +12,7 @@ from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Trouble
-from tests.eventlog.kit import WAIT, Bench, refused, take
+from tests.eventlog.kit import WAIT, Bench, batches_of, refused, state_of, take
 
 START = time.time_ns() // 1_000_000 - 3_600_000
 """A time in the past (ms), within every log's retention."""
@@ -112,7 +112,7 @@ async def test_no_more_records_come_than_were_asked_for(bench: Bench, topic: str
     seen = 0
     while seen < 20:
         batches = await reader.fetch(WAIT, 3)
-        count = sum(len(batch.records) for batch in batches)
+        count = sum(len(batch.records) for batch in batches_of(batches))
         assert 0 < count <= 3
         seen += count
     await reader.close()
@@ -124,7 +124,7 @@ async def test_the_position_follows_the_last_record(bench: Bench, topic: str) ->
     reader = await bench.log.reader({TopicPartition(topic, 0): 4})
     position = 4
     while position < 10:
-        for batch in await reader.fetch(WAIT, 4):
+        for batch in batches_of(await reader.fetch(WAIT, 4)):
             assert [record.offset for record in batch.records] == list(range(position, batch.position))
             position = batch.position
     assert position == 10
@@ -269,7 +269,8 @@ async def test_what_is_appended_together_raises_what_became_of_one(bench: Bench,
 
 async def test_describe_and_create(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 3)
-    state = (await bench.log.describe([topic, topic + ".absent"]))[topic]
+    state = await state_of(bench.log, topic)
+    assert await bench.log.describe([topic, topic + ".absent"]) == {topic: state}
     assert state.partitions == 3
     await bench.log.create(topic, 5)
     assert await bench.log.describe([topic]) == {topic: state}
@@ -277,12 +278,12 @@ async def test_describe_and_create(bench: Bench, topic: str) -> None:
 
 async def test_new_partitions(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 1)
-    identity = (await bench.log.describe([topic]))[topic].identity
+    identity = (await state_of(bench.log, topic)).identity
     await bench.add_partitions(topic, 2)
     async with asyncio.timeout(WAIT):
-        while (await bench.log.describe([topic]))[topic].partitions != 2:  # noqa: ASYNC110  # there is no event for it
+        while (await state_of(bench.log, topic)).partitions != 2:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.02)
-    assert (await bench.log.describe([topic]))[topic].identity == identity
+    assert (await state_of(bench.log, topic)).identity == identity
     new = TopicPartition(topic, 1)
     await bench.log.append(topic, [NewRecord(b"x", partition=1)])
     assert await bench.log.bounds([new]) == {new: Bounds(0, 1)}
@@ -356,7 +357,7 @@ async def test_a_fetch_of_some_partitions(bench: Bench, topic: str) -> None:
     await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 2) for n in range(10)])
     reader = await bench.log.reader({zero: 0, one: 0})
     for partition, first in ((one, b"1"), (zero, b"0")):
-        (batch,) = await reader.fetch(WAIT, 2, [partition])
+        (batch,) = batches_of(await reader.fetch(WAIT, 2, [partition]))
         assert (batch.partition, batch.records[0].value) == (partition, first)
     rest = await take(reader, 6)
     assert {record.value for record in rest} == {b"%d" % n for n in range(4, 10)}

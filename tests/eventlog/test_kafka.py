@@ -19,7 +19,7 @@ from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import Bounds, LogReader
 from gateway.eventlog.trouble import Kind, demand
-from tests.eventlog.kit import WAIT, given, kafka_admin, refused, take
+from tests.eventlog.kit import WAIT, batches_of, kafka_admin, refused, take
 from tests.services.kafka import KafkaBroker, free_port
 
 pytestmark = pytest.mark.kafka
@@ -50,7 +50,7 @@ async def drain(reader: LogReader, position: int) -> tuple[list[bytes | None], i
     values: list[bytes | None] = []
     at = -1
     while at < position:
-        for batch in given(await reader.fetch(WAIT)):
+        for batch in batches_of(await reader.fetch(WAIT)):
             values += [record.value for record in batch.records]
             assert batch.position > at
             at = batch.position

@@ -11,7 +11,7 @@ from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
-from tests.eventlog.kit import WAIT, take
+from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -31,7 +31,7 @@ async def test_compaction_leaves_holes(log: MemoryLog) -> None:
     assert [record.offset for record in await take(reader, 6, max_records=2)] == [1, 2, 5, 6, 7, 8]
     assert await log.bounds([PARTITION]) == {PARTITION: Bounds(0, 10)}
     await reader.assign({PARTITION: 3})
-    (batch,) = await reader.fetch(WAIT, 2)
+    (batch,) = batches_of(await reader.fetch(WAIT, 2))
     assert ([record.offset for record in batch.records], batch.position) == ([5, 6], 7)
 
 
@@ -40,7 +40,7 @@ async def test_markers_move_the_position(log: MemoryLog) -> None:
     waiting = asyncio.create_task(reader.fetch(WAIT))
     await asyncio.sleep(0)
     log.mark(TOPIC, 0, 2)
-    (batch,) = await waiting
+    (batch,) = batches_of(await waiting)
     assert (list(batch.records), batch.position) == ([], 12)
     assert log.append_now(TOPIC, [NewRecord(b"x")]) == [(PARTITION, 12)]
 

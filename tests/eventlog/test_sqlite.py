@@ -24,7 +24,7 @@ from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
-from tests.eventlog.kit import WAIT, take
+from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -99,7 +99,7 @@ async def test_an_append_of_another_process_wakes_a_reader(
         await asyncio.sleep(0.03)
         await other.append(TOPIC, [NewRecord(b"%d" % number)])
         appended = time.monotonic()
-        (batch,) = await waiting
+        (batch,) = batches_of(await waiting)
         delays.append(time.monotonic() - appended)
         assert batch.records[0].value == b"%d" % number
     await other.close()
@@ -298,6 +298,6 @@ async def test_a_read_of_large_records_is_bounded(log: SqliteLog) -> None:
     for _ in range(3):
         await log.append(TOPIC, [NewRecord(bytes(5_000_000))])
     reader = await log.reader({PARTITION: 0})
-    (batch,) = await reader.fetch(WAIT)
+    (batch,) = batches_of(await reader.fetch(WAIT))
     assert len(batch.records) == 2
     assert len(await take(reader, 1)) == 1

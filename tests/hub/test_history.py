@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import FETCH_BYTES, Batch, LogReader
+from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_range
+from tests.eventlog.kit import batches_of
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 
@@ -48,16 +50,19 @@ class CountedReader:
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._reader.assign(positions)
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        await self._reader.add(positions)
+
     async def fetch(
         self,
         wait: float,
         max_records: int = 1000,
         partitions: Collection[TopicPartition] | None = None,
         max_bytes: int = FETCH_BYTES,
-    ) -> list[Batch]:
+    ) -> list[Batch | Refusal]:
         self.asked.append(set(partitions or ()))
         batches = await self._reader.fetch(wait, max_records, partitions, max_bytes)
-        self.fetched += sum(len(batch.records) for batch in batches)
+        self.fetched += sum(len(batch.records) for batch in batches_of(batches))
         return batches
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.hub import past as past_module
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
+from tests.eventlog.kit import state_of
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 
@@ -67,7 +68,7 @@ async def read(
     parsed: bool = True,
 ) -> Stretch:
     if identity is None:
-        identity = (await past._log.describe(["alpha"]))["alpha"].identity
+        identity = (await state_of(past._log, "alpha")).identity
     found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed)
     return found if isinstance(found, Stretch) else await found
 
@@ -174,7 +175,7 @@ async def test_a_reader_that_nobody_wants_is_closed(monkeypatch: pytest.MonkeyPa
 async def test_another_topic_of_the_same_name_has_another_past() -> None:
     log = log_of(8)
     past = Past(log, 2, 1 << 20)
-    old = (await log.describe(["alpha"]))["alpha"].identity
+    old = (await state_of(log, "alpha")).identity
     first = await read(past, {PLACES[0]: 0})
     log.delete_topic("alpha")
     with pytest.raises(TopicAbsent):

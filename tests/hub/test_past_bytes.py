@@ -10,6 +10,7 @@ from gateway.hub import history as history_module
 from gateway.hub.history import History
 from gateway.hub.past import STRETCH_BYTES, Past
 from gateway.hub.stretch import Stretch
+from tests.eventlog.kit import state_of
 
 LARGE = STRETCH_BYTES // 4
 
@@ -18,7 +19,7 @@ async def test_a_stretch_of_large_events_ends_by_its_bytes() -> None:
     log = MemoryLog()
     log.create_topic("t", 1)
     log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, 0) for n in range(20)])
-    identity = frozenset({("t", (await log.describe(["t"]))["t"].identity)})
+    identity = frozenset({("t", (await state_of(log, "t")).identity)})
     past = Past(log, 4, 1 << 30)
     positions = {TopicPartition("t", 0): 0}
     offsets: list[int] = []
@@ -54,7 +55,7 @@ async def test_what_a_waiting_reader_holds_is_counted() -> None:
     log.create_topic("t", 2)
     for part in range(2):
         log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, part) for n in range(9)])
-    identity = frozenset({("t", (await log.describe(["t"]))["t"].identity)})
+    identity = frozenset({("t", (await state_of(log, "t")).identity)})
     past = Past(log, 4, 1 << 30)
     positions = {TopicPartition("t", part): 0 for part in range(2)}
     while True:

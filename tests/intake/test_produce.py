@@ -27,6 +27,7 @@ type: object
 properties: {$schema: {type: string}, meta: {type: object}, n: {type: integer}, who: {type: object}}
 required: [n]
 """
+from tests.eventlog.kit import batches_of
 
 
 class FailingLog(MemoryLog):
@@ -92,7 +93,7 @@ async def records(log: MemoryLog) -> list[tuple[bytes | None, int, int]]:
     found = await reader.fetch(0)
     return [
         (record.key, record.timestamp, orjson.loads(record.value or b"")["n"])
-        for batch in found
+        for batch in batches_of(found)
         for record in batch.records
     ]
 

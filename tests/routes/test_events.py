@@ -18,6 +18,7 @@ from gateway.event import TopicPartition
 from gateway.intake import intake as intake_module
 from gateway.intake.outcome import Submission
 from gateway.schemas.repository import SchemaRepository
+from tests.eventlog.kit import state_of
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
 from tests.routes.kit import becomes
 
@@ -43,7 +44,7 @@ async def test_an_event_is_stored_byte_for_byte(site: IntakeSite) -> None:
 async def test_the_topic_is_created_as_the_stream_says_and_the_key_is_set(site: IntakeSite) -> None:
     assert (await site.log.describe(["later"])) == {}
     await site.post(change())
-    assert (await site.log.describe(["later"]))["later"].partitions == 2
+    assert (await state_of(site.log, "later")).partitions == 2
     record = next(
         record for number in range(2) for record in site.log.partition(TopicPartition("later", number)).records
     )

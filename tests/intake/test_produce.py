@@ -18,6 +18,7 @@ from gateway.intake import produce
 from gateway.intake.lines import Line
 from gateway.intake.produce import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
+from tests.eventlog.kit import batches_of
 
 STREAM = Stream("thing", ("thing",), schema_title="thing")
 SCHEMA = """
@@ -27,7 +28,6 @@ type: object
 properties: {$schema: {type: string}, meta: {type: object}, n: {type: integer}, who: {type: object}}
 required: [n]
 """
-from tests.eventlog.kit import batches_of
 
 
 class FailingLog(MemoryLog):

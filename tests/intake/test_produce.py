@@ -93,7 +93,7 @@ async def records(log: MemoryLog) -> list[tuple[bytes | None, int, int]]:
     found = batches_of(await reader.fetch(0))
     return [
         (record.key, record.timestamp, orjson.loads(record.value or b"")["n"])
-        for batch in found
+        for batch in batches_of(found)
         for record in batch.records
     ]
 

@@ -102,7 +102,7 @@ class Bench:
         while len(found) < wanted:
             batches = batches_of(await reader.fetch(WAIT))
             assert batches, f"{len(found)} of {wanted} records came"
-            found += [record for batch in batches for record in batch.records]
+            found += [record for batch in batches_of(batches) for record in batch.records]
         return found
 
     async def values(self, count: int | None = None) -> list[bytes | None]:

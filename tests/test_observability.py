@@ -103,6 +103,8 @@ def test_every_metric_is_watched_or_known() -> None:
         "gateway_session_bytes",
         "gateway_session_waits_total",
         "gateway_token_keys",
+        "gateway_topic_stuck_partitions",
+        "gateway_log_throttled_seconds_total",
     }
     assert Path(PLACE / "dashboard.json").stat().st_size < 100_000
 

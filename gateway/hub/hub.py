@@ -260,9 +260,9 @@ class Hub:
     async def _join(self, reader: LogReader) -> None:
         """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
         since the last look is left alone until the next."""
-        joining, self._joining = self._joining.intersection(self.ring.partitions()), set()
-        await reader.add({place: self.ring.end(place) for place in sorted(joining)})
-        self._ignored -= joining
+        joining, self._joining = sorted(self._joining.intersection(self.ring.partitions())), set()
+        await reader.add({place: self.ring.end(place) for place in joining})
+        self._ignored.difference_update(joining)
         others = await self.discovery.others({place.topic for place in joining})
         for place in joining:
             if place.topic in others:

@@ -1,0 +1,94 @@
+"""What judges the attacks: it says nothing of a gateway that serves, and tells of one that stands still or forgets."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway.event import NewRecord
+from gateway.eventlog.sqlite import SqliteLog
+from tests.attacks.conftest import SETTINGS
+from tests.attacks.monitor import Monitor
+from tests.attacks.plain import STREAM, PlainClient
+from tests.attacks.siege import Line, besieged, table
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import GatewayProcess
+
+pytestmark = pytest.mark.end_to_end
+
+STANDS = 1.6
+"""Seconds."""
+
+
+async def _put(log: SqliteLog, value: bytes) -> None:
+    await log.append(STREAM, [NewRecord(value, partition=0)])
+
+
+@pytest.fixture
+async def served(serve: Serve, log: SqliteLog, tmp_path: Path) -> GatewayProcess:
+    await log.create(STREAM, 1)
+    return await serve({STREAM: {}}, f"sqlite:///{tmp_path / 'events.db'}", **SETTINGS)
+
+
+async def test_a_gateway_that_nobody_attacks_is_held_good(served: GatewayProcess, log: SqliteLog) -> None:
+    told: list[Line] = []
+    async with besieged("nothing", served, lambda value: _put(log, value), told) as siege:
+        await siege.monitor.endure(1)
+    [line] = told
+    assert line.events > 20
+    assert 0 < line.delay < 1
+    assert not line.broke
+    assert len(table(told)) == 3
+
+
+async def test_a_gateway_that_stands_still_is_not(served: GatewayProcess, log: SqliteLog) -> None:
+    told: list[Line] = []
+
+    async def stop_it() -> None:
+        async with besieged("it stops", served, lambda value: _put(log, value), told) as siege:
+            served.signal_group(signal.SIGSTOP)
+            await asyncio.sleep(STANDS)
+            served.signal_group(signal.SIGCONT)
+            await siege.monitor.endure(0.3)
+
+    with pytest.raises(AssertionError, match="took"):
+        await stop_it()
+    [line] = told
+    assert line.broke
+    assert line.delay > 1
+    assert line.health_worst > 1
+
+
+async def test_the_lateness_of_the_test_itself_is_not_held_against_it(served: GatewayProcess, log: SqliteLog) -> None:
+    async with Monitor(served, lambda value: _put(log, value)) as monitor:
+        await monitor.endure(0.3)
+        time.sleep(STANDS)  # noqa: ASYNC251
+        await monitor.endure(0.3)
+        await monitor.stop()
+        monitor.judge()
+
+
+async def test_what_is_lost_repeated_or_cut_is_told(served: GatewayProcess, log: SqliteLog) -> None:
+    async with Monitor(served, lambda value: _put(log, value)) as monitor:
+        await monitor.endure(0.3)
+        await monitor.stop()
+        client: PlainClient = monitor.clients[0]
+        monitor.judge()
+        moment = client.came.pop(1)
+        with pytest.raises(AssertionError, match="lost 1"):
+            monitor.judge()
+        client.came[1] = moment
+        client.feed(b'data: {"plain":0}\n\n')
+        with pytest.raises(AssertionError, match="again"):
+            monitor.judge()
+        client.disorder.clear()
+        monitor.health[1].failed.append("HTTP/1.1 503")
+        with pytest.raises(AssertionError, match="admin"):
+            monitor.judge()
+        client.cut()
+        with pytest.raises(AssertionError, match="ended"):
+            monitor.judge()

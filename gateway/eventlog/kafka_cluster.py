@@ -29,7 +29,7 @@ from gateway.eventlog.kafka_calls import (
     within,
 )
 from gateway.eventlog.kafka_connection import BrokerConnection
-from gateway.eventlog.kafka_connections import CLOSE_SECONDS, Connections, Dialer, close_connections
+from gateway.eventlog.kafka_connections import BACKOFF_SECONDS, CLOSE_SECONDS, Connections, Dialer, close_connections
 from gateway.eventlog.kafka_metadata import Address, Memory, Topic, agree, contradicts
 from gateway.eventlog.kafka_protocol import ClusterMetadata, MetadataRequest, read_metadata
 
@@ -235,7 +235,15 @@ class Cluster:
                     return
 
     async def _ask_topics(self, names: Collection[str]) -> dict[str, Topic]:
-        address, metadata = await self._metadata(names)
+        begun = time.monotonic()
+        try:
+            address, metadata = await self._metadata(names)
+        except LogUnavailable:
+            # What failed at once may have failed before this call was made, and be well by now.
+            if time.monotonic() - begun > BACKOFF_SECONDS:
+                raise
+            await asyncio.sleep(BACKOFF_SECONDS)
+            address, metadata = await self._metadata(names)
         told = _told(metadata, names)
         doubted = [name for name in told if contradicts(self._memory.topic(name), told[name])]
         if doubted:

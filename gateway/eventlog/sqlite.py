@@ -24,6 +24,9 @@ from gateway.eventlog.sqlite_watch import Watch
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
 
+CALL_SECONDS = 6.0
+"""A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
+
 CLOSE_SECONDS = 10.0
 """How long `close` waits for calls that are under way."""
 
@@ -50,18 +53,23 @@ class Worker:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """Call a method of the store on the thread."""
+        """Call a method of the store on the thread. Raises LogUnavailable after CALL_SECONDS, which does not end what
+        the thread is doing, but what waits for it."""
         loop = asyncio.get_running_loop()
         try:
             call = loop.run_in_executor(self._thread, lambda: method(self._store, *arguments, **named))
         except RuntimeError as error:
             raise LogUnavailable("the log is closed") from error
-        return await call
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call
+        except TimeoutError as error:
+            raise LogUnavailable(f"SQLite: {method.__name__}: not done within {CALL_SECONDS:g} s") from error
 
     async def close(self) -> None:
         """Close the connection once the calls under way have ended; bounded in time."""
         with suppress(TimeoutError, LogError):
-            await asyncio.wait_for(self.run(SqliteStore.close), CLOSE_SECONDS)
+            await self.run(SqliteStore.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -234,7 +242,8 @@ class SqliteReader:
                 if batches := await self._read(max_records, partitions):
                     return batches
                 try:
-                    await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                        await change.wait()
                 except TimeoutError:
                     return []
 

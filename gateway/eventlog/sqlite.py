@@ -27,9 +27,6 @@ BUSY_SECONDS = 5.0
 CALL_SECONDS = 6.0
 """A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
 
-CLOSE_SECONDS = 10.0
-"""How long `close` waits for calls that are under way."""
-
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
 
@@ -107,7 +104,7 @@ class SqliteLog:
     async def close(self) -> None:
         """See EventLog."""
         if self._expiring is not None:
-            await asyncio.wait([self._expiring], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._expiring], timeout=CALL_SECONDS)
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 

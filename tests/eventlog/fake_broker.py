@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiokafka.protocol.offset import OffsetResponse_v2
 
@@ -83,11 +84,13 @@ class FakeBroker:
         if kind == 2:
             offsets = [(TOPIC, [(0, self.offset_error, -1, 7)])]
             return bytes(OffsetResponse_v2(self.throttle, offsets).encode())
-        brokers = [(node, "127.0.0.1", port, None, {}) for node, port in self.brokers.items()]
+        if kind == 22:
+            return struct.pack(">ihqh", self.throttle, 0, self.node, 0)
+        brokers: list[Any] = [(node, "127.0.0.1", port, None, {}) for node, port in self.brokers.items()]
         leader, epoch = self.leader
-        partitions = [(0, 0, leader, epoch, [leader], [leader], [], {})]
+        partitions: list[Any] = [(0, 0, leader, epoch, [leader], [leader], [], {})]
         known = self.identity is not None
-        topic = (0 if known else 3, TOPIC, self.identity or bytes(16), False, partitions if known else [], 0, {})
+        topic: tuple[Any, ...] = (0 if known else 3, TOPIC, self.identity or bytes(16), False, partitions if known else [], 0, {})
         response = MetadataResponse_v12(self.throttle, brokers, None, self.node, [topic], {})
         return b"\0" + bytes(response.encode())
 

@@ -257,6 +257,28 @@ async def test_a_topic_is_gone_once_two_brokers_say_so(brokers: list[FakeBroker]
     assert await log.describe([TOPIC]) == {}
 
 
+async def test_a_producer_is_known_though_the_first_broker_hangs(brokers: list[FakeBroker], log: KafkaLog) -> None:
+    await log.describe([TOPIC])
+    brokers[0].says = brokers[1].says = "nothing"
+    started = time.monotonic()
+    identity = await log._producer._identified()
+    assert identity.name == (3, 0)
+    assert time.monotonic() - started < CALL + NOISE
+
+
+async def test_a_broker_may_not_ask_for_endless_work(log: KafkaLog) -> None:
+    connection = kafka_connection.BrokerConnection(
+        "h", 1, sasl_mechanism="SCRAM-SHA-256", sasl_plain_username="u", sasl_plain_password="p"
+    )
+    scram = connection.authenticator_scram()
+    scram.create_salted_password(b"salt", 4096)
+    started = time.monotonic()
+    for rounds in (kafka_connection.SCRAM_ITERATIONS + 1, 2_000_000_000, 0):
+        with pytest.raises(ValueError, match="rounds"):
+            scram.create_salted_password(b"salt", rounds)
+    assert time.monotonic() - started < NOISE
+
+
 def metadata(brokers: dict[int, int], controller: int = 1) -> ClusterMetadata:
     return ClusterMetadata({node: ("host", port) for node, port in brokers.items()}, controller, {}, {})
 

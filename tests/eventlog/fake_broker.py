@@ -89,8 +89,9 @@ class FakeBroker:
         brokers: list[Any] = [(node, "127.0.0.1", port, None, {}) for node, port in self.brokers.items()]
         leader, epoch = self.leader
         partitions: list[Any] = [(0, 0, leader, epoch, [leader], [leader], [], {})]
-        known = self.identity is not None
-        topic: tuple[Any, ...] = (0 if known else 3, TOPIC, self.identity or bytes(16), False, partitions if known else [], 0, {})
+        topic: tuple[Any, ...] = (3, TOPIC, bytes(16), False, [], 0, {})
+        if self.identity is not None:
+            topic = (0, TOPIC, self.identity, False, partitions, 0, {})
         response = MetadataResponse_v12(self.throttle, brokers, None, self.node, [topic], {})
         return b"\0" + bytes(response.encode())
 

@@ -17,8 +17,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka, kafka_calls, kafka_cluster, kafka_connection, kafka_connections, kafka_producer
 from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.kafka_metadata import TRUST_SECONDS, Memory, Topic, agree, contradicts
-from gateway.eventlog.kafka_protocol import NO_ID, ClusterMetadata
+from gateway.eventlog.kafka_metadata import NO_ID, TRUST_SECONDS, ClusterMetadata, Memory, Topic, agree, contradicts
 from gateway.eventlog.port import Bounds, EventLog
 from tests.eventlog.fake_broker import IDENTITY, TOPIC, FakeBroker, fake_brokers
 
@@ -116,6 +115,37 @@ async def test_callers_of_a_leader_that_hangs_end_together_and_by_one_attempt(
     assert brokers[0].connected - before <= 1 + CALL / 0.5
 
 
+async def test_connections_to_a_broker_that_hangs_are_tried_once_for_all(brokers: list[FakeBroker]) -> None:
+    """Those that nobody shares, too: two hundred replays need one each."""
+    dialer = kafka_connections.Dialer({})
+    address = "127.0.0.1", brokers[0].port
+    brokers[0].says = "nothing"
+
+    async def connect() -> str:
+        with pytest.raises(LogUnavailable) as failure:
+            await dialer.connect(address)
+        return str(failure.value)
+
+    started = time.monotonic()
+    assert len(set(await asyncio.gather(*(connect() for _ in range(200))))) == 1
+    assert await connect() == await connect()  # without an attempt of their own
+    assert time.monotonic() - started < 0.5 + NOISE / 2
+    assert brokers[0].connected == 1
+    brokers[0].says = None
+    await asyncio.sleep(kafka_connections.BACKOFF_SECONDS)
+    connections = await asyncio.gather(*(dialer.connect(address) for _ in range(20)))
+    assert brokers[0].connected == 21
+    await kafka_connections.close_connections(connections)
+    dialer.close()
+
+
+async def test_an_answer_without_end_is_not_taken_in(brokers: list[FakeBroker], log: KafkaLog) -> None:
+    everybody(brokers, says="huge")
+    brokers[0].hang_up()
+    with pytest.raises(LogUnavailable, match="announces"):
+        await log.describe([TOPIC])
+
+
 async def test_callers_of_a_leader_that_hangs_are_answered_once_another_leads(
     brokers: list[FakeBroker], log: KafkaLog
 ) -> None:
@@ -171,9 +201,9 @@ async def test_a_connection_over_which_nothing_comes_is_closed(
     before = brokers[0].connected
     with pytest.raises(LogUnavailable):
         await log.bounds([PARTITION])
+    assert brokers[0].connected > before
     brokers[0].deaf_to = set()
     assert await log.bounds([PARTITION]) == {PARTITION: Bounds(7, 7)}
-    assert brokers[0].connected > before
 
 
 async def test_who_is_cancelled_does_not_cancel_what_others_wait_for(brokers: list[FakeBroker]) -> None:

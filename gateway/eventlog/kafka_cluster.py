@@ -30,8 +30,8 @@ from gateway.eventlog.kafka_calls import (
 )
 from gateway.eventlog.kafka_connection import BrokerConnection
 from gateway.eventlog.kafka_connections import BACKOFF_SECONDS, CLOSE_SECONDS, Connections, Dialer, close_connections
-from gateway.eventlog.kafka_metadata import Address, Memory, Topic, agree, contradicts
-from gateway.eventlog.kafka_protocol import ClusterMetadata, MetadataRequest, read_metadata
+from gateway.eventlog.kafka_metadata import Address, ClusterMetadata, Memory, Topic, agree, contradicts
+from gateway.eventlog.kafka_protocol import MetadataRequest, read_metadata
 
 __all__ = [
     "ABSENT",

@@ -10,6 +10,7 @@ import httpx
 from gateway.access.keys import MAXIMUM_DOCUMENT
 from gateway.certificates import why_refused
 from gateway.errors import KeysUnavailable
+from gateway.lookups import look_up_apart
 
 FETCH_SECONDS = 5.0
 """All of a fetch, however slowly the answer comes."""
@@ -24,6 +25,7 @@ class Fetcher:
 
     async def __call__(self, url: str) -> bytes:
         """The document at an address. Raises KeysUnavailable."""
+        look_up_apart()
         if self._context is None:
             # Reading the certificates takes longer than streams should wait.
             self._context = await asyncio.to_thread(httpx.create_ssl_context)

@@ -47,7 +47,12 @@ async def bounded(call: Awaitable[Result], seconds: float, what: str) -> Result:
         try:
             return await call
         except FAILURES as error:
-            raise LogUnavailable(f"Kafka: {what}: {why_refused(error) or repr(error)}") from error
+            raise LogUnavailable(f"Kafka: {what}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed: of a certificate, what is wrong with it; of a connection that was closed, why it was."""
+    return why_refused(error) or repr(error.__cause__ or error)
 
 
 def read(what: str, reading: Callable[[], Result]) -> Result:

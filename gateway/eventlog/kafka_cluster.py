@@ -27,9 +27,9 @@ from gateway.eventlog.kafka_calls import (
     within,
 )
 from gateway.eventlog.kafka_connection import BrokerConnection
-from gateway.eventlog.kafka_connections import CLOSE_SECONDS, Connections, Dialer, close_connections
-from gateway.eventlog.kafka_metadata import Address, Memory, Topic, agree, contradicts
-from gateway.eventlog.kafka_protocol import ClusterMetadata, MetadataRequest, read_metadata
+from gateway.eventlog.kafka_connections import BACKOFF_SECONDS, CLOSE_SECONDS, Connections, Dialer, close_connections
+from gateway.eventlog.kafka_metadata import Address, ClusterMetadata, Memory, Topic, agree, contradicts
+from gateway.eventlog.kafka_protocol import MetadataRequest, read_metadata
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
 from gateway.eventlog.trouble import Trouble, absent
 
@@ -248,7 +248,15 @@ class Cluster:
                     return
 
     async def _ask_topics(self, names: Collection[str]) -> dict[str, Topic]:
-        address, metadata = await self._metadata(names)
+        begun = time.monotonic()
+        try:
+            address, metadata = await self._metadata(names)
+        except LogUnavailable:
+            # What failed at once may have failed before this call was made, and be well by now.
+            if time.monotonic() - begun > BACKOFF_SECONDS:
+                raise
+            await asyncio.sleep(BACKOFF_SECONDS)
+            address, metadata = await self._metadata(names)
         told = _told(metadata, names)
         refused = {
             name: trouble_of(code, f"topic {name}") for name, code in metadata.errors.items() if code not in ABSENT

@@ -16,9 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from gateway.certificates import why_refused
 from gateway.errors import LogUnavailable
-from gateway.eventlog.kafka_calls import bounded, joined, retrieve
+from gateway.eventlog.kafka_calls import bounded, joined, reason, retrieve
 from gateway.eventlog.kafka_connection import BrokerConnection
 from gateway.eventlog.kafka_metadata import TRUST_SECONDS, Address
 from gateway.lookups import look_up_apart
@@ -91,7 +90,7 @@ class Dialer:
         except TimeoutError:
             failure = f"no answer within {ATTEMPT_SECONDS:g} s"
         except Exception as error:  # whatever a broker's first words make aiokafka raise
-            failure = why_refused(error) or repr(error)
+            failure = reason(error)
         except BaseException:
             connection.close()
             raise

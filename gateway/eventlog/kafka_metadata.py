@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gateway.eventlog.kafka_protocol import NO_ID, ClusterMetadata
+NO_ID = bytes(16)
+"""The topic id of a broker that has none."""
 
 TRUST_SECONDS = 60.0
 """What no broker has told for so long is no longer held against what they tell: a cluster may have been restored."""
@@ -18,6 +19,24 @@ MOST_BROKERS = 10_000
 """More brokers in an answer than any cluster has; those beyond are passed over."""
 
 Address = tuple[str, int]
+
+
+class TopicMetadata(NamedTuple):
+    """A topic as a broker knows it. `leaders` has the node of each partition, None while it has no leader; `epochs`
+    how often one was elected (KIP-320), where the broker tells."""
+
+    topic_id: bytes
+    leaders: Mapping[int, int | None]
+    epochs: Mapping[int, int]
+
+
+class ClusterMetadata(NamedTuple):
+    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics."""
+
+    brokers: Mapping[int, tuple[str, int]]
+    controller: int
+    topics: Mapping[str, TopicMetadata]
+    errors: Mapping[str, int]
 
 
 class Topic(NamedTuple):

@@ -5,9 +5,9 @@ It is sent through aiokafka's connections, in its older versions where the broke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -22,8 +22,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-NO_ID = bytes(16)
-"""The topic id of a broker that has none."""
+from gateway.eventlog.kafka_metadata import NO_ID, ClusterMetadata, TopicMetadata
 
 READ_COMMITTED = 1
 """The isolation level that hides aborted and open transactions."""
@@ -129,24 +128,6 @@ class MetadataRequest(Request[MetadataStruct]):  # type: ignore[misc]
         if request_struct_class.API_VERSION >= 4:
             return request_struct_class(self._topics, False)
         return request_struct_class(self._topics)
-
-
-class TopicMetadata(NamedTuple):
-    """A topic as a broker knows it. `leaders` has the node of each partition, None while it has no leader; `epochs`
-    how often one was elected (KIP-320), where the broker tells."""
-
-    topic_id: bytes
-    leaders: Mapping[int, int | None]
-    epochs: Mapping[int, int]
-
-
-class ClusterMetadata(NamedTuple):
-    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics."""
-
-    brokers: Mapping[int, tuple[str, int]]
-    controller: int
-    topics: Mapping[str, TopicMetadata]
-    errors: Mapping[str, int]
 
 
 def read_metadata(response: Any) -> ClusterMetadata:

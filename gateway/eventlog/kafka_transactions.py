@@ -60,8 +60,8 @@ def _forget(future: asyncio.Future[Any]) -> None:
 
 
 async def stop_producer(producer: Any) -> None:
-    """Stop a producer, also where the brokers are gone, for whom it would wait without end; bounded by
-    CLOSE_SECONDS."""
+    """Stop a producer, also where the brokers are gone, for whom it would wait without end. Takes CLOSE_SECONDS at the
+    most."""
     stop = asyncio.ensure_future(producer.stop())
     await asyncio.wait([stop], timeout=CLOSE_SECONDS / 2)
     if not stop.done():

@@ -25,8 +25,8 @@ from gateway.eventlog.trouble import Refusal, Trouble
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
 
-CLOSE_SECONDS = 10.0
-"""How long `close` waits for calls that are under way."""
+CALL_SECONDS = 6.0
+"""A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
 
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
@@ -51,19 +51,23 @@ class Worker:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """Call a method of the store on the thread."""
+        """Call a method of the store on the thread. Raises LogUnavailable after CALL_SECONDS, which does not end what
+        the thread is doing, but what waits for it."""
         loop = asyncio.get_running_loop()
         try:
             call = loop.run_in_executor(self._thread, lambda: method(self._store, *arguments, **named))
         except RuntimeError as error:
             raise LogUnavailable("the log is closed") from error
-        return await call
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call
+        except TimeoutError as error:
+            raise LogUnavailable(f"SQLite: {method.__name__}: not done within {CALL_SECONDS:g} s") from error
 
     async def close(self) -> None:
         """Close the connection once the calls under way have ended; bounded in time."""
         with suppress(TimeoutError, LogError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.run(SqliteStore.close)
+            await self.run(SqliteStore.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -101,7 +105,7 @@ class SqliteLog:
     async def close(self) -> None:
         """See EventLog."""
         if self._expiring is not None:
-            await asyncio.wait([self._expiring], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._expiring], timeout=CALL_SECONDS)
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 

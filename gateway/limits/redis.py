@@ -33,6 +33,7 @@ from gateway.limits.port import (
 )
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
+from gateway.lookups import look_up_apart
 
 LEASE_SECONDS = 5.0
 """What a process said of its streams is forgotten so long after it said anything."""
@@ -214,6 +215,7 @@ class RedisLimiter:
         return await answer
 
     async def _ask_all(self) -> None:
+        look_up_apart()
         asked: list[_Question] = []
         try:
             while self._questions:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.catalog.stream import Retention
 from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import sqlite_watch
+from gateway.eventlog import sqlite, sqlite_watch
 from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
@@ -311,4 +311,19 @@ async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> No
     await log._writer.run(lambda store: store.connection().execute("PRAGMA query_only = ON"))
     with pytest.raises(LogForbids, match="readonly"):
         await log.offer("topic", [NewRecord(b"{}")])
+    await log.close()
+
+
+async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.6)
+    log = SqliteLog(path, busy_timeout=0.4)
+    await log.open()
+    await log.create(TOPIC)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        calls = [log.create(f"{TOPIC}{number}") for number in range(8)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, LogUnavailable) for result in results)
+        assert time.monotonic() - started < 1.5
     await log.close()

@@ -27,7 +27,14 @@ from gateway.eventlog.kafka_calls import (
     within,
 )
 from gateway.eventlog.kafka_connection import BrokerConnection
-from gateway.eventlog.kafka_connections import BACKOFF_SECONDS, CLOSE_SECONDS, Connections, Dialer, close_connections
+from gateway.eventlog.kafka_connections import (
+    ATTEMPT_SECONDS,
+    BACKOFF_SECONDS,
+    CLOSE_SECONDS,
+    Connections,
+    Dialer,
+    close_connections,
+)
 from gateway.eventlog.kafka_metadata import Address, ClusterMetadata, Memory, Topic, agree, contradicts
 from gateway.eventlog.kafka_protocol import MetadataRequest, read_metadata
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
@@ -252,8 +259,8 @@ class Cluster:
         try:
             address, metadata = await self._metadata(names)
         except LogUnavailable:
-            # What failed at once may have failed before this call was made, and be well by now.
-            if time.monotonic() - begun > BACKOFF_SECONDS:
+            # What failed sooner than an attempt takes was begun before this call was made, and may be well by now.
+            if time.monotonic() - begun >= ATTEMPT_SECONDS:
                 raise
             await asyncio.sleep(BACKOFF_SECONDS)
             address, metadata = await self._metadata(names)

@@ -284,7 +284,10 @@ class KafkaReader:
         return failed
 
     def _land_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
-        self._unreachable = None
+        if self._unreachable is not None:
+            # Nobody answered for anything: what a partition lacks by itself counts from now on.
+            self._unreachable = None
+            self._trouble.clear()
         failed = False
         for partition in flight.offsets.keys() & self._buffers.keys():
             topic, number = partition

@@ -208,6 +208,10 @@ class Session:
         epoch = self.hub.ring.epoch
         start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
         self._epoch = epoch
+        for place in self.feed.feed.encoder.partitions:
+            # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
+            if place not in start.marks:
+                start.marks[place], start.positions[place] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start

@@ -319,7 +319,7 @@ async def replaced(gateway: GatewayProcess, client: Client, site: Site, before: 
 
 @pytest.mark.parametrize("order", ["stop", "stand", "hold"])
 async def test_a_worker_that_hangs_is_replaced(site: Site, client: Client, order: str) -> None:
-    gateway = site.make("--stall-limit", "2", "--workers", "2")
+    gateway = site.make("--stall-limit", "4", "--workers", "2")
     site.sicken(gateway)
     await site.store(b'{"n":0}')
     await gateway.start()

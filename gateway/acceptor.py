@@ -11,13 +11,21 @@ from contextlib import suppress
 from functools import partial
 
 from gateway import telemetry
+from gateway.cooperative import give_way
 
 ACCEPTED_AT_ONCE = 64
 """Connections accepted before others get their turn."""
+MOST_WAITING = 8192
+"""More than the backlog holds: at the end so many are taken of those that are connected already, and none of those that
+come while it lasts, for as long as they do."""
 REST_SECONDS = 0.5
 """Nothing is accepted for so long once the system has nothing left for a further connection."""
 SPARE_FILES = 256
 """Open files that are kept for the log, the schemas and the limits, of those that the process may have."""
+LEAST_CONNECTIONS = 64
+"""With room for fewer connections nothing sensible can be served."""
+FEW_CONNECTIONS = 1000
+"""Room for fewer is most likely not meant, and warned of."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that says at once that nothing will come."""
 
@@ -36,6 +44,26 @@ def most_connections(configured: int) -> int:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     possible = max(1, files - SPARE_FILES)
     return min(configured, possible) if configured else possible
+
+
+class NoRoom(Exception):
+    """The process may have too few open files; the text says what to do."""
+
+
+def allowed_connections(configured: int) -> tuple[int, int, str]:
+    """How many connections and files the process may have, and what is to be done where those are few (empty: they are
+    not). Raises NoRoom."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    possible = files - SPARE_FILES
+    wanted = configured or FEW_CONNECTIONS
+    advice = (
+        f"a process may have {files} open files, of which {SPARE_FILES} are kept for other things than connections: "
+        f"allow at least {wanted + SPARE_FILES} (`ulimit -n`, `LimitNOFILE=` of systemd, `ulimits: nofile` of a "
+        "container)"
+    )
+    if possible < min(LEAST_CONNECTIONS, wanted):
+        raise NoRoom(advice)
+    return most_connections(configured), files, advice if possible < wanted else ""
 
 
 class Acceptor:
@@ -63,8 +91,9 @@ class Acceptor:
         closed, also where other processes listen on the same port."""
         if self._listener.fileno() < 0:
             return
-        while self._accept(ACCEPTED_AT_ONCE):
-            pass
+        for _ in range(MOST_WAITING // ACCEPTED_AT_ONCE):
+            if not self._accept(ACCEPTED_AT_ONCE):
+                break
         if self._resting is not None:
             self._resting.cancel()
         self._loop.remove_reader(self._listener.fileno())
@@ -74,6 +103,7 @@ class Acceptor:
         """Return when all that was accepted has its protocol."""
         while self._taking:
             await asyncio.wait(self._taking)
+            await give_way()  # to the callbacks by which those that are done leave the set
 
     def _accept(self, most: int) -> bool:
         """Take up to so many; whether there may be more."""

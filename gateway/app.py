@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import current_process
 from typing import Any
@@ -27,6 +27,7 @@ from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
+from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.composition import connection_bounds, gate_options, open_admission, open_limits
@@ -43,12 +44,13 @@ from gateway.intake.intake import Intake, IntakeOptions
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
+from gateway.routes.admission import Counted
 from gateway.routes.catalog import CatalogRoutes
 from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EVENTS_PATH, EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
-from gateway.routes.health import Readiness, healthz
+from gateway.routes.health import Readiness, Workers, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
 from gateway.routes.problems import on_error, on_http_error, on_problem
@@ -56,10 +58,13 @@ from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
+from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
+from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services, Session
 from gateway.tracing.configured import open_tracer
@@ -79,6 +84,11 @@ async def _nothing_to_reload() -> dict[str, Any]:
     reason = "this server does not serve what a configuration says, and has nothing to reload"
     logger.warning(reason)
     raise RestartNeeded([reason])
+
+
+async def _own_exposition() -> bytes:
+    telemetry.tally.publish()
+    return await asyncio.to_thread(telemetry.exposition)
 
 
 def _application(first: list[BaseRoute], routes: list[BaseRoute]) -> ASGIApp:
@@ -119,8 +129,10 @@ class Gateway:
             settings.heartbeat,
             settings.retry,
             settings.max_connection_age,
+            held=Held(settings.session_bytes),
         )
-        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_cost)
+        self.held = services.held
+        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
@@ -146,11 +158,16 @@ class Gateway:
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
         self.connections: Rows = self.own_connections
         """The open streams of all processes."""
+        self.exposition: Callable[[], Awaitable[bytes]] = _own_exposition
+        """The metrics of all processes."""
+        self.workers: Workers = lambda: ((), ())
         self.drain: Callable[[], None] = lambda: None
         """Lets all processes end in order."""
         self.server: GatewayServer | None = None
         """That of the public port, while it runs."""
         self.draining = False
+        self.background = Background()
+        self.surveyor = Surveyor(self.hub)
 
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
@@ -180,7 +197,7 @@ class Gateway:
             Route("/docs", documents.docs),
         ]
         application = _application(first, [*page, *self._routes(self.public_viewers)])
-        return RequestIds(TokensApart(Preflights(application)), ALWAYS)
+        return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
@@ -201,7 +218,7 @@ class Gateway:
         """The application on the admin port."""
 
         async def metrics(_: Request) -> Response:
-            return Response(await asyncio.to_thread(telemetry.exposition), media_type=CONTENT_TYPE_LATEST)
+            return Response(await self.exposition(), media_type=CONTENT_TYPE_LATEST)
 
         first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
@@ -217,11 +234,23 @@ class Gateway:
         app = _application(first, routes + self._routes(self.all_viewers, inside=True))
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
+    def _other_workers(self) -> tuple[Sequence[str], Sequence[str]]:
+        return self.workers()
+
     def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
-        streams = CatalogRoutes(viewers, self.hub)
+        streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
-        readiness = Readiness(self.hub, self.watch, lambda: self.draining, inside)
+        readiness = Readiness(
+            self.hub,
+            self.watch,
+            lambda: self.draining,
+            self._other_workers,
+            inside,
+            lambda: self.current.public_catalog.topics,
+            self.background.ailing,
+            self.intake.failing,
+        )
         return [
             Route("/v2/streams", streams.index),
             Route("/v2/streams/{name}", streams.one),
@@ -247,7 +276,7 @@ class Gateway:
         notes = [f"streams that were ended, since their client may not read them any more: {ended}"] if ended else []
         try:
             async with asyncio.timeout(TAKE_WAIT):
-                while not self.hub.discovery.sought.issuperset(definitions.catalog.topics):
+                while not self.hub.discovery.answered.issuperset(definitions.catalog.topics):
                     await asyncio.shield(self.hub.change())
         except TimeoutError:
             notes.append("the log has not answered yet; streams of new topics wait for it")
@@ -275,25 +304,29 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
             known = Connections(bounds, ADMIN_CONNECTIONS)
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
+        logger.info("memory of a process is bounded by about %d MB, and its connections", memory_bound(settings) >> 20)
         await self.log.open()
-        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast)
-        work = [
-            self.hub.run(),
-            self.broadcast.beat(),
-            self.watch.run(),
-            self.keyring.run(),
-            self.limiter.run(),
-            pulse.run(),
-        ]
+        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "hub": self.hub.run,
+            "heartbeats": self.broadcast.beat,
+            "watch": self.watch.run,
+            "keys": self.keyring.run,
+            "limits": self.limiter.run,
+            "pulse": pulse.run,
+        }
         if age := settings.max_connection_age:
-            work += [endpoint.end_the_old(min(1.0, age / 20)) for endpoint in (self.streams, self.all_streams)]
-        background = [asyncio.create_task(task) for task in work]
+            step = min(1.0, age / 20)
+            work["age"] = partial(self.streams.end_the_old, step)
+            work["age (admin)"] = partial(self.all_streams.end_the_old, step)
+        background = [asyncio.create_task(self.background.keep(part, run)) for part, run in work.items()]
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.startup_wait):
                 await self.hub.filled.wait()
         serving = [asyncio.create_task(server.serve([socket])) for server, socket in listeners]
         stopped = asyncio.create_task(stop.wait())
         try:
+            telemetry.serving()
             if on_open is not None:
                 await on_open(listener.getsockname()[1])
             await asyncio.wait([stopped, *background, *serving], return_when=asyncio.FIRST_COMPLETED)
@@ -304,6 +337,7 @@ class Gateway:
             for task in (stopped, *background):
                 task.cancel()
             results = await asyncio.gather(*serving, *background, stopped, return_exceptions=True)
+            await self.surveyor.close()
             await self.past.close()
             await self.limiter.close()
             await self.log.close()

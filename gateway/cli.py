@@ -22,7 +22,7 @@ from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.composition import define
-from gateway.configuration import Configured, configure
+from gateway.configuration import REPLACED, Configured, configure
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
@@ -50,6 +50,8 @@ def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command],
         for setting in reversed(SETTINGS):
             if setting.flag and (not keys or setting.key in keys):
                 command = _option(setting, setting.key not in own)(command)
+                for old in (old for old, new in REPLACED.items() if new == setting.key):
+                    command = click.option(f"--{old.replace('_', '-')}", old, hidden=True)(command)
         return command
 
     return add
@@ -80,7 +82,8 @@ def main() -> None:
 def serve(**flags: Any) -> None:
     """Serve the streams of the configuration."""
     configured = _configure(flags)
-    configure_logging(configured.settings)
+    output = configure_logging(configured.settings)
+    output.take_streams()
     try:
         definitions, warnings = define(configured)
     except ConfigurationError as error:
@@ -90,7 +93,7 @@ def serve(**flags: Any) -> None:
         click.echo(f"warning: {warning}", err=True)
     # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
     source = partial(configure, flags, dict(os.environ))
-    sys.exit(processes.serve(configured.settings, definitions, source))
+    sys.exit(processes.serve(configured.settings, definitions, source, output))
 
 
 @main.command()
@@ -100,12 +103,13 @@ def demo(url: str | None, **flags: Any) -> None:
     """Serve a live sample feed from a log of its own: nothing else is needed."""
     given = demo_settings(flags, os.environ)
     configured = _configure(given)
-    configure_logging(configured.settings)
+    output = configure_logging(configured.settings)
+    output.take_streams()
     try:
         if url is None:
-            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ))))
+            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ)), output))
         else:
-            asyncio.run(run_demo_from(configured.settings, url))
+            asyncio.run(run_demo_from(configured.settings, url, output))
     except OSError as error:
         _fail([f"gateway demo: {error.strerror or error}"])
     except (ClientError, ConfigurationError, LogError) as error:

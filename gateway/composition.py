@@ -54,6 +54,7 @@ def open_admission(settings: Settings, limiter: Limiter) -> Admission:
         settings.limit_connects,
         settings.limit_intake,
         settings.limit_replay,
+        settings.limit_requests,
     )
     special = read_special(settings.limit_networks, amounts)
     policies = Policies(Networks(settings.exempt_networks), special, amounts.policy())

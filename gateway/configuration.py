@@ -19,6 +19,9 @@ from gateway.setting_relations import misfits
 from gateway.setting_values import converted
 from gateway.settings import BY_KEY, SETTINGS, Setting, Settings
 
+REPLACED = {"filter_max_cost": "filter_max_steps"}
+"""Settings that there were, and those which have taken their place. They are accepted, with a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Configured:
@@ -54,7 +57,8 @@ def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
         if fault is not None:
             _, place = _first_given(BY_KEY[key], flags, environment, reading.settings) or ("", "")
             raise ConfigurationError([f"{place}: {key} {fault}"])
-    return Configured(settings, reading.catalog, reading.warnings, reading.places)
+    warnings = [*reading.warnings, *_replaced(flags, environment, reading.settings)]
+    return Configured(settings, reading.catalog, warnings, reading.places)
 
 
 def load_settings(
@@ -88,7 +92,7 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
     known = [setting.key for setting in SETTINGS if setting.in_file]
     mistakes = []
     for key, (_, place) in file.items():
-        if key in known:
+        if key in known or key in REPLACED:
             continue
         if key in BY_KEY:
             mistakes.append(f"{place}: {key} cannot stand in the file; use {BY_KEY[key].flag}")
@@ -96,6 +100,20 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
             hint = did_you_mean(key, [*known, "streams"]) or "; the documents list all settings"
             mistakes.append(f"{place}: there is no setting {key}{hint}")
     return mistakes
+
+
+def _replaced(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
+) -> list[str]:
+    """What is said of settings that there are no more."""
+    warnings = []
+    for old, new in REPLACED.items():
+        variable, flag = f"GATEWAY_{old.upper()}", f"--{old.replace('_', '-')}"
+        places = [flag] if flags.get(old) is not None else []
+        places += [variable] if environment.get(variable) else []
+        places += [file[old][1]] if old in file else []
+        warnings += [f"{place}: {old} is not used any more; {new} takes its place" for place in places]
+    return warnings
 
 
 def _first_given(

@@ -5,13 +5,16 @@ GatewayError
 ├── ConfigurationError      a mistake in the configuration, with its place
 │   └── RestartNeeded       no mistake, but not possible in a process that runs
 ├── InvalidExpression       a filter that cannot be used, with line and column
+├── FilterExhausted         a filter that needs too many steps on most events
 ├── InvalidFields           a `fields` list that cannot be used
 ├── InvalidPosition         a Last-Event-ID that cannot be read
 ├── BadRecord               a stored value that is not an event
 ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
-    ├── LogUnavailable      passes: ask again later
+    ├── LogUnavailable      nothing answers, and it passes: ask again later
+    ├── LogForbids          what the log does not let the gateway do, until somebody allows it
+    ├── Refused             it answers, and does not give some topics or partitions: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
     ├── TopicAbsent         the topic, or the partition, does not exist
     └── WriterFenced        another writer with the same name has taken over
@@ -20,6 +23,7 @@ GatewayError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 MISTAKE = "the gateway made a mistake; its operator finds it in the log"
 """What a client is told of our own mistakes."""
@@ -87,6 +91,21 @@ class InvalidExpression(GatewayError):
         self.column = column
 
 
+class FilterExhausted(GatewayError):
+    """A filter has had too few steps for most of the last events that it was asked about."""
+
+    def __init__(self, steps: int, exhausted: int, asked: int) -> None:
+        super().__init__(
+            f"`filter`: it needs more than {steps:,} steps (filter_max_steps) on {exhausted} of the last {asked} "
+            "events: loops within loops, long texts and large regular expressions take most"
+        )
+
+    @property
+    def problem(self) -> Problem:
+        """What the client is told."""
+        return Problem(400, "Filter takes too much", str(self), "filter")
+
+
 class InvalidFields(GatewayError):
     """A `fields` parameter that cannot be used."""
 
@@ -109,6 +128,21 @@ class LogError(GatewayError):
 
 class LogUnavailable(LogError):
     """The log does not answer now; the same call may succeed later."""
+
+
+class LogForbids(LogError):
+    """The log does not let the gateway do this (no right, a read-only file), until somebody allows it."""
+
+
+class Refused(LogError):
+    """The log answers, and does not give some partitions: no leader, no right, a batch that cannot be read. `troubles`
+    says why of each (`eventlog.trouble.Trouble`); what the error says names no host."""
+
+    def __init__(self, troubles: Mapping[Any, Any]) -> None:
+        named = [f"{topic}/{number} ({trouble.kind})" for (topic, number), trouble in list(troubles.items())[:5]]
+        more = f" and {len(troubles) - 5} more" if len(troubles) > 5 else ""
+        super().__init__(f"the log does not give {', '.join(named)}{more}")
+        self.troubles = dict(troubles)
 
 
 class OffsetOutOfRange(LogError):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+NO_TIMESTAMP = -1
+"""The timestamp of a record that has none, as Kafka writes it."""
+
 
 class TopicPartition(NamedTuple):
     """One partition of one topic."""
@@ -13,7 +16,8 @@ class TopicPartition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as the log holds it. `timestamp` is in milliseconds since the epoch."""
+    """A record as the log holds it. `timestamp` is in milliseconds since the epoch: any number of 64 bits,
+    NO_TIMESTAMP for a record without one."""
 
     topic: str
     partition: int
@@ -33,3 +37,12 @@ class NewRecord(NamedTuple):
     timestamp: int | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+Run = tuple[TopicPartition, list[Record]]
+"""Records of one partition that follow each other; never empty."""
+
+
+def size_of(record: Record) -> int:
+    """Bytes of its key and its value."""
+    return len(record.value or b"") + len(record.key or b"")

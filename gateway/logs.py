@@ -1,14 +1,24 @@
-"""How the process writes its log: lines for people, or JSON objects."""
+"""How the process writes its log: lines for people, or JSON objects, through a queue that keeps nobody waiting."""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
+import time
 
 import orjson
 
-from gateway import request_id
+from gateway import request_id, telemetry
+from gateway.log_writer import FLUSH_SECONDS, LineStream, LogWriter
+from gateway.seldom import Quota
 from gateway.settings import Settings
+
+PLACE_LINES = 60
+PLACE_SECONDS = 60.0
+"""So many lines may come of one place in the code in so long: what a client, an event or a broker causes again and
+again leaves room in the log for the rest."""
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 _ACCESS_PARTS = 5
 """Of what uvicorn logs of a request: address, method, target, version, status."""
@@ -29,6 +39,32 @@ class Impersonal(logging.Filter):
         return True
 
 
+class Sparing(logging.Filter):
+    """Lets so many lines of one place in the code through, and says where others are left out. The log of requests is
+    whole, and so is what was asked for by the level `debug`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, int], Quota] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno <= logging.DEBUG or record.name == "uvicorn.access":
+            return True
+        place = record.pathname, record.lineno
+        quota = self._places.setdefault(place, Quota(PLACE_LINES, PLACE_SECONDS))
+        if not quota.take(time.monotonic()):
+            return False
+        if left_out := quota.settle():
+            _add(record, f" ({left_out} such lines before this one were left out)")
+        if quota.is_used_up:
+            _add(record, f" (further such lines are left out for up to {PLACE_SECONDS:g} s)")
+        return True
+
+
+def _add(record: logging.LogRecord, note: str) -> None:
+    record.msg, record.args = record.getMessage() + note, ()
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
@@ -43,6 +79,8 @@ class JsonFormatter(logging.Formatter):
             document["request"] = name
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            document["stack"] = record.stack_info
         return orjson.dumps({key: _encodable(value) for key, value in document.items()}).decode()
 
 
@@ -53,10 +91,16 @@ class TextFormatter(logging.Formatter):
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {_visible(record.getMessage())}"
         if (name := request_id.current.get()) is not None:
             line += f" [{_visible(name)}]"
+        # Indented, so that no text of an exception passes for a line of the log.
         if record.exc_info:
-            # Indented, so that no text of an exception passes for a line of the log.
-            line += "".join(f"\n  {_visible(part)}" for part in self.formatException(record.exc_info).split("\n"))
+            line += _indented(self.formatException(record.exc_info))
+        if record.stack_info:
+            line += _indented(record.stack_info)
         return line
+
+
+def _indented(text: str) -> str:
+    return "".join(f"\n  {_visible(part)}" for part in text.split("\n"))
 
 
 def _visible(text: str) -> str:
@@ -68,11 +112,64 @@ def _encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def configure_logging(settings: Settings) -> None:
+class QueueHandler(logging.Handler):
+    """Gives the lines to a writer."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._writer.put(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class Output:
+    """What the process writes while it serves. Nothing of it waits for a reader."""
+
+    def __init__(self, settings: Settings, descriptor: int = STANDARD_ERROR) -> None:
+        self._formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+        self._descriptor = descriptor
+        self._writer = LogWriter(descriptor, self._notice, telemetry.log_lines_dropped)
+        self._writers = [self._writer]
+        self.handler = QueueHandler(self._writer)
+        self.handler.setFormatter(self._formatter)
+        self.handler.addFilter(Sparing())
+
+    def take_streams(self) -> None:
+        """Let what is printed, and what libraries write to the standard streams, go the same way."""
+        printed = LogWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
+        self._writers.append(printed)
+        # Not where somebody else has taken them before.
+        if sys.stdout is sys.__stdout__:
+            sys.stdout = LineStream(printed, STANDARD_OUTPUT)
+        if sys.stderr is sys.__stderr__:
+            sys.stderr = LineStream(self._writer, self._descriptor)
+        atexit.register(self.flush)
+
+    def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait for what is queued to be read, for so long at most."""
+        for writer in self._writers:
+            writer.flush(seconds)
+
+    def last_words(self, message: str, stack: str) -> None:
+        """A line before all others, at the end of the process: without the locks of `logging`, which somebody may hold
+        for ever, and with what was queued before."""
+        record = logging.LogRecord("gateway", logging.CRITICAL, __file__, 0, message, None, None, sinfo=stack)
+        self._writer.put(self._formatter.format(record), urgent=True)
+        self.flush()
+
+    def _notice(self, message: str) -> str:
+        return self._formatter.format(logging.LogRecord("gateway", logging.WARNING, __file__, 0, message, None, None))
+
+
+def configure_logging(settings: Settings, descriptor: int = STANDARD_ERROR) -> Output:
     """Write the log to standard error, in the form and from the level that the settings say."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    output = Output(settings, descriptor)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[output.handler], force=True)
+    logging.captureWarnings(True)
     access = logging.getLogger("uvicorn.access")
     for known in list(access.filters):
         access.removeFilter(known)
@@ -80,3 +177,4 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     # It warns of every request that cannot be read, of which strangers may send as many as they like.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return output

@@ -6,7 +6,7 @@ A `Mark` is what has been read: the last record of a partition, as the log holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -108,13 +108,22 @@ class PositionEncoder:
     Pieces that do not change from one event to the next are written once, since an id holds every partition.
     """
 
-    def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
+    def __init__(
+        self, by_timestamp: Mapping[TopicPartition, bool], waiting: Mapping[TopicPartition, Wish] | None = None
+    ) -> None:
         self._by_timestamp = by_timestamp
+        self._waiting = dict(waiting or {})
+        """The partitions that the log does not give yet: an id holds what is wished for there, word for word."""
         self.partitions = tuple(sorted(by_timestamp))
         self._heads = {
             place: b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition)
             for place in self.partitions
         }
+
+    def waiting_for(self, waiting: Mapping[TopicPartition, Wish], places: Iterable[TopicPartition]) -> PositionEncoder:
+        """One for these partitions of the same topics, of which some wait."""
+        by_topic = {place.topic: by_timestamp for place, by_timestamp in self._by_timestamp.items()}
+        return PositionEncoder({place: by_topic[place.topic] for place in places}, waiting)
 
     def by_timestamp(self, partition: TopicPartition) -> bool:
         """Whether the ids hold times of this partition and no offsets."""
@@ -122,6 +131,8 @@ class PositionEncoder:
 
     def entry(self, partition: TopicPartition, mark: Mark) -> bytes:
         """One entry of the array."""
+        if (wish := self._waiting.get(partition)) is not None:
+            return self.wish(partition, wish)
         head = self._heads[partition]
         if self._by_timestamp[partition]:
             return head + _BY_TIMESTAMP % (mark.timestamp, mark.seen)

@@ -7,23 +7,28 @@ import gc
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gateway.acceptor import most_connections, raise_file_limit
+from gateway import signals
+from gateway.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.app import Gateway
 from gateway.composition import open_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
-from gateway.logs import configure_logging
+from gateway.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.server import listen
 from gateway.settings import Settings
-from gateway.supervisor import Line, Supervisor
+from gateway.supervised import Line
+from gateway.supervisor import Supervisor, tell_stacks_when_asked
+from gateway.watchdog import end_process, watched
 
 logger = logging.getLogger("gateway")
 
@@ -37,8 +42,9 @@ SWITCH_SECONDS = 0.0001
 into SQLite, while it is busy."""
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; a second one ends the process at once. Of a worker, set also at the end of its
+def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
+    """Set at SIGTERM and SIGINT; a second one ends the process at once. `output_blocks`: of a command that waits for
+    whoever reads what it writes. Of a worker, set also at the end of its
     supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -54,7 +60,10 @@ def stop_on_signals() -> asyncio.Event:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+        if output_blocks:
+            signals.on_signal(number, partial(on_signal, number))
+        else:
+            loop.add_signal_handler(number, on_signal, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if supervisor is not None:
         loop.add_reader(supervisor.sentinel, on_orphaned, supervisor.sentinel)
@@ -88,18 +97,32 @@ async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) 
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         answering.cancel()
-        with suppress(asyncio.CancelledError):
-            await answering
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([answering])
 
 
-def serve(settings: Settings, definitions: Definitions, source: Source) -> int:
-    """Serve until a signal; returns the exit status. `source` is read at each reload."""
-    files = raise_file_limit()
-    most = most_connections(settings.process_connections)
+def tell_connections(settings: Settings) -> bool:
+    """Raise the limit of open files, and say how many connections a process may have; False where they are too few to
+    serve anybody."""
+    raise_file_limit()
+    try:
+        most, files, advice = allowed_connections(settings.process_connections)
+    except NoRoom as error:
+        logger.error("%s", error)
+        return False
     logger.info("a process may have %d open files, and so at most %d connections", files, most)
+    if advice:
+        logger.warning("%s", advice)
+    return True
+
+
+def serve(settings: Settings, definitions: Definitions, source: Source, output: Output) -> int:
+    """Serve until a signal; returns the exit status. `source` is read at each reload."""
+    if not tell_connections(settings):
+        return 1
     reloader = Reloader(source, settings, definitions)
     if settings.workers == 1:
-        return _serve_in_process(settings, definitions, reloader=reloader)
+        return _serve_in_process(settings, definitions, output, reloader=reloader)
     if settings.port == 0:
         logger.error("with several workers the port must be named; 0 would give each its own")
         return 1
@@ -113,15 +136,24 @@ def serve(settings: Settings, definitions: Definitions, source: Source) -> int:
     return Supervisor(settings, definitions, reloader, _work).run()
 
 
-def _work(settings: Settings, definitions: Definitions, number: int, line: Connection) -> None:
+def _work(settings: Settings, number: int, line: Connection) -> None:
     """A worker; the first of them has the admin port."""
-    configure_logging(settings)
-    raise SystemExit(_serve_in_process(settings, definitions, with_admin=number == 0, line=line))
+    tell_stacks_when_asked(STANDARD_ERROR)
+    output = configure_logging(settings)
+    output.take_streams()
+    try:
+        definitions = pickle.loads(line.recv_bytes())
+    except EOFError:
+        raise SystemExit(1) from None  # the supervisor has ended already
+    status = _serve_in_process(settings, definitions, output, with_admin=number == 0, line=line)
+    output.flush()
+    raise SystemExit(status)
 
 
 def _serve_in_process(
     settings: Settings,
     definitions: Definitions,
+    output: Output,
     with_admin: bool = True,
     reloader: Reloader | None = None,
     line: Connection | None = None,
@@ -140,8 +172,9 @@ def _serve_in_process(
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
-        async with _supervised(gateway, reloader, line):
-            await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
+        with watched(settings.stall_limit, end_process(output.last_words)):
+            async with _supervised(gateway, reloader, line):
+                await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
         asyncio.run(run())
@@ -154,10 +187,13 @@ def _serve_in_process(
 @asynccontextmanager
 async def _supervised(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
     if line is not None:
-        supervised = Line(line, gateway.take, gateway.own_connections, gateway.settings.workers)
+        settings = gateway.settings
+        supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)
         gateway.reload = supervised.reload
         gateway.drain = supervised.drain
         gateway.connections = supervised.connections
+        gateway.exposition = supervised.exposition
+        gateway.workers = lambda: (supervised.silent, supervised.down)
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.subscription.connections import stream_names
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 
 INTERVAL = 1.0
@@ -28,12 +30,16 @@ class Pulse:
         watch: Watch,
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
+        held: Held,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._hub = hub
         self._past = past
         self._watch = watch
         self._catalog = catalog
         self._broadcast = broadcast
+        self._held = held
         self._named: set[str] = set()
 
     async def run(self) -> None:
@@ -47,8 +53,13 @@ class Pulse:
     def beat(self, loop_lag: float) -> None:
         """Tell how things are; the event loop was so late (seconds)."""
         telemetry.tally.publish()
+        telemetry.tell_bad_records(self._monotonic())
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
+        stuck = dict.fromkeys(self._watch.stuck, "silent")
+        telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
+        telemetry.sessions_hold(self._held.size, self._held.waits)
+        self._held.waits = 0
         catalog = self._catalog()
         # A stream that is gone from the catalogue, and from the clients, is told to have none.
         before, self._named = self._named, set(catalog.streams)

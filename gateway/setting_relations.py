@@ -16,6 +16,21 @@ ORDERED = (
 """Pairs of settings of which the first has to be less than the second, where that is not 0; and why."""
 
 
+BASE_BYTES = 100 << 20
+"""What a process takes without any client or event."""
+CONNECTION_BYTES = 8400
+READER_BYTES = 5 << 20
+"""What one reader of history may hold: what waits to be merged, its stretch, and what was fetched ahead of it."""
+CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
+
+
+def memory_bound(settings: Settings) -> int:
+    """Bytes that a process takes at the most, about: caches, what is under way, readers of history. A connection takes
+    CONNECTION_BYTES more, with what it has not read of a live stream."""
+    caches: int = sum(getattr(settings, key) for key in CACHES)
+    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES
+
+
 def misfits(settings: Settings, places: Mapping[str, str]) -> list[str]:
     """Settings that do not fit together, told at the one that was given."""
     mistakes = []

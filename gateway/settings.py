@@ -128,10 +128,18 @@ class Settings:
         100, "streams", "open streams of one address; 0: no limit, as below", 0, 1 << 30
     )
     limit_filters: int = _integer(
-        50_000, "steps", "cost of the filters of one address's open streams together, a process", 0, 1 << 40
+        2_000_000,
+        "steps",
+        "steps that the filters of one address may take a second, a process; a step is about 0.1 µs",
+        0,
+        1 << 40,
     )
     limit_connects: float = _row(
-        "number", 10.0, "streams", "new streams of one address a second; ten seconds' worth at once",
+        "number", 10.0, "streams", "new streams of one address a second, refused ones too; ten seconds' worth at once",
+        minimum=0, maximum=1e6,
+    )  # fmt: skip
+    limit_requests: float = _row(
+        "number", 100.0, "requests", "other requests of one address a second, refused ones too; a process",
         minimum=0, maximum=1e6,
     )  # fmt: skip
     limit_intake: float = _row(
@@ -177,10 +185,23 @@ class Settings:
     replay_cache_bytes: int = _integer(
         67_108_864, "bytes", "memory for history that clients replay together, a process", 0, MAXIMUM_BYTES
     )
+    session_bytes: int = _integer(
+        268_435_456,
+        "bytes",
+        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
+        1 << 20,
+        MAXIMUM_BYTES,
+    )
     startup_wait: float = _seconds(
         3.0, "the longest wait for the log at start before the public port is opened anyway", 0, 60
     )
     drain_time: float = _seconds(5.0, "time over which the running streams are ended at a stop", 0, 3600)
+    stall_limit: float = _seconds(
+        30.0,
+        "a process whose event loop stands still for so long ends, and tells where it stood; 0 never",
+        0,
+        86_400,
+    )
     write_timeout: float = _seconds(
         60.0, "a client whose connection takes nothing of what waits for it for so long is cut off; 0 never", 0, 86_400
     )
@@ -208,8 +229,12 @@ class Settings:
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(32, "levels", "the deepest nesting of a filter expression", 1, 32)
-    filter_max_cost: int = _integer(
-        50_000, "steps", "the highest cost of a filter for one event; a step is about 0.1 µs", 1, 1 << 40
+    filter_max_steps: int = _integer(
+        5_000,
+        "steps",
+        "steps that a filter may take on an event; where it needs more it does not match. A step is about 0.1 µs",
+        10,
+        1 << 40,
     )
     schema_repositories: tuple[str, ...] = _row(
         "list",

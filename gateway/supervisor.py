@@ -1,84 +1,88 @@
-"""Several processes that share the public port, and the one that starts, reloads and stops them.
+"""Several processes that share the public port, and the one that starts, watches, reloads and stops them.
 
 The supervisor alone reads the configuration again. It checks all of it, hands the same definitions to every worker, and
 starts a worker that died with those in force: a broken file is met by none of them, and none has others than the rest.
+
+Each worker tells once a second that its loop runs, and what it has counted. One that says nothing for `stall_limit` is
+killed; its counts are gone on with, its gauges hold no longer. The supervisor itself waits for nobody.
 """
 
 from __future__ import annotations
 
-import asyncio
+import faulthandler
 import logging
 import multiprocessing
 import os
 import pickle
-import shutil
+import queue
 import signal
-import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
-from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from gateway import telemetry
 from gateway.definitions import Definitions
-from gateway.errors import ConfigurationError, Problem
+from gateway.errors import ConfigurationError
+from gateway.figures import Figures
+from gateway.post import Post
 from gateway.reload import RELOADED, Reloader, tell, tell_refusal
-from gateway.routes.overview import Rows
+from gateway.restarts import Restarts, cause
 from gateway.settings import Settings
-from gateway.subscription.connections import Connection, sorted_rows
+from gateway.watchdog import StallMeter
 
 logger = logging.getLogger("gateway")
 
 STOP_SECONDS = 20.0
 """A worker that has not ended so long after the drain time is killed: intake stores what it took, which takes a while
 where the log is slow."""
-RESTART_WAIT = 1.0
-"""Seconds before a worker that died is started again."""
 TURN = 0.1
 """Seconds in which the supervisor sees a signal."""
 RELOAD_WAIT = 20.0
-"""Seconds that all workers may take to put definitions in force; one that has died is there again by then."""
-TABLE_WAIT = 4.0
-"""Seconds that the table of connections waits for the workers; one that is started again is there by then."""
-ANSWER_WAIT = 60.0
-"""Seconds that a worker waits for the answer of its supervisor to a reload."""
+"""Seconds that all workers may take to put definitions in force; one that is started again begins with them."""
+START_SECONDS = 120.0
+"""A worker that has not said anything so long after its start hangs."""
+GRACE_SECONDS = 3.0
+"""Beyond `stall_limit`, in which a worker's own watchdog ends it: that tells more than the supervisor can."""
+SILENT_SECONDS = 3.0
+"""A worker that says nothing for so long, or half of `stall_limit`, is told as one that does not answer."""
+STACKS_SECONDS = 1.0
+"""Before it is killed, a worker has so long to write where it stands; it can unless it is stopped."""
+FAILED_STATUS = 71
+"""The exit status where workers end again and again (EX_OSERR of sysexits.h)."""
 
 HELD_BACK = (signal.SIGINT, signal.SIGHUP)
 """A worker starts with these blocked. The first it lets through once it can end in order, the second never: what a
 terminal or an operator sends to all processes comes from the supervisor."""
+TELL_STACKS = signal.SIGUSR2
 
-Run = Callable[[Settings, Definitions, int, Pipe], None]
-"""What a worker does: (settings, definitions, its number, its line to the supervisor)."""
+Run = Callable[[Settings, int, Pipe], None]
+"""What a worker does: (settings, its number, its line to the supervisor, whose first message are the definitions)."""
 
 
 @dataclass(eq=False, slots=True)
 class _Worker:
     number: int
     process: BaseProcess
-    line: Pipe
+    post: Post = field(init=False)
     status: str = RELOADED
     """How the newest reload went; empty until it says. One that is started begins with what is in force."""
-    sending: threading.Lock = field(default_factory=threading.Lock)
-
-    def send(self, message: bytes) -> None:
-        """Returns at once: a worker that hangs does not read, and must keep nobody waiting."""
-        threading.Thread(target=self._send, args=(message,), daemon=True).start()
-
-    def _send(self, message: bytes) -> None:
-        with self.sending:
-            _send(self.line, message)
+    figures: Figures = field(default_factory=Figures)
+    beats: int = 0
+    meter: StallMeter = field(default_factory=lambda: StallMeter(TURN))
+    begun: float = field(default_factory=time.monotonic)
+    asked: bool = False
+    """Whether it was asked where it stands, and is killed next."""
+    due: float | None = None
+    """When another is started in the place of this one, which has ended."""
 
 
 class Supervisor:
-    """Starts the workers, starts those again that die, reloads them, and stops them all at a signal."""
+    """Starts the workers, starts those again that end, reloads them, and stops them all at a signal."""
 
     def __init__(self, settings: Settings, definitions: Definitions, reloader: Reloader, run: Run) -> None:
         self._settings = settings
@@ -87,7 +91,15 @@ class Supervisor:
         self._run = run
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
+        self._restarts = [Restarts() for _ in range(settings.workers)]
+        self._inbox: queue.SimpleQueue[tuple[_Worker, bytes]] = queue.SimpleQueue()
+        self._ended = Figures()
+        """The counts of workers that have ended."""
+        self._told: tuple[list[str], list[str]] = ([], [])
+        """The workers that do not answer, and those that have ended, as all were told."""
+        self._looked = time.monotonic()
         self._stopping: list[int] = []
+        self._failed = False
         self._hung_up = False
         self._asking: list[_Worker] = []
         self._serial = 0
@@ -97,21 +109,11 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: self._stopping.append(number))
         signal.signal(signal.SIGHUP, self._on_hang_up)
-        figures = tempfile.mkdtemp(prefix="gateway-figures-")
-        os.environ[telemetry.DIRECTORY] = figures
-        try:
-            return self._supervise()
-        finally:
-            del os.environ[telemetry.DIRECTORY]
-            shutil.rmtree(figures, ignore_errors=True)
-
-    def _supervise(self) -> int:
         resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
         self._workers = [self._start(number) for number in range(self._settings.workers)]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         while not self._stopping:
-            self._listen(TURN)
-            self._replace_the_dead()
+            self._turn()
             if self._hung_up or self._asking:
                 self._reload()
         return self._stop()
@@ -121,52 +123,145 @@ class Supervisor:
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
-        arguments = (self._settings, self._definitions, number, theirs)
-        process = self._context.Process(target=self._run, args=arguments, name=f"worker-{number}")
+        process = self._context.Process(
+            target=self._run, args=(self._settings, number, theirs), name=f"worker-{number}"
+        )
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        return _Worker(number, process, ours)
+        # They come along the line: what a process is started with is written to it while the supervisor waits.
+        return self._connect(number, process, ours, pickle.dumps(self._definitions))
 
-    def _replace_the_dead(self) -> None:
+    def _connect(self, number: int, process: BaseProcess, line: Pipe, first: bytes) -> _Worker:
+        def heard(message: bytes) -> None:
+            self._inbox.put((worker, message))
+
+        worker = _Worker(number, process)
+        worker.post = Post(line, heard, process.name)
+        worker.post.send(first)
+        return worker
+
+    def _turn(self) -> None:
+        """Listen, and look after the workers, for a moment."""
+        self._listen(TURN)
+        now = time.monotonic()
+        elapsed, self._looked = now - self._looked, now
         for number, worker in enumerate(self._workers):
-            if worker.process.is_alive() or self._stopping:
-                continue
-            logger.error("worker %d ended with status %s; starting another", number, worker.process.exitcode)
-            worker.line.close()
-            self._asking = [one for one in self._asking if one is not worker]
-            # Its counts stay, and are gone on with; what it said of itself holds no longer.
-            mark_process_dead(worker.process.name)  # type: ignore[no-untyped-call]
-            time.sleep(RESTART_WAIT)
-            self._workers[number] = self._start(number)
+            if worker.due is None and not worker.process.is_alive():
+                self._bury(worker, now)
+            elif worker.due is None:
+                self._judge(worker, elapsed)
+            elif now >= worker.due and not self._stopping:
+                self._workers[number] = self._start(number)
+        self._tell_workers()
 
     def _listen(self, seconds: float) -> None:
-        """Take what workers say, for so long at most. The end of one is seen elsewhere."""
-        lines = {worker.line: worker for worker in self._workers if worker.process.is_alive()}
-        ready = wait([*lines, *(worker.process.sentinel for worker in lines.values())], seconds)
-        for line, worker in lines.items():
-            if line in ready:
-                with suppress(EOFError, OSError):
-                    self._take(worker, line.recv())
+        """Take what workers say in so long."""
+        deadline = time.monotonic() + seconds
+        with suppress(queue.Empty):
+            while (rest := deadline - time.monotonic()) > 0:
+                worker, message = self._inbox.get(timeout=rest)
+                if message:  # else it has ended, which is seen elsewhere
+                    self._take(worker, pickle.loads(message))
+
+    def _bury(self, worker: _Worker, now: float) -> None:
+        """A worker has ended: its counts stay, and are gone on with; what it said of itself holds no longer."""
+        kind, why = cause(worker.process.exitcode, worker.asked)
+        telemetry.worker_ended(kind)
+        worker.post.close()
+        self._ended.add_counts(worker.figures)
+        worker.figures = Figures()
+        # Another begins with the definitions that are in force then.
+        worker.status = RELOADED
+        self._asking = [one for one in self._asking if one is not worker]
+        pause = self._restarts[worker.number].pause(now - worker.begun)
+        if pause is None:
+            logger.critical(
+                "worker %d %s; so have those before it, each soon after its start, and the process ends",
+                worker.number,
+                why,
+            )
+            worker.due = float("inf")
+            self._failed = True
+            self._stopping.append(signal.SIGTERM)
+            return
+        logger.error("worker %d %s; another is started in %g s", worker.number, why, pause)
+        worker.due = now + pause
+
+    def _judge(self, worker: _Worker, elapsed: float) -> None:
+        """Kill a worker whose loop stands still."""
+        stood = worker.meter.look(worker.beats, elapsed)
+        if not self._settings.stall_limit:
+            return
+        limit = max(self._settings.stall_limit + GRACE_SECONDS, 0 if worker.beats else START_SECONDS)
+        if stood < limit:
+            worker.asked = False
+        elif not worker.asked:
+            worker.asked = True
+            logger.error(
+                "worker %d has not answered for %.0f s%s; it is asked where it stands, and killed",
+                worker.number,
+                stood,
+                _state(worker.process.pid),
+            )
+            if worker.beats and worker.process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, TELL_STACKS)
+        elif stood >= limit + STACKS_SECONDS:
+            worker.process.kill()
+
+    def _is_silent(self, worker: _Worker) -> bool:
+        limit = self._settings.stall_limit
+        return worker.beats > 0 and worker.meter.stood >= (min(SILENT_SECONDS, limit / 2) if limit else SILENT_SECONDS)
+
+    def _tell_workers(self) -> None:
+        """Let all know which of them do not answer, and which are not there, where that has changed."""
+        up = [worker for worker in self._workers if worker.due is None]
+        silent = [worker.process.name for worker in up if self._is_silent(worker)]
+        down = [worker.process.name for worker in self._workers if worker.due is not None]
+        if self._told != (silent, down):
+            self._told = silent, down
+            self._tell_all(("workers", silent, down))
 
     def _take(self, worker: _Worker, said: tuple[Any, ...]) -> None:
         kind, *rest = said
-        if kind == "reload":
+        if kind == "alive":
+            worker.beats += 1
+            worker.figures = rest[0]
+            if worker.beats == 1 and any(self._told):
+                self._send(worker, pickle.dumps(("workers", *self._told)))
+        elif kind == "figures":
+            self._send(worker, pickle.dumps(("figures", rest[0], self._others(worker))))
+        elif kind == "reload":
             self._asking.append(worker)
         elif kind == "drain":
             self._stopping.append(signal.SIGTERM)
         elif kind == "connections":
             self._tell_all(("list", worker.number, *rest))
+            for other in self._workers:
+                if other.due is not None or self._is_silent(other):
+                    self._send(worker, pickle.dumps(("rows", other.number, rest[0], ([], 0))))
         elif kind == "rows":
             asker, *table = rest
-            self._workers[asker].send(pickle.dumps(("rows", worker.number, *table)))
+            self._send(self._workers[asker], pickle.dumps(("rows", worker.number, *table)))
         elif rest[0] == self._serial:
             worker.status = rest[1]
 
+    def _others(self, asker: _Worker) -> list[Figures]:
+        """The figures of all processes but one; of those that do not answer the counts alone."""
+        others = [worker for worker in self._workers if worker is not asker]
+        told = [Figures(one.figures.counts) if self._is_silent(one) else one.figures for one in others]
+        return [telemetry.own_counts(), self._ended, *told]
+
     def _tell_all(self, message: tuple[object, ...]) -> None:
         for worker in self._workers:
-            worker.send(pickle.dumps(message))
+            self._send(worker, pickle.dumps(message))
+
+    def _send(self, worker: _Worker, message: bytes) -> None:
+        if worker.due is None and not worker.post.send(message):
+            logger.error("worker %d takes nothing of what it is told, and is killed", worker.number)
+            worker.process.kill()
 
     def _reload(self) -> None:
         """Read the configuration, hand it to all workers, and answer those that asked."""
@@ -193,15 +288,15 @@ class Supervisor:
         self._serial += 1
         message = pickle.dumps(("take", self._serial, definitions))
         for worker in self._workers:
-            worker.status = ""
-            worker.send(message)
+            if worker.due is None:
+                worker.status = ""
+                self._send(worker, message)
         deadline = time.monotonic() + RELOAD_WAIT
         while not self._stopping and time.monotonic() < deadline:
-            self._replace_the_dead()
             # One that was started meanwhile began with them.
             if all(worker.status for worker in self._workers):
                 break
-            self._listen(TURN)
+            self._turn()
         statuses = [worker.status or "has not answered" for worker in self._workers]
         for number, status in enumerate(statuses):
             if status != RELOADED:
@@ -211,13 +306,15 @@ class Supervisor:
     def _answer(self, asking: list[_Worker], answer: object) -> None:
         message = pickle.dumps(("answer", answer))
         for worker in asking:
-            worker.send(message)
+            self._send(worker, message)
 
     def _stop(self) -> int:
         # The interpreter gives up its handlers before it ends.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for worker in self._workers:
             worker.process.terminate()
+            if self._is_silent(worker):
+                worker.process.kill()
         deadline = time.monotonic() + self._settings.drain_time + STOP_SECONDS
         running = self._workers
         while running := [worker for worker in running if worker.process.is_alive()]:
@@ -227,129 +324,21 @@ class Supervisor:
                     worker.process.kill()
                     worker.process.join()
             time.sleep(0.02)
+        if self._failed:
+            return FAILED_STATUS
         return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
 
 
-def _send(line: Pipe, message: bytes) -> None:
-    with suppress(OSError):
-        line.send_bytes(message)
+def _state(pid: int | None) -> str:
+    """What the system says of a process, where it says something (Linux)."""
+    with suppress(OSError, IndexError):
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            letter = file.read().rpartition(")")[2].split()[0]
+        return {"T": ", and is stopped", "t": ", and is traced", "D": ", and waits for a disk"}.get(letter, "")
+    return ""
 
 
-class Line:
-    """A worker's line to its supervisor: takes definitions from there, and asks there for a reload."""
-
-    def __init__(
-        self, connection: Pipe, take: Callable[[Definitions], Awaitable[list[str]]], rows: Rows, workers: int
-    ) -> None:
-        self._connection = connection
-        self._put_in_force = take
-        self._rows = rows
-        self._workers = workers
-        self._sending = threading.Lock()
-        self._question = 0
-        self._tables: dict[int, tuple[list[Connection], int]] = {}
-        """What each worker has answered to the newest question, by its number."""
-        self._all_answered = asyncio.Event()
-        self._one_question = asyncio.Lock()
-        self._in_turn = asyncio.Lock()
-        self._asking = asyncio.Lock()
-        self._answers: asyncio.Queue[object] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        asyncio.get_running_loop().add_reader(connection.fileno(), self._readable)
-
-    def close(self) -> None:
-        """Listen no longer."""
-        asyncio.get_running_loop().remove_reader(self._connection.fileno())
-        for task in self._tasks:
-            task.cancel()
-
-    async def reload(self) -> dict[str, Any]:
-        """Ask for a reload; returns what changed, and how each worker did. Raises ConfigurationError, Problem."""
-        async with self._asking:
-            while not self._answers.empty():
-                self._answers.get_nowait()
-            await self._say(("reload",))
-            try:
-                async with asyncio.timeout(ANSWER_WAIT):
-                    answer = await self._answers.get()
-            except TimeoutError:
-                answer = None
-        if isinstance(answer, ConfigurationError):
-            raise answer
-        if not isinstance(answer, dict):
-            raise Problem(500, "Internal error", "the reload has failed, or is not known to be done; see the log")
-        return answer
-
-    def drain(self) -> None:
-        """Ask for an end in order, of all workers."""
-        task = asyncio.create_task(self._say(("drain",)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
-        """The first open streams of all workers, in this order, and how many there are. One that does not answer soon
-        is left out."""
-        async with self._one_question:
-            self._question += 1
-            self._tables = {}
-            self._all_answered.clear()
-            await self._say(("connections", self._question, order, limit))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TABLE_WAIT):
-                    await self._all_answered.wait()
-            tables = self._tables.values()
-        rows = sorted_rows((row for rows, _ in tables for row in rows), order, limit)
-        return rows, sum(total for _, total in tables)
-
-    async def _tell_connections(self, asker: int, question: int, order: str, limit: int) -> None:
-        await self._say(("rows", asker, question, await self._rows(order, limit)))
-
-    def _hear(self, worker: int, question: int, table: tuple[list[Connection], int]) -> None:
-        if question == self._question:
-            self._tables[worker] = table
-            if len(self._tables) == self._workers:
-                self._all_answered.set()
-
-    async def _say(self, message: tuple[object, ...]) -> None:
-        """Beside the event loop: the supervisor may be busy, and a table is long."""
-        await asyncio.to_thread(self._send, pickle.dumps(message))
-
-    def _send(self, message: bytes) -> None:
-        with self._sending:
-            _send(self._connection, message)
-
-    def _readable(self) -> None:
-        try:
-            message = self._connection.recv_bytes()
-        except (EOFError, OSError):
-            # The supervisor has ended, and with it ends this process.
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
-            return
-        task = asyncio.create_task(self._receive(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _receive(self, message: bytes) -> None:
-        async with self._in_turn:
-            # Compiles the schemas, beside the streams.
-            kind, *rest = await asyncio.to_thread(pickle.loads, message)
-            if kind == "list":
-                asker, question, order, limit = rest
-                await self._tell_connections(asker, question, order, limit)
-                return
-            if kind == "rows":
-                worker, question, table = rest
-                self._hear(worker, question, table)
-                return
-            if kind == "answer":
-                self._answers.put_nowait(rest[0])
-                return
-            serial, definitions = rest
-            status = RELOADED
-            try:
-                for note in await self._put_in_force(definitions):
-                    logger.warning("%s", note)
-            except Exception as error:
-                logger.exception("new definitions could not be put in force")
-                status = f"{type(error).__name__}: {error}"
-            await self._say(("taken", serial, status))
+def tell_stacks_when_asked(descriptor: int) -> None:
+    """In a worker: write the stacks of all threads at TELL_STACKS, also where Python's lock is held for ever. This
+    alone goes straight to the log's descriptor; the worker is killed a second later, whoever reads there."""
+    faulthandler.register(TELL_STACKS, file=descriptor, all_threads=True)

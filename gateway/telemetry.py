@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import time
+from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache, partial
 
 import prometheus_client
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import REGISTRY, Counter, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 
+from gateway import figures
+from gateway.bad_records import BadRecords
 from gateway.event import TopicPartition
+from gateway.figures import Figures
 from gateway.seldom import Seldom
 
 log = logging.getLogger("gateway")
-
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the directory in which several workers keep their figures."""
-
-if os.environ.get(DIRECTORY):
-    # By the worker's name, not its process: one that is started again goes on with the counts of the one before.
-    values.ValueClass = values.MultiProcessValue(lambda: multiprocessing.current_process().name)  # type: ignore[no-untyped-call]
 
 # Of several workers, the sum is told unless it says otherwise; what a worker that died has set counts no longer.
 Gauge = partial(prometheus_client.Gauge, multiprocess_mode="livesum")
@@ -42,7 +37,16 @@ class WeightedHistogram(Histogram):
                 return
 
 
-_BAD_RECORDS = Counter("gateway_bad_records", "Stored values that are not events", ["topic"])
+_BAD_RECORDS = Counter(
+    "gateway_bad_records", "Stored values that are not events, as they came from the log into the ring", ["topic"]
+)
+_BAD_RECORDS_REPLAYED = Counter(
+    "gateway_bad_records_replayed", "Such values in history, once for each time that it was read", ["topic"]
+)
+_RECORD_MISTAKES = Counter(
+    "gateway_record_mistakes", "Records that a mistake of the gateway made it pass over, or part of it", ["topic"]
+)
+_MISTAKES = Counter("gateway_mistakes", "Mistakes of the gateway in what runs in the background", ["part"])
 _GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
 _FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")
 _STREAMS = Gauge("gateway_streams", "Open streams")
@@ -52,6 +56,9 @@ _BYTES_READ = Counter("gateway_bytes_read", "Bytes of those records", ["topic"])
 _EVENTS_SENT = Counter("gateway_events_sent", "Events written to clients")
 _BYTES_SENT = Counter("gateway_bytes_sent", "Bytes of the frames of those events, before they are compressed")
 _EVENTS_FILTERED = Counter("gateway_events_filtered", "Events not sent to a client, since its filter leaves them out")
+_EXHAUSTED = Counter(
+    "gateway_filter_exhausted", "Events for which a filter had too few steps, and which so do not match it"
+)
 _DELIVERY = WeightedHistogram(
     "gateway_delivery_seconds",
     "From the timestamp of an event to its write to a live client; the oldest event of those written together counts",
@@ -62,6 +69,8 @@ _RING_OCCUPANCY = Gauge(
     "gateway_ring_occupancy_ratio", "How much of its bound the fullest ring takes", multiprocess_mode="livemax"
 )
 _REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that read now")
+_SESSION_BYTES = Gauge("gateway_session_bytes", "History on its way to clients that have not read it yet")
+_SESSION_WAITS = Counter("gateway_session_waits", "Times that a client which replays had to wait for `session_bytes`")
 _LAG = Gauge(
     "gateway_lag_records",
     "Records of a stream that are in the log and not yet in the ring, in the worker that is furthest behind",
@@ -92,23 +101,48 @@ _LIMITS_ALONE = Gauge(
     multiprocess_mode="livemax",
 )
 _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
+_THROTTLED = Counter(
+    "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
+)
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
+_SERVING = Gauge("gateway_workers", "Workers that serve, and answer the process that started them")
+_ENDED = Counter(
+    "gateway_workers_ended", "Workers that ended of themselves, by how: stalled, signal, status", ["cause"]
+)
+_LOG_LINES_DROPPED = Counter(
+    "gateway_log_lines_dropped", "Lines that the process wrote, and that were dropped since nobody read them"
+)
 
+_STUCK_OF = Gauge(
+    "gateway_topic_stuck_partitions",
+    "Partitions of a topic that cannot be read while the log answers, by why",
+    ["topic", "reason"],
+    multiprocess_mode="livemax",
+)
+
+_stuck_told: set[tuple[str, str]] = set()
 registry = REGISTRY
+STUCK_TOLD = 5
+"""So many partitions are named in a line."""
+
+_NOT_EVENTS = BadRecords()
 
 
 _REFUSALS = Seldom(10.0)
+_MISTAKEN_RECORDS = Seldom(10.0)
+_FAILED_APPENDS: dict[str, Seldom] = {}
+_TOLD_MISTAKES: dict[str, Seldom] = {}
 
 
 class Tally:
     """What is counted for each read and write, in plain numbers; `publish` brings it into the metrics, now and then."""
 
-    __slots__ = ("_delays", "_of_topics", "bytes", "events", "filtered")
+    __slots__ = ("_delays", "_of_topics", "bytes", "events", "exhausted", "filtered")
 
     def __init__(self) -> None:
-        self.events = self.bytes = self.filtered = 0
+        self.events = self.bytes = self.filtered = self.exhausted = 0
         self._of_topics: defaultdict[tuple[Counter, str], int] = defaultdict(int)
         self._delays: list[tuple[float, int]] = []
 
@@ -127,7 +161,8 @@ class Tally:
         _EVENTS_SENT.inc(self.events)
         _BYTES_SENT.inc(self.bytes)
         _EVENTS_FILTERED.inc(self.filtered)
-        self.events = self.bytes = self.filtered = 0
+        _EXHAUSTED.inc(self.exhausted)
+        self.events = self.bytes = self.filtered = self.exhausted = 0
         for (metric, topic), count in self._of_topics.items():
             metric.labels(topic).inc(count)
         for seconds, count in self._delays:
@@ -139,14 +174,30 @@ class Tally:
 tally = Tally()
 
 
+@cache
+def _metrics() -> tuple[MetricWrapperBase, ...]:
+    return tuple(metric for metric in globals().values() if isinstance(metric, MetricWrapperBase))
+
+
 def exposition() -> bytes:
-    """All metrics in the text format of Prometheus: of this process, or of all workers together."""
-    tally.publish()
-    if directory := os.environ.get(DIRECTORY):
-        together = CollectorRegistry()
-        MultiProcessCollector(together, directory)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+    """All metrics in the text format of Prometheus, of this process alone. May be called from any thread, as what
+    follows; the event loop publishes the tally before."""
     return generate_latest(registry)
+
+
+def own_figures() -> Figures:
+    """The figures of this process, to be added to those of others."""
+    return figures.collect(_metrics())
+
+
+def own_counts() -> Figures:
+    """Of these the counts alone: the process serves nobody, and its gauges tell nothing."""
+    return Figures(own_figures().counts)
+
+
+def exposition_of(parts: Iterable[Figures]) -> bytes:
+    """The metrics of several processes together."""
+    return figures.exposition(figures.together(parts, _metrics()), _metrics())
 
 
 def connections(by_stream: Mapping[str, int]) -> None:
@@ -163,6 +214,12 @@ def process_state(loop_lag: float, ring_bytes: int, ring_share: float, replay_re
     _REPLAY_READERS.set(replay_readers)
 
 
+def sessions_hold(size: int, waits: int) -> None:
+    """What is on its way to clients that replay, and how often one had to wait for the others since the last call."""
+    _SESSION_BYTES.set(size)
+    _SESSION_WAITS.inc(waits)
+
+
 def lag(by_stream: Mapping[str, int]) -> None:
     """Records in the log that are not in the ring yet, by stream."""
     for stream, count in by_stream.items():
@@ -175,10 +232,51 @@ def draining() -> None:
     log.info("draining")
 
 
-def bad_record(topic: str, partition: int, offset: int, reason: str) -> None:
-    """A stored value was passed over."""
-    _BAD_RECORDS.labels(topic).inc()
-    log.warning("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+def bad_record(topic: str, partition: int, offset: int, reason: str, replayed: bool) -> None:
+    """A stored value was passed over. The log has a summary of those that the hub has read; a replay meets the
+    same again."""
+    (_BAD_RECORDS_REPLAYED if replayed else _BAD_RECORDS).labels(topic).inc()
+    if not replayed:
+        _NOT_EVENTS.note(topic, partition, offset, reason)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+
+
+def tell_bad_records(now: float) -> None:
+    """Say what was passed over, where that is due (seconds)."""
+    for line in _NOT_EVENTS.due(now):
+        log.warning("%s", line)
+
+
+def serving() -> None:
+    """The process serves."""
+    _SERVING.set(1)
+
+
+def worker_ended(cause: str) -> None:
+    """A worker ended of itself: `stalled`, by a `signal`, or with a `status`."""
+    _ENDED.labels(cause).inc()
+
+
+def log_lines_dropped(count: int) -> None:
+    """Lines could not be written. Nothing is said of it here: that would be a line more."""
+    _LOG_LINES_DROPPED.inc(count)
+
+
+def record_mistake(topic: str, partition: int, offset: int, error: BaseException) -> None:
+    """A mistake of our own at one record, which was passed over. All are counted, and one in ten seconds is logged."""
+    _RECORD_MISTAKES.labels(topic).inc()
+    if _MISTAKEN_RECORDS.is_due(time.monotonic()):
+        where = f"{topic}/{partition} offset {offset}"
+        log.error("a mistake of the gateway passes over a record: %s", where, exc_info=error)
+
+
+def mistake(part: str, error: BaseException) -> None:
+    """A mistake of our own in a part of the process that goes on all the same: `part` is one of ours. All are counted,
+    and one in ten seconds of each part is logged."""
+    _MISTAKES.labels(part).inc()
+    if _TOLD_MISTAKES.setdefault(part, Seldom(10.0)).is_due(time.monotonic()):
+        log.error("a mistake of the gateway: %s", part, exc_info=error)
 
 
 def gap_told(reason: str) -> None:
@@ -222,14 +320,42 @@ def log_away(reason: object) -> None:
     log.warning("the log does not answer; streams wait for it: %s", reason)
 
 
+def log_throttled(broker: str, seconds: float) -> None:
+    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    _THROTTLED.inc(seconds)
+    log.debug("%s asks for a pause of %.3f s", broker, seconds)
+
+
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
-    """These, and no others any more, cannot be read while the log answers."""
-    _STUCK.set(len(partitions))
+    """The log gives these, and their records do not come; of no others any more."""
     if partitions:
         names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
         log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
+
+
+def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
+    """All that cannot be read now, and why."""
+    _STUCK.set(len(why))
+    counts = Counts((place.topic, reason) for place, reason in why.items())
+    for topic, reason in _stuck_told - counts.keys():
+        _STUCK_OF.labels(topic, reason).set(0)
+    for (topic, reason), count in counts.items():
+        _STUCK_OF.labels(topic, reason).set(count)
+    _stuck_told.update(counts)
+
+
+def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
+    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    for told in (begun, healed):
+        names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
+        more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
+        if told is begun and begun:
+            why = next(iter(begun.values()))
+            log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
+        elif told is healed and healed:
+            log.info("the log gives again: %s%s", ", ".join(names), more)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
@@ -251,6 +377,18 @@ def intake_full() -> None:
 def intake_broken(error: BaseException) -> None:
     """An append met a mistake of our own."""
     log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
+
+
+def append_failed(topic: str, reason: BaseException) -> None:
+    """The log did not take events; why is told of each topic once a minute at the most."""
+    if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
+        log.warning("events for %s are not stored: %s", topic, str(reason)[:500])
+
+
+def append_works(topic: str) -> None:
+    """The log takes events again."""
+    _FAILED_APPENDS.pop(topic, None)
+    log.info("events for %s are stored again", topic)
 
 
 def error_event_lost(stream: str, reason: str) -> None:

@@ -10,6 +10,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPAN = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SPACE_FOR_PLUS = re.compile(r"(.*\d{1,2}:?\d{2}(?::?\d{2})?(?:[.,]\d+)?) (\d{2}(?::?\d{2})?)", re.ASCII)
+_EARLIEST = -62_135_596_800_000
+"""The first millisecond of the year 1."""
 _LATEST = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 FORMS = "ISO 8601 as in 2026-01-31T12:00:00Z, milliseconds since the epoch, or a span back from now as in 10m, 2h or 7d"
@@ -50,7 +52,9 @@ def _within(milliseconds: int, text: str) -> int:
 
 def iso_time(milliseconds: int) -> str:
     """Milliseconds since the epoch as ISO 8601 in UTC, which every server of the kind reads (some take whole numbers
-    for something else)."""
+    for something else); the number itself where no calendar has it (before the year 1, after 9999)."""
+    if not _EARLIEST <= milliseconds <= _LATEST:
+        return str(milliseconds)
     # `fromtimestamp` takes floating point, which would lose some.
     time = _EPOCH + timedelta(milliseconds=milliseconds)
     return time.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -32,6 +32,7 @@ from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.trouble import demand
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
@@ -209,7 +210,7 @@ async def produce(hub: Hub, log: MemoryLog, values: list[bytes], rate: int) -> N
         log.append_now(TOPIC, [NewRecord(value)])
     async with asyncio.timeout(LATE_SECONDS):
         [partition] = hub.partitions([TOPIC])
-        end = (await log.bounds([partition]))[partition].end
+        end = demand(await log.bounds([partition]))[partition].end
         while hub.ring.end(partition) < end or hub.ring.open.items:
             await hub.change()
 

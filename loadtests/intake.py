@@ -36,6 +36,7 @@ from gateway.event import TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.trouble import demand
 from loadtests.kafka import KafkaBroker, jars
 from loadtests.machine import CLIENT_CORES, SERVER_CORE, MeasurementError, free_port
 from loadtests.server import Server
@@ -224,7 +225,7 @@ async def stored(log: EventLog) -> int:
     await log.open()
     try:
         place = TopicPartition(STREAM, 0)
-        bounds = (await log.bounds([place]))[place]
+        bounds = demand(await log.bounds([place]))[place]
         return bounds.end - bounds.start
     finally:
         await log.close()

@@ -7,20 +7,41 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# candidate NAME: the version of a Debian package that would be installed; nothing where none is known.
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n '/(none)/d; s/^  Candidate: //p'; }
+
 # packages NAME...: installs Debian packages where that is possible without asking, else says how to.
 packages() {
     if ! has apt-get; then
         say "Please install: $*"
         return 1
     elif [[ $(id -u) != 0 ]]; then
-        say "Please run: sudo apt-get install $*"
+        say "Please run as root: apt-get install $*"
         return 1
     fi
-    say "Installing $* ..."
-    export DEBIAN_FRONTEND=noninteractive
-    if ! apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null 2>&1; then
-        apt-get update -qq </dev/null >/dev/null && apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+    local name
+    local -a offered=()
+    for name in "$@"; do
+        [[ -n $(candidate "$name") ]] || { apt-get update -qq </dev/null >/dev/null || true; break; }
+    done
+    for name in "$@"; do
+        if [[ -n $(candidate "$name") ]]; then offered+=("$name"); else say "There is no package $name here."; fi
+    done
+    [[ ${#offered[@]} -gt 0 ]] || return 1
+    say "Installing ${offered[*]} ..."
+    # Old lists name packages that are gone. And one that cannot be installed keeps none of the others away.
+    if ! apt_install "${offered[@]}" 2>/dev/null; then
+        apt-get update -qq </dev/null >/dev/null || true
+        if ! apt_install "${offered[@]}"; then
+            for name in "${offered[@]}"; do apt_install "$name" || offered=(); done
+        fi
     fi
+    [[ ${#offered[@]} -eq $# ]]
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" \
+        </dev/null >/dev/null
 }
 
 # unchanged STAMP FILE...: whether the files are as they were when `remember` was called with the same arguments.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import sys
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import pytest
 
-from gateway.logs import JsonFormatter, TextFormatter, configure_logging
+from gateway.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
 from gateway.settings import Settings
 
 CONTROLS = tuple(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))
@@ -71,16 +75,71 @@ def test_an_exception_in_json_is_a_member() -> None:
     assert "ValueError: bad" in json.loads(line)["exception"]
 
 
+@contextmanager
+def configured(**settings: Any) -> Iterator[tuple[Output, Callable[[], str]]]:
+    """A log that is written to a pipe, and what has been read of it."""
+    reading, writing = os.pipe()
+    output = configure_logging(Settings(**settings), writing)
+
+    def written() -> str:
+        output.flush()
+        os.set_blocking(reading, False)
+        try:
+            return os.read(reading, 1 << 20).decode()
+        except BlockingIOError:
+            return ""
+
+    yield output, written
+    output.flush()
+    logging.captureWarnings(False)
+    os.close(reading)
+    os.close(writing)
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_log_is_written_to_standard_error(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    written = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", written)
-    configure_logging(Settings(log_format=form, log_level="warning"))
-    logging.getLogger("gateway").info("too little")
-    logging.getLogger("gateway").warning("one\ntwo")
-    (line,) = written.getvalue().splitlines()
+def test_the_log_is_written_in_its_form(form: str) -> None:
+    with configured(log_format=form, log_level="warning") as (_, written):
+        logging.getLogger("gateway").info("too little")
+        logging.getLogger("gateway").warning("one\ntwo")
+        (line,) = written().splitlines()
     assert ("message" in line) == (form == "json")
     assert "one" in line
     assert "two" in line
+
+
+def test_one_place_in_the_code_does_not_fill_the_log() -> None:
+    with configured(log_level="info") as (_, written):
+        for number in range(10 * PLACE_LINES):
+            logging.getLogger("gateway").warning("again %d", number)
+        logging.getLogger("gateway").warning("another place")
+        for number in range(10 * PLACE_LINES):
+            logging.getLogger("uvicorn.access").info("a request %d", number)
+        lines = written().splitlines()
+    again = [line for line in lines if "again" in line]
+    assert len(again) == PLACE_LINES
+    assert "are left out" in again[-1]
+    assert sum("another place" in line for line in lines) == 1
+    assert sum("a request" in line for line in lines) == 10 * PLACE_LINES
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_last_words_need_no_lock_of_the_log(form: str) -> None:
+    with configured(log_format=form) as (output, written):
+        with output.handler.lock or nullcontext():
+            thread = threading.Thread(target=output.last_words, args=("it ends", "here:\n  a.py:1 f"))
+            thread.start()
+            thread.join(10)
+            assert not thread.is_alive()
+        text = written()
+    assert "it ends" in text
+    assert "a.py:1 f" in text
+
+
+def test_warnings_are_lines_of_the_log() -> None:
+    with configured() as (_, written):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            logging.captureWarnings(False)
+            logging.captureWarnings(True)
+            warnings.warn("look out", UserWarning, stacklevel=1)
+        assert "look out" in written()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import telemetry
+from gateway.figures import Figures
 from gateway.metrics_table import metrics, metrics_table
 from tests.test_documents import OPERATING, ROOT, section, table
 
@@ -97,27 +96,54 @@ def test_the_document_has_all_metrics() -> None:
 def test_every_metric_is_watched_or_known() -> None:
     # What the dashboard leaves out is told apart by hand: a new metric is looked at once.
     shown = {re.sub("_bucket$", "", name) for query in QUERIES for name in re.findall(r"\bgateway_\w+", query)}
-    assert set(metrics()) - shown <= {"gateway_streams", "gateway_ring_bytes", "gateway_token_keys"}
+    assert set(metrics()) - shown <= {
+        "gateway_filter_exhausted_total",
+        "gateway_streams",
+        "gateway_ring_bytes",
+        "gateway_session_bytes",
+        "gateway_session_waits_total",
+        "gateway_token_keys",
+        "gateway_topic_stuck_partitions",
+        "gateway_log_throttled_seconds_total",
+    }
     assert Path(PLACE / "dashboard.json").stat().st_size < 100_000
 
 
-COUNTING_ALONE = """
-import multiprocessing
-
-from gateway import telemetry
-
-workers = [
-    multiprocessing.get_context("fork").Process(target=telemetry.limits_alone, args=("away", False), name=name)
-    for name in ("worker-0", "worker-1")
-]
-for worker in workers:
-    worker.start()
-    worker.join()
-print(telemetry.exposition().decode())
-"""
+def test_two_workers_that_count_alone_are_told_as_one() -> None:
+    key = ("gateway_limits_alone", "gateway_limits_alone", ())
+    told = telemetry.exposition_of([Figures(gauges={key: 1.0}), Figures(gauges={key: 1.0})])
+    assert b"\ngateway_limits_alone 1.0\n" in told
 
 
-def test_two_workers_that_count_alone_are_told_as_one(tmp_path: Path) -> None:
-    environment = {**os.environ, telemetry.DIRECTORY: str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", COUNTING_ALONE], env=environment, capture_output=True, check=True)
-    assert b"\ngateway_limits_alone 1.0\n" in ended.stdout
+def test_figures_of_several_are_read_as_those_of_one() -> None:
+    telemetry.bad_record('a"b', 0, 1, "x", replayed=True)
+    telemetry.tally.delivered(0.02, 3)
+    telemetry.tally.publish()
+    own = telemetry.own_figures()
+    families = {
+        family.name: family for family in text_string_to_metric_families(telemetry.exposition_of([own]).decode())
+    }
+    assert {f"{name}_total" if family.type == "counter" else name for name, family in families.items()} == set(
+        metrics()
+    )
+    twice = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(telemetry.exposition_of([own, own]).decode())
+        for sample in family.samples
+    }
+    for (_, name, labels), value in own.counts.items():
+        assert twice[name, tuple(sorted(labels))] == 2 * value
+    buckets = [sample.value for sample in families["gateway_delivery_seconds"].samples if "le" in sample.labels]
+    assert buckets == sorted(buckets)
+
+
+def test_gauges_are_told_as_they_say() -> None:
+    def gauge(name: str, *values: float) -> bytes:
+        parts = [Figures(gauges={(name, name, ()): value}) for value in values]
+        return next(
+            line for line in telemetry.exposition_of(parts).splitlines() if line.startswith(name.encode() + b" ")
+        )
+
+    assert gauge("gateway_streams", 1, 2, 4) == b"gateway_streams 7.0"
+    assert gauge("gateway_log_up", 1, 0, 1) == b"gateway_log_up 0.0"
+    assert gauge("gateway_loop_lag_seconds", 1, 3, 2) == b"gateway_loop_lag_seconds 3.0"

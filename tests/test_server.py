@@ -39,7 +39,8 @@ async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatc
         serving = asyncio.create_task(server.serve([listener]))
         await becomes(lambda: bool(server.server_state.default_headers))
         server.end()
-        await asyncio.wait_for(serving, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await serving
 
 
 async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,8 @@ async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
         await becomes(lambda: (b"date", b"day 1") not in server.server_state.default_headers)
         await becomes(lambda: next(days) > 5)
         server.end()
-        await asyncio.wait_for(serving, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await serving
 
 
 def test_several_processes_share_a_port() -> None:
@@ -171,7 +173,8 @@ async def test_nothing_of_the_request_is_left_once_its_stream_is_open() -> None:
             before = len(left())
             reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
             writer.write(b"GET /v2/stream/empty HTTP/1.1\r\nhost: x\r\n\r\n")
-            await asyncio.wait_for(reader.readuntil(b"\nid: "), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await reader.readuntil(b"\nid: ")
             await becomes(lambda: len(left()) == before)
             writer.close()
         finally:

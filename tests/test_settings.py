@@ -260,3 +260,13 @@ def test_nobody_may_be_exempt() -> None:
     assert load_settings({}, {}, {"exempt_networks": ([], "file:1")}).exempt_networks == ()
     with pytest.raises(ConfigurationError, match="a list of at least one directory"):
         load_settings({}, {}, {"schema_repositories": ([], "file:1")})
+
+
+def test_a_setting_that_was_replaced_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("filter_max_cost: 50000\nstreams:\n  a: {}\n")
+    flags = {"config": str(path), "filter_max_cost": "7"}
+    configured = configure(flags, {"GATEWAY_FILTER_MAX_COST": "9"})
+    assert configured.settings.filter_max_steps == 5_000
+    told = [warning for warning in configured.warnings if "filter_max_steps takes its place" in warning]
+    assert [warning.split(":")[0] for warning in told] == ["--filter-max-cost", "GATEWAY_FILTER_MAX_COST", str(path)]

@@ -48,7 +48,8 @@ def take_out(query: bytes) -> tuple[bytes, tuple[str, ...]]:
     kept, tokens = [], []
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
-        if unquote_plus(name.decode("latin-1")) == PARAMETER:
+        # However it is written, it has no more than three characters for one.
+        if len(name) <= 3 * len(PARAMETER) and unquote_plus(name.decode("latin-1")) == PARAMETER:
             tokens.append(unquote_plus(value.decode("latin-1")))
         else:
             kept.append(part)

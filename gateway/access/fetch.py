@@ -8,7 +8,9 @@ import ssl
 import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
+from gateway.certificates import why_refused
 from gateway.errors import KeysUnavailable
+from gateway.lookups import look_up_apart
 
 FETCH_SECONDS = 5.0
 """All of a fetch, however slowly the answer comes."""
@@ -23,6 +25,7 @@ class Fetcher:
 
     async def __call__(self, url: str) -> bytes:
         """The document at an address. Raises KeysUnavailable."""
+        look_up_apart()
         if self._context is None:
             # Reading the certificates takes longer than streams should wait.
             self._context = await asyncio.to_thread(httpx.create_ssl_context)
@@ -43,4 +46,5 @@ class Fetcher:
         except TimeoutError:
             raise KeysUnavailable(f"the keys (jwks) have not come within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {error or type(error).__name__}") from error
+            why = why_refused(error) or error or type(error).__name__
+            raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {why}") from error

@@ -10,6 +10,7 @@ from gateway import telemetry
 from gateway.access.keys import KeySet, read_keys
 from gateway.access.trust import Trust
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import KeysUnavailable
 
 RETRY_SECONDS = 10.0
@@ -59,6 +60,7 @@ class Keyring:
     async def run(self) -> None:
         """Fetch again and again; a failure changes nothing but the wait until the next."""
         while True:
+            await give_way()
             self._asked.clear()
             wait = self._refresh
             if self._url is not None and not await self._fetch_once(self._url):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
+from gateway.catalog.names import Names
 from gateway.catalog.stream import Stream
 from gateway.errors import Problem
 
 MAXIMUM_NAMES = 100
 """The default bound of the names in one request."""
+
+MATCHED_NAMES = 50_000
+"""Names that are held against the patterns of one request, all together; one pattern is always taken."""
+
+PATTERN_CHARACTERS = 1000
+"""Of all patterns of one request together: each is compiled."""
 
 _SHOWN_LENGTH = 100
 """Characters of a client's name that an answer repeats, and that close matches are searched for."""
@@ -27,6 +33,7 @@ class Catalog:
                 if name in self._by_any_name:
                     raise ValueError(f"two streams are called {name}")
                 self._by_any_name[name] = stream
+        self._names = Names(self._by_any_name)
         self.topics: tuple[str, ...] = tuple(
             dict.fromkeys(topic for stream in self.streams.values() for topic in stream.topics)
         )
@@ -52,6 +59,11 @@ class Catalog:
         parts = names.split(",", maximum)
         if len(parts) > maximum:
             raise Problem(400, "Too many streams", f"At most {maximum} names may be asked for at once.", "streams")
+        patterns = [part for part in parts if "*" in part or "?" in part]
+        tried, characters = len(patterns) * len(self._by_any_name), sum(map(len, patterns))
+        if len(patterns) > 1 and (tried > MATCHED_NAMES or characters > PATTERN_CHARACTERS):
+            detail = "These are too many patterns for one request; ask for fewer, or for names."
+            raise Problem(400, "Too many patterns", detail, "streams")
         found: dict[str, Stream] = {}
         for part in parts:
             for stream in self._meant_by(part):
@@ -64,11 +76,8 @@ class Catalog:
             return [exact]
         matching: list[Stream] = []
         if "*" in name or "?" in name:
-            matching = [
-                stream
-                for stream in self.streams.values()
-                if any(glob_matches(name, candidate) for candidate in (stream.name, *stream.aliases))
-            ]
+            meant = {self._by_any_name[found].name for found in self._names.matching(name)}
+            matching = [stream for stream in self.streams.values() if stream.name in meant] if meant else []
         if not matching:
             raise Problem(404, "Unknown stream", self._unknown(name), "streams")
         return matching
@@ -86,7 +95,7 @@ class Catalog:
 
     def close_matches(self, name: str) -> list[str]:
         """Up to three names or aliases that look like `name`, the closest first."""
-        return difflib.get_close_matches(name[:_SHOWN_LENGTH], self._by_any_name, n=3, cutoff=0.6)
+        return self._names.close_to(name)
 
 
 def glob_matches(pattern: str, name: str) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
+from gateway.certificates import why_refused
 from gateway.printable import printable
 
 CONNECT_SECONDS = 10.0
@@ -87,18 +88,14 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
 
 def _cause(error: BaseException) -> str:
     """What the system said, where it said something."""
+    refused = why_refused(error)
+    if refused is not None:
+        return refused
     said, found = str(error), error.__cause__ or error.__context__
     while found is not None:
         if isinstance(found, OSError) and found.strerror:
-            said = os.strerror(found.errno) if found.errno and found.errno > 0 else found.strerror
+            # The numbers of a resolver are below 0, and those of TLS are OpenSSL's.
+            number = 0 if isinstance(found, ssl.SSLError) else found.errno or 0
+            said = os.strerror(number) if number > 0 else found.strerror
         found = found.__cause__ or found.__context__
     return said
-
-
-def is_about_certificate(error: BaseException | None) -> bool:
-    """Whether the server could not show who it is: trying again shows the same."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

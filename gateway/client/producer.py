@@ -14,12 +14,12 @@ from typing import Any, Self
 import httpx
 import orjson
 
+from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
     bare,
     beginning,
     detail,
-    is_about_certificate,
     reason,
     retry_after,
 )
@@ -279,7 +279,7 @@ class Producer:
             raise ClientError(f"{self.shown}: this cannot be sent: {error}") from error
         except httpx.RequestError as error:
             said = reason(error, ANSWER_SECONDS)
-            if is_about_certificate(error):
+            if refused_certificate(error):
                 raise ClientError(f"{self.shown}: {said}") from error
             return Delivery({}, said)
         given = response.headers.get("retry-after")

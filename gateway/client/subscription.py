@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import orjson
 
+from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
@@ -19,7 +20,6 @@ from gateway.client.answer import (
     beginning,
     detail,
     excerpt,
-    is_about_certificate,
     reason,
     retry_after,
 )
@@ -148,7 +148,7 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown} redirects for ever")
         except httpx.RequestError as error:
             ending.reason = reason(error, self._idle_seconds)
-            if is_about_certificate(error):
+            if refused_certificate(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
     def _address(self) -> httpx.URL:

@@ -26,7 +26,7 @@ def run_mirror(settings: Settings, stream: Stream, url: str, since: int | None, 
 
 
 async def _mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str) -> int:
-    stop = stop_on_signals()
+    stop = stop_on_signals(output_blocks=True)
     log = open_log(settings)
     await log.open()
     clock = SystemClock()

@@ -36,7 +36,7 @@ async def _produce(
     source: Input,
     max_errors: int | None,
 ) -> int:
-    stop = stop_on_signals()
+    stop = stop_on_signals(output_blocks=True)
     started = time.monotonic()
     failure = ""
     log = open_log(settings)

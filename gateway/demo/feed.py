@@ -12,10 +12,12 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.demo.wiki import Event, WikiSample
-from gateway.errors import ConfigurationError, LogError
+from gateway.errors import ConfigurationError, LogError, Refused
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
 from gateway.intake.accept import key_of
 
 HISTORY = 3_600_000
@@ -77,7 +79,7 @@ class SampleFeed:
     async def fill(self) -> int:
         """Create the topics, and append what is missing of the history; returns the number of changes appended.
 
-        Raises LogUnavailable.
+        Raises LogError.
         """
         for stream in self._catalog.streams.values():
             for topic in stream.topics:
@@ -96,8 +98,7 @@ class SampleFeed:
             if len(batch) == BATCH:
                 filled += await self._append(batch, times)
                 batch, times = [], []
-                # An append to a log in memory may not wait at all; others have to have their turn.
-                await asyncio.sleep(0)
+                await give_way()
         return filled + await self._append(batch, times)
 
     async def run(self) -> None:
@@ -160,7 +161,10 @@ class SampleFeed:
         state = (await self._log.describe([topic])).get(topic)
         if state is None:
             return 0
-        bounds = await self._log.bounds([TopicPartition(topic, number) for number in range(state.partitions)])
+        if isinstance(state, Trouble):
+            raise Refused({TopicPartition(topic, 0): state})
+        places = [TopicPartition(topic, number) for number in range(state.partitions)]
+        bounds = demand(await self._log.bounds(places))
         # A compacted or transactional log may hold no record at its very end: a few are read.
         positions = {
             place: max(bound.start, bound.end - 10) for place, bound in bounds.items() if bound.end > bound.start
@@ -178,8 +182,12 @@ class SampleFeed:
                 if not batches:
                     break
                 for batch in batches:
+                    if isinstance(batch, Refusal):
+                        refuse({batch.partition: batch.trouble})
+                        continue
                     positions[batch.partition] = batch.position
                     newest = max([newest, *(record.timestamp for record in batch.records)])
+                await give_way()
         finally:
             await reader.close()
         return newest

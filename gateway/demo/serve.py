@@ -6,14 +6,12 @@ import asyncio
 import logging
 import re
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import click
 
-from gateway.acceptor import raise_file_limit
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
@@ -24,12 +22,14 @@ from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE
+from gateway.logs import Output
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import reloading_at_hang_up, stop_on_signals
+from gateway.processes import reloading_at_hang_up, stop_on_signals, tell_connections
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.settings import Settings
+from gateway.watchdog import end_process, watched
 
 DEMO_LOG = "sqlite:///var/demo.db"
 KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)
@@ -50,7 +50,7 @@ def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict
     return given
 
 
-async def run_demo(configured: Configured, source: Source) -> None:
+async def run_demo(configured: Configured, source: Source, output: Output) -> None:
     """Fill the log with an hour of history, then serve it and go on; `source` is read at each reload. Raises OSError,
     LogError, ConfigurationError."""
     stop = stop_on_signals()
@@ -65,10 +65,10 @@ async def run_demo(configured: Configured, source: Source) -> None:
     tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
     gateway = Gateway(settings, definitions, log)
     gateway.reload = OwnReload(gateway, Reloader(source, settings, definitions))
-    await _serve(gateway, stop, feed.run(), what, tried)
+    await _serve(gateway, stop, feed.run(), what, tried, output)
 
 
-async def run_demo_from(settings: Settings, url: str) -> None:
+async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
     if not url.startswith(("http://", "https://")):
         # Before anything is served, and said to be.
@@ -81,7 +81,7 @@ async def run_demo_from(settings: Settings, url: str) -> None:
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
     gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
-    await _serve(gateway, stop, mirror.run(stop), f"what {bare(url)} gives", tried)
+    await _serve(gateway, stop, mirror.run(stop), f"what {bare(url)} gives", tried, output)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -92,9 +92,14 @@ def mirrored_stream(url: str) -> Stream:
     return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {bare(url)}", retention=KEPT)
 
 
-async def _serve(gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any, None], what: str, tried: str) -> None:
-    """Serve what the feed writes; an error of the feed ends it too."""
-    raise_file_limit()
+async def _serve(
+    gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any, None], what: str, tried: str, output: Output
+) -> None:
+    """Serve what the feed writes; an error of the feed ends it too. Raises OSError where that cannot be."""
+    settings = gateway.settings
+    if not tell_connections(settings):
+        feed.close()
+        raise OSError("there is no room for connections")
     feeding = asyncio.create_task(feed)
 
     def on_end(task: asyncio.Task[None]) -> None:
@@ -108,12 +113,15 @@ async def _serve(gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any
         click.echo(_invitation(f"http://{gateway.settings.host}:{port}", name, what, tried))
 
     try:
-        async with reloading_at_hang_up(gateway.reload):
-            await gateway.run(stop, on_open=say)
+        with watched(settings.stall_limit, end_process(output.last_words)):
+            async with reloading_at_hang_up(gateway.reload):
+                await gateway.run(stop, on_open=say)
     finally:
         feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([feeding])
+        if not feeding.cancelled():
+            feeding.result()
 
 
 def _invitation(address: str, name: str, what: str, tried: str) -> str:

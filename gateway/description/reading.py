@@ -89,7 +89,8 @@ def catalogue(facts: Facts) -> Json:
 
 def service() -> Json:
     """Paths of health, the documents and the page."""
-    ready = record({"status": {"const": "ready"}, "stuck": {"type": "array", "items": TEXT}}, ("stuck",))
+    names = {"type": "array", "items": TEXT}
+    ready = record({"status": {"const": "ready"}, "stuck": names, "restarting": names}, ("stuck", "restarting"))
     missing = record({"status": {"const": "not ready"}, "missing": {"type": "array", "items": TEXT}})
     no_store = ("Cache-Control",)
     return {
@@ -100,7 +101,12 @@ def service() -> Json:
         "/readyz": _get(
             ("readiness", "service", "Whether the process can serve", "For what sends it requests."),
             {
-                "200": answer("It can. `stuck` names partitions that no process could read.", json_of(ready), no_store),
+                "200": answer(
+                    "It can. `stuck` names partitions that no process could read, `restarting` workers to be started "
+                    "again.",
+                    json_of(ready),
+                    no_store,
+                ),
                 "503": answer("It cannot now; `missing` says why.", json_of(missing), no_store),
             },
         ),

@@ -74,6 +74,8 @@ class FetchRequest:
         for (topic, partition), offset in offsets.items():
             self._topics.setdefault(topic, []).append((partition, offset))
         self._old: Any = None
+        self.throttled = 0
+        """After `read`: for how long the broker wants no other request (ms)."""
 
     def encode(self, versions: Mapping[int, tuple[int, int]], correlation: int, client: bytes) -> bytes:
         """What goes over the wire to a broker of these versions. Raises aiokafka's errors where they are too old."""
@@ -118,7 +120,7 @@ class FetchRequest:
         names = {self._ids[topic]: topic for topic in self._topics}
         body = _Body(frame, _LENGTH.size)
         body.skip_tags()
-        _, error, _ = body.unpack(_RESPONSE)
+        self.throttled, error, _ = body.unpack(_RESPONSE)
         found = []
         for _ in range(body.varint() - 1):
             topic = names[body.take(16)]
@@ -147,6 +149,7 @@ class FetchRequest:
 
     def _read_by_name(self, frame: bytes) -> tuple[int, list[Fetched]]:
         response = self._old.RESPONSE_TYPE.decode(BytesIO(frame[_LENGTH.size :]))
+        self.throttled = getattr(response, "throttle_time_ms", 0)
         found = [
             Fetched(
                 TopicPartition(topic, fields[0]),

@@ -12,17 +12,21 @@ from typing import Any
 
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import FAILURES, Cluster, close_connections
+from gateway.eventlog.kafka_cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
+from gateway.eventlog.kafka_connection import FRAME_BYTES
 from gateway.eventlog.kafka_fetch import FetchRequest
 
 _LENGTH = Struct(">i")
+
+ANSWER_SECONDS = 30.0
+"""An answer that comes piece by piece may take so long in all; between two pieces, as long as for the first."""
 
 
 class Flight:
     """A request to a node for some partitions, from these offsets; or, without a node, for the metadata of them.
 
     `outcome` is what it brought, or what went wrong, once it has landed; `landed` is called then. One that is not there
-    by its `deadline` (as of `time.monotonic`) is to be cancelled.
+    by its `deadline` (as of `time.monotonic`) is to be cancelled; after it is `late`, its node may lead no more.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Flight:
         self.offsets = offsets
         self.outcome: Any = None
         self.deadline = math.inf
+        self.late = math.inf
         self.task: asyncio.Task[Any] | None = None
         self.connection: FetchConnection | None = None
         self._landed = landed
@@ -84,15 +89,19 @@ class FetchConnection:
 
     def __init__(self, node: int) -> None:
         self.node = node
+        self._cluster: Cluster
+        self._address: tuple[str, int]
         self._connection: Any = None
         self._client = b""
         self._request: tuple[FetchRequest, int]
         self._flight: Flight | None = None
         self._received = bytearray()
+        self._patience = self._last = 0.0
 
     async def open(self, cluster: Cluster) -> None:
         """Raises LogUnavailable."""
-        self._connection = await cluster.connect(cluster.address(self.node), self._on_close)
+        self._cluster, self._address = cluster, cluster.address(self.node)
+        self._connection = await cluster.connect(self._address, self._on_close)
         self._client = self._connection._client_id.encode()
         # From now on; whatever else happens to the transport stays with aiokafka.
         self._connection._protocol.data_received = self._receive
@@ -107,10 +116,15 @@ class FetchConnection:
         """False once it is of no use any more."""
         return self._connection is not None and bool(self._connection.connected())
 
-    def send(self, request: FetchRequest, flight: Flight, seconds: float) -> None:
-        """Send a request, whose answer the flight brings within so many seconds or is cancelled."""
+    def send(self, request: FetchRequest, flight: Flight, wait: float, patience: float) -> None:
+        """Send a request. The broker may wait so many seconds before it answers; where nothing has come so long after
+        that, or after the last piece of an answer, the flight is to be cancelled."""
         flight.connection = self
-        flight.deadline = time.monotonic() + seconds
+        now = time.monotonic()
+        flight.late = now + wait + HEDGE_SECONDS
+        flight.deadline = now + wait + patience
+        self._patience = patience
+        self._last = flight.deadline + ANSWER_SECONDS
         self._flight = flight
         correlation = self._connection._next_correlation_id()
         self._request = request, correlation
@@ -130,12 +144,16 @@ class FetchConnection:
             return
         (size,) = _LENGTH.unpack_from(self._received)
         missing = size + _LENGTH.size - len(self._received)
-        if self._flight is None or size < 0 or missing < 0:
+        if self._flight is None or not 0 <= size <= FRAME_BYTES or missing < 0:
             self.close("it sent what nobody asked for")
         elif missing == 0:
             frame = bytes(memoryview(self._received)[_LENGTH.size :])
             self._received = bytearray()
             self._take(frame)
+        else:
+            now = time.monotonic()
+            self._flight.deadline = min(max(self._flight.deadline, now + self._patience), self._last)
+            self._flight.late = max(self._flight.late, now + HEDGE_SECONDS)
 
     def _take(self, frame: bytes) -> None:
         assert self._flight is not None
@@ -148,6 +166,7 @@ class FetchConnection:
             return
         self._flight = None
         flight.connection = None
+        self._cluster.throttle(self._address, request.throttled)
         # The same that aiokafka does, which closes what is idle for too long.
         self._connection._last_action = time.monotonic()
         flight.land(found)
@@ -169,13 +188,14 @@ class FetchConnections:
         self._cluster = cluster
         self._all: list[FetchConnection] = []
 
-    def send(self, node: int, request: FetchRequest, flight: Flight, seconds: float) -> None:
-        """Send a request to a node; the flight brings the answer, or why there is none."""
-        for connection in self._all:
-            if connection.node == node and connection.free:
-                connection.send(request, flight, seconds)
-                return
-        flight.run(self._open(node, request, flight, seconds))
+    def send(self, node: int, request: FetchRequest, flight: Flight, wait: float, patience: float) -> None:
+        """Send a request to a node, now or when it wants to be asked again; the flight brings the answer, or why there
+        is none."""
+        connection = self._take(node)
+        if connection is not None and not self._paused(node):
+            connection.send(request, flight, wait, patience)
+        else:
+            flight.run(self._send_later(node, request, flight, wait, patience))
 
     async def close(self) -> None:
         """Close all; bounded in time, and never raises."""
@@ -183,8 +203,19 @@ class FetchConnections:
         with suppress(Exception):
             await close_connections(connections)
 
-    async def _open(self, node: int, request: FetchRequest, flight: Flight, seconds: float) -> None:
-        connection = FetchConnection(node)
-        await connection.open(self._cluster)
-        self._all = [*(old for old in self._all if old.connected), connection]
-        connection.send(request, flight, seconds)
+    def _take(self, node: int) -> FetchConnection | None:
+        return next((each for each in self._all if each.node == node and each.free), None)
+
+    def _paused(self, node: int) -> bool:
+        with suppress(LogUnavailable):
+            return self._cluster.paused(self._cluster.address(node)) > 0
+        return False
+
+    async def _send_later(self, node: int, request: FetchRequest, flight: Flight, wait: float, patience: float) -> None:
+        await self._cluster.pause(self._cluster.address(node))
+        connection = self._take(node)
+        if connection is None:
+            connection = FetchConnection(node)
+            await connection.open(self._cluster)
+            self._all = [*(old for old in self._all if old.connected), connection]
+        connection.send(request, flight, wait, patience)

@@ -14,12 +14,15 @@ from contextlib import suppress
 from aiokafka.errors import for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
-from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster, Connections
+from gateway.eventlog.kafka_calls import Together, read
+from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster
+from gateway.eventlog.kafka_connections import Connections
 from gateway.eventlog.kafka_partitioner import partition_of
 from gateway.eventlog.offer import Fate, refusal
+from gateway.eventlog.trouble import LASTING, Trouble, refuse
 
 SEND_SECONDS = 4.0
 """What the brokers have not acknowledged by then is given up; within OFFER_SECONDS, and with time to say so."""
@@ -63,15 +66,16 @@ class Producer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._connections = Connections(cluster)
+        self._connections = Connections(cluster.connect)
         self._identity: Identity | None = None
-        self._identifying = asyncio.Lock()
+        self._identifying: Together[None, Identity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._requests: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(REQUESTS))
         self._keyless = 0
 
     async def close(self) -> None:
         """Bounded in time, and never raises."""
+        self._identifying.cancel()
         await self._connections.close()
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
@@ -96,7 +100,10 @@ class Producer:
 
     async def _leaders(self, topic: str, records: Sequence[NewRecord]) -> Mapping[int, int | None]:
         """The partitions of the topic, with their leaders; asked for where a record names one that is not known."""
-        await self._cluster.leaders([TopicPartition(topic, 0)])
+        zero = TopicPartition(topic, 0)
+        told = (await self._cluster.leaders([zero]))[zero]
+        if isinstance(told, Trouble) and told.kind in LASTING:
+            refuse({zero: told})
         found = self._cluster.cached(topic)
         if found is None or any(new.partition is not None and new.partition not in found.leaders for new in records):
             found = (await self._cluster.topics([topic])).get(topic)
@@ -143,8 +150,8 @@ class Producer:
             while waiting:
                 group = waiting.popleft()
                 try:
-                    identity = await self._identified(partition)
-                except TopicAbsent as error:
+                    identity = await self._identified()
+                except LogForbids as error:
                     for index in group:
                         fates[index] = error
                     continue
@@ -182,12 +189,14 @@ class Producer:
                 leader = await self._leader(partition)
                 async with self._requests[leader]:
                     before, unanswered = unanswered, True
-                    verdict = read_verdict(await self._connections.send(leader, request, SEND_SECONDS))
+                    verdict = await self._cluster.while_leads(leader, [partition], self._ask(leader, request))
                     unanswered = before
             if verdict is not None:
                 settled = verdict.code in REFUSED or verdict.code in UNNUMBERED
                 if verdict.code == 0 or (settled and not unanswered):
                     return verdict
+                if verdict.code in FORBIDDEN and not unanswered:
+                    raise LogForbids(_complaint(partition, verdict))
                 # What is refused now may have been stored when there was no answer.
                 if settled or verdict.code in FORBIDDEN:
                     raise LogUnavailable(_complaint(partition, verdict))
@@ -196,23 +205,38 @@ class Producer:
 
     async def _leader(self, partition: TopicPartition) -> int:
         leader = (await self._cluster.leaders([partition]))[partition]
-        if leader is None:
-            raise LogUnavailable(f"Kafka: {partition.topic}/{partition.partition} has no leader")
+        if isinstance(leader, Trouble):
+            if leader.kind in LASTING:
+                refuse({partition: leader})
+            raise LogUnavailable(leader.detail)
         return leader
 
-    async def _identified(self, partition: TopicPartition) -> Identity:
-        """The identity, given by any broker; the partition's leader is one."""
-        async with self._identifying:
-            while self._identity is None:
-                with suppress(LogUnavailable):
-                    address = self._cluster.address(await self._leader(partition))
-                    given = await self._cluster.send(address, InitProducerIdRequest(None, NO_TIMEOUT))
-                    if given.error_code == 0:
-                        self._identity = Identity(given.producer_id, given.producer_epoch)
-                        break
-                self._cluster.forget([partition.topic])
+    async def _ask(self, leader: int, request: ProduceRequest) -> Verdict:
+        """Send a batch once. Raises LogUnavailable, after which nobody knows what became of it."""
+        address = self._cluster.address(leader)
+        await self._cluster.pause(address)
+        response = await self._connections.send(address, request, SEND_SECONDS)
+        self._cluster.throttle(address, getattr(response, "throttle_time_ms", None))
+        return read("append", lambda: read_verdict(response))
+
+    async def _identified(self) -> Identity:
+        """The identity; one that is asked for is given to all who wait for it."""
+        while self._identity is None:
+            try:
+                self._identity = await self._identifying.ask(None, self._identify)
+            except LogUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-            return self._identity
+        return self._identity
+
+    async def _identify(self) -> Identity:
+        """Given by any broker; so one that hangs keeps nobody from writing to the others."""
+        given = await self._cluster.send_to_any(InitProducerIdRequest(None, NO_TIMEOUT))
+        if given.error_code in FORBIDDEN:
+            reason = for_code(given.error_code).__name__
+            raise LogForbids(f"Kafka: the gateway may not write (IdempotentWrite on the cluster): {reason}")
+        if given.error_code != 0:
+            raise LogUnavailable(f"Kafka: a producer is refused: {for_code(given.error_code).__name__}")
+        return Identity(given.producer_id, given.producer_epoch)
 
     def _forget(self, identity: Identity) -> None:
         if self._identity is identity:

@@ -5,9 +5,9 @@ It is sent through aiokafka's connections, in its older versions where the broke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -22,8 +22,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-NO_ID = bytes(16)
-"""The topic id of a broker that has none."""
+from gateway.eventlog.kafka_metadata import NO_ID, ClusterMetadata, TopicMetadata
 
 READ_COMMITTED = 1
 """The isolation level that hides aborted and open transactions."""
@@ -131,31 +130,18 @@ class MetadataRequest(Request[MetadataStruct]):  # type: ignore[misc]
         return request_struct_class(self._topics)
 
 
-class TopicMetadata(NamedTuple):
-    """A topic as a broker knows it. `leaders` has the node of each partition, None while it has no leader."""
-
-    topic_id: bytes
-    leaders: Mapping[int, int | None]
-
-
-class ClusterMetadata(NamedTuple):
-    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics."""
-
-    brokers: Mapping[int, tuple[str, int]]
-    controller: int
-    topics: Mapping[str, TopicMetadata]
-    errors: Mapping[str, int]
-
-
 def read_metadata(response: Any) -> ClusterMetadata:
     """The metadata out of a response of any version."""
-    brokers = {node: (host, port) for node, host, port, *_ in response.brokers}
+    brokers = {node: (host, port) for node, host, port, *_ in response.brokers if host and 0 < port < 65536}
     topics = {}
     errors = {}
     for error, name, *middle, partitions in (_topic_fields(response, topic) for topic in response.topics):
         if error == 0 or partitions:
             leaders = {number: leader if leader >= 0 else None for _, number, leader, *_ in partitions}
-            topics[name] = TopicMetadata(middle[0], leaders)
+            # Before version 12 what comes after the leader are its replicas.
+            told = response.API_VERSION >= 12
+            epochs = {number: epoch for _, number, _, epoch, *_ in partitions} if told else {}
+            topics[name] = TopicMetadata(middle[0], leaders, epochs)
         else:
             errors[name] = error
     return ClusterMetadata(brokers, response.controller_id, topics, errors)

@@ -10,15 +10,17 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 
-from aiokafka.errors import for_code
-
-from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.cooperative import give_way
+from gateway.errors import LogUnavailable
+from gateway.event import TopicPartition, size_of
+from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
-from gateway.eventlog.port import Batch
+from gateway.eventlog.kafka_trouble import no_leader, trouble_of
+from gateway.eventlog.port import FETCH_BYTES as MOST_BYTES
+from gateway.eventlog.port import SICK_SECONDS, Batch
+from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, out_of_range
 
 FETCH_BYTES = 4 * 1024 * 1024
 """The most that a broker sends in one response; a larger record comes alone."""
@@ -39,11 +41,7 @@ FETCH_SECONDS = 3.0
 FLIGHTS = 2
 """Requests to one broker at a time: the second where the first waits for other partitions than those wanted now."""
 
-TROUBLE_SECONDS = 3.0
-"""Partitions that none of the brokers has given for so long are unavailable; before that, an election may go on."""
-
 OFFSET_OUT_OF_RANGE = 1
-CORRUPT_MESSAGE = 2
 
 
 class KafkaReader:
@@ -57,8 +55,11 @@ class KafkaReader:
         self._flights: list[Flight] = []
         self._stale: list[Flight] = []
         self._landing: asyncio.Future[None] | None = None
-        self._errors: dict[TopicPartition, LogError] = {}
-        self._trouble: dict[TopicPartition, tuple[float, LogUnavailable]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._errors: dict[TopicPartition, Trouble] = {}
+        """What ends the reading of a partition, once all before it was taken."""
+        self._trouble: dict[TopicPartition, tuple[float, Trouble]] = {}
+        """Since when a partition has not been given, and why: an election may go on."""
         self._unreachable: LogUnavailable | None = None
 
     @property
@@ -78,30 +79,49 @@ class KafkaReader:
         self._unreachable = None
         self._launch(set())
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader. What is under way for others goes on."""
+        for partition, offset in positions.items():
+            self._drop(partition)
+            if all(other.topic != partition.topic for other in self._buffers):
+                # Nobody reads it: which topic it is by now is learnt anew.
+                self._bound.pop(partition.topic, None)
+            self._buffers[partition] = PartitionBuffer(partition, offset)
+
+    def _drop(self, partition: TopicPartition) -> None:
+        """Read a partition no further; what is under way for it is of no interest."""
+        self._buffers.pop(partition, None)
+        self._errors.pop(partition, None)
+        self._trouble.pop(partition, None)
+
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = MOST_BYTES,
+    ) -> list[Batch | Refusal]:
         """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
         deadline = time.monotonic() + wait
         wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
         while True:
             failed = self._land()
-            batches = self._take(wanted, max_records)
-            if not batches:
-                self._raise_errors(wanted)
-                if failed:
-                    self._raise_trouble(wanted)
+            found = self._take(wanted, max_records, max_bytes)
+            found += self._refusals(wanted)
+            if failed and not found:
+                self._raise_unreachable(wanted)
             # Ahead of the next call only where there is more: what waited for the next record would bring that one
             # alone, however many have come by then. Where one partition has more, none is left out of the request.
-            if not batches or self.more:
+            if not found or self.more:
                 self._launch(wanted)
-            if batches:
-                return batches
+            if found:
+                return found
             left = deadline - time.monotonic()
             if left <= 0:
-                self._raise_trouble(wanted)
+                self._raise_unreachable(wanted)
                 return []
             await self._wait(left)
+            await give_way()
 
     async def close(self) -> None:
         """See LogReader."""
@@ -110,9 +130,8 @@ class KafkaReader:
         tasks = [flight.task for flight in flights if flight.task is not None]
         for flight in flights:
             flight.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-        await self._connections.close()
+        closing = asyncio.gather(self._connections.close(), return_exceptions=True)
+        await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
         """Until a flight lands or should have, at most so long. One future and one timer: this is done for each lone
@@ -121,8 +140,9 @@ class KafkaReader:
         now = time.monotonic()
         for flight in self._flights:
             if flight.outcome is not None:  # what could not be sent has landed already
+                await give_way()
                 return
-            seconds = min(seconds, flight.deadline - now)
+            seconds = min(seconds, flight.deadline - now, flight.late - now)
         self._landing = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
         try:
@@ -135,33 +155,48 @@ class KafkaReader:
         if self._landing is not None and not self._landing.done():
             self._landing.set_result(None)
 
-    def _take(self, wanted: Collection[TopicPartition], max_records: int) -> list[Batch]:
+    def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
-        batches = []
+        found: list[Batch | Refusal] = []
         for partition in [partition for partition in self._buffers if partition in wanted]:
             buffer = self._buffers[partition]
-            if max_records > 0 and buffer.position < buffer.ahead:
-                records = buffer.take(max_records)
+            trouble = self._errors.get(partition)
+            if trouble is not None and trouble.offset == buffer.position:
+                continue
+            if max_records > 0 and max_bytes > 0 and buffer.position < buffer.ahead:
+                before = buffer.position
+                records, wrong = buffer.take(max_records, max_bytes)
+                if wrong is not None:
+                    self._errors[partition] = _unreadable(partition, buffer.position, wrong)
                 max_records -= len(records)
-                batches.append(Batch(partition, records, buffer.position))
-                self._buffers[partition] = self._buffers.pop(partition)
-        return batches
+                max_bytes -= sum(map(size_of, records))
+                if buffer.position > before:
+                    found.append(Batch(partition, records, buffer.position))
+                    self._buffers[partition] = self._buffers.pop(partition)
+        return found
 
-    def _raise_errors(self, wanted: Collection[TopicPartition]) -> None:
-        """Raise what has befallen a partition once all before it was taken; the next call asks the broker again."""
-        for partition in wanted:
-            if error := self._errors.pop(partition, None):
-                raise error
+    def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
+        """Those that are read no further, since something has befallen them, or since nobody has given them for a
+        while, though brokers answer."""
+        found: list[Batch | Refusal] = []
+        now = time.monotonic()
+        for partition in [partition for partition in self._buffers if partition in wanted]:
+            buffer = self._buffers[partition]
+            trouble = self._errors.get(partition)
+            if trouble is None and partition in self._trouble and self._unreachable is None:
+                since, sick = self._trouble[partition]
+                trouble = sick if now - since > SICK_SECONDS else None
+            unread = buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
+            if trouble is not None and not unread:
+                self._drop(partition)
+                found.append(Refusal(partition, trouble))
+        return found
 
-    def _raise_trouble(self, wanted: Collection[TopicPartition]) -> None:
-        """Raise where nothing can be learnt of any of the partitions: no broker answers, or none has for a while."""
-        if not wanted or any(partition not in self._trouble for partition in wanted):
+    def _raise_unreachable(self, wanted: Collection[TopicPartition]) -> None:
+        """Raise where nothing can be learnt of any of the partitions, since no broker answers."""
+        if self._unreachable is None or not wanted or any(partition not in self._trouble for partition in wanted):
             return
-        since, error = min((self._trouble[partition] for partition in wanted), key=lambda trouble: trouble[0])
-        if self._unreachable is not None:
-            raise LogUnavailable(str(self._unreachable)) from self._unreachable
-        if time.monotonic() - since > TROUBLE_SECONDS:
-            raise LogUnavailable(str(error)) from error
+        raise LogUnavailable(str(self._unreachable)) from self._unreachable
 
     # Flights.
 
@@ -172,7 +207,7 @@ class KafkaReader:
         for partition, buffer in self._buffers.items():
             if buffer.size < AHEAD_BYTES and partition not in flying and partition not in self._errors:
                 hungry.setdefault(self._leader(partition), {})[partition] = buffer.ahead
-        at_once = any(self._buffers[partition].size for partition in wanted)
+        at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
         for node, offsets in hungry.items():
             others = sum(flight.node == node for flight in self._flights)
             starving = any(partition in wanted and not self._buffers[partition].size for partition in offsets)
@@ -196,7 +231,24 @@ class KafkaReader:
         """Metadata, not too often: this is the way of all that fails."""
         if any(partition in self._trouble for partition in offsets):
             await asyncio.sleep(RETRY_SECONDS)
-        return await self._cluster.topics({topic for topic, _ in offsets})
+        return await self._cluster.refresh({topic for topic, _ in offsets})
+
+    def _watch(self, flight: Flight) -> None:
+        """Look whether the node still leads: one that hangs says nothing, and the others elect another meanwhile."""
+        flight.late = time.monotonic() + HEDGE_SECONDS
+        if flight.node is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._look_after(flight, flight.node))
+
+    async def _look_after(self, flight: Flight, node: int) -> None:
+        try:
+            await self._cluster.refresh({topic for topic, _ in flight.offsets})
+        except LogUnavailable:
+            return
+        finally:
+            if self._watching is asyncio.current_task():
+                self._watching = None
+        if not self._cluster.leads(node, flight.offsets):
+            flight.cancel()
 
     def _ids(self, offsets: Mapping[TopicPartition, int]) -> dict[str, bytes]:
         return {topic: self._bound[topic].topic_id for topic, _ in offsets}
@@ -205,7 +257,7 @@ class KafkaReader:
         """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), FETCH_BYTES, PARTITION_BYTES)
         request = FetchRequest(flight.offsets, self._ids(flight.offsets), limits)
-        self._connections.send(node, request, flight, wait + FETCH_SECONDS)
+        self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
     def _land(self) -> bool:
         """Take in what the flights have brought; whether any of them failed."""
@@ -214,6 +266,8 @@ class KafkaReader:
         for flight in self._flights[:]:
             if flight.outcome is None:
                 if now < flight.deadline:
+                    if now >= flight.late:
+                        self._watch(flight)
                     continue
                 flight.cancel()
             self._flights.remove(flight)
@@ -226,59 +280,71 @@ class KafkaReader:
             elif flight.node is None:
                 failed = self._land_metadata(flight, outcome) or failed
             else:
-                failed = self._land_records(outcome) or failed
+                failed = self._land_records(flight, outcome) or failed
         return failed
 
     def _land_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
-        self._unreachable = None
-        leaderless = False
-        for partition in flight.offsets:
-            found = topics.get(partition.topic)
-            bound = self._bound.setdefault(partition.topic, found) if found is not None else None
+        if self._unreachable is not None:
+            # Nobody answered for anything: what a partition lacks by itself counts from now on.
+            self._unreachable = None
+            self._trouble.clear()
+        failed = False
+        for partition in flight.offsets.keys() & self._buffers.keys():
+            topic, number = partition
+            found = topics.get(topic)
+            bound = self._bound.setdefault(topic, found) if found is not None else None
             exists = found is not None and bound is not None and found.topic_id == bound.topic_id
-            if found is None or not exists or partition.partition not in found.leaders:
-                self._errors[partition] = TopicAbsent(partition.topic)
-            elif found.leaders[partition.partition] is None:
-                leaderless = True
-                self._note(partition, LogUnavailable(f"Kafka: {partition.topic}/{partition.partition} has no leader"))
-        return leaderless
+            trouble: Trouble | None = None
+            if found is None or not exists or number not in found.leaders:
+                trouble = (self._cluster.refused(topic) if found is None else None) or absent(topic)
+            elif found.leaders[number] is None:
+                trouble = no_leader(topic, number)
+            if trouble is not None:
+                failed = True
+                self._note(partition, trouble)
+        return failed
 
-    def _land_records(self, results: list[Fetched]) -> bool:
+    def _land_records(self, flight: Flight, results: list[Fetched]) -> bool:
         failed = False
         for fetched in results:
             partition = fetched.partition
-            buffer = self._buffers[partition]
-            error = fetched.error
-            if error == 0 and not buffer.add(fetched):
-                error = CORRUPT_MESSAGE
-            if error:
+            buffer = self._buffers.get(partition)
+            if buffer is None or flight.offsets[partition] != buffer.ahead:
+                continue  # It was dropped, or added anew, while this was under way.
+            wrong = buffer.add(fetched) if fetched.error == 0 else None
+            if fetched.error or wrong is not None:
                 buffer.unfetched = False
-            if error == 0:
+            if wrong is not None:
+                self._note(partition, _unreadable(partition, buffer.ahead, wrong))
+            elif fetched.error == 0:
                 self._trouble.pop(partition, None)
-            elif error == OFFSET_OUT_OF_RANGE:
-                self._trouble.pop(partition, None)
-                self._errors[partition] = OffsetOutOfRange(partition.topic, partition.partition, buffer.ahead)
+            elif fetched.error == OFFSET_OUT_OF_RANGE:
+                self._note(partition, out_of_range(partition, buffer.ahead))
             else:
                 failed = True
                 self._cluster.forget([partition.topic])
-                name = for_code(error).__name__
-                self._note(partition, LogUnavailable(f"Kafka: {partition.topic}/{partition.partition}: {name}"))
+                self._note(partition, trouble_of(fetched.error, f"{partition.topic}/{partition.partition}"))
         return failed
 
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
         self._cluster.forget({topic for topic, _ in flight.offsets})
-        for partition in flight.offsets:
+        for partition in flight.offsets.keys() & self._buffers.keys():
             self._buffers[partition].unfetched = False
-            self._note(partition, error)
+            self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
         if flight.node is None:
             self._unreachable = error
 
-    def _note(self, partition: TopicPartition, error: LogUnavailable) -> None:
-        since = self._trouble.get(partition, (time.monotonic(), error))[0]
-        self._trouble[partition] = (since, error)
+    def _note(self, partition: TopicPartition, trouble: Trouble) -> None:
+        if trouble.kind in LASTING:
+            self._errors[partition] = trouble
+        since = self._trouble.get(partition, (time.monotonic(), trouble))[0]
+        self._trouble[partition] = (since, trouble)
 
     def _leave(self) -> None:
         """Let go of the flights; their connections come back when they land, those of too many are closed."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         for flight in self._flights:
             flight.abandon()
         flying = [flight for flight in (*self._stale, *self._flights) if flight.flying]
@@ -286,3 +352,8 @@ class KafkaReader:
         self._stale = flying[-FLIGHTS:]
         for flight in flying[:-FLIGHTS]:
             flight.cancel()
+
+
+def _unreadable(partition: TopicPartition, offset: int, wrong: str) -> Trouble:
+    detail = f"Kafka: {partition.topic}/{partition.partition}: the batch at offset {offset} cannot be read: {wrong}"
+    return Trouble(Kind.UNREADABLE, detail, offset)

@@ -10,8 +10,9 @@ from typing import Any
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import Record, TopicPartition
+from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of
 from gateway.eventlog.kafka_fetch import Fetched
+from gateway.eventlog.port import FETCH_BYTES
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""
@@ -36,10 +37,16 @@ class PartitionBuffer:
         self.unfetched = False
         self.size = 0
 
-    def add(self, fetched: Fetched) -> bool:
+    def add(self, fetched: Fetched) -> str | None:
         """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
-        that hold no record to be shown (markers, aborted ones) stay as a move of the position. False where a batch is
-        corrupt: `ahead` stays before it."""
+        that hold no record to be shown (markers, aborted ones) stay as a move of the position. Returns what is wrong
+        with the first batch that cannot be read: `ahead` stays before it."""
+        try:
+            return self._add(fetched)
+        except Exception as error:  # whatever the parser makes of bytes that it does not know
+            return _wrong(error)
+
+    def _add(self, fetched: Fetched) -> str | None:
         aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
         producers: set[int] = set()
         records = MemoryRecords(fetched.records)
@@ -47,7 +54,7 @@ class PartitionBuffer:
         while records.has_next():
             batch = records.next_batch()
             if not batch.validate_crc():
-                return False
+                return "its checksum is wrong"
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
             place += size
             hidden = batch.is_control_batch
@@ -62,29 +69,41 @@ class PartitionBuffer:
                 self.size += size
                 self._batches.append((None if hidden else batch, batch.next_offset, size))
         self.unfetched = self.ahead < fetched.end
-        return True
+        return None
 
-    def take(self, limit: int) -> list[Record]:
-        """At most so many records; `position` moves past them, and past what follows them and is no record."""
+    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> tuple[list[Record], str | None]:
+        """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
+        what follows them and is no record. And what is wrong with the record at the position, where it cannot be
+        read."""
         taken: list[Record] = []
         while self._batches:
             batch, next_offset, size = self._batches[0]
             if batch is not None:
                 wanted = limit - len(taken)
-                if wanted == 0:
+                if wanted == 0 or max_bytes <= 0:
                     break
                 self._records = self._records or self._unpack(batch)
-                found = list(islice(self._records, wanted))
+                found: list[Record] = []
+                try:
+                    for record in islice(self._records, wanted):
+                        found.append(record)
+                        max_bytes -= size_of(record)
+                        if max_bytes <= 0:
+                            break
+                except Exception as error:  # an unknown codec, or bytes that are no records
+                    taken += found
+                    self.position = found[-1].offset + 1 if found else self.position
+                    return taken, _wrong(error)
                 if found:
                     taken += found
                     self.position = found[-1].offset + 1
-                if len(found) == wanted and self.position < next_offset:
+                if (len(found) == wanted or max_bytes <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
             self._records = None
             self.size -= size
             self.position = next_offset
-        return taken
+        return taken, None
 
     def _unpack(self, batch: Any) -> Iterator[Record]:
         """The records of a batch from the position on: a broker sends the whole batch that holds it."""
@@ -98,11 +117,16 @@ class PartitionBuffer:
                     topic,
                     number,
                     offset,
-                    record.timestamp,
+                    # Records of magic 0, from before Kafka 0.10, have none.
+                    NO_TIMESTAMP if record.timestamp is None else record.timestamp,
                     record.key,
                     record.value,
                     _headers(headers) if headers else (),
                 )
+
+
+def _wrong(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _headers(headers: list[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:

@@ -10,10 +10,10 @@ from typing import Any
 from aiokafka.errors import IllegalOperation, KafkaError
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_cluster import CLOSE_SECONDS
+from gateway.eventlog.kafka_connections import CLOSE_SECONDS
 from gateway.eventlog.offer import RECORD_BYTES
 
-REQUEST_SECONDS = 4.0
+REQUEST_SECONDS = 3.0
 """A request that the brokers have not answered by then is given up, before the call of `append` is."""
 
 BATCH_BYTES = 256 * 1024
@@ -60,21 +60,25 @@ def _forget(future: asyncio.Future[Any]) -> None:
 
 
 async def stop_producer(producer: Any) -> None:
-    """Stop a producer, also where the brokers are gone: it would wait for them without end."""
+    """Stop a producer, also where the brokers are gone, for whom it would wait without end. Takes CLOSE_SECONDS at the
+    most."""
     stop = asyncio.ensure_future(producer.stop())
-    await asyncio.wait([stop], timeout=CLOSE_SECONDS)
+    await asyncio.wait([stop], timeout=CLOSE_SECONDS / 2)
     if not stop.done():
+        # What it waits for does not come; without its tasks it ends at once.
         for task in _tasks(producer):
             task.cancel()
-        await asyncio.wait([stop], timeout=CLOSE_SECONDS)
+        await asyncio.wait([stop], timeout=CLOSE_SECONDS / 4)
     if not stop.done():
         stop.cancel()
         closing = asyncio.ensure_future(producer.client.close())
-        await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS)
+        await asyncio.wait([closing, stop], timeout=CLOSE_SECONDS / 4)
+        closing.cancel()
     for task in _tasks(producer):
         task.cancel()
-    with suppress(Exception, asyncio.CancelledError):
-        stop.result()
+    if stop.done():
+        with suppress(Exception, asyncio.CancelledError):
+            stop.result()
     _forget_failures(producer)
 
 

@@ -13,10 +13,14 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, ProducerFenced, RecordTooLargeError
 
+from gateway.certificates import why_refused
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_cluster import CALL_SECONDS, FAILURES, Cluster
+from gateway.eventlog.kafka_calls import CALL_SECONDS, FAILURES, within
+from gateway.eventlog.kafka_cluster import Cluster
+from gateway.eventlog.kafka_connections import CLOSE_SECONDS
 from gateway.eventlog.kafka_transactions import producer_options, send_all, stop_producer
+from gateway.eventlog.trouble import demand
 
 POSITIONS = TopicPartition("gateway.positions", 0)
 """Where the positions are: the key of a record is the writer's name, its value the position."""
@@ -32,27 +36,28 @@ TRANSACTION_SECONDS = 30.0
 """Brokers abort a transaction that is not ended by then; until then its writer's death holds up the readers of what
 stands behind it. A new writer of the same name ends it at once."""
 
+APPEND_SECONDS = CALL_SECONDS - CLOSE_SECONDS
+"""A transaction that is not ended by then is given up, with time to let go of its producer."""
+
 FENCED = (ProducerFenced, InvalidProducerEpoch)
 TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError)
 
 
-async def start_transactions(bootstrap: Sequence[str], options: Mapping[str, object], name: str) -> Any:
-    """A producer with the transactional id of this name, which fences off any other. Raises LogUnavailable."""
-    producer = AIOKafkaProducer(
+def make_producer(bootstrap: Sequence[str], options: Mapping[str, object], name: str) -> Any:
+    """A producer with the transactional id of this name; whoever makes it stops it."""
+    return AIOKafkaProducer(
         transactional_id=f"gateway.{name}",
         transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
         **producer_options(bootstrap, options),
     )
+
+
+async def start_producer(producer: Any, name: str) -> None:
+    """Fence off every other producer of this name. Raises LogUnavailable; not bounded in time."""
     try:
-        async with asyncio.timeout(CALL_SECONDS):
-            await producer.start()
+        await producer.start()
     except FAILURES as error:
-        await stop_producer(producer)
-        raise LogUnavailable(f"Kafka: open the writer {name!r}: {error!r}") from error
-    except BaseException:
-        await stop_producer(producer)
-        raise
-    return producer
+        raise LogUnavailable(f"Kafka: open the writer {name!r}: {why_refused(error) or repr(error)}") from error
 
 
 class KafkaWriter:
@@ -67,13 +72,15 @@ class KafkaWriter:
     async def append(
         self, topic: str, records: Sequence[NewRecord], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
-        """See LogWriter. After an error, other than TopicAbsent, this writer is of no more use."""
+        """See LogWriter. After an error, other than TopicAbsent and Refused, this writer is of no more use."""
         if self._producer is None:
             raise LogUnavailable(f"Kafka: the writer {self._name!r} has failed; open another")
         named = {0 if new.partition is None else new.partition for new in records}
-        await self._cluster.leaders(TopicPartition(topic, partition) for partition in named)
+        deadline = asyncio.get_running_loop().time() + APPEND_SECONDS
+        async with within(APPEND_SECONDS, f"append to {topic}"):
+            demand(await self._cluster.leaders(TopicPartition(topic, partition) for partition in named))
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout_at(deadline):
                 places = await self._transact(topic, records, position)
         except TOO_LARGE as error:
             await self.close()

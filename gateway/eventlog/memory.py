@@ -8,12 +8,16 @@ import uuid
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogError, LogUnavailable, OffsetOutOfRange, TopicAbsent, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition
+from gateway.errors import LogError, LogUnavailable, TopicAbsent, WriterFenced
+from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.offer import Fate, all_stored, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
+from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range, refuse
+
+Key = TypeVar("Key")
 
 
 class _Partition:
@@ -34,10 +38,15 @@ class _Partition:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
 
-    def read(self, position: int, max_records: int) -> tuple[list[Record], int]:
+    def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
         """At most so many records from the position, and the position after them."""
         index = bisect_left(self.offsets, position)
-        records = self.records[index : index + max_records]
+        records = []
+        for record in self.records[index : index + max_records]:
+            records.append(record)
+            max_bytes -= size_of(record)
+            if max_bytes <= 0:
+                break
         read_all = index + len(records) == len(self.records)
         return records, self.end if read_all else records[-1].offset + 1
 
@@ -77,6 +86,9 @@ class MemoryLog:
         """The newest writer of each name; it holds the position."""
         self._available = True
         self._changed = asyncio.Event()
+        self._topic_troubles: dict[str, Trouble] = {}
+        self._troubles: dict[TopicPartition, Trouble] = {}
+        self._unreadable: dict[TopicPartition, Trouble] = {}
 
     @property
     def available(self) -> bool:
@@ -123,6 +135,21 @@ class MemoryLog:
         self.partition(TopicPartition(topic, partition)).end += count
         self._wake()
 
+    def hide(self, topic: str, trouble: Trouble | None) -> None:
+        """Tell nothing of a topic but this, or tell all again."""
+        _set(self._topic_troubles, topic, trouble)
+        self._wake()
+
+    def refuse(self, partition: TopicPartition, trouble: Trouble | None) -> None:
+        """Give nothing of a partition that is described, or give it again."""
+        _set(self._troubles, partition, trouble)
+        self._wake()
+
+    def spoil(self, partition: TopicPartition, trouble: Trouble | None) -> None:
+        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on; or do again."""
+        _set(self._unreadable, partition, trouble)
+        self._wake()
+
     def append_now(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """Append all of the records or, after an error, none. Raises TopicAbsent; does not look at `available`."""
         found = self.topic(topic)
@@ -154,27 +181,37 @@ class MemoryLog:
     async def close(self) -> None:
         """Nothing to release."""
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog."""
         self.check()
-        found = {name: self._topics[name] for name in topics if name in self._topics}
-        return {name: TopicState(topic.identity, len(topic.partitions)) for name, topic in found.items()}
+        found: dict[str, TopicState | Trouble] = {}
+        for name in topics:
+            if name in self._topic_troubles:
+                found[name] = self._topic_troubles[name]
+            elif name in self._topics:
+                found[name] = TopicState(self._topics[name].identity, len(self._topics[name].partitions))
+        return found
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog."""
         self.check()
-        found = {partition: self.partition(partition) for partition in partitions}
-        return {partition: Bounds(state.start, state.end) for partition, state in found.items()}
+        found: dict[TopicPartition, Bounds | Trouble] = {}
+        for partition in partitions:
+            state = self.state(partition)
+            found[partition] = state if isinstance(state, Trouble) else Bounds(state.start, state.end)
+        return found
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog."""
         self.check()
-        return {
-            partition: next(
-                (record.offset for record in self.partition(partition).records if record.timestamp >= wanted), None
-            )
-            for partition, wanted in times.items()
-        }
+        found: dict[TopicPartition, int | Trouble | None] = {}
+        for partition, wanted in times.items():
+            state = self.state(partition)
+            if isinstance(state, Trouble):
+                found[partition] = state
+            else:
+                found[partition] = next((r.offset for r in state.records if r.timestamp >= wanted), None)
+        return found
 
     async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
         """See EventLog."""
@@ -194,6 +231,8 @@ class MemoryLog:
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """See EventLog."""
         self.check()
+        if trouble := self._topic_troubles.get(topic):
+            refuse({TopicPartition(topic, 0): trouble})
         return self.offer_now(topic, records)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
@@ -227,6 +266,20 @@ class MemoryLog:
             raise TopicAbsent(partition.topic)
         return partitions[partition.partition]
 
+    def state(self, partition: TopicPartition) -> _Partition | Trouble:
+        """The partition, or why it is not given."""
+        trouble = self._topic_troubles.get(partition.topic) or self._troubles.get(partition)
+        if trouble is not None:
+            return trouble
+        try:
+            return self.partition(partition)
+        except TopicAbsent:
+            return absent(partition.topic)
+
+    def spoilt(self, partition: TopicPartition) -> Trouble | None:
+        """Why the partition cannot be read from an offset on."""
+        return self._unreadable.get(partition)
+
     async def change(self) -> None:
         """Return at the next change of the log."""
         await self._changed.wait()
@@ -234,6 +287,12 @@ class MemoryLog:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _set(troubles: dict[Key, Trouble], key: Key, trouble: Trouble | None) -> None:
+    troubles.pop(key, None)
+    if trouble is not None:
+        troubles[key] = trouble
 
 
 class MemoryWriter:
@@ -273,6 +332,13 @@ class MemoryReader:
         self._positions = dict(positions)
         self._states = {}
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader."""
+        self._log.check()
+        for partition, position in positions.items():
+            self._positions[partition] = position
+            self._states.pop(partition, None)
+
     @property
     def more(self) -> bool:
         """See LogReader."""
@@ -282,14 +348,18 @@ class MemoryReader:
         )
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
         """See LogReader."""
         try:
             async with asyncio.timeout(wait):
                 while True:
-                    if batches := self._read(max_records, partitions):
-                        return batches
+                    if found := self._read(max_records, partitions, max_bytes):
+                        return found
                     await self._log.change()
         except TimeoutError:
             return []
@@ -297,26 +367,41 @@ class MemoryReader:
     async def close(self) -> None:
         """Nothing to release."""
 
-    def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch]:
+    def _read(
+        self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
+    ) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         self._log.check()
-        wanted = [partition for partition in self._positions if partitions is None or partition in partitions]
-        states = [(partition, self._state(partition)) for partition in wanted]
-        batches = []
-        for partition, state in states:
-            if max_records > 0 and state.end > self._positions[partition]:
-                records, position = state.read(self._positions.pop(partition), max_records)
-                self._positions[partition] = position
-                max_records -= len(records)
-                batches.append(Batch(partition, records, position))
-        return batches
+        found: list[Batch | Refusal] = []
+        for partition in [each for each in self._positions if partitions is None or each in partitions]:
+            answer = self._read_one(partition, max_records, max_bytes)
+            if isinstance(answer, Trouble):
+                del self._positions[partition]
+                found.append(Refusal(partition, answer))
+            elif answer is not None:
+                del self._positions[partition]
+                self._positions[partition] = answer.position
+                max_records -= len(answer.records)
+                max_bytes -= sum(map(size_of, answer.records))
+                found.append(answer)
+        return found
 
-    def _state(self, partition: TopicPartition) -> _Partition:
-        """The partition as it was when the reader met it first: one created again is another, and this one absent."""
-        state = self._log.partition(partition)
+    def _read_one(self, partition: TopicPartition, max_records: int, max_bytes: int) -> Batch | Trouble | None:
+        """The next records of a partition as it was when the reader met it first: one created again is another, and
+        this one absent."""
+        state, position = self._log.state(partition), self._positions[partition]
+        if isinstance(state, Trouble):
+            return state
         if self._states.setdefault(partition, state) is not state:
-            raise TopicAbsent(partition.topic)
-        position = self._positions[partition]
+            return absent(partition.topic)
         if not state.start <= position <= state.end:
-            raise OffsetOutOfRange(partition.topic, partition.partition, position)
-        return state
+            return out_of_range(partition, position)
+        spoilt = self._log.spoilt(partition)
+        if spoilt is not None and spoilt.offset <= position < state.end:
+            return spoilt
+        if max_records <= 0 or max_bytes <= 0 or state.end <= position:
+            return None
+        records, after = state.read(position, max_records, max_bytes)
+        if spoilt is not None and position < spoilt.offset < after:
+            records, after = [record for record in records if record.offset < spoilt.offset], spoilt.offset
+        return Batch(partition, records, after)

@@ -11,6 +11,13 @@ from typing import NamedTuple, Protocol
 from gateway.catalog.stream import Retention
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
+from gateway.eventlog.trouble import Refusal, Trouble
+
+SICK_SECONDS = 3.0
+"""What may pass within moments is waited for so long before it is told."""
+
+FETCH_BYTES = 8 * 1024 * 1024
+"""The most that one call of a reader brings, but for a last record that goes over it."""
 
 
 class TopicState(NamedTuple):
@@ -37,7 +44,11 @@ class Batch(NamedTuple):
 
 
 class LogReader(Protocol):
-    """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time."""
+    """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time.
+
+    A partition that cannot be read is told of once, by a Refusal, after what was read of it before; then it is read no
+    further until it is added or assigned anew. So one that is sick costs the others nothing, and whoever reads decides
+    when to try again. What passes within moments, an election, is waited for first: SICK_SECONDS at the most."""
 
     @property
     def more(self) -> bool:
@@ -45,16 +56,26 @@ class LogReader(Protocol):
         ...
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets, and no others. What was prefetched is dropped."""
+        """Read these partitions from these offsets, and no others. What was prefetched is dropped. Raises
+        LogUnavailable; what is wrong with a partition is told by `fetch`."""
+        ...
+
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions too, from these offsets; the others keep their place. Raises LogUnavailable."""
         ...
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
         """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
 
-        `partitions` restricts the call to some of those assigned, the others keep their place. Raises
-        OffsetOutOfRange, TopicAbsent, LogUnavailable (when nothing can be learnt from the log at all).
+        The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
+        `partitions` restricts the call to some of those assigned, the others keep their place. Raises LogUnavailable
+        when nothing can be learnt from the log at all.
         """
         ...
 
@@ -91,7 +112,9 @@ class LogWriter(Protocol):
 
 
 class EventLog(Protocol):
-    """A log. Every method raises LogUnavailable when the log does not answer within a bounded time."""
+    """A log. Every method raises LogUnavailable when the log does not answer at all within a bounded time.
+
+    Where it answers, it does so for each topic and partition: what there is, or why there is nothing."""
 
     async def open(self) -> None:
         """Make ready; does not need the log to be there yet."""
@@ -101,16 +124,17 @@ class EventLog(Protocol):
         """Release everything; bounded in time."""
         ...
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
-        """Those of the topics that exist."""
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
+        """Those of the topics that exist; and those of which the log does not tell, which may exist. What it says
+        nothing of does not exist."""
         ...
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        """Asked of the log itself, not remembered. Raises TopicAbsent."""
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
+        """Of each of them. Asked of the log itself, not remembered."""
         ...
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
-        """The offset of the first record at or after each time (ms), or None. Raises TopicAbsent."""
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
+        """Of each the offset of the first record at or after the time (ms), or None."""
         ...
 
     async def reader(self, positions: Mapping[TopicPartition, int]) -> LogReader:
@@ -124,8 +148,9 @@ class EventLog(Protocol):
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """Append, and tell of each record what became of it; what is wrong with one leaves the others alone.
 
-        Raises TopicAbsent when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing is known of
-        any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
+        Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing
+        is known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
+        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it.
         """
         ...
 

@@ -15,17 +15,18 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
+from gateway.event import NewRecord, TopicPartition, size_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
+from gateway.eventlog.trouble import Refusal, Trouble
 
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
 
-CLOSE_SECONDS = 10.0
-"""How long `close` waits for calls that are under way."""
+CALL_SECONDS = 6.0
+"""A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
 
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
@@ -50,18 +51,23 @@ class Worker:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Result:
-        """Call a method of the store on the thread."""
+        """Call a method of the store on the thread. Raises LogUnavailable after CALL_SECONDS, which does not end what
+        the thread is doing, but what waits for it."""
         loop = asyncio.get_running_loop()
         try:
             call = loop.run_in_executor(self._thread, lambda: method(self._store, *arguments, **named))
         except RuntimeError as error:
             raise LogUnavailable("the log is closed") from error
-        return await call
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call
+        except TimeoutError as error:
+            raise LogUnavailable(f"SQLite: {method.__name__}: not done within {CALL_SECONDS:g} s") from error
 
     async def close(self) -> None:
         """Close the connection once the calls under way have ended; bounded in time."""
         with suppress(TimeoutError, LogError):
-            await asyncio.wait_for(self.run(SqliteStore.close), CLOSE_SECONDS)
+            await self.run(SqliteStore.close)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
@@ -99,19 +105,19 @@ class SqliteLog:
     async def close(self) -> None:
         """See EventLog."""
         if self._expiring is not None:
-            await asyncio.wait([self._expiring], timeout=CLOSE_SECONDS)
+            await asyncio.wait([self._expiring], timeout=CALL_SECONDS)
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
-        """See EventLog."""
-        return await self._queries.run(SqliteStore.describe, topics)
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
+        """See EventLog. A page that cannot be read is the trouble of the whole file: LogUnavailable."""
+        return dict(await self._queries.run(SqliteStore.describe, topics))
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.bounds, partitions)
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog."""
         return await self._queries.run(SqliteStore.find, times)
 
@@ -222,19 +228,32 @@ class SqliteReader:
         self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See LogReader."""
+        rows = await self._past.run(SqliteStore.resolve, list(positions))
+        for partition, position in positions.items():
+            self._rows.pop(partition, None)
+            self._positions[partition] = position
+        self._rows |= rows
+
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
         """See LogReader."""
         with self._watch.waiting() as change:
             deadline = time.monotonic() + wait
             while True:
                 self._watch.check()
                 change.clear()
-                if batches := await self._read(max_records, partitions):
-                    return batches
+                if found := await self._read(max_records, partitions, max_bytes):
+                    return found
                 try:
-                    await asyncio.wait_for(change.wait(), max(0.0, deadline - time.monotonic()))
+                    async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                        await change.wait()
                 except TimeoutError:
                     return []
 
@@ -242,7 +261,9 @@ class SqliteReader:
         """Nothing to release."""
         self._positions = {}
 
-    async def _read(self, max_records: int, partitions: Collection[TopicPartition] | None) -> list[Batch]:
+    async def _read(
+        self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
+    ) -> list[Batch | Refusal]:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         wanted = {
             partition: position
@@ -252,11 +273,14 @@ class SqliteReader:
         if unknown := wanted.keys() - self._rows.keys():
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
-        batches = await worker.run(SqliteStore.read, wanted, self._rows, max_records)
-        count = sum(len(batch.records) for batch in batches)
+        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
+        count = size = 0
+        for answer in found:
+            del self._positions[answer.partition]
+            if isinstance(answer, Batch):
+                count += len(answer.records)
+                size += sum(map(size_of, answer.records))
+                self._positions[answer.partition] = answer.position
         self._behind = count >= min(max_records, FULL_RECORDS)
-        self._more = count >= max_records
-        for batch in batches:
-            del self._positions[batch.partition]
-            self._positions[batch.partition] = batch.position
-        return batches
+        self._more = count >= max_records or size >= max_bytes
+        return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gateway.errors import LogUnavailable
+from gateway.errors import LogForbids, LogUnavailable
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The write-ahead log is cut back to this at a checkpoint."""
@@ -85,9 +85,15 @@ class SqliteConnection:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Statements that happen together or not at all; on return they are on the disk."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        """Statements that happen together or not at all; on return they are on the disk. Raises LogForbids where the
+        file may not be written."""
+        try:
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                yield connection
+        except LogUnavailable as error:
+            if _is_forbidden(error.__cause__):
+                raise LogForbids(str(error)) from error
+            raise
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -141,3 +147,12 @@ class SqliteConnection:
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'positions'").fetchone()[0] == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+
+
+def _is_forbidden(error: BaseException | None) -> bool:
+    """Whether the file, or its directory, may not be written. A disk that is full, a lock: these pass."""
+    if isinstance(error, PermissionError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    # The lower byte of an extended code is the code (sqlite.org/rescode.html).
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)

@@ -18,17 +18,15 @@ from contextlib import closing
 from typing import NamedTuple
 
 from gateway.catalog.stream import Retention
-from gateway.errors import OffsetOutOfRange, TopicAbsent, WriterFenced
+from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, refusal
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_connection import SqliteConnection
+from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
 
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
-
-READ_BYTES = 8 * 1024 * 1024
-"""One read ends after so many bytes (at least one record is read)."""
 
 DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of so many, so that appends get in between."""
@@ -83,18 +81,24 @@ class SqliteStore(SqliteConnection):
             rows = {topic: connection.execute(query, (topic,)).fetchone() for topic in topics}
             return {topic: TopicState(*row) for topic, row in rows.items() if row is not None}
 
-    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        """The readable part of each. Raises TopicAbsent."""
+    def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
+        """The readable part of each."""
         with self.reading():
-            rows = {partition: self._partition(partition) for partition in partitions}
-            return {partition: Bounds(row.first, row.next) for partition, row in rows.items()}
+            rows = {partition: self._find_partition(partition) for partition in partitions}
+            return {
+                partition: absent(partition.topic) if row is None else Bounds(row.first, row.next)
+                for partition, row in rows.items()
+            }
 
-    def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
-        """The offset of the first record at or after each time (ms), or None. Raises TopicAbsent."""
+    def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
+        """The offset of the first record at or after each time (ms), or None."""
         with self.reading():
-            found: dict[TopicPartition, int | None] = {}
+            found: dict[TopicPartition, int | Trouble | None] = {}
             for partition, wanted in times.items():
-                row = self._partition(partition)
+                row = self._find_partition(partition)
+                if row is None:
+                    found[partition] = absent(partition.topic)
+                    continue
                 offset = self._bisect(row, "high", wanted)
                 found[partition] = offset if offset < row.next else None
             return found
@@ -104,37 +108,37 @@ class SqliteStore(SqliteConnection):
         found = {}
         with self.reading():
             for partition in partitions:
-                try:
-                    found[partition] = self._partition(partition).id
-                except TopicAbsent:
-                    continue
+                if (row := self._find_partition(partition)) is not None:
+                    found[partition] = row.id
         return found
 
     def read(
-        self, positions: Mapping[TopicPartition, int], rows: Mapping[TopicPartition, int], max_records: int
-    ) -> list[Batch]:
-        """Records from the positions, in all at most so many and about READ_BYTES, in the order of the mapping.
+        self,
+        positions: Mapping[TopicPartition, int],
+        rows: Mapping[TopicPartition, int],
+        max_records: int,
+        max_bytes: int,
+    ) -> list[Batch | Refusal]:
+        """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
+        rest of a record.
 
-        `rows` says which partition is meant by each name. Raises TopicAbsent, OffsetOutOfRange.
+        `rows` says which partition is meant by each name.
         """
         with self.reading():
-            states = {}
+            found: list[Batch | Refusal] = []
+            size = max_bytes
             for partition, position in positions.items():
-                state = self._partition(partition)
-                if state.id != rows.get(partition):
-                    raise TopicAbsent(partition.topic)
-                if not state.first <= position <= state.next:
-                    raise OffsetOutOfRange(partition.topic, partition.partition, position)
-                states[partition] = state
-            batches = []
-            size = READ_BYTES
-            for partition, state in states.items():
-                if positions[partition] < state.next and max_records > 0 and size > 0:
-                    records, read = self._read(partition, state.id, positions[partition], max_records, size)
-                    batches.append(Batch(partition, records, records[-1].offset + 1))
+                state = self._find_partition(partition)
+                if state is None or state.id != rows.get(partition):
+                    found.append(Refusal(partition, absent(partition.topic)))
+                elif not state.first <= position <= state.next:
+                    found.append(Refusal(partition, out_of_range(partition, position)))
+                elif position < state.next and max_records > 0 and size > 0:
+                    records, read = self._read(partition, state.id, position, max_records, size)
+                    found.append(Batch(partition, records, records[-1].offset + 1))
                     max_records -= len(records)
                     size -= read
-            return batches
+            return found
 
     def create(self, topic: str, partitions: int, retention: Retention) -> None:
         """Create a topic; one that exists stays as it is."""
@@ -294,15 +298,13 @@ class SqliteStore(SqliteConnection):
                 low = middle + 1
         return low
 
-    def _partition(self, partition: TopicPartition) -> PartitionRow:
+    def _find_partition(self, partition: TopicPartition) -> PartitionRow | None:
         query = (
             "SELECT partitions.id, first, next, high, total FROM partitions JOIN topics ON topics.id = topic"
             " WHERE name = ? AND number = ?"
         )
         row = self.connection().execute(query, partition).fetchone()
-        if row is None:
-            raise TopicAbsent(partition.topic)
-        return PartitionRow(*row)
+        return None if row is None else PartitionRow(*row)
 
     def _partitions(self, topic: str) -> dict[int, PartitionRow]:
         query = (

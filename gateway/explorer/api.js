@@ -4,7 +4,7 @@ import { advance, newestTime, parsePosition } from "./position.js";
 
 /**
  * @typedef {{name: string, aliases: string[], title: string, description: string, schema: string | null, topics: string[],
- *   oldest: string | null, newest: string | null, rate: number}} Stream
+ *   oldest: string | number | null, newest: string | number | null, rate: number}} Stream
  * @typedef {{share: number | null, rate: number, size: number, ratio: number | null, matched: number}} Sample
  *   `rate` in events a second, `size` bytes of an event as sent, `ratio` what is left of them in gzip.
  */

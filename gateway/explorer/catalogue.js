@@ -41,7 +41,7 @@ export class Catalogue {
     const path = svg("path", { class: "stroke" });
     const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, area, path);
     const rate = h("span.rate", null, `${figures(stream.rate)}/s`);
-    const when = h("span", null, oldest === null ? "empty" : `since ${ago(now() - Date.parse(oldest))}`);
+    const when = h("span", null, oldest === null ? "empty" : `since ${ago(now() - (typeof oldest === "number" ? oldest : Date.parse(oldest)))}`);
     const link = schema === null ? null : h("a", { href: new URL(schema).pathname, target: "_blank", rel: "noopener" }, "schema");
     link?.setAttribute("aria-label", `Schema of ${name}`);
     const card = h(

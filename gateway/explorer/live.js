@@ -90,7 +90,7 @@ export class LiveView {
     this.#caught = false;
     this.#position = 0;
     this.#rate = streams.reduce((sum, { rate }) => sum + rate, 0);
-    this.#newest = Math.max(0, ...streams.map(({ newest }) => Date.parse(newest ?? "") || 0));
+    this.#newest = Math.max(0, ...streams.map(({ newest }) => (typeof newest === "number" ? newest : Date.parse(newest ?? "")) || 0));
     this.#holds.clear();
     this.store.held = false;
     byId("notice").hidden = true;

@@ -98,7 +98,7 @@ async function show() {
   catalogue.setPicked(names);
   say(byId("picked"), names.join(", "));
   document.title = names.length > 0 ? `${names.join(", ")} · Event gateway` : "Event gateway";
-  const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : Date.parse(stream.oldest)));
+  const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : typeof stream.oldest === "number" ? stream.oldest : Date.parse(stream.oldest)));
   timeline.setOldest(oldest.length > 0 ? Math.min(...oldest) : 0);
   timeline.show(view);
   const before = view;

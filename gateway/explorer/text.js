@@ -23,14 +23,21 @@ export function brief(value, longest = 300) {
 
 const pad = (/** @type {number} */ number, width = 2) => String(number).padStart(width, "0");
 
+/** A time as ISO 8601 has it in years of four digits; null where no such calendar has it: a record may carry any number. @param {number} time */
+export function isoTime(time) {
+  const date = new Date(time);
+  const year = date.getUTCFullYear();
+  return year >= 1 && year <= 9999 ? date.toISOString() : null;
+}
+
 /** The time of day in UTC, with milliseconds. @param {number} time */
 export function clock(time) {
-  return new Date(time).toISOString().slice(11, 23);
+  return isoTime(time)?.slice(11, 23) ?? String(time);
 }
 
 /** A moment in UTC, to the second. @param {number} time */
 export function moment(time) {
-  return `${new Date(time).toISOString().slice(0, 19).replace("T", " ")}`;
+  return isoTime(time)?.slice(0, 19).replace("T", " ") ?? String(time);
 }
 
 /** A span of milliseconds in its two largest units. @param {number} milliseconds */

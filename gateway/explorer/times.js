@@ -16,5 +16,7 @@ export function parseTime(text, now) {
 
 /** To the second, in UTC. @param {number} time */
 export function writeTime(time) {
-  return `${new Date(time).toISOString().slice(0, 19)}Z`;
+  const date = new Date(time);
+  // What no calendar has is written as the number, which the gateway reads as well.
+  return Number.isNaN(date.getTime()) ? String(time) : `${date.toISOString().slice(0, 19)}Z`;
 }

@@ -1,6 +1,6 @@
 """An index of filters: which of them an event can match at all, by the equalities that they ask for.
 
-CEL stays the judge. What is told here is told for certain: a filter that is no candidate does not match.
+The filter stays the judge. What is told here is told for certain: a filter that is no candidate does not match.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from gateway.filters.syntax import Call, Constant, Identifier, ListLiteral, Node, Select
+from gateway.filters.tree import Call, Constant, ListOf, Node, Select, event_path
 
 Path = tuple[str, ...]
 """The names that lead to a member of the event."""
@@ -21,22 +21,20 @@ Entry = TypeVar("Entry")
 
 EXACT_INTEGERS = 2**53
 """Below it, int and double compare the same in CEL and in Python."""
-_REPLACEMENT = "\ufffd"
-"""What CEL sees for a lone surrogate, so that two different strings of Python are equal to it."""
 _SCALARS = frozenset({str, int, float, bool})
 
 
 def clauses(root: Node) -> tuple[Clause, ...]:
     """What holds of every event for which the expression is true; each of these conditions does."""
     match root:
-        case Call(function="_&&_", arguments=(left, right)):
-            return clauses(left) + clauses(right)
-        case Call(function="_||_", arguments=(left, right)):
-            sides = clauses(left), clauses(right)
-            return (_union(*(min(side, key=_breadth) for side in sides)),) if all(sides) else ()
-        case Call(function="_==_", arguments=(Constant(value=value), member) | (member, Constant(value=value))):
+        case Call(function="&&", arguments=sides):
+            return tuple(clause for side in sides for clause in clauses(side))
+        case Call(function="||", arguments=sides):
+            found = [clauses(side) for side in sides]
+            return (_union([min(side, key=_breadth) for side in found]),) if all(found) else ()
+        case Call(function="==", arguments=(Constant(value=value), member) | (member, Constant(value=value))):
             return _clause(member, [value])
-        case Call(function="@in", arguments=(member, ListLiteral(elements=elements))):
+        case Call(function="in", arguments=(member, ListOf(elements=elements))):
             values = [element.value for element in elements if isinstance(element, Constant)]
             return _clause(member, values) if len(values) == len(elements) else ()
         case Call(function="!_", arguments=(member,)):
@@ -111,34 +109,13 @@ class FilterIndex(Generic[Entry]):
 
 
 def _clause(member: Node, values: list[Any]) -> tuple[Clause, ...]:
-    path = path_of(member)
+    path = event_path(member)
     return (((path, frozenset(values)),),) if path and all(map(_is_exact, values)) else ()
 
 
 def _is_exact(value: object) -> bool:
     """Whether CEL and Python agree on what is equal to this constant."""
-    if isinstance(value, str):
-        return _REPLACEMENT not in value
-    return isinstance(value, int) and -EXACT_INTEGERS < value < EXACT_INTEGERS
-
-
-def path_of(node: Node) -> Path:
-    """The path of a member of the event; empty where the node is none."""
-    names: list[str] = []
-    while True:
-        match node:
-            case Select(operand=operand, field=name, test_only=False):
-                pass
-            case Call(function="_[_]", arguments=(operand, Constant(value=str() as name))):
-                pass
-            case Identifier(name="event"):
-                return tuple(reversed(names))
-            case _:
-                return ()
-        if _REPLACEMENT in name:
-            return ()
-        names.append(name)
-        node = operand
+    return type(value) is str or (isinstance(value, int) and -EXACT_INTEGERS < value < EXACT_INTEGERS)
 
 
 def value_at(event: dict[str, Any], path: Path) -> Value:
@@ -151,9 +128,9 @@ def value_at(event: dict[str, Any], path: Path) -> Value:
     return value if type(value) in _SCALARS else None
 
 
-def _union(left: Clause, right: Clause) -> Clause:
+def _union(parts: list[Clause]) -> Clause:
     values: dict[Path, frozenset[Value]] = {}
-    for path, some in left + right:
+    for path, some in (condition for part in parts for condition in part):
         values[path] = values.get(path, frozenset()) | some
     return tuple(values.items())
 

@@ -1,115 +1,138 @@
-"""What a regular expression costs, from its text alone (RE2 syntax: github.com/google/re2/wiki/Syntax).
+"""Regular expressions, by RE2 (google-re2): linear in the text, in bounded memory, compiled once.
 
-RE2 runs in time linear in the text, but linear also in the compiled pattern, and the pattern is compiled again at each
-evaluation. `[a-z]{1000}` is short to write and long to run.
+What RE2 takes time for before it refuses is bounded here, by the pattern's text alone. Python's own `re` is never asked
+with a pattern of others: without RE2 there are none.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, NamedTuple
 
-UNICODE_CLASS_COST = 10_000.0
-r"""Compiling `\pL` takes about a millisecond: hundreds of ranges in UTF-8."""
-COMPILE_COST = 25.0
-INSTRUCTION_COST = 2.0
-STATE_COST = 0.3
-"""For each character of the text and each position of the pattern where both are at their worst."""
-NOMINAL_TEXT = 1_000.0
-_LITERAL_SHARE = 0.3
-"""Plain characters mostly exclude each other: few of their positions are alive at once."""
-_LARGE = 1e12
+try:
+    import re2 as _module
+except ImportError:
+    re2: ModuleType | None = None
+else:
+    re2 = _module
 
-_REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_ESCAPE = re.compile(r"\\(?:[pP](?:\{[^}]*\}|.)|x\{[^}]*\}|x..|Q.*?(?:\\E|$)|[0-7]{1,3}|.)", re.DOTALL)
-_CLASS = re.compile(r"\[\^?\]?(?:\[:[^\]]*:\]|\\[pP]\{[^}]*\}|\\.|[^\]\\])*\]?", re.DOTALL)
-_GROUP_OPENING = re.compile(r"\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*[:)])?)?")
-_UNICODE_CLASS = re.compile(r"\\[pP]")
+MOST_PATTERNS = 16
+"""Constant ones in one filter: each holds `memory`."""
 
 
-@dataclass(slots=True)
-class _Size:
-    """`compile` in units of cost; `positions` weighed; `instructions` in the compiled program."""
+class PatternBounds(NamedTuple):
+    """`length` in characters; `classes` of Unicode, of which each takes RE2 60 µs to read, wherever it stands; the sum
+    of all `repeats` (`{0,100}`), each of which RE2 writes out before it finds that there are too many; `instructions`
+    of the program; `memory` in bytes that RE2 gives to one pattern: two thirds to its program, the rest to the automata
+    that it builds while it matches."""
 
-    compile: float = 0.0
-    positions: float = 0.0
-    instructions: float = 0.0
-
-    def add(self, other: _Size) -> None:
-        self.compile += other.compile
-        self.positions += other.positions
-        self.instructions += other.instructions
-
-    def times(self, count: int) -> None:
-        self.compile = min(_LARGE, self.compile * count)
-        self.instructions = min(_LARGE, self.instructions * count)
-        # Repeated, plain characters no longer exclude each other.
-        self.positions = min(_LARGE, max(self.positions, self.instructions / count) * count)
+    length: int
+    classes: int
+    repeats: int
+    instructions: int
+    memory: int
 
 
-def pattern_cost(pattern: str) -> float:
-    """The worst cost of one match against a text of nominal length, in the units of cost.py. An invalid pattern gets
-    some cost too: RE2 is the judge of that."""
-    total = _size(pattern)
-    run = STATE_COST * total.positions * min(NOMINAL_TEXT, total.positions)
-    return COMPILE_COST + total.compile + INSTRUCTION_COST * total.instructions + run
+CONSTANT = PatternBounds(1_000, 40, 1_000, 2_000, 1 << 18)
+"""Of a pattern that stands in the expression: compiled once, before the stream begins."""
+DYNAMIC = PatternBounds(100, 2, 100, 2_000, 1 << 16)
+"""Of a pattern that an event supplies: compiled in the time of the event."""
+DYNAMIC_STEPS = 1_500
+"""What compiling such a one costs, be it known already or not: what matches must not depend on that."""
+_BYTES_A_STEP = 50
+"""RE2's slowest engine, which it falls back to where an automaton does not fit into the memory, looks at each
+instruction for each byte: 2 ns at the worst."""
+_START_STEPS = 5
+
+_CLASS = re.compile(r"\\[pP]|\[:")
+_REPEAT = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
+_FOLDED = re.compile(r"\(\?[a-zA-Z]*i")
+_TIED = re.compile(r"(?:\(\?i\))?\^(?:[^|*+{()\\]|\\[^pPQEC])*")
+"""Tied to the beginning, and of no more characters than its program has instructions."""
 
 
-def _size(pattern: str) -> _Size:
-    groups = [_Size()]
-    last = _Size()
-    at = 0
-    while at < len(pattern):
-        character = pattern[at]
-        repeat = _REPEAT.match(pattern, at) if character == "{" else None
-        if repeat is not None:
-            _subtract(groups[-1], last)
-            last.times(max(1, int(repeat[1][:6]), int((repeat[2] or "0")[:6])))
-            groups[-1].add(last)
-            at = repeat.end()
-            continue
-        if character == ")" and len(groups) > 1:
-            last = groups.pop()
-            groups[-1].add(last)
-            at += 1
-            continue
-        if character == "(":
-            opening = _GROUP_OPENING.match(pattern, at)
-            at = opening.end() if opening else at + 1
-            if not pattern[:at].endswith(")"):
-                groups.append(_Size())
-            last = _Size()
-            continue
-        last, at = _atom(pattern, at)
-        groups[-1].add(last)
-    while len(groups) > 1:
-        left_open = groups.pop()
-        groups[-1].add(left_open)
-    return groups[0]
+class UnsuitablePattern(Exception):
+    """It is no regular expression of RE2, or over a bound."""
 
 
-def _subtract(group: _Size, atom: _Size) -> None:
-    group.add(_Size(-atom.compile, -atom.positions, -atom.instructions))
+class Pattern:
+    """A compiled regular expression."""
+
+    __slots__ = ("_instructions", "_match", "_reach", "text")
+
+    def __init__(self, text: str, match: Callable[..., Any], instructions: int) -> None:
+        self.text = text
+        self._match = match
+        self._instructions = instructions
+        self._reach = instructions + 1 if _TIED.fullmatch(text) else 0
+        """Characters from the beginning beyond which nothing counts; 0: all count."""
+
+    def steps(self, text: str) -> int:
+        """What a search in the text costs at the worst. A character has four bytes at the most."""
+        length = min(len(text), self._reach) if self._reach else len(text)
+        return _START_STEPS + (length if text.isascii() else 3 * length) * self._instructions // _BYTES_A_STEP
+
+    def search(self, text: str) -> bool:
+        """Whether it is found anywhere in the text."""
+        encoded = encode(text[: self._reach] if self._reach else text)
+        return bool(self._match(_anywhere(), encoded, 0, len(encoded))[0] != _NOWHERE)
 
 
-def _atom(pattern: str, at: int) -> tuple[_Size, int]:
-    character = pattern[at]
-    if character == "\\":
-        escape = _ESCAPE.match(pattern, at)
-        text = escape.group() if escape else character
-        if text[1:2] in {"p", "P"}:
-            return _Size(UNICODE_CLASS_COST, 1.0, 10.0), at + len(text)
-        if text[1:2] == "Q":
-            return _Size(0.0, len(text) * _LITERAL_SHARE, float(len(text))), at + len(text)
-        return _Size(0.0, 1.0, 1.0), at + len(text)
-    if character == "[":
-        found = _CLASS.match(pattern, at)
-        text = found.group() if found else character
-        wide = text.startswith("[^") or not text.isascii()
-        unicode_classes = len(_UNICODE_CLASS.findall(text))
-        return _Size(unicode_classes * UNICODE_CLASS_COST, 1.0, len(text) + (10.0 if wide else 1.0)), at + len(text)
-    if character == ".":
-        return _Size(0.0, 1.0, 10.0), at + 1
-    if character in "*+?|^$":
-        return _Size(0.0, 0.1, 1.0), at + 1
-    return _Size(0.0, _LITERAL_SHARE, 1.0 if character.isascii() else 4.0), at + 1
+_NOWHERE = (-1, -1)
+
+
+@lru_cache(maxsize=1)
+def _anywhere() -> Any:
+    assert re2 is not None
+    return re2._re2.RE2.Anchor.UNANCHORED
+
+
+def encode(text: str) -> bytes:
+    """In UTF-8; what is half of a character (a lone surrogate) becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def compile_pattern(text: str, bounds: PatternBounds = CONSTANT) -> Pattern:
+    """The pattern. Raises UnsuitablePattern with the reason, for the person who wrote it."""
+    if re2 is None:
+        raise UnsuitablePattern("this gateway has no regular expressions, since google-re2 is not installed")
+    _check(text, bounds)
+    options = re2.Options()
+    options.max_mem = bounds.memory
+    options.log_errors = False
+    options.never_capture = True
+    try:
+        # Not by `re2.compile`, which keeps what it has compiled without a bound of ours.
+        compiled = re2._Regexp(encode(text), options)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        reason = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        raise UnsuitablePattern(f"the regular expression is invalid: {reason[:80]}") from None
+    if compiled.programsize > bounds.instructions:
+        raise UnsuitablePattern("the regular expression is too large once it is compiled")
+    return Pattern(text, compiled._regexp.Match, max(1, compiled.programsize))
+
+
+def _check(text: str, bounds: PatternBounds) -> None:
+    if len(text) > bounds.length:
+        raise UnsuitablePattern(f"the regular expression has more than {bounds.length:,} characters")
+    if len(_CLASS.findall(text)) > bounds.classes:
+        raise UnsuitablePattern(f"the regular expression has more than {bounds.classes} classes of characters")
+    repeats = sum(int((found[2] or found[1])[:6]) for found in _REPEAT.finditer(text))
+    if repeats > bounds.repeats:
+        raise UnsuitablePattern(f"the regular expression repeats more than {bounds.repeats:,} times")
+
+
+@lru_cache(maxsize=256)
+def dynamic_pattern(text: str) -> Pattern | None:
+    """The pattern that an event supplies; None where it is none, or over a bound."""
+    try:
+        return compile_pattern(text, DYNAMIC)
+    except UnsuitablePattern:
+        return None

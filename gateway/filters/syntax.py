@@ -1,243 +1,254 @@
-"""The checked syntax tree of an expression, read from the bytes that `Expression.serialize()` gives.
+"""The text of an expression into a tree: the grammar and the macros of CEL (cel-spec, doc/langdef.md).
 
-They are a `google.protobuf.Any` around `cel.expr.CheckedExpr` (cel-spec, proto/cel/expr: checked.proto, syntax.proto).
-Only what bounds and narrows an evaluation is read. The numbers in this file are the field numbers of those messages.
+One pass over the tokens. The parser is recursive, and counts how deep it is: what lies around a node, in the text or in
+the tree, is counted alike, so that everything behind it may be recursive too.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
-Wire = dict[int, list[int | bytes]]
+from gateway.errors import InvalidExpression
+from gateway.filters.lexer import Token, refusal, shorten, string_value, tokens
+from gateway.filters.tree import Call, Constant, Has, ListOf, Loop, MapOf, Name, Node, Select, start
+from gateway.filters.values import INT_MAX, INT_MIN, UINT_MAX, UInt
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """`position` counts characters of the text from 0; -1 where the node was made by a macro."""
-
-    position: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Constant(Node):
-    value: bool | int | float | str | bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Identifier(Node):
-    name: str
+RESERVED = frozenset({
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+    "namespace", "return", "var", "void", "while",
+})  # fmt: skip
+KEYWORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
+RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
+LEVELS: tuple[frozenset[str], ...] = (RELATIONS, frozenset("+-"), frozenset("*/%"))
+"""The operators between two values, those that bind least first."""
+MACROS = frozenset({("all", 2), ("exists", 2), ("exists_one", 2), ("map", 2), ("map", 3), ("filter", 2)})
+"""With the number of their arguments."""
+_LONGEST_NUMBER = 70
+"""Digits; no number of 64 bits needs as many, whatever zeros it begins with."""
+_WORDS = {"and": "&&", "or": "||", "not": "!", "is": "=="}
+"""What is written in other languages for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Select(Node):
-    """`operand.field`, or with `test_only`, `has(operand.field)`."""
-
-    operand: Node
-    field: str
-    test_only: bool
+def parse(text: str, depth: int) -> Node:
+    """The tree, in which no more than `depth` nodes or brackets lie in each other. Raises InvalidExpression."""
+    return _Parser(text, tokens(text), depth).whole()
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
-    """Operators too are calls: `_&&_`, `_[_]`, `_?_:_`. `arguments` begins with the receiver, where there is one."""
+class _Parser:
+    def __init__(self, text: str, found: list[Token], depth: int) -> None:
+        self._text = text
+        self._tokens = found
+        self._next = found[0]
+        self._at = 0
+        self._depth = depth
 
-    function: str
-    arguments: tuple[Node, ...]
+    def whole(self) -> Node:
+        if self._next.kind == "end":
+            raise refusal(self._text, 0, "the expression is empty")
+        node = self._expression(0)
+        if self._next.kind != "end":
+            raise self._unexpected()
+        return node
 
+    def _expression(self, level: int) -> Node:
+        self._check_depth(level)
+        condition = self._either(level)
+        token = self._take("?")
+        if token is None:
+            return condition
+        first = self._either(level + 1)
+        self._expect(":")
+        return Call(token.position, "?:", (condition, first, self._expression(level + 1)))
 
-@dataclass(frozen=True, slots=True)
-class ListLiteral(Node):
-    elements: tuple[Node, ...]
+    def _either(self, level: int) -> Node:
+        sides, token = [self._both(level)], self._next
+        while self._take("||"):
+            sides.append(self._both(level))
+        return sides[0] if len(sides) == 1 else Call(token.position, "||", tuple(sides))
 
+    def _both(self, level: int) -> Node:
+        sides, token = [self._binary(0, level)], self._next
+        while self._take("&&"):
+            sides.append(self._binary(0, level))
+        return sides[0] if len(sides) == 1 else Call(token.position, "&&", tuple(sides))
 
-@dataclass(frozen=True, slots=True)
-class MapLiteral(Node):
-    """A map, or a message: there, the keys are none."""
+    def _binary(self, rank: int, level: int) -> Node:
+        if rank == len(LEVELS):
+            return self._unary(level)
+        left = self._binary(rank + 1, level)
+        while (token := self._next).text in LEVELS[rank] and token.kind in {"sign", "name"}:
+            self._advance()
+            level = self._deeper(level)
+            left = Call(token.position, token.text, (left, self._binary(rank + 1, level)))
+        return left
 
-    keys: tuple[Node, ...]
-    values: tuple[Node, ...]
-    message: str
+    def _unary(self, level: int) -> Node:
+        first = self._next
+        if first.kind != "sign" or first.text not in {"!", "-"}:
+            return self._member(level, None)
+        count = 0
+        while self._next.text == first.text and self._next.kind == "sign":
+            last = self._next
+            self._advance()
+            count += 1
+        # A minus before a number belongs to it: -9223372036854775808 is an int, though 9223372036854775808 is none.
+        negative: Token | None = None
+        if first.text == "-":
+            if self._next.kind in {"int", "double"}:
+                negative, count = last, count - 1
+        elif self._next.text == "-" and self._tokens[self._at + 1].kind in {"int", "double"}:
+            negative = self._next
+            self._advance()
+        # Pairs cancel each other, whatever they stand before (cel-spec has it for `!`; the C++ library for both).
+        if count % 2 == 0:
+            return self._member(level, negative)
+        return Call(first.position, first.text + "_", (self._member(self._deeper(level), negative),))
 
+    def _member(self, level: int, negative: Token | None) -> Node:
+        node = self._primary(level, negative)
+        while True:
+            if token := self._take("."):
+                level = self._deeper(level)
+                name = self._selector()
+                if self._take("("):
+                    node = self._called(token.position + 1, name, node, self._list(")", level))
+                else:
+                    node = Select(token.position, node, name)
+            elif token := self._take("["):
+                level = self._deeper(level)
+                node = Call(token.position, "[]", (node, self._expression(level)))
+                self._expect("]")
+            else:
+                return node
 
-@dataclass(frozen=True, slots=True)
-class Comprehension(Node):
-    """What the macros `all`, `exists`, `exists_one`, `map` and `filter` become: a fold over a list or a map's keys."""
+    def _primary(self, level: int, negative: Token | None) -> Node:
+        token = self._next
+        self._advance()
+        match token.kind:
+            case "int" | "uint" | "double":
+                return Constant((negative or token).position, self._number(token, negative is not None))
+            case "string":
+                return Constant(token.position, string_value(self._text, token))
+            case "name" if token.text in KEYWORDS:
+                return Constant(token.position, KEYWORDS[token.text])
+            case "name" if token.text != "in":
+                return self._named(token, token.text, level)
+        match token.text:
+            case "." if self._next.kind == "name":
+                name = "." + self._next.text
+                self._advance()
+                return self._named(token, name, level)
+            case "(":
+                node = self._expression(level + 1)
+                self._expect(")")
+                return node
+            case "[":
+                return ListOf(token.position, tuple(self._list("]", level)))
+            case "{":
+                return MapOf(token.position, tuple(self._entries(level)))
+        raise self._unexpected(token)
 
-    variable: str
-    second_variable: str
-    accumulator: str
-    iterated: Node
-    initial: Node
-    condition: Node
-    step: Node
-    result: Node
+    def _named(self, token: Token, name: str, level: int) -> Node:
+        if name.lstrip(".") in RESERVED:
+            raise refusal(self._text, token.position, f"'{name}' is a reserved word")
+        if self._take("("):
+            return self._called(token.position, name.lstrip("."), None, self._list(")", level))
+        return Name(token.position, name)
 
+    def _called(self, position: int, function: str, target: Node | None, given: list[Node]) -> Node:
+        if target is None and function == "has" and len(given) == 1:
+            if not isinstance(given[0], Select):
+                raise refusal(self._text, start(given[0]), "has() asks for the field of an object: has(event.name)")
+            return Has(position, given[0].operand, given[0].field)
+        if target is not None and (function, len(given)) in MACROS:
+            variable = given[0]
+            if not isinstance(variable, Name) or variable.name.startswith("."):
+                reason = f"the first argument of {function}() is the name of a variable"
+                raise refusal(self._text, start(variable), reason)
+            return Loop(position, function, target, variable.name, given[-1], given[1] if len(given) == 3 else None)
+        if target is None:
+            return Call(position, function, tuple(given))
+        return Call(position, function, (target, *given), member=True)
 
-class UnreadableTree(Exception):
-    """The bytes are not the messages that this file knows."""
+    def _list(self, closing: str, level: int) -> list[Node]:
+        found: list[Node] = []
+        while not self._take(closing):
+            found.append(self._expression(level + 1))
+            if not self._take(","):
+                self._expect(closing)
+                break
+            if closing == ")" and self._next.text == ")":
+                raise self._unexpected()
+        return found
 
+    def _entries(self, level: int) -> list[tuple[Node, Node]]:
+        found: list[tuple[Node, Node]] = []
+        while not self._take("}"):
+            key = self._expression(level + 1)
+            self._expect(":")
+            found.append((key, self._expression(level + 1)))
+            if not self._take(","):
+                self._expect("}")
+                break
+        return found
 
-def children(node: Node) -> tuple[Node, ...]:
-    match node:
-        case Select():
-            return (node.operand,)
-        case Call():
-            return node.arguments
-        case ListLiteral():
-            return node.elements
-        case MapLiteral():
-            return node.keys + node.values
-        case Comprehension():
-            return (node.iterated, node.initial, node.condition, node.step, node.result)
-    return ()
+    def _selector(self) -> str:
+        token = self._next
+        if token.kind not in {"name", "quoted"} or token.text in KEYWORDS or token.text == "in":
+            raise self._unexpected()
+        self._advance()
+        if token.kind == "quoted" and self._next.text == "(":
+            raise self._unexpected()
+        return token.text.strip("`")
 
+    def _number(self, token: Token, negative: bool) -> Any:
+        if token.kind == "double":
+            return -float(token.text) if negative else float(token.text)
+        digits = token.text.rstrip("uU")
+        if len(digits) > _LONGEST_NUMBER:
+            raise refusal(self._text, token.position, "the number is too large")
+        value = int(digits, 16 if digits.startswith("0x") else 10)
+        if token.kind == "uint":
+            if value > UINT_MAX:
+                raise refusal(self._text, token.position, "the number is too large for a uint")
+            return UInt(value)
+        value = -value if negative else value
+        if not INT_MIN <= value <= INT_MAX:
+            raise refusal(self._text, token.position, "the number is too large for an int")
+        return value
 
-def walk(root: Node) -> Iterator[Node]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting.extend(children(node))
+    def _check_depth(self, level: int) -> None:
+        if level >= self._depth:
+            reason = f"the expression is nested more than {self._depth} deep (filter_max_depth)"
+            raise refusal(self._text, self._next.position, reason)
 
+    def _deeper(self, level: int) -> int:
+        self._check_depth(level + 1)
+        return level + 1
 
-def height(root: Node) -> int:
-    """How many nodes lie in each other at the most; 1 for a constant."""
-    level, deep = [root], 0
-    while level:
-        deep += 1
-        level = [child for node in level for child in children(node)]
-    return deep
+    def _advance(self) -> None:
+        # Behind the end there is the end.
+        if self._at < len(self._tokens) - 1:
+            self._at += 1
+            self._next = self._tokens[self._at]
 
+    def _take(self, sign: str) -> Token | None:
+        token = self._next
+        if token.text != sign or token.kind != "sign":
+            return None
+        self._advance()
+        return token
 
-def read_tree(serialized: bytes) -> Node:
-    """The root of the tree. The C++ parser has bounded its depth, so that recursion is safe here."""
-    try:
-        checked = _read(_last_bytes(_read(serialized), 2))
-        positions: dict[int, int] = {}
-        for entry in _read(_last_bytes(checked, 5)).get(4, ()):
-            pair = _read(_as_bytes(entry))
-            positions[_last_integer(pair, 1)] = _last_integer(pair, 2)
-        return _node(_last_bytes(checked, 4), positions)
-    except (IndexError, ValueError, struct.error) as error:
-        raise UnreadableTree(str(error)) from None
+    def _expect(self, sign: str) -> None:
+        if self._take(sign) is None:
+            raise self._unexpected()
 
-
-def _node(data: bytes, positions: dict[int, int]) -> Node:
-    message = _read(data)
-    position = positions.get(_last_integer(message, 2), -1)
-
-    def below(holder: Wire, number: int) -> Node:
-        return _node(_last_bytes(holder, number), positions)
-
-    def all_below(holder: Wire, number: int) -> tuple[Node, ...]:
-        return tuple(_node(_as_bytes(item), positions) for item in holder.get(number, ()))
-
-    kind = next((number for number in message if number != 2), 0)
-    body = _read(_last_bytes(message, kind))
-    match kind:
-        case 3:
-            return Constant(_constant(body), position=position)
-        case 4:
-            return Identifier(_text(body, 1), position=position)
-        case 5:
-            return Select(below(body, 1), _text(body, 2), bool(_last_integer(body, 3)), position=position)
-        case 6:
-            receiver = (below(body, 1),) if 1 in body else ()
-            return Call(_text(body, 2), receiver + all_below(body, 3), position=position)
-        case 7:
-            return ListLiteral(all_below(body, 1), position=position)
-        case 8:
-            entries = [_read(_as_bytes(entry)) for entry in body.get(2, ())]
-            keys = tuple(below(entry, 3) for entry in entries if 3 in entry)
-            values = tuple(below(entry, 4) for entry in entries)
-            return MapLiteral(keys, values, _text(body, 1), position=position)
-        case 9:
-            return Comprehension(
-                variable=_text(body, 1),
-                second_variable=_text(body, 8),
-                accumulator=_text(body, 3),
-                iterated=below(body, 2),
-                initial=below(body, 4),
-                condition=below(body, 5),
-                step=below(body, 6),
-                result=below(body, 7),
-                position=position,
-            )
-    raise UnreadableTree(f"an expression of kind {kind}")
-
-
-def _constant(body: Wire) -> bool | int | float | str | bytes | None:
-    for number, values in body.items():
-        value = values[-1]
-        if isinstance(value, bytes):
-            return value.decode() if number == 6 else value
-        match number:
-            case 2:
-                return bool(value)
-            case 3:
-                return value - (1 << 64) if value >= 1 << 63 else value
-            case 4:
-                return value
-            case 5:
-                return float(struct.unpack("<d", value.to_bytes(8, "little"))[0])
-    return None
-
-
-def _read(data: bytes) -> Wire:
-    """The fields of one message by number (protobuf.dev/programming-guides/encoding)."""
-    fields: Wire = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire_type = tag >> 3, tag & 7
-        value: int | bytes
-        if wire_type == _VARINT:
-            value, at = _varint(data, at)
-        elif wire_type == _BYTES:
-            length, at = _varint(data, at)
-            if length > len(data) - at:
-                raise UnreadableTree("a field is longer than its message")
-            value, at = data[at : at + length], at + length
-        elif wire_type in {_FIXED64, _FIXED32}:
-            length = 8 if wire_type == _FIXED64 else 4
-            value, at = int.from_bytes(data[at : at + length], "little"), at + length
+    def _unexpected(self, token: Token | None = None) -> InvalidExpression:
+        token = token or self._next
+        if token.kind == "end":
+            reason = "the expression ends too early"
         else:
-            raise UnreadableTree(f"wire type {wire_type}")
-        fields.setdefault(number, []).append(value)
-    return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
-
-
-def _as_bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise UnreadableTree("a number where a message was expected")
-    return value
-
-
-def _last_bytes(message: Wire, number: int) -> bytes:
-    return _as_bytes(message.get(number, [b""])[-1])
-
-
-def _last_integer(message: Wire, number: int) -> int:
-    value = message.get(number, [0])[-1]
-    if isinstance(value, bytes):
-        raise UnreadableTree("bytes where a number was expected")
-    return value
-
-
-def _text(message: Wire, number: int) -> str:
-    return _last_bytes(message, number).decode()
+            meant = _WORDS.get(token.text.lower())
+            hint = f"; did you mean '{meant}'?" if meant else ""
+            reason = f"'{shorten(token.text)}' is not expected here{hint}"
+        return refusal(self._text, token.position, reason)

@@ -23,28 +23,33 @@ class Decoded(NamedTuple):
         return Subject(self.event or {}, record.topic, record.partition, record.offset, record.timestamp, record.key)
 
 
-def decode(record: Record) -> Decoded:
-    """Parse a record's value; what is not an event is counted, logged with its position and passed over."""
+def decode(record: Record, replayed: bool = False) -> Decoded:
+    """Parse a record's value; what is not an event is counted, told and passed over, and so is what a mistake of our
+    own cannot read. `replayed`: it comes from history, and perhaps again."""
     try:
         event = parse_event(record.value)
+        assert record.value is not None
+        return Decoded(event, one_line(record.value), is_canary(event))
     except BadRecord as error:
-        _tell(record, error)
-        return Decoded(None, None, False)
-    assert record.value is not None
-    return Decoded(event, one_line(record.value), is_canary(event))
+        _tell(record, error, replayed)
+    except Exception as error:
+        telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+    return Decoded(None, None, False)
 
 
 def glance(record: Record) -> tuple[bytes | None, bool]:
-    """`data` and `canary` of a record into which nobody looks now."""
+    """`data` and `canary` of a record of history into which nobody looks now."""
     value = record.value
     try:
         canary = check_event(value)
+        assert value is not None
+        return one_line(value), canary
     except BadRecord as error:
-        _tell(record, error)
-        return None, False
-    assert value is not None
-    return one_line(value), canary
+        _tell(record, error, replayed=True)
+    except Exception as error:
+        telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+    return None, False
 
 
-def _tell(record: Record, error: BadRecord) -> None:
-    telemetry.bad_record(record.topic, record.partition, record.offset, str(error))
+def _tell(record: Record, error: BadRecord, replayed: bool) -> None:
+    telemetry.bad_record(record.topic, record.partition, record.offset, str(error), replayed)

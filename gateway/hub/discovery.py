@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gateway.clock import Clock
+from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
+from gateway.eventlog.trouble import Kind, Trouble, absent, demand
 from gateway.hub.history import first_records, read_range
 from gateway.hub.ring import Break, Ring
 from gateway.position import NOTHING_READ, Mark
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
+BEGIN_SECONDS = 5.0
+"""A partition of which it is not known by then where to begin is sick."""
+BEGIN_TOGETHER = 8
+"""Partitions that are begun at a time."""
+
+Found = TypeVar("Found")
 
 
 class Beginning(NamedTuple):
@@ -33,6 +42,9 @@ class Findings:
     breaks: list[Break] = field(default_factory=list)
     behind: dict[TopicPartition, int] = field(default_factory=dict)
     """The partitions that are begun at their newest part, with the offset at which it ends."""
+    begun: list[TopicPartition] = field(default_factory=list)
+    refused: dict[TopicPartition, Trouble] = field(default_factory=dict)
+    """Those that should have been begun, and cannot be now."""
 
 
 class Discovery:
@@ -52,6 +64,11 @@ class Discovery:
         self.known: dict[str, TopicState] = {}
         """The topics that have been seen, as they were when they existed."""
         self.existing: set[str] = set()
+        """The topics that are there; one of which the log tells no more is taken to be."""
+        self.hidden: dict[str, Trouble] = {}
+        """The topics of which the log does not tell whether they exist."""
+        self.unbegun: dict[TopicPartition, bool] = {}
+        """The partitions that exist and could not be begun, and whether they begin at their first record."""
         self.origins: dict[TopicPartition, Mark] = {}
         """Where the hub began to read each partition."""
 
@@ -64,70 +81,160 @@ class Discovery:
         """The partitions that can be read now."""
         return [place for place in self._ring.partitions() if place.topic in self.existing]
 
-    async def look(self) -> Findings:
-        """Ask the log for its topics. Raises LogUnavailable, and TopicAbsent of a topic that is gone again meanwhile;
-        what is known is then as before."""
+    @property
+    def answered(self) -> set[str]:
+        """The topics of which the log has told something, be it that it does not tell."""
+        return self.sought | self.hidden.keys()
+
+    async def look(self, may_try: Callable[[TopicPartition], bool] = lambda place: True) -> Findings:
+        """Ask the log for its topics, and begin what is new, or may be tried again. Raises LogUnavailable; what is
+        known is then as before."""
         # Others may be asked for while the log answers.
         topics = list(self._by_timestamp)
-        states = await self._log.describe(topics)
-        findings = Findings(changed=self.existing != states.keys() or not self.sought.issuperset(topics))
-        begins: dict[TopicPartition, Beginning] = {}
+        answers = await self._log.describe(topics)
+        states = {topic: answer for topic, answer in answers.items() if not isinstance(answer, Trouble)}
+        hidden = {topic: answer for topic, answer in answers.items() if isinstance(answer, Trouble)}
+        wanted: dict[TopicPartition, bool] = {}
+        replaced: list[TopicPartition] = []
         for topic, state in states.items():
             before = self.known.get(topic)
-            if before == state:
-                continue
-            findings.changed = True
-            if before is not None and before.identity != state.identity:
-                for place in _places(topic, 0, min(before.partitions, state.partitions)):
-                    await self._replace(place, findings.breaks, begins)
-            new = _places(topic, before.partitions if before else 0, state.partitions)
-            begins |= await self._begins(new, from_first=topic in self.sought)
-        findings.behind = {
-            place: begin.end
-            for place, begin in begins.items()
-            if place.topic not in self.sought and begin.position < begin.end
-        }
-        self._take(topics, states, begins)
+            another = before is not None and before.identity != state.identity
+            held = self._ring.partitions()
+            for place in _places(topic, 0, state.partitions):
+                if another and place in held:
+                    replaced.append(place)
+                elif place in self.unbegun:
+                    if another or may_try(place):
+                        wanted[place] = another or self.unbegun[place]
+                elif place not in held:
+                    wanted[place] = topic in self.sought
+        begins = await self._begins(wanted)
+        findings = Findings()
+        await self._replace(replaced, begins, findings)
+        self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
 
-    def _take(self, topics: list[str], states: dict[str, TopicState], begins: dict[TopicPartition, Beginning]) -> None:
+    async def others(self, topics: Collection[str]) -> set[str]:
+        """Those of the topics that are not there any more, or others than at the last look. Raises LogUnavailable."""
+        answers = await self._log.describe(topics)
+        return {
+            topic
+            for topic in topics
+            if not isinstance(told := answers.get(topic), Trouble)
+            and (told is None or told.identity != self.known[topic].identity)
+        }
+
+    def _take(
+        self,
+        told: list[str],
+        states: dict[str, TopicState],
+        hidden: dict[str, Trouble],
+        begins: dict[TopicPartition, Beginning | Trouble],
+        findings: Findings,
+        wanted: Mapping[TopicPartition, bool],
+    ) -> None:
         """Go by what was found from now on."""
+        existing = {*states, *(self.existing & hidden.keys())}
+        findings.changed = (
+            existing != self.existing
+            or hidden.keys() != self.hidden.keys()
+            or not self.sought.issuperset(told)
+            or any(self.known.get(topic) != state for topic, state in states.items())
+        )
         for place in list(self._ring.partitions()):
             if place.topic in states and place.partition >= states[place.topic].partitions:
                 self._ring.remove(place)
-        for place, (mark, position, _) in begins.items():
-            self._ring.add(place, mark, position)
-            self.origins[place] = mark
+        for place, begin in begins.items():
+            if isinstance(begin, Trouble):
+                findings.refused[place] = begin
+                self.unbegun[place] = wanted.get(place, True)
+                continue
+            self._ring.add(place, begin.mark, begin.position)
+            self.origins[place] = begin.mark
+            self.unbegun.pop(place, None)
+            findings.begun.append(place)
+            findings.changed = True
+            if not wanted.get(place, True) and begin.position < begin.end:
+                findings.behind[place] = begin.end
         self.known |= states
-        self.existing = set(states)
-        self.sought.update(topics)
+        self.existing, self.hidden = existing, hidden
+        self.sought.update(told)
+        self.unbegun = {
+            place: first
+            for place, first in self.unbegun.items()
+            if place.topic in existing and place.partition < self.known[place.topic].partitions
+        }
 
     async def _replace(
-        self, partition: TopicPartition, breaks: list[Break], begins: dict[TopicPartition, Beginning]
+        self, places: list[TopicPartition], begins: dict[TopicPartition, Beginning | Trouble], findings: Findings
     ) -> None:
-        """The topic is another one under the same name: the partition goes on by the timestamp."""
-        tail = self._ring.tail(partition)
-        assert tail is not None
-        bounds = (await self._log.bounds([partition]))[partition]
-        if tail.offset < 0:
-            begins[partition] = _first(bounds)
-        else:
-            breaks.append(await self.recreated(partition, tail, bounds))
+        """The topics are others under the same names: their partitions go on by the timestamp. One that does not tell
+        where that is, is given up and begun anew, once that can be done: whoever reads it is then resolved again."""
+        if not places:
+            return
+        for place, bounds in (await self._log.bounds(places)).items():
+            tail = self._ring.tail(place)
+            assert tail is not None
+            if not isinstance(bounds, Trouble) and tail.offset < 0:
+                begins[place] = _first(bounds)
+                continue
+            found = await self.attempt_recreated(place, bounds)
+            if isinstance(found, Trouble):
+                self._ring.remove(place)
+                begins[place] = found
+            else:
+                findings.breaks.append(found)
 
-    async def recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
-        """Where to go on in a partition whose records are others than those read before."""
-        offset = (await self._log.find({partition: tail.timestamp}))[partition]
+    async def attempt_recreated(self, place: TopicPartition, bounds: Bounds | Trouble) -> Break | Trouble:
+        """Where to go on in a partition that the ring holds, and whose records are others than those read before."""
+        tail = self._ring.tail(place)
+        assert tail is not None
+        return await self._attempt(place, bounds, lambda given: self._recreated(place, tail, given))
+
+    async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
+        offset = demand(await self._log.find({partition: tail.timestamp}))[partition]
         resumed = bounds.end if offset is None else offset
         mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
-    async def _begins(self, partitions: list[TopicPartition], from_first: bool) -> dict[TopicPartition, Beginning]:
-        if not partitions:
+    async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
+        if not wanted:
             return {}
-        bounds = await self._log.bounds(partitions)
-        if from_first:
-            return {place: _first(bounds[place]) for place in partitions}
-        return {place: await self._newest_part(place, bounds[place]) for place in partitions}
+        answers = await self._log.bounds(list(wanted))
+        room = asyncio.Semaphore(BEGIN_TOGETHER)
+
+        async def begin(place: TopicPartition) -> Beginning | Trouble:
+            async with room:
+                return await self._attempt(
+                    place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place])
+                )
+
+        try:
+            async with asyncio.TaskGroup() as beginning:
+                tasks = {place: beginning.create_task(begin(place)) for place in wanted}
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return {place: task.result() for place, task in tasks.items()}
+
+    async def _begin(self, place: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
+        return _first(bounds) if from_first else await self._newest_part(place, bounds)
+
+    async def _attempt(
+        self, place: TopicPartition, bounds: Bounds | Trouble, ask: Callable[[Bounds], Awaitable[Found]]
+    ) -> Found | Trouble:
+        """What is asked of one partition, or why it does not tell; bounded in time, since the others wait."""
+        if isinstance(bounds, Trouble):
+            return bounds
+        try:
+            async with asyncio.timeout(BEGIN_SECONDS):
+                return await ask(bounds)
+        except Refused as refused:
+            trouble: Trouble = refused.troubles[place]
+            return trouble
+        except (TopicAbsent, OffsetOutOfRange):
+            return absent(place.topic)
+        except TimeoutError:
+            return Trouble(Kind.UNAVAILABLE, f"it does not tell within {BEGIN_SECONDS:g} s where to begin")
 
     async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
         """The newest part of the log, and at least all records of its newest millisecond, so that what was read last,
@@ -136,7 +243,7 @@ class Discovery:
         if newest is None:
             return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
         since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
-        position = (await self._log.find({partition: since}))[partition]
+        position = demand(await self._log.find({partition: since}))[partition]
         position = bounds.end if position is None else position
         mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
         return Beginning(mark, position, bounds.end)
@@ -174,7 +281,7 @@ async def mark_before(
     """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
 
     By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
-    gone, or the partition is resumed by timestamp, `since` itself.
+    gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
     """
     if position <= 0:
         return NOTHING_READ

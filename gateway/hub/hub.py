@@ -10,12 +10,15 @@ from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.cooperative import give_way
+from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.port import Batch, EventLog, LogReader
+from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
+from gateway.eventlog.trouble import Kind, Refusal, Trouble, absent, refuse
 from gateway.hub.decode import decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
+from gateway.hub.partitions import Ward, waiting_for
 from gateway.hub.ring import Break, Ring, Segment
 from gateway.position import Mark
 
@@ -24,6 +27,8 @@ WORTH_A_REST = 2
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
 FETCH_RECORDS = 1000
+TEND_WAIT = 0.1
+"""Seconds between two looks at what is due to be tried again."""
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
 FLUSH_RATIO = 128
@@ -36,6 +41,12 @@ which others have the thread, so that it cannot be measured each time."""
 
 FULL_FLUSHES = 2
 """A segment holds at most so many times `flush_bytes`."""
+
+
+def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
+    """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
+    troubles = {place: each for place, each in told.items() if isinstance(each, Trouble)}
+    return {place: trouble for place, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +94,31 @@ class Hub:
         self.renew: Callable[[], None] = lambda: None
         """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
+        self.ward = Ward()
+        self.sick: dict[TopicPartition, Trouble] = {}
+        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        self._joining: set[TopicPartition] = set()
+        """What is to be read from where the ring ends: what comes of it until the reader knows is of no use."""
+        self._ignored: set[TopicPartition] = set()
+        """What is read of another topic than the one that is known under the name."""
+        self._looking = asyncio.Lock()
+        self._failure: LogUnavailable | None = None
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
         self._spacing = 1.0
         """Seconds from one record to the next; what came last counts most."""
         self._next_look = 0.0
+        self._wait = RETRY_WAIT[0]
+        """Seconds until the next try."""
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
         return [place for topic in topics for place in self.discovery.partitions(topic)]
+
+    def has(self, place: TopicPartition) -> bool:
+        """Whether it is one of the partitions of its topic, as far as is known."""
+        state = self.discovery.known.get(place.topic)
+        return place.partition < (state.partitions if state is not None else 1)
 
     def change(self) -> asyncio.Future[None]:
         """Done when the ring, or what is known of the log, has changed."""
@@ -108,83 +135,217 @@ class Hub:
         """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
         self._next_look = 0.0
 
+    def waits_for(self, topics: Collection[str]) -> bytes | None:
+        """What the clients of these topics wait for, as they are told it; None where it is nothing."""
+        return waiting_for(self.sick, topics) if self.available else b"waiting for the log"
+
     async def reach_end(self, topics: Collection[str]) -> None:
-        """Return when all has been read that the log has of these topics by now. Raises LogUnavailable and TopicAbsent;
-        may wait for ever where the log goes away meanwhile."""
-        states = await self.log.describe(topics)
-        places = {TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)}
-        bounds = await self.log.bounds(places)
+        """Return when all has been read that the log has of these topics by now, and may be read. Raises
+        LogUnavailable, and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
+        told = await self.log.describe(topics)
+        states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
+        refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
+        places = [TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)]
+        answers = await self.log.bounds(places)
+        refuse(_passing(answers))
+        ends = {place: bounds for place, bounds in answers.items() if isinstance(bounds, Bounds)}
         held = self.ring.partitions()
-        while behind := [place for place in places if place not in held or self.ring.end(place) < bounds[place].end]:
+        while behind := [place for place in ends if place not in held or self.ring.end(place) < ends[place].end]:
+            refuse(_passing({place: self.sick[place] for place in behind if place in self.sick}))
+            if all(place in self.sick for place in behind):
+                return
             if any(place not in held for place in behind):
                 self.look_again()
             await self.change()
 
     async def run(self) -> None:
-        """Read for ever; what passes is retried, what is broken is told and passed over."""
-        wait = RETRY_WAIT[0]
+        """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
+        tended beside it."""
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._run())
+                both.create_task(self._tend())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _run(self) -> None:
         while True:
+            await give_way()
             try:
-                await self._start()
-                wait = RETRY_WAIT[0]
+                self._failure = None
+                await self._look()
+                if not self.filled.is_set():
+                    await self._fill()
+                self._set_available(True)
                 await self._follow()
             except LogUnavailable as error:
                 self._set_available(False, error)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, RETRY_WAIT[1])
-            except (OffsetOutOfRange, TopicAbsent) as error:
-                if not await self._mend(error):
-                    await asyncio.sleep(RETRY_WAIT[0])
+                await self._back_off()
+            except Exception as error:
+                # A mistake of our own: what was read stays, and the hub goes on behind it.
+                telemetry.mistake("hub", error)
+                self._set_available(False, f"a mistake of the gateway ({type(error).__name__})")
+                await self._back_off()
 
-    async def _start(self) -> None:
-        await self._look()
-        if not self.filled.is_set():
-            await self._fill()
-        self._set_available(True)
+    async def _back_off(self) -> None:
+        """Wait, longer each time, until something was read again."""
+        await asyncio.sleep(self._wait)
+        self._wait = min(2 * self._wait, RETRY_WAIT[1])
+
+    async def _tend(self) -> None:
+        """Look for what is new, and try what the log did not give: beside the reading, which waits for none of it."""
+        await self.filled.wait()
+        while True:
+            await asyncio.sleep(min(TEND_WAIT, self.options.metadata_interval))
+            if self.ward.settle(self.clock.monotonic()):
+                self._tell_sick()
+            if not self.available or self._failure is not None:
+                continue
+            try:
+                now = self.clock.monotonic()
+                due = self.ward.due(now)
+                if now >= self._next_look or any(place in self.discovery.unbegun for place in due):
+                    await self._look()
+                if known := [place for place in due if place in self.ring.partitions()]:
+                    await self._examine(known)
+            except LogUnavailable as error:
+                self._failure = error
+            except Exception as error:
+                telemetry.mistake("hub", error)
 
     async def _fill(self) -> None:
-        """Read the newest part of the log, merged by timestamp, as if it had just come."""
-        partitions = list(self.ring.partitions())
-        positions = {partition: self.ring.end(partition) for partition in partitions}
+        """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
+        left out, and read once it does."""
+        positions = self._positions()
         if positions:
-            bounds = await self.log.bounds(partitions)
+            ends: dict[TopicPartition, int] = {}
+            for place, told in (await self.log.bounds(list(positions))).items():
+                if isinstance(told, Trouble):
+                    self._refuse(place, told)
+                else:
+                    ends[place] = told.end
+            positions = {place: positions[place] for place in ends}
             reader = await self.log.reader(positions)
             try:
-                history = History(reader, positions, {partition: bounds[partition].end for partition in partitions})
+                history = History(reader, positions, ends)
                 while not history.finished:
                     for _, records in await history.fetch(IDLE_WAIT):
                         for record in records:
                             self._append(record, keep_event=False)
                     self._flush_when_full()
-                    await asyncio.sleep(0)
-                for partition, position in history.positions.items():
-                    self.ring.reached(partition, position)
+                    await give_way()
+                for place, position in history.positions.items():
+                    self.ring.reached(place, position)
+                for place, trouble in history.troubles.items():
+                    self._refuse(place, trouble)
             finally:
                 await reader.close()
         self._flush()
         self.filled.set()
+        self._tell_change()
 
     async def _follow(self) -> None:
-        reader = await self.log.reader(self._positions())
+        reader = await self.log.reader({})
+        self._joining = set(self._positions())
         try:
             while True:
-                if self.clock.monotonic() >= self._next_look and await self._look():
-                    await reader.assign(self._positions())
+                if self._failure is not None:
+                    raise self._failure
+                if self._joining:
+                    await self._join(reader)
                 await self._read(reader)
         finally:
             await reader.close()
+
+    async def _join(self, reader: LogReader) -> None:
+        """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
+        since the last look is left alone until the next."""
+        joining, self._joining = sorted(self._joining.intersection(self.ring.partitions())), set()
+        await reader.add({place: self.ring.end(place) for place in joining})
+        self._ignored.difference_update(joining)
+        others = await self.discovery.others({place.topic for place in joining})
+        for place in joining:
+            if place.topic in others:
+                self._ignored.add(place)
+                self._refuse(place, absent(place.topic))
 
     def reading(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
         return self._positions() if self.available and self.filled.is_set() else {}
 
     def _positions(self) -> dict[TopicPartition, int]:
-        return {partition: self.ring.end(partition) for partition in self.discovery.readable()}
+        return {place: self.ring.end(place) for place in self.discovery.readable() if not self.ward.is_shut(place)}
+
+    # What the log does not give.
+
+    def _refuse(self, place: TopicPartition, trouble: Trouble) -> None:
+        """The log does not give a partition; it is tried again later."""
+        self.ward.refuse(place, trouble, self.clock.monotonic())
+        if trouble.kind in (Kind.ABSENT, Kind.OUT_OF_RANGE):
+            self.look_again()
+        self._tell_sick()
+
+    def _tell_sick(self) -> None:
+        """Renew what is known to be sick. A topic that is merely gone, or a position that is mended, is no trouble."""
+        hidden = {
+            TopicPartition(topic, 0): trouble
+            for topic, trouble in self.discovery.hidden.items()
+            if topic not in self.discovery.known
+        }
+        facts = (Kind.ABSENT, Kind.OUT_OF_RANGE)
+        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in facts}
+        if sick == self.sick:
+            return
+        before, self.sick = self.sick, sick
+        telemetry.partitions_refused(
+            {place: trouble for place, trouble in sick.items() if place not in before}, before.keys() - sick.keys()
+        )
+        self._tell_change()
+
+    async def _examine(self, places: Collection[TopicPartition]) -> None:
+        """Ask for partitions that the ring holds whether they can be read again, and read those from where it ends."""
+        for place, bounds in (await self.log.bounds(places)).items():
+            tail = self.ring.tail(place)
+            if tail is None or place.topic not in self.discovery.existing:
+                self.ward.dismiss(place)
+            elif isinstance(bounds, Trouble):
+                self._refuse(place, bounds)
+            elif not await self._mend(place, tail, bounds):
+                self._refuse(place, self.ward.troubles.get(place, absent(place.topic)))
+            else:
+                self.ward.try_again(place, self.clock.monotonic())
+                self._joining.add(place)
+        self._tell_sick()
+
+    async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
+        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
+        where it is not known where that is."""
+        position = self.ring.end(place)
+        if position < bounds.start:
+            mark = Mark(bounds.start - 1, tail.timestamp)
+            self._interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+        elif position > bounds.end:
+            gap = await self.discovery.attempt_recreated(place, bounds)
+            if isinstance(gap, Trouble):
+                return False
+            self._interrupt(gap)
+        return True
 
     async def _read(self, reader: LogReader) -> None:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
-        batches = await reader.fetch(IDLE_WAIT, FETCH_RECORDS)
+        batches: list[Batch] = []
+        for one in await reader.fetch(IDLE_WAIT, FETCH_RECORDS):
+            # What is to be read anew comes from another place than what was on its way.
+            if one.partition in self._joining | self._ignored or one.partition not in self.ring.partitions():
+                continue
+            if isinstance(one, Refusal):
+                self._refuse(one.partition, one.trouble)
+            else:
+                batches.append(one)
+                if self.ward.dismiss(one.partition):
+                    self._tell_sick()
         self._set_available(True)
+        self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()
         size = sum(self._take(batch) for batch in batches)
         self._flush()
@@ -192,12 +353,12 @@ class Hub:
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
-            if reader.more:
-                # It has waited long enough; others have their turn.
-                await asyncio.sleep(0)
-            elif rest := self._rest(self._used() - used, interval / size):
+            # Where there is more it has waited long enough.
+            rest = 0.0 if reader.more else self._rest(self._used() - used, interval / size)
+            if rest:
                 await asyncio.sleep(rest)
-            # Else the next read itself waits for a record: what is lone is spared a turn of the loop.
+                return
+        await give_way()
 
     def _rest(self, took: float, seconds_a_byte: float) -> float:
         """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
@@ -220,12 +381,25 @@ class Hub:
         return size
 
     def _append(self, record: Record, keep_event: bool) -> None:
+        """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
+        try:
+            self._put(record, keep_event)
+        except Exception as error:
+            telemetry.record_mistake(record.topic, record.partition, record.offset, error)
+            partition = TopicPartition(record.topic, record.partition)
+            self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
+
+    def _put(self, record: Record, keep_event: bool) -> None:
         decoded = decode(record)
         partition = TopicPartition(record.topic, record.partition)
         if record.offset < self.ring.end(partition):
             return
         if decoded.event is not None:
-            self.observe(record.topic, decoded.event)
+            try:
+                self.observe(record.topic, decoded.event)
+            except Exception as error:
+                # Whoever looks on does not keep the event from the clients.
+                telemetry.record_mistake(record.topic, record.partition, record.offset, error)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
         if keep_event and decoded.event is not None:
             segment = self.ring.open
@@ -243,9 +417,16 @@ class Hub:
         segment = self.ring.close()
         if segment is None:
             return
-        self.deliver(segment)
+        self._deliver(segment)
         segment.subjects = None
         self._tell_change()
+
+    def _deliver(self, segment: Segment) -> None:
+        """What the clients of one process do wrong stops neither the reading nor those of another topic."""
+        try:
+            self.deliver(segment)
+        except Exception as error:
+            telemetry.mistake("delivery", error)
 
     @staticmethod
     def _monotonic() -> float:
@@ -266,57 +447,40 @@ class Hub:
             telemetry.log_away(reason)
         self._tell_change()
 
-    async def _look(self) -> bool:
-        """Look for topics and partitions that are new, gone or others; whether anything changed."""
-        self._next_look = self.clock.monotonic() + self.options.metadata_interval
-        # What has been read is delivered before anything that is found can make the ring forget it.
-        self._flush()
-        found = await self.discovery.look()
-        if self.filled.is_set():
-            self.catching_up |= found.behind
-        for gap in found.breaks:
-            self._interrupt(gap)
-        if found.changed:
-            self.version += 1
-            self.renew()
-            self._tell_change()
-        return found.changed
-
-    async def _mend(self, error: OffsetOutOfRange | TopicAbsent) -> bool:
-        """The position of the hub itself is gone: go on where the log does, and tell every live client. False where
-        nothing explains the error; it may pass then, as that of a topic which exists and has no leader yet."""
-        try:
-            changed = await self._look()
-            if isinstance(error, OffsetOutOfRange):
-                changed |= await self._mend_offset(TopicPartition(error.topic, error.partition))
-        except (TopicAbsent, OffsetOutOfRange):
-            return False
-        except LogUnavailable as unavailable:
-            self._set_available(False, unavailable)
-            return False
-        return changed
-
-    async def _mend_offset(self, partition: TopicPartition) -> bool:
-        if partition not in self.ring.partitions():
-            return False
-        bounds = (await self.log.bounds([partition]))[partition]
-        tail = self.ring.tail(partition)
-        assert tail is not None
-        position = self.ring.end(partition)
-        if position < bounds.start:
-            self._interrupt(
-                Break(partition, tail.offset, bounds.start, "expired", Mark(bounds.start - 1, tail.timestamp))
-            )
-        elif position > bounds.end:
-            self._interrupt(await self.discovery.recreated(partition, tail, bounds))
-        else:
-            return False
-        return True
+    async def _look(self) -> None:
+        """Look for topics and partitions that are new, gone or others, and begin those that can be begun."""
+        async with self._looking:
+            self._next_look = self.clock.monotonic() + self.options.metadata_interval
+            # What has been read is delivered before anything that is found can make the ring forget it.
+            self._flush()
+            found = await self.discovery.look(lambda place: self.ward.is_due(place, self.clock.monotonic()))
+            if self.filled.is_set():
+                self.catching_up |= found.behind
+            for gap in found.breaks:
+                self._interrupt(gap)
+            now = self.clock.monotonic()
+            for place, trouble in found.refused.items():
+                self.ward.refuse(place, trouble, now)
+            held = self.ring.partitions()
+            for place in found.begun:
+                self.ward.try_again(place, now)
+            for place in self.ward.troubles:
+                if place.topic not in self.discovery.existing or (
+                    place not in held and place not in self.discovery.unbegun
+                ):
+                    self.ward.dismiss(place)
+            self._joining.update(found.begun, (gap.partition for gap in found.breaks))
+            self._joining &= set(held)
+            if found.changed:
+                self.version += 1
+                self.renew()
+                self._tell_change()
+            self._tell_sick()
 
     def _interrupt(self, gap: Break) -> None:
         self._flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
         self.catching_up.pop(gap.partition, None)
-        self.deliver(segment)
+        self._deliver(segment)
         self._tell_change()

@@ -12,20 +12,24 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.port import EventLog, LogReader
-from gateway.hub.history import History, Run
+from gateway.event import Record, Run, TopicPartition, size_of
+from gateway.eventlog.port import Bounds, EventLog, LogReader
+from gateway.eventlog.trouble import Trouble, demand, refuse
+from gateway.hub.history import History
 from gateway.hub.stretch import Stretch, decode_stretch
-from gateway.hub.turn import Turn
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""
 MOST_RECORDS = 2 * STRETCH_RECORDS
 """A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
+STRETCH_BYTES = 512 * 1024
+"""And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
+is made of one stretch."""
 PARSED_STRETCHES = 4
 """Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
 large: to keep those that nobody looks at costs a third of the time of a replay."""
@@ -69,8 +73,9 @@ class Past:
         """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
         merged. `parsed` where the events will be looked into.
 
-        The task raises LogUnavailable, OffsetOutOfRange, and TopicAbsent where the log holds other topics by now. It
-        may belong to somebody with earlier ends (`covers`; then ask again), and must not be cancelled."""
+        The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and
+        TopicAbsent where the log holds other topics by now. It may belong to somebody with earlier ends (`covers`; then
+        ask again), and must not be cancelled."""
         key = (frozenset(positions.items()), identity)
         stretch = self._stretches.get(key)
         if stretch is not None and stretch.covers(ends):
@@ -79,24 +84,30 @@ class Past:
         loading = self._loading.get(key)
         if loading is None:
             loading = self._loading[key] = asyncio.create_task(self._load(key, dict(positions), ends, parsed))
-            loading.add_done_callback(lambda task: self._forget(key, task))
+            loading.add_done_callback(_ignore)
         return loading
 
     async def close(self) -> None:
         """Release everything."""
-        for task in self._loading.values():
+        loading = list(self._loading.values())
+        self._loading.clear()  # One that was cancelled before it began has no last step.
+        for task in loading:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*loading, return_exceptions=True)
         for key in list(self._frontiers):
             self._expire(key)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _forget(self, key: Key, task: asyncio.Task[Stretch]) -> None:
-        self._loading.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # Whoever waited may have left, and asyncio would complain.
-
     async def _load(
+        self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
+    ) -> Stretch:
+        try:
+            return await self._read(key, positions, ends, parsed)
+        finally:
+            # By the load itself: whoever sees that it is done, and asks again, must not be given it again.
+            self._loading.pop(key, None)
+
+    async def _read(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> Stretch:
         async with self._turns:
@@ -135,11 +146,16 @@ class Past:
         retired = [self._take_frontier(key)]
         self._frontiers[key] = frontier
         frontier.wait(partial(self._expire, key))
-        while len(self._frontiers) > self._readers:
+        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self.capacity, frontier.size):
             retired.append(self._take_frontier(next(iter(self._frontiers))))
         for other in retired:
             if other is not None:
                 await other.close()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What the readers hold that wait for somebody: no more than all stretches may."""
+        return sum(frontier.size for frontier in self._frontiers.values())
 
     def _take_frontier(self, key: Key) -> _Frontier | None:
         frontier = self._frontiers.pop(key, None)
@@ -166,7 +182,14 @@ class _Frontier:
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[Run] = deque()
+        self._held = 0
+        """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of records that were read, and belong to no stretch yet."""
+        return self._held + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
         """Say what to do when nobody comes."""
@@ -184,6 +207,7 @@ class _Frontier:
             await self._extend(history)
             history.put_back(self._runs)
             self._runs.clear()
+            self._held = 0
         taken: list[Run] = []
         blocks: dict[TopicPartition, int] = {}
         merged = dict(history.ends)
@@ -193,7 +217,13 @@ class _Frontier:
                 if not await self._extend(history) or taken:
                     break
                 merged = dict(history.ends)
-            self._runs.extend(await history.fetch(FETCH_SECONDS))
+            runs = await history.fetch(FETCH_SECONDS)
+            self._runs.extend(runs)
+            self._held += sum(size_of(record) for _, records in runs for record in records)
+            refuse(history.troubles)
+            if history.starved:
+                await self._shorten(history)
+            await give_way()
         for place, records in taken:
             self._positions[place] = records[-1].offset + 1
         if not self._runs and history.finished:
@@ -207,10 +237,14 @@ class _Frontier:
     def _take(self, taken: list[Run], blocks: dict[TopicPartition, int]) -> bool:
         """Move records up to the end of the stretch; whether it was reached."""
         room = MOST_RECORDS - sum(len(records) for _, records in taken)
+        left = STRETCH_BYTES - sum(size_of(record) for _, records in taken for record in records)
         while self._runs:
             place, records = self._runs[0]
             block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
             fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
+            before = left
+            fitting, left = _within(records, fitting, left)
+            self._held -= before - left
             if fitting:
                 taken.append((place, records[:fitting]))
                 room -= fitting
@@ -228,7 +262,7 @@ class _Frontier:
     async def _open(self) -> History:
         if self._history is None:
             await self._confirm()
-            bounds = await self._log.bounds(list(self._positions))
+            bounds = await self._bounds(self._positions)
             for place, position in self._positions.items():
                 if position < bounds[place].start:
                     raise OffsetOutOfRange(place.topic, place.partition, position)
@@ -241,14 +275,40 @@ class _Frontier:
         """What was found in one topic must not be looked for in another."""
         states = await self._log.describe([topic for topic, _ in self._identity])
         for topic, identity in self._identity:
-            if topic not in states or states[topic].identity != identity:
+            state = states.get(topic)
+            if isinstance(state, Trouble):
+                refuse({place: state for place in self._positions if place.topic == topic})
+            elif state is None or state.identity != identity:
                 raise TopicAbsent(topic)
+
+    async def _bounds(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return demand(await self._log.bounds(list(places)))
+
+    async def _shorten(self, history: History) -> None:
+        """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
+        bounds = await self._bounds(history.ends)
+        history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
 
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
-        bounds = await self._log.bounds(list(history.ends))
+        bounds = await self._bounds(history.ends)
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
+
+
+def _ignore(task: asyncio.Task[Stretch]) -> None:
+    """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _within(records: Sequence[Record], most: int, left: int) -> tuple[int, int]:
+    """How many of the first `most` fit, and the bytes that are left; the last may go over them."""
+    for index in range(most):
+        if left <= 0:
+            return index, left
+        left -= size_of(records[index])
+    return most, left
 
 
 def _offset(record: Record) -> int:

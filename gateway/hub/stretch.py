@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.event import Record, TopicPartition
+from gateway.event import Record, Run, TopicPartition
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
-from gateway.hub.history import Run
 from gateway.hub.ring import ITEM_OVERHEAD
 from gateway.json_event import parse_event
 
@@ -71,7 +70,7 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
         begin = len(flat)
         for record in stored:
             if parsed:
-                event, data, canary = decode(record)
+                event, data, canary = decode(record, replayed=True)
                 events.append(event)
             else:
                 data, canary = glance(record)

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from gateway import telemetry
-from gateway.errors import LogError, TopicAbsent
+from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Kind, Trouble
 
 INTERVAL = 10.0
 """Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""
@@ -23,6 +24,7 @@ class Watch:
         self._reading = reading
         self._behind: dict[TopicPartition, int] = {}
         self.stuck: list[TopicPartition] = []
+        """Those that are not refused, and whose records do not come."""
         self.lag: dict[TopicPartition, int] = {}
         """Records that the log had at the last look, and the hub had not read."""
 
@@ -50,15 +52,12 @@ class Watch:
         if not places:
             return {}
         try:
-            return {place: bounds.end for place, bounds in (await self._log.bounds(places)).items()}
-        except LogError:
-            found = await asyncio.gather(*(self._end(place) for place in places))
-            return dict(ends for ends in found if ends is not None)
-
-    async def _end(self, place: TopicPartition) -> tuple[TopicPartition, int | None] | None:
-        try:
-            return place, (await self._log.bounds([place]))[place].end
-        except TopicAbsent:
-            return None
-        except LogError:
-            return place, None
+            answers = await self._log.bounds(places)
+        except LogUnavailable:
+            return {}
+        # What is absent is told elsewhere.
+        return {
+            place: None if isinstance(bounds, Trouble) else bounds.end
+            for place, bounds in answers.items()
+            if not isinstance(bounds, Trouble) or bounds.kind is not Kind.ABSENT
+        }

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from gateway import telemetry
 from gateway.catalog.stream import Stream
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.cooperative import give_way
+from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
@@ -44,6 +45,8 @@ class Batcher:
         self._log = log
         self._created = created
         self._lanes: dict[str, _Lane] = {}
+        self.failing: dict[str, str] = {}
+        """The topics whose last append failed, and why: for the operator, since it may name hosts and paths."""
         self.size = 0
         """Bytes that wait or are on their way."""
 
@@ -75,6 +78,7 @@ class Batcher:
         """Return when nothing waits any more."""
         while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.wait(tasks)
+            await give_way()
 
     async def _run(self, lane: _Lane, topic: str) -> None:
         try:
@@ -84,6 +88,7 @@ class Batcher:
                     await self._append(lane.stream, topic, batch)
                 finally:
                     self.size -= sum(waiting.size for waiting in batch)
+                await give_way()
         finally:
             lane.task = None
 
@@ -91,7 +96,11 @@ class Batcher:
         records = [new for waiting in batch for new in waiting.records]
         try:
             fates = await self._offer(stream, topic, records)
+            self._note(
+                topic, next((fate for fate in fates if isinstance(fate, LogUnavailable | LogForbids | Refused)), None)
+            )
         except LogError as error:
+            self._note(topic, error)
             fates = [error] * len(records)
         except BaseException as error:
             # A mistake of our own; none of the requests may wait for ever.
@@ -108,6 +117,15 @@ class Batcher:
             if not waiting.fates.done():
                 waiting.fates.set_result(fates[start:end])
             start = end
+
+    def _note(self, topic: str, error: LogError | None) -> None:
+        """Remember why the last append to the topic failed, or that it did not."""
+        if error is None:
+            if self.failing.pop(topic, None) is not None:
+                telemetry.append_works(topic)
+            return
+        self.failing[topic] = str(error)
+        telemetry.append_failed(topic, error)
 
     async def _offer(self, stream: Stream, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
+from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError
 from gateway.eventlog.offer import Fate
@@ -15,7 +16,6 @@ from gateway.intake.accept import InvalidEvent
 from gateway.intake.error_event import error_event, named
 from gateway.intake.outcome import Refused
 from gateway.intake.store import Store
-from gateway.intake.turn import Turn
 
 MAXIMUM_WAITING = 10_000
 """Invalid events that are being made into others; of more than these there is only the metric."""
@@ -54,11 +54,15 @@ class ErrorStreams:
             await asyncio.wait(self._tasks)
 
     async def _run(self, found: Sequence[tuple[Refused, Stream]]) -> None:
-        turn = Turn()
+        work = Slice()
         for refused, target in found:
-            await turn.give_way()
-            self._put(refused, target)
-            self._waiting -= 1
+            await work.give_way()
+            try:
+                self._put(refused, target)
+            except Exception as error:
+                telemetry.mistake("error streams", error)
+            finally:
+                self._waiting -= 1
 
     def _put(self, refused: Refused, target: Stream) -> None:
         if self._waiting > MAXIMUM_WAITING:

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import telemetry
+from gateway import errors, telemetry
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
+from gateway.cooperative import Slice
 from gateway.definitions import Current
-from gateway.errors import LogError, LogUnavailable, Problem
+from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
+from gateway.eventlog.trouble import Kind
 from gateway.hub.hub import Hub
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
@@ -21,8 +23,7 @@ from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.store import UNKNOWN, WITHDRAWN, Claim, Store
-from gateway.intake.turn import Turn
+from gateway.intake.store import FORBIDDEN, UNKNOWN, WITHDRAWN, Claim, Store
 from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
@@ -71,6 +72,11 @@ class Intake:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+
+    @property
+    def failing(self) -> dict[str, str]:
+        """The topics whose last append failed, and why; for the operator alone."""
+        return self._store.failing
 
     @property
     def held(self) -> int:
@@ -136,9 +142,16 @@ class Intake:
             validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
-        if topics := self._store.doubtful(claims, not self._hub.filled.is_set()):
+        if topics := self._store.doubtful(claims, self._is_unread):
             with submission.span.child("read the log to its end", {}):
-                await self._read_to_the_end(topics)
+                sick = await self._read_to_the_end(topics)
+            outcome.failed += [
+                Refused(claim.number, pieces[claim.number], str(WITHDRAWN))
+                for claim in claims
+                if claim.accepted.topic in sick
+            ]
+            outcome.unavailable |= bool(sick)
+            claims = [claim for claim in claims if claim.accepted.topic not in sick]
         handed = self._store.hand(claims, submission.span)
         if handed.groups and submission.idempotency_key is not None:
             now = self._clock.monotonic()
@@ -154,30 +167,48 @@ class Intake:
         for count, (claim, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
                 outcome.failed.append(Refused(claim.number, pieces[claim.number], _told(fate)))
-                outcome.unavailable |= isinstance(fate, LogUnavailable)
+                forbidden = _is_forbidden(fate)
+                outcome.forbidden |= forbidden
+                outcome.unavailable |= isinstance(fate, LogUnavailable | errors.Refused) and not forbidden
             else:
                 outcome.stored += 1
                 outcome.repeated += count >= first
         outcome.failed.sort(key=lambda refused: refused.number)
         return outcome
 
-    async def _read_to_the_end(self, topics: set[str]) -> None:
-        """What was sent before, and may be stored, is known once the hub has read all that the log has. Raises
-        Problem(503) where that takes too long."""
+    def _is_unread(self, topic: str) -> bool:
+        """Whether what was stored before is not known yet: the hub has not begun to read all of the topic. What nobody
+        here may read will never be known."""
+        hub = self._hub
+        if not hub.filled.is_set():
+            return True
+        held = hub.ring.partitions()
+        unbegun = [trouble for place, trouble in hub.sick.items() if place.topic == topic and place not in held]
+        return any(trouble.kind is not Kind.NO_RIGHT for trouble in unbegun)
+
+    async def _read_to_the_end(self, topics: set[str]) -> set[str]:
+        """What was sent before, and may be stored, is known once the hub has read all that the log has. Returns the
+        topics that the log does not give; raises Problem(503) where the log does not answer, or that takes too long."""
+        sick: set[str] = set()
         try:
             async with asyncio.timeout(LOG_SECONDS):
-                await self._hub.reach_end(topics)
+                for topic in sorted(topics):
+                    try:
+                        await self._hub.reach_end([topic])
+                    except errors.Refused:
+                        sick.add(topic)
         except (LogError, TimeoutError):
             detail = "the log does not answer; nothing of this request is stored by it"
             raise Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}) from None
+        return sick
 
     async def _pieces(self, body: bytes) -> list[Piece]:
-        turn = Turn()
+        work = Slice()
         pieces: list[Piece] = []
         try:
             for chunk in take_apart(body, self.options.max_events):
                 pieces += chunk
-                await turn.give_way()
+                await work.give_way()
         except BadBody as error:
             raise Problem(400, "Bad body", str(error)) from None
         except TooManyEvents:
@@ -214,11 +245,12 @@ class Intake:
         now = self._clock.now()
         key = submission.idempotency_key
         new_id = None
-        turn = Turn()
+        work = Slice()
         claims = []
         for index, piece in enumerate(pieces):
-            if index % LOOK_EVENTS == LOOK_EVENTS - 1:
-                await turn.give_way()
+            # A guess at what a wrong name means takes longer than the rest.
+            if index % LOOK_EVENTS == LOOK_EVENTS - 1 or 0 < len(outcome.invalid) <= HINTS:
+                await work.give_way()
             text, event = piece.text, piece.event
             hint = len(outcome.invalid) < HINTS
             stream = None
@@ -257,6 +289,15 @@ def takers(catalog: Catalog) -> dict[str, set[str]]:
     return found
 
 
+def _is_forbidden(fate: LogError) -> bool:
+    """Whether to send it again is of no use, until an operator gives the right."""
+    if isinstance(fate, errors.Refused):
+        return all(trouble.kind is Kind.NO_RIGHT for trouble in fate.troubles.values())
+    return isinstance(fate, LogForbids)
+
+
 def _told(fate: LogError) -> str:
     """What a client is told; what the adapters say of an outage is for the operator."""
+    if _is_forbidden(fate):
+        return FORBIDDEN
     return str(UNKNOWN) if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN else str(fate)

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import BinaryIO, NamedTuple
 
+from gateway.cooperative import give_way
 from gateway.errors import GatewayError
 
 CHUNK_BYTES = 1024 * 1024
@@ -132,6 +133,7 @@ class Input:
         an end is one only at the end. Raises InputError."""
         splitter, unpacker = LineSplitter(), Unpacker()
         while not stop.is_set():
+            await give_way()
             await self._readable(stop)
             if stop.is_set():
                 return

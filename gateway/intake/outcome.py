@@ -47,3 +47,5 @@ class Outcome:
     failed: list[Refused] = field(default_factory=list)
     unavailable: bool = False
     """Whether any failed since the log did not answer."""
+    forbidden: bool = False
+    """Whether any failed since the log does not let the gateway write."""

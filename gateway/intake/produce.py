@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import ConfigurationError
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
@@ -86,7 +86,7 @@ class Production:
             if lines:
                 await self._append(lines[-1].number)
                 # What is stored at once, as in a log in memory, must not keep a signal from being seen.
-                await asyncio.sleep(0)
+                await give_way()
 
     def _take(self, line: Line) -> None:
         data = line.data.strip()

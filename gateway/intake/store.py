@@ -19,6 +19,8 @@ from gateway.intake.window import Window
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
+FORBIDDEN = "the gateway may not write to the stream's topic; sent again, it fails again until its operator allows it"
+"""What is told of an event that the log will not take before somebody lets it."""
 UNKNOWN = LogUnavailable(
     "the log did not answer in time, and may have stored it or not; sent again with the same meta.id, it is stored once"
 )
@@ -79,6 +81,11 @@ class Store:
         self._pending: dict[tuple[str, str], _Place] = {}
 
     @property
+    def failing(self) -> dict[str, str]:
+        """See Batcher."""
+        return self._batcher.failing
+
+    @property
     def size(self) -> int:
         """Bytes on their way into the log."""
         return self._batcher.size
@@ -87,15 +94,16 @@ class Store:
         """This event is in the log, whoever has put it there."""
         self._window.add((stream, given_id), self._clock.monotonic())
 
-    def doubtful(self, claims: Sequence[Claim], all_of_them: bool) -> set[str]:
-        """The topics that have to be read to their end before it is known whether these events, or those of them
-        without an answer of the log, are stored."""
+    def doubtful(self, claims: Sequence[Claim], is_unread: Callable[[str], bool]) -> set[str]:
+        """The topics that have to be read to their end before it is known whether these events are stored: those that
+        are unread yet, and those of events without an answer of the log."""
         now = self._clock.monotonic()
+        unread = {topic for topic in {claim.accepted.topic for claim in claims} if is_unread(topic)}
         return {
             claim.accepted.topic
             for claim in claims
             if claim.key is not None
-            and (all_of_them or self._doubtful.has(claim.key, now))
+            and (claim.accepted.topic in unread or self._doubtful.has(claim.key, now))
             and claim.key not in self._pending
             and not self._window.has(claim.key, now)
         }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
 from gateway.limits.rates import Rate, spend
 
+FORGET_SECONDS = 10.0
+"""Between two looks for what need not be remembered any more."""
+
 
 class Ledger:
     """`total`: the streams of all clients together (0: no limit). Times are in seconds, of any clock."""
@@ -14,36 +17,39 @@ class Ledger:
         self.streams = 0
         self.held: dict[str, int] = {}
         """The open streams by bucket; no bucket has none."""
-        self._filters: dict[str, int] = {}
-        """What their filters cost, likewise: time of this process, which no other knows."""
         self._due: dict[tuple[str, str], float] = {}
 
-    def full(self, client: Client, cost: int = 0) -> Refusal | None:
-        """What refuses another stream with a filter of this cost, however fast they come."""
+    def full(self, client: Client) -> Refusal | None:
+        """What refuses another stream, however fast they come."""
         if self.total and self.streams >= self.total:
             return Refusal(STREAMS, SLOT_SECONDS)
         if client.policy.streams and self.held.get(client.bucket, 0) >= client.policy.streams:
             return Refusal(STREAMS_PER_ADDRESS, SLOT_SECONDS)
-        if cost and client.policy.filters and self._filters.get(client.bucket, 0) + cost > client.policy.filters:
-            return Refusal(FILTERS, SLOT_SECONDS)
         return None
+
+    def indebted(self, client: Client, now: float) -> Refusal | None:
+        """What refuses another filter: those that there are have taken more than is paid for."""
+        wait = self.charge(client, 0, now)
+        return Refusal(FILTERS, wait) if wait > 0 else None
+
+    def charge(self, client: Client, steps: int, now: float) -> float:
+        """Pay for steps of filters; the seconds until they are paid for."""
+        return self.spend(FILTERS, client, client.policy.filters, steps, now, owing=True)
 
     def connect(self, client: Client, now: float) -> Refusal | None:
         """Spend of the rate of new streams; what refuses that."""
         wait = self.spend(CONNECTS, client, client.policy.connects, 1, now)
         return Refusal(CONNECTS, wait) if wait > 0 else None
 
-    def hold(self, client: Client, cost: int = 0) -> None:
+    def hold(self, client: Client) -> None:
         """A stream is open."""
         self.streams += 1
         _add(self.held, client.bucket, 1)
-        _add(self._filters, client.bucket, cost)
 
-    def release(self, client: Client, cost: int = 0) -> None:
+    def release(self, client: Client) -> None:
         """It is open no longer."""
         self.streams -= 1
         _add(self.held, client.bucket, -1)
-        _add(self._filters, client.bucket, -cost)
 
     def spend(self, limit: str, client: Client, rate: Rate, amount: float, now: float, owing: bool = False) -> float:
         """Spend of a rate; the seconds to wait."""

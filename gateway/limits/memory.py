@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from gateway.clock import Clock
-from gateway.limits.ledger import Ledger
+from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.port import Client, Refusal
 from gateway.limits.rates import Rate
-
-FORGET_SECONDS = 10.0
-"""Between two looks for what need not be remembered any more."""
 
 
 class MemoryLimiter:
@@ -20,16 +17,25 @@ class MemoryLimiter:
         self._ledger = Ledger(total)
         self._clock = clock
 
-    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
+    async def enter(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        refusal = self._ledger.full(client, cost) or self._ledger.connect(client, self._clock.monotonic())
+        ledger, now = self._ledger, self._clock.monotonic()
+        refusal = ledger.full(client) or ledger.connect(client, now)
         if refusal is None:
-            self._ledger.hold(client, cost)
+            ledger.hold(client)
         return refusal
 
-    def leave(self, client: Client, cost: int = 0) -> None:
+    def indebted(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        self._ledger.release(client, cost)
+        return self._ledger.indebted(client, self._clock.monotonic())
+
+    def leave(self, client: Client) -> None:
+        """See Limiter."""
+        self._ledger.release(client)
+
+    def charge(self, client: Client, steps: int) -> float:
+        """See Limiter."""
+        return self._ledger.charge(client, steps, self._clock.monotonic())
 
     async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:
         """See Limiter."""

@@ -16,32 +16,36 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 CUSTOMER_PREFIX = 64
 """Bits of an IPv6 address that tell customers apart (RFC 6177): each has more addresses than can be counted."""
 
+FILTERS_BURST = 2.0
 CONNECTS_BURST = 10.0
 INTAKE_BURST = 2.0
 REPLAY_BURST = 2.0
+REQUESTS_BURST = 10.0
 """How much may be spent at once, in seconds of the rate."""
 
-_KEYS = ("networks", "streams", "filters", "connects", "intake", "replay")
+_KEYS = ("networks", "streams", "filters", "connects", "intake", "replay", "requests")
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams, cost of filters, and streams, events and bytes a second; 0 is no
-    limit."""
+    """What the settings say for one client: streams; steps of filters, streams, events, bytes and requests a second; 0
+    is no limit."""
 
     streams: float
     filters: float
     connects: float
     intake: float
     replay: float
+    requests: float = 0.0
 
     def policy(self) -> Policy:
         """The same with its bursts."""
         return Policy(
             int(self.streams),
-            int(self.filters),
+            Rate(self.filters, max(1.0, self.filters * FILTERS_BURST)),
             Rate(self.connects, max(1.0, self.connects * CONNECTS_BURST)),
             Rate(self.intake, max(1.0, self.intake * INTAKE_BURST)),
             Rate(self.replay, max(1.0, self.replay * REPLAY_BURST)),
+            Rate(self.requests, max(1.0, self.requests * REQUESTS_BURST)),
         )
 
 

@@ -10,6 +10,7 @@ STREAMS = "limit_streams"
 STREAMS_PER_ADDRESS = "limit_streams_per_address"
 FILTERS = "limit_filters"
 CONNECTS = "limit_connects"
+REQUESTS = "limit_requests"
 INTAKE = "limit_intake"
 REPLAY = "limit_replay"
 """The limits, by the names of their settings."""
@@ -22,13 +23,14 @@ SLOT_SECONDS = 5.0
 
 
 class Policy(NamedTuple):
-    """What one client may have: so many open streams, filters of so much cost on them (0: no limit), and its rates."""
+    """What one client may have: so many open streams (0: no limit), and its rates."""
 
     streams: int
-    filters: int
+    filters: Rate
     connects: Rate
     intake: Rate
     replay: Rate
+    requests: Rate = Rate(0.0, 1.0)
 
 
 class Client(NamedTuple):
@@ -48,13 +50,21 @@ class Refusal(NamedTuple):
 class Limiter(Protocol):
     """Counts what clients use. Nothing here raises where the place of the counts is away, or waits long for it."""
 
-    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
-        """Open a stream, whose filter costs so much an event; None where it may be, and `leave` is due once when it has
-        ended."""
+    async def enter(self, client: Client) -> Refusal | None:
+        """Open a stream; None where it may be, and `leave` is due once when it has ended."""
         ...
 
-    def leave(self, client: Client, cost: int = 0) -> None:
-        """A stream of that cost has ended."""
+    def indebted(self, client: Client) -> Refusal | None:
+        """What refuses another filter: those of the client have taken more than is paid for."""
+        ...
+
+    def leave(self, client: Client) -> None:
+        """A stream has ended."""
+        ...
+
+    def charge(self, client: Client, steps: int) -> float:
+        """Pay for steps that filters took: time of this process, which no other counts. Returns the seconds until they
+        are paid for."""
         ...
 
     async def spend(self, limit: str, client: Client, rate: Rate, amount: float, owing: bool = False) -> float:

@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway import telemetry
+from gateway.certificates import why_refused
 from gateway.clock import Clock
 from gateway.limits.ledger import Ledger
 from gateway.limits.port import (
@@ -32,6 +33,7 @@ from gateway.limits.port import (
 )
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
+from gateway.lookups import look_up_apart
 
 LEASE_SECONDS = 5.0
 """What a process said of its streams is forgotten so long after it said anything."""
@@ -89,27 +91,35 @@ class RedisLimiter:
         self._all_changed = True
         self._wake = asyncio.Event()
 
-    async def enter(self, client: Client, cost: int = 0) -> Refusal | None:
+    async def enter(self, client: Client) -> Refusal | None:
         """See Limiter."""
         ledger = self._ledger
-        if (refusal := ledger.full(client, cost)) is not None:
+        if (refusal := ledger.full(client)) is not None:
             return refusal
         # Counted before Redis is asked: others that are asked for meanwhile are counted on top of it.
-        ledger.hold(client, cost)
+        ledger.hold(client)
         try:
             refusal = await self._ask_to_enter(client) if self.available else self._enter_alone(client)
         except Away:
             refusal = self._enter_alone(client)
         except BaseException:
-            self.leave(client, cost)
+            self.leave(client)
             raise
         if refusal is not None:
-            self.leave(client, cost)
+            self.leave(client)
         return refusal
 
-    def leave(self, client: Client, cost: int = 0) -> None:
+    def indebted(self, client: Client) -> Refusal | None:
         """See Limiter."""
-        self._ledger.release(client, cost)
+        return self._ledger.indebted(client, self._clock.monotonic())
+
+    def charge(self, client: Client, steps: int) -> float:
+        """See Limiter."""
+        return self._ledger.charge(client, steps, self._clock.monotonic())
+
+    def leave(self, client: Client) -> None:
+        """See Limiter."""
+        self._ledger.release(client)
         self._changed.add(client.bucket)
         self._wake.set()
 
@@ -205,6 +215,7 @@ class RedisLimiter:
         return await answer
 
     async def _ask_all(self) -> None:
+        look_up_apart()
         asked: list[_Question] = []
         try:
             while self._questions:
@@ -246,10 +257,10 @@ class RedisLimiter:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._redis.connection_pool.disconnect()
 
-    def _set_available(self, available: bool, reason: object = "") -> None:
+    def _set_available(self, available: bool, reason: BaseException | None = None) -> None:
         if available != self.available:
             self.available = available
             if available:
                 telemetry.limits_shared()
             else:
-                telemetry.limits_alone(type(reason).__name__, self._closed)
+                telemetry.limits_alone(why_refused(reason) or type(reason).__name__, self._closed)

@@ -14,7 +14,7 @@ from typing import Any
 from gateway.catalog.stream import Stream
 from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogUnavailable, Refused, TopicAbsent
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, LogWriter
 from gateway.mirror.meter import Meter
@@ -194,7 +194,8 @@ class Mirror:
             if moved and (left <= 0 or not self._stored.id):
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), left if moved else None)
+                async with asyncio.timeout(left if moved else None):
+                    await self._arrived.wait()
 
     async def _store(self, records: list[NewRecord], position: SourcePosition) -> None:
         """Append once, for as long as that takes. After a failure the log says itself whether it has the records."""
@@ -210,9 +211,11 @@ class Mirror:
                 assert self._writer is not None
                 await self._writer.append(self._topic, records, position.encode())
                 break
-            except (LogUnavailable, TopicAbsent) as error:
+            except (LogUnavailable, TopicAbsent, Refused) as error:
                 self._log_is_away(error)
                 await self._leave_writer()
+                if isinstance(error, Refused):
+                    await self._sleep(RETRY_SECONDS)
         self._log_is_back()
         self._stored = position
         self._stored_at = self._clock.monotonic()
@@ -225,7 +228,7 @@ class Mirror:
                 await self._log.create(self._topic, self._stream.partitions, self._stream.retention)
                 self._writer = await self._log.writer(self._name)
                 break
-            except LogUnavailable as error:
+            except (LogUnavailable, Refused) as error:
                 self._log_is_away(error)
                 await self._sleep(RETRY_SECONDS)
         self._stored = SourcePosition.decode(self._writer.position)

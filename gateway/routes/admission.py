@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway import telemetry
+from gateway.clock import Clock, SystemClock
 from gateway.errors import Problem
+from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.networks import Networks, Policies
 from gateway.limits.port import (
     AWAY,
@@ -15,6 +18,7 @@ from gateway.limits.port import (
     FILTERS,
     INTAKE,
     REPLAY,
+    REQUESTS,
     STREAMS,
     STREAMS_PER_ADDRESS,
     Client,
@@ -22,13 +26,28 @@ from gateway.limits.port import (
     Refusal,
 )
 from gateway.routes.peer import sender
+from gateway.routes.problems import answer
+from gateway.seldom import Seldom
+from gateway.subscription.judge import Charge
 from gateway.subscription.replay import Pace
+
+MOST_PARAMETERS = 64
+"""Parameters of one request: more than any has, few enough to be looked at one by one."""
+READ_SECONDS = 0.005
+"""Of the processor. A request for a stream that takes so long to be read counts as one more, and one for each such."""
+BODY_BYTES = 16_384
+"""A body counts at least one event for so many bytes of it."""
+UNCOUNTED = ("/healthz", "/readyz")
+"""They cost no more than a refusal, and who asks for them must not be refused."""
+COUNTED_APART = ("/v2/stream/", "/v1/events")
+"""Streams and events, which have limits of their own."""
 
 _DETAILS = {
     STREAMS: "all the streams that may be open are",
     STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of the streams that your address has open would cost too much together",
+    FILTERS: "the filters of your address take too much",
     CONNECTS: "your address opens streams too fast",
+    REQUESTS: "your address asks too fast",
     INTAKE: "your address sends events too fast",
     AWAY: "the limits cannot be counted now",
 }
@@ -37,18 +56,37 @@ _DETAILS = {
 class Lease:
     """A stream that is counted for as long as it is open."""
 
-    __slots__ = ("_client", "_cost", "_limiter")
+    __slots__ = ("_client", "_limiter")
 
-    def __init__(self, limiter: Limiter, client: Client, cost: int) -> None:
+    def __init__(self, limiter: Limiter, client: Client) -> None:
         self._limiter = limiter
-        self._cost = cost
         self._client: Client | None = client
+
+    def check_filters(self) -> None:
+        """It has a filter. Raises Problem(429) where those of the client have taken more than is paid for."""
+        refusal = None if self._client is None else self._limiter.indebted(self._client)
+        if refusal is not None:
+            raise _refused(refusal)
+
+    async def count_reading(self, seconds: float) -> None:
+        """Reading the request took the processor so long: it counts as so many more."""
+        more = int(seconds / READ_SECONDS)
+        if self._client is not None and more:
+            await self._limiter.spend(CONNECTS, self._client, self._client.policy.connects, more, owing=True)
 
     def release(self) -> None:
         """It has ended; said again, it is nothing."""
         client, self._client = self._client, None
         if client is not None:
-            self._limiter.leave(client, self._cost)
+            self._limiter.leave(client)
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the steps of the stream's filter are paid with, where anything has to be paid."""
+        client, limiter = self._client, self._limiter
+        if client is None or not client.policy.filters.limited:
+            return None
+        return partial(limiter.charge, client)
 
     @property
     def pace(self) -> Pace | None:
@@ -66,12 +104,18 @@ class Lease:
 class Admission:
     """`header` names the header in which proxies that are trusted tell whom they speak for."""
 
-    def __init__(self, limiter: Limiter, policies: Policies, trusted: Networks, header: bytes) -> None:
+    def __init__(
+        self, limiter: Limiter, policies: Policies, trusted: Networks, header: bytes, clock: Clock | None = None
+    ) -> None:
         self._limiter = limiter
         self._policies = policies
         self._trusted = trusted
         self._header = header
         self._told = False
+        self._clock = clock or SystemClock()
+        self._requests = Ledger(0)
+        """Of this process alone, whose time they take: to ask others would cost more than most requests."""
+        self._forget = Seldom(FORGET_SECONDS)
 
     def client(self, scope: Scope) -> Client | None:
         """Whose limits hold for the request; None where none do."""
@@ -85,15 +129,33 @@ class Admission:
         """The client's address, as far as the proxies that are trusted tell it."""
         return str(sender(scope, self._trusted, self._header).address)
 
-    async def enter(self, scope: Scope, cost: int = 0) -> Lease | None:
-        """Count a stream that opens, with a filter of that cost. Raises Problem(429) where a limit refuses it."""
+    def request(self, scope: Scope) -> None:
+        """Count a request, before anything is done for it. Raises Problem: 429 where they come too fast, 400 for one
+        with more parameters than any can have."""
+        if scope["query_string"].count(b"&") >= MOST_PARAMETERS:
+            raise Problem(400, "Bad request", f"a request has at most {MOST_PARAMETERS} parameters")
+        if scope["path"] in UNCOUNTED or scope["path"].startswith(COUNTED_APART):
+            return
+        client = self.client(scope)
+        if client is None or not client.policy.requests.limited:
+            return
+        now = self._clock.monotonic()
+        if self._forget.is_due(now):
+            self._requests.forget(now)
+        wait = self._requests.spend(REQUESTS, client, client.policy.requests, 1, now)
+        if wait > 0:
+            raise _refused(Refusal(REQUESTS, wait))
+
+    async def enter(self, scope: Scope) -> Lease | None:
+        """Count a stream that is asked for, before the request is looked into. Raises Problem(429) where a limit
+        refuses it."""
         client = self.client(scope)
         if client is None:
             return None
-        refusal = await self._limiter.enter(client, cost)
+        refusal = await self._limiter.enter(client)
         if refusal is not None:
             raise _refused(refusal)
-        return Lease(self._limiter, client, cost)
+        return Lease(self._limiter, client)
 
     async def take_events(self, scope: Scope, count: int) -> None:
         """Count events that come in. Raises Problem(429) where they come too fast."""
@@ -103,6 +165,23 @@ class Admission:
         wait = await self._limiter.spend(INTAKE, client, client.policy.intake, count)
         if wait > 0:
             raise _refused(Refusal(INTAKE, wait))
+
+
+class Counted:
+    """Plain ASGI: each request is counted first, before anything of it is decoded or made for it."""
+
+    def __init__(self, app: ASGIApp, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._admission.request(scope)
+            except Problem as problem:
+                await answer(problem)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def _refused(refusal: Refusal) -> Problem:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
+from collections import OrderedDict
 from typing import Any
 from urllib.parse import quote
 
@@ -9,36 +12,60 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.errors import LogError, Problem
-from gateway.event import TopicPartition
-from gateway.hub.history import first_records
-from gateway.hub.hub import Hub
+from gateway.errors import Problem
 from gateway.routes.access import Viewers
 from gateway.routes.answers import json_answer
+from gateway.routes.survey import Survey, Surveyor
 from gateway.times import iso_time
-
-RATE_SPAN = 60_000
-"""Milliseconds over which the rate of a stream is counted."""
-
 
 PRIVATE = {"cache-control": "private, no-store", "vary": "authorization"}
 """Headers of what was made for the holder of a token alone."""
+REMEMBERED = 16
+"""Catalogues of which the document is kept until the next survey: all who may see the same share one."""
+STEP_STREAMS = 100
+"""After so many others have their turn."""
+BASE = uuid.uuid4().hex
+"""Stands in a document for the address under which the gateway is asked; no text of a stream has it."""
 
 
 class CatalogRoutes:
-    """Answers from the catalogue in force, the ring and, for the oldest event, the log."""
+    """Answers from the catalogue that the client may see, and what was found in its topics."""
 
-    def __init__(self, viewers: Viewers, hub: Hub) -> None:
+    def __init__(self, viewers: Viewers, surveyor: Surveyor) -> None:
         self._viewers = viewers
-        self._hub = hub
+        self._surveyor = surveyor
+        self._documents: OrderedDict[Catalog, tuple[Survey, asyncio.Task[list[bytes]]]] = OrderedDict()
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/streams`"""
         grant = await self._viewers.reader(request.scope)
-        streams = self._viewers.readable(grant).streams.values()
-        document = [await self._describe(stream, request) for stream in streams]
-        return json_answer(document, headers=PRIVATE if grant.by_token else {})
+        survey = await self._surveyor.look()
+        parts = await asyncio.shield(self._document(self._viewers.readable(grant), survey))
+        base = orjson.dumps(str(request.base_url))[1:-1]
+        headers = {"cache-control": "no-store", **(PRIVATE if grant.by_token else {})}
+        return Response(base.join(parts), 200, headers, "application/json")
+
+    def _document(self, catalog: Catalog, survey: Survey) -> asyncio.Task[list[bytes]]:
+        """The document of a catalogue, made once for a survey, between places where the address stands."""
+        known = self._documents.get(catalog)
+        if known is not None and known[0] is survey and not known[1].cancelled():
+            return known[1]
+        task = asyncio.create_task(self._make(catalog))
+        self._documents[catalog] = survey, task
+        self._documents.move_to_end(catalog)
+        while len(self._documents) > REMEMBERED:
+            self._documents.popitem(last=False)
+        return task
+
+    async def _make(self, catalog: Catalog) -> list[bytes]:
+        described: list[bytes] = []
+        for stream in catalog.streams.values():
+            described.append(orjson.dumps(self._describe(stream, BASE)))
+            if len(described) % STEP_STREAMS == 0:
+                await asyncio.sleep(0)
+        return (b"[" + b",".join(described) + b"]\n").split(BASE.encode())
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/streams/{name}`"""
@@ -50,15 +77,16 @@ class CatalogRoutes:
             close = catalog.close_matches(name)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
-        description = await self._describe(stream, request)
-        description["example"] = self._example(stream)
+        await self._surveyor.look()
+        description = self._describe(stream, str(request.base_url))
+        example = self._surveyor.example(stream.topics)
+        description["example"] = None if example is None else orjson.Fragment(example)
         return json_answer(description, headers=PRIVATE if grant.by_token else {})
 
-    async def _describe(self, stream: Stream, request: Request) -> dict[str, Any]:
-        schema = None
+    def _describe(self, stream: Stream, base: str) -> dict[str, Any]:
+        schema, surveyor = None, self._surveyor
         if stream.schema_title is not None and not stream.schema_title.startswith("/"):
-            schema = f"{request.base_url}v2/schemas/{quote(stream.schema_title)}/latest"
-        newest = [tail.timestamp for place in self._places(stream) if (tail := self._hub.ring.tail(place)) is not None]
+            schema = f"{base}v2/schemas/{quote(stream.schema_title)}/latest"
         return {
             "name": stream.name,
             "aliases": list(stream.aliases),
@@ -66,38 +94,15 @@ class CatalogRoutes:
             "description": stream.description,
             "schema": schema,
             "topics": list(stream.topics),
-            "oldest": _iso(await self._oldest(stream)),
-            "newest": _iso(max(newest, default=0) or None),
-            "rate": self._rate(stream),
+            "oldest": _shown(surveyor.oldest(stream.topics)),
+            "newest": _shown(surveyor.newest(stream.topics)),
+            "rate": surveyor.rate(stream.topics),
         }
 
-    def _places(self, stream: Stream) -> list[TopicPartition]:
-        held = self._hub.ring.partitions()
-        return [place for place in self._hub.partitions(stream.topics) if place in held]
 
-    async def _oldest(self, stream: Stream) -> int | None:
-        places = [place for place in self._places(stream) if place.topic in self._hub.discovery.existing]
-        if not places or not self._hub.available:
-            return None
-        try:
-            bounds = await self._hub.log.bounds(places)
-            starts = {place: bounds[place].start for place in places}
-            first = await first_records(self._hub.log, starts, {place: bounds[place].end for place in places})
-        except LogError:
-            return None
-        return min((record.timestamp for record in first.values() if record is not None), default=None)
-
-    def _rate(self, stream: Stream) -> float:
-        since = self._hub.clock.now() - RATE_SPAN
-        count = sum(1 for item in self._hub.ring.newest(frozenset(stream.topics)) if item.mark.timestamp >= since)
-        return round(count * 1000 / RATE_SPAN, 3)
-
-    def _example(self, stream: Stream) -> Any:
-        for item in self._hub.ring.newest(frozenset(stream.topics)):
-            if item.data is not None and not item.canary:
-                return orjson.Fragment(item.data)
+def _shown(milliseconds: int | None) -> str | int | None:
+    """As ISO 8601; as the number where no calendar has it."""
+    if milliseconds is None:
         return None
-
-
-def _iso(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else iso_time(milliseconds)
+    text = iso_time(milliseconds)
+    return text if text.endswith("Z") else milliseconds

@@ -11,7 +11,7 @@ from functools import cached_property
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.routes.negotiate import accepts_gzip
+from gateway.routes.negotiate import LONGEST, accepts_gzip
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Content:
     data: bytes
     media_type: str
     headers: Mapping[str, str]
+    packs: bool = True
+    """Whether it is kept, so that it is worth compressing."""
 
     @cached_property
     def packed(self) -> bytes:
@@ -37,7 +39,7 @@ class Content:
         headers = {"etag": self.tag, "cache-control": cache_control, "vary": vary, **self.headers}
         if is_known(request, self.tag):
             return Response(status_code=304, headers=headers)
-        packed = accepts_gzip(request.headers.get("accept-encoding"))
+        packed = self.packs and accepts_gzip(request.headers.get("accept-encoding"))
         if packed:
             headers["content-encoding"] = "gzip"
         return Response(self.packed if packed else self.data, 200, headers, self.media_type)
@@ -46,5 +48,7 @@ class Content:
 def is_known(request: Request, tag: str) -> bool:
     """Whether If-None-Match names the tag; its comparison is the weak one (RFC 9110 section 13.1.2)."""
     fields = request.headers.getlist("if-none-match")
+    if sum(map(len, fields)) > LONGEST:
+        return False
     tags = [item.strip().removeprefix("W/") for field in fields for item in field.split(",")]
     return tag in tags or "*" in tags

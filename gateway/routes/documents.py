@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import uuid
 from collections.abc import Callable
 
 import orjson
@@ -20,6 +21,8 @@ from gateway.routes.explorer import SECURITY
 
 CACHE_CONTROL = "no-cache"
 """It may be kept, and is asked for anew: a reload may change it."""
+BASE = f"http://{uuid.uuid4().hex}.invalid/"
+"""Stands in a document for the address that the gateway is asked under."""
 REMEMBERED = 32
 """Documents that are kept: each form is made for every name that the gateway is asked under."""
 
@@ -32,6 +35,7 @@ class DocumentRoutes:
         self._facts = facts
         self._made_of: Definitions | None = None
         self._made: dict[tuple[str, str], Content] = {}
+        self._first: dict[str, Content] = {}
         self._security = SECURITY | {"content-security-policy": _policy(style())}
 
     async def openapi(self, request: Request) -> Response:
@@ -44,7 +48,7 @@ class DocumentRoutes:
         """`GET /asyncapi.json`"""
         base = str(request.base_url)
         return self._content(
-            "asyncapi", base, lambda facts: Content(orjson.dumps(asyncapi(facts, base)) + b"\n", "application/json", {})
+            "asyncapi", base, lambda facts: Content(orjson.dumps(asyncapi(facts, BASE)) + b"\n", "application/json", {})
         ).answer(request, CACHE_CONTROL)
 
     async def docs(self, request: Request) -> Response:
@@ -53,16 +57,27 @@ class DocumentRoutes:
         return self._content(
             "docs",
             base,
-            lambda facts: Content(page(openapi(facts), base).encode(), "text/html; charset=utf-8", self._security),
+            lambda facts: Content(page(openapi(facts), BASE).encode(), "text/html; charset=utf-8", self._security),
         ).answer(request, CACHE_CONTROL)
 
     def _content(self, form: str, base: str, make: Callable[[Facts], Content]) -> Content:
         definitions = self._current()
-        if definitions is not self._made_of or len(self._made) >= REMEMBERED:
-            self._made_of, self._made = definitions, {}
+        if definitions is not self._made_of:
+            self._made_of, self._made, self._first = definitions, {}, {}
         content = self._made.get((form, base))
-        if content is None:
-            content = self._made[form, base] = make(self._facts())
+        if content is not None:
+            return content
+        first = self._first.get(form)
+        if first is None:
+            first = self._first[form] = make(self._facts())
+        if not base:
+            self._made[form, base] = first
+            return first
+        # Whoever asks under another name each time gets it made of what there is, and not compressed.
+        data = first.data.replace(BASE.encode(), base.encode())
+        content = Content(data, first.media_type, first.headers, packs=len(self._made) < REMEMBERED)
+        if content.packs:
+            self._made[form, base] = content
         return content
 
 

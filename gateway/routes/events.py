@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,13 +14,15 @@ from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
 from gateway import request_id, telemetry
+from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.intake import RETRY_SECONDS, Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.store import FORBIDDEN
 from gateway.routes.access import Viewers
-from gateway.routes.admission import Admission
+from gateway.routes.admission import BODY_BYTES, Admission
 from gateway.routes.problems import answer
 from gateway.tracing.port import NO_TRACER, Attributes, Span, Tracer
 
@@ -100,6 +102,8 @@ class EventsEndpoint:
         if scope["method"] != "POST":
             detail = f"{scope['method'][:20]} is not possible here; possible: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
+        counted = _Counted(None if self._admission is None else partial(self._admission.take_events, scope))
+        await counted.reach(1)
         grant = await self._viewers.writer(scope)
         hasty = _hasty(scope["query_string"])
         kind = media_type(_text(headers.get(b"content-type")))
@@ -109,8 +113,23 @@ class EventsEndpoint:
             raise too_large(self._intake.options.max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
         name = request_id.current.get()
-        admit = None if self._admission is None else partial(self._admission.take_events, scope)
-        return Submission(body.data, kind, grant, hasty, name, key, admit, span)
+        await counted.reach(len(body.data) // BODY_BYTES)
+        return Submission(body.data, kind, grant, hasty, name, key, counted.reach, span)
+
+
+class _Counted:
+    """What a request has been counted as so far, in events. `take` counts more, and raises Problem."""
+
+    def __init__(self, take: Callable[[int], Awaitable[None]] | None) -> None:
+        self._take = take
+        self._count = 0
+
+    async def reach(self, count: int) -> None:
+        """Count it as so many in all. Raises Problem(429)."""
+        more = count - self._count
+        if self._take is not None and more > 0:
+            self._count = count
+            await self._take(more)
 
 
 class _Gone(Exception):
@@ -138,6 +157,8 @@ class _Body:
                     if expander.size > self._held:
                         self._intake.hold(expander.size - self._held)
                         self._held = expander.size
+                    if self.unread:
+                        await give_way()
         except TimeoutError:
             raise Problem(408, "Request timeout", f"the body has not come within {BODY_SECONDS:g} s") from None
         self.data = expander.finish()
@@ -148,6 +169,7 @@ class _Body:
             async with asyncio.timeout(UNREAD_SECONDS):
                 while self.unread:
                     await self._next()
+                    await give_way()
         except (TimeoutError, _Gone):
             pass
 
@@ -207,6 +229,9 @@ def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
         headers = {"retry-after": str(RETRY_SECONDS)}
         detail = "the log does not answer; send it again in a moment"
         raise Problem(503, "Log unavailable", detail, headers=headers, members=refused)
+    if outcome.forbidden:
+        # Nothing says when: sent again, it fails again until somebody acts.
+        raise Problem(500, "Events cannot be stored", FORBIDDEN, members=refused)
     count = len(outcome.invalid) + len(outcome.failed)
     first = (outcome.invalid or outcome.failed)[0]
     detail = first.detail if count == 1 else f"none of the {count} events is stored; the first: {first.detail}"

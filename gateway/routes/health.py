@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
+
+Workers = Callable[[], tuple[Sequence[str], Sequence[str]]]
+"""The workers that do not answer though the system sends clients to them, and those that are not there."""
 
 
 async def healthz(_: Request) -> Response:
@@ -20,12 +25,29 @@ async def healthz(_: Request) -> Response:
 class Readiness:
     """Whether the process can serve: the log answers, the catalogue is loaded, and it is not draining.
 
-    Partitions that are stuck are named, and it serves the others: no other process could read them either. `inside`:
-    why the log does not answer, which may name the operator's hosts, is told too.
+    A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
+    goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
+    either. `inside`: why the log, or a partition, does not answer, which may name the operator's hosts, is told too,
+    and why it does not take events of which topics (`failing`). Outside, partitions are named of `public` topics alone.
+    `ailing`: the parts of the process that a mistake of our own has broken off lately.
     """
 
-    def __init__(self, hub: Hub, watch: Watch, draining: Callable[[], bool], inside: bool) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        watch: Watch,
+        draining: Callable[[], bool],
+        workers: Workers,
+        inside: bool,
+        public: Callable[[], Collection[str]],
+        ailing: Mapping[str, str] = MappingProxyType({}),
+        failing: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._workers = workers
         self._inside = inside
+        self._public = public
+        self._ailing = ailing
+        self._failing = failing
         self._hub = hub
         self._watch = watch
         self._draining = draining
@@ -39,9 +61,30 @@ class Readiness:
             missing.append("the newest part of the log is still being read")
         if self._draining():
             missing.append("the server is draining")
+        silent, down = self._workers()
+        missing += [f"{name} does not answer, and is replaced" for name in silent]
         if missing:
             return json_answer({"status": "not ready", "missing": missing}, 503)
-        if self._watch.stuck:
-            names = [f"{place.topic}/{place.partition}" for place in self._watch.stuck]
-            return json_answer({"status": "ready", "stuck": names})
-        return json_answer({"status": "ready"})
+        told: dict[str, object] = {"status": "ready"}
+        if stuck := self._stuck():
+            told["stuck"] = stuck
+        if down:
+            told["restarting"] = list(down)
+        if self._ailing:
+            told["ailing"] = sorted(self._ailing)
+        if self._failing and self._inside:
+            told["appends"] = dict(self._failing)
+        return json_answer(told)
+
+    def _stuck(self) -> dict[str, str] | list[str]:
+        silent = dict.fromkeys(self._watch.stuck, "its records do not come")
+        told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
+        stuck = dict(sorted((silent | told).items()))
+        if self._inside:
+            return {_name(place): why for place, why in stuck.items()}
+        public = self._public()
+        return [_name(place) for place in stuck if place.topic in public]
+
+
+def _name(place: TopicPartition) -> str:
+    return f"{place.topic}/{place.partition}"

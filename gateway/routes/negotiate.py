@@ -7,6 +7,9 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import JSON_LINES, NDJSON
 from gateway.wire.sse import SSE
 
+LONGEST = 4096
+"""Characters of a header that are read."""
+
 _OFFERS: tuple[tuple[str, Format], ...] = (
     ("text/event-stream", SSE),
     ("application/x-ndjson", NDJSON),
@@ -57,6 +60,9 @@ def _quality_of(media_type: str, ranges: list[tuple[str, float]]) -> float:
 
 def _weighted(header: str) -> list[tuple[str, float]]:
     found = []
+    if len(header) > LONGEST:
+        # The part that is cut off may mean something else than the whole.
+        header = header[:LONGEST].rpartition(",")[0]
     for part in header.split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         if name:

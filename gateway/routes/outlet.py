@@ -8,6 +8,7 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.cooperative import give_way
 from gateway.subscription import recipients
 from gateway.subscription.responder import Outlet
 
@@ -52,7 +53,7 @@ class SendOutlet:
 
     async def _wait_for_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
-            pass
+            await give_way()
         if not self.gone.done():
             self.gone.set_result(None)
 

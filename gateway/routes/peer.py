@@ -16,6 +16,8 @@ X_FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED = b"forwarded"
 HEADERS = {"x-forwarded-for": X_FORWARDED_FOR, "forwarded": FORWARDED}
 
+FORWARDED_BYTES = 8192
+"""A longer `Forwarded` was not made by proxies."""
 HOPS = 32
 """Proxies that are followed back; a longer list was not made by proxies."""
 
@@ -44,7 +46,10 @@ def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
     named = any(name in (X_FORWARDED_FOR, FORWARDED) for name, _ in scope["headers"])
     if address not in trusted:
         return Sender(address, not named)
-    for hop in _hops([value for name, value in scope["headers"] if name == header], header):
+    values = [value for name, value in scope["headers"] if name == header]
+    if header == FORWARDED and sum(map(len, values)) > FORWARDED_BYTES:
+        return Sender(address, False)
+    for hop in _hops(values, header):
         found = read_address(hop)
         if found is None:
             return Sender(address, False)

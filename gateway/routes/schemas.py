@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from gateway.routes.content import is_known
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.schemas.text import to_json, to_yaml
 
+BASE = uuid.uuid4().hex
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Of a released version, which never changes (RFC 8246); a year, in seconds."""
 SHORT = "public, max-age=60"
@@ -36,26 +38,32 @@ class SchemaRoutes:
         self._current = schemas
         self._bodies_of = schemas()
         self._bodies: dict[tuple[str, str], _Body] = {}
+        self._index: list[bytes] | None = None
+        """The list of all, between places where the address stands under which the gateway is asked."""
 
     @property
     def _schemas(self) -> SchemaRepository:
         """Those in force; the bodies of others are forgotten."""
         schemas = self._current()
         if schemas is not self._bodies_of:
-            self._bodies_of, self._bodies = schemas, {}
+            self._bodies_of, self._bodies, self._index = schemas, {}, None
         return schemas
 
     async def index(self, request: Request) -> Response:
         """`GET /v2/schemas`"""
-        described = [self._describe(title, request) for title in self._schemas.titles()]
-        return _answer(request, _body(to_json(described), "application/json"), SHORT)
+        schemas = self._schemas
+        if self._index is None:
+            described = [self._describe(title, BASE) for title in schemas.titles()]
+            self._index = to_json(described).split(BASE.encode())
+        data = to_json(str(request.base_url)).strip()[1:-1].join(self._index)
+        return _answer(request, _body(data, "application/json"), SHORT)
 
     async def one(self, request: Request) -> Response:
         """`GET /v2/schemas/{title}/{version}`, where the version may be `latest` and end in `.json` or `.yaml`; and
         `GET /v2/schemas/{title}`, its versions."""
         path = request.path_params["path"]
         if self._schemas.versions(path):
-            body = _body(to_json(self._describe(path, request)), "application/json")
+            body = _body(to_json(self._describe(path, str(request.base_url))), "application/json")
             return _answer(request, body, SHORT)
         title, _, version = path.rpartition("/")
         form = next((ending for ending in (".json", ".yaml") if version.endswith(ending)), "")
@@ -66,14 +74,14 @@ class SchemaRoutes:
         lasting = schema.released and version != "latest"
         return _answer(request, self._written(schema, form), IMMUTABLE if lasting else SHORT)
 
-    def _describe(self, title: str, request: Request) -> dict[str, Any]:
+    def _describe(self, title: str, base: str) -> dict[str, Any]:
         newest = self._schemas.get(title)
         assert newest is not None
         return {
             "title": title,
             "description": newest.document.get("description", ""),
             "versions": list(self._schemas.versions(title)),
-            "latest": f"{request.base_url}v2/schemas/{quote(title)}/latest",
+            "latest": f"{base}v2/schemas/{quote(title)}/latest",
         }
 
     def _written(self, schema: Schema, form: str) -> _Body:

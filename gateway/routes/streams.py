@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import time
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
@@ -13,8 +13,10 @@ from starlette.types import Receive, Scope, Send
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
 from gateway.errors import LogUnavailable, Problem
+from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
+from gateway.routes.exhausted import ExhaustedFilters
 from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
@@ -39,6 +41,7 @@ class _Entry(NamedTuple):
     grant: Grant
     timer: asyncio.TimerHandle | None
     lease: Lease | None
+    address: str
 
 
 class StreamEndpoint:
@@ -51,6 +54,7 @@ class StreamEndpoint:
         self._viewers = viewers
         self._bounds = bounds
         self._admission = admission
+        self._exhausted = ExhaustedFilters(services.clock)
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -62,18 +66,27 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             _check_method(scope)
-            grant = await self._viewers.reader(scope, brief=True)
-            request, named_in = self._read(scope, self._viewers.readable(grant))
-            asked = request.selection.filter
-            cost = 0 if asked is None else math.ceil(asked.cost)
-            lease = None if self._admission is None else await self._admission.enter(scope, cost)
+            lease = None if self._admission is None else await self._admission.enter(scope)
         except Problem as problem:
             await answer(problem)(scope, receive, send)
             return
-        session = Session(self._services, request, None if lease is None else lease.pace)
-        session.visitor = visitor(scope, None if self._admission is None else self._admission.address(scope))
+        address = "" if self._admission is None else self._admission.address(scope)
+        try:
+            grant = await self._viewers.reader(scope, brief=True)
+            request, named_in = await self._read_counted(scope, self._viewers.readable(grant), lease)
+            self._exhausted.check(address, request.selection)
+        except BaseException as error:
+            if lease is not None:
+                lease.release()
+            if not isinstance(error, Problem):
+                raise
+            await answer(error)(scope, receive, send)
+            return
+        pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
+        session = Session(self._services, request, pace, charge)
+        session.visitor = visitor(scope, None if self._admission is None else address)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
-        self.sessions[session] = _Entry(grant, timer, lease)
+        self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
             session.stop()
         try:
@@ -154,10 +167,24 @@ class StreamEndpoint:
         if entry is None:
             return
         session.close()
+        if session.exhausted is not None:
+            self._exhausted.remember(entry.address, session.request.selection, session.exhausted)
         if entry.timer is not None:
             entry.timer.cancel()
         if entry.lease is not None:
             entry.lease.release()
+
+    async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
+        """`_read`, which counts by the time that it takes, whatever comes of it."""
+        begun = time.thread_time()
+        try:
+            request, named_in = self._read(scope, catalog)
+        finally:
+            if lease is not None:
+                await lease.count_reading(time.thread_time() - begun)
+        if lease is not None and request.selection.filter is not None:
+            lease.check_filters()
+        return request, named_in
 
     def _read(self, scope: Scope, catalog: Catalog) -> tuple[Request, str]:
         """The request, and the name of what its position came in."""
@@ -178,7 +205,8 @@ class StreamEndpoint:
         if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
             try:
                 async with asyncio.timeout(OPEN_WAIT):
-                    states = await hub.log.describe({place.topic for place in places})
+                    told = await hub.log.describe({place.topic for place in places})
+                    states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
             except (LogUnavailable, TimeoutError):
                 return {}
         return {topic: state.partitions for topic, state in states.items()}

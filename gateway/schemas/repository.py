@@ -11,6 +11,7 @@ import jsonschema_rs
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import did_you_mean
+from gateway.catalog.names import Names
 from gateway.catalog.stream import Stream
 from gateway.catalog.titles import is_title
 from gateway.errors import ConfigurationError
@@ -90,6 +91,7 @@ class SchemaRepository:
             self._schemas.setdefault(title, {})[version] = schema
             self._by_uri[schema.uri] = schema
             self.warnings += schema.bad_examples()
+        self._titles = Names(self._schemas)
         if mistakes:
             raise ConfigurationError(mistakes)
 
@@ -146,7 +148,9 @@ class SchemaRepository:
         if versions := self.versions(title):
             known = ", ".join(versions[-SHOWN_VERSIONS:])
             return f"{title} has no version {version[:50]!r}; there are {known} and latest"
-        return f"there is no schema {title[:100]!r}{did_you_mean(title[:200], self.titles())}"
+        close = self._titles.close_to(title, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"there is no schema {title[:100]!r}{hint}"
 
     def named(self, uri: str) -> Schema | None:
         """The schema that the `$schema` of an event names, such as /wiki/change/1.0.0."""

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from gateway import telemetry
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
-from gateway.hub.ring import Segment
+from gateway.filters.values import OutOfSteps
+from gateway.hub.ring import Item, Segment
 from gateway.subscription.feed import subject_at
 from gateway.subscription.timeline import Timeline
 
 Listener = TypeVar("Listener")
 
+LIVE_STEPS = 100
+"""Steps that a filter may take on one event in the hub's turn, in which everybody waits: about 10 µs at the worst."""
+
 
 class _Group(Generic[Listener]):
     """Those who ask for the same filter."""
 
-    __slots__ = ("filter", "listeners")
+    __slots__ = ("filter", "listeners", "spent")
 
     def __init__(self, asked: Filter) -> None:
         self.filter = asked
         self.listeners: dict[Listener, None] = {}
+        self.spent = 0
+        """Steps that the filter has taken since somebody is here."""
 
 
 class Audience(Generic[Listener]):
@@ -34,6 +41,7 @@ class Audience(Generic[Listener]):
         """Live clients of all who have joined."""
         self._unfiltered: dict[Listener, None] = {}
         self._groups: dict[str, _Group[Listener]] = {}
+        self._dear: dict[_Group[Listener], None] = {}
         self._index: FilterIndex[_Group[Listener]] = FilterIndex()
 
     def join(self, listener: Listener, asked: Filter | None) -> None:
@@ -58,6 +66,10 @@ class Audience(Generic[Listener]):
             del self._groups[asked.text]
             self._index.remove(group)
 
+    def spent(self, asked: Filter) -> int:
+        """Steps that this filter has taken since somebody listens to it."""
+        return self._groups[asked.text].spent
+
     def listeners(self) -> list[Listener]:
         """All who have joined."""
         return [*self._unfiltered, *(listener for group in self._groups.values() for listener in group.listeners)]
@@ -79,11 +91,38 @@ class Audience(Generic[Listener]):
             affected += [(listener, indices) for listener in group.listeners]
         return affected
 
+    def take_dear(self) -> list[Listener]:
+        """Those who could not be told of the last segment, since their filter takes too much to be live."""
+        dear, self._dear = self._dear, {}
+        return [listener for group in dear for listener in group.listeners]
+
     def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]]) -> None:
+        meter, dear = [0], self._dear
         for index, item in segment.select(self.timeline.topics):
             if item.data is None:
                 continue
-            subject = subject_at(segment, index)
-            for group in self._index.candidates(subject.event):
-                if group.filter.matches(subject):
-                    matching.setdefault(group, []).append(index)
+            try:
+                subject = subject_at(segment, index)
+                candidates = list(self._index.candidates(subject.event))
+            except Exception as error:
+                _pass_over(item, error)
+                continue
+            for group in candidates:
+                if group in dear:
+                    continue
+                allowed = meter[0] = min(LIVE_STEPS, group.filter.steps)
+                try:
+                    if group.filter.judge(subject, meter):
+                        matching.setdefault(group, []).append(index)
+                except OutOfSteps:
+                    dear[group] = None
+                except Exception as error:
+                    # The event does not match this filter; the others are asked all the same.
+                    _pass_over(item, error)
+                group.spent += allowed - max(0, meter[0])
+        for group in dear:
+            matching.pop(group, None)
+
+
+def _pass_over(item: Item, error: Exception) -> None:
+    telemetry.record_mistake(*item.partition, item.mark.offset, error)

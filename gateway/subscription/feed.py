@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway import telemetry
 from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
@@ -76,7 +77,11 @@ class Selection:
             return None
         if subject is None or not self.reads:
             return data
-        if self.filter is not None and not self.filter.matches(subject):
+        try:
+            if self.filter is not None and not self.filter.matches(subject):
+                return None
+        except Exception as error:
+            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
             return None
         return self.cut(data, subject)
 
@@ -92,20 +97,28 @@ class Selection:
             return [record.value for record in stretch.records]
         return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
 
-    def cut(self, data: bytes, subject: Subject) -> bytes:
-        """The bytes to be sent of a record that is sent."""
-        return data if self.fields is None else self.fields.cut(data, subject.event)
+    def cut(self, data: bytes, subject: Subject) -> bytes | None:
+        """The bytes to be sent of a record that is sent; None where a mistake of our own keeps it back."""
+        if self.fields is None:
+            return data
+        try:
+            return self.fields.cut(data, subject.event)
+        except Exception as error:
+            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
+            return None
 
 
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_chunk", "_independent", "chain", "data", "events", "number")
+    __slots__ = ("_chunk", "_independent", "chain", "data", "effort", "events", "number")
 
     def __init__(self, number: int, data: bytes, events: int) -> None:
         self.number = number
         self.data = data
         self.events = events
+        self.effort: Any = None
+        """What it cost to choose the events, where they are of the past and a filter was asked (`judge.Effort`)."""
         self.chain: tuple[bytes, bool] | None = None
         """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
         self._chunk: bytes | None = None
@@ -151,9 +164,12 @@ class BlockCache:
         replaced = self._entries.get(key)
         if replaced is not None:
             self.size -= replaced[1]
+            del self._entries[key]
+        if size > self.capacity:
+            return  # It would put out all others, and be put out by the next.
         self._entries[key] = (value, size)
         self.size += size
-        while self.size > self.capacity and len(self._entries) > 1:
+        while self.size > self.capacity:
             _, (_, freed) = self._entries.popitem(last=False)
             self.size -= freed
 
@@ -190,6 +206,25 @@ class Feed:
         segment = self._ring.segment(number)
         return None if segment is None else self._make(segment, self._chosen(segment))
 
+    def judged(self, segment: Segment) -> Any:
+        """What somebody has found out of the segment for this selection; see `judge.Judged`."""
+        return self._cache.get(self._judged_key(segment))
+
+    def _judged_key(self, segment: Segment) -> tuple[object, ...]:
+        return (self.selection.key, segment.number)
+
+    def remember(self, segment: Segment, judged: Any) -> None:
+        """Keep it for others."""
+        size = MATCH_OVERHEAD * len(judged.chosen)
+        if self.selection.fields is not None:
+            size += sum(map(len, judged.chosen.values()))
+        self._cache.put(self._judged_key(segment), judged, size)
+
+    def block_from(self, segment: Segment, chosen: Chosen) -> Block:
+        """The block of a segment of which this is sent."""
+        cached: Block | None = self._cache.get((self._serial, segment.number))
+        return cached or self._make(segment, chosen)
+
     def block_of(self, segment: Segment, matching: list[int]) -> Block:
         """The same of a segment whose records have been judged: the filter is true of those at these indices."""
         selection, items = self.selection, segment.items
@@ -198,12 +233,14 @@ class Feed:
             item = items[index]
             if item.data is not None and (selection.canary or not item.canary):
                 cuts = selection.fields is not None
-                chosen[index] = selection.cut(item.data, subject_at(segment, index)) if cuts else item.data
+                data = selection.cut(item.data, subject_at(segment, index)) if cuts else item.data
+                if data is not None:
+                    chosen[index] = data
         return self._make(segment, chosen)
 
-    def matches(self, segment: Segment) -> Matches:
-        """The records of the segment, judged once for all clients of the same selection."""
-        chosen = self._chosen(segment)
+    def matches(self, segment: Segment, chosen: Chosen | None = None) -> Matches:
+        """The records of the segment; `chosen` is what is sent of them, where they have been judged."""
+        chosen = self._chosen(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
     def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
@@ -246,14 +283,14 @@ class Feed:
             self._cache.chains -= 1
 
     def _chosen(self, segment: Segment) -> Chosen:
-        """What is sent of a segment that has not been judged for this selection yet."""
+        """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
         selection = self.selection
-        key = (selection.key, segment.number)
+        key = (selection.key, "chosen", segment.number)
         chosen: Chosen | None = self._cache.get(key)
         if chosen is not None:
             return chosen
         chosen = {}
-        subjects = self._subjects(segment) if selection.reads else {}
+        subjects = self.subjects(segment) if selection.reads else {}
         for index, item in segment.select(selection.topics):
             data = selection.choose(item.data, item.canary, subjects.get(index))
             if data is not None:
@@ -264,7 +301,7 @@ class Feed:
         self._cache.put(key, chosen, size)
         return chosen
 
-    def _subjects(self, segment: Segment) -> dict[int, Subject]:
+    def subjects(self, segment: Segment) -> dict[int, Subject]:
         """What filters see of each event in a segment."""
         key = ("subjects", segment.number)
         subjects: dict[int, Subject] | None = self._cache.get(key)

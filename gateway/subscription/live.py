@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from math import inf
 
 from gateway import telemetry
 from gateway.clock import Clock
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
-from gateway.position import PositionEncoder
+from gateway.position import PositionEncoder, Wish
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip
@@ -27,20 +28,26 @@ from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
-WAITING = b"waiting for the log"
+ALONE_SECONDS = 10.0
+"""After which a filter that took too much to be live may be so again."""
+Waiting = Mapping[TopicPartition, Wish]
+"""What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
 
 
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("audience", "clients", "feed", "shared", "users", "version", "written")
+    __slots__ = ("alone_until", "audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
 
-    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int) -> None:
+    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int, waiting: Waiting) -> None:
         self.feed = feed
         self.audience = audience
         self.version = version
+        self.waiting = waiting
         self.users = 0
         self.clients = Recipients()
+        self.alone_until = -inf
+        """Until then its clients read on their own, since the filter took too much to be live."""
         self.written = -inf
         """When all of them were written to the last time."""
         self.shared = (0, 0)
@@ -78,14 +85,14 @@ class LiveFeed:
 
         return chunk
 
-    def heartbeat(self, now: float, interval: float, waiting: bool) -> None:
+    def heartbeat(self, now: float, interval: float, waiting_for: Callable[[Collection[str]], bytes | None]) -> None:
         """Tell the clients to which nothing was sent for so long (seconds) where they stand."""
         if now - self.written < interval:
             return
         quiet = [client for client in self.clients if now - client.quiet_since >= interval]
         if not quiet:
             return
-        frame = self.feed.format.heartbeat(self.feed.timeline.end(), WAITING if waiting else None)
+        frame = self.feed.format.heartbeat(self.feed.timeline.end(), waiting_for(self.feed.selection.topics))
         chunk = http_chunk(frame)
         for client in quiet:
             client.quiet_since = now
@@ -106,6 +113,7 @@ class LiveFeed:
         client.shared_before = self.shared
         if not self.clients:
             self.audience.join(self, self.feed.selection.filter)
+        client.spent_before = self._spent()
         self.clients.add(client)
         self.audience.clients += 1
 
@@ -113,6 +121,7 @@ class LiveFeed:
         """Take a client out of live delivery; its checksum is brought up to date."""
         if client not in self.clients:
             return
+        self._charge(client)
         self.clients.remove(client)
         client.quiet_since = max(client.quiet_since, self.written)
         self.audience.clients -= 1
@@ -120,6 +129,27 @@ class LiveFeed:
         if not self.clients:
             self.audience.leave(self, self.feed.selection.filter)
             self.feed.end_chain()
+
+    def _spent(self) -> int:
+        asked = self.feed.selection.filter
+        return 0 if asked is None else self.audience.spent(asked)
+
+    def _charge(self, client: LiveClient) -> float:
+        """Let a client pay for what the filter has taken since it paid last; the seconds until it is paid for."""
+        steps, client.spent_before = self._spent() - client.spent_before, self._spent()
+        return client.charge(steps) if steps and client.charge is not None else 0.0
+
+    def settle(self) -> None:
+        """Let all pay; who owes goes back to its task, and reads on when it has paid."""
+        if self.feed.selection.filter is not None:
+            for client in [client for client in self.clients if self._charge(client) > 0]:
+                self.remove(client)
+                client.release(self.feed.newest)
+
+    def read_alone(self, number: int, now: float) -> None:
+        """Hand all clients back to their tasks for a while, beginning with this segment."""
+        self.alone_until = now + ALONE_SECONDS
+        self.release_all(number)
 
     def _count_shared(self, client: LiveClient) -> None:
         """Count the blocks delivered so far: a checksum depends on the order."""
@@ -143,8 +173,10 @@ class LiveFeed:
     def fail(self, number: int, error: Exception) -> None:
         """A mistake of our own ends the clients of this feed, and nobody else's."""
         for client in list(self.clients):
-            self.remove(client)
-            client.fail(number, error)
+            try:
+                self.remove(client)
+            finally:
+                client.fail(number, error)
 
 
 class Broadcast:
@@ -160,25 +192,27 @@ class Broadcast:
         hub.deliver = self.deliver
         hub.renew = self.renew
 
-    def feed(self, selection: Selection, form: Format) -> LiveFeed:
+    def feed(self, selection: Selection, form: Format, waiting: Waiting | None = None) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
-        version = self.hub.version
-        key = _key(selection, form, version)
+        version, waiting = self.hub.version, dict(waiting or {})
+        key = _key(selection, form, version, waiting)
         feed = self._feeds.get(key)
         if feed is None:
-            audience = self._audience(selection.topics, version)
+            audience = self._audience(selection.topics, version, waiting)
             audience.users += 1
             made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
-            feed = self._feeds[key] = LiveFeed(made, audience, version)
+            feed = self._feeds[key] = LiveFeed(made, audience, version, waiting)
         feed.users += 1
         return feed
 
-    def _audience(self, topics: frozenset[str], version: int) -> Audience[LiveFeed]:
-        audience = self._audiences.get((topics, version))
+    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting) -> Audience[LiveFeed]:
+        key = (topics, version, frozenset(waiting.items()))
+        audience = self._audiences.get(key)
         if audience is None:
-            partitions = self.hub.partitions(topics)
-            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions})
-            audience = self._audiences[topics, version] = Audience(Timeline(encoder, self.hub.ring))
+            # A position may name partitions of a topic of which the log does not tell.
+            partitions = {*self.hub.partitions(topics), *waiting}
+            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions}, waiting)
+            audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
         return audience
 
     def leave(self, feed: LiveFeed) -> None:
@@ -186,10 +220,10 @@ class Broadcast:
         feed.users -= 1
         if feed.users == 0:
             selection, audience = feed.feed.selection, feed.audience
-            del self._feeds[_key(selection, feed.feed.format, feed.version)]
+            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting)]
             audience.users -= 1
             if audience.users == 0:
-                del self._audiences[selection.topics, feed.version]
+                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items())]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
@@ -222,6 +256,8 @@ class Broadcast:
                     feed.deliver(segment, matching, now)
                 except Exception as error:
                     feed.fail(segment.number, error)
+            for feed in audience.take_dear():
+                feed.read_alone(segment.number, now)
             if clients:
                 due = clients * segment.count(audience.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
@@ -237,10 +273,11 @@ class Broadcast:
             now = self.clock.monotonic()
             for feed in list(self._feeds.values()):
                 try:
-                    feed.heartbeat(now, self.heartbeat - step / 2, not self.hub.available)
+                    feed.settle()
+                    feed.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
                     feed.fail(self.hub.ring.open.number, error)
 
 
-def _key(selection: Selection, form: Format, version: int) -> tuple[object, ...]:
-    return (*selection.key, form.content_type, version)
+def _key(selection: Selection, form: Format, version: int, waiting: Waiting) -> tuple[object, ...]:
+    return (*selection.key, form.content_type, version, frozenset(waiting.items()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.clock import Clock
+from gateway.errors import Refused
 from gateway.event import TopicPartition
+from gateway.eventlog.trouble import demand
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
 from gateway.subscription.resolve import Start
@@ -17,13 +19,15 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
     until = request.until
     if until is None or not await _knows_all(hub, request):
         return False
+    if not hub.sick.keys().isdisjoint(start.waiting):
+        return False
     passed = clock.now() >= until
     existing = [place for place in start.positions if place.topic in hub.discovery.existing]
     # What is wished for from a time beyond the range is read again for the overlap alone.
     open_places = [place for place in existing if not _begins_at(request, place, until)]
     if not open_places:
         return passed
-    bounds = await hub.log.bounds(open_places)
+    bounds = demand(await hub.log.bounds(open_places))
     ends = {place: bounds[place].end for place in open_places}
     times: list[int | None] = []
     in_log: dict[TopicPartition, int] = {}
@@ -44,7 +48,10 @@ async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]
     """Whether the log holds nothing beyond these positions."""
     if not await _knows_all(hub, request):
         return False
-    bounds = await hub.log.bounds(list(read))
+    try:
+        bounds = demand(await hub.log.bounds(list(read)))
+    except Refused:
+        return False  # What the log does not give may hold something.
     return all(position >= bounds[place].end for place, position in read.items())
 
 

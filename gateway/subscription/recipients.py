@@ -42,7 +42,19 @@ class Coding(Enum):
 class LiveClient:
     """A client that is written to as the log delivers. `send` goes past the pipe to the same connection."""
 
-    __slots__ = ("coding", "group", "on_release", "packer", "pipe", "quiet_since", "released", "send", "shared_before")
+    __slots__ = (
+        "charge",
+        "coding",
+        "group",
+        "on_release",
+        "packer",
+        "pipe",
+        "quiet_since",
+        "released",
+        "send",
+        "shared_before",
+        "spent_before",
+    )
 
     def __init__(self, pipe: Pipe, packer: Plain | Gzip, send: Send | None = None) -> None:
         self.pipe = pipe
@@ -56,6 +68,9 @@ class LiveClient:
         self.on_release: Callable[[int], None] | None = None
         """Called at once, while the ring still holds that segment."""
         self.shared_before = (0, 0)
+        self.charge: Callable[[int], float] | None = None
+        """Told how many steps of its filter it has to pay for; gives the seconds until they are paid for."""
+        self.spent_before = 0
 
     @property
     def keeps_up(self) -> bool:

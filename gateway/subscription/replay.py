@@ -7,11 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway import telemetry
+from gateway.cooperative import give_way
 from gateway.event import TopicPartition
+from gateway.eventlog.trouble import demand
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Feed, Selection
+from gateway.subscription.feed import Feed
+from gateway.subscription.held import Held
+from gateway.subscription.judge import Effort, Judge
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -22,13 +26,17 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next stretch, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_hub", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_judge", "_past", "_responder")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float) -> None:
+    def __init__(
+        self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge, held: Held | None = None
+    ) -> None:
+        self._judge = judge
         self._past = past
         self._hub = hub
         self._responder = responder
         self._heartbeat = heartbeat
+        self._held = held if held is not None else Held()
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
@@ -38,19 +46,25 @@ class Replay:
         identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
         reads = subscription.request.selection.reads
         if self._ends is None:
-            bounds = await self._hub.log.bounds(list(positions))
-            self._ends = {place: bound.end for place, bound in bounds.items()}
-        ends = {place: end for place, end in self._ends.items() if place in positions}
+            self._ends = await self._log_ends(positions)
         while True:
+            await give_way()
+            ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, Stretch):
-                await asyncio.sleep(0)
                 return found
             await self._wait(subscription, found)
             if not found.done():
                 return None
             if found.result().covers(ends):
                 return found.result()
+            # It was begun for another. Or the log ends before where it ended, after a failure of its own.
+            now = await self._log_ends(positions)
+            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+
+    async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        bounds = demand(await self._hub.log.bounds(list(positions)))
+        return {place: bound.end for place, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[Stretch]) -> None:
         """Until it is done, or the response is over."""
@@ -58,10 +72,47 @@ class Replay:
         ways: set[asyncio.Future[Any]] = {loading, outlet.gone, stopping}
         while not loading.done() and not self._responder.over:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
+            await self._responder.beat(subscription.identifier)
 
     async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
-        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for."""
+        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
+
+        Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
+        and loses nothing.
+        """
+        # What is made of it is about as large.
+        if not await self._hold(subscription, stretch.size):
+            return
+        try:
+            size = await self._send(subscription, stretch, feed)
+        finally:
+            self._release(stretch.size)
+        paced = await pace(size) if pace is not None and size else 0.0
+        if (seconds := max(paced, self._judge.owed)) > 0:
+            await self._rest(subscription, seconds)
+
+    async def _hold(self, subscription: Subscription, size: int) -> bool:
+        """Hold so many bytes; False where the response is over before there is room."""
+        room = self._held.take(size)
+        if room is None:
+            return True
+        kept = False
+        try:
+            outlet, stopping = self._responder.outlet, self._responder.stopping
+            ways: set[asyncio.Future[Any]] = {room, outlet.gone, stopping}
+            while not room.done() and not self._responder.over:
+                await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self._responder.beat(subscription.identifier)
+            kept = room.done() and not self._responder.over
+        finally:
+            if not kept:
+                self._held.withdraw(size, room)
+        return kept
+
+    def _release(self, size: int) -> None:
+        self._held.give(size)
+
+    async def _send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> int:
         if subscription.request.finite:
             size = await self._send_alone(subscription, stretch)
         else:
@@ -69,9 +120,12 @@ class Replay:
             async with self._past.turn:
                 found = feed.known_past_block(stretch, marks)
                 if found is None:
-                    found = feed.past_block(stretch, marks, await self._choose(feed.selection, stretch))
+                    chosen, effort = await self._judge.stretch(feed.selection, stretch)
+                    found = feed.past_block(stretch, marks, chosen)
+                    found[0].effort = effort
                 block, marks = found
                 packed = self._responder.packer.pack_block(block)
+            self._judge.count(block.effort or Effort())
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
@@ -80,8 +134,7 @@ class Replay:
                 await self._responder.write_packed(packed)
             subscription.settle(marks)
         subscription.reach(stretch.positions)
-        if pace is not None and size:
-            await self._rest(subscription, await pace(size))
+        return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
         """Read no further for so long; the client hears that the stream lives."""
@@ -91,18 +144,7 @@ class Replay:
         while (left := end - loop.time()) > 0 and not self._responder.over:
             endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier, waiting=not self._hub.available)
-
-    async def _choose(self, selection: Selection, stretch: Stretch) -> list[bytes | None]:
-        """What is sent of each record, within a turn. A filter may take milliseconds for each, and those who are live
-        do not wait for all of them."""
-        if not selection.reads:
-            return selection.chosen(stretch)
-        chosen = []
-        for index in range(len(stretch.records)):
-            chosen.append(selection.choose_of(stretch, index))
-            await self._past.turn.give_way()
-        return chosen
+            await self._responder.beat(subscription.identifier)
 
     async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:
         """The range ends, be it in this stretch: frames of one's own. Returns their bytes."""
@@ -110,7 +152,9 @@ class Replay:
         marks = subscription.cursor.marks
         frames: list[bytes] = []
         async with self._past.turn:
-            chosen = iter(await self._choose(selection, stretch))
+            judged, effort = await self._judge.stretch(selection, stretch)
+        self._judge.count(effort)
+        chosen = iter(judged)
         for place, records in stretch.runs:
             for record, data in zip(records, chosen, strict=False):
                 subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
+from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
-from gateway.eventlog.port import Bounds
+from gateway.eventlog.port import Bounds, TopicState
+from gateway.eventlog.trouble import Trouble, demand
 from gateway.hub.discovery import mark_before
 from gateway.hub.history import first_records, read_range
 from gateway.hub.hub import Hub
@@ -17,6 +18,9 @@ from gateway.position import NOTHING_READ, Mark, Wish
 MAXIMUM_SKIP = 1_000_000
 """Records that share a millisecond and may be skipped on a resume by timestamp."""
 
+LIVE_GRAIN = 10_000
+"""Milliseconds: those who come within them, and wait for the same, get it from the same time on, and share a feed."""
+
 
 @dataclass(slots=True)
 class Start:
@@ -25,8 +29,11 @@ class Start:
     marks: dict[TopicPartition, Mark] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
-    waiting: set[TopicPartition] = field(default_factory=set)
-    """Partitions of topics that are not there, of which something was read: resolved once the topic is back."""
+    waiting: dict[TopicPartition, Wish] = field(default_factory=dict)
+    """What is wished for in partitions of topics that are not there, where something was read, and in those that the
+    log does not give: resolved once it does."""
+    untold: set[str] = field(default_factory=set)
+    """Topics of which the log does not tell: how many partitions they have is not known either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +74,63 @@ class Resolver:
         self._log = hub.log
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
-        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile."""
-        if not self._hub.discovery.sought.issuperset(partition.topic for partition in partitions):
+        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give
+        waits."""
+        if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
-        await self._check_view(origin, partitions)
+        untold = await self._check_view(origin)
         start = Start()
         confirmed = False
+        discovery = self._hub.discovery
+        hidden = discovery.hidden.keys() - discovery.known.keys()
+        partitions = sorted({*(place for place in partitions if self._hub.has(place)), *untold})
         for partition in partitions:
-            if partition.topic not in self._hub.discovery.existing:
-                self._absent(partition, origin.wish(partition), start)
-                continue
             wish = origin.wish(partition)
-            if not self._from_memory(partition, wish, start):
+            if partition.topic in hidden or partition in untold:
+                start.untold.add(partition.topic)
+                self._wait(partition, wish, start)
+                continue
+            if partition.topic not in discovery.existing:
+                self._absent(partition, wish, start)
+                continue
+            if self._from_memory(partition, wish, start):
+                continue
+            if partition in self._hub.sick:
+                self._wait(partition, wish, start)
+                continue
+            try:
                 if not confirmed:
                     await self.confirm(partitions)
                     confirmed = True
                 await self._from_log(partition, wish, origin, start)
+            except Refused:
+                self._wait(partition, wish, start)
         return start
 
-    async def _check_view(self, origin: Origin, partitions: Collection[TopicPartition]) -> None:
-        """Raises TopicAbsent where a position names what the log has and the hub does not know of yet: another process
-        has seen it, and has delivered of it."""
+    def _wait(self, partition: TopicPartition, wish: Wish | None, start: Start) -> None:
+        """The log does not give the partition. Who wished for live events gets those from about now on."""
+        if wish is None:
+            now = self._hub.clock.now()
+            wish = Wish(None, now - now % LIVE_GRAIN)
+        start.waiting[partition] = wish
+        start.marks[partition] = Mark(-1 if wish.offset is None else wish.offset, wish.timestamp or 0, wish.seen)
+        start.positions[partition] = start.marks[partition].offset + 1
+
+    async def _check_view(self, origin: Origin) -> set[TopicPartition]:
+        """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
+        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of
+        it."""
         existing = self._hub.discovery.existing
-        unknown = {place for place in origin.wishes if place.topic not in existing or place not in partitions}
+        unknown = {place for place in origin.wishes if place.topic not in existing or not self._hub.has(place)}
         if not unknown:
-            return
+            return set()
         states = await self._log.describe({place.topic for place in unknown})
         for place in unknown:
-            if place.topic in states and place.partition < states[place.topic].partitions:
+            state = states.get(place.topic)
+            if isinstance(state, TopicState) and place.partition < state.partitions:
                 self._hub.look_again()
                 raise TopicAbsent(place.topic)
+        return {place for place in unknown if isinstance(states.get(place.topic), Trouble)}
 
     async def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be
@@ -105,7 +139,10 @@ class Resolver:
         topics = {partition.topic for partition in partitions} & discovery.existing
         states = await self._log.describe(topics)
         for topic in topics:
-            if topic not in states or states[topic].identity != discovery.known[topic].identity:
+            state = states.get(topic)
+            if isinstance(state, Trouble):
+                continue  # Its partitions tell what it is.
+            if state is None or state.identity != discovery.known[topic].identity:
                 self._hub.look_again()
                 raise TopicAbsent(topic)
 
@@ -121,7 +158,7 @@ class Resolver:
         if tail is not None and _is_behind(wish, tail):
             mark = tail
         elif tail is not None or mark != NOTHING_READ:
-            start.waiting.add(partition)
+            start.waiting[partition] = wish if wish is not None else Wish(None, 0)
         start.marks[partition] = mark
         start.positions[partition] = mark.offset + 1
 
@@ -148,7 +185,7 @@ class Resolver:
         return True
 
     async def _from_log(self, partition: TopicPartition, wish: Wish | None, origin: Origin, start: Start) -> None:
-        bounds = (await self._log.bounds([partition]))[partition]
+        bounds = demand(await self._log.bounds([partition]))[partition]
         if wish is None:
             await self._begin_live(partition, bounds, start)
         elif wish.offset is None:
@@ -183,7 +220,7 @@ class Resolver:
 
     async def _at_time(self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start) -> None:
         time = wish.timestamp or 0
-        offset = (await self._log.find({partition: max(0, time - overlap)}))[partition]
+        offset = demand(await self._log.find({partition: max(0, time - overlap)}))[partition]
         position = bounds.end if offset is None else offset
         # The mark is not set back with the overlap: else every resume would begin earlier than the one before.
         await self._begin(partition, position, bounds, time, start)
@@ -224,7 +261,7 @@ class Resolver:
     async def _unknown(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
         """Another log, or a topic created again: the offset says nothing, the time does."""
         time = wish.timestamp or 0
-        offset = (await self._log.find({partition: time}))[partition]
+        offset = demand(await self._log.find({partition: time}))[partition]
         position = bounds.end if offset is None else offset
         mark = await self._begin(partition, position, bounds, time, start)
         self._gap(partition, wish, position, "unknown", mark, start)
@@ -247,7 +284,7 @@ class Resolver:
         start.positions[partition] = wish.offset + 1
 
     async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int) -> int:
-        first = (await self._log.find({partition: timestamp}))[partition]
+        first = demand(await self._log.find({partition: timestamp}))[partition]
         if first is None:
             return 0
         try:

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.hub.hub import Hub
-from gateway.subscription.live import WAITING
 from gateway.subscription.packer import Gzip, Plain
 from gateway.subscription.recipients import Pipe, Send
 from gateway.subscription.subscription import Request
@@ -48,7 +47,7 @@ class Nobody:
 class Responder:
     """Packs and writes, remembers when it last did, and waits for what may come next."""
 
-    __slots__ = ("_clock", "_format", "_heartbeat", "_hub", "outlet", "packer", "stopping", "written")
+    __slots__ = ("_clock", "_format", "_heartbeat", "_hub", "_topics", "outlet", "packer", "stopping", "written")
 
     def __init__(self, request: Request, hub: Hub, clock: Clock, heartbeat: float) -> None:
         self.outlet: Outlet = Nobody()
@@ -56,6 +55,7 @@ class Responder:
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
         self._format = request.format
+        self._topics = request.selection.topics
         self._hub = hub
         self._clock = clock
         self._heartbeat = heartbeat
@@ -75,10 +75,10 @@ class Responder:
         endings = {self._hub.change(), self.outlet.gone, self.stopping}
         await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
 
-    async def beat(self, identifier: bytes, waiting: bool) -> None:
-        """Send a heartbeat where nothing was sent for the heartbeat interval."""
+    async def beat(self, identifier: bytes) -> None:
+        """Send a heartbeat where nothing was sent for the heartbeat interval; it tells what is waited for."""
         if self._clock.monotonic() - self.written >= self._heartbeat:
-            await self.write(self._format.heartbeat(identifier, WAITING if waiting else None))
+            await self.write(self._format.heartbeat(identifier, self._hub.waits_for(self._topics)))
 
     async def write(self, data: bytes) -> None:
         """Send frames of this client alone."""

@@ -15,13 +15,25 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.errors import MISTAKE, LogUnavailable, OffsetOutOfRange, Problem, TopicAbsent
+from gateway.cooperative import give_way
+from gateway.errors import (
+    MISTAKE,
+    FilterExhausted,
+    LogUnavailable,
+    OffsetOutOfRange,
+    Problem,
+    Refused,
+    TopicAbsent,
+)
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
-from gateway.subscription.live import Broadcast, LiveFeed
+from gateway.subscription.feed import Block
+from gateway.subscription.held import Held
+from gateway.subscription.judge import Charge, Judge
+from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
@@ -34,6 +46,8 @@ OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_WAIT = 0.5
 """Seconds between tries of the log."""
+LONGEST_RETRY_WAIT = 5.0
+"""The same for one partition that the hub can read, and this client cannot: each wait is twice as long, up to this."""
 RETRY_SPREAD = (0.5, 1.5)
 """Those whose stream is ended come back after so many times `retry`, each after another time."""
 AGE_SPREAD = (0.75, 1.0)
@@ -55,6 +69,8 @@ class Services:
     longest: float = 0.0
     """The longest that a response may last, in seconds; 0 is for ever."""
     random: Random = field(default_factory=Random)
+    held: Held = field(default_factory=Held)
+    """What all sessions hold for their clients."""
 
 
 class Visitor(NamedTuple):
@@ -70,10 +86,14 @@ class Session:
     __slots__ = (
         "_asked",
         "_epoch",
+        "_retry_at",
+        "_retry_wait",
         "_start",
         "ends_at",
+        "exhausted",
         "feed",
         "hub",
+        "judge",
         "pace",
         "request",
         "responder",
@@ -82,7 +102,12 @@ class Session:
         "visitor",
     )
 
-    def __init__(self, services: Services, request: Request, pace: Pace | None = None) -> None:
+    def __init__(
+        self, services: Services, request: Request, pace: Pace | None = None, charge: Charge | None = None
+    ) -> None:
+        self.judge = Judge(request.selection, services.past.turn, charge)
+        self.exhausted: FilterExhausted | None = None
+        """Why the response was ended, where the filter had too few steps again and again."""
         self.visitor = Visitor("", "")
         self.services = services
         self.hub = services.hub
@@ -97,6 +122,8 @@ class Session:
             self.ends_at = services.clock.monotonic() + services.longest * services.random.uniform(*AGE_SPREAD)
         self._asked = services.clock.now()
         self._start: Start | None = None
+        self._retry_at = 0.0
+        self._retry_wait = RETRY_WAIT
         self._epoch = self.hub.ring.epoch
 
     @property
@@ -121,7 +148,7 @@ class Session:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
                 return not await range_end.is_over_before(self.hub, self.request, self._start, self.services.clock)
-        except (LogUnavailable, OffsetOutOfRange, TopicAbsent, TimeoutError):
+        except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent, TimeoutError):
             return True
 
     async def run(self, outlet: Outlet) -> None:
@@ -132,9 +159,13 @@ class Session:
             await self._open()
             while self.subscription is not None and not self._over:
                 await self._serve(self.subscription)
+                await give_way()
+        except FilterExhausted as error:
+            self.exhausted = error
+            await self._tell_failure(error.problem)
         except Exception as error:
             telemetry.stream_failed(error)
-            await self._tell_failure()
+            await self._tell_failure(Problem(500, "Internal error", MISTAKE))
         else:
             await self._finish(self._farewell())
         finally:
@@ -158,10 +189,9 @@ class Session:
         subscription = self.subscription
         return self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
 
-    async def _tell_failure(self) -> None:
-        """End the response with what will not heal, a mistake of our own. What it is goes to the log, not to the
-        client."""
-        document = orjson.dumps(Problem(500, "Internal error", MISTAKE).document())
+    async def _tell_failure(self, problem: Problem) -> None:
+        """End the response with what will not heal. What a mistake of our own is goes to the log, not to the client."""
+        document = orjson.dumps(problem.document())
         # Writing may be what failed.
         with suppress(Exception):
             await self.responder.write(self.request.format.notice(b"error", self._identifier, document))
@@ -178,6 +208,10 @@ class Session:
         epoch = self.hub.ring.epoch
         start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
         self._epoch = epoch
+        for place in self.feed.feed.encoder.partitions:
+            # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
+            if place not in start.marks:
+                start.marks[place], start.positions[place] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -192,7 +226,10 @@ class Session:
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
-        subscription = self.subscription = Subscription(self.request, self.feed.feed.encoder, start)
+        encoder = self.feed.feed.encoder
+        if start.waiting:
+            encoder = encoder.waiting_for(start.waiting, start.marks)
+        subscription = self.subscription = Subscription(self.request, encoder, start)
         wishes = self.request.origin.wishes
         opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
         first = opening + b"".join(subscription.gaps(start.gaps, wishes))
@@ -216,27 +253,35 @@ class Session:
         while not self._over:
             try:
                 return await self._resolve(origin)
-            except (LogUnavailable, OffsetOutOfRange, TopicAbsent):
+            except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)
-                await self.responder.beat(identifier, waiting=True)
+                await self.responder.beat(identifier)
         return None
 
-    def _change_feed(self) -> None:
+    def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
         broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format)
+        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting)
+
+    def _share_feed(self, waiting: Waiting) -> bool:
+        """Be with those who read the same partitions, and wait for the same; whether that is another feed."""
+        if self.feed.version == self.hub.version and self.feed.waiting == waiting:
+            return False
+        self._change_feed(waiting)
+        return True
 
     async def _serve(self, subscription: Subscription) -> None:
         """Do what the position asks for: read the ring, or the log until the ring is reached."""
         try:
-            if self.feed.version != self.hub.version:
-                self._change_feed()
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             existing = self.hub.discovery.existing
-            if self.hub.ring.epoch != self._epoch or subscription.awaited(existing):
+            if self._share_feed(subscription.waiting):
+                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            if self.hub.ring.epoch != self._epoch or self._retry_due(subscription):
                 await self._restart(subscription)
                 return
-            subscription.suspend(self.hub.ring, existing)
+            subscription.suspend(self.hub.ring, existing, self.hub.sick)
+            if self._share_feed(subscription.waiting):
+                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await self._replay(subscription)
@@ -244,14 +289,18 @@ class Session:
                 await self._follow(subscription, placement.number)
             else:
                 await self._follow_alone(subscription, placement.number)
+        except Refused as refused:
+            # The others go on without these, which come once the log gives them.
+            subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
+            self._retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self._epoch = NO_EPOCH
             self.hub.look_again()
             await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier)
         except LogUnavailable:
             await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=True)
+            await self.responder.beat(subscription.identifier)
 
     def _readable(self, subscription: Subscription) -> dict[TopicPartition, int]:
         return subscription.readable(self.hub.discovery.existing)
@@ -263,25 +312,43 @@ class Session:
 
     def _is_aligned(self, subscription: Subscription, number: int) -> bool:
         """Whether from this segment on the client gets just what all live clients of its feed get."""
-        if self.request.finite or subscription.waiting:
+        held = self.hub.ring.partitions()
+        if self.request.finite or any(place in held for place in subscription.waiting):
             return False
         return self.hub.ring.aligned(number, self._held(subscription))
+
+    def _retry_due(self, subscription: Subscription) -> bool:
+        """Whether something that is waited for may be had now."""
+        if not subscription.waiting or not subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            return False
+        return self.services.clock.monotonic() >= self._retry_at
+
+    def _retry_later(self) -> None:
+        self._retry_at = self.services.clock.monotonic() + self._retry_wait
+        self._retry_wait = min(2 * self._retry_wait, LONGEST_RETRY_WAIT)
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
         start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
         frames = subscription.restart(start)
+        if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            self._retry_later()
+        else:
+            self._retry_wait = RETRY_WAIT
         if frames:
             await self.responder.write(frames)
 
     async def _follow(self, subscription: Subscription, number: int) -> None:
         """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
-        ring, feed = self.hub.ring, self.feed.feed
+        ring = self.hub.ring
         while self._is_current():
             pieces: list[bytes] = []
             size = 0
             while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
-                block = feed.block(number)
+                segment = ring.segment(number)
+                if pieces and segment is not None and self.judge.must_ask(self.feed.feed, segment):
+                    break  # What is packed is written before anybody else runs.
+                block = await self._block(number)
                 if block is None:
                     return
                 telemetry.tally.events += block.events
@@ -294,12 +361,32 @@ class Session:
                 if size:
                     await self.responder.write_packed(b"".join(pieces))
                 else:
-                    await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-                await asyncio.sleep(0)
+                    await self.responder.beat(subscription.identifier)
             elif number == ring.open.number:
                 number = await self._be_live(subscription, number)
+            await self._repay(subscription)
+            await give_way()
             if number < ring.oldest:
                 return
+
+    async def _block(self, number: int) -> Block | None:
+        """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
+        feed, ring = self.feed.feed, self.hub.ring
+        segment = ring.segment(number)
+        judged = None if segment is None else await self.judge.segment(feed, segment)
+        if segment is None or judged is None:
+            return feed.block(number)
+        if ring.segment(number) is not segment or not self._is_current():
+            return None
+        return feed.block_from(segment, judged.chosen)
+
+    async def _repay(self, subscription: Subscription) -> None:
+        """Read no further until what the filter took is paid for; the client hears that the stream lives."""
+        while self.judge.owed > 0 and not self._over:
+            endings: set[asyncio.Future[None]] = {self.responder.outlet.gone, self.responder.stopping}
+            await asyncio.wait(endings, timeout=min(self.judge.owed, self.services.heartbeat))
+            await self.responder.beat(subscription.identifier)
+            self.judge.pay(0)
 
     def _settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         ring = self.hub.ring
@@ -315,7 +402,7 @@ class Session:
     async def _be_live(self, subscription: Subscription, number: int) -> int:
         outlet, feed = self.responder.outlet, self.feed
         pipe = outlet.pipe
-        if pipe is None:
+        if pipe is None or feed.alone_until > self.services.clock.monotonic():
             await self._wait_for_change(subscription)
             return number
         client = LiveClient(pipe, self.responder.packer, outlet.send)
@@ -323,6 +410,7 @@ class Session:
             # Live delivery does not wait for the client, so that one which does not read must not come back to it.
             await outlet.write(b"")
             return number
+        client.charge = self.judge.pay
         client.released = asyncio.get_running_loop().create_future()
         client.on_release = partial(self._settle_released, subscription)
         leave = partial(feed.leave, client)
@@ -348,12 +436,15 @@ class Session:
                     return
                 if not ring.open.items and await self._finish_until(subscription, self._read_in_ring(subscription)):
                     return
-                if number < ring.open.number:
-                    continue
-                await self._wait_for_change(subscription)
+                if number >= ring.open.number:
+                    await self._wait_for_change(subscription)
+                await give_way()
                 continue
             frames: list[bytes] = []
-            for item, data in feed.matches(segment):
+            judged = await self.judge.segment(feed, segment)
+            if not self._is_current():
+                return
+            for item, data in feed.matches(segment, None if judged is None else judged.chosen):
                 subscription.offer(item.partition, item.mark, data, frames)
             number += 1
             telemetry.tally.events += len(frames)
@@ -361,14 +452,16 @@ class Session:
             if frames:
                 await self.responder.write(b"".join(frames))
             else:
-                await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
-            await asyncio.sleep(0)
+                await self.responder.beat(subscription.identifier)
+            await self._repay(subscription)
+            await give_way()
             if self._is_aligned(subscription, number):
                 return
 
     async def _replay(self, subscription: Subscription) -> None:
         """Read the past until the ring holds what comes next."""
-        replay = Replay(self.services.past, self.hub, self.responder, self.services.heartbeat)
+        services = self.services
+        replay = Replay(services.past, self.hub, self.responder, services.heartbeat, self.judge, services.held)
         while self._is_current():
             positions = self._readable(subscription)
             if self.hub.ring.place(positions) is not None:
@@ -382,17 +475,21 @@ class Session:
                 # The end of the log, and the ring is not there yet.
                 self.hub.look_again()
                 await self._wait_for_change(subscription, RETRY_WAIT)
-            await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+            await self.responder.beat(subscription.identifier)
 
     def _is_current(self) -> bool:
         """Whether the position still means what it did: the partitions, and the log under them, are the same."""
-        return not self._over and self.feed.version == self.hub.version and self.hub.ring.epoch == self._epoch
+        if self._over or self.feed.version != self.hub.version or self.hub.ring.epoch != self._epoch:
+            return False
+        return self.subscription is None or not self._retry_due(self.subscription)
 
     async def _finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
         """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;
         then the end is sent."""
         until = self.request.until
         if until is None or self.services.clock.now() < until:
+            return False
+        if any(place in self.hub.sick or place.topic in self.hub.discovery.existing for place in subscription.waiting):
             return False
         if not await range_end.is_read(self.hub, self.request, read):
             return False
@@ -410,8 +507,11 @@ class Session:
         }
 
     async def _wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
-        wait = min(longest, self.services.heartbeat - (self.services.clock.monotonic() - self.responder.written))
+        now = self.services.clock.monotonic()
+        wait = min(longest, self.services.heartbeat - (now - self.responder.written))
+        if subscription.waiting and subscription.awaited(self.hub.discovery.existing, self.hub.sick):
+            wait = min(wait, self._retry_at - now)
         if self.request.until is not None:
             wait = min(wait, max(RETRY_WAIT / 5, (self.request.until - self.services.clock.now()) / 1000))
         await self.responder.pause(wait)
-        await self.responder.beat(subscription.identifier, waiting=not self.hub.available)
+        await self.responder.beat(subscription.identifier)

@@ -38,7 +38,7 @@ class Request:
 class Subscription:
     """How far one client has come, and the frames that its next records make."""
 
-    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "waiting")
+    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "untold", "waiting")
 
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
@@ -47,8 +47,11 @@ class Subscription:
         self.positions = dict(start.positions)
         self.remaining = request.limit
         self.ended: str | None = None
-        self.waiting = start.waiting
-        """Partitions of topics that are not there: their positions are held against the log once they are back."""
+        self.waiting = dict(start.waiting)
+        """Partitions that are not there, or that the log does not give: what is wished for there is held against the
+        log once they are back."""
+        self.untold = set(start.untold)
+        """Topics of which the log did not tell how many partitions they have."""
         self._past: set[TopicPartition] = set()
 
     @property
@@ -64,26 +67,40 @@ class Subscription:
         return {
             place: self.positions[place]
             for place in self.open_partitions()
-            if place.topic in topics or (place in held and place not in self.waiting)
+            if place not in self.waiting and (place.topic in topics or place in held)
         }
 
-    def suspend(self, ring: Ring, topics: Collection[str]) -> None:
-        """Let partitions wait whose topics are not among these, where the ring does not hold what comes next either."""
+    def suspend(self, ring: Ring, topics: Collection[str], sick: Collection[TopicPartition]) -> None:
+        """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what
+        comes next either."""
+        held = []
         for place, position in self.positions.items():
             never_read = self.cursor.marks[place] == NOTHING_READ and ring.tail(place) is None
-            if place.topic not in topics and not never_read and ring.place({place: position}) is None:
-                self.waiting.add(place)
+            away = place in sick or (place.topic not in topics and not never_read)
+            if away and place not in self.waiting and ring.place({place: position}) is None:
+                held.append(place)
+        self.wait_for(held)
 
-    def awaited(self, topics: Collection[str]) -> bool:
-        """Whether one of these topics is waited for."""
-        return any(place.topic in topics for place in self.waiting)
+    def wait_for(self, places: Iterable[TopicPartition]) -> None:
+        """Let these partitions wait with the positions that they have."""
+        wishes = self.wishes()
+        self.waiting.update({place: wishes[place] for place in places})
+
+    def awaited(self, topics: Collection[str], sick: Collection[TopicPartition]) -> bool:
+        """Whether one of these topics is waited for that is not sick any more."""
+        return any(place.topic in topics and place not in sick for place in self.waiting)
 
     def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
         marks = self.cursor.marks
+        for place in encoder.partitions:
+            if place.topic in self.untold and place not in self.positions:
+                # It was there all the time, and what the client asked for holds for it too.
+                asked = self.request.origin.wish(place) or self.waiting.get(TopicPartition(place.topic, 0))
+                self.waiting[place] = asked or Wish(None, 0)
         kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
         self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
-        self.waiting.intersection_update(encoder.partitions)
+        self.waiting = {place: wish for place, wish in self.waiting.items() if place in kept}
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
@@ -104,9 +121,10 @@ class Subscription:
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
         wishes = self.wishes()
+        self.waiting, self.untold = dict(start.waiting), set(start.untold)
+        self.encoder = self.encoder.waiting_for(self.waiting, start.marks)
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
-        self.waiting = start.waiting
         return b"".join(self.gaps(start.gaps, wishes))
 
     def gaps(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> list[bytes]:
@@ -135,7 +153,7 @@ class Subscription:
             # By timestamp, a mark that has seen nothing is a time to begin with, and no record has it.
             by_offset = mark.offset >= 0 and (mark.seen > 0 or not self.encoder.by_timestamp(partition))
             wishes[partition] = Wish(mark.offset if by_offset else None, mark.timestamp, mark.seen)
-        return wishes
+        return wishes | self.waiting
 
     def offer(self, partition: TopicPartition, mark: Mark, data: bytes | None, frames: list[bytes]) -> None:
         """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""

@@ -44,7 +44,11 @@ def _time(time: int | None, now: int) -> str:
     """In the zone of the machine; with the date where that is not today's."""
     if time is None:
         return "            "
-    local = datetime.fromtimestamp(time / 1000).astimezone()
+    try:
+        local = datetime.fromtimestamp(time / 1000).astimezone()
+    except (ValueError, OverflowError, OSError):
+        # A record may carry any number; what no calendar has is shown as it is.
+        return str(time)
     today = datetime.fromtimestamp(now / 1000).astimezone().date() == local.date()
     return local.strftime("" if today else "%Y-%m-%d ") + local.isoformat(timespec="milliseconds")[11:23]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gateway.client import Duplicates, Event, EventStream, Gap, PositionStore, Query, State, Subscription
 from gateway.clock import Clock
+from gateway.signals import on_signal
 from gateway.tail.output import Output
 from gateway.tail.progress import Progress
 from gateway.tail.status import StatusLine
@@ -39,7 +40,8 @@ class Tail:
         """To the end of the range; SIGTERM cancels, as Ctrl-C does."""
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            on_signal(number, task.cancel)
         try:
             async with self._events:
                 while events := await self._events.batch():

@@ -137,7 +137,8 @@ async def test_more_connections_than_there_is_room_for(victim: Victim) -> None:
         # One after another: of those that come together, some would have to make room for others.
         streams.append(await opened(port, 1, REQUEST))
         [(reader, _)] = streams[-1]
-        await asyncio.wait_for(reader.read(100), 20)
+        async with asyncio.timeout(20):
+            await reader.read(100)
     refused = 0
     for _ in range(50):
         try:

@@ -107,7 +107,8 @@ async def test_who_is_cancelled_while_waiting_loses_nothing() -> None:
     async with events(feed.server()) as source:
         assert (await anext(source)).offset == 1
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(source), 0.01)
+            async with asyncio.timeout(0.01):
+                await anext(source)
         feed.more.put_nowait(message(2))
         assert (await anext(source)).offset == 2
     assert feed.closed.is_set()
@@ -146,7 +147,8 @@ async def test_a_stream_that_is_dropped_leaves_nothing_behind() -> None:
             pass
 
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(follow(), 0.01)
+        async with asyncio.timeout(0.01):
+            await follow()
     gc.collect()
     async with asyncio.timeout(10):
         await left.closed.wait()

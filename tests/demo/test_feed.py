@@ -14,6 +14,8 @@ from gateway.demo.feed import HISTORY, SampleFeed
 from gateway.errors import ConfigurationError
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.trouble import demand
+from tests.eventlog.kit import batches_of
 
 NOW = 1_772_357_213_007
 CATALOG = Catalog(
@@ -49,14 +51,15 @@ class HandClock:
         """Wait until the sleeps of others have moved the clock so far."""
         reached = asyncio.Event()
         self._awaited.append((time, reached))
-        await asyncio.wait_for(reached.wait(), 10)
+        async with asyncio.timeout(10):
+            await reached.wait()
 
 
 async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Record]:
-    bounds = await log.bounds([TopicPartition(topic, number) for number in range(partitions)])
+    bounds = demand(await log.bounds([TopicPartition(topic, number) for number in range(partitions)]))
     reader = await log.reader({place: bound.start for place, bound in bounds.items()})
     found: list[Record] = []
-    while batches := await reader.fetch(0, max_records=100_000):
+    while batches := batches_of(await reader.fetch(0, max_records=100_000)):
         found += [record for batch in batches for record in batch.records]
     await reader.close()
     return found

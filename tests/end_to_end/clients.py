@@ -143,5 +143,6 @@ class Program:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), WAIT)
+                async with asyncio.timeout(WAIT):
+                    await self._process.wait()
         await self._reading

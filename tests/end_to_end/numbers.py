@@ -56,7 +56,8 @@ class Sender:
         """Stop when what is being sent is stored; returns how many are."""
         self._ending = True
         assert self._task is not None
-        await asyncio.wait_for(self._task, 2 * WAIT)
+        async with asyncio.timeout(2 * WAIT):
+            await self._task
         return self.stored
 
     async def until(self, stored: int) -> None:

@@ -51,6 +51,8 @@ class GatewayProcess:
         """More of its environment."""
         self._output = directory / "stdout"
         self._errors = directory / "stderr"
+        self._output_to: Path | None = None
+        self._errors_to: Path | None = None
         ports = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._command = [sys.executable, "-m", "gateway", command, *ports, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,10 +84,26 @@ class GatewayProcess:
         assert self._process is not None
         return self._process.pid
 
+    def redirect(self, path: Path, output: bool = False) -> None:
+        """Let it write its errors, and its output, to a file that is there."""
+        self._errors_to = path
+        if output:
+            self._output_to = path
+
+    def close_errors(self) -> None:
+        """Start it without a standard error."""
+        self.wrap("sh", "-c", 'exec "$@" 2>&-', "sh")
+
+    def wrap(self, *command: str) -> None:
+        """Start it by another program."""
+        self._command = [*command, *self._command]
+
     def launch(self) -> None:
         """Start the process and wait for nothing."""
         assert self._process is None
-        with self._output.open("ab") as output, self._errors.open("ab") as errors:
+        output_to, errors_to = self._output_to or self._output, self._errors_to or self._errors
+        # No buffer, and no seek: it may be a pipe.
+        with open(output_to, "ab", 0) as output, open(errors_to, "ab", 0) as errors:
             given = environment() | self.variables
             self._process = subprocess.Popen(
                 self._command, stdout=output, stderr=errors, cwd=ROOT, env=given, start_new_session=True

@@ -79,12 +79,17 @@ async def shown(command: str, variables: dict[str, str]) -> list[tuple[float, st
     os.close(inner)
     began, text, lines = time.monotonic(), b"", []
     with suppress(OSError):  # The terminal is closed when the command ends.
-        while part := await asyncio.wait_for(asyncio.to_thread(os.read, terminal, 1 << 16), WAIT):
+        while part := await _read(terminal):
             *whole, text = (text + part).split(b"\n")
             lines += [(time.monotonic() - began, line.decode().rstrip("\r")) for line in whole]
     os.close(terminal)
     assert await process.wait() == 0, command
     return lines
+
+
+async def _read(terminal: int) -> bytes:
+    async with asyncio.timeout(WAIT):
+        return await asyncio.to_thread(os.read, terminal, 1 << 16)
 
 
 def draw(lines: list[tuple[float, Text]]) -> str:

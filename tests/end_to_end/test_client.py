@@ -64,16 +64,19 @@ async def test_it_goes_on_from_its_file_over_broken_connections_and_a_killed_ser
                     await events.commit()
                     break
 
-    await asyncio.wait_for(read(10), WAIT)
+    async with asyncio.timeout(WAIT):
+        await read(10)
     reading = asyncio.create_task(read(40))
     await append(log, 11, 20)
     cut = asyncio.create_task(relay.cut(0.5))
     await append(log, 21, 30)
-    await asyncio.wait_for(cut, WAIT)
+    async with asyncio.timeout(WAIT):
+        await cut
     await gateway.kill()
     await append(log, 31, 40)
     await gateway.start()
-    await asyncio.wait_for(reading, WAIT)
+    async with asyncio.timeout(WAIT):
+        await reading
     assert numbers == list(range(2, 41, 2))
     await relay.close()
 
@@ -84,14 +87,16 @@ async def test_a_gap_is_raised_or_called_back_and_the_stream_goes_on(log: Sqlite
     future = '[{"topic":"numbers","partition":0,"offset":1000}]'
     async with subscribe(gateway.address, "numbers", last_event_id=future) as events:
         with pytest.raises(EventsMissing) as raised:
-            await asyncio.wait_for(anext(events), WAIT)
+            async with asyncio.timeout(WAIT):
+                await anext(events)
         assert (raised.value.gap.topic, raised.value.gap.requested, raised.value.gap.reason) == (
             "numbers",
             1000,
             "future",
         )
         await append(log, 4, 4)
-        assert (await asyncio.wait_for(anext(events), WAIT)).json["n"] == 4
+        async with asyncio.timeout(WAIT):
+            assert (await anext(events)).json["n"] == 4
     gaps: asyncio.Queue[Gap] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -103,9 +108,11 @@ async def test_a_gap_is_raised_or_called_back_and_the_stream_goes_on(log: Sqlite
             return int(next(events).json["n"])
 
     following = asyncio.create_task(asyncio.to_thread(follow))
-    assert (await asyncio.wait_for(gaps.get(), WAIT)).resumed == 4
+    async with asyncio.timeout(WAIT):
+        assert (await gaps.get()).resumed == 4
     await append(log, 5, 5)
-    assert await asyncio.wait_for(following, WAIT) == 5
+    async with asyncio.timeout(WAIT):
+        assert await following == 5
 
 
 async def test_a_slow_consumer_gets_all_of_it(log: SqliteLog, url: str, serve: Serve) -> None:
@@ -114,7 +121,8 @@ async def test_a_slow_consumer_gets_all_of_it(log: SqliteLog, url: str, serve: S
         waiting = asyncio.ensure_future(anext(events))
         for first in range(1, 1001, 100):  # 20 MB, far more than a connection and the ring hold.
             await append(log, first, first + 99, PADDING)
-        numbers = [(await asyncio.wait_for(waiting, WAIT)).json["n"]]
+        async with asyncio.timeout(WAIT):
+            numbers = [(await waiting).json["n"]]
         numbers += [event.json["n"] async for event in events]
     assert numbers == list(range(1, 1001))
 

@@ -142,7 +142,8 @@ async def break_connections(trial: Trial) -> None:
     async def break_one(subscriber: Subscriber) -> None:
         for number, kept in BREAKS.items():
             await subscriber.program.number(number)
-            await asyncio.wait_for(subscriber.relay.cut(kept), WAIT)
+            async with asyncio.timeout(WAIT):
+                await subscriber.relay.cut(kept)
 
     await trial.each(break_one)
 

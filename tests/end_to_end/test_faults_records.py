@@ -193,10 +193,10 @@ async def test_a_damaged_batch(
         with segment.open("r+b") as file:
             file.seek(sound.index(b'{"n":150,'))
             file.write(b'{"n":159,')
-        gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}", ready=False)
+        gateway = await serve({"numbers": {"topics": [topic]}}, f"kafka://{broker.bootstrap}")
         clients = [await follow(gateway.port, "numbers", since=1) for _ in range(2)]
         for client in clients:
-            await client.heard("waiting for the log")
+            await client.heard(f"waiting for {topic}/0")
         with segment.open("r+b") as file:
             file.write(sound)
         line = account("batch damaged on the broker's disk")

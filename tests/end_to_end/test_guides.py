@@ -169,7 +169,8 @@ async def test_the_page(demo: GatewayProcess, folder: Path) -> None:
 
         page.on("console", lambda message: note(message.text))
         await page.goto(page_file.as_uri())
-        await asyncio.wait_for(enough.wait(), WAIT)
+        async with asyncio.timeout(WAIT):
+            await enough.wait()
         await browser.close()
     assert all(titles)
 

@@ -15,10 +15,12 @@ from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.trouble import demand
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.kafka import event
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
 from tests.end_to_end.stream import Client, check_sequence
+from tests.eventlog.kit import batches_of
 from tests.services.kafka import KafkaBroker
 
 pytestmark = pytest.mark.end_to_end
@@ -71,12 +73,12 @@ class Side:
 
     async def records(self) -> list[tuple[int, bytes | None]]:
         """Timestamp and value of every record."""
-        bounds = (await self.log.bounds([self.partition]))[self.partition]
+        bounds = demand(await self.log.bounds([self.partition]))[self.partition]
         reader = await self.log.reader({self.partition: bounds.start})
         found: list[tuple[int, bytes | None]] = []
         position = bounds.start
         while position < bounds.end:
-            for batch in await reader.fetch(10.0):
+            for batch in batches_of(await reader.fetch(10.0)):
                 found += [(record.timestamp, record.value) for record in batch.records]
                 position = batch.position
         await reader.close()

@@ -90,7 +90,8 @@ class Run:
     async def ended(self) -> int:
         """Wait for its end; the exit status."""
         assert self.process is not None
-        return await asyncio.wait_for(self.process.wait(), WAIT)
+        async with asyncio.timeout(WAIT):
+            return await self.process.wait()
 
     async def stop(self) -> int:
         """SIGTERM; the exit status."""

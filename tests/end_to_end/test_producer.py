@@ -20,10 +20,12 @@ from gateway.event import TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.trouble import demand
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT, GatewayProcess
 from tests.end_to_end.relay import Relay
 from tests.end_to_end.stream import Client, check_sequence
+from tests.eventlog.kit import batches_of
 
 pytestmark = pytest.mark.end_to_end
 
@@ -57,12 +59,12 @@ def event(number: object) -> dict[str, Any]:
 
 async def stored(log: EventLog, topic: str) -> list[int]:
     """`n` of each record of the topic."""
-    bounds = await log.bounds([TopicPartition(topic, number) for number in range(PARTITIONS)])
+    bounds = demand(await log.bounds([TopicPartition(topic, number) for number in range(PARTITIONS)]))
     left = {partition: bound.end for partition, bound in bounds.items() if bound.end > bound.start}
     reader = await log.reader({partition: bounds[partition].start for partition in left})
     numbers: list[int] = []
     while left:
-        for batch in await reader.fetch(10.0):
+        for batch in batches_of(await reader.fetch(10.0)):
             numbers += [orjson.loads(record.value or b"")["n"] for record in batch.records]
             if batch.position >= left.get(batch.partition, 0):
                 left.pop(batch.partition, None)
@@ -136,7 +138,8 @@ async def test_events_whose_answers_are_lost_are_stored_once(serve: Serve, tmp_p
         async with Producer(f"http://127.0.0.1:{relay.port}", ProducerOptions(batch_events=20)) as producer:
             feeding = asyncio.create_task(feed(producer, stop))
             for kept in (0.0, 0.5, 0.0, 0.9):
-                await asyncio.wait_for(relay.cut(kept), WAIT)
+                async with asyncio.timeout(WAIT):
+                    await relay.cut(kept)
             stop.set()
             count = await feeding
     finally:

@@ -344,7 +344,7 @@ async def test_a_hang_up_ends_no_process(tmp_path: Path, gateways: Launch, comma
         await says(gateway, "serving ", 2)
         os.kill(gateway.workers()[0], signal.SIGKILL)
         await hang_up(asyncio.create_task(says(gateway, "serving ", 3)))
-        assert gateway.errors.count("starting another") == 1
+        assert gateway.errors.count("another is started") == 1
     stopping = asyncio.create_task(gateway.stop())
     await hang_up(stopping)
     assert await stopping == 0

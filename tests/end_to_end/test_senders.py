@@ -104,7 +104,8 @@ async def browser(directory: Path, address: str) -> AsyncIterator[None]:
     finally:
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), WAIT)
+            async with asyncio.timeout(WAIT):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()

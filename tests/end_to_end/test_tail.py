@@ -76,16 +76,19 @@ async def test_it_survives_its_server_and_goes_on_from_its_file(tmp_path: Path, 
         await gateway.start()
         got += await read_numbers(process, 200)
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), WAIT) == 130
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() == 130
         assert process.stderr is not None
         assert "next try in" in (await process.stderr.read()).decode()
     await append(log, 201, 300)
     async with tail(gateway, *position, "--limit", "50") as process:
         got += await read_numbers(process, 250)
-        assert await asyncio.wait_for(process.wait(), WAIT) == 0
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() == 0
     async with tail(gateway, *position, "--until", "0s") as process:
         got += await read_numbers(process, 300)
-        assert await asyncio.wait_for(process.wait(), WAIT) == 0
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() == 0
     assert got == list(range(1, 301))
 
 
@@ -99,12 +102,14 @@ async def test_a_pipe_that_is_closed_and_a_signal_end_it_quietly(tmp_path: Path,
         os.close(read)
         await append(log, 11, 11)
         assert process.stderr is not None
-        assert await asyncio.wait_for(process.stderr.read(), WAIT) == b""
+        async with asyncio.timeout(WAIT):
+            assert await process.stderr.read() == b""
         assert await process.wait() == 0
     async with tail(gateway, "--since", "1h") as process:
         await read_numbers(process, 11)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), WAIT) == 130
+        async with asyncio.timeout(WAIT):
+            assert await process.wait() == 130
         assert process.stderr is not None
         assert await process.stderr.read() == b""
 
@@ -119,7 +124,8 @@ async def test_a_terminal_shows_lines_in_colour(tmp_path: Path, log: SqliteLog, 
         *command, "--limit", "1", stdin=inside, stdout=inside, stderr=inside, cwd=ROOT, env=colours
     )
     os.close(inside)
-    assert await asyncio.wait_for(process.wait(), WAIT) == 0
+    async with asyncio.timeout(WAIT):
+        assert await process.wait() == 0
     shown = os.read(terminal, 65536).decode()
     os.close(terminal)
     assert "\x1b[1mA \\x1b[2J page\x1b[0m" in shown

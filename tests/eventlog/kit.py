@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
+from gateway.eventlog.trouble import Refusal, Trouble
 
 WAIT = 10.0
 """Seconds until something that is sure to come counts as missing."""
@@ -39,6 +40,15 @@ class Bench(Protocol):
     async def add_partitions(self, topic: str, partitions: int) -> None:
         """Raise the number of partitions to this."""
         ...
+
+
+async def refused(reader: LogReader, partition: TopicPartition) -> Trouble:
+    """What the reader tells of the partition, which it then reads no further."""
+    (refusal,) = await reader.fetch(WAIT)
+    assert isinstance(refusal, Refusal)
+    assert refusal.partition == partition
+    assert await reader.fetch(0.05) == [], "a refusal is told once"
+    return refusal.trouble
 
 
 class MemoryBench:
@@ -119,9 +129,24 @@ async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[R
         batches = await reader.fetch(WAIT, max_records)
         assert batches, f"{len(records)} of {count} records came"
         for batch in batches:
+            assert isinstance(batch, Batch), batch
             offsets = [record.offset for record in batch.records]
             assert offsets == sorted(set(offsets))
             assert all(TopicPartition(record.topic, record.partition) == batch.partition for record in batch.records)
             assert not offsets or offsets[-1] < batch.position
             records += batch.records
     return records
+
+
+def batches_of(found: Sequence[Batch | Refusal]) -> list[Batch]:
+    """The batches, where nothing is refused."""
+    batches = [one for one in found if isinstance(one, Batch)]
+    assert len(batches) == len(found), found
+    return batches
+
+
+def existing(told: Mapping[str, TopicState | Trouble]) -> dict[str, TopicState]:
+    """The states of topics, where the log tells of each."""
+    states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
+    assert states.keys() == told.keys(), told
+    return states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +12,8 @@ import pytest
 
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka_cluster import Cluster
-from gateway.eventlog.kafka_flight import FetchConnections, Flight
+from gateway.eventlog.kafka_connection import FRAME_BYTES
+from gateway.eventlog.kafka_flight import ANSWER_SECONDS, FetchConnections, Flight
 from tests.eventlog.test_kafka_fetch import CORRELATION, NEW, OFFSETS, answer, request
 
 NODE = 1
@@ -24,6 +26,7 @@ class Broker:
         self.sent: list[bytes] = []
         self.opened = 0
         self.open = True
+        self.pausing = 0.0
         self._client_id = "me"
         self._versions = NEW
         self._protocol = SimpleNamespace(data_received=None)
@@ -32,6 +35,15 @@ class Broker:
 
     def address(self, node: int) -> tuple[str, int]:
         return "broker", node
+
+    def paused(self, _: object) -> float:
+        return max(0.0, self.pausing)
+
+    async def pause(self, _: object) -> None:
+        self.pausing = 0.0
+
+    def throttle(self, _: object, milliseconds: int) -> None:
+        self.pausing = milliseconds / 1000
 
     async def connect(self, _: object, on_close: Callable[..., None]) -> Any:
         self.opened += 1
@@ -57,7 +69,7 @@ class Broker:
 async def ask(connections: FetchConnections) -> Flight:
     """A request that is on its way."""
     flight = Flight(NODE, OFFSETS)
-    connections.send(NODE, request()[0], flight, 60.0)
+    connections.send(NODE, request()[0], flight, 0.5, 60.0)
     if flight.task is not None:
         await flight.task
     return flight
@@ -145,3 +157,35 @@ async def test_what_an_abandoned_flight_brings_is_not_kept(broker: Broker, conne
     assert not flight.outcome
     await ask(connections)
     assert broker.opened == 1
+
+
+async def test_an_answer_that_comes_piece_by_piece_is_waited_for(broker: Broker, connections: FetchConnections) -> None:
+    flight = await ask(connections)
+    data = framed(answer())
+    flight.deadline = before = time.monotonic() + 0.1
+    broker.answer(data[:10])
+    assert before < flight.deadline < time.monotonic() + 60.5 + ANSWER_SECONDS + 0.5
+    broker.answer(data[10:])
+    assert isinstance(flight.outcome, list)
+
+
+async def test_an_answer_that_is_announced_too_large_ends_the_connection(
+    broker: Broker, connections: FetchConnections
+) -> None:
+    flight = await ask(connections)
+    broker.answer((FRAME_BYTES + 1).to_bytes(4, "big"))
+    assert isinstance(flight.outcome, LogUnavailable)
+    assert not broker.open
+
+
+async def test_a_broker_that_asks_for_a_pause_is_not_asked_meanwhile(
+    broker: Broker, connections: FetchConnections
+) -> None:
+    await ask(connections)
+    broker.pausing = 5.0
+    flight = Flight(NODE, OFFSETS)
+    connections.send(NODE, request()[0], flight, 0.5, 60.0)
+    assert len(broker.sent) == 1
+    assert flight.task is not None
+    await flight.task
+    assert len(broker.sent) == 2

@@ -14,12 +14,13 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka_producer
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
+from gateway.eventlog.trouble import Kind, Trouble, absent
 from tests.eventlog.kit import kafka_admin, take
 from tests.services.kafka import KafkaBroker
 
@@ -131,13 +132,15 @@ class Broker:
         self._expected: dict[tuple[int, int], int] = {}
         self._last: dict[tuple[int, int, int], int] = {}
 
-    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
-        for topic, number in partitions:
-            if topic != TOPIC or number not in self.values:
-                raise TopicAbsent(topic)
-        return {
-            each: None if each.partition in self.stuck else 1 + (each.partition in self.hanging) for each in partitions
-        }
+    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
+        return {each: self._leader(each) for each in partitions}
+
+    def _leader(self, place: TopicPartition) -> int | Trouble:
+        if place.topic != TOPIC or place.partition not in self.values:
+            return absent(place.topic)
+        if place.partition in self.stuck:
+            return Trouble(Kind.NO_LEADER, "none")
+        return 1 + (place.partition in self.hanging)
 
     def cached(self, topic: str) -> Any:
         return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
@@ -151,6 +154,15 @@ class Broker:
     def address(self, node: int) -> tuple[str, int]:
         return "broker", node
 
+    async def pause(self, _: object) -> None:
+        pass
+
+    def throttle(self, *_: object) -> None:
+        pass
+
+    async def while_leads(self, _: int, __: object, call: Any) -> Any:
+        return await call
+
     async def connect(self, address: tuple[str, int]) -> Any:
         return self
 
@@ -160,12 +172,12 @@ class Broker:
     def close(self) -> None:
         pass
 
-    async def send(self, address_or_request: Any, *_: Any) -> Any:
-        """As a cluster it is asked for an identity, as a connection to store a batch."""
-        if isinstance(address_or_request, tuple):
-            self.identities += 1
-            return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
-        _, _, _, [(topic, [(number, data)])] = address_or_request._fields
+    async def send_to_any(self, _: object) -> Any:
+        self.identities += 1
+        return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
+
+    async def send(self, request: Any) -> Any:
+        _, _, _, [(topic, [(number, data)])] = request._fields
         assert topic == TOPIC
         if number in self.hanging:
             await asyncio.Event().wait()
@@ -295,6 +307,7 @@ async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: 
 async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:
     producer = Producer(scripted)  # type: ignore[arg-type]
     scripted.script = [29]
-    with pytest.raises(LogUnavailable, match="Authorization"):
-        await producer.offer(TOPIC, records(b"a"))
+    [fate] = await producer.offer(TOPIC, records(b"a"))
+    assert isinstance(fate, LogForbids)
+    assert "Authorization" in str(fate)
     assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

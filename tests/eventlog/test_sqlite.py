@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogUnavailable
+from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import sqlite_watch
+from gateway.eventlog import sqlite, sqlite_watch
 from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
-from tests.eventlog.kit import WAIT, take
+from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -71,7 +71,8 @@ async def test_every_acknowledged_record_survives_a_kill(path: Path, log: Sqlite
     process = await appender(path, 1_000_000)
     assert process.stdout is not None
     for _ in range(20):
-        await asyncio.wait_for(process.stdout.readline(), WAIT)
+        async with asyncio.timeout(WAIT):
+            await process.stdout.readline()
     process.kill()
     last = 19
     while line := await process.stdout.readline():
@@ -98,7 +99,7 @@ async def test_an_append_of_another_process_wakes_a_reader(
         await asyncio.sleep(0.03)
         await other.append(TOPIC, [NewRecord(b"%d" % number)])
         appended = time.monotonic()
-        (batch,) = await waiting
+        (batch,) = batches_of(await waiting)
         delays.append(time.monotonic() - appended)
         assert batch.records[0].value == b"%d" % number
     await other.close()
@@ -297,6 +298,32 @@ async def test_a_read_of_large_records_is_bounded(log: SqliteLog) -> None:
     for _ in range(3):
         await log.append(TOPIC, [NewRecord(bytes(5_000_000))])
     reader = await log.reader({PARTITION: 0})
-    (batch,) = await reader.fetch(WAIT)
+    (batch,) = batches_of(await reader.fetch(WAIT))
     assert len(batch.records) == 2
     assert len(await take(reader, 1)) == 1
+
+
+async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    log = SqliteLog(path)
+    await log.open()
+    await log.create("topic")
+    await log._writer.run(lambda store: store.connection().execute("PRAGMA query_only = ON"))
+    with pytest.raises(LogForbids, match="readonly"):
+        await log.offer("topic", [NewRecord(b"{}")])
+    await log.close()
+
+
+async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.6)
+    log = SqliteLog(path, busy_timeout=0.4)
+    await log.open()
+    await log.create(TOPIC)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        calls = [log.create(f"{TOPIC}{number}") for number in range(8)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, LogUnavailable) for result in results)
+        assert time.monotonic() - started < 1.5
+    await log.close()

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, TopicPartition
-from tests.eventlog.kit import WAIT, Bench, KafkaBench, take
+from gateway.eventlog.trouble import demand
+from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take
 
 ENDLESS = """
 import asyncio, sys
@@ -42,12 +43,12 @@ async def values(bench: Bench, topic: str, name: str | None = None) -> tuple[lis
     writer = await bench.log.writer(name or topic)
     await writer.close()
     partition = TopicPartition(topic, 0)
-    bounds = (await bench.log.bounds([partition]))[partition]
+    bounds = demand(await bench.log.bounds([partition]))[partition]
     found: list[bytes | None] = []
     position = bounds.start
     reader = await bench.log.reader({partition: position})
     while position < bounds.end:
-        for batch in await reader.fetch(WAIT):
+        for batch in batches_of(await reader.fetch(WAIT)):
             found += [record.value for record in batch.records]
             position = batch.position
     await reader.close()
@@ -152,7 +153,8 @@ async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str
         )
         assert process.stdout is not None
         for _ in range(lines):
-            assert await asyncio.wait_for(process.stdout.readline(), 3 * WAIT)
+            async with asyncio.timeout(3 * WAIT):
+                assert await process.stdout.readline()
         process.kill()
         await process.wait()
     stored, position = await values(bench, topic)

@@ -108,7 +108,8 @@ async def test_in_a_browser(explorer: Explorer, query: str, browser: Browser) ->
     page.on("console", lambda message: note(message.text) if message.type == "log" else None)
     await page.goto(f"{explorer.address}/healthz")
     await page.add_script_tag(content=text)
-    await asyncio.wait_for(enough.wait(), WAIT)
+    async with asyncio.timeout(WAIT):
+        await enough.wait()
     await page.close()
     assert len(got) >= ENOUGH
 

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidExpression
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
-from gateway.filters.cost import estimate
-from gateway.filters.pattern import pattern_cost
-from gateway.filters.subject import Subject, environment
-from gateway.filters.syntax import Node, children, read_tree
-from gateway.filters.tokens import canonical_text, tokens
+from gateway.filters.lexer import canonical_text, tokens
+from gateway.filters.syntax import parse
+from gateway.filters.tree import Node, children
 from tests.effort import examples
 
 
@@ -36,9 +34,21 @@ def error(text: str, bounds: FilterBounds | None = None) -> InvalidExpression:
         ("event.x ==", 1, 11, "ends too early"),
         ("(true", 1, 6, "ends too early"),
         ("a b", 1, 3, "'b' is not expected"),
-        ("event..a", 1, 7, "'..' is not expected"),
+        ("event..a", 1, 7, "'.' is not expected"),
         ("true &&\n\n && false", 3, 2, "'&&' is not expected"),
-        ("event.x = 2", 1, 9, "'=' is not understood"),
+        ("event.x = 2", 1, 9, "'=' is not understood here; did you mean '=='?"),
+        ("event.x & event.y", 1, 9, "did you mean '&&'?"),
+        ("event.x and event.y", 1, 9, "did you mean '&&'?"),
+        ("event.t.startswith('a')", 1, 9, "did you mean 'startsWith'?"),
+        ("startsWith(event.t, 'a')", 1, 1, "is written text.startsWith(…)"),
+        ("event.t.contains()", 1, 9, "does not take 0 arguments"),
+        ("timestamp(0).getHours('/dev/ptmx') == 1", 1, 23, "no time zone '/dev/ptmx'"),
+        ("timestamp(0).getHours('Europe/Berln') == 1", 1, 23, "did you mean 'Europe/Berlin'?"),
+        ("{1.5: 1} == {}", 1, 2, "double cannot be the key of a map"),
+        ("[{null: 1}] == []", 1, 3, "null cannot be the key of a map"),
+        ("event.t.matches('a{500}{3}b{700}')", 1, 17, "repeats more than 1,000 times"),
+        ("event.t.matches('" + "(){1000}" * 80 + "')", 1, 17, "repeats more than 1,000 times"),
+        (" || ".join(f"event.t.matches('{n}')" for n in range(17)), 1, 407, "more than 16 regular expressions"),
         ("event.x == 'abc", 1, 12, "string is not closed"),
         ('"\\q" == event.x', 1, 1, "invalid escape"),
         ("true\u00a0|| false", 1, 5, "U+00A0"),
@@ -47,14 +57,14 @@ def error(text: str, bounds: FilterBounds | None = None) -> InvalidExpression:
         ("!topic", 1, 1, "'!' cannot be applied to string"),
         ("topic[0] == 'a'", 1, 6, "[ ] cannot be applied"),
         ("1 in 2", 1, 3, "'in' cannot be applied"),
-        ("topic.startsWith(1)", 1, 17, "startsWith() cannot be applied"),
+        ("topic.startsWith(1)", 1, 7, "startsWith() cannot be applied"),
         ("evnt.x == 1", 1, 1, "did you mean 'event'?"),
         ("true && evnt.meta.x == 1", 1, 9, "no variable 'evnt'"),
         ("zzz", 1, 1, "an expression sees event, topic, partition, offset, timestamp, key"),
-        ("event.frob('x')", 1, 11, "no function 'frob'"),
+        ("event.frob('x')", 1, 7, "no function 'frob'"),
         ("'é😀' == foo", 1, 9, "no variable 'foo'"),
         ("event.x == 1 &&\n  foo", 2, 3, "no variable 'foo'"),
-        ("has(event)", 1, 5, "field selection"),
+        ("has(event)", 1, 5, "has(event.name)"),
         ("99999999999999999999 == 1", 1, 1, "int"),
         ("if", 1, 1, "reserved"),
         # It can never be boolean.
@@ -69,7 +79,6 @@ def error(text: str, bounds: FilterBounds | None = None) -> InvalidExpression:
         ("'é' == topic ||\n matches(topic, '(')", 2, 17, "missing )"),
         ("event.a.exists(x, x.matches('a**(?<'))", 1, 29, "regular expression is invalid"),
         ("has(event.a) ? event.t.matches('\\\\8') : true", 1, 32, "regular expression is invalid"),
-        ("event.t.matches('(a{1000}){1000}')", 1, 17, "filter_max_cost"),
         ("\ud800", 1, 1, "surrogate"),
         ("true\x00", 1, 5, "not understood"),
     ],
@@ -96,65 +105,12 @@ def test_mistakes_are_told_with_their_place(text: str, line: int, column: int, d
         ("true ? true : " * 250 + "true", "filter_max_depth"),
         ("event" + ".map(x, x)" * 400, "filter_max_depth"),
         ("event.all(a, " * 100 + "true" + ")" * 100, "filter_max_depth"),
-        ("event.a.all(a, " * 5 + "true" + ")" * 5, "filter_max_cost"),
-        ("event.a.map(a, " * 3 + "a" + ")" * 3 + " == []", "filter_max_cost"),
-        ("['a']" + ".map(x, x + x + x + x)" * 12 + "[0].contains('b')", "filter_max_cost"),
-        ("[[1]]" + ".map(x, [x, x, x, x, x])" * 8 + " == [[1]]" + ".map(x, [x, x, x, x, x])" * 8, "filter_max_cost"),
-        ("[[1]]" + ".map(x, x + x)" * 20 + "[0].size() > 0", "filter_max_cost"),
-        ("event.l.all(x, [{0}].all(y, [{0}].all(z, z > x)))".format(",".join(["1"] * 100)), "filter_max_cost"),
-        ("[{0}].all(x, [{0}].map(y, y) != [])".format(",".join(["1"] * 300)), "filter_max_cost"),
-        (r"event.s.matches('\\pL{300}')", "filter_max_cost"),
-        (r"event.s.matches('\\pL{3' + '00}')", "filter_max_cost"),
-        (r"['\\pL{300}'].exists(p, event.s.matches(p))", "filter_max_cost"),
-        (r"{'\\pL{300}': 1}.exists(p, event.s.matches(p))", "filter_max_cost"),
-        (r"{'p': '\\pL{300}'}.p.matches('a') && event.s.matches({'p': '\\pL{300}'}.p)", "filter_max_cost"),
-        (r"(event.x ? [['\\pL{300}']] : event.y)[0][0].matches('') || event.s.matches((event.x ? [['\\pL{300}']] "
-         r": event.y)[0][0])", "filter_max_cost"),
-        (r"event.s.matches(google.protobuf.StringValue{value: '\\pL{300}'})", "filter_max_cost"),
-        (r"event.s.matches(string(b'\\pL{300}'))", "filter_max_cost"),
-        ("event.s.matches('a{1000}')", "filter_max_cost"),
-        ("event.s.matches('((a|b){30}){30}')", "filter_max_cost"),
-        (r"event.s.matches('" + r"\\pL*" * 200 + "')", "filter_max_cost"),
     ],
 )  # fmt: skip
 def test_what_exceeds_a_bound_names_the_setting(text: str, setting: str) -> None:
     started = time.process_time()
     assert setting in str(error(text))
     assert time.process_time() - started < 0.5
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "!" * 4000 + "true",
-        "-" * 4000 + "1 > 0",
-        "&&".join(["event.a"] * 400),
-        "||".join(["event.a && event.b"] * 150),
-        "event.a in [" + ",".join(["1"] * 2000) + "]",
-        "event.a.exists(x, event.b.exists(y, x == y))",
-        "event.a.filter(x, x != 1).size() > 0",
-        "event.title.matches('" + "|".join(f"Word{number}" for number in range(100)) + "')",
-        r"event.title.matches('^\\p{L}+$')",
-        r"event.title.matches('(?i)\\bbot\\b|[0-9]{1,3}\\.[0-9]{1,3}|(?:x{2,5}y?)+')",
-        "['^A', '^B'].exists(p, event.title.matches(p))",
-        "event.title.matches(event.pattern)",
-        "[" + ",".join(["1"] * 80) + "].all(x, [" + ",".join(["1"] * 80) + "].all(y, x == y))",
-        "[" + ",".join(["1"] * 250) + "].map(x, x).size() > 0",
-        "event.s.matches('" + "(a|b)*a" + "." * 100 + "')",
-    ],
-)
-def test_what_is_allowed_costs_little(text: str) -> None:
-    """The bound is 5 ms; the machine may be slow, and the text in the event long."""
-    compiled = compile_filter(text)
-    letters = "abbaabab" * 125
-    event = {"a": list(range(64)), "b": list(range(64)), "s": letters, "title": letters, "pattern": "x" * 100}
-    best = 1.0
-    for _ in range(3):
-        subject = Subject(event, "t", 0, 0, 0, None)
-        started = time.process_time()
-        compiled.matches(subject)
-        best = min(best, time.process_time() - started)
-    assert best < 0.05
 
 
 HOSTILE = [
@@ -180,23 +136,16 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
     except InvalidExpression as caught:
         refused = caught
     if compiled is not None:
-        assert same(environment().compile(compiled.text).serialize(), environment().compile(text).serialize())
+        assert same(compiled.text, text)
     if refused is not None:
         lines = text.split("\n")
         assert 1 <= refused.line <= len(lines)
         assert 1 <= refused.column <= len(lines[refused.line - 1]) + 1
 
 
-@given(st.text(alphabet=r"ab(){}[]|*+?\^$.,1-9:pLQExPi-é", max_size=30))
-@settings(max_examples=examples(120), deadline=None)
-def test_any_pattern_has_a_cost(pattern: str) -> None:
-    assert pattern_cost(pattern) >= 0
-
-
 def test_bounds_are_settings() -> None:
     assert "and 3 are allowed" in str(error("true", FilterBounds(length=3)))
     assert "more than 2 deep" in str(error("event.a.b", FilterBounds(depth=2)))
-    assert "and 1 are allowed" in str(error("event.a == 1", FilterBounds(cost=1)))
     assert compile_filter("event.a", FilterBounds(depth=2)).text == "event.a"
 
 
@@ -221,13 +170,13 @@ VALID = [
 ]
 
 
-def same(first: bytes, second: bytes) -> bool:
-    return shape(read_tree(first)) == shape(read_tree(second))
+def same(first: str, second: str) -> bool:
+    return shape(parse(first, 32)) == shape(parse(second, 32))
 
 
 def shape(node: Node) -> object:
     """The tree without its positions."""
-    own = {name: getattr(node, name) for name in getattr(type(node), "__match_args__", ()) if name not in {"position"}}
+    own = {name: getattr(node, name) for name in type(node).__match_args__ if name != "position"}
     plain = {name: value for name, value in own.items() if isinstance(value, (str, int, float, bytes, type(None)))}
     return (type(node).__name__, repr(plain), tuple(shape(child) for child in children(node)))
 
@@ -236,7 +185,7 @@ def shape(node: Node) -> object:
 def test_the_canonical_text_has_the_same_meaning(text: str) -> None:
     compiled = compile_filter(text)
     assert compile_filter(compiled.text).text == compiled.text
-    assert same(environment().compile(compiled.text).serialize(), environment().compile(text).serialize())
+    assert same(compiled.text, text)
 
 
 @given(st.sampled_from(VALID), st.data())
@@ -252,13 +201,13 @@ def test_spaces_and_comments_do_not_count(text: str, data: st.DataObject) -> Non
 @settings(max_examples=examples(150), deadline=None)
 def test_the_canonical_text_keeps_the_tokens(pieces: list[str], spaces: list[str]) -> None:
     text = "".join(piece + space for piece, space in zip(pieces, spaces, strict=False))
-    found = tokens(text)
     try:
-        meaning = environment().compile(text).serialize()
-    except RuntimeError:
+        found = tokens(text)
+        parse(text, 32)
+    except InvalidExpression:
         return  # No expression: what its text becomes does not matter.
     assert [token.text for token in tokens(canonical_text(found))] == [token.text for token in found]
-    assert same(environment().compile(canonical_text(found)).serialize(), meaning)
+    assert same(canonical_text(found), text)
 
 
 @pytest.mark.parametrize(
@@ -281,13 +230,3 @@ def test_different_meanings_have_different_texts(first: str, second: str) -> Non
 def test_the_canonical_text_reads_well() -> None:
     text = compile_filter("event . wiki=='enwiki'&& ! event.bot // people\n && event.namespace in[0,4]").text
     assert text == "event.wiki == 'enwiki' && !event.bot && event.namespace in [0, 4]"
-
-
-def test_cost_grows_with_each_loop() -> None:
-    def cost(text: str) -> float:
-        return estimate(read_tree(environment().compile(text).serialize()))
-
-    inner = "x == 1"
-    one = cost(f"event.a.all(x, {inner})")
-    two = cost(f"event.b.all(y, event.a.all(x, {inner}))")
-    assert 50 * one < two < 100 * one

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import NoReturn
 
 import pytest
 
-from gateway.errors import LogUnavailable, TopicAbsent
+from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Bounds
+from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ, Mark
@@ -167,7 +167,7 @@ async def test_what_is_gone_again_in_the_middle_of_a_look_leaves_nothing_behind(
     class Vanishing(MemoryLog):
         vanish = True
 
-        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+        async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
             if self.vanish and TopicPartition("alpha", 1) in times:
                 self.vanish = False
                 self.delete_topic("alpha")
@@ -181,34 +181,6 @@ async def test_what_is_gone_again_in_the_middle_of_a_look_leaves_nothing_behind(
         assert list(hub.ring.partitions()) == [ALPHA]
         fill(log, ALPHA, [999_500])
         await until(lambda: held(hub, ALPHA) == [0], hub)
-
-
-async def test_a_topic_that_exists_and_cannot_be_read_is_tried_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    log = MemoryLog()
-    log.create_topic("alpha")
-    tries = 0
-
-    async def absent(*_: object) -> NoReturn:
-        nonlocal tries
-        tries += 1
-        raise TopicAbsent("alpha")
-
-    async with running(hub_over(log)):
-        rests: list[float] = []
-        real = asyncio.sleep
-
-        async def sleep(seconds: float) -> None:
-            rests.append(seconds)
-            await real(seconds)
-
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        monkeypatch.setattr(MemoryReader, "fetch", absent)
-        log.add_partitions("alpha", 2)
-        async with asyncio.timeout(5):
-            while tries < 10:
-                await real(0.001)
-        assert rests.count(hub_module.RETRY_WAIT[0]) >= 8
-        monkeypatch.undo()
 
 
 async def test_a_topic_that_is_deleted_is_read_again_when_it_is_back() -> None:
@@ -242,7 +214,7 @@ class FlakyLog(MemoryLog):
 
     answers = -1
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         self.answers -= 1
         if self.answers == 0:
             raise LogUnavailable("away for a moment")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Batch, LogReader
+from gateway.eventlog.port import FETCH_BYTES, Batch, LogReader
+from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_range
 
@@ -48,13 +49,20 @@ class CountedReader:
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._reader.assign(positions)
 
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        await self._reader.add(positions)
+
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
         self.asked.append(set(partitions or ()))
-        batches = await self._reader.fetch(wait, max_records, partitions)
-        self.fetched += sum(len(batch.records) for batch in batches)
-        return batches
+        found = await self._reader.fetch(wait, max_records, partitions, max_bytes)
+        self.fetched += sum(len(one.records) for one in found if isinstance(one, Batch))
+        return found
 
     async def close(self) -> None:
         await self._reader.close()

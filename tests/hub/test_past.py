@@ -15,6 +15,7 @@ from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.hub import past as past_module
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
+from tests.eventlog.kit import existing
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 
@@ -67,7 +68,7 @@ async def read(
     parsed: bool = True,
 ) -> Stretch:
     if identity is None:
-        identity = (await past._log.describe(["alpha"]))["alpha"].identity
+        identity = existing(await past._log.describe(["alpha"]))["alpha"].identity
     found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed)
     return found if isinstance(found, Stretch) else await found
 
@@ -174,7 +175,7 @@ async def test_a_reader_that_nobody_wants_is_closed(monkeypatch: pytest.MonkeyPa
 async def test_another_topic_of_the_same_name_has_another_past() -> None:
     log = log_of(8)
     past = Past(log, 2, 1 << 20)
-    old = (await log.describe(["alpha"]))["alpha"].identity
+    old = existing(await log.describe(["alpha"]))["alpha"].identity
     first = await read(past, {PLACES[0]: 0})
     log.delete_topic("alpha")
     with pytest.raises(TopicAbsent):
@@ -232,7 +233,7 @@ async def test_values_are_decoded_once_for_all() -> None:
     stretch.forget()
     for subject, again in zip(kept, [stretch.subject(index) for index in (0, 3)], strict=True):
         assert again.event == subject.event
-        assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, b"k")
+        assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, "k")
     assert stretch.records[0].key == b"k"
     await past.close()
 

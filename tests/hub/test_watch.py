@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import pytest
 
-from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Bounds
+from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.watch import Watch
 
 FIRST, SECOND = TopicPartition("alpha", 0), TopicPartition("alpha", 1)
 
 
-class PartedLog(MemoryLog):
-    """Says nothing of some partitions."""
-
-    silent: frozenset[TopicPartition] = frozenset()
-
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        """See EventLog."""
-        if not self.silent.isdisjoint(partitions):
-            raise LogUnavailable("no leader")
-        return await super().bounds(partitions)
-
-
 @pytest.fixture
-def log() -> PartedLog:
-    log = PartedLog()
+def log() -> MemoryLog:
+    log = MemoryLog()
     log.create_topic("alpha", 2)
     for number in (0, 1):
         log.append_now("alpha", [NewRecord(b"{}", None, 1, number)] * 5)
     return log
 
 
-async def test_what_has_records_and_does_not_move_is_stuck(log: PartedLog) -> None:
+async def test_what_has_records_and_does_not_move_is_stuck(log: MemoryLog) -> None:
     reading = {FIRST: 2, SECOND: 5}
     watch = Watch(log, lambda: reading)
     await watch.look()
@@ -48,17 +33,17 @@ async def test_what_has_records_and_does_not_move_is_stuck(log: PartedLog) -> No
     assert watch.stuck == []
 
 
-async def test_what_the_log_says_nothing_of_is_stuck_and_the_others_are_not(log: PartedLog) -> None:
+async def test_what_the_log_says_nothing_of_is_stuck_and_the_others_are_not(log: MemoryLog) -> None:
     watch = Watch(log, lambda: {FIRST: 5, SECOND: 5})
-    log.silent = frozenset({SECOND})
+    log.refuse(SECOND, Trouble(Kind.NO_LEADER, "set by the test"))
     await watch.look()
     assert watch.stuck == [SECOND]
-    log.silent = frozenset()
+    log.refuse(SECOND, None)
     await watch.look()
     assert watch.stuck == []
 
 
-async def test_a_topic_that_is_gone_and_a_log_that_is_away_are_told_elsewhere(log: PartedLog) -> None:
+async def test_a_topic_that_is_gone_and_a_log_that_is_away_are_told_elsewhere(log: MemoryLog) -> None:
     reading = {FIRST: 2, TopicPartition("beta", 0): 7}
     watch = Watch(log, lambda: reading)
     for _ in range(2):

@@ -18,6 +18,7 @@ from gateway.intake import produce
 from gateway.intake.lines import Line
 from gateway.intake.produce import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
+from tests.eventlog.kit import batches_of
 
 STREAM = Stream("thing", ("thing",), schema_title="thing")
 SCHEMA = """
@@ -89,10 +90,10 @@ async def records(log: MemoryLog) -> list[tuple[bytes | None, int, int]]:
     """Key, timestamp and number of each record."""
     partition = TopicPartition("thing", 0)
     reader = await log.reader({partition: 0})
-    found = await reader.fetch(0)
+    found = batches_of(await reader.fetch(0))
     return [
         (record.key, record.timestamp, orjson.loads(record.value or b"")["n"])
-        for batch in found
+        for batch in batches_of(found)
         for record in batch.records
     ]
 

@@ -15,12 +15,13 @@ from gateway.limits.rates import Rate
 from gateway.limits.redis import RedisLimiter
 
 NONE = Rate(0.0, 1.0)
+PAID = Rate(100.0, 200.0)
 SLOW = Rate(0.01, 3.0)
 TOTAL = 5
 
 
 def client(name: str, streams: int = 3, connects: Rate = NONE) -> Client:
-    return Client(name, Policy(streams, 100, connects, NONE, NONE))
+    return Client(name, Policy(streams, PAID, connects, NONE, NONE))
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -53,16 +54,19 @@ async def test_streams_of_an_address(limiter: Limiter) -> None:
     assert await limiter.enter(one) is not None
 
 
-async def test_what_filters_cost_together(limiter: Limiter) -> None:
+async def test_who_has_not_paid_for_filters_gets_no_other(limiter: Limiter) -> None:
     one = client("one", streams=0)
-    assert await limiter.enter(one, 60) is None
-    refusal = await limiter.enter(one, 60)
+    assert limiter.charge(one, 150) == 0
+    assert limiter.indebted(one) is None
+    owed = limiter.charge(one, 10_000)
+    assert 99 < owed < 100
+    assert limiter.charge(one, 0) <= owed
+    refusal = limiter.indebted(one)
     assert refusal is not None
     assert refusal.limit == FILTERS
+    assert 98 < refusal.seconds <= owed
     assert await limiter.enter(one) is None
-    assert await limiter.enter(client("two"), 60) is None
-    limiter.leave(one, 60)
-    assert await limiter.enter(one, 100) is None
+    assert limiter.indebted(client("two")) is None
 
 
 async def test_streams_of_all(limiter: Limiter) -> None:

@@ -19,7 +19,7 @@ from tests.services.redis import RedisServer
 pytestmark = pytest.mark.redis
 
 NONE = Rate(0.0, 1.0)
-ONE = Client("203.0.113.1", Policy(3, 0, NONE, NONE, NONE))
+ONE = Client("203.0.113.1", Policy(3, NONE, NONE, NONE, NONE))
 PATIENCE = 30.0
 
 

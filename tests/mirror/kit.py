@@ -13,9 +13,11 @@ from gateway.client import Query, State, Subscription
 from gateway.clock import SystemClock
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.trouble import demand
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror
 from tests.client.server import ALL, STREAM, Server, answer
+from tests.eventlog.kit import batches_of
 
 NAME = "name"
 TARGET = Stream("target", ("target",))
@@ -96,11 +98,11 @@ class Bench:
         partition = TopicPartition(TARGET.name, 0)
         found: list[Record] = []
         reader = await self.log.reader({partition: 0})
-        wanted = (await self.log.bounds([partition]))[partition].end if count is None else count
+        wanted = demand(await self.log.bounds([partition]))[partition].end if count is None else count
         while len(found) < wanted:
-            batches = await reader.fetch(WAIT)
+            batches = batches_of(await reader.fetch(WAIT))
             assert batches, f"{len(found)} of {wanted} records came"
-            found += [record for batch in batches for record in batch.records]
+            found += [record for batch in batches_of(batches) for record in batch.records]
         return found
 
     async def values(self, count: int | None = None) -> list[bytes | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,9 @@ def build(directory: Path) -> Path:
             for source in sources:
                 _copy(directory / "context" / source, directory / "build" / place)
         elif name == "RUN":
-            command = value.replace("/opt/gateway", str(target)).replace("python ", f"{sys.executable} ", 1)
+            command = value.replace("/opt/gateway", str(target)).replace(
+                "python ", f"{shlex.quote(sys.executable)} ", 1
+            )
             done = subprocess.run(
                 ["sh", "-c", command], cwd=directory / "build", capture_output=True, text=True, check=False
             )

@@ -214,12 +214,14 @@ async def running(
 
     task = asyncio.create_task(gateway.run(stop, with_admin=admin, on_open=on_open))
     try:
-        port = await asyncio.wait_for(opened, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            port = await opened
         async with _client(port) as client, _client(admin_port) as admin_client:
             yield Site(gateway, log, port, client, admin_client)
     finally:
         stop.set()
-        await asyncio.wait_for(task, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await task
 
 
 EARLY = "since=2001-01-01"

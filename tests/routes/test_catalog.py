@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
 import pytest
 
+from gateway.catalog.stream import Stream
 from gateway.event import NewRecord
+from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import LogReader
+from gateway.routes import survey
 from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -50,6 +55,8 @@ async def test_times_rate_and_example(site: Site, name: str) -> None:
     site.put(name, stored(0), *(NewRecord(value, timestamp=now) for _ in range(6)), NewRecord(canary, timestamp=now))
     site.put(name, NewRecord(b"bad", timestamp=now))
     await appears(site, name, 8)
+    # What was found holds for a second, and another test may have asked.
+    await asyncio.sleep(survey.INTERVAL)
     response = await site.get(f"/v2/streams/{name}")
     described = response.json()
     assert described["oldest"] == "2023-11-14T22:13:20.000Z"
@@ -58,6 +65,7 @@ async def test_times_rate_and_example(site: Site, name: str) -> None:
     assert described["example"] == {"n": 1.5, "meta": {}}
     assert b'"n": 1.50' in response.content
     site.log.truncate(name, 0, 1)
+    await asyncio.sleep(survey.INTERVAL)
     assert (await site.get(f"/v2/streams/{name}")).json()["oldest"] == described["newest"]
 
 
@@ -89,3 +97,64 @@ async def test_the_catalogue_is_there_without_the_log() -> None:
         assert response.json()["example"] == event(0)
         assert response.json()["newest"] == "2023-11-14T22:13:20.000Z"
         assert time.monotonic() - begun < PATIENCE / 2
+
+
+class CountingLog(MemoryLog):
+    """Counts what is asked of it."""
+
+    asked = 0
+
+    async def bounds(self, partitions):  # type: ignore[no-untyped-def]
+        self.asked += 1
+        return await super().bounds(partitions)
+
+    async def reader(self, positions):  # type: ignore[no-untyped-def]
+        self.asked += 1
+        reader: LogReader = await super().reader(positions)
+        return reader
+
+
+async def test_however_many_ask_the_log_is_asked_once_a_second() -> None:
+    log = CountingLog()
+    async with running(log, metadata_interval=3600.0) as site:
+        site.put("page.create", stored(0))
+        await appears(site, "page.create", 0)
+        await site.get("/v2/streams")
+        await asyncio.sleep(1.1)
+        before = log.asked
+        answers = await asyncio.gather(*(site.get("/v2/streams") for _ in range(50)))
+        assert len({answer.content for answer in answers}) == 1
+        # One question for where the partitions begin; nothing has moved, so nothing is read.
+        assert log.asked - before <= 2
+
+
+async def test_the_address_is_the_one_that_the_client_asked() -> None:
+    async with running() as site:
+        for host in ("one.example", "two.example:8443"):
+            found = (await site.get("/v2/streams", headers={"host": host})).json()
+            assert found[0]["schema"] == f"http://{host}/v2/schemas/page/edit/latest"
+
+
+@pytest.mark.parametrize("timestamp", [2**63 - 1, -(2**63), 1_795_768_493_000_000, -1, -62_135_596_800_001])
+async def test_any_time_of_a_record_is_shown(timestamp: int) -> None:
+    async with running() as site:
+        site.put("page.create", stored(0, timestamp=timestamp))
+        site.put("wide", stored(0))
+        await appears(site, "page.create", 0)
+        for path in ("/v2/streams", "/v2/streams/page.create", "/explorer/rates", "/"):
+            assert (await site.get(path, headers={"accept": "application/json"})).status_code == 200
+        described = (await site.get("/v2/streams/page.create")).json()
+        expected = None if timestamp == -1 else timestamp
+        assert (described["oldest"], described["newest"]) == (expected, expected)
+        assert described["example"] == event(0)
+
+
+async def test_a_shared_catalogue_tells_nobody_of_a_private_stream() -> None:
+    secret = Stream("secret", ("secret",), public=False)
+    async with running(streams=(*STREAMS, secret), admin=True) as site:
+        site.put("secret", stored(1))
+        inside = await site.admin.get("/v2/streams")
+        outside = await site.get("/v2/streams")
+        assert "secret" in inside.text
+        assert "secret" not in outside.text
+        assert (await site.get("/v2/streams/secret")).status_code == 404

@@ -13,11 +13,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from gateway import cooperative
 from gateway.event import TopicPartition
 from gateway.intake import intake as intake_module
-from gateway.intake import turn
 from gateway.intake.outcome import Submission
 from gateway.schemas.repository import SchemaRepository
+from tests.eventlog.kit import existing
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
 from tests.routes.kit import becomes
 
@@ -43,7 +44,7 @@ async def test_an_event_is_stored_byte_for_byte(site: IntakeSite) -> None:
 async def test_the_topic_is_created_as_the_stream_says_and_the_key_is_set(site: IntakeSite) -> None:
     assert (await site.log.describe(["later"])) == {}
     await site.post(change())
-    assert (await site.log.describe(["later"]))["later"].partitions == 2
+    assert existing(await site.log.describe(["later"]))["later"].partitions == 2
     record = next(
         record for number in range(2) for record in site.log.partition(TopicPartition("later", number)).records
     )
@@ -193,7 +194,7 @@ async def test_the_public_port_takes_nothing_where_the_intake_is_elsewhere(where
 
 
 async def test_long_requests_leave_the_loop_to_others(site: IntakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
     body = json.dumps([change(number) for number in range(1000)]).encode()
     turns = 0
     running = True

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.errors import LogError
+from gateway.errors import LogError, LogForbids
 from gateway.event import NewRecord
 from gateway.intake import intake as intake_module
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
@@ -44,6 +44,18 @@ async def test_one_record_is_refused_by_the_log(site: IntakeSite) -> None:
     assert [entry["detail"] for entry in answer.json()["error"]] == ["a record of 20 bytes is too large"]
     answer = await site.post(change(2))
     assert (answer.status_code, len(answer.json()["error"])) == (400, 1)
+
+
+async def test_what_the_log_forbids_is_not_to_be_sent_again(site: IntakeSite) -> None:
+    site.log.refused[b'"id": 77,'] = LogForbids("Kafka: broker-7 says no")
+    answer = await site.post(change(77))
+    assert answer.status_code == 500
+    assert "retry-after" not in answer.headers
+    assert "operator" in answer.json()["detail"]
+    assert "broker-7" not in answer.text
+    assert "broker-7" in next(iter(site.site.gateway.intake.failing.values()))
+    assert (await site.post(change(78))).status_code == 201
+    assert not site.site.gateway.intake.failing
 
 
 async def test_invalid_events_and_a_log_that_is_away(site: IntakeSite) -> None:
@@ -131,7 +143,8 @@ async def test_a_stop_waits_for_what_was_taken() -> None:
         refused = await site.post(change(2))
         assert (hasty.status_code, refused.status_code, refused.json()["title"]) == (202, 503, "Stopping")
         site.log.gate.set()
-        await asyncio.wait_for(closing, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await closing
         assert [json.loads(value)["id"] for value in site.log.values("later")] == [1]
 
 
@@ -154,7 +167,8 @@ async def test_the_log_is_closed_once_all_is_stored() -> None:
     async def go_on(site: IntakeSite) -> None:
         await becomes(lambda: site.site.gateway.draining)
         with suppress(TimeoutError):
-            await asyncio.wait_for(log.closed.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await log.closed.wait()
         log.gate.set()
 
     async with intake(log) as site:
@@ -176,7 +190,8 @@ async def test_a_stop_waits_for_those_that_wait() -> None:
         await asyncio.wait([closing], timeout=0.05)
         assert not closing.done()
         log.readable = True
-        await asyncio.wait_for(closing, PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await closing
         assert (await taken).status_code == 201
 
 

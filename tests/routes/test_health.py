@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
+
+import orjson
+from starlette.requests import Request
 
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.trouble import Kind, Trouble
+from gateway.routes.health import Readiness
 from tests.routes.kit import PATIENCE, Site, running
 
 
@@ -65,6 +71,20 @@ async def test_a_log_that_is_still_being_read() -> None:
 async def test_a_partition_that_is_stuck_is_named_and_the_others_are_served() -> None:
     async with running() as site:
         await ready(site, 200)
-        site.gateway.watch.stuck = [TopicPartition("alpha", 1)]
+        site.gateway.watch.stuck = [TopicPartition("wide", 1)]
         response = await site.get("/readyz")
-        assert (response.status_code, response.json()) == (200, {"status": "ready", "stuck": ["alpha/1"]})
+        assert (response.status_code, response.json()) == (200, {"status": "ready", "stuck": ["wide/1"]})
+
+
+async def test_why_a_partition_is_stuck_is_told_inside_alone() -> None:
+    async with running() as site:
+        await ready(site, 200)
+        detail = "broker1.internal:9092 refuses"
+        site.gateway.hub.sick = {
+            TopicPartition("wide", 0): Trouble(Kind.NO_RIGHT, detail),
+            TopicPartition("of.nobody", 0): Trouble(Kind.NO_LEADER, detail),
+        }
+        assert (await site.get("/readyz")).json() == {"status": "ready", "stuck": ["wide/0"]}
+        inside = Readiness(site.gateway.hub, site.gateway.watch, lambda: False, lambda: ((), ()), True, list)
+        answer = orjson.loads((await inside.readyz(cast(Request, None))).body)
+        assert answer["stuck"] == {"wide/0": f"no right: {detail}", "of.nobody/0": f"no leader: {detail}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.event import TopicPartition
+from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
 from tests.routes.intake import change, intake
 from tests.routes.kit import START, Site, becomes, running, stored
@@ -28,9 +30,13 @@ async def limited(**settings: Any) -> AsyncIterator[Site]:
         yield site
 
 
-def held(site: Site) -> int:
+def ledger(site: Site) -> Ledger:
     assert isinstance(site.gateway.limiter, MemoryLimiter)
-    return site.gateway.limiter._ledger.streams
+    return site.gateway.limiter._ledger
+
+
+def held(site: Site) -> int:
+    return ledger(site).streams
 
 
 async def test_streams_of_an_address() -> None:
@@ -69,15 +75,18 @@ async def test_nothing_stays_counted(method: str, path: str, status: int) -> Non
         await becomes(lambda: held(site) == 0)
 
 
-async def test_what_filters_cost_together() -> None:
-    async with limited(limit_filters=500) as site:
+async def test_who_has_not_paid_for_filters_gets_no_other() -> None:
+    async with limited(limit_filters=2, limit_connects=0) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(30)])
         headers = from_address("198.51.100.1")
-        costly = f"{PATH}?filter=event.exists(name, name == 'x')"
+        costly = f"{PATH}?since=2000-01-01&filter=event.exists(name, name == 'x')"
         async with site.stream(costly, headers=headers) as first:
             assert first.status == 200
+            await becomes(lambda: any(due > 0 for due in ledger(site)._due.values()))
             response = await site.get(costly, headers=headers)
             assert response.status_code == 429
             assert response.json()["limit"] == "limit_filters"
+            assert int(response.headers["retry-after"]) >= 1
             async with site.stream(PATH, headers=headers) as unfiltered:
                 assert unfiltered.status == 200
 
@@ -147,3 +156,64 @@ async def test_a_replay_is_slowed_and_lives() -> None:
             # What was sent has to be paid for; meanwhile the client hears that the stream lives.
             for _ in range(3):
                 assert "data" not in await slow.frame()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"{PATH}?limit=x", 400),
+        ("GET", f"{PATH}?filter=%27", 400),
+        ("GET", f"{PATH}?last_event_id=x", 400),
+        ("GET", "/v2/stream/none", 404),
+        ("POST", "/v1/events", 415),
+        ("GET", "/v2/streams/none", 404),
+        ("GET", "/nowhere", 404),
+        ("GET", "/v2/streams", 200),
+        ("GET", "/openapi.json", 200),
+    ],
+)
+async def test_a_refused_request_counts_too(method: str, path: str, status: int) -> None:
+    async with limited(limit_connects=0.2, limit_requests=0.2, limit_intake=1.0) as site:
+        headers = from_address("198.51.100.1")
+        statuses = [(await site.client.request(method, path, headers=headers)).status_code for _ in range(4)]
+        # What takes long to be read counts more, so that the second may be refused already.
+        assert statuses[0] == status
+        assert statuses[2:] == [429, 429]
+        assert (await site.client.request(method, path, headers=from_address("198.51.100.2"))).status_code == status
+        assert (await site.get("/healthz", headers=headers)).status_code == 200
+        await becomes(lambda: held(site) == 0)
+        # On this machine nobody is counted, but for who speaks for others.
+        assert (await site.client.request(method, path)).status_code == status
+
+
+async def test_a_request_of_many_parameters_is_not_looked_into() -> None:
+    async with limited() as site:
+        response = await site.get("/v2/streams?" + "a=1&" * 10_000)
+        assert response.status_code == 400
+        assert "parameters" in response.json()["detail"]
+
+
+async def test_a_request_that_takes_long_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(range(1000))
+    monkeypatch.setattr("gateway.routes.streams.time.thread_time", lambda: next(times) * 0.05)
+    async with limited(limit_connects=1.0) as site:
+        headers = from_address("198.51.100.1")
+        statuses = [(await site.client.head(PATH, headers=headers)).status_code for _ in range(3)]
+        assert statuses == [200, 429, 429]
+
+
+async def test_a_filter_that_always_takes_too_much_ends_its_stream_and_is_refused_for_a_while() -> None:
+    async with running(filter_max_steps=10) as site:
+        site.put("one.page.edit", *[stored(number) for number in range(150)])
+        path = f"{PATH}?since=2000-01-01&filter=event.all(name, name != 'x')"
+        async with asyncio.timeout(20):
+            response = await site.get(path)
+        assert response.status_code == 200
+        assert "event: error" in response.text
+        assert "10 steps (filter_max_steps)" in response.text
+        again = await site.get(path)
+        assert again.status_code == 400
+        assert again.json()["parameter"] == "filter"
+        assert "filter_max_steps" in again.json()["detail"]
+        async with site.stream(f"{PATH}?filter=event.n == 1") as other:
+            assert other.status == 200

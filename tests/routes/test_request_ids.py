@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import sys
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +14,18 @@ from tests.routes.kit import becomes, running
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def lines(tmp_path: Path) -> Iterator[Callable[[], str]]:
     """What is logged."""
-    written = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", written)
-    configure_logging(Settings(log_format="json"))
-    return written
+    with (tmp_path / "log").open("wb", 0) as file:
+        output = configure_logging(Settings(log_format="json"), file.fileno())
+
+        def written() -> str:
+            output.flush()
+            return (tmp_path / "log").read_text()
+
+        yield written
+        output.flush()
+        logging.captureWarnings(False)
 
 
 async def test_the_name_comes_back() -> None:
@@ -34,12 +41,12 @@ async def test_the_name_comes_back() -> None:
             assert stream.headers["x-request-id"] == "of a stream"
 
 
-async def test_no_line_tells_who_it_was(lines: io.StringIO) -> None:
+async def test_no_line_tells_who_it_was(lines: Callable[[], str]) -> None:
     async with running(access_log=True) as site:
         headers = {"authorization": "Bearer secret-1", "cookie": "a=secret-2", "x-request-id": "mine-7"}
         await site.get("/v2/streams?access_token=secret-3&x=secret-4", headers=headers)
-        await becomes(lambda: "/v2/streams" in lines.getvalue())
-    assert "GET /v2/streams HTTP/1.1" in lines.getvalue()
-    assert '"request":"mine-7"' in lines.getvalue()
-    assert "secret" not in lines.getvalue()
-    assert "127.0.0.1" not in lines.getvalue()
+        await becomes(lambda: "/v2/streams" in lines())
+    assert "GET /v2/streams HTTP/1.1" in lines()
+    assert '"request":"mine-7"' in lines()
+    assert "secret" not in lines()
+    assert "127.0.0.1" not in lines()

@@ -151,7 +151,8 @@ async def test_a_client_that_never_stops_sending_is_cut_off(site: Site, name: st
             await writer.drain()
 
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(send_on(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await send_on()
     writer.close()
 
 

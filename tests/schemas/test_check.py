@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from gateway.errors import ConfigurationError
 from gateway.schemas.check import check
+from tests.conftest import absent
 
 FIELDS = "properties: {$schema: {type: string}, name: {type: string}}"
 
@@ -22,7 +24,8 @@ def put(folder: Path, name: str, text: str) -> Path:
 
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+    program = shutil.which("git") or absent("there is no git")
+    subprocess.run([program, *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture

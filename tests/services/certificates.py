@@ -6,6 +6,25 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+_AUTHORITY = """\
+[req]
+distinguished_name = name
+x509_extensions = extensions
+[name]
+[extensions]
+basicConstraints = critical,CA:TRUE
+subjectKeyIdentifier = hash
+"""
+
+_SERVER = """\
+basicConstraints = CA:FALSE
+keyUsage = critical,digitalSignature,keyEncipherment
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+subjectAltName = IP:127.0.0.1,DNS:localhost
+"""
+
 
 class Certificates(NamedTuple):
     """Files in PEM. `server` holds the server's key and certificate, `authority` the certificate to trust."""
@@ -14,14 +33,16 @@ class Certificates(NamedTuple):
     server: Path
 
 
-def make_certificates(openssl: str, directory: Path) -> Certificates:
-    """Make an authority and a certificate that it signs, good for a day."""
+def make_certificates(openssl: str, directory: Path, usage: str = "critical,keyCertSign,cRLSign") -> Certificates:
+    """Make an authority with this key usage ("": none), and a certificate that it signs, good for a day."""
     authority, authority_key = directory / "authority.pem", directory / "authority.key"
     key, request, certificate = directory / "server.key", directory / "server.csr", directory / "server.crt"
-    names = directory / "names"
-    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    new = ["req", "-newkey", "rsa:2048", "-nodes"]
-    signed = ["-CA", str(authority), "-CAkey", str(authority_key), "-CAcreateserial", "-extfile", str(names)]
+    # A configuration of our own: the system's differs from one to the other.
+    of_the_authority, of_the_server = directory / "authority.cnf", directory / "server.cnf"
+    of_the_authority.write_text(_AUTHORITY + (f"keyUsage = {usage}\n" if usage else ""))
+    of_the_server.write_text(_SERVER)
+    new = ["req", "-newkey", "rsa:2048", "-nodes", "-config", str(of_the_authority)]
+    signed = ["-CA", str(authority), "-CAkey", str(authority_key), "-CAcreateserial", "-extfile", str(of_the_server)]
     for arguments in (
         [*new, "-x509", "-days", "1", "-subj", "/CN=authority", "-keyout", str(authority_key), "-out", str(authority)],
         [*new, "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(request)],

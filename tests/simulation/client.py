@@ -199,7 +199,7 @@ class Client:
         self._fresh = True
         self.events = 0
         asked = self.world.clock.now()
-        self.oracle.connect(process.held_from())
+        self.oracle.connect(process.held_from(), process.log.sick)
 
         def read(data: bytes) -> None:
             try:

@@ -81,7 +81,6 @@ class Connection(asyncio.Transport):
             self._put(message["body"])
         if not message.get("more_body"):
             self.ended = True
-        await asyncio.sleep(0)
 
     async def _answer(self, scope: dict[str, Any]) -> None:
         """To the end of the response, also of one that the endpoint leaves to a task of its own."""

@@ -7,11 +7,19 @@ from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogUnavailable, TopicAbsent
+from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.trouble import Kind, Refusal, Trouble
+
+LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
+FORBIDDEN = Trouble(Kind.NO_RIGHT, "simulated")
+LONGEST_POLL = 0.3
+"""Seconds after which a reader sees that a partition is refused."""
+SLOW_REFUSAL = 2.0
+"""Seconds at the most after which a log says of a partition that it has no leader."""
 
 
 class FaultyLog:
@@ -28,8 +36,14 @@ class FaultyLog:
         """Seconds that a call takes, on average."""
         self.partial = random.random() < 0.3
         """Whether a read brings less than there is."""
-        self.leaderless: set[str] = set()
-        """Topics that are described, but whose records cannot be read."""
+        self.refused: dict[TopicPartition, Trouble] = {}
+        """Partitions that are described, and of which nothing is given."""
+        self.unreadable: dict[TopicPartition, Trouble] = {}
+        """Partitions whose bounds are told, and whose records are not given."""
+        self.hidden: dict[str, Trouble] = {}
+        """Topics that are not described."""
+        self.sick: set[str] = set()
+        """Topics of which something was ever refused: what was held back comes late, and not in the order of time."""
         self.readers = 0
         """Readers that were not closed."""
 
@@ -38,7 +52,9 @@ class FaultyLog:
         self.down = False
         self.failing = 0.0
         self.slowness = min(self.slowness, 0.002)
-        self.leaderless.clear()
+        self.refused.clear()
+        self.unreadable.clear()
+        self.hidden.clear()
 
     async def cross(self) -> None:
         """The way to the log or back."""
@@ -54,11 +70,14 @@ class FaultyLog:
         if self._random.random() < self.failing:
             raise LogUnavailable("a simulated failure")
 
-    def check_leader(self, topics: Collection[str]) -> None:
-        """Raises TopicAbsent of a topic that has no leader now."""
-        for topic in sorted(topics):
-            if topic in self.leaderless:
-                raise TopicAbsent(topic)
+    def trouble(self, partition: TopicPartition) -> Trouble | None:
+        """Why nothing is told of a partition."""
+        return self.hidden.get(partition.topic) or self.refused.get(partition)
+
+    async def hesitate(self, partitions: Collection[TopicPartition]) -> None:
+        """Before it is said that there is no leader, one may be elected."""
+        if any(self.trouble(partition) is LEADERLESS for partition in partitions):
+            await asyncio.sleep(self._random.uniform(0, SLOW_REFUSAL))
 
     async def open(self) -> None:
         await self._log.open()
@@ -66,30 +85,30 @@ class FaultyLog:
     async def close(self) -> None:
         await self._log.close()
 
-    async def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
+    async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         await self.cross()
         found = await self._log.describe(sorted(topics))
         await self.cross()
-        return found
+        return found | {topic: self.hidden[topic] for topic in sorted(topics) if topic in self.hidden}
 
-    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
+    async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         await self.cross()
-        self.check_leader({partition.topic for partition in partitions})
+        await self.hesitate(partitions)
         found = await self._log.bounds(partitions)
         await self.cross()
-        return found
+        return {place: self.trouble(place) or told for place, told in found.items()}
 
-    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | None]:
+    async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         await self.cross()
-        self.check_leader({partition.topic for partition in times})
+        await self.hesitate(times.keys())
         found = await self._log.find(times)
         await self.cross()
-        return found
+        return {place: self.trouble(place) or told for place, told in found.items()}
 
     async def reader(self, positions: Mapping[TopicPartition, int]) -> LogReader:
         await self.cross()
         self.readers += 1
-        return FaultyReader(self, await self._log.reader(positions), self._random)
+        return FaultyReader(self, await self._log.reader(positions), self._random, positions)
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         await self._log.create(topic, partitions, retention)
@@ -107,34 +126,58 @@ class FaultyLog:
 class FaultyReader:
     """A LogReader whose calls fail before or after they have read."""
 
-    def __init__(self, log: FaultyLog, reader: LogReader, random: Random) -> None:
+    def __init__(self, log: FaultyLog, reader: LogReader, random: Random, places: Collection[TopicPartition]) -> None:
         self._log = log
         self._reader = reader
         self._random = random
-        self._topics: set[str] = set()
+        self._places = set(places)
+        self._out: set[TopicPartition] = set()
+        """Those that were refused, and are read no further."""
         self._closed = False
 
     async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._log.cross()
+        self._places, self._out = set(positions), set()
         await self._reader.assign(positions)
+
+    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        await self._log.cross()
+        self._out -= positions.keys()
+        self._places |= positions.keys()
+        await self._reader.add(positions)
 
     @property
     def more(self) -> bool:
         return self._reader.more
 
     async def fetch(
-        self, wait: float, max_records: int = 1000, partitions: Collection[TopicPartition] | None = None
-    ) -> list[Batch]:
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
         assert not self._closed, "a closed reader was asked"
         await self._log.cross()
-        if partitions is not None:
-            self._log.check_leader({partition.topic for partition in partitions})
+        wanted = {place for place in self._places if partitions is None or place in partitions}
+        if refusals := self._refuse(wanted):
+            return refusals
         if self._log.partial:
             max_records = min(max_records, self._random.choice([1, 2, 5, 1000]))
-        batches = await self._reader.fetch(wait, max_records, partitions)
-        self._log.check_leader({batch.partition.topic for batch in batches})
+        found = await self._reader.fetch(min(wait, LONGEST_POLL), max_records, wanted - self._out, max_bytes)
         await self._log.cross()
-        return batches
+        self._out |= {one.partition for one in found if isinstance(one, Refusal)}
+        return found
+
+    def _refuse(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
+        """What is refused of these, each once."""
+        found: list[Batch | Refusal] = []
+        for place in sorted(wanted):
+            trouble = self._log.trouble(place) or self._log.unreadable.get(place)
+            if trouble is not None and place not in self._out:
+                self._out.add(place)
+                found.append(Refusal(place, trouble))
+        return found
 
     async def close(self) -> None:
         assert not self._closed, "a reader was closed twice"

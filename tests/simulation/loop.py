@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import signal
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 TURN = 1e-6
 """Seconds that a turn of the loop takes at least."""
 TURNS_A_SECOND = 50_000
 """Turns of the loop in one virtual second, after which something spins."""
+STEP_SECONDS = 2.0
+"""Seconds of the processor (real ones) after which a single step of a task stands in the way of all others. Any real
+step takes some milliseconds."""
 
 Result = TypeVar("Result")
 
@@ -20,6 +26,11 @@ class HangsError(Exception):
 
 class SpinsError(Exception):
     """The loop turns and turns, and hardly any time passes."""
+
+
+class StandsStillError(BaseException):
+    """One task goes on and on without a suspension, so that the loop does not turn. Raised in its midst: not to be
+    caught by what catches mistakes of any kind."""
 
 
 class _Timers:
@@ -48,6 +59,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._turns_before = 0
         self.turns = 0
         """Turns of the loop so far."""
+        self.stands: StandsStillError | None = None
+        """Set where a task was stopped since it did not give way."""
 
     def time(self) -> float:
         return self._now
@@ -59,6 +72,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def turn(self, timeout: float) -> None:
         """One turn: wait, which takes no time at all; and see whether anything still moves."""
         self.turns += 1
+        if self.stands is not None:
+            raise self.stands
         self._now += max(timeout, TURN)
         if int(self._now) != self._second:
             self._second, self._turns_before = int(self._now), self.turns
@@ -72,6 +87,29 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nobody else could wake the loop."""
+
+
+@contextmanager
+def watched(loop: VirtualLoop) -> Iterator[None]:
+    """Stop a task that keeps the loop from turning. The time of the processor counts: a busy machine is no freeze."""
+    seen = -1
+
+    def look(number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        if loop.turns == seen and loop.stands is None:
+            task = asyncio.current_task(loop)
+            where = whereabouts(task) if task is not None else repr(frame)
+            loop.stands = StandsStillError(f"no turn of the loop for {STEP_SECONDS:g} s of the processor: {where}")
+            raise loop.stands
+        seen = loop.turns
+
+    before = signal.signal(signal.SIGVTALRM, look)
+    signal.setitimer(signal.ITIMER_VIRTUAL, STEP_SECONDS, STEP_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _runs(task: asyncio.Task[Any]) -> bool:
@@ -94,8 +132,10 @@ def run(main: Coroutine[Any, Any, Result], patience: int = 1) -> Result:
     """Run to the end, in virtual time. `patience` multiplies how many turns count as spinning."""
     loop = VirtualLoop(patience)
     try:
-        return loop.run_until_complete(main)
+        with watched(loop):
+            return loop.run_until_complete(main)
     finally:
+        loop.stands = None
         try:
             left = asyncio.all_tasks(loop)
             for task in left:

@@ -7,7 +7,7 @@ compacted away, it went with its topic, or a gap told of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,12 @@ class Oracle:
 
     # What a connection begins with.
 
-    def connect(self, held_from: dict[TopicPartition, int]) -> None:
+    def connect(self, held_from: dict[TopicPartition, int], sick: Collection[str]) -> None:
         """A request is sent. Up to the offsets of `held_from` no record is in the ring of the server: what of them was
-        there before the request comes from the log, merged by timestamp."""
+        there before the request comes from the log, merged by timestamp; but for topics that were `sick`, whose events
+        come once the log gives them."""
         self._held_from = held_from
+        self._sick = sick
         self._before = len(self._truth.records)
         self._merged: Stored | None = None
 
@@ -66,6 +68,8 @@ class Oracle:
         if stored.life > 0 or part.falls or read_again or stored.number >= self._before:
             return
         if stored.offset > self._held_from.get(stored.partition, -1):
+            return
+        if stored.partition.topic in self._sick:
             return
         before = self._merged
         assert before is None or before.timestamp <= stored.timestamp, f"{stored} came out of time, after {before}"

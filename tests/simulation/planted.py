@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -21,6 +21,8 @@ class Planted:
     """`module:Class.function`."""
     right: str
     wrong: str
+    also: Planted | None = None
+    """The other half of a bug that takes two mistakes."""
 
 
 BUGS = (
@@ -64,11 +66,28 @@ BUGS = (
         "(frozenset(positions.items()), identity)",
         "(frozenset(positions), identity)",
     ),
-    Planted(
-        "past: another topic", "gateway.hub.past:_Frontier._confirm", "states[topic].identity != identity", "False"
-    ),
+    Planted("past: another topic", "gateway.hub.past:_Frontier._confirm", "state.identity != identity", "False"),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
     Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "session: waits for the ring without giving way",
+        "gateway.subscription.session:Session._follow_alone",
+        """await self._wait_for_change(subscription)
+            await give_way()""",
+        "pass",
+    ),
+    Planted(
+        "past: stretches without a bound in bytes",
+        "gateway.hub.past:_within",
+        "left <= 0",
+        "False",
+    ),
+    Planted(
+        "session: what was written is held on",
+        "gateway.subscription.replay:Replay._release",
+        "self._held.give(size)",
+        "pass",
+    ),
     Planted(
         "past: marks of another",
         "gateway.subscription.feed:Feed._past_key",
@@ -120,7 +139,7 @@ BUGS = (
     Planted(
         "session: follows others in a topic that is away",
         "gateway.subscription.session:Session._is_aligned",
-        "subscription.waiting",
+        "any(place in held for place in subscription.waiting)",
         "False",
     ),
     Planted("position: seen starts at none", "gateway.position:Mark.after", "else 1)", "else 0)"),
@@ -177,9 +196,9 @@ BUGS = (
     ),
     Planted(
         "feed: filters share their blocks",
-        "gateway.subscription.feed:Feed._chosen",
-        "key = (selection.key, segment.number)",
-        "key = (selection.topics, segment.number)",
+        "gateway.subscription.feed:Feed._judged_key",
+        "(self.selection.key, segment.number)",
+        "(self.selection.topics, segment.number)",
     ),
     Planted(
         "feed: canaries for everybody",
@@ -206,13 +225,45 @@ BUGS = (
         "True",
     ),
     Planted(
-        "discovery: new partitions begin live", "gateway.hub.discovery:Discovery._begins", "if from_first:", "if False:"
+        "discovery: new partitions begin live", "gateway.hub.discovery:Discovery._begin", "if from_first", "if False"
     ),
     Planted(
         "discovery: recreated goes unseen",
         "gateway.hub.discovery:Discovery.look",
         "before.identity != state.identity",
         "False",
+    ),
+    Planted(
+        "hub: what is sick is waited for",
+        "gateway.hub.history:History._is_behind",
+        "and partition not in self.troubles",
+        "",
+    ),
+    Planted(
+        "hub: one that heals goes on at the end",
+        "gateway.hub.hub:Hub._join",
+        "self.ring.end(place) for",
+        "self.ring.end(place) + 1 for",
+    ),
+    Planted("hub: who heals is not read again", "gateway.hub.hub:Hub._examine", "self._joining.add(place)", "pass"),
+    Planted("hub: another topic is joined", "gateway.hub.hub:Hub._join", "if place.topic in others:", "if False:"),
+    Planted(
+        "session: what waits is forgotten",
+        "gateway.subscription.subscription:Subscription.wishes",
+        "return wishes | self.waiting",
+        "return wishes",
+    ),
+    Planted(
+        "session: a range ends without what is sick",
+        "gateway.subscription.session:Session._finish_until",
+        "for place in subscription.waiting):",
+        "for place in ()):",
+    ),
+    Planted(
+        "resolve: partitions of a hidden topic are dropped",
+        "gateway.subscription.resolve:Resolver.resolve",
+        "if self._hub.has(place)), *untold})",
+        "if self._hub.has(place))})",
     ),
     Planted(
         "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self._flush()", "self.ring.close()"
@@ -257,7 +308,8 @@ def planted(bug: Planted) -> Iterator[None]:
     exec(code, module.__dict__, names)
     setattr(owner, name, names[name])
     try:
-        yield
+        with nullcontext() if bug.also is None else planted(bug.also):
+            yield
     finally:
         setattr(owner, name, before)
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from random import Random
 
 from gateway.catalog.catalog import Catalog
-from gateway.event import TopicPartition
+from gateway.event import TopicPartition, size_of
 from gateway.eventlog.memory import MemoryLog
+from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
@@ -16,6 +17,7 @@ from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint
 from gateway.subscription.feed import BlockCache
+from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 from gateway.subscription.session import Services
 from tests.simulation.faults import FaultyLog
@@ -62,7 +64,10 @@ class Process:
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
         self.hub.deliver = self._deliver
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
-        services = Services(self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0))
+        self.held = Held(random.choice([1, 5_000, 10**8]))
+        services = Services(
+            self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held
+        )
         self.endpoint = StreamEndpoint(services, Everyone(lambda: catalog), Bounds())
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
         self.answering: dict[asyncio.Task[None], None] = {}
@@ -92,23 +97,24 @@ class Process:
         assert ring.records == sum(len(segment.items) for segment in held), "the ring counts its records wrong"
         newest = held[-2].size if len(held) > 1 else 0
         assert ring.size <= max(ring.capacity, newest) + ring.open.size, "the ring is too large"
-        assert self.cache.size <= max(self.cache.capacity, self.largest_block()), "the cache of blocks is too large"
+        assert self.cache.size <= self.cache.capacity, "the cache of blocks is too large"
         runs = sum(len(state.runs) for state in ring._partitions.values())
         assert runs <= ring.records, "the ring remembers segments that are gone"
-        # One for the hub, one that it replaces, those of the past that read and that wait, and what looks something up.
-        assert self.log.readers <= 2 + 2 * self.readers + len(self.answering), "readers of the log are left over"
+        # One for the hub, one that it replaces, those that look where partitions begin, those of the past that read and
+        # that wait, and what looks something up.
+        most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
+        assert self.log.readers <= most, "readers of the log are left over"
         assert self.past.size <= self.past.capacity, "too much of the past is kept"
-
-    def largest_block(self) -> int:
-        """The size of the only block that may be larger than the cache."""
-        entries = list(self.cache._entries.values())
-        return entries[0][1] if len(entries) == 1 else 0
+        for stretch in self.past._stretches.values():
+            sizes = [size_of(record) for record in stretch.records]
+            assert sum(sizes) < past.STRETCH_BYTES + max(sizes, default=1), "a stretch is too large"
 
     def check_idle(self) -> None:
         """Once all clients are gone, nothing is left of them."""
         assert not self.endpoint.sessions, "sessions are left over"
         assert not self.answering, "responses are left over"
         assert not self.broadcast._feeds, "feeds are left over"
+        assert not self.held.size, "bytes of sessions that are gone are held"
         waiting = len(self.past._frontiers)
         assert waiting <= self.readers, "readers of the past are left over"
         assert self.log.readers <= 1 + waiting, f"{self.log.readers} readers of the log are open; {waiting} wait"

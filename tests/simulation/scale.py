@@ -21,6 +21,8 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (responder, "WRITE_BYTES"): (700, 65536),
     (past, "STRETCH_RECORDS"): (4, 16, 128),
     (past, "MOST_RECORDS"): (9, 512),
+    (past, "STRETCH_BYTES"): (300, 2000, 524_288),
+    (history, "HISTORY_BYTES"): (1, 1000, 2_097_152),
     (session, "WRITE_BYTES"): (700, 65536),
     (session, "STEP_SEGMENTS"): (1, 16),
     (gzip, "KEY_INTERVAL"): (3, 32),

@@ -22,7 +22,8 @@ from gateway.catalog.stream import Stream
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from tests.simulation.client import Client
-from tests.simulation.loop import VirtualLoop, run
+from tests.simulation.faults import FORBIDDEN, LEADERLESS, FaultyLog
+from tests.simulation.loop import StandsStillError, VirtualLoop, run
 from tests.simulation.process import EPOCH, Process, VirtualClock
 from tests.simulation.scale import scaled
 from tests.simulation.truth import Stored, Truth
@@ -197,7 +198,7 @@ class World:
 
     def break_something(self) -> None:
         log = self.random.choice(self.processes).log
-        kind = self.random.choice(["down", "both", "leader", "failing", "slow"])
+        kind = self.random.choice(["down", "both", "leader", "leader", "leader", "failing", "slow"])
         self.note("broken", kind)
         if kind in ("down", "both"):
             down = not log.down
@@ -205,12 +206,27 @@ class World:
                 if kind == "both" or process.log is log:
                     process.log.down = down
         elif kind == "leader":
-            topic = self.random.choice(sorted(self.by_timestamp))
-            log.leaderless ^= {topic}
+            self.make_sick(log)
         elif kind == "failing":
             log.failing = self.random.choice([0.0, 0.01, 0.1])
         else:
             log.slowness = self.random.choice([0.0, 0.01, 0.2])
+
+    def make_sick(self, log: FaultyLog) -> None:
+        """A partition or a topic is refused to a process, or is given again."""
+        topic = self.random.choice(sorted(self.by_timestamp))
+        parts = len(self.truth.lives[topic][-1]) if topic in self.truth.lives else 1
+        place = TopicPartition(topic, self.random.randrange(parts))
+        kind = self.random.choice(["refused", "unreadable", "hidden"])
+        self.note("sick", kind, place)
+        log.sick.add(topic)
+        if kind == "hidden":
+            if log.hidden.pop(topic, None) is None:
+                log.hidden[topic] = FORBIDDEN
+            return
+        troubles = log.refused if kind == "refused" else log.unreadable
+        if troubles.pop(place, None) is None:
+            troubles[place] = self.random.choice([LEADERLESS, FORBIDDEN])
 
     def restart(self) -> None:
         """A process is killed with all its connections, and another takes its place."""
@@ -416,7 +432,7 @@ def simulate(seed: int, clients: int | None = None) -> Result:
             result = run(main(), patience=max(1, (clients or 0) // 10))
         except FailureError:
             raise
-        except Exception as error:
+        except (Exception, StandsStillError) as error:
             raise FailureError(seed, error, None) from error
     if complaints:
         raise FailureError(seed, AssertionError(complaints[0].getMessage()), None) from (

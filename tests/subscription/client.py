@@ -95,7 +95,8 @@ def unchunked(data: bytes) -> bytes:
 class FakeOutlet:
     """A response whose client reads when `drain` is called, or at once.
 
-    Where the connection holds more than `recipients.BUFFER_LIMIT`, `write` waits, as a server does.
+    Where the connection holds more than `recipients.BUFFER_LIMIT`, `write` waits, and where it holds less `write` does
+    not give way, as with a real transport.
     """
 
     def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
@@ -147,7 +148,6 @@ class FakeOutlet:
         while self._size > recipients.BUFFER_LIMIT and not self.gone.done():
             await self._moved.wait()
         self.put(data)
-        await asyncio.sleep(0)
 
     def leave(self) -> None:
         """The client disconnects; what it has not read is lost."""

@@ -186,17 +186,17 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
-    matches, block_of = Filter.matches, Feed.block_of
+    matches, block_of = Filter.judge, Feed.block_of
 
-    def counted(asked: Filter, subject: Subject) -> bool:
+    def counted(asked: Filter, subject: Subject, meter: list[int]) -> bool:
         evaluated.append(asked.text)
-        return matches(asked, subject)
+        return matches(asked, subject, meter)
 
     def noted(feed: Feed, segment: Segment, matching: list[int]) -> Any:
         made.append(feed)
         return block_of(feed, segment, matching)
 
-    monkeypatch.setattr(Filter, "matches", counted)
+    monkeypatch.setattr(Filter, "judge", counted)
     monkeypatch.setattr(Feed, "block_of", noted)
     broadcast = broadcast_of()
     readers = [connect(broadcast, f'event.wiki == "w{number}" && !event.bot', Plain()) for number in range(1000)]
@@ -260,7 +260,7 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     deliver(broadcast, {"n": 1, "wiki": "a"})
     deliver(broadcast, {"n": 2, "wiki": "b"})
     for reader in (quiet, busy):
-        reader.feed.heartbeat(math.inf, 15.0, waiting=False)
+        reader.feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
     frame = Decoder().feed(b"".join(quiet.sent))[-1]
     last = Decoder().feed(b"".join(busy.sent))[-1]
     assert frame.data is last.data is None

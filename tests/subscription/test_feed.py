@@ -48,7 +48,7 @@ def feed_of(ring: Ring, cache: BlockCache, selection: Selection, form: Format = 
 
 def live_of(ring: Ring, selection: Selection) -> LiveFeed:
     feed = feed_of(ring, BlockCache(10**6), selection)
-    return LiveFeed(feed, Audience(feed.timeline), 0)
+    return LiveFeed(feed, Audience(feed.timeline), 0, {})
 
 
 class Counted:
@@ -191,7 +191,7 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
         assert segment is not None
         live.deliver(segment, None, float(number))
         if number % 7 == 3:
-            live.heartbeat(number + 100.0, 1.0, waiting=False)
+            live.heartbeat(number + 100.0, 1.0, waiting_for=lambda topics: None)
     for (client, _, received), first in zip(clients, (0, 5, 33, 70), strict=True):
         live.remove(client)
         received.append(client.packer.finish())

@@ -286,7 +286,7 @@ async def test_what_was_read_of_a_topic_that_is_not_there_is_kept(wish: Wish, ma
     log.create_topic("alpha")
     start = await resolve(log, (BETA, wish))
     assert start.marks[BETA] == mark
-    assert start.waiting == {BETA}
+    assert start.waiting == {BETA: wish}
     assert not start.gaps
 
 

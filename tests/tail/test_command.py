@@ -13,7 +13,7 @@ from gateway.commands.tail import tail
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        (["--filter", "event.n = 1"], 2, "line 1, column 9: '=' is not understood here\n\n  event.n = 1\n          ^"),
+        (["--filter", "event.n = 1"], 2, "did you mean '=='?\n\n  event.n = 1\n          ^"),
         (["--since", "5m", "--until", "6m"], 2, "--until is not after --since"),
         (["--since", "yesterday"], 2, "'yesterday' is no time; write ISO 8601"),
         (["--fields", "a..b"], 2, "empty name"),

@@ -1,4 +1,4 @@
-"""Work on the past, in turns with all others."""
+"""Work in turns with all others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import time
 from itertools import pairwise
 
-from gateway.hub import turn
-from gateway.hub.turn import Turn
+from gateway import cooperative
+from gateway.cooperative import Turn
 
 
 async def test_others_have_their_rounds_between_two_steps() -> None:
@@ -18,7 +18,7 @@ async def test_others_have_their_rounds_between_two_steps() -> None:
         for _ in range(3):
             async with shared:
                 happened.append(name)
-                time.sleep(2 * turn.STEP_SECONDS)  # noqa: ASYNC251
+                time.sleep(2 * cooperative.STEP_SECONDS)  # noqa: ASYNC251
 
     async def live() -> None:
         while True:
@@ -30,7 +30,7 @@ async def test_others_have_their_rounds_between_two_steps() -> None:
     living.cancel()
     steps = [index for index, name in enumerate(happened) if name != "live"]
     between = [after - before - 1 for before, after in pairwise(steps)]
-    assert min(between) >= turn.ROUNDS
+    assert min(between) >= cooperative.ROUNDS
     assert "".join(happened[index] for index in steps) == "abcde" * 3
 
 

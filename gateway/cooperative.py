@@ -1,0 +1,68 @@
+"""Giving way: the event loop is left to others.
+
+An `await` does not do so by itself. What is done already, a lock that nobody holds, a queue with something in it, a
+transport with room and a coroutine that returns at once do not suspend; a loop around them stands in the way of all
+others, and where it waits for one of these others, for ever. So whoever loops until something is so gives way on each
+pass, whatever else it waits for; and what is under way is taken off the books by the work itself, in its last step,
+not by a callback which is yet to run when the work is seen to be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+STEP_SECONDS = 0.0005
+"""After so much work of one step others are let run before the next step."""
+ROUNDS = 5
+"""So often the loop goes round for them: as often as an event takes it on its way from the log to the clients, which so
+waits for one step at the most, and not for one in each round."""
+SLICE_SECONDS = 0.005
+"""Work of one request leaves the event loop to others after so long."""
+
+
+async def give_way() -> None:
+    """Let everybody run who is due. Where nobody is, that takes 20 µs."""
+    await asyncio.sleep(0)
+
+
+class Slice:
+    """Long work of one task, in parts. Begins when it is made."""
+
+    __slots__ = ("_begun", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+
+    async def give_way(self) -> None:
+        """Let others run, where this has run for long."""
+        if self._loop.time() - self._begun > SLICE_SECONDS:
+            await give_way()
+            self._begun = self._loop.time()
+
+
+class Turn:
+    """Work of many tasks, one at a time: `async with` it, around a step that does not wait. In the order in which they
+    came; each step is followed by some rounds of the loop for all others."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._rested = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._lock.acquire()
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await self.give_way()
+        finally:
+            self._lock.release()
+
+    async def give_way(self) -> None:
+        """Between two parts of a step: let others run where this one takes long. The lock is kept meanwhile: whoever
+        else is due in these rounds has to queue."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._rested > STEP_SECONDS:
+            for _ in range(ROUNDS):
+                await give_way()
+            self._rested = loop.time()

@@ -1,0 +1,80 @@
+"""What a log does not give of one topic or partition, and why, while it answers for others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
+from gateway.event import TopicPartition
+
+Found = TypeVar("Found")
+
+
+class Kind(StrEnum):
+    """Why. Each is a label of a metric, and what a client may be told: it names no host."""
+
+    ABSENT = "absent"
+    OUT_OF_RANGE = "out of range"
+    NO_LEADER = "no leader"
+    NO_RIGHT = "no right"
+    UNREADABLE = "unreadable"
+    UNAVAILABLE = "unavailable"
+
+
+LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.NO_RIGHT, Kind.UNREADABLE})
+"""What no election ends: it is told at once."""
+
+
+class Trouble(NamedTuple):
+    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one."""
+
+    kind: Kind
+    detail: str
+    offset: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+class Refusal(NamedTuple):
+    """What a reader tells of a partition that it reads no further."""
+
+    partition: TopicPartition
+    trouble: Trouble
+
+
+def absent(topic: str) -> Trouble:
+    """The topic, or the partition of it, does not exist."""
+    return Trouble(Kind.ABSENT, f"there is no topic {topic}")
+
+
+def out_of_range(partition: TopicPartition, offset: int) -> Trouble:
+    """The partition does not hold this offset."""
+    return Trouble(Kind.OUT_OF_RANGE, f"offset {offset} is not in {partition.topic}/{partition.partition}", offset)
+
+
+def demand(answers: Mapping[TopicPartition, Found | Trouble]) -> dict[TopicPartition, Found]:
+    """What was found, for whoever can do with nothing less. Raises TopicAbsent and OffsetOutOfRange, which are facts,
+    and Refused, with all that is sick, for what may pass."""
+    found: dict[TopicPartition, Found] = {}
+    troubles: dict[TopicPartition, Trouble] = {}
+    for partition, answer in answers.items():
+        if isinstance(answer, Trouble):
+            troubles[partition] = answer
+        else:
+            found[partition] = answer
+    refuse(troubles)
+    return found
+
+
+def refuse(troubles: Mapping[TopicPartition, Trouble]) -> None:
+    """Raise what these troubles mean; nothing where there are none."""
+    for partition, trouble in troubles.items():
+        if trouble.kind is Kind.ABSENT:
+            raise TopicAbsent(partition.topic)
+        if trouble.kind is Kind.OUT_OF_RANGE:
+            raise OffsetOutOfRange(*partition, trouble.offset)
+    if troubles:
+        raise Refused(troubles)

@@ -1,0 +1,90 @@
+"""The partitions that the log does not give: since when, why, and when each is tried again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from gateway.event import TopicPartition
+from gateway.eventlog.trouble import Trouble
+from gateway.printable import printable
+
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 5.0
+"""Seconds between two tries of a partition: each wait is twice as long as the one before, up to this."""
+TRIAL_SECONDS = 5.0
+"""One that is read again, and neither gives a record nor is refused for so long, is well: there is nothing in it."""
+NAMED = 3
+"""So many are named where clients are told what they wait for."""
+
+
+@dataclass(slots=True)
+class _Case:
+    trouble: Trouble
+    wait: float
+    due: float
+    trial: float | None = None
+    """Until when it is read on trial."""
+
+
+class Ward:
+    """Each case is of its own: one that is tried often or for long delays no other. Times are of one monotonic
+    clock."""
+
+    def __init__(self) -> None:
+        self._cases: dict[TopicPartition, _Case] = {}
+
+    @property
+    def troubles(self) -> dict[TopicPartition, Trouble]:
+        """What each was refused for the last time, also of those on trial."""
+        return {place: case.trouble for place, case in self._cases.items()}
+
+    def refuse(self, place: TopicPartition, trouble: Trouble, now: float) -> None:
+        """The log does not give it."""
+        case = self._cases.get(place)
+        if case is None:
+            self._cases[place] = _Case(trouble, FIRST_WAIT, now + FIRST_WAIT)
+            return
+        case.wait = min(2 * case.wait, LONGEST_WAIT)
+        case.trouble, case.due, case.trial = trouble, now + case.wait, None
+
+    def try_again(self, place: TopicPartition, now: float) -> None:
+        """It is being read, to see whether that can be done."""
+        if (case := self._cases.get(place)) is not None:
+            case.trial = now + TRIAL_SECONDS
+
+    def dismiss(self, place: TopicPartition) -> bool:
+        """It is well, or gone; whether it was a case."""
+        return self._cases.pop(place, None) is not None
+
+    def settle(self, now: float) -> bool:
+        """Dismiss those that have stood their trial; whether there were any."""
+        well = [place for place, case in self._cases.items() if case.trial is not None and case.trial <= now]
+        for place in well:
+            del self._cases[place]
+        return bool(well)
+
+    def is_shut(self, place: TopicPartition) -> bool:
+        """Whether it is not read now."""
+        case = self._cases.get(place)
+        return case is not None and case.trial is None
+
+    def is_due(self, place: TopicPartition, now: float) -> bool:
+        """Whether it may be tried now; what is no case may always."""
+        case = self._cases.get(place)
+        return case is None or (case.trial is None and case.due <= now)
+
+    def due(self, now: float) -> list[TopicPartition]:
+        """Those to be tried now."""
+        return [place for place in self._cases if self.is_due(place, now)]
+
+
+def waiting_for(sick: Mapping[TopicPartition, Trouble], topics: Collection[str]) -> bytes | None:
+    """What clients of these topics are told that they wait for; None where it is nothing. It names no host."""
+    if not sick:
+        return None
+    names = sorted(f"{place.topic}/{place.partition}" for place in sick if place.topic in topics)
+    if not names:
+        return None
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return printable(f"waiting for {', '.join(names[:NAMED])}{more}").encode()

@@ -1,0 +1,132 @@
+"""The memory of a gateway is bounded by its settings, whatever its readers do with large events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import yaml
+
+from gateway.catalog.stream import Retention
+from gateway.event import NewRecord
+from gateway.eventlog.sqlite import SqliteLog
+from gateway.setting_relations import memory_bound
+from gateway.settings import Settings
+
+pytestmark = pytest.mark.end_to_end
+
+EVENTS = 120
+SECONDS_OF_SILENCE = 4.0
+MEGABYTE = 1 << 20
+BOUNDS = {
+    "ring_bytes": 4 * MEGABYTE,
+    "ring_fill": 0.1,
+    "block_cache_bytes": 8 * MEGABYTE,
+    "replay_cache_bytes": 8 * MEGABYTE,
+    "session_bytes": 8 * MEGABYTE,
+    "intake_queue_bytes": 8 * MEGABYTE,
+    "replay_readers": 4,
+}
+POSITION = quote(json.dumps([{"topic": "t", "partition": 0, "timestamp": 1}]))
+ASKED = [
+    *(f"since=1&fields=text,x{number}" for number in range(8)),
+    "since=1",
+    "since=1&filter=" + quote("event.n%2==0"),
+    "since=1&filter=" + quote("event.text.startsWith('a')"),
+    "since=1&limit=50",
+    "since=1&until=2100-01-01",
+    f"last_event_id={POSITION}",
+    "",
+    "",
+]
+FORMS = ["", "Accept: application/x-ndjson\r\n", "Accept-Encoding: gzip\r\n"]
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def event(number: int) -> bytes:
+    return b'{"n":%d,"text":"%b"}' % (number, os.urandom(500_000).hex().encode())
+
+
+def highest(process: asyncio.subprocess.Process) -> int:
+    """The most memory that the process has had, in bytes."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+
+
+@asynccontextmanager
+async def gateway(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    config = {**BOUNDS, "streams": {"s": {"topics": ["t"], "resume": "timestamp"}}}
+    (folder / "gateway.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(folder / "gateway.yaml")]
+    command += ["--log", f"sqlite:///{folder}/events.db", "--port", str(port), "--admin-port", "0"]
+    with (folder / "log").open("w") as output:
+        process = await asyncio.create_subprocess_exec(*command, stderr=output)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                    break
+                except OSError:
+                    await asyncio.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_no_reader_takes_more_than_the_settings_allow(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "events.db")
+    await log.open()
+    await log.create("t", 1, Retention())
+    begun = int(time.time() * 1000) - 3_600_000
+    for number in range(EVENTS):
+        await log.append("t", [NewRecord(event(number), None, begun + number)])
+    port = free_port()
+    async with gateway(tmp_path, port) as process:
+        connections = []
+        for form in FORMS:
+            for query in ASKED:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+                writer.write(f"GET /v2/stream/s?{query} HTTP/1.1\r\nHost: x\r\n{form}\r\n".encode())
+                connections.append((reader, writer))
+        for number in range(5):
+            await log.append("t", [NewRecord(event(number), None, int(time.time() * 1000))])
+        await asyncio.sleep(SECONDS_OF_SILENCE)
+        silent = highest(process)
+
+        async def read(reader: asyncio.StreamReader) -> int:
+            size = 0
+            try:
+                async with asyncio.timeout(8):
+                    while size < 12 * MEGABYTE and (part := await reader.read(MEGABYTE)):
+                        size += len(part)
+            except TimeoutError:
+                pass
+            return size
+
+        sizes = await asyncio.gather(*(read(reader) for reader, _ in connections))
+        assert sum(sizes) > 50 * MEGABYTE, "hardly anything was read"
+        assert process.returncode is None
+        bound = memory_bound(Settings(**BOUNDS))  # type: ignore[arg-type]
+        shown = f"silent {silent >> 20} MB, reading {highest(process) >> 20} MB, bound {bound >> 20} MB"
+        assert highest(process) < bound, shown
+        (tmp_path / "shown").write_text(shown)
+        for _, writer in connections:
+            writer.close()
+    await log.close()

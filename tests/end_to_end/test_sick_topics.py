@@ -1,0 +1,249 @@
+"""Topics that the gateway may not describe or read, and partitions whose only replica is away: the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.follower import Follow
+from tests.end_to_end.kafka import event, open_producer, place_topic
+from tests.end_to_end.process import GatewayProcess, eventually
+from tests.services.kafka import KafkaBroker, KafkaCluster
+
+pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
+
+PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+LEADER = 1
+READ, DESCRIBE = 3, 8
+TOPIC, LITERAL, ALLOW = 2, 3, 3
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, kafka_jars: Path) -> Iterator[KafkaBroker]:
+    """A broker that lets nobody but its operator do what was not allowed."""
+    users = "".join(f' user_{name}="{name}"' for name in ("operator", "gateway"))
+    properties = {
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": f'{PLAIN} username="operator" password="operator"{users};',
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:operator;User:ANONYMOUS",
+    }
+    broker = KafkaBroker(tmp_path_factory.mktemp("guarded"), kafka_jars, properties=properties)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+def signed_in(name: str) -> dict[str, object]:
+    """The `kafka:` part of the configuration of a user."""
+    return {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": name,
+        "sasl_plain_password": name,
+    }
+
+
+class Operator:
+    """Who may do everything."""
+
+    def __init__(self, log: KafkaLog, admin: AIOKafkaAdminClient) -> None:
+        self.log = log
+        self._admin = admin
+
+    async def send(self, topic: str, numbers: range) -> None:
+        await self.log.append(topic, [NewRecord(event(number), partition=0) for number in numbers])
+
+    async def allow(self, topic: str, operation: int) -> None:
+        """Let the gateway do this with a topic."""
+        await self._ask(CreateAclsRequest(TOPIC, topic, LITERAL, "User:gateway", "*", operation, ALLOW))
+
+    async def forbid(self, topic: str, operation: int) -> None:
+        """Take the right back."""
+        await self._ask(DeleteAclsRequest(TOPIC, topic, LITERAL, "User:gateway", "*", operation, ALLOW))
+
+    async def _ask(self, request: Any) -> None:
+        response = await self._admin._send_request(request)
+        codes = [answer[0] for answer in response.to_object().values() if isinstance(answer, tuple)]
+        assert not any(codes), response
+
+
+@asynccontextmanager
+async def operator_of(broker: KafkaBroker) -> AsyncIterator[Operator]:
+    log = KafkaLog([broker.bootstrap], signed_in("operator"))
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap, **signed_in("operator"))
+    await admin.start()
+    try:
+        yield Operator(log, admin)
+    finally:
+        await admin.close()
+        await log.close()
+
+
+async def stuck(gateway: GatewayProcess) -> dict[str, str]:
+    found: dict[str, str] = json.loads(await gateway.inside("/readyz")).get("stuck", {})
+    return found
+
+
+async def becomes_stuck(gateway: GatewayProcess, *names: str) -> None:
+    async def check() -> bool:
+        return {*names} == {*await stuck(gateway)}
+
+    await eventually(check, f"stuck are {names}")
+
+
+async def test_what_the_port_says_of_rights(guarded: KafkaBroker, topic: str) -> None:
+    hidden, closed, opened = (f"{topic}.{name}" for name in ("hidden", "closed", "opened"))
+    async with operator_of(guarded) as operator:
+        for name in (hidden, closed, opened):
+            await operator.log.create(name)
+            await operator.send(name, range(3))
+        await operator.allow(closed, DESCRIBE)
+        await operator.allow(opened, READ)
+        log = KafkaLog([guarded.bootstrap], signed_in("gateway"))
+        places = {name: TopicPartition(name, 0) for name in (hidden, closed, opened)}
+        states = await log.describe([*places, f"{topic}.absent"])
+        told = states[hidden]
+        assert isinstance(told, Trouble)
+        assert told.kind is Kind.NO_RIGHT
+        assert not isinstance(states[closed], Trouble)
+        bounds = await log.bounds(list(places.values()))
+        refusal = bounds[places[hidden]]
+        assert isinstance(refusal, Trouble)
+        assert refusal.kind is Kind.NO_RIGHT
+        assert bounds[places[closed]] == bounds[places[opened]] == (0, 3)
+        reader = await log.reader(dict.fromkeys(places.values(), 0))
+        found = [one for _ in range(4) for one in await reader.fetch(0.5)]
+        refused = {one.partition: one.trouble.kind for one in found if isinstance(one, Refusal)}
+        assert refused == {places[hidden]: Kind.NO_RIGHT, places[closed]: Kind.NO_RIGHT}
+        assert sum(len(one.records) for one in found if not isinstance(one, Refusal)) == 3
+        await operator.allow(closed, READ)
+        await reader.add({places[closed]: 1})
+        more = [one for _ in range(4) for one in await reader.fetch(0.5)]
+        assert sum(len(one.records) for one in more if not isinstance(one, Refusal)) == 2
+        await reader.close()
+        await log.close()
+
+
+async def test_topics_that_may_not_be_described_or_read(
+    guarded: KafkaBroker, serve: Serve, follow: Follow, topic: str
+) -> None:
+    """At a start, and when a right is revoked while the gateway runs and given back."""
+    well, hidden, closed = (f"{topic}.{name}" for name in ("well", "hidden", "closed"))
+    async with operator_of(guarded) as operator:
+        for base, name in ((0, well), (1000, hidden), (2000, closed)):
+            await operator.log.create(name)
+            await operator.send(name, range(base, base + 100))
+        await operator.allow(well, READ)
+        await operator.allow(closed, DESCRIBE)
+        streams = {"well": {"topics": [well]}, "all": {"topics": [well, hidden, closed]}}
+        gateway = await serve(
+            streams, f"kafka://{guarded.bootstrap}", kafka=signed_in("gateway"), heartbeat=0.5, metadata_interval=1
+        )
+        await becomes_stuck(gateway, f"{hidden}/0", f"{closed}/0")
+        assert all(why.startswith("no right") for why in (await stuck(gateway)).values())
+        assert guarded.bootstrap not in (await gateway.get("/readyz")).text
+        alone, every = await follow(gateway.port, "well", since=1), await follow(gateway.port, "all", since=1)
+        live = await follow(gateway.port, "all")
+        await asyncio.gather(alone.have(99), every.have(99))
+        await operator.send(well, range(100, 200))
+        async with asyncio.timeout(2):
+            await asyncio.gather(alone.have(199), every.have(199), live.have(199))
+        await every.heard(f"waiting for {closed}/0, {hidden}/0")
+        resumed = await follow(gateway.port, "all", every.messages[50].identifier)
+        await resumed.have(199)
+
+        async def counted() -> bool:
+            metrics = await gateway.metrics()
+            return all(f'topic="{name}"' in metrics for name in (hidden, closed)) and 'reason="no right"' in metrics
+
+        await eventually(counted, "the metrics name them")
+        await operator.allow(hidden, READ)
+        await operator.allow(closed, READ)
+        await asyncio.gather(every.have(1099), every.have(2099), resumed.have(1099), resumed.have(2099))
+        await becomes_stuck(gateway)
+        await operator.forbid(hidden, READ)
+        await operator.send(hidden, range(1100, 1200))
+        await becomes_stuck(gateway, f"{hidden}/0")
+        await operator.send(well, range(200, 300))
+        async with asyncio.timeout(2):
+            await asyncio.gather(alone.have(299), every.have(299), live.have(299))
+        await operator.allow(hidden, READ)
+        await asyncio.gather(every.have(1199), resumed.have(1199), live.have(1199))
+        assert sorted(alone.numbers) == [*range(300)]
+        assert sorted(every.numbers) == [*range(300), *range(1000, 1200), *range(2000, 2100)]
+        assert sorted(resumed.numbers) == [n for n in sorted(every.numbers) if n > 50]
+        assert len(set(live.numbers)) == len(live.numbers)
+        assert {*range(100, 300), *range(1100, 1200)} <= {*live.numbers}
+
+
+async def test_a_start_while_a_partition_has_no_leader(
+    cluster: KafkaCluster, serve: Serve, follow: Follow, topic: str
+) -> None:
+    bootstrap = cluster.bootstrap
+    alone, others = f"{topic}.alone", f"{topic}.others"
+    await place_topic(bootstrap, alone, [LEADER])
+    await place_topic(bootstrap, others, [2, 3, LEADER])
+    async with open_producer(bootstrap) as producer:
+        await producer.send(alone, range(100))
+        await producer.send(others, range(1000, 1100))
+        await asyncio.to_thread(cluster.brokers[LEADER].stop)
+        streams = {"others": {"topics": [others]}, "both": {"topics": [alone, others]}}
+        gateway = await serve(streams, f"kafka://{bootstrap}", heartbeat=0.5, metadata_interval=1)
+        await becomes_stuck(gateway, f"{alone}/0")
+        live, both = await follow(gateway.port, "others"), await follow(gateway.port, "both", since=1)
+        await both.have(1099)
+        await producer.send(others, range(1100, 1200))
+        async with asyncio.timeout(3):
+            await asyncio.gather(live.have(1199), both.have(1199))
+        await both.heard(f"waiting for {alone}/0")
+        await asyncio.to_thread(cluster.start)
+        await both.have(99)
+        await becomes_stuck(gateway)
+        await asyncio.to_thread(cluster.brokers[LEADER].stop)
+        await producer.send(others, range(1200, 1300))
+        async with asyncio.timeout(5):
+            await asyncio.gather(live.have(1299), both.have(1299))
+        await asyncio.to_thread(cluster.start)
+        await producer.send(alone, range(100, 200))
+        await both.have(199)
+    assert sorted(both.numbers) == [*range(200), *range(1000, 1300)]
+    assert len(set(live.numbers)) == len(live.numbers)
+
+
+async def test_a_topic_that_appears_without_a_leader(
+    cluster: KafkaCluster, serve: Serve, follow: Follow, topic: str
+) -> None:
+    bootstrap = cluster.bootstrap
+    alone, others = f"{topic}.alone", f"{topic}.others"
+    await place_topic(bootstrap, others, [2, 3, LEADER])
+    streams = {"others": {"topics": [others]}, "both": {"topics": [alone, others]}}
+    gateway = await serve(streams, f"kafka://{bootstrap}", heartbeat=0.5, metadata_interval=3)
+    live, both = await follow(gateway.port, "others"), await follow(gateway.port, "both")
+    async with open_producer(bootstrap) as producer:
+        await producer.send(others, range(1000, 1010))
+        await asyncio.gather(live.have(1009), both.have(1009))
+        await place_topic(bootstrap, alone, [LEADER])
+        await asyncio.to_thread(cluster.brokers[LEADER].kill)
+        await becomes_stuck(gateway, f"{alone}/0")
+        await producer.send(others, range(1010, 1100))
+        async with asyncio.timeout(3):
+            await asyncio.gather(live.have(1099), both.have(1099))
+        await asyncio.to_thread(cluster.start)
+        await producer.send(alone, range(50))
+        await both.have(49)
+    assert sorted(both.numbers) == [*range(50), *range(1000, 1100)]

@@ -1,0 +1,70 @@
+"""The past is bounded in bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.event import NewRecord, TopicPartition, size_of
+from gateway.eventlog.memory import MemoryLog
+from gateway.hub import history as history_module
+from gateway.hub.history import History
+from gateway.hub.past import STRETCH_BYTES, Past
+from gateway.hub.stretch import Stretch
+from tests.eventlog.kit import existing
+
+LARGE = STRETCH_BYTES // 4
+
+
+async def test_a_stretch_of_large_events_ends_by_its_bytes() -> None:
+    log = MemoryLog()
+    log.create_topic("t", 1)
+    log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, 0) for n in range(20)])
+    identity = frozenset({("t", existing(await log.describe(["t"]))["t"].identity)})
+    past = Past(log, 4, 1 << 30)
+    positions = {TopicPartition("t", 0): 0}
+    offsets: list[int] = []
+    while True:
+        found = past.read(positions, identity, {})
+        stretch = found if isinstance(found, Stretch) else await found
+        if stretch.positions == positions:
+            break
+        assert sum(map(size_of, stretch.records)) < STRETCH_BYTES + 2 * LARGE
+        offsets += [record.offset for record in stretch.records]
+        positions = dict(stretch.positions)
+    assert offsets == list(range(20))
+    await past.close()
+
+
+async def test_what_waits_to_be_merged_is_bounded_over_all_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "HISTORY_BYTES", 10_000)
+    log = MemoryLog()
+    log.create_topic("t", 8)
+    for part in range(8):
+        log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * 1000), None, 100 * part + n, part) for n in range(50)])
+    places = [TopicPartition("t", part) for part in range(8)]
+    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), dict.fromkeys(places, 50))
+    count = 0
+    while not history.finished:
+        count += sum(len(records) for _, records in await history.fetch(1.0))
+        assert history.size <= 10_000 + 8 * 1100
+    assert (count, history.size) == (400, 0)
+
+
+async def test_what_a_waiting_reader_holds_is_counted() -> None:
+    log = MemoryLog()
+    log.create_topic("t", 2)
+    for part in range(2):
+        log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, part) for n in range(9)])
+    identity = frozenset({("t", existing(await log.describe(["t"]))["t"].identity)})
+    past = Past(log, 4, 1 << 30)
+    positions = {TopicPartition("t", part): 0 for part in range(2)}
+    while True:
+        found = past.read(positions, identity, {})
+        stretch = found if isinstance(found, Stretch) else await found
+        for frontier in past._frontiers.values():
+            assert frontier._held == sum(size_of(record) for _, records in frontier._runs for record in records)
+        if stretch.positions == positions:
+            break
+        positions = dict(stretch.positions)
+    assert past.waiting_bytes == 0
+    await past.close()

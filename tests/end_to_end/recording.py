@@ -113,7 +113,7 @@ async def main() -> None:
     clock = 0.0
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        (folder / "gateway").write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+        (folder / "gateway").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n')
         (folder / "gateway").chmod(0o755)
         demo = GatewayProcess(folder / "demo", "--log", f"sqlite:///{folder}/demo.db", command="demo")
         variables = {

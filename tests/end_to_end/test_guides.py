@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
     """An empty one, with the command as it is installed."""
     command = tmp_path / ".venv" / "bin" / "gateway"
     command.parent.mkdir(parents=True)
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n')
     command.chmod(0o755)
     return tmp_path
 

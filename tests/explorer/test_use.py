@@ -71,7 +71,7 @@ CLIPBOARD = pytest.mark.context(permissions=["clipboard-read", "clipboard-write"
 async def test_in_a_terminal(explorer: Explorer, query: str, tmp_path: Path, curl: str) -> None:
     assert curl
     # The command as it is installed.
-    (tmp_path / "gateway").write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+    (tmp_path / "gateway").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n')
     (tmp_path / "gateway").chmod(0o755)
     await explorer.open(query)
     for name, wanted in (("curl", "data: "), ("gateway tail", "{")):

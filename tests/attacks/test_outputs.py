@@ -34,7 +34,7 @@ async def test_nobody_reads_what_it_writes(
         await log.append(STREAM, [NewRecord(value, partition=0)])
 
     path = tmp_path / "events.db"
-    config = configuration(tmp_path, STREAMS, **SETTINGS, access_log=True)
+    config = configuration(tmp_path, STREAMS, **SETTINGS, access_log=True, log_level="debug")
     gateway = gateways("--config", str(config), "--log", f"sqlite:///{path}")
     pipe = gateway.error_path
     os.mkfifo(pipe)

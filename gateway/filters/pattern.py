@@ -49,7 +49,6 @@ _START_STEPS = 5
 
 _CLASS = re.compile(r"\\[pP]|\[:")
 _REPEAT = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
-_FOLDED = re.compile(r"\(\?[a-zA-Z]*i")
 _TIED = re.compile(r"(?:\(\?i\))?\^(?:[^|*+{()\\]|\\[^pPQEC])*")
 """Tied to the beginning, and of no more characters than its program has instructions."""
 

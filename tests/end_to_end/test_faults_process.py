@@ -58,7 +58,8 @@ def sicken() -> None:
                         time.sleep(3600)
                     if kind == ".hold":
                         import ctypes
-                        ctypes.PyDLL(None).sleep(3600)  # which holds Python's lock
+                        while True:  # A signal, as that which asks for the stacks, ends a sleep.
+                            ctypes.PyDLL(None).sleep(3600)  # which holds Python's lock
         if (PLACE / f"{current_process().name}-dies").exists():
             os._exit(9)
         looking = asyncio.create_task(look())
@@ -317,7 +318,7 @@ async def replaced(gateway: GatewayProcess, client: Client, site: Site, before: 
     await eventually(whole, "both workers")
 
 
-@pytest.mark.parametrize("order", ["stop", "stand"])
+@pytest.mark.parametrize("order", ["stop", "stand", "hold"])
 async def test_a_worker_that_hangs_is_replaced(site: Site, client: Client, order: str) -> None:
     gateway = site.make("--stall-limit", "4", "--workers", "2")
     site.sicken(gateway)

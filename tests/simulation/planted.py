@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -21,8 +21,6 @@ class Planted:
     """`module:Class.function`."""
     right: str
     wrong: str
-    also: Planted | None = None
-    """The other half of a bug that takes two mistakes."""
 
 
 BUGS = (
@@ -308,8 +306,7 @@ def planted(bug: Planted) -> Iterator[None]:
     exec(code, module.__dict__, names)
     setattr(owner, name, names[name])
     try:
-        with nullcontext() if bug.also is None else planted(bug.also):
-            yield
+        yield
     finally:
         setattr(owner, name, before)
 

@@ -336,7 +336,7 @@ class Hub:
         batches: list[Batch] = []
         for one in await reader.fetch(IDLE_WAIT, FETCH_RECORDS):
             # What is to be read anew comes from another place than what was on its way.
-            if one.partition in self._joining | self._ignored or one.partition not in self.ring.partitions():
+            if self._is_foreign(one.partition):
                 continue
             if isinstance(one, Refusal):
                 self._refuse(one.partition, one.trouble)
@@ -347,7 +347,9 @@ class Hub:
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()
-        size = sum(self._take(batch) for batch in batches)
+        size = 0
+        for batch in batches:
+            size += await self._take(batch)
         self._flush()
         count = sum(len(batch.records) for batch in batches)
         if size:
@@ -366,13 +368,20 @@ class Hub:
         rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
         return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
-    def _take(self, batch: Batch) -> int:
-        """Put a batch into the ring; returns its bytes."""
+    def _is_foreign(self, partition: TopicPartition) -> bool:
+        """Whether what was fetched of a partition is not what the hub reads there now."""
+        return partition in self._joining or partition in self._ignored or partition not in self.ring.partitions()
+
+    async def _take(self, batch: Batch) -> int:
+        """Put a batch into the ring; returns its bytes. Others run after each delivery: of large ones each is one."""
         size = 0
         for record in batch.records:
             self._append(record, keep_event=True)
             size += len(record.value or b"")
-            self._flush_when_full()
+            if self._flush_when_full():
+                await give_way()
+                if self._is_foreign(batch.partition):
+                    return size
         self.ring.reached(batch.partition, batch.position)
         if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
             self.catching_up.pop(batch.partition, None)
@@ -407,10 +416,12 @@ class Hub:
                 segment.subjects = {}
             segment.subjects[index] = decoded.subject(record)
 
-    def _flush_when_full(self) -> None:
+    def _flush_when_full(self) -> bool:
         """A rest brings about `flush_bytes`; what is a little more is no reason for a second write."""
-        if self.ring.open.size >= FULL_FLUSHES * self.options.flush_bytes:
+        full = self.ring.open.size >= FULL_FLUSHES * self.options.flush_bytes
+        if full:
             self._flush()
+        return full
 
     def _flush(self) -> None:
         """Close the open segment and deliver it."""

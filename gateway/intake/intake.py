@@ -33,6 +33,8 @@ RETRY_SECONDS = 2
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
 NO_REPORTS = "it is a report of a browser, and no stream takes these (report_stream)"
+LARGE_BYTES = 262_144
+"""A body of more is taken apart beside the event loop, one at a time: what makes it slow is in no step of its own."""
 LOOK_EVENTS = 16
 """Events that are judged between two looks at the clock."""
 
@@ -64,6 +66,7 @@ class Intake:
         self._store = Store(hub.log, clock, options.window_seconds, options.window_events, hub.look_again)
         hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
+        self._one_large = asyncio.Lock()
         self._keys = Window(options.window_seconds, options.window_events)
         self._observed = current.definitions
         self._takers = takers(current.catalog)
@@ -203,12 +206,18 @@ class Intake:
         return sick
 
     async def _pieces(self, body: bytes) -> list[Piece]:
-        work = Slice()
         pieces: list[Piece] = []
+        chunks = take_apart(body, self.options.max_events)
         try:
-            for chunk in take_apart(body, self.options.max_events):
-                pieces += chunk
-                await work.give_way()
+            if len(body) > LARGE_BYTES:
+                async with self._one_large:
+                    while chunk := await asyncio.to_thread(next, chunks, None):
+                        pieces += chunk
+            else:
+                work = Slice()
+                for chunk in chunks:
+                    pieces += chunk
+                    await work.give_way()
         except BadBody as error:
             raise Problem(400, "Bad body", str(error)) from None
         except TooManyEvents:

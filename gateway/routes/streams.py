@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Set
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
+from gateway.cooperative import Turn
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
@@ -28,6 +30,9 @@ logger = logging.getLogger("gateway")
 
 METHODS = ("GET", "HEAD")
 NO_STORE = [(b"cache-control", b"no-store")]
+OPENING = 16
+"""Streams that are opened at the same time; others wait. Each takes part in many turns of the loop, and hundreds of
+them would make each turn long for everybody."""
 LONGEST_TIMER = 30 * 86_400.0
 """Seconds; a token that lives longer does so for no stream."""
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
@@ -55,6 +60,9 @@ class StreamEndpoint:
         self._bounds = bounds
         self._admission = admission
         self._exhausted = ExhaustedFilters(services.clock)
+        self._reading = Turn()
+        """Of requests that have a filter, which may take milliseconds to compile."""
+        self._opening = asyncio.Semaphore(OPENING)
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +100,8 @@ class StreamEndpoint:
         try:
             if request.origin.wishes:
                 check_partitions(request, await self._counts(request), named_in)
-            finished = not await session.prepare()
+            async with self._opening:
+                finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
                 self._close(session)
                 await _answer_at_once(204 if finished else 200, NO_STORE if finished else _headers(request), send)
@@ -176,12 +185,18 @@ class StreamEndpoint:
 
     async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
         """`_read`, which counts by the time that it takes, whatever comes of it."""
-        begun = time.thread_time()
+        turn = self._reading if b"filter=" in scope["query_string"] else nullcontext()
+        taken = 0.0
         try:
-            request, named_in = self._read(scope, catalog)
+            async with turn:
+                begun = time.thread_time()
+                try:
+                    request, named_in = self._read(scope, catalog)
+                finally:
+                    taken = time.thread_time() - begun
         finally:
             if lease is not None:
-                await lease.count_reading(time.thread_time() - begun)
+                await lease.count_reading(taken)
         if lease is not None and request.selection.filter is not None:
             lease.check_filters()
         return request, named_in

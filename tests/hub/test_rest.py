@@ -42,7 +42,7 @@ def test_a_rest_is_as_long_as_it_is_worth(spacing: float, took: float, seconds_a
 
 
 @pytest.mark.parametrize(("events", "segments"), [(1, [1]), (12, [12]), (45, [20, 20, 5])])
-def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, segments: list[int]) -> None:
+async def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, segments: list[int]) -> None:
     """A rest is as long as `flush_bytes` take to come, so that a read brings a little less or a little more."""
     place = TopicPartition("one", 0)
     value = b'{"pad":"%b"}' % (b"x" * 590)
@@ -50,7 +50,7 @@ def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, segmen
     hub.ring.add(place, NOTHING_READ, 0)
     delivered: list[int] = []
     hub.deliver = lambda segment: delivered.append(len(segment.items))
-    hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
+    await hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
     hub._flush()
     assert delivered == segments
 

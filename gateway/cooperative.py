@@ -10,6 +10,8 @@ not by a callback which is yet to run when the work is seen to be done.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 STEP_SECONDS = 0.0005
 """After so much work of one step others are let run before the next step."""
@@ -66,3 +68,25 @@ class Turn:
             for _ in range(ROUNDS):
                 await give_way()
             self._rested = loop.time()
+
+
+class Gate:
+    """Lets so many in at once; others wait, in order. Each who is in takes part in turns of the loop, and hundreds of
+    them would make each turn long for everybody. Who is in for longer than `seconds` mostly waits, and keeps nobody
+    out."""
+
+    def __init__(self, places: int, seconds: float) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Be in while the block runs."""
+        await self._places.acquire()
+        left = asyncio.get_running_loop().call_later(self._seconds, self._places.release)
+        try:
+            yield
+        finally:
+            if not left.cancelled() and left.when() > asyncio.get_running_loop().time():
+                left.cancel()
+                self._places.release()

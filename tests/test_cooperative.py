@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 from gateway import cooperative
-from gateway.cooperative import Turn
+from gateway.cooperative import Gate, Turn
 
 
 async def test_others_have_their_rounds_between_two_steps() -> None:
@@ -65,3 +65,35 @@ async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
             pass
     async with asyncio.timeout(5), shared:
         pass
+
+
+async def test_a_gate_lets_so_many_in_and_counts_nobody_for_long() -> None:
+    gate, inside, most, ended = Gate(2, 0.05), 0, 0, 0
+
+    async def visit() -> None:
+        nonlocal inside, most, ended
+        async with gate.enter():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+        ended += 1
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(visit() for _ in range(20)))
+        assert (most, ended) == (2, 20)
+        left = asyncio.Event()
+
+        async def stay() -> None:
+            async with gate.enter():
+                await left.wait()
+
+        staying = [asyncio.create_task(stay()) for _ in range(2)]
+        # They are in, and let others by after a while.
+        await visit()
+        left.set()
+        await asyncio.gather(*staying)
+        most = 0
+        await asyncio.gather(*(visit() for _ in range(20)))
+        # Nobody's place was given back twice.
+        assert most == 2

@@ -30,9 +30,6 @@ logger = logging.getLogger("gateway")
 
 METHODS = ("GET", "HEAD")
 NO_STORE = [(b"cache-control", b"no-store")]
-OPENING = 16
-"""Streams that are opened at the same time; others wait. Each takes part in many turns of the loop, and hundreds of
-them would make each turn long for everybody."""
 LONGEST_TIMER = 30 * 86_400.0
 """Seconds; a token that lives longer does so for no stream."""
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
@@ -62,7 +59,6 @@ class StreamEndpoint:
         self._exhausted = ExhaustedFilters(services.clock)
         self._reading = Turn()
         """Of requests that have a filter, which may take milliseconds to compile."""
-        self._opening = asyncio.Semaphore(OPENING)
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -100,8 +96,7 @@ class StreamEndpoint:
         try:
             if request.origin.wishes:
                 check_partitions(request, await self._counts(request), named_in)
-            async with self._opening:
-                finished = not await session.prepare()
+            finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
                 self._close(session)
                 await _answer_at_once(204 if finished else 200, NO_STORE if finished else _headers(request), send)

@@ -28,6 +28,8 @@ from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
+LARGE_SEGMENT = 1_048_576
+"""Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags."""
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
 Waiting = Mapping[TopicPartition, Wish]
@@ -240,6 +242,9 @@ class Broadcast:
 
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
+        if segment.size > LARGE_SEGMENT:
+            self._hand_back(segment)
+            return
         now = self.clock.monotonic()
         tally = telemetry.tally
         before = tally.events
@@ -264,6 +269,13 @@ class Broadcast:
         if segment.items:
             age = (self.clock.now() - segment.items[0].mark.timestamp) / 1000
             tally.delivered(age, tally.events - before)
+
+    def _hand_back(self, segment: Segment) -> None:
+        """Let those to whom something of the segment may be sent read it on their own."""
+        for audience in list(self._audiences.values()):
+            if not segment.topics.isdisjoint(audience.timeline.topics):
+                for feed in audience.listeners():
+                    feed.release_all(segment.number)
 
     async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""

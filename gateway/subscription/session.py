@@ -15,7 +15,7 @@ import orjson
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import Gate, give_way
 from gateway.errors import (
     MISTAKE,
     FilterExhausted,
@@ -28,12 +28,13 @@ from gateway.errors import (
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
+from gateway.hub.ring import Segment
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
 from gateway.subscription.feed import Block
 from gateway.subscription.held import Held
 from gateway.subscription.judge import Charge, Judge
-from gateway.subscription.live import Broadcast, LiveFeed, Waiting
+from gateway.subscription.live import LARGE_SEGMENT, Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
@@ -52,6 +53,11 @@ RETRY_SPREAD = (0.5, 1.5)
 """Those whose stream is ended come back after so many times `retry`, each after another time."""
 AGE_SPREAD = (0.75, 1.0)
 """A response lasts so much of the longest time, each another part of it: those that began together end apart."""
+RESOLVED_AT_ONCE = 16
+"""Positions that are held against the log at the same time: a storm of clients that open streams makes no turn of the
+loop long."""
+RESOLVE_SECONDS = 0.2
+"""Who takes longer waits for a topic that does not answer, and keeps nobody out."""
 NO_EPOCH = -1
 """No epoch of the ring: the position is to be held against the log again."""
 
@@ -69,6 +75,7 @@ class Services:
     longest: float = 0.0
     """The longest that a response may last, in seconds; 0 is for ever."""
     random: Random = field(default_factory=Random)
+    resolving: Gate = field(default_factory=lambda: Gate(RESOLVED_AT_ONCE, RESOLVE_SECONDS))
     held: Held = field(default_factory=Held)
     """What all sessions hold for their clients."""
 
@@ -203,10 +210,11 @@ class Session:
         return ended or self.responder.over
 
     async def _resolve(self, origin: Origin) -> Start:
-        if self.feed.version != self.hub.version:
-            self._change_feed()
-        epoch = self.hub.ring.epoch
-        start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+        async with self.services.resolving.enter():
+            if self.feed.version != self.hub.version:
+                self._change_feed()
+            epoch = self.hub.ring.epoch
+            start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
         self._epoch = epoch
         for place in self.feed.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
@@ -346,7 +354,7 @@ class Session:
             size = 0
             while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
                 segment = ring.segment(number)
-                if pieces and segment is not None and self.judge.must_ask(self.feed.feed, segment):
+                if pieces and segment is not None and self._takes_turns(segment):
                     break  # What is packed is written before anybody else runs.
                 block = await self._block(number)
                 if block is None:
@@ -369,13 +377,22 @@ class Session:
             if number < ring.oldest:
                 return
 
+    def _takes_turns(self, segment: Segment) -> bool:
+        """Whether its block is made in turns with others."""
+        return segment.size > LARGE_SEGMENT or self.judge.must_ask(self.feed.feed, segment)
+
     async def _block(self, number: int) -> Block | None:
         """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
         feed, ring = self.feed.feed, self.hub.ring
         segment = ring.segment(number)
         judged = None if segment is None else await self.judge.segment(feed, segment)
-        if segment is None or judged is None:
+        if segment is None or (judged is None and segment.size <= LARGE_SEGMENT):
             return feed.block(number)
+        if judged is None:
+            async with self.services.past.turn:
+                if ring.segment(number) is not segment or not self._is_current():
+                    return None
+                return feed.block(number)
         if ring.segment(number) is not segment or not self._is_current():
             return None
         return feed.block_from(segment, judged.chosen)

@@ -18,6 +18,10 @@ STEP_SECONDS = 0.0005
 ROUNDS = 5
 """So often the loop goes round for them: as often as an event takes it on its way from the log to the clients, which so
 waits for one step at the most, and not for one in each round."""
+LONG_SECONDS = 0.01
+LONG_ROUNDS = 20
+"""A step that took so long is followed by so many rounds: a request takes several more than an event, and is to wait
+for one such step at the most."""
 SLICE_SECONDS = 0.005
 """Work of one request leaves the event loop to others after so long."""
 
@@ -49,10 +53,12 @@ class Turn:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self._begun = 0.0
         self._rested = 0.0
 
     async def __aenter__(self) -> None:
         await self._lock.acquire()
+        self._begun = asyncio.get_running_loop().time()
 
     async def __aexit__(self, *error: object) -> None:
         try:
@@ -64,8 +70,10 @@ class Turn:
         """Between two parts of a step: let others run where this one takes long. The lock is kept meanwhile: whoever
         else is due in these rounds has to queue."""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._rested > STEP_SECONDS:
-            for _ in range(ROUNDS):
+        now = loop.time()
+        if now - self._rested > STEP_SECONDS:
+            long = now - max(self._begun, self._rested) > LONG_SECONDS
+            for _ in range(LONG_ROUNDS if long else ROUNDS):
                 await give_way()
             self._rested = loop.time()
 

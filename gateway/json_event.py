@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -33,13 +34,19 @@ _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(b"{}[]")))
 _STEP = [0] * 256
 for _opening, _closing in (b"{}", b"[]"):
     _STEP[_opening], _STEP[_closing] = 1, -1
+_PART = 65_536
+"""Brackets that are looked at in one step: between two of them another thread may run."""
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 def nesting(value: bytes) -> int:
     """How deep the objects and arrays of a JSON text lie in each other: 0 for a scalar, 1 for `{}`."""
     brackets = _STRING.sub(b"", value).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    deepest = depth = 0
+    for start in range(0, len(brackets), _PART):
+        depths = list(accumulate(map(_STEP.__getitem__, brackets[start : start + _PART]), initial=depth))
+        deepest, depth = max(deepest, *depths), depths[-1]
+    return deepest
 
 
 def nested_beyond(value: bytes, depth: int) -> bool:
@@ -65,6 +72,15 @@ def parse_event(value: bytes | None) -> dict[str, Any]:
     if type(event) is not dict:
         raise BadRecord(f"not a JSON object but {_kind(event)}")
     return event
+
+
+def parse_again(value: bytes | None) -> dict[str, Any]:
+    """`parse_event` of a value that was found to be an event before: its nesting is not looked at once more."""
+    if value is not None:
+        with suppress(orjson.JSONDecodeError):
+            event: dict[str, Any] = orjson.loads(value)
+            return event
+    return parse_event(value)
 
 
 def check_event(value: bytes | None) -> bool:

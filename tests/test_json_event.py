@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRecord
-from gateway.json_event import MAXIMUM_DEPTH, check_event, is_canary, nesting, one_line, parse_event
+from gateway.json_event import MAXIMUM_DEPTH, check_event, is_canary, nesting, one_line, parse_again, parse_event
 from tests.effort import examples
 
 JSON_VALUES = st.recursive(
@@ -233,3 +233,13 @@ def test_one_line_keeps_the_meaning(event: dict[str, Any], indent: int | str | N
 def test_one_line_leaves_a_line_alone() -> None:
     value = b'{"a":"\\n"}'
     assert one_line(value) is value
+
+
+@pytest.mark.parametrize("value", [b"{}", b'{"a":[1,{"b":null}]}', b'{"a":"\\ud800"}', b'{"a":1e999}'])
+def test_an_event_is_read_again_as_it_was(value: bytes) -> None:
+    assert parse_again(value) == parse_event(value)
+
+
+def test_what_is_no_event_is_none_again() -> None:
+    with pytest.raises(BadRecord, match="tombstone"):
+        parse_again(None)

@@ -15,7 +15,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble, absent, refuse
-from gateway.hub.decode import decode
+from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.partitions import Ward, waiting_for
@@ -39,6 +39,8 @@ READ_SECONDS = 0.00015
 """What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
 which others have the thread, so that it cannot be measured each time."""
 
+LARGE_RECORD = 262_144
+"""A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
 """A segment holds at most so many times `flush_bytes`."""
 
@@ -376,8 +378,14 @@ class Hub:
         """Put a batch into the ring; returns its bytes. Others run after each delivery: of large ones each is one."""
         size = 0
         for record in batch.records:
-            self._append(record, keep_event=True)
-            size += len(record.value or b"")
+            length = len(record.value or b"")
+            decoded = None
+            if length > LARGE_RECORD:
+                decoded = await asyncio.to_thread(decode, record)
+                if self._is_foreign(batch.partition):
+                    return size
+            self._append(record, keep_event=True, decoded=decoded)
+            size += length
             if self._flush_when_full():
                 await give_way()
                 if self._is_foreign(batch.partition):
@@ -389,17 +397,16 @@ class Hub:
             telemetry.tally.read(batch.partition.topic, len(batch.records), size)
         return size
 
-    def _append(self, record: Record, keep_event: bool) -> None:
+    def _append(self, record: Record, keep_event: bool, decoded: Decoded | None = None) -> None:
         """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
         try:
-            self._put(record, keep_event)
+            self._put(record, keep_event, decoded or decode(record))
         except Exception as error:
             telemetry.record_mistake(record.topic, record.partition, record.offset, error)
             partition = TopicPartition(record.topic, record.partition)
             self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
 
-    def _put(self, record: Record, keep_event: bool) -> None:
-        decoded = decode(record)
+    def _put(self, record: Record, keep_event: bool, decoded: Decoded) -> None:
         partition = TopicPartition(record.topic, record.partition)
         if record.offset < self.ring.end(partition):
             return

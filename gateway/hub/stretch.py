@@ -11,7 +11,7 @@ from gateway.event import Record, Run, TopicPartition
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.ring import ITEM_OVERHEAD
-from gateway.json_event import parse_event
+from gateway.json_event import parse_again
 
 _SERIALS = itertools.count()
 
@@ -44,7 +44,7 @@ class Stretch:
         if subject is None:
             topic, partition, offset, timestamp, key, data, _ = self.records[index]
             event = self.events[index] if self.events is not None else None
-            subject = Subject(event or parse_event(data), topic, partition, offset, timestamp, key)
+            subject = Subject(event or parse_again(data), topic, partition, offset, timestamp, key)
             if self.events is not None:
                 self._subjects[index] = subject
         return subject

@@ -19,7 +19,7 @@ from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import Item, Ring, Segment
 from gateway.hub.stretch import Stretch
-from gateway.json_event import parse_event
+from gateway.json_event import parse_again
 from gateway.position import Mark, PositionEncoder
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.notice import gap_document
@@ -43,6 +43,9 @@ _SERIALS = itertools.count()
 
 Matches = list[tuple[Item, bytes | None]]
 """The records of a segment that belong to the subscription; with the bytes to be sent where one matches."""
+LARGE_SEGMENT = 262_144
+"""Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags, and
+who looks into it does so in turns with others."""
 Chosen = dict[int, bytes]
 """The bytes to be sent of a segment's records, by index; only of those that are sent."""
 
@@ -342,7 +345,7 @@ def subject_at(segment: Segment, index: int) -> Subject:
         return segment.subjects[index]
     item = segment.items[index]
     partition, mark = item.partition, item.mark
-    event = parse_event(item.data)
+    event = parse_again(item.data)
     return Subject(event, partition.topic, partition.partition, mark.offset, mark.timestamp, item.key)
 
 

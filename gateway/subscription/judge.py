@@ -17,7 +17,7 @@ from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.ring import Segment
 from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Chosen, Feed, Selection
+from gateway.subscription.feed import LARGE_SEGMENT, Chosen, Feed, Selection
 
 Charge = Callable[[int], float]
 """Told how many steps were spent; gives the seconds until they are paid for."""
@@ -76,10 +76,11 @@ class Judge:
     """Of one stream. Each stream pays for its filter in full, whoever has asked it before, so that what it pays does
     not depend on who else is there."""
 
-    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_turn", "owed")
+    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_reads", "_turn", "owed")
 
     def __init__(self, selection: Selection, turn: Turn, charge: Charge | None) -> None:
         self._filter = selection.filter
+        self._reads = selection.reads
         self._turn = turn
         self._charge = charge
         self._asked = self._exhausted = 0
@@ -92,12 +93,15 @@ class Judge:
         return self.owed
 
     def must_ask(self, feed: Feed, segment: Segment) -> bool:
-        """Whether the filter has still to be asked about a segment, so that others are let run meanwhile."""
-        return self._filter is not None and feed.judged(segment) is None
+        """Whether a segment has still to be looked into, so that others are let run meanwhile."""
+        return self._is_dear(segment) and feed.judged(segment) is None
+
+    def _is_dear(self, segment: Segment) -> bool:
+        return self._filter is not None or (self._reads and segment.size > LARGE_SEGMENT)
 
     async def segment(self, feed: Feed, segment: Segment) -> Judged | None:
-        """What is sent of a segment of the ring; None where nobody filters. Raises FilterExhausted."""
-        if self._filter is None:
+        """What is sent of a segment of the ring; None where that takes no time. Raises FilterExhausted."""
+        if not self._is_dear(segment):
             return None
         judged: Judged | None = feed.judged(segment)
         if judged is None:
@@ -110,6 +114,7 @@ class Judge:
         selection, bench = feed.selection, Bench(self._filter)
         chosen: Chosen = {}
         subjects = feed.subjects(segment)
+        await self._turn.give_way()
         for index, item in segment.select(selection.topics):
             if item.data is None or (item.canary and not selection.canary):
                 continue

@@ -20,7 +20,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
 from gateway.position import PositionEncoder, Wish
 from gateway.subscription.audience import Audience
-from gateway.subscription.feed import Block, BlockCache, Feed, Selection, http_chunk
+from gateway.subscription.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip
 from gateway.subscription.recipients import Coding, LiveClient, Recipients
 from gateway.subscription.timeline import Timeline
@@ -28,8 +28,6 @@ from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
-LARGE_SEGMENT = 1_048_576
-"""Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags."""
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
 Waiting = Mapping[TopicPartition, Wish]

@@ -28,13 +28,12 @@ from gateway.errors import (
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
-from gateway.hub.ring import Segment
 from gateway.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import range_end
 from gateway.subscription.feed import Block
 from gateway.subscription.held import Held
 from gateway.subscription.judge import Charge, Judge
-from gateway.subscription.live import LARGE_SEGMENT, Broadcast, LiveFeed, Waiting
+from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
@@ -354,7 +353,7 @@ class Session:
             size = 0
             while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
                 segment = ring.segment(number)
-                if pieces and segment is not None and self._takes_turns(segment):
+                if pieces and segment is not None and self.judge.must_ask(self.feed.feed, segment):
                     break  # What is packed is written before anybody else runs.
                 block = await self._block(number)
                 if block is None:
@@ -377,22 +376,13 @@ class Session:
             if number < ring.oldest:
                 return
 
-    def _takes_turns(self, segment: Segment) -> bool:
-        """Whether its block is made in turns with others."""
-        return segment.size > LARGE_SEGMENT or self.judge.must_ask(self.feed.feed, segment)
-
     async def _block(self, number: int) -> Block | None:
         """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
         feed, ring = self.feed.feed, self.hub.ring
         segment = ring.segment(number)
         judged = None if segment is None else await self.judge.segment(feed, segment)
-        if segment is None or (judged is None and segment.size <= LARGE_SEGMENT):
+        if segment is None or judged is None:
             return feed.block(number)
-        if judged is None:
-            async with self.services.past.turn:
-                if ring.segment(number) is not segment or not self._is_current():
-                    return None
-                return feed.block(number)
         if ring.segment(number) is not segment or not self._is_current():
             return None
         return feed.block_from(segment, judged.chosen)

@@ -167,7 +167,7 @@ class KafkaReader:
                 before = buffer.position
                 records, wrong = buffer.take(max_records, max_bytes)
                 if wrong is not None:
-                    self._errors[partition] = _unreadable(partition, buffer.position, wrong)
+                    self._errors[partition] = wrong
                 max_records -= len(records)
                 max_bytes -= sum(map(size_of, records))
                 if buffer.position > before:
@@ -315,7 +315,7 @@ class KafkaReader:
             if fetched.error or wrong is not None:
                 buffer.unfetched = False
             if wrong is not None:
-                self._note(partition, _unreadable(partition, buffer.ahead, wrong))
+                self._note(partition, wrong)
             elif fetched.error == 0:
                 self._trouble.pop(partition, None)
             elif fetched.error == OFFSET_OUT_OF_RANGE:
@@ -352,8 +352,3 @@ class KafkaReader:
         self._stale = flying[-FLIGHTS:]
         for flight in flying[:-FLIGHTS]:
             flight.cancel()
-
-
-def _unreadable(partition: TopicPartition, offset: int, wrong: str) -> Trouble:
-    detail = f"Kafka: {partition.topic}/{partition.partition}: the batch at offset {offset} cannot be read: {wrong}"
-    return Trouble(Kind.UNREADABLE, detail, offset)

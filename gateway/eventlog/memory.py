@@ -88,7 +88,7 @@ class MemoryLog:
         self._changed = asyncio.Event()
         self._topic_troubles: dict[str, Trouble] = {}
         self._troubles: dict[TopicPartition, Trouble] = {}
-        self._unreadable: dict[TopicPartition, Trouble] = {}
+        self._unreadable: dict[TopicPartition, list[Trouble]] = {}
 
     @property
     def available(self) -> bool:
@@ -146,8 +146,12 @@ class MemoryLog:
         self._wake()
 
     def spoil(self, partition: TopicPartition, trouble: Trouble | None) -> None:
-        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on; or do again."""
-        _set(self._unreadable, partition, trouble)
+        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on, up to where it
+        ends, if it does; or do again."""
+        if trouble is None:
+            self._unreadable.pop(partition, None)
+        else:
+            self._unreadable.setdefault(partition, []).append(trouble)
         self._wake()
 
     def append_now(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
@@ -276,9 +280,10 @@ class MemoryLog:
         except TopicAbsent:
             return absent(partition.topic)
 
-    def spoilt(self, partition: TopicPartition) -> Trouble | None:
-        """Why the partition cannot be read from an offset on."""
-        return self._unreadable.get(partition)
+    def spoilt(self, partition: TopicPartition, position: int) -> Trouble | None:
+        """Why the partition cannot be read from this position on, or from a later one."""
+        found = [each for each in self._unreadable.get(partition, []) if each.beyond < 0 or each.beyond > position]
+        return min(found, key=lambda each: each.offset, default=None)
 
     async def change(self) -> None:
         """Return at the next change of the log."""
@@ -396,7 +401,7 @@ class MemoryReader:
             return absent(partition.topic)
         if not state.start <= position <= state.end:
             return out_of_range(partition, position)
-        spoilt = self._log.spoilt(partition)
+        spoilt = self._log.spoilt(partition, position)
         if spoilt is not None and spoilt.offset <= position < state.end:
             return spoilt
         if max_records <= 0 or max_bytes <= 0 or state.end <= position:

@@ -14,13 +14,13 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
-from gateway.eventlog.trouble import Kind, Refusal, Trouble, absent, refuse
+from gateway.eventlog.trouble import Kind, Refusal, Trouble, absent, beyond, refuse
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.partitions import Ward, waiting_for
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.position import Mark
+from gateway.position import NOTHING_READ, Mark
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
@@ -39,6 +39,8 @@ READ_SECONDS = 0.00015
 """What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
 which others have the thread, so that it cannot be measured each time."""
 
+FILLS = 8
+"""So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
@@ -137,9 +139,13 @@ class Hub:
         """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
         self._next_look = 0.0
 
-    def waits_for(self, topics: Collection[str]) -> bytes | None:
-        """What the clients of these topics wait for, as they are told it; None where it is nothing."""
-        return waiting_for(self.sick, topics) if self.available else b"waiting for the log"
+    def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
+        """What the clients of these topics wait for, as they are told it; None where it is nothing. `lacking`: what one
+        of them waits for by itself, of topics that exist."""
+        if not self.available:
+            return b"waiting for the log"
+        existing = self.discovery.existing
+        return waiting_for({*self.sick, *(place for place in lacking if place.topic in existing)}, topics)
 
     async def reach_end(self, topics: Collection[str]) -> None:
         """Return when all has been read that the log has of these topics by now, and may be read. Raises
@@ -218,33 +224,46 @@ class Hub:
     async def _fill(self) -> None:
         """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
         left out, and read once it does."""
-        positions = self._positions()
-        if positions:
-            ends: dict[TopicPartition, int] = {}
-            for place, told in (await self.log.bounds(list(positions))).items():
-                if isinstance(told, Trouble):
-                    self._refuse(place, told)
-                else:
-                    ends[place] = told.end
-            positions = {place: positions[place] for place in ends}
-            reader = await self.log.reader(positions)
-            try:
-                history = History(reader, positions, ends)
-                while not history.finished:
-                    for _, records in await history.fetch(IDLE_WAIT):
-                        for record in records:
-                            self._append(record, keep_event=False)
-                    self._flush_when_full()
-                    await give_way()
-                for place, position in history.positions.items():
-                    self.ring.reached(place, position)
-                for place, trouble in history.troubles.items():
-                    self._refuse(place, trouble)
-            finally:
-                await reader.close()
+        for _ in range(FILLS):
+            positions = self._positions()
+            if not positions or not await self._fill_from(positions):
+                break
+            # The others are read again with what lies behind the damage: so all of it is merged.
+            for place in self._positions():
+                mark = self.discovery.origins[place]
+                self.ring.add(place, mark, mark.offset + 1)
         self._flush()
         self.filled.set()
         self._tell_change()
+
+    async def _fill_from(self, positions: dict[TopicPartition, int]) -> bool:
+        """Read from these positions to the end; whether some were damaged, and begin behind the damage now."""
+        ends: dict[TopicPartition, int] = {}
+        for place, told in (await self.log.bounds(list(positions))).items():
+            if isinstance(told, Trouble):
+                self._refuse(place, told)
+            else:
+                ends[place] = told.end
+        positions = {place: positions[place] for place in ends}
+        reader = await self.log.reader(positions)
+        try:
+            history = History(reader, positions, ends)
+            while not history.finished:
+                for _, records in await history.fetch(IDLE_WAIT):
+                    for record in records:
+                        self._append(record, keep_event=False)
+                self._flush_when_full()
+                await give_way()
+        finally:
+            await reader.close()
+        for place, position in history.positions.items():
+            self.ring.reached(place, position)
+        damaged = False
+        for place, trouble in history.troubles.items():
+            self.catching_up[place] = ends[place]
+            damaged = self._refuse_to_read(place, trouble) or damaged
+        self.catching_up = {place: end for place, end in self.catching_up.items() if self.ring.end(place) < end}
+        return damaged
 
     async def _follow(self) -> None:
         reader = await self.log.reader({})
@@ -286,6 +305,25 @@ class Hub:
         if trouble.kind in (Kind.ABSENT, Kind.OUT_OF_RANGE):
             self.look_again()
         self._tell_sick()
+
+    def _refuse_to_read(self, place: TopicPartition, trouble: Trouble) -> bool:
+        """The log does not give what comes next. In the newest part with which a partition begins, a batch that cannot
+        be read is passed over: whoever comes from before it waits for it, and nobody else has to. Whether it was."""
+        end, position = self.catching_up.get(place, 0), self.ring.end(place)
+        if trouble.kind is not Kind.UNREADABLE or position >= end:
+            self._refuse(place, trouble)
+            return False
+        begin = beyond(trouble, position, end)
+        tail = self.ring.tail(place)
+        telemetry.passed_over(place, trouble, begin)
+        self._flush()
+        self.ring.add(place, Mark(begin - 1, tail.timestamp if tail is not None else 0), begin)
+        self.discovery.origins[place] = self.ring.tail(place) or NOTHING_READ
+        if begin >= end:
+            del self.catching_up[place]
+        self._joining.add(place)
+        self._tell_change()
+        return True
 
     def _tell_sick(self) -> None:
         """Renew what is known to be sick. A topic that is merely gone, or a position that is mended, is no trouble."""
@@ -341,7 +379,7 @@ class Hub:
             if self._is_foreign(one.partition):
                 continue
             if isinstance(one, Refusal):
-                self._refuse(one.partition, one.trouble)
+                self._refuse_to_read(one.partition, one.trouble)
             else:
                 batches.append(one)
                 if self.ward.dismiss(one.partition):

@@ -289,6 +289,7 @@ class Session:
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            self.responder.lacking = subscription.waiting.keys()
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await self._replay(subscription)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition, size_of
+from gateway.event import TopicPartition
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
@@ -165,11 +165,11 @@ class KafkaReader:
                 continue
             if max_records > 0 and max_bytes > 0 and buffer.position < buffer.ahead:
                 before = buffer.position
-                records, wrong = buffer.take(max_records, max_bytes)
+                records, size, wrong = buffer.take(max_records, max_bytes)
                 if wrong is not None:
                     self._errors[partition] = wrong
                 max_records -= len(records)
-                max_bytes -= sum(map(size_of, records))
+                max_bytes -= size
                 if buffer.position > before:
                     found.append(Batch(partition, records, buffer.position))
                     self._buffers[partition] = self._buffers.pop(partition)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of
+from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_salvage import salvage
 from gateway.eventlog.port import FETCH_BYTES
@@ -22,6 +22,9 @@ BATCH_OVERHEAD = 12
 ABORT = 0
 """The type of a control record that ends an aborted transaction."""
 
+_MAGIC, _ATTRIBUTES = 16, 22
+_CODEC = 0x07
+"""Where a batch says of which format it is, and, in that of today, how it is compressed."""
 _LENGTH = Struct(">i")
 _CONTROL = Struct(">HH")
 
@@ -32,6 +35,14 @@ class _Held(NamedTuple):
     data: bytes | None
     next_offset: int
     size: int
+
+
+class Taken(NamedTuple):
+    """Records, their bytes, and what is wrong with the record behind them, where it cannot be read."""
+
+    records: list[Record]
+    size: int
+    wrong: Trouble | None
 
 
 class PartitionBuffer:
@@ -91,42 +102,37 @@ class PartitionBuffer:
         self.unfetched = self.ahead < fetched.end
         return None
 
-    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> tuple[list[Record], Trouble | None]:
+    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> Taken:
         """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
-        what follows them and is no record. And what is wrong with the record at the position, where it cannot be
-        read."""
+        what follows them and is no record."""
         taken: list[Record] = []
+        left = max_bytes
         while self._batches:
             data, next_offset, size = self._batches[0]
             if data is not None:
                 wanted = limit - len(taken)
-                if wanted == 0 or max_bytes <= 0:
+                if wanted == 0 or left <= 0:
                     break
-                found: list[Record] = []
-                try:
-                    self._records = self._records or self._unpack(data)
-                    for record in islice(self._records, wanted):
-                        found.append(record)
-                        max_bytes -= size_of(record)
-                        if max_bytes <= 0:
-                            break
-                except Exception as error:  # an unknown codec, or bytes that are no records
-                    taken += found
-                    self.position = found[-1].offset + 1 if found else self.position
+                self._records = self._records or self._unpack(data)
+                # Without a codec, a batch holds no more than it has bytes.
+                whole = size <= left and data[_MAGIC] == 2 and not data[_ATTRIBUTES] & _CODEC
+                found, error = _gather(islice(self._records, wanted), None if whole else left)
+                left -= sum(sizes_of(found))
+                taken += found
+                self.position = found[-1].offset + 1 if found else self.position
+                if error is not None:  # an unknown codec, or bytes that are no records
                     if not self._salvaged:
                         self._salvaged, self._records = True, salvage(data, self._partition, self.position)
                         continue
-                    return taken, self._unreadable(self.position, _wrong(error), next_offset)
-                if found:
-                    taken += found
-                    self.position = found[-1].offset + 1
-                if (len(found) == wanted or max_bytes <= 0) and self.position < next_offset:
+                    wrong = self._unreadable(self.position, _wrong(error), next_offset)
+                    return Taken(taken, max_bytes - left, wrong)
+                if (len(found) == wanted or left <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
             self._records, self._salvaged = None, False
             self.size -= size
             self.position = next_offset
-        return taken, None
+        return Taken(taken, max_bytes - left, None)
 
     def _unpack(self, data: bytes) -> Iterator[Record]:
         """The records of a batch from the position on: a broker sends the whole batch that holds it."""
@@ -146,6 +152,23 @@ class PartitionBuffer:
                     record.value,
                     _headers(headers) if headers else (),
                 )
+
+
+def _gather(records: Iterator[Record], left: int | None) -> tuple[list[Record], Exception | None]:
+    """The records, up to the one that goes over the bytes that are left; and what went wrong behind them."""
+    found: list[Record] = []
+    try:
+        if left is None:
+            found.extend(records)
+            return found, None
+        for record in records:
+            found.append(record)
+            left -= size_of(record)
+            if left <= 0:
+                break
+    except Exception as error:
+        return found, error
+    return found, None
 
 
 def _wrong(error: Exception) -> str:

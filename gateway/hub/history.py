@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, Run, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 
@@ -53,7 +53,7 @@ class History:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         for partition, records in reversed(list(runs)):
             self._buffers[partition].extendleft(reversed(records))
-            self.size += sum(map(size_of, records))
+            self.size += sum(sizes_of(records))
             self.positions[partition] = records[0].offset
 
     async def fetch(self, wait: float) -> list[Run]:
@@ -73,7 +73,7 @@ class History:
             self._most = FETCH_RECORDS
         runs = self._merge()
         # Of a single partition nothing is left.
-        self.size = sum(size_of(record) for buffer in self._buffers.values() for record in buffer)
+        self.size = sum(sum(sizes_of(buffer)) for buffer in self._buffers.values() if buffer)
         for partition, buffer in self._buffers.items():
             self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
         return runs

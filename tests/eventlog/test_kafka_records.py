@@ -78,7 +78,7 @@ def test_a_header_whose_name_is_no_text_costs_no_record(codec: int, taken: int) 
     assert buffer.add(fetched(strange(codec, b"\x06a\xffc", b"\x06abc") + batch(BATCH, codec))) is None
     records: list[Record] = []
     while buffer.position < 2 * BATCH:
-        found, wrong = buffer.take(taken)
+        found, _, wrong = buffer.take(taken)
         assert wrong is None
         records += found
     assert [record.offset for record in records] == list(range(2, 2 * BATCH))
@@ -92,7 +92,7 @@ def test_a_record_that_cannot_be_read_is_there_without_a_value() -> None:
     """The length of a header's name goes beyond the record."""
     buffer = PartitionBuffer(PARTITION, 0)
     assert buffer.add(fetched(strange(0, b"\x7eabc", b"\x06abc"))) is None
-    records, wrong = buffer.take(1000)
+    records, _, wrong = buffer.take(1000)
     assert wrong is None
     assert [(record.offset, record.value is None) for record in records] == [(n, n == 5) for n in range(BATCH)]
 
@@ -102,7 +102,7 @@ def test_a_batch_whose_records_cannot_be_told_apart_is_refused_with_its_end() ->
     data[HEAD] = 0x01  # the length of the first record is -1
     buffer = PartitionBuffer(PARTITION, 0)
     assert buffer.add(fetched(signed(data) + batch(BATCH))) is None
-    records, wrong = buffer.take(1000)
+    records, _, wrong = buffer.take(1000)
     assert records == []
     assert wrong is not None
     assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, 0, BATCH)

@@ -12,7 +12,7 @@ from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.memory_topic import Partition, Topic
 from gateway.eventlog.offer import Fate, all_stored
-from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range, refuse
 
 Key = TypeVar("Key")
@@ -324,8 +324,12 @@ class MemoryReader:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         self._log.check()
         found: list[Batch | Refusal] = []
-        for partition in [each for each in self._positions if partitions is None or each in partitions]:
-            answer = self._read_one(partition, max_records, max_bytes)
+        wanted = [each for each in self._positions if partitions is None or each in partitions]
+        ready = sum(self._read_one(each, 1, 1) is not None for each in wanted)
+        for partition in wanted:
+            parts = part_of(max_records, max(1, ready)), part_of(max_bytes, max(1, ready))
+            answer = self._read_one(partition, *parts)
+            ready -= answer is not None
             if isinstance(answer, Trouble):
                 del self._positions[partition]
                 found.append(Refusal(partition, answer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
-from gateway.hub.history import first_records, read_range
+from gateway.hub.history import first_records, read_parts
 from gateway.hub.ring import Break, Ring
 from gateway.position import NOTHING_READ, Mark
 
@@ -272,9 +273,12 @@ class Discovery:
         distance = 1
         while start < end:
             first = max(start, end - distance)
-            records = await read_range(self._log, partition, first, end)
-            if records:
-                return records[-1].timestamp
+            newest = None
+            async with aclosing(read_parts(self._log, partition, first, end)) as parts:
+                async for records, _ in parts:
+                    newest = records[-1].timestamp if records else newest
+            if newest is not None:
+                return newest
             if first == start or distance >= MAXIMUM_LOOK_BACK:
                 break
             distance *= 4

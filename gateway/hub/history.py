@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 
 from gateway.cooperative import give_way
 from gateway.event import Record, Run, TopicPartition
@@ -14,6 +15,10 @@ FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
+
+PART_RECORDS = 1000
+PART_BYTES = 256 * 1024
+"""What is read at once where records are only looked at."""
 
 HISTORY_BYTES = 2 * 1024 * 1024
 """Bytes of records that wait to be merged, but for one record of each partition."""
@@ -126,23 +131,38 @@ async def ask_first_records(
     return found
 
 
-async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
-    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
+async def read_parts(
+    log: EventLog, partition: TopicPartition, start: int, end: int
+) -> AsyncGenerator[tuple[list[Record], int], None]:
+    """The records of one partition from `start` to just before `end`, part by part, each with the offset up to which it
+    was read; others run after each. Raises as `demand`. To be closed (`aclosing`): it has a reader of the log."""
     if start >= end:
-        return []
+        return
     reader = await log.reader({partition: start})
-    records: list[Record] = []
     try:
-        history = History(reader, {partition: start}, {partition: end})
-        while not history.finished:
-            records += [record for _, run in await history.fetch(1.0) for record in run]
-            refuse(history.troubles)
-            if history.starved:
-                refuse(await _beyond(log, history.ends))
+        position = start
+        while position < end:
+            found = await reader.fetch(1.0, min(PART_RECORDS, end - position), None, PART_BYTES)
+            for one in found:
+                if isinstance(one, Refusal):
+                    refuse({partition: one.trouble})
+                else:
+                    position = min(end, one.position)
+                    yield [record for record in one.records if record.offset < end], position
+            if not found:
+                refuse(await _beyond(log, {partition: end}))
             await give_way()
     finally:
         await reader.close()
-    return [record for record in records if record.offset < end]
+
+
+async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
+    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
+    found: list[Record] = []
+    async with aclosing(read_parts(log, partition, start, end)) as parts:
+        async for records, _ in parts:
+            found += records
+    return found
 
 
 async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:

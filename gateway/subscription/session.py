@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -145,7 +145,8 @@ class Session(Reader):
             if self.feed.version != self.hub.version:
                 self._change_feed()
             epoch = self.hub.ring.epoch
-            start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+            resolver = Resolver(self.hub, self.services.counting)
+            start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
         self.epoch = epoch
         for place in self.feed.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
@@ -191,11 +192,24 @@ class Session(Reader):
         """Wait for the log; None where the response is over before it answers."""
         while not self.over:
             try:
-                return await self._resolve(origin)
+                return await self._resolve_patiently(origin, identifier)
             except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)
                 await self.responder.beat(identifier)
         return None
+
+    async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
+        """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
+        where the response is over."""
+        resolving = asyncio.create_task(self._resolve(origin))
+        ways: set[asyncio.Future[Any]] = {resolving, self.responder.outlet.gone, self.responder.stopping}
+        try:
+            while not resolving.done() and not self.over:
+                await asyncio.wait(ways, timeout=self.services.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self.responder.beat(identifier)
+            return resolving.result() if resolving.done() else None
+        finally:
+            resolving.cancel()
 
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
@@ -244,7 +258,10 @@ class Session(Reader):
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
-        start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
+        origin = Origin(wishes=subscription.wishes(), overlaps=overlaps)
+        start = await self._resolve_patiently(origin, subscription.identifier)
+        if start is None:
+            return
         frames = subscription.restart(start)
         if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
             self.retry_later()

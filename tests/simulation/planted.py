@@ -112,9 +112,9 @@ BUGS = (
     ),
     Planted(
         "resolve: seen counts double",
-        "gateway.subscription.resolve:Resolver._skip_seen",
-        "skipped += 1",
-        "skipped += 2",
+        "gateway.subscription.seen:_follow",
+        "count, last = count + 1",
+        "count, last = count + 2",
     ),
     Planted(
         "resolve: what the hub does not know is dropped",

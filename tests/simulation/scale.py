@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 
 from gateway.hub import discovery, history, ordered, past
-from gateway.subscription import aligned, feed, live, recipients, resolve, responder
+from gateway.subscription import aligned, feed, live, recipients, responder, seen
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -18,7 +18,7 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (recipients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
-    (resolve, "MAXIMUM_SKIP"): (1_000_000,),
+    (seen, "MOST_SEEN"): (1_000_000,),
     (responder, "WRITE_BYTES"): (700, 65536),
     (past, "STRETCH_RECORDS"): (4, 16, 128),
     (past, "MOST_RECORDS"): (9, 512),

@@ -30,7 +30,7 @@ def split_target(method: bytes, target: bytes) -> Target:
         raise _wrong("what is not ASCII in a URL is percent-encoded")
     if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
         authority, target = absolute[2], absolute[3]
-        if not authority or not _AUTHORITY.fullmatch(authority):
+        if not authority or not is_host(authority):
             raise _wrong(f"{_shown(authority)} in its first line is no host")
         target = target if target.startswith(b"/") else b"/" + target
     elif target == b"*" and method == b"OPTIONS":
@@ -42,13 +42,18 @@ def split_target(method: bytes, target: bytes) -> Target:
     return Target(path, query, authority)
 
 
+def is_host(text: bytes) -> bool:
+    """Whether this can be what a Host header says."""
+    return _AUTHORITY.fullmatch(text.strip(b" \t")) is not None
+
+
 def check_host(version: str, hosts: list[bytes]) -> None:
     """RFC 9112 section 3.2: one Host in HTTP/1.1, and one that can be. Raises Problem(400)."""
     if not hosts and version != "1.0":
         raise _wrong("a request of HTTP/1.1 names its host in one Host header, and this one has none")
     if len(hosts) > 1:
         raise _wrong("a request names its host in one Host header, and this one has more")
-    if hosts and not _AUTHORITY.fullmatch(hosts[0].strip(b" \t")):
+    if hosts and not is_host(hosts[0]):
         raise _wrong(f"its Host {_shown(hosts[0])} is no host", "Host")
 
 

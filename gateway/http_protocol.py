@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from gateway.connections import Connections
 from gateway.errors import Problem
-from gateway.routes.outlet import EXTENSION
+from gateway.routes.outlet import CONNECTION, EXTENSION
 from gateway.routes.problems import written
 from gateway.stream_connection import StreamConnection, let_go
 
@@ -131,7 +131,10 @@ class StreamProtocol(HttpToolsProtocol):
         if self._ends:
             self.cycle.keep_alive = False
         # A weak reference, since the response holds the scope.
-        extensions: dict[str, Any] = {EXTENSION: partial(self.take_over, weakref.ref(self.cycle))}
+        extensions: dict[str, Any] = {
+            EXTENSION: partial(self.take_over, weakref.ref(self.cycle)),
+            CONNECTION: self.transport,
+        }
         self.scope["extensions"] = extensions
 
     def on_message_complete(self) -> None:

@@ -14,6 +14,8 @@ from gateway.subscription.responder import Outlet
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
+CONNECTION = "gateway.connection"
+"""The same of the connection itself, which tells what it holds: an `asyncio.WriteTransport`."""
 
 
 class Response(Outlet, Protocol):
@@ -39,12 +41,19 @@ def take_over(scope: Scope) -> TakeOver | None:
     return offered if scope["http_version"] == "1.1" else None
 
 
+def connection_of(scope: Scope) -> asyncio.WriteTransport | None:
+    """The connection under a response, where the server tells."""
+    found: asyncio.WriteTransport | None = scope.get("extensions", {}).get(CONNECTION)
+    return found
+
+
 class SendOutlet:
     """A response through ASGI's `send`, with any server."""
 
-    __slots__ = ("_send", "_watch", "gone", "pipe", "send")
+    __slots__ = ("_send", "_transport", "_watch", "gone", "pipe", "send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, transport: asyncio.WriteTransport | None = None) -> None:
+        self._transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: recipients.Pipe | None = None
         self.send: recipients.Send | None = None
@@ -61,6 +70,17 @@ class SendOutlet:
         """Send a part of the body; waits while the client does not read."""
         if not self.gone.done():
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them, where the server tells."""
+        if self._transport is None or self.gone.done():
+            return 0
+        return self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Break the connection off, and let go of what waits in it."""
+        if self._transport is not None and not self.gone.done():
+            self._transport.abort()
 
     async def finish(self) -> None:
         """End the response."""

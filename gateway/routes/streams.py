@@ -19,7 +19,7 @@ from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
-from gateway.routes.outlet import Response, SendOutlet, take_over
+from gateway.routes.outlet import Response, SendOutlet, connection_of, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
@@ -115,7 +115,7 @@ class StreamEndpoint:
             self._close(session)
             raise
         if response is None:
-            await self._carry(session, SendOutlet(receive, send))
+            await self._carry(session, SendOutlet(receive, send, connection_of(scope)))
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))

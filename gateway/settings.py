@@ -194,7 +194,7 @@ class Settings:
     session_bytes: int = _integer(
         268_435_456,
         "bytes",
-        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
+        "memory for what is on its way to clients that have not taken it yet, a process; who is behind waits for it",
         1 << 20,
         MAXIMUM_BYTES,
     )

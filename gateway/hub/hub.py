@@ -310,7 +310,8 @@ class Hub:
                 # Whoever looks on does not keep the event from the clients.
                 telemetry.record_mistake(record.topic, record.partition, record.offset, error)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
-        if keep_event and decoded.event is not None:
+        # A segment with a large record is delivered live to nobody, and so is not looked into here.
+        if keep_event and decoded.event is not None and len(decoded.data or b"") <= LARGE_RECORD:
             segment = self.ring.open
             if segment.subjects is None:
                 segment.subjects = {}

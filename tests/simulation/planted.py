@@ -82,8 +82,8 @@ BUGS = (
     ),
     Planted(
         "session: what was written is held on",
-        "gateway.subscription.replay:Replay._release",
-        "self._held.give(size)",
+        "gateway.subscription.held:Holding.release",
+        "self._reserved = 0",
         "pass",
     ),
     Planted(

@@ -158,8 +158,8 @@ async def ask_first_records(
 
 
 async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> AsyncGenerator[Record, None]:
-    """The records of one partition from `start` to just before `end`, one after the other: no more of them are in memory
-    than one call of the log brings. Raises as `demand`. Close it where it is left early (`aclosing`)."""
+    """The records of one partition from `start` to just before `end`, one after the other: no more of them are in
+    memory than one call of the log brings. Raises as `demand`. Close it where it is left early (`aclosing`)."""
     if start >= end:
         return
     reader = await log.reader({partition: start})

@@ -116,6 +116,9 @@ class Audience(Generic[Listener]):
             for group in candidates:
                 if group in dear:
                     continue
+                if share < group.filter.base_steps:
+                    dear[group] = None
+                    continue
                 allowed = meter[0] = min(LIVE_STEPS, group.filter.steps, share)
                 try:
                     if group.filter.judge(subject, meter):

@@ -16,9 +16,11 @@ Listener = TypeVar("Listener")
 
 LIVE_STEPS = 100
 """Steps that a filter may take on one event in the hub's turn, in which everybody waits: about 25 µs at the worst."""
-TURN_STEPS = 50_000
-"""Steps that all filters together may take in one such turn: about 12 ms at the worst, however many filters there are
-and however cheap each of them looks."""
+ASK_STEPS = 3
+"""What it costs to ask a filter at all, in steps."""
+TURN_STEPS = 300_000
+"""Steps that all filters together may take in one such turn, however many there are and however cheap each of them
+looks: some 75 ms at the worst."""
 
 
 class _Group(Generic[Listener]):
@@ -130,7 +132,7 @@ class Audience(Generic[Listener]):
                     _pass_over(item, error)
                 spent = allowed - max(0, meter[0])
                 group.spent += spent
-                turn[0] -= spent
+                turn[0] -= spent + ASK_STEPS
         for group in dear:
             matching.pop(group, None)
 

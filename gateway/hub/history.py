@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
 
 from gateway.cooperative import give_way
 from gateway.event import Record, Run, TopicPartition
@@ -154,15 +153,6 @@ async def read_parts(
             await give_way()
     finally:
         await reader.close()
-
-
-async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
-    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
-    found: list[Record] = []
-    async with aclosing(read_parts(log, partition, start, end)) as parts:
-        async for records, _ in parts:
-            found += records
-    return found
 
 
 async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:

@@ -244,9 +244,6 @@ BUGS = (
         "for place, end in self.ends.items()}",
     ),
     Planted(
-        "hub: what is late is waited for", "gateway.hub.ordered:OrderedReader._go_on", "merge.let_go(hungry)", "pass"
-    ),
-    Planted(
         "hub: what waits for others is lost when one heals",
         "gateway.hub.ordered:OrderedReader.restart",
         "return merge.waiting() if merge is not None else ()",

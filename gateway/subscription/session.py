@@ -118,7 +118,7 @@ class Session:
         self.services = services
         self.hub = services.hub
         self.request = request
-        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
+        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
         self.pace = pace
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
@@ -251,9 +251,9 @@ class Session:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
         places = {*self.feed.feed.encoder.partitions, *origin.wishes}
-        encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in places})
-        entries = [encoder.wish(place, origin.wish(place) or Wish(None, self._asked)) for place in encoder.partitions]
-        return b"[" + b",".join(entries) + b"]"
+        by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
+        encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
+        return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
@@ -268,7 +268,7 @@ class Session:
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
         broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting)
+        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting, self.request.ids)
 
     def _share_feed(self, waiting: Waiting) -> bool:
         """Be with those who read the same partitions, and wait for the same; whether that is another feed."""

@@ -35,10 +35,12 @@ from gateway.subscription.held import Held
 from gateway.subscription.judge import Charge, Judge
 from gateway.subscription.live import Broadcast, LiveFeed, Waiting
 from gateway.subscription.recipients import LiveClient
+from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, Replay
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.responder import WRITE_BYTES, Outlet, Responder
 from gateway.subscription.subscription import Request, Subscription
+from gateway.wire.sse import SSE
 
 STEP_SEGMENTS = 16
 """Segments of the ring after which others get their turn, though nothing in them is to be sent."""
@@ -77,6 +79,8 @@ class Services:
     resolving: Gate = field(default_factory=lambda: Gate(RESOLVED_AT_ONCE, RESOLVE_SECONDS))
     held: Held = field(default_factory=Held)
     """What all sessions hold for their clients."""
+    longest_id: int = 0
+    """Bytes of the longest id that is taken back; 0 is any."""
 
 
 class Visitor(NamedTuple):
@@ -148,8 +152,10 @@ class Session:
     async def prepare(self) -> bool:
         """Hold the request against the log; False where its range is finished already.
 
-        While the log is away nothing is decided, and the stream waits once it is open.
+        While the log is away nothing is decided, and the stream waits once it is open. Raises Problem where its ids
+        could not come back.
         """
+        self._check_ids()
         try:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
@@ -169,6 +175,8 @@ class Session:
         except FilterExhausted as error:
             self.exhausted = error
             await self._tell_failure(error.problem)
+        except Problem as problem:
+            await self._tell_failure(problem)
         except Exception as error:
             telemetry.stream_failed(error)
             await self._tell_failure(Problem(500, "Internal error", MISTAKE))
@@ -269,6 +277,13 @@ class Session:
         broadcast = self.services.broadcast
         broadcast.leave(self.feed)
         self.feed = broadcast.feed(self.request.selection, self.request.format, waiting, self.request.ids)
+        self._check_ids()
+
+    def _check_ids(self) -> None:
+        """Raises Problem where an id may become longer than one that is read: with it, nobody could come back."""
+        longest, most = self.feed.feed.encoder.longest, self.services.longest_id
+        if self.request.format is SSE and 0 < most < longest:
+            raise id_too_long(self.feed.feed.encoder, most)
 
     def _share_feed(self, waiting: Waiting) -> bool:
         """Be with those who read the same partitions, and wait for the same; whether that is another feed."""

@@ -66,7 +66,8 @@ from gateway.subscription.connections import Connection, connections, sorted_row
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
-from gateway.subscription.session import Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import Session
 from gateway.tracing.configured import open_tracer
 
 logger = logging.getLogger("gateway")

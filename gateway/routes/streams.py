@@ -23,7 +23,8 @@ from gateway.routes.outlet import Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
-from gateway.subscription.session import OPEN_WAIT, Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request
 
 logger = logging.getLogger("gateway")

@@ -44,6 +44,8 @@ class RateRoutes:
         newest = self._hub.ring.newest(frozenset(catalog.topics), MOST_RECORDS)
         for looked_at, item in enumerate(newest, 1):
             time = item.mark.timestamp
+            if time < 0:
+                continue  # It has none.
             if begin <= time < end:
                 topics[item.partition.topic][(time - begin) // 1000] += 1
             if time < begin:

@@ -272,8 +272,9 @@ class Broadcast:
                 due = clients * segment.count(audience.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
-            age = (self.clock.now() - segment.items[0].mark.timestamp) / 1000
-            tally.delivered(age, tally.events - before)
+            time = segment.items[0].mark.timestamp
+            if time >= 0:  # Others have none, and so no age.
+                tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
 
     def _hand_back(self, segment: Segment) -> None:
         """Let those to whom something of the segment may be sent read it on their own."""

@@ -97,7 +97,8 @@ def test_check_warns_of_keys_that_are_not_used(config: Path) -> None:
 def test_check_warns_of_a_stream_whose_ids_could_not_come_back(config: Path) -> None:
     config.write_text(config.read_text() + "    partitions: 40\n")
     assert "last_event_id_max" not in run("check", "--config", str(config)).output
-    result = run("check", "--config", str(config), "--last-event-id-max", "700")
+    config.write_text(f"last_event_id_max: 700\n{config.read_text()}")
+    result = run("check", "--config", str(config))
     assert result.exit_code == 0
     assert re.search(r"warning: .*40 partitions, more than last_event_id_max \(700\)", result.output)
 

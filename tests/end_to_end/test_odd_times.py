@@ -17,6 +17,7 @@ from gateway.client import Subscription, subscribe
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.trouble import Trouble
 from gateway.position import LARGEST_INTEGER, SMALLEST_TIME
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.kafka import create_topic
@@ -31,11 +32,11 @@ TIMES = [-1, -1, NOW, -5, SMALLEST_TIME, NOW * 1000, -1, LARGEST_INTEGER, 0, NOW
 """In the order of the log. None of them is what a client library would write."""
 
 
-async def create_for_any_time(bootstrap: str, topic: str) -> None:
+async def create_for_any_time(bootstrap: str, topic: str, partitions: int = 1) -> None:
+    """A topic that takes every time, and keeps records for ever: most are as old as time."""
     longest = str(LARGEST_INTEGER)
-    await create_topic(
-        bootstrap, topic, message_timestamp_after_max_ms=longest, message_timestamp_before_max_ms=longest
-    )
+    settings = {f"message_timestamp_{end}_max_ms": longest for end in ("before", "after")} | {"retention_ms": "-1"}
+    await create_topic(bootstrap, topic, partitions, **settings)
 
 
 @asynccontextmanager
@@ -132,7 +133,7 @@ async def test_tail_and_mirror_go_on_over_them(kafka: str, serve: Serve, topic: 
     copy = tmp_path / "copy.db"
     config = configuration(tmp_path, {"copy": {"topics": ["copy"]}})
     mirror = [sys.executable, "-m", "gateway", "mirror", f"{gateway.address}/v2/stream/{topic}", "copy"]
-    mirror += ["--since", "1h", "--config", str(config), "--log", f"sqlite:///{copy}"]
+    mirror += ["--since", "0", "--config", str(config), "--log", f"sqlite:///{copy}"]
     async with kafka_log(kafka) as log:
         for first in range(0, len(TIMES), 4):
             times = TIMES[first : first + 4]
@@ -162,8 +163,12 @@ async def _run(command: Sequence[str]) -> str:
 async def _copied(path: Path, count: int) -> bool:
     log = SqliteLog(path)
     await log.open()
+    place = TopicPartition("copy", 0)
     try:
-        reader = await log.reader({TopicPartition("copy", 0): 0})
+        bounds = (await log.bounds([place]))[place]
+        if isinstance(bounds, Trouble) or bounds.end < count:
+            return False
+        reader = await log.reader({place: 0})
         records = await take(reader, count)
         await reader.close()
     finally:
@@ -174,7 +179,7 @@ async def _copied(path: Path, count: int) -> bool:
 
 async def test_seven_hundred_partitions(kafka: str, serve: Serve, topic: str) -> None:
     """The ids of a stream that no proxy would take back in JSON: by default short, in JSON refused."""
-    await create_topic(kafka, topic, partitions=700)
+    await create_for_any_time(kafka, topic, 700)
     async with kafka_log(kafka) as log:
         records = [NewRecord(b'{"n":%d}' % n, None, NOW + n, n % 700) for n in range(1400)]
         await log.append(topic, records)

@@ -2,8 +2,8 @@
 
     python -m loadtests.ids                  a table, as it stands in loadtests/IDS.md
 
-The parts are those of the server: a ring, a feed over it, its blocks and their chain of gzip; each event is a segment of
-its own, which is the dearest there is. The bytes are written to a socket of this machine, whose other end a thread
+The parts are those of the server: a ring, a feed over it, its blocks and their chain of gzip; each event is a segment
+of its own, which is the dearest there is. The bytes are written to a socket of this machine, whose other end a thread
 reads. Time is that of the thread which makes and writes.
 """
 

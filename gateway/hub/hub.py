@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
@@ -157,12 +157,7 @@ class Hub:
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
         tended beside it."""
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._run())
-                both.create_task(self.recovery.tend())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await together((self._run(), self.recovery.tend()))
 
     async def _run(self) -> None:
         while True:
@@ -315,7 +310,8 @@ class Hub:
                 # Whoever looks on does not keep the event from the clients.
                 telemetry.record_mistake(record.topic, record.partition, record.offset, error)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
-        if keep_event and decoded.event is not None:
+        # A segment with a large record is delivered live to nobody, and so is not looked into here.
+        if keep_event and decoded.event is not None and len(decoded.data or b"") <= LARGE_RECORD:
             segment = self.ring.open
             if segment.subjects is None:
                 segment.subjects = {}

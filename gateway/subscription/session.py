@@ -79,6 +79,7 @@ class Session(Reader):
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
         self.services.broadcast.leave(self.feed)
+        self.responder.close()
 
     def stop(self) -> None:
         """End the response soon."""
@@ -100,7 +101,7 @@ class Session(Reader):
 
     async def run(self, outlet: Outlet) -> None:
         """Serve until the client leaves, the range ends or the process stops."""
-        self.responder.outlet = outlet
+        self.responder.begin(outlet)
         telemetry.stream_opened()
         try:
             await self._open()

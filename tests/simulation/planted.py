@@ -82,8 +82,14 @@ BUGS = (
     ),
     Planted(
         "session: what was written is held on",
-        "gateway.subscription.replay:Replay._release",
-        "self._held.give(size)",
+        "gateway.subscription.held:Holding.release",
+        "self._reserved = 0",
+        "pass",
+    ),
+    Planted(
+        "past: a load that is done is given again",
+        "gateway.hub.past:Past._load",
+        "self._loading.pop(key, None)",
         "pass",
     ),
     Planted(

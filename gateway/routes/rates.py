@@ -58,7 +58,7 @@ class RateRoutes:
                 break
             if looked_at == MOST_RECORDS:
                 # The oldest second of those that were looked at is not whole.
-                told = max(1, (end - time) // 1000)
+                told = min(SPAN, max(1, (end - time) // 1000))
                 break
         streams = {}
         for stream in catalog.streams.values():

@@ -33,12 +33,18 @@ class Cursor:
         pen = self._brought_up_to_date()
         by_timestamp = self._encoder.by_timestamp(partition)
         offset, timestamp, seen = self.marks[partition]
+        timed: Entry = (None, timestamp, seen)
         entries: list[Entry] = []
         for record in records:
             offset, known = record.offset, timestamp
             timestamp = record.timestamp
             seen = seen + 1 if timestamp == known and seen else 1
-            entries.append((None, timestamp, seen) if by_timestamp else (offset, timestamp, 0))
+            if not by_timestamp:
+                entries.append((offset, timestamp, 0))
+                continue
+            if timestamp >= 0:
+                timed = (None, timestamp, seen)
+            entries.append(timed)
         self.marks[partition] = Mark(offset, timestamp, seen)
         return pen.follow(self._encoder.indices[partition], entries)
 
@@ -52,6 +58,10 @@ class Cursor:
             self._pen = encoder.pen(marks)
         else:
             for place in self._stale:
-                self._pen.put(encoder.indices[place], encoder.wish(place, marks[place]))
+                mark = marks[place]
+                # A record without a time is as old as the one before it. An id by time that said "none" would lead back
+                # to the first record.
+                if mark.timestamp >= 0 or not encoder.by_timestamp(place):
+                    self._pen.put(encoder.indices[place], encoder.wish(place, mark))
         self._stale.clear()
         return self._pen

@@ -28,6 +28,7 @@ STREAMS = (
     Stream("late-json", ("late-json",)),
     Stream("late-compact", ("late-compact",)),
     Stream("grows", ("grows",)),
+    Stream("odd-by-time", ("odd-by-time",), resume="timestamp"),
 )
 WAYS = ["Last-Event-ID", "last_event_id", "lastEventId"]
 ODD = [-1, START, SMALLEST_TIME, LARGEST_INTEGER, START * 1000, -1, START + 1, 0]
@@ -44,6 +45,8 @@ def log_of() -> MemoryLog:
     log.append_now("few", [stored(n)._replace(partition=n % 2) for n in range(6)])
     log.create_topic("odd")
     log.append_now("odd", [stored(n, time) for n, time in enumerate(ODD)])
+    log.create_topic("odd-by-time")
+    log.append_now("odd-by-time", [stored(n, time) for n, time in enumerate([START, START, -1, START + 1, -1])])
     return log
 
 
@@ -164,6 +167,18 @@ async def test_records_of_any_time_are_gone_on_after(site: Site, form: str) -> N
         rest = await ask(site, "Last-Event-ID", identifier, path, f"limit={len(ODD) - number - 1}")
         assert numbers(rest) == list(range(number + 1, len(ODD)))
         assert b"event: gap" not in rest.content
+
+
+async def test_by_time_a_record_without_one_leads_back_to_what_stood_before_it(site: Site) -> None:
+    path = "/v2/stream/odd-by-time"
+    whole = await site.get(f"{path}?{EARLY}&limit=5")
+    assert numbers(whole) == [0, 1, 2, 3, 4]
+    for number, identifier in enumerate(ids(whole)):
+        # What comes again is what has no time; nothing is left out.
+        again = {2: [2], 4: [4]}.get(number, [])
+        wanted = again + list(range(number + 1, 5))
+        async with site.stream(path, headers={"last-event-id": identifier}) as reading:
+            assert await reading.numbers(len(wanted)) == wanted
 
 
 async def test_the_catalogue_shows_what_no_calendar_has(site: Site) -> None:

@@ -16,7 +16,8 @@ from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
 from gateway.hub.history import first_records, read_parts
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.hub.seek import seek
 from gateway.position import NOTHING_READ, Mark
 
 MAXIMUM_LOOK_BACK = 65536
@@ -197,8 +198,7 @@ class Discovery:
         return await self._attempt(place, bounds, lambda given: self._recreated(place, tail, given))
 
     async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
-        offset = demand(await self._log.find({partition: tail.timestamp}))[partition]
-        resumed = bounds.end if offset is None else offset
+        resumed = await seek(self._log, partition, tail.timestamp, bounds)
         mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
@@ -258,9 +258,15 @@ class Discovery:
         newest = await self.newest(partition, *bounds)
         if newest is None:
             return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
-        since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
-        position = demand(await self._log.find({partition: since}))[partition]
-        position = bounds.end if position is None else max(position, bounds.start)
+        since = self._clock.now() - int(self._ring_fill * 1000)
+        if 0 <= newest < since:
+            since = newest
+        found = demand(await self._log.find({partition: since}))[partition]
+        position = bounds.end if found is None else max(found, bounds.start)
+        if not self._by_timestamp[partition.topic]:
+            # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
+            # ring can hold is not read.
+            position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
         mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
         return Beginning(mark, position, bounds.end)
 

@@ -37,3 +37,5 @@ class Services:
     counting: Counting = field(default_factory=Counting)
     held: Held = field(default_factory=Held)
     """What all sessions hold for their clients."""
+    longest_id: int = 0
+    """Bytes of the longest id that is taken back; 0 is any."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
@@ -157,12 +157,7 @@ class Hub:
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
         tended beside it."""
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._run())
-                both.create_task(self.recovery.tend())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await together((self._run(), self.recovery.tend()))
 
     async def _run(self) -> None:
         while True:

@@ -265,6 +265,13 @@ class Settings:
     idempotency_events: int = _integer(
         500_000, "events", "the newest events among which such a one is found, a process", 0, 1 << 30
     )
+    other_gateways: bool = _row(
+        "switch",
+        False,
+        "",
+        "whether gateways that do not share `limits` in Redis write to the same Kafka: the log is then read to its end "
+        "before an event with an id is stored",
+    )
     report_stream: str | None = _row(
         "text", None, "stream", "where reports of browsers go (`application/reports+json`)"
     )

@@ -100,6 +100,12 @@ _LIMITS_ALONE = Gauge(
     "Whether limits that should be shared are counted by a process alone",
     multiprocess_mode="livemax",
 )
+_CLAIMS_ALONE = Gauge(
+    "gateway_claims_alone",
+    "Whether a process cannot tell others what it is about to store, and asks the log instead",
+    multiprocess_mode="livemax",
+)
+_CLAIMS = Counter("gateway_claims", "Events with an id, by how it stood with the claim on it", ["standing"])
 _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
 _THROTTLED = Counter(
     "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
@@ -431,6 +437,28 @@ def limits_alone(reason: str, closed: bool) -> None:
     _LIMITS_ALONE.set(1)
     how = "nobody new is let in" if closed else "this process goes on by its own counts"
     log.warning("limits cannot be shared (%s); %s until they can", reason, how)
+
+
+def claims_shared() -> None:
+    """The place where gateways tell each other what they store answers again."""
+    _CLAIMS_ALONE.set(0)
+    log.info("what is stored is claimed again")
+
+
+def claims_alone(reason: str) -> None:
+    """The place where gateways tell each other what they store does not answer."""
+    _CLAIMS_ALONE.set(1)
+    log.warning(
+        "gateways cannot tell each other what they are about to store (%s); the log is asked for each event with an id "
+        "until they can: one that comes to two of them at the same moment may be stored twice",
+        reason[:500],
+    )
+
+
+def claims(standing: str, count: int) -> None:
+    """So many events with an id were `own`, `stored`, `held` by others, `lapsed`, or `unclaimed`."""
+    if count:
+        _CLAIMS.labels(standing).inc(count)
 
 
 def forwarding_ignored() -> None:

@@ -31,6 +31,7 @@ EXPIRE_SECONDS = 30.0
 FULL_RECORDS = 200
 """A reader that got so many at once has more to read, and is counted among those who read the past."""
 
+
 class SqliteLog:
     """An EventLog in a file. `busy_timeout` and `expire_interval` are seconds; `now` gives the time (ms). For `window`
     seconds, and among the `maximum` newest, what is offered again is not stored again; 0: it is."""

@@ -200,7 +200,7 @@ class SqliteConnection:
 
 def _has_records(connection: sqlite3.Connection) -> bool:
     query = "SELECT count(*) FROM sqlite_schema WHERE name IN ('topics', 'partitions', 'records')"
-    return connection.execute(query).fetchone() == (3,)
+    return bool(connection.execute(query).fetchone()[0] == 3)
 
 
 def _is_forbidden(error: BaseException | None) -> bool:

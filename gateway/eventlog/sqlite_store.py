@@ -234,9 +234,7 @@ class SqliteStore(SqliteConnection):
     ) -> set[int]:
         """Claim what is stored; returns the places of those that are stored already."""
         places = [
-            place
-            for place, new in enumerate(records)
-            if new.once is not None and refused[place] is None and life.any
+            place for place, new in enumerate(records) if new.once is not None and refused[place] is None and life.any
         ]
         if not places:
             return set()

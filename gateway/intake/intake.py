@@ -11,19 +11,23 @@ from typing import Any
 
 from gateway import errors, telemetry
 from gateway.catalog.catalog import Catalog
+from gateway.claims.port import Claims, ClaimsAway, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
+from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind
 from gateway.hub.hub import Hub
 from gateway.intake.accept import InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
+from gateway.intake.batch import WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
+from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.store import FORBIDDEN, UNKNOWN, WITHDRAWN, Claim, Store
+from gateway.intake.store import ELSEWHERE, FORBIDDEN, UNKNOWN, Candidate, Store
 from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
@@ -56,18 +60,39 @@ class IntakeOptions:
 
 
 class Intake:
-    """One for a process. `take` may be called by many at once."""
+    """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
+    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log."""
 
-    def __init__(self, hub: Hub, current: Current, clock: Clock, options: IntakeOptions) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        current: Current,
+        clock: Clock,
+        options: IntakeOptions,
+        claims: Claims | None = None,
+        keys: Keys | None = None,
+    ) -> None:
         self.options = options
         self._hub = hub
         self._current = current
         self._clock = clock
-        self._store = Store(hub.log, clock, options.window_seconds, options.window_events, hub.look_again)
+        self._looks = Looks(self._look)
+        self._store = Store(
+            hub.log,
+            clock,
+            options.window_seconds,
+            options.window_events,
+            hub.look_again,
+            self._looks.look,
+            claims,
+        )
+        self._shared_keys = keys
         hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
         self._keys = Window(options.window_seconds, options.window_events)
+        self._binding: dict[str, str] = {}
+        """The keys that are about to be bound, each with what tells its body from others."""
         self._observed = current.definitions
         self._takers = takers(current.catalog)
         self._reading = 0
@@ -120,6 +145,12 @@ class Intake:
         await self._idle.wait()
         await self._errors.drain()
         await self._store.drain()
+        await self._looks.close()
+
+    async def run(self) -> None:
+        """Keep what is shared with other gateways, for as long as the process serves."""
+        if self._store.claiming is not None:
+            await self._store.claiming.run()
 
     async def take(self, submission: Submission) -> Outcome:
         """Judge and store. Raises Problem for what is wrong with the request as a whole."""
@@ -141,41 +172,39 @@ class Intake:
             if submission.admit is not None:
                 await submission.admit(len(pieces))
             digest = self._checked_digest(submission)
-            claims = await self._judge(pieces, submission, digest, outcome)
+            candidates = await self._judge(pieces, submission, digest, outcome)
             validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
+        if candidates and submission.idempotency_key is not None:
+            await self._bind(submission.idempotency_key, digest)
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
-        if topics := self._store.doubtful(claims, self._is_unread):
+        if topics := self._store.doubtful(candidates, self._is_unread):
             with submission.span.child("read the log to its end", {}):
                 sick = await self._read_to_the_end(topics)
             outcome.failed += [
-                Refused(claim.number, pieces[claim.number], str(WITHDRAWN))
-                for claim in claims
-                if claim.accepted.topic in sick
+                Refused(one.number, pieces[one.number], str(WITHDRAWN))
+                for one in candidates
+                if one.accepted.topic in sick
             ]
             outcome.unavailable |= bool(sick)
-            claims = [claim for claim in claims if claim.accepted.topic not in sick]
-        handed = self._store.hand(claims, submission.span)
-        if handed.groups and submission.idempotency_key is not None:
-            now = self._clock.monotonic()
-            self._keys.add(submission.idempotency_key, now)
-            self._keys.add((submission.idempotency_key, digest), now)
+            candidates = [one for one in candidates if one.accepted.topic not in sick]
+        handed = self._store.hand(candidates, submission.span)
         outcome.stored = outcome.repeated = handed.stored
         if submission.hasty:
-            outcome.stored = len(claims)
+            outcome.stored = len(candidates)
             outcome.repeated += len(handed.repeats)
             return outcome
         await self._store.wait(handed, LOG_SECONDS)
-        first = sum(len(group.claims) for group in handed.groups)
-        for count, (claim, fate) in enumerate(self._store.fates(handed)):
+        first = sum(len(group.candidates) for group in handed.groups)
+        for count, (one, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
-                outcome.failed.append(Refused(claim.number, pieces[claim.number], _told(fate)))
+                outcome.failed.append(Refused(one.number, pieces[one.number], _told(fate)))
                 forbidden = _is_forbidden(fate)
                 outcome.forbidden |= forbidden
                 outcome.unavailable |= isinstance(fate, LogUnavailable | errors.Refused) and not forbidden
             else:
                 outcome.stored += 1
-                outcome.repeated += count >= first
+                outcome.repeated += count >= first or fate is REPEATED
         outcome.failed.sort(key=lambda refused: refused.number)
         return outcome
 
@@ -197,13 +226,17 @@ class Intake:
             async with asyncio.timeout(LOG_SECONDS):
                 for topic in sorted(topics):
                     try:
-                        await self._hub.reach_end([topic])
+                        # What this process has offered before is in the log by then, or never will be.
+                        await self._hub.log.settle(topic)
+                        await self._looks.look(topic)
                     except errors.Refused:
                         sick.add(topic)
         except (LogError, TimeoutError):
-            detail = "the log does not answer; nothing of this request is stored by it"
-            raise Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}) from None
+            raise _unavailable() from None
         return sick
+
+    async def _look(self, topic: str) -> None:
+        await self._hub.reach_end([topic])
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []
@@ -227,20 +260,46 @@ class Intake:
 
     def _checked_digest(self, submission: Submission) -> str:
         """What tells the body from others, where the request has an Idempotency-Key. Raises Problem(422) where the key
-        came with another body."""
+        is known to have come with another body."""
         key = submission.idempotency_key
         if key is None:
             return ""
         digest = hashlib.blake2b(submission.body, digest_size=16).hexdigest()
         now = self._clock.monotonic()
-        if self._keys.has(key, now) and not self._keys.has((key, digest), now):
-            detail = "this key came with another body before; a new request takes a new key"
-            raise Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")
+        if self._binding.get(key, digest) != digest or (
+            self._keys.has(key, now) and not self._keys.has((key, digest), now)
+        ):
+            raise _used()
         return digest
+
+    async def _bind(self, key: str, digest: str) -> None:
+        """Give the key this body, before anything of it is stored. Raises Problem(422) where it has another, be it that
+        of a request which came to another gateway at the same moment."""
+        if self._binding.setdefault(key, digest) != digest:
+            raise _used()
+        now = self._clock.monotonic()
+        if self._keys.has(key, now) and not self._keys.has((key, digest), now):
+            # Another has come while this one was judged.
+            del self._binding[key]
+            raise _used()
+        try:
+            if self._shared_keys is not None:
+                name = hashlib.blake2b(f"Idempotency-Key: {key}".encode(), digest_size=16).digest()
+                try:
+                    if await self._shared_keys.bind(name, digest.encode()) != digest.encode():
+                        raise _used()
+                except (ClaimsAway, LogForbids):
+                    pass  # The process goes on by what it knows itself; what the log forbids is told by the append.
+                except LogUnavailable:
+                    raise _unavailable() from None
+            self._keys.add(key, self._clock.monotonic())
+            self._keys.add((key, digest), self._clock.monotonic())
+        finally:
+            self._binding.pop(key, None)
 
     async def _judge(
         self, pieces: Sequence[Piece], submission: Submission, digest: str, outcome: Outcome
-    ) -> list[Claim]:
+    ) -> list[Candidate]:
         """The valid events; the others are added to the outcome."""
         definitions = self._current.definitions
         catalog = self._current.writable(submission.grant)
@@ -255,7 +314,7 @@ class Intake:
         key = submission.idempotency_key
         new_id = None
         work = Slice()
-        claims = []
+        candidates = []
         for index, piece in enumerate(pieces):
             # A guess at what a wrong name means takes longer than the rest.
             if index % LOOK_EVENTS == LOOK_EVENTS - 1 or 0 < len(outcome.invalid) <= HINTS:
@@ -278,8 +337,10 @@ class Intake:
                 outcome.invalid.append(Refused(index, piece, error.detail))
                 continue
             known_by = accepted.given_id or new_id
-            claims.append(Claim(index, accepted, None if known_by is None else (accepted.stream.name, known_by)))
-        return claims
+            candidates.append(
+                Candidate(index, accepted, None if known_by is None else (accepted.stream.name, known_by))
+            )
+        return candidates
 
     def _check(self, piece: Piece) -> None:
         if piece.fault is not None:
@@ -298,6 +359,16 @@ def takers(catalog: Catalog) -> dict[str, set[str]]:
     return found
 
 
+def _unavailable() -> Problem:
+    detail = "the log does not answer; nothing of this request is stored by it"
+    return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
+
+
+def _used() -> Problem:
+    detail = "this key came with another body before; a new request takes a new key"
+    return Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")
+
+
 def _is_forbidden(fate: LogError) -> bool:
     """Whether to send it again is of no use, until an operator gives the right."""
     if isinstance(fate, errors.Refused):
@@ -309,4 +380,5 @@ def _told(fate: LogError) -> str:
     """What a client is told; what the adapters say of an outage is for the operator."""
     if _is_forbidden(fate):
         return FORBIDDEN
-    return str(UNKNOWN) if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN else str(fate)
+    own = fate is WITHDRAWN or fate is ELSEWHERE
+    return str(UNKNOWN) if isinstance(fate, LogUnavailable) and not own else str(fate)

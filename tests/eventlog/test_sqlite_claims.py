@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
 
 CONTENDER = """
-import asyncio, sys
+import asyncio, random, sys
 from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.sqlite import SqliteLog
@@ -35,8 +36,9 @@ async def main():
     await log.create("test")
     print("ready", flush=True)
     sys.stdin.readline()
+    numbers = random.sample(range(400), 400)
     for start in range(0, 400, 7):
-        ids = range(start, min(400, start + 7))
+        ids = numbers[start:start + 7]
         for number, fate in zip(ids, await log.offer("test", [NewRecord(b"x", once=b"%d" % n) for n in ids])):
             if fate is not REPEATED:
                 print(number, flush=True)
@@ -66,10 +68,8 @@ async def test_processes_that_offer_the_same_at_once_store_it_once(tmp_path: Pat
 
 
 async def test_a_claim_lasts_over_a_restart_and_for_its_window(tmp_path: Path) -> None:
-    now = 1000
-    for moment, expected in ((1000, 0), (60_999, REPEATED), (61_000, 1), (120_000, REPEATED), (200_000, 2)):
-        now = moment
-        log = SqliteLog(tmp_path / "events.db", now=lambda: now, window=60, maximum=1000)
+    for now, expected in ((1000, 0), (60_999, REPEATED), (61_000, 1), (120_000, REPEATED), (200_000, 2)):
+        log = SqliteLog(tmp_path / "events.db", now=partial(int, now), window=60, maximum=1000)
         await log.create(TOPIC)
         (fate,) = await log.offer(TOPIC, [record(b"id")])
         assert fate == (REPEATED if expected is REPEATED else (PARTITION, expected))

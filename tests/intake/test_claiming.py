@@ -35,12 +35,12 @@ PATIENCE = 10.0
 
 
 class SlowlyRead(Log):
-    """What is in it is read only while `open` is set, or by who asked for its end."""
+    """What is in it is read only while `read_on` is set, or by who asked for its end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.open = asyncio.Event()
-        self.open.set()
+        self.read_on = asyncio.Event()
+        self.read_on.set()
 
     async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
         log = self
@@ -48,7 +48,7 @@ class SlowlyRead(Log):
         class Slow(MemoryReader):
             async def fetch(self, *arguments: Any, **named: Any) -> Any:
                 found = await super().fetch(*arguments, **named)
-                await log.open.wait()
+                await log.read_on.wait()
                 return found
 
         return Slow(log, positions)
@@ -83,7 +83,7 @@ class Gateways:
     async def close(self) -> None:
         self.log.gate.set()
         self.log.away.clear()
-        self.log.open.set()
+        self.log.read_on.set()
         for intake in self.intakes:
             await intake.close()
         for task in self._tasks:
@@ -233,12 +233,12 @@ async def test_a_gateway_that_was_killed_in_between(
     event = change()
     killed = MemoryClaims(site.book, SystemClock())
     await killed.take([Asked(claim_of(event))])
-    site.log.open.clear()
+    site.log.read_on.clear()
     if stored:
         site.log.append_now(TOPIC, [NewRecord(orjson.dumps(event))])
     told = [asyncio.create_task(send(intake, event)) for intake in site.intakes]
     await asyncio.sleep(0.5)
-    site.log.open.set()
+    site.log.read_on.set()
     assert sorted(counted(outcome) for outcome in await asyncio.gather(*told)) == [(1, int(stored), 0), (1, 1, 0)]
     assert site.ids() == [event["meta"]["id"]]
 
@@ -286,12 +286,12 @@ async def test_without_claims_the_log_is_asked(how: str) -> None:
         for _ in range(10):
             event = change()
             await becomes(lambda: all(hub.ring.end(PLACE) == len(site.ids()) for hub in site.hubs))
-            site.log.open.clear()
+            site.log.read_on.clear()
             assert counted(await send(first, event)) == (1, 0, 0)
             again = asyncio.create_task(send(second, event))
             await asyncio.sleep(0.02)
             assert not again.done()
-            site.log.open.set()
+            site.log.read_on.set()
             assert counted(await again) == (1, 1, 0)
         assert set(Counter(site.ids()).values()) == {1}
 
@@ -399,5 +399,3 @@ async def test_senders_that_go_on_wherever_they_get_an_answer(seed: int, monkeyp
         async with asyncio.timeout(60):
             sent = [one for part in await asyncio.gather(*(produce() for _ in range(4))) for one in part]
         assert Counter(site.ids()) == Counter(sent)
-
-

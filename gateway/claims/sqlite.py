@@ -14,8 +14,7 @@ from gateway import telemetry
 from gateway.claims.book import Entry, standing
 from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
 from gateway.errors import LogError
-from gateway.eventlog import sqlite_claims
-from gateway.eventlog.sqlite_claims import CLAIMS, Life
+from gateway.eventlog.sqlite_claims import BINDINGS, PRUNED_AT_ONCE, Life, bind
 from gateway.eventlog.sqlite_connection import SqliteConnection
 from gateway.eventlog.sqlite_worker import Worker
 
@@ -23,6 +22,15 @@ BUSY_SECONDS = 0.5
 """A claim waits so long for those of other workers."""
 ANSWER_SECONDS = 1.0
 """The file is away when a call takes longer."""
+CLAIMS = """
+CREATE TABLE IF NOT EXISTS claims (
+    number INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    holder BLOB,
+    until INTEGER NOT NULL DEFAULT 0
+)"""
+"""Without a holder, what is claimed is stored."""
 LEASE_MILLISECONDS = int(LEASE_SECONDS * 1000)
 
 Result = TypeVar("Result")
@@ -31,13 +39,13 @@ Result = TypeVar("Result")
 class ClaimFile(SqliteConnection):
     """The file. Times are in milliseconds."""
 
-    tables = (CLAIMS,)
+    tables = (CLAIMS, BINDINGS)
     synchronous = "OFF"
 
     def take(self, life: Life, holder: bytes, asked: Sequence[Asked], now: int) -> list[Standing]:
         """See Claims."""
         with self.writing() as connection:
-            sqlite_claims.prune(connection, life, now, len(asked))
+            self._prune(life, now, len(asked))
             rows = [(one.id, now, holder, now + LEASE_MILLISECONDS) for one in asked]
             statement = "INSERT INTO claims (id, at, holder, until) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             if connection.executemany(statement, rows).rowcount == len(rows):
@@ -65,11 +73,23 @@ class ClaimFile(SqliteConnection):
     def bind(self, life: Life, name: bytes, value: bytes, now: int) -> bytes:
         """See Keys."""
         with self.writing() as connection:
-            return sqlite_claims.bind(connection, life, name, value, now)
+            return bind(connection, life, name, value, now)
+
+    def _prune(self, life: Life, now: int, coming: int) -> None:
+        """Delete some of those that hold no longer, the oldest first: so many, and two for each that comes, so that no
+        step is long and none is left."""
+        connection = self.connection()
+        query = "SELECT (SELECT min(number) FROM claims), (SELECT max(number) FROM claims)"
+        first, last = connection.execute(query).fetchone()
+        if first is not None:
+            connection.execute(
+                "DELETE FROM claims WHERE number < ? AND (at <= ? OR number <= ?)",
+                (first + PRUNED_AT_ONCE + 2 * coming, now - life.milliseconds, last - life.maximum),
+            )
 
     def _take(self, life: Life, holder: bytes, asked: Asked, now: int) -> Standing:
         connection = self.connection()
-        sqlite_claims.forget_ended(connection, life, asked.id, now)
+        connection.execute("DELETE FROM claims WHERE id = ? AND at <= ?", (asked.id, now - life.milliseconds))
         connection.execute(
             "INSERT INTO claims (id, at, holder, until) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
             (asked.id, now, holder, now + LEASE_MILLISECONDS),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gateway.errors import LogForbids, LogNewer, LogUnavailable
-from gateway.eventlog.sqlite_claims import CLAIMS
+from gateway.eventlog.sqlite_claims import BINDINGS, CLAIMS
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The write-ahead log is cut back to this at a checkpoint."""
@@ -57,6 +57,7 @@ CREATE TABLE IF NOT EXISTS positions (
     position BLOB
 )""",
     CLAIMS,
+    BINDINGS,
 )
 """A statement for each. All that a file of an older format lacks is some of them."""
 
@@ -147,7 +148,11 @@ class SqliteConnection:
                 connection.close()
                 raise
             self._connection = connection
+            self.opened()
         return self._connection
+
+    def opened(self) -> None:
+        """A connection was opened: what was known of the file by another may not hold."""
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """The settings of a connection, and the tables. Switching a new file to WAL does not wait for others that do

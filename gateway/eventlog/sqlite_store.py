@@ -22,7 +22,7 @@ from gateway.errors import LogError, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import REPEATED, Fate, refusal
 from gateway.eventlog.port import Batch, Bounds, TopicState
-from gateway.eventlog.sqlite_claims import Life, bind, store
+from gateway.eventlog.sqlite_claims import Claimed, Life, bind
 from gateway.eventlog.sqlite_connection import SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
 
@@ -76,6 +76,10 @@ def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
 
 class SqliteStore(SqliteConnection):
     """What the log does to the file. Every public method raises LogUnavailable where SQLite cannot answer."""
+
+    def opened(self) -> None:
+        """See SqliteConnection."""
+        self._claimed = Claimed()
 
     def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
         """Those of the topics that exist."""
@@ -190,6 +194,7 @@ class SqliteStore(SqliteConnection):
         """Append in one transaction, in which each `once` is claimed for so long. With a right its position is set in
         it, and one record that cannot be stored is raised, and none is stored. Records without key and partition take
         turns. Raises TopicAbsent, WriterFenced."""
+        note = None
         with self.writing() as connection:
             if right is not None:
                 self._set_position(right)
@@ -199,15 +204,19 @@ class SqliteStore(SqliteConnection):
                 for fate in fates:
                     if fate is not None:
                         raise fate
-            repeated = self._claim(records, fates, life, now)
+            repeated = self._repeated(records, fates, life, now)
             rows = []
+            noted: list[bytes] = []
             told: list[Fate] = []
             for place, new in enumerate(records):
                 number = self._choose(new, len(states), turn)
                 turn += new.partition is None and new.key is None
-                if (error := fates[place]) is not None or place in repeated:
+                error = fates[place]
+                if error is not None or place in repeated:
                     told.append(error or REPEATED)
                     continue
+                if life.any and new.once is not None:
+                    noted.append(new.once)
                 state = states[number]
                 timestamp = now if new.timestamp is None else new.timestamp
                 headers = pack_headers(new.headers)
@@ -219,7 +228,11 @@ class SqliteStore(SqliteConnection):
                 states[number] = state._replace(next=state.next + 1, high=high, total=total)
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._save(states.values())
-            return told
+            if noted:
+                note = self._claimed.write(connection, noted, now)
+        if note is not None:
+            self._claimed.committed(note)
+        return told
 
     def _refusals(
         self, topic: str, records: Sequence[NewRecord], states: Mapping[int, PartitionRow]
@@ -229,17 +242,21 @@ class SqliteStore(SqliteConnection):
             refusal(new) if new.partition is None or new.partition in states else TopicAbsent(topic) for new in records
         ]
 
-    def _claim(
+    def _repeated(
         self, records: Sequence[NewRecord], refused: Sequence[LogError | None], life: Life, now: int
     ) -> set[int]:
-        """Claim what is stored; returns the places of those that are stored already."""
-        places = [
-            place for place, new in enumerate(records) if new.once is not None and refused[place] is None and life.any
-        ]
-        if not places:
+        """The places of those that are stored already."""
+        if not life.any:
             return set()
-        ids = [once for place in places if (once := records[place].once) is not None]
-        return {places[index] for index in store(self.connection(), life, ids, now)}
+        places, ids = [], []
+        for place, new in enumerate(records):
+            if new.once is not None and refused[place] is None:
+                places.append(place)
+                ids.append(new.once)
+        if not ids:
+            return set()
+        self._claimed.catch_up(self.connection(), life, now)
+        return {places[index] for index in self._claimed.repeated(ids)}
 
     def bind(self, name: bytes, value: bytes, now: int, life: Life) -> bytes:
         """Give a name a value for so long, where it has none; returns the one that it has."""

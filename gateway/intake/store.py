@@ -14,6 +14,7 @@ from gateway.claims.port import Claims
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
+from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted
@@ -33,6 +34,8 @@ ELSEWHERE = LogUnavailable(
     "meta.id, it is stored once"
 )
 """What is told of an event that is not this gateway's to store, nor known to be stored."""
+NOTE_BYTES = 96
+"""What is longer is noted as a hash, which no text is: its first byte is in none."""
 
 
 class Candidate(NamedTuple):
@@ -252,13 +255,16 @@ class Store:
         candidates = group.candidates if len(places) == len(group.candidates) else [group.candidates[p] for p in places]
         accepted = candidates[0].accepted
         records = [one.accepted.record for one in candidates]
-        if headers := group.span.headers:
-            records = [record._replace(headers=headers) for record in records]
+        headers = group.span.headers
         if self._log_claims:
             records = [
-                record if one.key is None else record._replace(once=known_by(accepted.topic, one.key))
+                NewRecord(record.value, record.key, record.timestamp, None, headers, note_of(one.key))
+                if one.key is not None
+                else record._replace(headers=headers)
                 for record, one in zip(records, candidates, strict=True)
             ]
+        elif headers:
+            records = [record._replace(headers=headers) for record in records]
         waiting = self._batcher.put(accepted.stream, records, self._check(group, places))
         group.sent.append((waiting, places))
         waiting.fates.add_done_callback(lambda answered: self._settle(group, places, answered.result()))
@@ -329,6 +335,13 @@ def known_by(topic: str, key: Key) -> bytes:
     stream, given_id = key
     parts = f"{len(topic)}:{topic}{len(stream)}:{stream}{given_id}"
     return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def note_of(key: Key) -> bytes:
+    """What a log that keeps claims knows an event by: the text of its stream and id, or what is as good as that where
+    it is long."""
+    note = "\0".join(key).encode(errors="surrogatepass")
+    return note if len(note) <= NOTE_BYTES else b"\xfe" + hashlib.blake2b(note, digest_size=32).hexdigest().encode()
 
 
 def _described(stream: Stream, count: int) -> Attributes:

@@ -148,7 +148,9 @@ async def test_a_file_from_before_there_were_positions(path: Path) -> None:
     await first.append(TOPIC, [NewRecord(b"old")])
     await first.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("DROP TABLE positions; DROP TABLE claims; PRAGMA user_version = 0")
+        connection.executescript(
+            "DROP TABLE positions; DROP TABLE claims; DROP TABLE bindings; PRAGMA user_version = 0"
+        )
     log = SqliteLog(path)
     writer = await log.writer("name")
     await writer.append(TOPIC, [NewRecord(b"new")], b"1")

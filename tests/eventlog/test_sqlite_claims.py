@@ -8,13 +8,14 @@ import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogError
+from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES, REPEATED, Fate
 from gateway.eventlog.sqlite import SqliteLog
@@ -136,13 +137,13 @@ def test_claims_are_kept_and_pruned_as_a_list_of_all_would_tell(steps: list[tupl
                 taken[each] = now
         fates: list[Fate] = store.append(TOPIC, [record(b"%d" % each) for each in ids], 0, now, life=life)
         assert [fate is REPEATED for fate in fates] == expected
-        held_rows = store.connection().execute("SELECT count(*) FROM claims WHERE at > ?", (now - 100,)).fetchone()[0]
-        assert held_rows == sum(now - at < 100 for at in taken.values())
+        if ids:
+            assert len(store._claimed) == sum(now - at < 100 for at in taken.values())
     store.close()
 
 
 @pytest.mark.parametrize("maximum", [50, 1000])
-def test_the_table_is_bounded_and_pruned_in_steps(maximum: int) -> None:
+def test_what_is_held_and_noted_is_bounded_and_pruned_in_steps(maximum: int) -> None:
     life = Life(1000, maximum)
     store = SqliteStore(Path(":memory:"), 1.0)
     store.create(TOPIC, 1, Retention())
@@ -152,11 +153,48 @@ def test_the_table_is_bounded_and_pruned_in_steps(maximum: int) -> None:
 
     for number in range(300):
         store.append(TOPIC, [record(b"%d.%d" % (number, each)) for each in range(10)], 0, 0, life=life)
-        assert count() <= maximum + 10
+        assert len(store._claimed) <= maximum + 10
     full = count()
-    store.append(TOPIC, [record(b"later")], 0, 1000, life=life)
-    assert full - count() <= PRUNED_AT_ONCE + 2, "one step"
-    for number in range(100):
-        store.append(TOPIC, [record(b"later %d" % number)], 0, 1001, life=life)
-    assert count() <= 102
+    now = 1000
+    store.append(TOPIC, [record(b"later")], 0, now, life=life)
+    assert len(store._claimed) == 1
+    for number in range(20):
+        now += 1000
+        before = count()
+        store.append(TOPIC, [record(b"later %d" % number)], 0, now, life=life)
+        assert before - count() <= PRUNED_AT_ONCE + 2
+    assert full > 5
+    assert count() <= 2, "the newest note stays, and the one before it until the next time"
     store.close()
+
+
+async def test_a_process_that_comes_when_all_has_ended_goes_on_with_the_numbers(tmp_path: Path) -> None:
+    now = 0
+    first, second = (
+        SqliteLog(tmp_path / "events.db", now=lambda: now, window=1, maximum=1000) for _ in range(2)
+    )  # fmt: skip
+    await first.create(TOPIC)
+    for _ in range(4):
+        now += 5000
+        await first.offer(TOPIC, [record(b"%d" % now)])
+    now += 5000
+    assert await second.offer(TOPIC, [record(b"id")]) == [(PARTITION, 4)]
+    assert await first.offer(TOPIC, [record(b"id")]) == [REPEATED]
+    await first.close()
+    await second.close()
+
+
+async def test_an_append_that_is_rolled_back_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SqliteLog(tmp_path / "events.db", window=60, maximum=1000)
+    await log.create(TOPIC)
+
+    def fail(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    await log.offer(TOPIC, [record(b"before")])
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteStore, "_save", fail)
+        with pytest.raises(LogUnavailable):
+            await log.offer(TOPIC, [record(b"id")])
+    assert await log.offer(TOPIC, [record(b"id"), record(b"before")]) == [(PARTITION, 1), REPEATED]
+    await log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 
@@ -38,7 +39,8 @@ class MemoryClaims:
         return self._checked().bind(name, value, self._clock.monotonic())
 
     async def run(self) -> None:
-        """Nothing to do."""
+        """See Claims."""
+        await asyncio.Event().wait()  # nothing to do
 
     async def close(self) -> None:
         """Nothing to release."""

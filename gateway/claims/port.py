@@ -86,7 +86,7 @@ class Claims(Keys, Protocol):
         ...
 
     async def run(self) -> None:
-        """Find out when the place is back, for as long as the process serves."""
+        """Find out whether the place is there. Does not end by itself."""
         ...
 
     async def close(self) -> None:

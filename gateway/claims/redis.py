@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway import telemetry
@@ -20,7 +21,7 @@ CAUTIOUS_SECONDS = 10.0
 YOUNG_MILLISECONDS = 60_000
 """What was claimed in a Redis that was emptied is known from the log by then, also where a gateway lags."""
 AGAIN_SECONDS = 1.0
-"""Between two tries while Redis is away."""
+"""Between two questions whether Redis is there."""
 
 
 class RedisClaims:
@@ -67,11 +68,8 @@ class RedisClaims:
         """See Claims."""
         while True:
             await asyncio.sleep(AGAIN_SECONDS)
-            if not self._scripts.available:
-                try:
-                    await self._scripts.ask(RENEW, self._keys, [*self._bounds, self._holder, self._lease])
-                except RedisAway:
-                    continue
+            with suppress(RedisAway):
+                await self._scripts.ask(RENEW, self._keys, [*self._bounds, self._holder, self._lease])
 
     async def close(self) -> None:
         """See Claims. What is not settled lapses."""

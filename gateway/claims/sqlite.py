@@ -135,7 +135,8 @@ class SqliteClaims:
         return await self._told(self._worker.run(ClaimFile.bind, self._life, name, value, self._now()))
 
     async def run(self) -> None:
-        """Nothing to do: each call tries the file."""
+        """See Claims. Each call tries the file."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """See Claims."""

@@ -7,7 +7,6 @@ share a question. What another gateway is about to store is waited for apart fro
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from enum import StrEnum
 
 from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
+from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import LogError
 
@@ -59,7 +59,7 @@ class Wanted:
 
 class Claiming:
     """One for a process. `known` says whether an event is known to be stored; `look` reads a topic to its end, after
-    which all are known that it has. Both raise what EventLog raises."""
+    which all are known that it has; `settle` is that of the log. Both raise what EventLog raises."""
 
     def __init__(
         self,
@@ -67,8 +67,10 @@ class Claiming:
         known: Callable[[Key], bool],
         look: Callable[[str], Awaitable[None]],
         settle: Callable[[str], Awaitable[None]],
+        clock: Clock,
     ) -> None:
         self._claims = claims
+        self._clock = clock
         self._known = known
         self._look = look
         self._settle = settle
@@ -93,7 +95,7 @@ class Claiming:
 
     def may_append(self, ids: Sequence[bytes]) -> bool:
         """Whether all of these are surely held now."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         return all(self._until.get(each, 0.0) > now for each in ids)
 
     def settle(self, stored: Sequence[bytes], freed: Sequence[bytes]) -> None:
@@ -200,7 +202,7 @@ class Claiming:
         self.settle([claim for claim in lapsed if claim in verdicts], [])
         wanted = [Asked(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
         others: dict[bytes, bytes] = {}
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         sure, own = True, Verdict.OWN
         try:
             standings = await self._claims.take(wanted) if wanted else []
@@ -255,11 +257,11 @@ class Claiming:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS / 3)
-            now = time.monotonic()
+            now = self._clock.monotonic()
             old = [claim for claim, until in self._until.items() if until - now < SURE_SECONDS - RENEW_SECONDS / 2]
             for start in range(0, len(old), TOGETHER):
                 part = old[start : start + TOGETHER]
-                begun = time.monotonic()
+                begun = self._clock.monotonic()
                 try:
                     held = await self._claims.renew(part)
                 except ClaimsAway:

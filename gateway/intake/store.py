@@ -107,7 +107,7 @@ class Store:
         self._log_claims = log.keeps_claims
         self.claiming: Claiming | None = None
         if claims is not None and not self._log_claims:
-            self.claiming = Claiming(claims, self._knows, look, log.settle)
+            self.claiming = Claiming(claims, self._knows, look, log.settle, clock)
 
     @property
     def failing(self) -> dict[str, str]:

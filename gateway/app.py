@@ -41,6 +41,8 @@ from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.limits.networks import Networks
+from gateway.machine import memory_limit
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
@@ -53,20 +55,23 @@ from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, Workers, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
+from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.public_address import PublicAddresses
 from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
-from gateway.setting_relations import memory_bound
+from gateway.setting_relations import told_memory
 from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
-from gateway.subscription.session import Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import Session
 from gateway.tracing.configured import open_tracer
 
 logger = logging.getLogger("gateway")
@@ -198,7 +203,15 @@ class Gateway:
             Route("/docs", documents.docs),
         ]
         application = _application(first, [*page, *self._routes(self.public_viewers)])
+        if self.settings.public_url or self.settings.trusted_proxies:
+            application = self._addressed(application)
         return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
+
+    def _addressed(self, application: ASGIApp) -> ASGIApp:
+        """With the address by which clients know the gateway."""
+        settings = self.settings
+        header = HEADERS[settings.forwarded_header]
+        return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
@@ -305,7 +318,9 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
             known = Connections(bounds, ADMIN_CONNECTIONS)
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
-        logger.info("memory of a process is bounded by about %d MB, and its connections", memory_bound(settings) >> 20)
+        for level, told in zip((logging.INFO, logging.WARNING), told_memory(settings, memory_limit()), strict=True):
+            if told is not None:
+                logger.log(level, "%s", told)
         await self.log.open()
         pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
         work: dict[str, Callable[[], Awaitable[None]]] = {

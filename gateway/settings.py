@@ -158,6 +158,12 @@ class Settings:
     forwarded_header: str = _choice(
         "x-forwarded-for", "the header in which they say it", "x-forwarded-for", "forwarded"
     )
+    public_url: str | None = _row(
+        "text",
+        None,
+        "URL",
+        "the address by which clients know the gateway, where it is not the one they send: `https://host`",
+    )
     host: str = _row("text", "127.0.0.1", "address", "the address of the public port")
     port: int = _integer(8080, "", "the public port; 0 takes any that is free", 0, 65535)
     admin_host: str = _row("text", "127.0.0.1", "address", "the address of the admin port")
@@ -188,7 +194,7 @@ class Settings:
     session_bytes: int = _integer(
         268_435_456,
         "bytes",
-        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
+        "memory for what is on its way to clients that have not taken it yet, a process; who is behind waits for it",
         1 << 20,
         MAXIMUM_BYTES,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from gateway.clock import Clock
+from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
@@ -209,12 +210,7 @@ class Discovery:
                     place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place])
                 )
 
-        try:
-            async with asyncio.TaskGroup() as beginning:
-                tasks = {place: beginning.create_task(begin(place)) for place in wanted}
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return {place: task.result() for place, task in tasks.items()}
+        return dict(zip(wanted, await together(begin(place) for place in wanted), strict=True))
 
     async def _begin(self, place: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
         return _first(bounds) if from_first else await self._newest_part(place, bounds)

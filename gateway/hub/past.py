@@ -31,8 +31,9 @@ STRETCH_BYTES = 512 * 1024
 """And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
 is made of one stretch."""
 PARSED_STRETCHES = 4
-"""Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
-large: to keep those that nobody looks at costs a third of the time of a replay."""
+PARSED_BYTES = 16 * 1024 * 1024
+"""Stretches of which the parsed events are kept, and their bytes, for the filters of those who come at the same time.
+Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0
@@ -138,7 +139,7 @@ class Past:
 
     def _keep_parsed(self, stretch: Stretch) -> None:
         self._parsed.append(stretch)
-        if len(self._parsed) > PARSED_STRETCHES:
+        while len(self._parsed) > PARSED_STRETCHES or sum(each.parsed for each in self._parsed) > PARSED_BYTES:
             self._parsed.popleft().forget()
 
     async def _leave(self, key: Key, frontier: _Frontier) -> None:

@@ -11,8 +11,10 @@ from gateway.event import Record, Run, TopicPartition
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.ring import ITEM_OVERHEAD
-from gateway.json_event import parse_again
+from gateway.json_event import parse_again, parsed_size
 
+PARSED_BYTES = 8 * 1024 * 1024
+"""The most that the parsed events of one stretch may take."""
 _SERIALS = itertools.count()
 
 
@@ -35,7 +37,9 @@ class Stretch:
     exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
     """Partitions that had no more to be merged, and their ends then."""
     events: list[dict[str, Any] | None] | None = None
-    """The parsed events, as long as they are kept."""
+    """The parsed events, as long as they are kept; where one is missing, it is parsed again each time."""
+    parsed: int = 0
+    """Bytes that these take, about."""
     _subjects: dict[int, Subject] = field(default_factory=dict)
 
     def subject(self, index: int) -> Subject:
@@ -45,7 +49,7 @@ class Stretch:
             topic, partition, offset, timestamp, key, data, _ = self.records[index]
             event = self.events[index] if self.events is not None else None
             subject = Subject(event or parse_again(data), topic, partition, offset, timestamp, key)
-            if self.events is not None:
+            if event is not None:
                 self._subjects[index] = subject
         return subject
 
@@ -56,6 +60,7 @@ class Stretch:
     def forget(self) -> None:
         """Keep the parsed events no longer."""
         self.events = None
+        self.parsed = 0
         self._subjects.clear()
 
 
@@ -65,13 +70,17 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
     flat: list[Record] = []
     events: list[dict[str, Any] | None] = []
     canaries: set[int] = set()
-    size = 0
+    size = kept = 0
     for place, stored in taken:
         begin = len(flat)
         for record in stored:
             if parsed:
                 event, data, canary = decode(record, replayed=True)
-                events.append(event)
+                # What is large is parsed again by whoever looks into it, one event at a time.
+                weight = 0 if data is None else parsed_size(data) + ITEM_OVERHEAD
+                fits = kept + weight <= PARSED_BYTES
+                kept += weight if fits else 0
+                events.append(event if fits else None)
             else:
                 data, canary = glance(record)
             if canary:
@@ -80,4 +89,6 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
             flat.append(record if as_it_is else record._replace(value=data, headers=()))
             size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
         runs.append((place, flat[begin:]))
-    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=events if parsed else None)
+    return Stretch(
+        next(_SERIALS), runs, flat, canaries, positions, size, events=events if parsed else None, parsed=kept
+    )

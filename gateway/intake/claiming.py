@@ -15,7 +15,7 @@ from enum import StrEnum
 from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import give_way, together
 from gateway.errors import LogError
 
 HELD_SECONDS = 4.5
@@ -118,9 +118,7 @@ class Claiming:
 
     async def run(self) -> None:
         """Hold on to what is not settled, and find out what became of it, for as long as the process serves."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._renew())
-            both.create_task(self._resolve())
+        await together((self._renew(), self._resolve()))
 
     async def drain(self) -> None:
         """Return when nothing waits for a decision any more, and all is told."""

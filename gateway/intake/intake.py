@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors, telemetry
 from gateway.catalog.catalog import Catalog
-from gateway.claims.port import Claims, ClaimsAway, Keys
+from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
@@ -24,16 +24,14 @@ from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.batch import WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
+from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.store import ELSEWHERE, FORBIDDEN, UNKNOWN, Candidate, Store
-from gateway.intake.window import Window
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""
-RETRY_SECONDS = 2
-"""What a client is told to wait where the log is away."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
 NO_REPORTS = "it is a report of a browser, and no stream takes these (report_stream)"
@@ -86,13 +84,11 @@ class Intake:
             self._looks.look,
             claims,
         )
-        self._shared_keys = keys
         hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
-        self._keys = Window(options.window_seconds, options.window_events)
-        self._binding: dict[str, str] = {}
-        """The keys that are about to be bound, each with what tells its body from others."""
+        """Of bodies of more than LARGE_BYTES: what one takes once it is parsed is not there many times."""
+        self._keys = IdempotencyKeys(clock, options.window_seconds, options.window_events, keys)
         self._observed = current.definitions
         self._takers = takers(current.catalog)
         self._reading = 0
@@ -167,15 +163,19 @@ class Intake:
 
     async def _take(self, submission: Submission) -> Outcome:
         outcome = Outcome(hasty=submission.hasty)
-        with submission.span.child("validate", {}) as validation:
-            pieces = await self._pieces(submission.body)
-            if submission.admit is not None:
-                await submission.admit(len(pieces))
-            digest = self._checked_digest(submission)
-            candidates = await self._judge(pieces, submission, digest, outcome)
-            validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
+        # Parsed events take up to 25 times the bytes of their texts: they are let go of before the log is waited for.
+        large = len(submission.body) > LARGE_BYTES
+        async with self._one_large if large else nullcontext():
+            with submission.span.child("validate", {}) as validation:
+                pieces = await self._pieces(submission.body)
+                if submission.admit is not None:
+                    await submission.admit(len(pieces))
+                digest = self._keys.digest(submission)
+                candidates = await self._judge(pieces, submission, digest, outcome)
+                pieces = [piece._replace(event=None) for piece in pieces]
+                validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
         if candidates and submission.idempotency_key is not None:
-            await self._bind(submission.idempotency_key, digest)
+            await self._keys.bind(submission.idempotency_key, digest)
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
         if topics := self._store.doubtful(candidates, self._is_unread):
@@ -232,7 +232,7 @@ class Intake:
                     except errors.Refused:
                         sick.add(topic)
         except (LogError, TimeoutError):
-            raise _unavailable() from None
+            raise log_unavailable() from None
         return sick
 
     async def _look(self, topic: str) -> None:
@@ -243,9 +243,8 @@ class Intake:
         chunks = take_apart(body, self.options.max_events)
         try:
             if len(body) > LARGE_BYTES:
-                async with self._one_large:
-                    while chunk := await asyncio.to_thread(next, chunks, None):
-                        pieces += chunk
+                while chunk := await asyncio.to_thread(next, chunks, None):
+                    pieces += chunk
             else:
                 work = Slice()
                 for chunk in chunks:
@@ -257,45 +256,6 @@ class Intake:
             detail = f"a request has at most {self.options.max_events} events (intake_max_events)"
             raise Problem(413, "Too many events", detail) from None
         return pieces
-
-    def _checked_digest(self, submission: Submission) -> str:
-        """What tells the body from others, where the request has an Idempotency-Key. Raises Problem(422) where the key
-        is known to have come with another body."""
-        key = submission.idempotency_key
-        if key is None:
-            return ""
-        digest = hashlib.blake2b(submission.body, digest_size=16).hexdigest()
-        now = self._clock.monotonic()
-        if self._binding.get(key, digest) != digest or (
-            self._keys.has(key, now) and not self._keys.has((key, digest), now)
-        ):
-            raise _used()
-        return digest
-
-    async def _bind(self, key: str, digest: str) -> None:
-        """Give the key this body, before anything of it is stored. Raises Problem(422) where it has another, be it that
-        of a request which came to another gateway at the same moment."""
-        if self._binding.setdefault(key, digest) != digest:
-            raise _used()
-        now = self._clock.monotonic()
-        if self._keys.has(key, now) and not self._keys.has((key, digest), now):
-            # Another has come while this one was judged.
-            del self._binding[key]
-            raise _used()
-        try:
-            if self._shared_keys is not None:
-                name = hashlib.blake2b(f"Idempotency-Key: {key}".encode(), digest_size=16).digest()
-                try:
-                    if await self._shared_keys.bind(name, digest.encode()) != digest.encode():
-                        raise _used()
-                except (ClaimsAway, LogForbids):
-                    pass  # The process goes on by what it knows itself; what the log forbids is told by the append.
-                except LogUnavailable:
-                    raise _unavailable() from None
-            self._keys.add(key, self._clock.monotonic())
-            self._keys.add((key, digest), self._clock.monotonic())
-        finally:
-            self._binding.pop(key, None)
 
     async def _judge(
         self, pieces: Sequence[Piece], submission: Submission, digest: str, outcome: Outcome
@@ -357,16 +317,6 @@ def takers(catalog: Catalog) -> dict[str, set[str]]:
         for topic in stream.topics if stream.schema_title is not None else ():
             found.setdefault(topic, set()).add(stream.name)
     return found
-
-
-def _unavailable() -> Problem:
-    detail = "the log does not answer; nothing of this request is stored by it"
-    return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
-
-
-def _used() -> Problem:
-    detail = "this key came with another body before; a new request takes a new key"
-    return Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")
 
 
 def _is_forbidden(fate: LogError) -> bool:

@@ -14,6 +14,14 @@ from gateway.subscription.responder import Outlet
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
+CONNECTION = "gateway.connection"
+"""The same of the connection itself, which tells what it holds: an `asyncio.WriteTransport`."""
+
+HALF_CLOSED = "gateway.half_closed"
+"""The key of an `asyncio.Event`: the client has sent all that it is going to. It may wait for more, or be gone."""
+PROBE_SECONDS = (0.2, 0.8, 4.0)
+"""The waits before it is tried whether such a client still reads: one that is gone answers the first try with a reset,
+and the next one meets that. After these its heartbeats do the same."""
 
 
 class Response(Outlet, Protocol):
@@ -28,9 +36,9 @@ class Response(Outlet, Protocol):
         ...
 
 
-TakeOver = Callable[[], Response]
+TakeOver = Callable[[bytes], Response]
 """Called just before the head of the response is sent, which waits for the first bytes of the body and goes with them.
-Nothing but that head may be sent any more."""
+Nothing but that head may be sent any more. What it takes are bytes that say nothing wherever a frame may begin."""
 
 
 def take_over(scope: Scope) -> TakeOver | None:
@@ -40,16 +48,27 @@ def take_over(scope: Scope) -> TakeOver | None:
 
 
 class SendOutlet:
-    """A response through ASGI's `send`, with any server."""
+    """A response through ASGI's `send`, with any server. `probe` says nothing wherever a frame may begin;
+    `half_closed`: see HALF_CLOSED."""
 
-    __slots__ = ("_send", "_watch", "gone", "pipe", "send")
+    __slots__ = ("_probing", "_send", "_transport", "_watch", "_writing", "gone", "pipe", "send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        probe: bytes = b"",
+        half_closed: asyncio.Event | None = None,
+        transport: asyncio.WriteTransport | None = None,
+    ) -> None:
+        self._transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: recipients.Pipe | None = None
         self.send: recipients.Send | None = None
         self._send = send
+        self._writing = asyncio.Lock()
         self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
+        self._probing = None if half_closed is None else asyncio.create_task(self._probe(half_closed, probe))
 
     async def _wait_for_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -57,18 +76,40 @@ class SendOutlet:
         if not self.gone.done():
             self.gone.set_result(None)
 
+    async def _probe(self, half_closed: asyncio.Event, probe: bytes) -> None:
+        await half_closed.wait()
+        for seconds in PROBE_SECONDS:
+            await asyncio.sleep(seconds)
+            if not self._writing.locked():
+                await self.write(probe)
+
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the client does not read."""
-        if not self.gone.done():
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        async with self._writing:
+            if not self.gone.done():
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them, where the server tells."""
+        if self._transport is None or self.gone.done():
+            return 0
+        return self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Break the connection off, and let go of what waits in it."""
+        if self._transport is not None and not self.gone.done():
+            self._transport.abort()
 
     async def finish(self) -> None:
         """End the response."""
-        if not self.gone.done():
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        async with self._writing:
+            if not self.gone.done():
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         await self.abort()
 
     async def abort(self) -> None:
         """Stop watching the connection; the server breaks off what is not finished."""
-        self._watch.cancel()
-        await asyncio.wait([self._watch])
+        tasks = [task for task in (self._watch, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

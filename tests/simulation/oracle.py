@@ -131,9 +131,15 @@ class Oracle:
             if partition not in self.places:
                 self.places[partition] = self._unnamed(partition, entry)
         for partition, entry in self.last.items():
+            if not self._by_timestamp[partition.topic]:
+                continue
             place = self.places[partition]
-            part = self._truth.part(partition, place.life) if place.life is not None else None
-            if part is None or not self._by_timestamp[partition.topic]:
+            if place.life is None:
+                # A gap may have told an offset, in a life of the topic that is over by now: of the id the time is left.
+                self.places[partition] = self._by_time(entry)
+                continue
+            part = self._truth.part(partition, place.life)
+            if part is None:
                 continue
             if part.falls and not entry.seen:
                 # Nothing is read since that time; what came later than its time lies before it.

@@ -198,3 +198,13 @@ async def test_an_append_that_is_rolled_back_claims_nothing(tmp_path: Path, monk
             await log.offer(TOPIC, [record(b"id")])
     assert await log.offer(TOPIC, [record(b"id"), record(b"before")]) == [(PARTITION, 1), REPEATED]
     await log.close()
+
+
+def test_what_another_file_held_is_forgotten(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "events.db", 1.0)
+    for _ in range(2):
+        store.create(TOPIC, 1, Retention())
+        assert store.append(TOPIC, [record(b"id")], 0, 0, life=Life(1000, 10)) == [(PARTITION, 0)]
+        store.close()
+        for file in tmp_path.iterdir():
+            file.unlink()

@@ -257,6 +257,61 @@ async def test_a_gateway_that_stood_still_does_not_append_what_another_may_have(
     assert counted(await send(second, event)) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_is_sent_again_before_it_was_decided_keeps_its_claim(
+    site: Gateways, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = site.intakes
+    event = change()
+    answer = asyncio.Event()
+    take = site.claims[0].take
+
+    async def slow(asked: Any) -> Any:
+        await answer.wait()
+        return await take(asked)
+
+    monkeypatch.setattr(site.claims[0], "take", slow)
+    monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", 0.05)
+    if together:
+        # While this is asked for the two others wait, and are asked for in one.
+        assert counted(await send(first, change())) == (0, 0, 1)
+    assert counted(await send(first, event)) == (0, 0, 1)
+    monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", PATIENCE)
+    site.log.gate.clear()
+    again = asyncio.create_task(send(first, event))
+    await asyncio.sleep(0.02)
+    answer.set()
+    await becomes(lambda: site.log.offers)
+    elsewhere = asyncio.create_task(send(second, event))
+    await asyncio.sleep(0.2)
+    assert site.log.offers == [1]
+    site.log.gate.set()
+    assert counted(await again) == (1, 0, 0)
+    assert counted(await elsewhere) == (1, 1, 0)
+    assert site.ids() == [event["meta"]["id"]]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_stored_and_free(
+    site: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = site.intakes
+    event = change()
+    answer = asyncio.Event()
+    take = site.claims[0].take
+
+    async def slow(asked: Any) -> Any:
+        await answer.wait()
+        return await take(asked)
+
+    monkeypatch.setattr(site.claims[0], "take", slow)
+    monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", 0.05)
+    assert counted(await send(first, event)) == (0, 0, 1)
+    answer.set()
+    monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", PATIENCE)
+    assert counted(await send(second, event)) == (1, 0, 0)
+    assert site.log.offers == [1]
+
+
 async def test_claims_are_held_for_as_long_as_an_append_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.3)
     monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.05)

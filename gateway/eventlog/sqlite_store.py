@@ -199,19 +199,17 @@ class SqliteStore(SqliteConnection):
             if right is not None:
                 self._set_position(right)
             states = self._partitions(topic)
-            fates = self._refusals(topic, records, states)
-            if right is not None:
-                for fate in fates:
-                    if fate is not None:
-                        raise fate
-            repeated = self._repeated(records, fates, life, now)
+            refused = self._refusals(topic, records, states)
+            if right is not None and (first := next(filter(None, refused), None)) is not None:
+                raise first
+            repeated = self._repeated(records, refused, life, now)
             rows = []
             noted: list[bytes] = []
             told: list[Fate] = []
             for place, new in enumerate(records):
                 number = self._choose(new, len(states), turn)
                 turn += new.partition is None and new.key is None
-                error = fates[place]
+                error = refused[place]
                 if error is not None or place in repeated:
                     told.append(error or REPEATED)
                     continue

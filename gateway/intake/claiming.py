@@ -7,7 +7,7 @@ share a question. What another gateway is about to store is waited for apart fro
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -183,50 +183,57 @@ class Claiming:
                 break
             wanted.decide({left.pop(claim)[0]: verdict for claim, verdict in found.items() if claim not in holders})
             await give_way()
-        wanted.decide({place: Verdict.HELD for place, _ in left.values()})
-        telemetry.claims(Verdict.HELD, len(left))
+        if left:
+            telemetry.claims(Verdict.HELD, len(left))
+            wanted.decide({place: Verdict.HELD for place, _ in left.values()})
 
     async def _take(
         self, topic: str, asked: Mapping[bytes, Key], holders: Mapping[bytes, bytes]
     ) -> tuple[dict[bytes, Verdict], dict[bytes, bytes]]:
         """Claim these. Returns what is decided; and of what others hold, whose it was where that has lapsed. `holders`
         are the lapsed ones of before: the log is asked for them first."""
-        verdicts = {claim: Verdict.STORED for claim, key in asked.items() if self._known(key)}
         lapsed = {claim: holder for claim, holder in holders.items() if holder and claim in asked}
         if lapsed and not await self._looked(topic):
-            return {**dict.fromkeys(asked, Verdict.UNKNOWN), **verdicts}, {}
-        if lapsed:
-            verdicts = {claim: Verdict.STORED for claim, key in asked.items() if self._known(key)}
+            return dict.fromkeys(asked, Verdict.UNKNOWN), {}
+        verdicts = {claim: Verdict.STORED for claim, key in asked.items() if self._known(key)}
         self.settle([claim for claim in lapsed if claim in verdicts], [])
         wanted = [Asked(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
+        # What is wanted again is not free, be it told or not that it was.
+        self._freed = [claim for claim in self._freed if claim not in asked]
         others: dict[bytes, bytes] = {}
         begun = self._clock.monotonic()
-        sure, own = True, Verdict.OWN
         try:
             standings = await self._claims.take(wanted) if wanted else []
-            sure = self._claims.sure
-            taken = [one.id for one, standing in zip(wanted, standings, strict=True) if standing.kind is Kind.OWN]
+        except ClaimsAway:
+            free = [one.id for one in wanted]
+            verdicts |= await self._confirmed(topic, asked, free, Verdict.FREE, False)
+        else:
+            own = []
             for one, standing in zip(wanted, standings, strict=True):
                 if standing.kind is Kind.STORED:
                     verdicts[one.id] = Verdict.STORED
-                elif standing.kind is not Kind.OWN:
+                elif standing.kind is Kind.OWN:
+                    own.append(one.id)
+                    self._until[one.id] = begun + SURE_SECONDS
+                    self._doubts.pop(one.id, None)
+                else:
                     others[one.id] = standing.holder
-        except ClaimsAway:
-            sure, own, taken = False, Verdict.FREE, [one.id for one in wanted]
-        if own is Verdict.OWN:
-            for claim in taken:
-                self._until[claim] = begun + SURE_SECONDS
-                self._doubts.pop(claim, None)
-        if taken and not sure and not await self._looked(topic):
-            self.settle([], taken if own is Verdict.OWN else [])
-            verdicts |= dict.fromkeys(taken, Verdict.UNKNOWN)
-        else:
-            stored = [claim for claim in taken if self._known(asked[claim])]
-            self.settle(stored if own is Verdict.OWN else [], [])
-            verdicts |= dict.fromkeys(taken, own) | dict.fromkeys(stored, Verdict.STORED)
-        for verdict in (Verdict.OWN, Verdict.FREE, Verdict.STORED, Verdict.UNKNOWN):
-            telemetry.claims(verdict, sum(each is verdict for each in verdicts.values()))
+            verdicts |= await self._confirmed(topic, asked, own, Verdict.OWN, self._claims.sure)
+        for verdict, count in Counter(verdicts.values()).items():
+            telemetry.claims(verdict, count)
         return verdicts, others
+
+    async def _confirmed(
+        self, topic: str, asked: Mapping[bytes, Key], taken: Sequence[bytes], verdict: Verdict, sure: bool
+    ) -> dict[bytes, Verdict]:
+        """The verdict on what nobody else has claimed; where it may be stored all the same, the log is asked first."""
+        own = verdict is Verdict.OWN
+        if taken and not sure and not await self._looked(topic):
+            self.settle([], taken if own else [])
+            return dict.fromkeys(taken, Verdict.UNKNOWN)
+        stored = [claim for claim in taken if self._known(asked[claim])]
+        self.settle(stored if own else [], [])
+        return dict.fromkeys(taken, verdict) | dict.fromkeys(stored, Verdict.STORED)
 
     async def _looked(self, topic: str) -> bool:
         """Read the topic to its end; False where the log does not let it be known what it has."""

@@ -246,7 +246,7 @@ class Store:
                 if verdict is Verdict.OWN:
                     group.claims[place] = claim
             else:
-                self._settle(group, [place], [ELSEWHERE if verdict is Verdict.HELD else WITHDRAWN])
+                self._settle(group, [place], [ELSEWHERE if verdict is Verdict.HELD else UNKNOWN])
         if wanted:
             self._append(group, sorted(wanted))
 

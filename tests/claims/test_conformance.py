@@ -19,6 +19,7 @@ from gateway.clock import SystemClock
 from gateway.eventlog.sqlite_claims import Life
 
 SECONDS, MAXIMUM = 600.0, 3000
+LEASE = 0.9
 Make = Callable[[], Claims]
 
 
@@ -47,9 +48,9 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.3)
-    monkeypatch.setattr("gateway.claims.redis.LEASE_SECONDS", 0.3)
-    monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", 300)
+    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", LEASE)
+    monkeypatch.setattr("gateway.claims.redis.LEASE_SECONDS", LEASE)
+    monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", int(1000 * LEASE))
 
 
 def asked(*names: bytes) -> list[Asked]:
@@ -90,7 +91,7 @@ async def test_what_is_said_to_be_stored_is_whoever_says_it(make: Make) -> None:
 async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make: Make) -> None:
     first, *others = make(), make(), make(), make()
     await first.take(asked(b"a"))
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.1 * LEASE)
     standings = [(await other.take(asked(b"a")))[0] for other in others]
     assert {standing.kind for standing in standings} == {Kind.LAPSED}
     holder = standings[0].holder
@@ -106,10 +107,10 @@ async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make
 async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
     first, second, third = make(), make(), make()
     await first.take(asked(b"a"))
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.1 * LEASE)
     holder = (await second.take(asked(b"a")))[0].holder
     await second.take([Asked(b"a", holder)])
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.1 * LEASE)
     [standing] = await third.take([Asked(b"a", holder)])
     assert standing.kind is Kind.LAPSED
     assert standing.holder not in (b"", holder)
@@ -119,7 +120,7 @@ async def test_who_renews_is_not_silent(make: Make) -> None:
     first, second = make(), make()
     await first.take(asked(b"a"))
     for _ in range(4):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(LEASE / 3)
         assert await first.renew([b"a", b"never"]) == [True, False]
     assert await kinds(second, b"a") == [Kind.HELD]
     assert await second.renew([b"a"]) == [False]
@@ -163,8 +164,11 @@ async def test_as_many_as_may_be_are_kept_and_those_are_the_newest(make: Make) -
 
 
 @pytest.mark.parametrize("seed", range(15))
-async def test_every_place_decides_by_the_same_rules(make: Make, seed: int) -> None:
+async def test_every_place_decides_by_the_same_rules(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random steps of three holders, beside the same in the book."""
+    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 60.0)
+    monkeypatch.setattr("gateway.claims.redis.LEASE_SECONDS", 60.0)
+    monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", 60_000)
     chance = random.Random(seed)
     book, clock = Book(SECONDS, MAXIMUM), SystemClock()
     pairs = [(make(), MemoryClaims(book, clock)) for _ in range(3)]

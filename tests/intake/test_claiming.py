@@ -229,7 +229,7 @@ async def test_who_does_not_know_finds_out_and_says_so(site: Gateways, monkeypat
 async def test_a_gateway_that_was_killed_in_between(
     site: Gateways, stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.3)
+    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.5)
     event = change()
     killed = MemoryClaims(site.book, SystemClock())
     await killed.take([Asked(claim_of(event))])
@@ -237,7 +237,7 @@ async def test_a_gateway_that_was_killed_in_between(
     if stored:
         site.log.append_now(TOPIC, [NewRecord(orjson.dumps(event))])
     told = [asyncio.create_task(send(intake, event)) for intake in site.intakes]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.8)
     site.log.read_on.set()
     assert sorted(counted(outcome) for outcome in await asyncio.gather(*told)) == [(1, int(stored), 0), (1, 1, 0)]
     assert site.ids() == [event["meta"]["id"]]
@@ -291,6 +291,33 @@ async def test_what_is_sent_again_before_it_was_decided_keeps_its_claim(
     assert site.ids() == [event["meta"]["id"]]
 
 
+async def test_what_is_freed_and_wanted_again_at_once_is_held(site: Gateways, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that is slow to hear of what is free hears first that it is wanted."""
+    first, second = site.intakes
+    settle, heard = site.claims[0].settle, asyncio.Event()
+
+    async def slow(stored: Any, freed: Any) -> None:
+        await heard.wait()
+        await settle(stored, freed)
+
+    monkeypatch.setattr(site.claims[0], "settle", slow)
+    assert counted(await send(first, change())) == (1, 0, 0)
+    event = change(number=4711)
+    site.log.refused[b"4711"] = LogError("a passing fault")
+    assert counted(await send(first, event)) == (0, 0, 1)
+    site.log.refused.clear()
+    site.log.gate.clear()
+    again = asyncio.create_task(send(first, event))
+    await becomes(lambda: len(site.log.offers) == 3)
+    heard.set()
+    elsewhere = asyncio.create_task(send(second, event))
+    await asyncio.sleep(0.2)
+    assert len(site.log.offers) == 3
+    site.log.gate.set()
+    assert counted(await again) == (1, 0, 0)
+    assert counted(await elsewhere) == (1, 1, 0)
+
+
 async def test_what_nobody_waits_for_any_more_is_not_stored_and_free(
     site: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,9 +340,9 @@ async def test_what_nobody_waits_for_any_more_is_not_stored_and_free(
 
 
 async def test_claims_are_held_for_as_long_as_an_append_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.3)
-    monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(claiming, "SURE_SECONDS", 0.25)
+    monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.15)
+    monkeypatch.setattr(claiming, "SURE_SECONDS", 0.8)
     async with gateways(2) as quick:
         first, second = quick.intakes
         blocking, event = change(1), change(2)
@@ -323,7 +350,7 @@ async def test_claims_are_held_for_as_long_as_an_append_waits(monkeypatch: pytes
         tasks = [asyncio.create_task(send(first, blocking))]
         await becomes(lambda: quick.log.offers)
         tasks.append(asyncio.create_task(send(first, event)))
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.5)
         other = asyncio.create_task(send(second, event))
         await asyncio.sleep(0.1)
         assert quick.log.offers == [1]

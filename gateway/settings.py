@@ -130,7 +130,7 @@ class Settings:
     limit_filters: int = _integer(
         2_000_000,
         "steps",
-        "steps that the filters of one address may take a second, a process; a step is about 0.1 µs",
+        "steps that the filters of one address may take a second, a process; a step is 0.1 to 0.25 µs",
         0,
         1 << 40,
     )
@@ -238,7 +238,7 @@ class Settings:
     filter_max_steps: int = _integer(
         5_000,
         "steps",
-        "steps that a filter may take on an event; where it needs more it does not match. A step is about 0.1 µs",
+        "steps that a filter may take on an event; where it needs more it does not match. A step is 0.1 to 0.25 µs",
         10,
         1 << 40,
     )

@@ -186,8 +186,7 @@ class MemoryLog:
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """See EventLog."""
         self.check()
-        if trouble := self._topic_troubles.get(topic):
-            refuse({TopicPartition(topic, 0): trouble})
+        self.check_topic(topic)
         return self.offer_now(topic, records)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
@@ -207,6 +206,11 @@ class MemoryLog:
         """Raise LogUnavailable where the log is set so."""
         if not self._available:
             raise LogUnavailable("the log in memory is set unavailable")
+
+    def check_topic(self, topic: str) -> None:
+        """Raise Refused where the log is set to tell nothing of the topic."""
+        if trouble := self._topic_troubles.get(topic):
+            refuse({TopicPartition(topic, 0): trouble})
 
     def topic(self, name: str) -> Topic:
         """The topic, or TopicAbsent."""

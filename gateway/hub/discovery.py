@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -249,9 +250,12 @@ class Discovery:
         distance = 1
         while start < end:
             first = max(start, end - distance)
-            records = await read_range(self._log, partition, first, end)
-            if records:
-                return records[-1].timestamp
+            newest = None
+            async with aclosing(read_range(self._log, partition, first, end)) as records:
+                async for record in records:
+                    newest = record.timestamp
+            if newest is not None:
+                return newest
             if first == start or distance >= MAXIMUM_LOOK_BACK:
                 break
             distance *= 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
 from gateway.event import Record, Run, TopicPartition, size_of
@@ -157,23 +157,25 @@ async def ask_first_records(
     return found
 
 
-async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
-    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
+async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> AsyncGenerator[Record, None]:
+    """The records of one partition from `start` to just before `end`, one after the other: no more of them are in
+    memory than one call of the log brings. Raises as `demand`. Close it where it is left early (`aclosing`)."""
     if start >= end:
-        return []
+        return
     reader = await log.reader({partition: start})
-    records: list[Record] = []
     try:
         history = History(reader, {partition: start}, {partition: end})
         while not history.finished:
-            records += [record for _, run in await history.fetch(1.0) for record in run]
+            for _, run in await history.fetch(1.0):
+                for record in run:
+                    if record.offset < end:
+                        yield record
             refuse(history.troubles)
             if history.starved:
                 refuse(await _beyond(log, history.ends))
             await give_way()
     finally:
         await reader.close()
-    return [record for record in records if record.offset < end]
 
 
 async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:

@@ -19,7 +19,7 @@ from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
 from gateway.position import PositionEncoder, Wish
-from gateway.subscription.audience import Audience
+from gateway.subscription.audience import TURN_STEPS, Audience
 from gateway.subscription.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip
 from gateway.subscription.recipients import Coding, LiveClient, Recipients
@@ -245,11 +245,11 @@ class Broadcast:
             return
         now = self.clock.monotonic()
         tally = telemetry.tally
-        before = tally.events
+        before, turn = tally.events, [TURN_STEPS]
         for audience in list(self._audiences.values()):
             sent, clients = tally.events, audience.clients
             try:
-                affected = audience.affected(segment)
+                affected = audience.affected(segment, turn)
             except Exception as error:
                 for feed in audience.listeners():
                     feed.fail(segment.number, error)

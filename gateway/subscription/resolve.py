@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
@@ -238,15 +239,15 @@ class Resolver:
         end = min(bounds.end, position + min(wish.seen, MAXIMUM_SKIP))
         skipped = 0
         while skipped < wish.seen and position < end:
-            records = await read_range(self._log, partition, position, end)
-            position = end
-            for record in records:
-                if record.timestamp != wish.timestamp or skipped == wish.seen:
-                    position = record.offset
-                    skipped = wish.seen
-                    break
-                skipped += 1
-                mark = Mark(record.offset, record.timestamp, skipped)
+            async with aclosing(read_range(self._log, partition, position, end)) as records:
+                position = end
+                async for record in records:
+                    if record.timestamp != wish.timestamp or skipped == wish.seen:
+                        position = record.offset
+                        skipped = wish.seen
+                        break
+                    skipped += 1
+                    mark = Mark(record.offset, record.timestamp, skipped)
             end = min(bounds.end, position + wish.seen - skipped)
         start.marks[partition] = mark
         start.positions[partition] = max(position, mark.offset + 1)
@@ -287,11 +288,14 @@ class Resolver:
         first = demand(await self._log.find({partition: timestamp}))[partition]
         if first is None:
             return 0
+        seen = 0
         try:
-            records = await read_range(self._log, partition, first, offset + 1)
+            async with aclosing(read_range(self._log, partition, first, offset + 1)) as records:
+                async for record in records:
+                    seen += record.timestamp == timestamp
         except OffsetOutOfRange:
             return 0
-        return sum(record.timestamp == timestamp for record in records)
+        return seen
 
     async def _first_offset(self, partition: TopicPartition, position: int, bounds: Bounds) -> int:
         record = (await first_records(self._log, {partition: position}, {partition: bounds.end}))[partition]

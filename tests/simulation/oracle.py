@@ -168,7 +168,19 @@ class Oracle:
             return True
         if place.life is None and place.time:
             return bool(part.records) and part.records[-1].timestamp > place.time
-        return place.life != self._truth.life(partition.topic) or place.owed < len(part.records)
+        if place.life != self._truth.life(partition.topic):
+            return not self._has_all_by_time(partition, part)
+        return place.owed < len(part.records)
+
+    def _has_all_by_time(self, partition: TopicPartition, part: Part) -> bool:
+        """Whether the last id says that nothing is left in a later life of a topic that goes on by timestamp: none of
+        its records is later, and so many share the newest time."""
+        entry = self.last.get(partition)
+        if entry is None or not self._by_timestamp[partition.topic] or not part.records:
+            return False
+        newest = max(stored.timestamp for stored in part.records)
+        same = sum(stored.timestamp == newest for stored in part.records)
+        return (entry.timestamp, entry.seen or 0) >= (newest, same)
 
     # What comes.
 

@@ -87,6 +87,12 @@ BUGS = (
         "pass",
     ),
     Planted(
+        "past: a load that is done is given again",
+        "gateway.hub.past:Past._load",
+        "self._loading.pop(key, None)",
+        "pass",
+    ),
+    Planted(
         "past: marks of another",
         "gateway.subscription.feed:Feed._past_key",
         "tuple([marks[place] for place in self.encoder.partitions])",

@@ -257,20 +257,26 @@ async def test_a_gateway_that_stood_still_does_not_append_what_another_may_have(
     assert counted(await send(second, event)) == (1, 0, 0)
 
 
+def slow_to_take(claims: MemoryClaims, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """What the answers wait for from now on."""
+    answer = asyncio.Event()
+    take = claims.take
+
+    async def slow(asked: Any) -> Any:
+        await answer.wait()
+        return await take(asked)
+
+    monkeypatch.setattr(claims, "take", slow)
+    return answer
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_what_is_sent_again_before_it_was_decided_keeps_its_claim(
     site: Gateways, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = site.intakes
     event = change()
-    answer = asyncio.Event()
-    take = site.claims[0].take
-
-    async def slow(asked: Any) -> Any:
-        await answer.wait()
-        return await take(asked)
-
-    monkeypatch.setattr(site.claims[0], "take", slow)
+    answer = slow_to_take(site.claims[0], monkeypatch)
     monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", 0.05)
     if together:
         # While this is asked for the two others wait, and are asked for in one.
@@ -323,14 +329,7 @@ async def test_what_nobody_waits_for_any_more_is_not_stored_and_free(
 ) -> None:
     first, second = site.intakes
     event = change()
-    answer = asyncio.Event()
-    take = site.claims[0].take
-
-    async def slow(asked: Any) -> Any:
-        await answer.wait()
-        return await take(asked)
-
-    monkeypatch.setattr(site.claims[0], "take", slow)
+    answer = slow_to_take(site.claims[0], monkeypatch)
     monkeypatch.setattr("gateway.intake.intake.LOG_SECONDS", 0.05)
     assert counted(await send(first, event)) == (0, 0, 1)
     answer.set()

@@ -135,10 +135,11 @@ class Gateway:
             settings.retry,
             settings.max_connection_age,
             held=Held(settings.session_bytes),
+            longest_id=settings.last_event_id_max,
         )
         self.held = services.held
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
-        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
+        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max, settings.compact_ids)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
         self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, gate_options(settings))
@@ -156,6 +157,7 @@ class Gateway:
             settings.idempotency_window,
             settings.idempotency_events,
             settings.report_stream,
+            round(1000 * settings.timestamp_ahead_max),
         )
         self.claims, keys = open_claims(settings, log, self.clock)
         self.intake = Intake(self.hub, self.current, self.clock, intake_options, self.claims, keys)

@@ -19,7 +19,7 @@ from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind
 from gateway.hub.hub import Hub
-from gateway.intake.accept import InvalidEvent, accept
+from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.batch import WITHDRAWN
 from gateway.intake.body import REPORTS
@@ -55,6 +55,8 @@ class IntakeOptions:
     window_seconds: float = 600.0
     window_events: int = 500_000
     report_stream: str | None = None
+    ahead_ms: int = TIMESTAMP_AHEAD
+    """Milliseconds that a timestamp field may lie ahead of now."""
 
 
 class Intake:
@@ -292,7 +294,7 @@ class Intake:
                 if key is not None:
                     new_id = str(uuid.uuid5(_NAMESPACE, f"{key}/{digest}/{index}"))
                 accepted = accept(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
-                                  request_id=request_id, hint=hint)  # fmt: skip
+                                  request_id=request_id, hint=hint, ahead_ms=self.options.ahead_ms)  # fmt: skip
             except InvalidEvent as error:
                 outcome.invalid.append(Refused(index, piece, error.detail))
                 continue

@@ -29,6 +29,7 @@ SECONDS_OF_SILENCE = 4.0
 SECONDS_OF_READING = 10.0
 MEGABYTE = 1 << 20
 BOUNDS = {
+    "idempotency_events": 1000,
     "ring_bytes": 4 * MEGABYTE,
     "ring_fill": 0.1,
     "block_cache_bytes": 8 * MEGABYTE,

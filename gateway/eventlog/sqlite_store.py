@@ -21,7 +21,7 @@ from gateway.catalog.stream import Retention
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite_connection import SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
 
@@ -126,18 +126,24 @@ class SqliteStore(SqliteConnection):
         """
         with self.reading():
             found: list[Batch | Refusal] = []
-            size = max_bytes
+            readable: list[tuple[TopicPartition, int]] = []
             for partition, position in positions.items():
                 state = self._find_partition(partition)
                 if state is None or state.id != rows.get(partition):
                     found.append(Refusal(partition, absent(partition.topic)))
                 elif not state.first <= position <= state.next:
                     found.append(Refusal(partition, out_of_range(partition, position)))
-                elif position < state.next and max_records > 0 and size > 0:
-                    records, read = self._read(partition, state.id, position, max_records, size)
-                    found.append(Batch(partition, records, records[-1].offset + 1))
-                    max_records -= len(records)
-                    size -= read
+                elif position < state.next:
+                    readable.append((partition, state.id))
+            for index, (partition, row) in enumerate(readable):
+                if max_records <= 0 or max_bytes <= 0:
+                    break
+                among = len(readable) - index
+                limits = part_of(max_records, among), part_of(max_bytes, among)
+                records, read = self._read(partition, row, positions[partition], *limits)
+                found.append(Batch(partition, records, records[-1].offset + 1))
+                max_records -= len(records)
+                max_bytes -= read
             return found
 
     def create(self, topic: str, partitions: int, retention: Retention) -> None:

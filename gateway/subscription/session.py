@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -152,7 +152,8 @@ class Session(Reader):
             if self.feed.version != self.hub.version:
                 self._change_feed()
             epoch = self.hub.ring.epoch
-            start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+            resolver = Resolver(self.hub, self.services.counting)
+            start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
         self.epoch = epoch
         for place in self.feed.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
@@ -198,11 +199,24 @@ class Session(Reader):
         """Wait for the log; None where the response is over before it answers."""
         while not self.over:
             try:
-                return await self._resolve(origin)
+                return await self._resolve_patiently(origin, identifier)
             except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)
                 await self.responder.beat(identifier)
         return None
+
+    async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
+        """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
+        where the response is over."""
+        resolving = asyncio.create_task(self._resolve(origin))
+        ways: set[asyncio.Future[Any]] = {resolving, self.responder.outlet.gone, self.responder.stopping}
+        try:
+            while not resolving.done() and not self.over:
+                await asyncio.wait(ways, timeout=self.services.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self.responder.beat(identifier)
+            return resolving.result() if resolving.done() else None
+        finally:
+            resolving.cancel()
 
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
@@ -235,6 +249,7 @@ class Session(Reader):
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            self.responder.lacking = subscription.waiting.keys()
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await read_past(self, subscription, self.pace)
@@ -257,7 +272,10 @@ class Session(Reader):
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps = self.request.origin.overlaps
-        start = await self._resolve(Origin(wishes=subscription.wishes(), overlaps=overlaps))
+        origin = Origin(wishes=subscription.wishes(), overlaps=overlaps)
+        start = await self._resolve_patiently(origin, subscription.identifier)
+        if start is None:
+            return
         frames = subscription.restart(start)
         if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
             self.retry_later()

@@ -18,6 +18,7 @@ from gateway.telemetry.event_log import (
     log_throttled,
     partitions_refused,
     partitions_stuck,
+    passed_over,
     stuck_partitions,
 )
 from gateway.telemetry.export import (
@@ -91,6 +92,7 @@ __all__ = [
     "own_figures",
     "partitions_refused",
     "partitions_stuck",
+    "passed_over",
     "process_state",
     "record_mistake",
     "registry",

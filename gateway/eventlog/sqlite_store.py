@@ -283,7 +283,11 @@ class SqliteStore(SqliteConnection):
                 state = PartitionRow(*row)
                 first = state.first
                 if milliseconds is not None:
-                    first = max(first, self._bisect(state, "high", now - milliseconds))
+                    oldest = self._bisect(state, "high", now - milliseconds)
+                    # Records without a time are as old as the one before them. Nobody knows the age of those before any
+                    # record with a time; they go with that one.
+                    if self._bisect(state, "high", 0) < oldest:
+                        first = max(first, oldest)
                 if size is not None:
                     first = max(first, self._bisect(state, "total", state.total - size + 1))
                 if first > state.first:

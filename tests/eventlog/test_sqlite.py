@@ -169,6 +169,17 @@ async def test_retention_by_age(log: SqliteLog) -> None:
     assert await log.bounds([PARTITION]) == {PARTITION: Bounds(50, 50)}
 
 
+async def test_retention_by_age_keeps_what_has_no_age(log: SqliteLog) -> None:
+    """Records without a time go with the first that has one after them."""
+    await log.create(TOPIC, retention=Retention(milliseconds=100))
+    await log.append(TOPIC, [NewRecord(b"x", timestamp=time) for time in (-1, -(2**63))])
+    assert await log.expire(10**12) == 0
+    await log.append(TOPIC, [NewRecord(b"x", timestamp=time) for time in (500, -1, 600)])
+    assert await log.expire(600) == 0
+    assert await log.expire(601) == 4
+    assert await log.bounds([PARTITION]) == {PARTITION: Bounds(4, 5)}
+
+
 async def test_retention_by_size(log: SqliteLog) -> None:
     record = 1000 + RECORD_OVERHEAD
     await log.create(TOPIC, 2, Retention(size=10 * record))

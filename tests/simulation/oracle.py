@@ -7,12 +7,13 @@ compacted away, it went with its topic, or a gap told of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.event import TopicPartition
 from tests.simulation.frames import Entry, Frame
+from tests.simulation.order import Order
 from tests.simulation.truth import Part, Stored, Truth
 
 
@@ -54,26 +55,15 @@ class Oracle:
 
     # What a connection begins with.
 
-    def connect(self, held_from: dict[TopicPartition, int], sick: Collection[str]) -> None:
-        """A request is sent. Up to the offsets of `held_from` no record is in the ring of the server: what of them was
-        there before the request comes from the log, merged by timestamp; but for topics that were `sick`, whose events
-        come once the log gives them."""
-        self._held_from = held_from
-        self._sick = sick
-        self._before = len(self._truth.records)
-        self._merged: Stored | None = None
+    def connect(self, held_from: dict[TopicPartition, int], sick: Callable[[TopicPartition], bool]) -> None:
+        """A request is sent to a server whose ring holds nothing up to these offsets; `sick` tells of which partitions
+        the log may not have given it all since then."""
+        self._order = Order(held_from, len(self._truth.records), sick)
 
-    def _check_merged(self, stored: Stored, part: Part) -> None:
+    def _check_order(self, stored: Stored, part: Part) -> None:
         read_again = self._by_timestamp[stored.partition.topic] and self._reads_again(part, stored.timestamp)
-        if stored.life > 0 or part.falls or read_again or stored.number >= self._before:
-            return
-        if stored.offset > self._held_from.get(stored.partition, -1):
-            return
-        if stored.partition.topic in self._sick:
-            return
-        before = self._merged
-        assert before is None or before.timestamp <= stored.timestamp, f"{stored} came out of time, after {before}"
-        self._merged = stored
+        if stored.life == 0 and not part.falls and not read_again:
+            self._order.take(stored)
 
     def open_blind(self, partitions: list[TopicPartition], now: int) -> None:
         """The first bytes of a response without ids: what was there before need not come, what is appended from now on
@@ -220,7 +210,7 @@ class Oracle:
         assert place.life == stored.life, f"{stored} came after a later life of its topic"
         part = self._truth.part(stored.partition, stored.life)
         assert part is not None
-        self._check_merged(stored, part)
+        self._check_order(stored, part)
         again = self._by_timestamp[stored.partition.topic] and stored.timestamp in part.cut
         assert stored.index >= place.floor or again, f"{stored} came again, or too late"
         self._pass(stored.partition, place, stored.index)

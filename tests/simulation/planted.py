@@ -259,6 +259,12 @@ BUGS = (
         "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
     ),
     Planted(
+        "hub: what is refused of a topic that is another by now",
+        "gateway.hub.hub:Hub._read",
+        "if not self.recovery.is_foreign(refusal.partition):",
+        "if True:",
+    ),
+    Planted(
         "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"
     ),
     Planted(

@@ -15,7 +15,8 @@ from gateway.event import TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import whereabouts
-from tests.simulation.oracle import Oracle, Wanted
+from tests.simulation.oracle import Oracle
+from tests.simulation.place import Wanted
 from tests.simulation.process import Process
 from tests.simulation.truth import Stored
 

@@ -8,35 +8,12 @@ compacted away, it went with its topic, or a gap told of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from gateway.event import TopicPartition
 from tests.simulation.frames import Entry, Frame
 from tests.simulation.order import Order
+from tests.simulation.place import Place, Wanted
 from tests.simulation.truth import Part, Stored, Truth
-
-
-@dataclass(slots=True)
-class Place:
-    """Where a client stands in one partition. Until `life` is known, it holds only a time (ms) or an offset."""
-
-    life: int | None
-    floor: int = 0
-    owed: int = 0
-    time: int | None = None
-    offset: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the client asked for."""
-
-    matches: Callable[[Stored], bool]
-    data: Callable[[Stored], Any]
-    since: int | None = None
-    until: int | None = None
-    overlap: int = 0
 
 
 class Oracle:
@@ -86,9 +63,9 @@ class Oracle:
             if self._by_timestamp[partition.topic] or entry.offset is None or entry.offset < 0:
                 self.places[partition] = self._by_time(entry)
                 continue
-            life, part = self._find(partition, entry)
+            life, part = self._truth.find(partition, entry)
             index = part.index_of(entry.offset + 1)
-            if not self._is_certain(partition, entry, part):
+            if not self._truth.is_certain(partition, entry, part):
                 # Which life the server knew of is seen later.
                 self.places[partition] = Place(None, offset=entry.offset + 1)
                 continue
@@ -96,12 +73,6 @@ class Oracle:
             settled = not part.holes and partition.topic not in self._truth.deleted
             if self._wanted.since is not None and settled and not self.last:
                 self._check_since(part, index)
-
-    def _is_certain(self, partition: TopicPartition, entry: Entry, part: Part) -> bool:
-        """Whether an entry can belong to this life of the topic alone."""
-        assert entry.offset is not None
-        stored = part.at(entry.offset)
-        return self._truth.life(partition.topic) == 0 or (stored is not None and stored.timestamp == entry.timestamp)
 
     def _by_time(self, entry: Entry) -> Place:
         place = Place(None, time=entry.timestamp)
@@ -378,9 +349,9 @@ class Oracle:
             if place.life is None and place.offset is None:
                 place.time = 0
             return
-        life, part = self._find(partition, entry, place.life)
+        life, part = self._truth.find(partition, entry, place.life)
         index = part.index_of(entry.offset + 1)
-        if place.life is None and not self._is_certain(partition, entry, part):
+        if place.life is None and not self._truth.is_certain(partition, entry, part):
             return
         if place.life is None:
             self._settle(partition, place, life, index)
@@ -440,19 +411,6 @@ class Oracle:
         between = part.records[index : place.floor]
         again = self._wanted.overlap > 0 or all(stored.gone for stored in between)
         assert again, f"{partition} {entry} goes back from {place}"
-
-    def _find(self, partition: TopicPartition, entry: Entry, life: int | None = None) -> tuple[int, Part]:
-        """The life that an entry belongs to: the one known, unless only a later one has that record."""
-        assert entry.offset is not None
-        lives = self._truth.lives.get(partition.topic, [])
-        known = range(len(lives) - 1, -1, -1) if life is None else range(life, len(lives))
-        candidates = [(number, part) for number in known if (part := self._truth.part(partition, number)) is not None]
-        assert candidates, f"{partition} never existed"
-        for number, part in candidates:
-            stored = part.at(entry.offset)
-            if stored is not None and stored.timestamp == entry.timestamp:
-                return number, part
-        return candidates[0]
 
     def _end(self, frame: Frame) -> None:
         if frame.document["reason"] == "until":

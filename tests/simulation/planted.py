@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from tests.simulation.world import FailureError, simulate
+from tests.simulation.result import FailureError
+from tests.simulation.world import simulate
 
 
 @dataclass(frozen=True, slots=True)

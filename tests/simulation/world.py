@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -25,6 +21,7 @@ from tests.simulation.client import Client
 from tests.simulation.faults import FORBIDDEN, LEADERLESS, FaultyLog
 from tests.simulation.loop import StandsStillError, VirtualLoop, run
 from tests.simulation.process import EPOCH, Process, VirtualClock
+from tests.simulation.result import FailureError, Result, listening
 from tests.simulation.scale import scaled
 from tests.simulation.truth import Stored, Truth
 
@@ -33,32 +30,6 @@ KINDS = ("refused", "unreadable", "hidden")
 HEALING = 90.0
 """Seconds after the end of all faults in which every client must have everything: a few heartbeats and retries."""
 MOST_PARTITIONS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a world came to. The digest is that of everything that any client read, and when."""
-
-    seed: int
-    digest: str
-    clients: int
-    records: int
-    delivered: int
-    gaps: int
-    seconds: float
-    turns: int
-
-
-class FailureError(Exception):
-    """A world in which a promise was broken."""
-
-    def __init__(self, seed: int, error: BaseException, client: Client | None) -> None:
-        lines = [f"seed {seed}: {type(error).__name__}: {error}"]
-        if client is not None:
-            lines += ["what the client met, the newest last:", *(f"  {line}" for line in client.trace), repr(client)]
-            lines += [f"  {place} {state}" for place, state in client.oracle.places.items()]
-        super().__init__("\n".join(lines))
-        self.seed = seed
 
 
 class World:
@@ -405,34 +376,6 @@ class World:
             self.loop.time(),
             self.loop.turns,
         )
-
-
-class _Complaints(logging.Handler):
-    """Errors that the product logs are its own mistakes."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@contextmanager
-def listening() -> Iterator[list[logging.LogRecord]]:
-    """The errors that are logged until the end of the block; nothing is printed."""
-    handler = _Complaints()
-    loggers = [logging.getLogger(name) for name in ("gateway", "asyncio")]
-    before = [logger.propagate for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
-    try:
-        yield handler.records
-    finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = propagate
 
 
 def simulate(seed: int, clients: int | None = None) -> Result:

@@ -255,10 +255,12 @@ class Hub:
     async def _read(self, reader: OrderedReader) -> None:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
         read = await reader.fetch()
-        for partition in {partition for partition, _ in read.runs}:
+        # While the log was asked where it ends, a look may have found that a topic is another, with fewer partitions.
+        for partition in {partition for partition, _ in read.runs if not self.recovery.is_foreign(partition)}:
             self.recovery.dismiss(partition)
         for refusal in read.refusals:
-            self.recovery.refuse_to_read(*refusal)
+            if not self.recovery.is_foreign(refusal.partition):
+                self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()

@@ -216,6 +216,10 @@ class Recovery:
             mark = Mark(bounds.start - 1, tail.timestamp)
             self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
         elif position > bounds.end:
+            if await self._discovery.others({place.topic}):
+                # The look tells of another topic, once and of all its partitions.
+                self.look_again()
+                return False
             gap = await self._discovery.attempt_recreated(place, bounds)
             if isinstance(gap, Trouble):
                 return False

@@ -8,12 +8,13 @@ import pytest
 
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.trouble import Kind, Trouble
+from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from gateway.hub import discovery as discovery_module
 from gateway.hub import ordered as ordered_module
 from gateway.hub import partitions as partitions_module
 from gateway.hub import recovery as recovery_module
 from gateway.hub.hub import Hub
+from gateway.hub.ordered import OrderedReader, Read
 from gateway.hub.partitions import FIRST_WAIT, LONGEST_WAIT, TRIAL_SECONDS, Ward, waiting_for
 from tests.hub.test_discovery import fill, held, hub_over, running, until
 
@@ -238,3 +239,28 @@ def test_clients_are_told_of_their_own_partitions_and_of_no_host() -> None:
     assert waiting_for(sick, {"alpha"}) is None
     assert waiting_for(sick, {"alpha", "beta"}) == b"waiting for beta/0, beta/1, beta/2 and 2 more"
     assert waiting_for({TopicPartition("a\nb", 0): LEADERLESS}, {"a\nb"}) == b"waiting for a\\x0ab/0"
+
+
+async def test_a_refusal_of_a_partition_that_is_gone_by_then_concerns_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log is asked where it ends after a read: a topic that was created again with fewer partitions may be known
+    before what was refused is looked at."""
+    log, gone = two_topics(), TopicPartition("beta", 7)
+    fetch, refused = OrderedReader.fetch, asyncio.Event()
+
+    async def late(self: OrderedReader) -> Read:
+        read = await fetch(self)
+        if not refused.is_set():
+            read.refusals.append(Refusal(gone, LEADERLESS))
+            refused.set()
+        return read
+
+    monkeypatch.setattr(OrderedReader, "fetch", late)
+    async with running(hub_over(log)) as hub:
+        async with asyncio.timeout(1):
+            await refused.wait()
+        await goes_on(log, hub)
+        assert hub.available
+        assert not hub.sick
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -8,7 +8,8 @@ import time
 import traceback
 
 from tests.simulation.planted import search
-from tests.simulation.world import FailureError, Result, simulate
+from tests.simulation.result import FailureError, Result
+from tests.simulation.world import simulate
 
 SEEDS = 300
 

@@ -15,7 +15,8 @@ from gateway.event import TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import whereabouts
-from tests.simulation.oracle import Oracle, Wanted
+from tests.simulation.oracle import Oracle
+from tests.simulation.place import Wanted
 from tests.simulation.process import Process
 from tests.simulation.truth import Stored
 
@@ -89,6 +90,8 @@ class Client:
             self.until = world.moment(random) + random.choice([-1000, 0, 0, 500, 5000, 20000])
             if self.since is not None:
                 self.until = max(self.until, self.since + 1)
+        if world.ranges and not self.lines and not plain and random.random() < 0.6:
+            self.until = world.clock.now() + random.choice([1000, 3000, 8000])
         self.identifier: str | None = None
         self.closed = False
         """Whether the range of the client was said to be finished."""
@@ -199,7 +202,8 @@ class Client:
         self._fresh = True
         self.events = 0
         asked = self.world.clock.now()
-        self.oracle.connect(process.held_from(), process.log.sick)
+        began = self.world.loop.time()
+        self.oracle.connect(process.held_from(), lambda place: process.log.was_sick(place, began))
 
         def read(data: bytes) -> None:
             try:

@@ -18,6 +18,8 @@ LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
 FORBIDDEN = Trouble(Kind.NO_RIGHT, "simulated")
 LONGEST_POLL = 0.3
 """Seconds after which a reader sees that a partition is refused."""
+CONVALESCENCE = 15.0
+"""Seconds after which a process has read on of a partition that is given again: its longest back-off and a trial."""
 SLOW_REFUSAL = 2.0
 """Seconds at the most after which a log says of a partition that it has no leader."""
 
@@ -42,13 +44,40 @@ class FaultyLog:
         """Partitions whose bounds are told, and whose records are not given."""
         self.hidden: dict[str, Trouble] = {}
         """Topics that are not described."""
-        self.sick: set[str] = set()
-        """Topics of which something was ever refused: what was held back comes late, and not in the order of time."""
+        self._healed: dict[TopicPartition | str, float] = {}
+        """When a partition, or a topic as a whole, was last given again (s)."""
         self.readers = 0
         """Readers that were not closed."""
 
+    def refuse(self, kind: str, place: TopicPartition, trouble: Trouble) -> None:
+        """A partition is refused, its records alone are (`unreadable`), or its topic is `hidden`; where that was so
+        already, it is given again."""
+        if kind == "hidden":
+            if self.hidden.pop(place.topic, None) is None:
+                self.hidden[place.topic] = FORBIDDEN
+            else:
+                self._healed[place.topic] = asyncio.get_running_loop().time()
+            return
+        troubles = self.refused if kind == "refused" else self.unreadable
+        if troubles.pop(place, None) is None:
+            troubles[place] = trouble
+        else:
+            self._healed[place] = asyncio.get_running_loop().time()
+
+    def is_sick(self, place: TopicPartition) -> bool:
+        """Whether the partition is sick now."""
+        return self.trouble(place) is not None or place in self.unreadable
+
+    def was_sick(self, place: TopicPartition, since: float) -> bool:
+        """Whether a partition was refused at some time since then, or the process may have been about to read on."""
+        if self.is_sick(place):
+            return True
+        return any(self._healed.get(one, -CONVALESCENCE) + CONVALESCENCE > since for one in (place, place.topic))
+
     def heal(self) -> None:
         """No more faults."""
+        now = asyncio.get_running_loop().time()
+        self._healed |= dict.fromkeys((*self.refused, *self.unreadable, *self.hidden), now)
         self.down = False
         self.failing = 0.0
         self.slowness = min(self.slowness, 0.002)

@@ -7,35 +7,13 @@ compacted away, it went with its topic, or a gap told of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 from gateway.event import TopicPartition
 from tests.simulation.frames import Entry, Frame
+from tests.simulation.order import Order
+from tests.simulation.place import Place, Wanted
 from tests.simulation.truth import Part, Stored, Truth
-
-
-@dataclass(slots=True)
-class Place:
-    """Where a client stands in one partition. Until `life` is known, it holds only a time (ms) or an offset."""
-
-    life: int | None
-    floor: int = 0
-    owed: int = 0
-    time: int | None = None
-    offset: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the client asked for."""
-
-    matches: Callable[[Stored], bool]
-    data: Callable[[Stored], Any]
-    since: int | None = None
-    until: int | None = None
-    overlap: int = 0
 
 
 class Oracle:
@@ -54,26 +32,15 @@ class Oracle:
 
     # What a connection begins with.
 
-    def connect(self, held_from: dict[TopicPartition, int], sick: Collection[str]) -> None:
-        """A request is sent. Up to the offsets of `held_from` no record is in the ring of the server: what of them was
-        there before the request comes from the log, merged by timestamp; but for topics that were `sick`, whose events
-        come once the log gives them."""
-        self._held_from = held_from
-        self._sick = sick
-        self._before = len(self._truth.records)
-        self._merged: Stored | None = None
+    def connect(self, held_from: dict[TopicPartition, int], sick: Callable[[TopicPartition], bool]) -> None:
+        """A request is sent to a server whose ring holds nothing up to these offsets; `sick` tells of which partitions
+        the log may not have given it all since then."""
+        self._order = Order(held_from, len(self._truth.records), sick)
 
-    def _check_merged(self, stored: Stored, part: Part) -> None:
+    def _check_order(self, stored: Stored, part: Part) -> None:
         read_again = self._by_timestamp[stored.partition.topic] and self._reads_again(part, stored.timestamp)
-        if stored.life > 0 or part.falls or read_again or stored.number >= self._before:
-            return
-        if stored.offset > self._held_from.get(stored.partition, -1):
-            return
-        if stored.partition.topic in self._sick:
-            return
-        before = self._merged
-        assert before is None or before.timestamp <= stored.timestamp, f"{stored} came out of time, after {before}"
-        self._merged = stored
+        if stored.life == 0 and not part.falls and not read_again:
+            self._order.take(stored)
 
     def open_blind(self, partitions: list[TopicPartition], now: int) -> None:
         """The first bytes of a response without ids: what was there before need not come, what is appended from now on
@@ -96,9 +63,9 @@ class Oracle:
             if self._by_timestamp[partition.topic] or entry.offset is None or entry.offset < 0:
                 self.places[partition] = self._by_time(entry)
                 continue
-            life, part = self._find(partition, entry)
+            life, part = self._truth.find(partition, entry)
             index = part.index_of(entry.offset + 1)
-            if not self._is_certain(partition, entry, part):
+            if not self._truth.is_certain(partition, entry, part):
                 # Which life the server knew of is seen later.
                 self.places[partition] = Place(None, offset=entry.offset + 1)
                 continue
@@ -106,12 +73,6 @@ class Oracle:
             settled = not part.holes and partition.topic not in self._truth.deleted
             if self._wanted.since is not None and settled and not self.last:
                 self._check_since(part, index)
-
-    def _is_certain(self, partition: TopicPartition, entry: Entry, part: Part) -> bool:
-        """Whether an entry can belong to this life of the topic alone."""
-        assert entry.offset is not None
-        stored = part.at(entry.offset)
-        return self._truth.life(partition.topic) == 0 or (stored is not None and stored.timestamp == entry.timestamp)
 
     def _by_time(self, entry: Entry) -> Place:
         place = Place(None, time=entry.timestamp)
@@ -220,7 +181,7 @@ class Oracle:
         assert place.life == stored.life, f"{stored} came after a later life of its topic"
         part = self._truth.part(stored.partition, stored.life)
         assert part is not None
-        self._check_merged(stored, part)
+        self._check_order(stored, part)
         again = self._by_timestamp[stored.partition.topic] and stored.timestamp in part.cut
         assert stored.index >= place.floor or again, f"{stored} came again, or too late"
         self._pass(stored.partition, place, stored.index)
@@ -388,9 +349,9 @@ class Oracle:
             if place.life is None and place.offset is None:
                 place.time = 0
             return
-        life, part = self._find(partition, entry, place.life)
+        life, part = self._truth.find(partition, entry, place.life)
         index = part.index_of(entry.offset + 1)
-        if place.life is None and not self._is_certain(partition, entry, part):
+        if place.life is None and not self._truth.is_certain(partition, entry, part):
             return
         if place.life is None:
             self._settle(partition, place, life, index)
@@ -450,19 +411,6 @@ class Oracle:
         between = part.records[index : place.floor]
         again = self._wanted.overlap > 0 or all(stored.gone for stored in between)
         assert again, f"{partition} {entry} goes back from {place}"
-
-    def _find(self, partition: TopicPartition, entry: Entry, life: int | None = None) -> tuple[int, Part]:
-        """The life that an entry belongs to: the one known, unless only a later one has that record."""
-        assert entry.offset is not None
-        lives = self._truth.lives.get(partition.topic, [])
-        known = range(len(lives) - 1, -1, -1) if life is None else range(life, len(lives))
-        candidates = [(number, part) for number in known if (part := self._truth.part(partition, number)) is not None]
-        assert candidates, f"{partition} never existed"
-        for number, part in candidates:
-            stored = part.at(entry.offset)
-            if stored is not None and stored.timestamp == entry.timestamp:
-                return number, part
-        return candidates[0]
 
     def _end(self, frame: Frame) -> None:
         if frame.document["reason"] == "until":

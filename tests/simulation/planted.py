@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-from tests.simulation.world import FailureError, simulate
+from tests.simulation.result import FailureError
+from tests.simulation.world import simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,12 @@ BUGS = (
     ),
     Planted(
         "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
+    ),
+    Planted(
+        "hub: what is refused of a topic that is another by now",
+        "gateway.hub.hub:Hub._read",
+        "if not self.recovery.is_foreign(refusal.partition):",
+        "if True:",
     ),
     Planted(
         "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"

@@ -10,6 +10,7 @@ import orjson
 
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
+from tests.simulation.frames import Entry
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +95,25 @@ class Truth:
             return None
         parts = lives[life]
         return parts[partition.partition] if partition.partition < len(parts) else None
+
+    def find(self, partition: TopicPartition, entry: Entry, life: int | None = None) -> tuple[int, Part]:
+        """The life that an entry belongs to: the one known, unless only a later one has that record."""
+        assert entry.offset is not None
+        lives = self.lives.get(partition.topic, [])
+        known = range(len(lives) - 1, -1, -1) if life is None else range(life, len(lives))
+        candidates = [(number, part) for number in known if (part := self.part(partition, number)) is not None]
+        assert candidates, f"{partition} never existed"
+        for number, part in candidates:
+            stored = part.at(entry.offset)
+            if stored is not None and stored.timestamp == entry.timestamp:
+                return number, part
+        return candidates[0]
+
+    def is_certain(self, partition: TopicPartition, entry: Entry, part: Part) -> bool:
+        """Whether an entry can belong to this life of the topic alone."""
+        assert entry.offset is not None
+        stored = part.at(entry.offset)
+        return self.life(partition.topic) == 0 or (stored is not None and stored.timestamp == entry.timestamp)
 
     def partitions(self) -> list[TopicPartition]:
         """Those that exist."""

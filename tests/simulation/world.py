@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -25,38 +21,15 @@ from tests.simulation.client import Client
 from tests.simulation.faults import FORBIDDEN, LEADERLESS, FaultyLog
 from tests.simulation.loop import StandsStillError, VirtualLoop, run
 from tests.simulation.process import EPOCH, Process, VirtualClock
+from tests.simulation.result import FailureError, Result, listening
 from tests.simulation.scale import scaled
 from tests.simulation.truth import Stored, Truth
 
+KINDS = ("refused", "unreadable", "hidden")
+"""How a partition or topic is sick."""
 HEALING = 90.0
 """Seconds after the end of all faults in which every client must have everything: a few heartbeats and retries."""
 MOST_PARTITIONS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a world came to. The digest is that of everything that any client read, and when."""
-
-    seed: int
-    digest: str
-    clients: int
-    records: int
-    delivered: int
-    gaps: int
-    seconds: float
-    turns: int
-
-
-class FailureError(Exception):
-    """A world in which a promise was broken."""
-
-    def __init__(self, seed: int, error: BaseException, client: Client | None) -> None:
-        lines = [f"seed {seed}: {type(error).__name__}: {error}"]
-        if client is not None:
-            lines += ["what the client met, the newest last:", *(f"  {line}" for line in client.trace), repr(client)]
-            lines += [f"  {place} {state}" for place, state in client.oracle.places.items()]
-        super().__init__("\n".join(lines))
-        self.seed = seed
 
 
 class World:
@@ -79,6 +52,11 @@ class World:
         self.compression = random.choice([0.5, 0.9])
         """How many requests accept gzip, of one."""
         self.may_end = not self.recreates
+        traits = Random(f"{seed} traits")
+        self.ranges = self.faults and self.may_end and traits.random() < 0.2
+        """Whether many clients ask for a range with an end, and much is sick when it comes."""
+        self.isolates = traits.random() < 0.5
+        """Whether a partition of one process stays sick when all other faults have stopped."""
         self.streams = {stream.name: stream for stream in self._streams()}
         self.by_timestamp = {
             topic: stream.resume == "timestamp" for stream in self.streams.values() for topic in stream.topics
@@ -175,6 +153,8 @@ class World:
     def disturb(self) -> None:
         """One thing happens."""
         random = self.random
+        if self.ranges and random.random() < 0.1:
+            self.make_sick(random.choice(self.processes).log)
         chance = random.random()
         places = self.truth.partitions()
         if chance < 0.75:
@@ -217,16 +197,9 @@ class World:
         topic = topic or self.random.choice(sorted(self.by_timestamp))
         parts = len(self.truth.lives[topic][-1]) if topic in self.truth.lives else 1
         place = TopicPartition(topic, self.random.randrange(parts))
-        kind = self.random.choice(["refused", "unreadable", "hidden"])
+        kind = self.random.choice(KINDS)
         self.note("sick", kind, place)
-        log.sick.add(topic)
-        if kind == "hidden":
-            if log.hidden.pop(topic, None) is None:
-                log.hidden[topic] = FORBIDDEN
-            return
-        troubles = log.refused if kind == "refused" else log.unreadable
-        if troubles.pop(place, None) is None:
-            troubles[place] = self.random.choice([LEADERLESS, FORBIDDEN])
+        log.refuse(kind, place, self.random.choice([LEADERLESS, FORBIDDEN]))
 
     def restart(self) -> None:
         """A process is killed with all its connections, and another takes its place."""
@@ -326,7 +299,11 @@ class World:
             await asyncio.sleep(self.random.choice([0.0, 0.001, 0.05, 0.3]))
         self._heal()
         await asyncio.sleep(0.05)
-        await self._converge()
+        if self.isolates and (sick := self._isolate()):
+            self._end_partitions(sick)
+            await self._converge(sick)
+            self._heal()
+        await self._converge(set())
         self.over = True
         await asyncio.wait(running)
         for task in running:
@@ -345,22 +322,39 @@ class World:
                 self.truth.create(topic, 1, self.loop.time())
         for process in self.processes:
             process.log.heal()
-        self.loop.spend(0.01)
-        for place in self.truth.partitions():
-            self.append(place, last=True)
         self.calm = True
         self.note("calm")
+        self._end_partitions(set())
 
-    async def _converge(self) -> None:
+    def _isolate(self) -> set[TopicPartition]:
+        """One partition, or one topic, stays sick in one process: what of it nobody need get until it heals."""
+        process = self.random.choice(self.processes)
+        place = self.random.choice(self.truth.partitions())
+        kind = self.random.choice(KINDS)
+        process.log.refuse(kind, place, self.random.choice([LEADERLESS, FORBIDDEN]))
+        self.note("isolated", process.name, kind, place)
+        return {one for one in self.truth.partitions() if process.log.is_sick(one)}
+
+    def _end_partitions(self, sick: set[TopicPartition]) -> None:
+        self.loop.spend(0.01)
+        for place in self.truth.partitions():
+            if place not in sick:
+                self.append(place, last=True)
+
+    async def _converge(self, sick: set[TopicPartition]) -> None:
+        """Everybody comes to the last event of each partition but the sick ones. A range does not end without those."""
         ends = [client.until for client in self.clients if client.until is not None]
         until = max([0.0, *((end - EPOCH) / 1000 for end in ends)])
         deadline = max(self.loop.time(), until) + HEALING
         while True:
             late = [client for client in self.clients if not client.complete]
+            if sick:
+                late = [client for client in late if client.until is None and not sick.issuperset(client.missing)]
             if not late:
                 return
             if self.loop.time() > deadline:
-                error = AssertionError(f"{len(late)} clients do not get what they wait for: {late[0].missing}")
+                what = f"while {sorted(sick)} are sick" if sick else "though all is well"
+                error = AssertionError(f"{len(late)} clients do not get what they wait for {what}: {late[0].missing}")
                 self.fail(error, late[0])
                 await asyncio.sleep(1)
             self._check_bounds()
@@ -382,34 +376,6 @@ class World:
             self.loop.time(),
             self.loop.turns,
         )
-
-
-class _Complaints(logging.Handler):
-    """Errors that the product logs are its own mistakes."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
-@contextmanager
-def listening() -> Iterator[list[logging.LogRecord]]:
-    """The errors that are logged until the end of the block; nothing is printed."""
-    handler = _Complaints()
-    loggers = [logging.getLogger(name) for name in ("gateway", "asyncio")]
-    before = [logger.propagate for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
-    try:
-        yield handler.records
-    finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = propagate
 
 
 def simulate(seed: int, clients: int | None = None) -> Result:

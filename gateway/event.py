@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 NO_TIMESTAMP = -1
@@ -30,13 +31,15 @@ class Record(NamedTuple):
 
 class NewRecord(NamedTuple):
     """A record to be appended. Without a partition the log chooses one (by the key, where there is one); without a
-    timestamp it is the time of the append."""
+    timestamp it is the time of the append. `once` is what it is known by where it may be offered again: bytes that no
+    other record has."""
 
     value: bytes | None
     key: bytes | None = None
     timestamp: int | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    once: bytes | None = None
 
 
 Run = tuple[TopicPartition, list[Record]]
@@ -46,3 +49,8 @@ Run = tuple[TopicPartition, list[Record]]
 def size_of(record: Record) -> int:
     """Bytes of its key and its value."""
     return len(record.value or b"") + len(record.key or b"")
+
+
+def sizes_of(records: Iterable[Record]) -> list[int]:
+    """The same of each; without a call for each, since this is asked of every record of history."""
+    return [len(record.value or b"") + len(record.key or b"") for record in records]

@@ -233,6 +233,9 @@ class Settings:
     request_headers_max: int = _integer(100, "headers", "headers of one request", 8, 10_000)
     maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
+    compact_ids: int = _integer(
+        2048, "bytes", "ids that may be longer than this in JSON are compact, where the client does not say", 0, 1 << 30
+    )
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(32, "levels", "the deepest nesting of a filter expression", 1, 32)
     filter_max_steps: int = _integer(
@@ -270,6 +273,16 @@ class Settings:
     )
     idempotency_events: int = _integer(
         500_000, "events", "the newest events among which such a one is found, a process", 0, 1 << 30
+    )
+    other_gateways: bool = _row(
+        "switch",
+        False,
+        "",
+        "whether gateways that do not share `limits` in Redis write to the same Kafka: the log is then read to its end "
+        "before an event with an id is stored",
+    )
+    timestamp_ahead_max: float = _seconds(
+        3600.0, "how far a stream's `timestamp_field` may lie ahead of now; 0 is as far as it likes", 0, 315_360_000
     )
     report_stream: str | None = _row(
         "text", None, "stream", "where reports of browsers go (`application/reports+json`)"

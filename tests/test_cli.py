@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_check_warns_of_keys_that_are_not_used(config: Path) -> None:
     result = run("check", "--config", str(config))
     assert result.exit_code == 0
     assert f"warning: {config}:8: " in result.output
+
+
+def test_check_warns_of_a_stream_whose_ids_could_not_come_back(config: Path) -> None:
+    config.write_text(config.read_text() + "    partitions: 40\n")
+    assert "last_event_id_max" not in run("check", "--config", str(config)).output
+    config.write_text(f"last_event_id_max: 700\n{config.read_text()}")
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 0
+    assert re.search(r"warning: .*40 partitions, more than last_event_id_max \(700\)", result.output)
 
 
 def test_check_of_a_stream_whose_schema_is_nowhere(config: Path) -> None:

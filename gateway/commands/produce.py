@@ -40,7 +40,6 @@ async def _produce(
     started = time.monotonic()
     failure = ""
     log = open_log(settings)
-    await log.open()
 
     def status() -> str:
         rate = production.stored / max(0.001, time.monotonic() - started)
@@ -54,10 +53,12 @@ async def _produce(
 
     progress = Progress(status, fraction)
     complaints = Complaints(progress.say, SHOWN_ERRORS)
-    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors)
+    ahead = round(1000 * settings.timestamp_ahead_max)
+    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors, ahead)
     with progress:
         telling = asyncio.create_task(progress.keep_telling())
         try:
+            await log.open()
             await production.run(source.parts(stop))
         except (LogError, InputError) as error:
             failure = str(error)

@@ -43,6 +43,11 @@ class Batch(NamedTuple):
     position: int
 
 
+def part_of(left: int, partitions: int) -> int:
+    """What one of so many partitions may take of what is left for all of them, at least 1 where something is."""
+    return -(-left // partitions)
+
+
 class LogReader(Protocol):
     """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time.
 
@@ -73,7 +78,8 @@ class LogReader(Protocol):
     ) -> list[Batch | Refusal]:
         """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
 
-        The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
+        Where there is more than is returned, each partition has an equal part in it: whoever merges what comes needs
+        some of each. The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
         `partitions` restricts the call to some of those assigned, the others keep their place. Raises LogUnavailable
         when nothing can be learnt from the log at all.
         """
@@ -116,8 +122,14 @@ class EventLog(Protocol):
 
     Where it answers, it does so for each topic and partition: what there is, or why there is nothing."""
 
+    @property
+    def keeps_claims(self) -> bool:
+        """Whether it stores once what is offered again with the same `once`, by whatever process; else somebody has to
+        see to it that this is not offered."""
+        ...
+
     async def open(self) -> None:
-        """Make ready; does not need the log to be there yet."""
+        """Make ready; does not need the log to be there yet. Raises LogNewer."""
         ...
 
     async def close(self) -> None:
@@ -150,8 +162,14 @@ class EventLog(Protocol):
 
         Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing
         is known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
-        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it.
+        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it. REPEATED is
+        the fate of what is stored already, by its `once`, where the log keeps claims.
         """
+        ...
+
+    async def settle(self, topic: str) -> None:
+        """Return once nothing that was offered here to the topic before can be stored any more that is not stored by
+        now: from then on the log itself tells what became of it. Raises LogUnavailable, within OFFER_SECONDS."""
         ...
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:

@@ -28,11 +28,13 @@ LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.NO_RIGHT, Kind.UNREADA
 
 
 class Trouble(NamedTuple):
-    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one."""
+    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one, and `beyond`
+    the first offset behind what cannot be read, as far as that is known."""
 
     kind: Kind
     detail: str
     offset: int = -1
+    beyond: int = -1
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
@@ -53,6 +55,11 @@ def absent(topic: str) -> Trouble:
 def out_of_range(partition: TopicPartition, offset: int) -> Trouble:
     """The partition does not hold this offset."""
     return Trouble(Kind.OUT_OF_RANGE, f"offset {offset} is not in {partition.topic}/{partition.partition}", offset)
+
+
+def beyond(trouble: Trouble, position: int, end: int) -> int:
+    """Where to go on behind what cannot be read at this position: at the end where nobody knows where it ends."""
+    return trouble.beyond if position < trouble.beyond <= end else end
 
 
 def demand(answers: Mapping[TopicPartition, Found | Trouble]) -> dict[TopicPartition, Found]:

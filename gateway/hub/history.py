@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, Run, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition
 from gateway.eventlog.port import EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
+from gateway.hub.merge import Merge
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
+
+PART_RECORDS = 1000
+PART_BYTES = 256 * 1024
+"""What is read at once where records are only looked at."""
 
 HISTORY_BYTES = 2 * 1024 * 1024
 """Bytes of records that wait to be merged, but for one record of each partition."""
@@ -23,99 +26,76 @@ HISTORY_BYTES = 2 * 1024 * 1024
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes: the
-    more there is, the less is asked for, down to a single record. One that the log refuses is put into `troubles`: what
-    was read of it before is merged, and it holds nobody back.
+    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes, of
+    which each partition has a share. One that the log refuses is put into `troubles`: what was read of it before is
+    merged, and it holds nobody back.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
         self._reader = reader
+        self._merge = Merge(positions, ends)
         self.positions = dict(positions)
         self.ends = dict(ends)
-        self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        """May be changed by whoever reads on."""
         self.troubles: dict[TopicPartition, Trouble] = {}
         self.starved = False
         """Whether the last fetch waited for something, and nothing came."""
-        self._read = dict(positions)
         self._most = FIRST_RECORDS
-        self.size = 0
+
+    @property
+    def size(self) -> int:
         """Bytes that are buffered."""
+        return self._merge.size
 
     @property
     def finished(self) -> bool:
         """Whether everything before the ends has been returned."""
+        empty = self._merge.empty()
         return all(
-            self.positions[partition] >= end or (partition in self.troubles and not self._buffers[partition])
+            self.positions[partition] >= end or (partition in self.troubles and partition in empty)
             for partition, end in self.ends.items()
         )
 
     def put_back(self, runs: Iterable[Run]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
-        for partition, records in reversed(list(runs)):
-            self._buffers[partition].extendleft(reversed(records))
-            self.size += sum(map(size_of, records))
-            self.positions[partition] = records[0].offset
+        self._merge.put_back(runs)
+        self._settle()
 
     async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
-        hungry = self._hungry()
+        self._merge.ends = {place: end for place, end in self.ends.items() if place not in self.troubles}
+        hungry = self._merge.hungry()
         self.starved = False
         if hungry:
-            room = max(1, HISTORY_BYTES - self.size)
+            room = share_of(HISTORY_BYTES, len(hungry), len(self._merge.behind()), self._merge.size)
             found = await self._reader.fetch(wait, self._most, hungry, room)
             self.starved = not found
             for one in found:
                 if isinstance(one, Refusal):
                     self.troubles[one.partition] = one.trouble
+                    self._merge.let_go([one.partition])
                 else:
-                    self._buffers[one.partition].extend(one.records)
-                    self._read[one.partition] = one.position
+                    self._merge.add(*one)
             self._most = FETCH_RECORDS
-        runs = self._merge()
-        # Of a single partition nothing is left.
-        self.size = sum(size_of(record) for buffer in self._buffers.values() for record in buffer)
-        for partition, buffer in self._buffers.items():
-            self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
+        runs = self._merge.take()
+        self._settle()
         return runs
 
-    def _hungry(self) -> list[TopicPartition]:
-        return [
-            partition
-            for partition, end in self.ends.items()
-            if not self._buffers[partition] and self._is_behind(partition, end)
-        ]
+    async def give_up(self, log: EventLog) -> None:
+        """Where the last fetch was starved: put those into `troubles` that do not come to their ends any more."""
+        if self.starved:
+            gone = await not_to_come(log, {place: self.ends[place] for place in self._merge.hungry()})
+            self.troubles |= gone
+            self._merge.let_go(gone)
 
-    def _is_behind(self, partition: TopicPartition, end: int) -> bool:
-        """Whether more of the partition is to be read."""
-        return self._read[partition] < end and partition not in self.troubles
+    def _settle(self) -> None:
+        self.positions = {partition: self._merge.position(partition) for partition in self.positions}
 
-    def _merge(self) -> list[Run]:
-        buffers = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
-        if any(not self._buffers[partition] for partition in self._hungry()):
-            return []
-        if len(buffers) == 1:
-            partition, buffer = buffers[0]
-            records = list(buffer)
-            buffer.clear()
-            return [(partition, records)]
-        heap = [(buffer[0].timestamp, partition) for partition, buffer in buffers]
-        heapq.heapify(heap)
-        runs: list[Run] = []
-        last = None
-        while heap:
-            _, partition = heap[0]
-            buffer = self._buffers[partition]
-            if partition is not last:
-                records, last = [], partition
-                runs.append((partition, records))
-            records.append(buffer.popleft())
-            if buffer:
-                heapq.heapreplace(heap, (buffer[0].timestamp, partition))
-            elif self._is_behind(partition, self.ends[partition]):
-                break
-            else:
-                heapq.heappop(heap)
-        return runs
+
+def share_of(capacity: int, hungry: int, behind: int, held: int) -> int:
+    """The bytes that may be read of the hungry ones among those behind, where so many are held: each partition has an
+    equal part, so that what one has buffered leaves room for the others."""
+    return max(1, min(capacity * hungry // behind, capacity - held))
 
 
 async def first_records(
@@ -140,7 +120,7 @@ async def ask_first_records(
         while missing:
             answers = await reader.fetch(wait, 1, missing.keys())
             if not answers:
-                found |= await _beyond(log, {place: ends[place] for place in missing})
+                found |= await not_to_come(log, {place: ends[place] for place in missing})
                 missing = {place: position for place, position in missing.items() if place not in found}
             for one in answers:
                 if isinstance(one, Refusal):
@@ -157,28 +137,32 @@ async def ask_first_records(
     return found
 
 
-async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> AsyncGenerator[Record, None]:
-    """The records of one partition from `start` to just before `end`, one after the other: no more of them are in
-    memory than one call of the log brings. Raises as `demand`. Close it where it is left early (`aclosing`)."""
+async def read_parts(
+    log: EventLog, partition: TopicPartition, start: int, end: int
+) -> AsyncGenerator[tuple[list[Record], int], None]:
+    """The records of one partition from `start` to just before `end`, part by part, each with the offset up to which it
+    was read; others run after each. Raises as `demand`. To be closed (`aclosing`): it has a reader of the log."""
     if start >= end:
         return
     reader = await log.reader({partition: start})
     try:
-        history = History(reader, {partition: start}, {partition: end})
-        while not history.finished:
-            for _, run in await history.fetch(1.0):
-                for record in run:
-                    if record.offset < end:
-                        yield record
-            refuse(history.troubles)
-            if history.starved:
-                refuse(await _beyond(log, history.ends))
+        position = start
+        while position < end:
+            found = await reader.fetch(1.0, min(PART_RECORDS, end - position), None, PART_BYTES)
+            for one in found:
+                if isinstance(one, Refusal):
+                    refuse({partition: one.trouble})
+                else:
+                    position = min(end, one.position)
+                    yield [record for record in one.records if record.offset < end], position
+            if not found:
+                refuse(await not_to_come(log, {partition: end}))
             await give_way()
     finally:
         await reader.close()
 
 
-async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
+async def not_to_come(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
     """Those that do not come to these ends any more, after a failure of the log's own, or in another topic of the same
     name: what was to be read there never comes."""
     found: dict[TopicPartition, Trouble] = {}

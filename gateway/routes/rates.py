@@ -54,11 +54,11 @@ class RateRoutes:
             looked_at += 1
             if begin <= time < end:
                 topics[item.partition.topic][(time - begin) // 1000] += 1
-            if time < begin:
+            if 0 <= time < begin:  # One below has none, and says nothing of those before it.
                 break
             if looked_at == MOST_RECORDS:
                 # The oldest second of those that were looked at is not whole.
-                told = max(1, (end - time) // 1000)
+                told = min(SPAN, max(1, (end - time) // 1000))
                 break
         streams = {}
         for stream in catalog.streams.values():

@@ -45,9 +45,10 @@ class Replay:
         if self._ends is None:
             self._ends = await self._log_ends(positions)
         while True:
-            await give_way()
             ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
+            if isinstance(found, Stretch) or found.done():
+                await give_way()  # Else it is waited for what is under way.
             if isinstance(found, Stretch):
                 return found
             await self._wait(subscription, found)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from gateway.clock import Clock
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.subscription.held import LOOK_SECONDS, Connection, Held, Holding
 from gateway.subscription.packer import Gzip, Plain
@@ -63,6 +65,7 @@ class Responder:
         "_hub",
         "_topics",
         "holding",
+        "lacking",
         "outlet",
         "packer",
         "stopping",
@@ -76,6 +79,8 @@ class Responder:
         self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
+        self.lacking: Collection[TopicPartition] = ()
+        """What this client waits for, be it that the hub can read on."""
         self._format = request.format
         self._topics = request.selection.topics
         self._hub = hub
@@ -104,7 +109,7 @@ class Responder:
     async def beat(self, identifier: bytes) -> None:
         """Send a heartbeat where nothing was sent for the heartbeat interval; it tells what is waited for."""
         if self._clock.monotonic() - self.written >= self._heartbeat:
-            await self.write(self._format.heartbeat(identifier, self._hub.waits_for(self._topics)))
+            await self.write(self._format.heartbeat(identifier, self._hub.waits_for(self._topics, self.lacking)))
 
     async def write(self, data: bytes) -> None:
         """Send frames of this client alone."""

@@ -18,6 +18,7 @@ from gateway.telemetry.event_log import (
     log_throttled,
     partitions_refused,
     partitions_stuck,
+    passed_over,
     stuck_partitions,
 )
 from gateway.telemetry.export import (
@@ -31,6 +32,9 @@ from gateway.telemetry.export import (
 from gateway.telemetry.intake import (
     append_failed,
     append_works,
+    claims,
+    claims_alone,
+    claims_shared,
     error_event_lost,
     intake_broken,
     intake_events,
@@ -63,6 +67,9 @@ __all__ = [
     "append_failed",
     "append_works",
     "bad_record",
+    "claims",
+    "claims_alone",
+    "claims_shared",
     "connection_refused",
     "connections",
     "draining",
@@ -91,6 +98,7 @@ __all__ = [
     "own_figures",
     "partitions_refused",
     "partitions_stuck",
+    "passed_over",
     "process_state",
     "record_mistake",
     "registry",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.catalog.stream import Retention
 from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import sqlite, sqlite_watch
+from gateway.eventlog import sqlite_watch, sqlite_worker
 from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
@@ -148,7 +148,9 @@ async def test_a_file_from_before_there_were_positions(path: Path) -> None:
     await first.append(TOPIC, [NewRecord(b"old")])
     await first.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE positions")
+        connection.executescript(
+            "DROP TABLE positions; DROP TABLE claims; DROP TABLE bindings; PRAGMA user_version = 0"
+        )
     log = SqliteLog(path)
     writer = await log.writer("name")
     await writer.append(TOPIC, [NewRecord(b"new")], b"1")
@@ -315,7 +317,7 @@ async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> No
 
 
 async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.6)
+    monkeypatch.setattr(sqlite_worker, "CALL_SECONDS", 0.6)
     log = SqliteLog(path, busy_timeout=0.4)
     await log.open()
     await log.create(TOPIC)

@@ -64,7 +64,7 @@ async def test_what_a_waiting_reader_holds_is_counted() -> None:
         found = past.read(positions, identity, {})
         stretch = found if isinstance(found, Stretch) else await found
         for frontier in past._frontiers.values():
-            assert frontier._held == sum(size_of(record) for _, records in frontier._runs for record in records)
+            assert frontier._held == sum(size_of(record) for (_, records), _ in frontier._runs for record in records)
         if stretch.positions == positions:
             break
         positions = dict(stretch.positions)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from gateway.client import Subscription, subscribe
 from gateway.event import NewRecord, TopicPartition
@@ -181,10 +182,11 @@ async def test_seven_hundred_partitions(kafka: str, serve: Serve, topic: str) ->
     """The ids of a stream that no proxy would take back in JSON: by default short, in JSON refused."""
     await create_for_any_time(kafka, topic, 700)
     async with kafka_log(kafka) as log:
-        records = [NewRecord(b'{"n":%d}' % n, None, NOW + n, n % 700) for n in range(1400)]
         await log.create(topic, 700)  # It is there; returns when every partition has a leader.
-        for begin in range(0, 1400, 100):
-            await log.append(topic, records[begin : begin + 100])
+        async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=120_000) as producer:
+            for n in range(1400):
+                await producer.send(topic, b'{"n":%d}' % n, partition=n % 700, timestamp_ms=NOW + n)
+            await producer.flush()
         gateway = await serve({topic: {"topics": [topic]}}, f"kafka://{kafka}")
         refused = await gateway.get(f"/v2/stream/{topic}?ids=json&limit=1")
         assert refused.status_code == 400

@@ -104,6 +104,11 @@ _REFUSED = Counter("gateway_connections_refused", "Connections closed at once, s
 _THROTTLED = Counter(
     "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
 )
+_UNTRACED = Gauge(
+    "gateway_log_untraced",
+    "Whether brokers, or records, have no leader epochs: that a log was cut back and written on is not noticed then",
+    multiprocess_mode="livemax",
+)
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
@@ -324,6 +329,16 @@ def log_throttled(broker: str, seconds: float) -> None:
     """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
     _THROTTLED.inc(seconds)
     log.debug("%s asks for a pause of %.3f s", broker, seconds)
+
+
+def log_untraced(where: str) -> None:
+    """What was read there has no leader epoch, or the broker takes none."""
+    _UNTRACED.set(1)
+    log.warning(
+        "Kafka tells no leader epochs of %s (brokers before 2.7, or records in a form from before 0.11): where such a "
+        "log is cut back and written on again, that is not noticed",
+        where,
+    )
 
 
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:

@@ -12,7 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of
 from gateway.eventlog.kafka_fetch import Fetched
-from gateway.eventlog.port import FETCH_BYTES
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""
@@ -20,20 +20,38 @@ BATCH_OVERHEAD = 12
 ABORT = 0
 """The type of a control record that ends an aborted transaction."""
 
+MAGIC = 16
+"""Where a batch has the number of its form; from 2 on, it has the epoch of the leader that took it before that."""
+
 _LENGTH = Struct(">i")
 _CONTROL = Struct(">HH")
 
 
 class PartitionBuffer:
     """Batches of one partition, from the position of the reader on. `ahead` is the offset after all of them, and
-    `unfetched` whether the broker was seen to have what comes then."""
+    `unfetched` whether the broker was seen to have what comes then.
 
-    def __init__(self, partition: TopicPartition, position: int) -> None:
+    `stamp` is the leader epoch (KIP-320) of what was read before the position, `epoch` that of what was fetched before
+    `ahead`."""
+
+    def __init__(self, partition: TopicPartition, position: int, stamp: int = NO_STAMP) -> None:
         self._partition = partition
-        self._batches: deque[tuple[Any, int, int]] = deque()
+        self._batches: deque[tuple[Any, int, int, int]] = deque()
         self._records: Iterator[Record] | None = None
         self.position = position
+        self.stamp = stamp
         self.ahead = position
+        self.epoch = stamp
+        self.doubted = False
+        """Whether the log did not know the epoch: then it is another log, where it holds something at this offset."""
+        self.unfetched = False
+        self.size = 0
+
+    def drop(self) -> None:
+        """Forget what was fetched and not taken."""
+        self._batches.clear()
+        self._records = None
+        self.ahead, self.epoch = self.position, self.stamp
         self.unfetched = False
         self.size = 0
 
@@ -56,6 +74,8 @@ class PartitionBuffer:
             if not batch.validate_crc():
                 return "its checksum is wrong"
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
+            traced = fetched.records[place + MAGIC] >= 2
+            epoch = _LENGTH.unpack_from(fetched.records, place + BATCH_OVERHEAD)[0] if traced else NO_STAMP
             place += size
             hidden = batch.is_control_batch
             if batch.producer_id is not None:
@@ -65,9 +85,9 @@ class PartitionBuffer:
                     producers.discard(batch.producer_id)
                 hidden = hidden or (batch.is_transactional and batch.producer_id in producers)
             if batch.next_offset > self.ahead:
-                self.ahead = batch.next_offset
+                self.ahead, self.epoch = batch.next_offset, epoch
                 self.size += size
-                self._batches.append((None if hidden else batch, batch.next_offset, size))
+                self._batches.append((None if hidden else batch, batch.next_offset, size, epoch))
         self.unfetched = self.ahead < fetched.end
         return None
 
@@ -77,7 +97,7 @@ class PartitionBuffer:
         read."""
         taken: list[Record] = []
         while self._batches:
-            batch, next_offset, size = self._batches[0]
+            batch, next_offset, size, epoch = self._batches[0]
             if batch is not None:
                 wanted = limit - len(taken)
                 if wanted == 0 or max_bytes <= 0:
@@ -91,18 +111,19 @@ class PartitionBuffer:
                         if max_bytes <= 0:
                             break
                 except Exception as error:  # an unknown codec, or bytes that are no records
-                    taken += found
-                    self.position = found[-1].offset + 1 if found else self.position
+                    if found:
+                        taken += found
+                        self.position, self.stamp = found[-1].offset + 1, epoch
                     return taken, _wrong(error)
                 if found:
                     taken += found
-                    self.position = found[-1].offset + 1
+                    self.position, self.stamp = found[-1].offset + 1, epoch
                 if (len(found) == wanted or max_bytes <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
             self._records = None
             self.size -= size
-            self.position = next_offset
+            self.position, self.stamp = next_offset, epoch
         return taken, None
 
     def _unpack(self, batch: Any) -> Iterator[Record]:

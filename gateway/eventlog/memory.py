@@ -14,8 +14,8 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.offer import Fate, all_stored, refusal
-from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
-from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range, refuse
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
+from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
 
 Key = TypeVar("Key")
 
@@ -28,6 +28,8 @@ class _Partition:
         self.end = 0
         self.offsets: list[int] = []
         self.records: list[Record] = []
+        self.epochs = [(0, 0)]
+        """Each time that it was cut back, and the offset from which on it was written since."""
 
     def add(self, record: Record) -> None:
         self.offsets.append(record.offset)
@@ -37,6 +39,24 @@ class _Partition:
     def keep(self, wanted: Callable[[Record], bool]) -> None:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
+
+    def cut(self, end: int) -> None:
+        """Lose what stands at this offset and after it; what is written on belongs to another epoch."""
+        self.keep(lambda record: record.offset < end)
+        self.end, self.start = end, min(self.start, end)
+        epoch = self.epochs[-1][0] + 1
+        self.epochs = [*((old, first) for old, first in self.epochs if first < end), (epoch, end)]
+
+    def stamp(self, position: int) -> int:
+        """The epoch of what stands before the position."""
+        return max((epoch for epoch, first in self.epochs if first < position), default=NO_STAMP)
+
+    def cut_below(self, position: int, stamp: int) -> int | None:
+        """Where the log was cut back below a position of this stamp; None where it was not."""
+        if stamp == NO_STAMP:
+            return None
+        end = min((first for epoch, first in self.epochs if epoch > stamp), default=self.end)
+        return end if end < position else None
 
     def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
         """At most so many records from the position, and the position after them."""
@@ -126,6 +146,11 @@ class MemoryLog:
         found.keep(lambda record: record.offset >= found.start)
         self._wake()
 
+    def cut(self, topic: str, partition: int, end: int) -> None:
+        """Lose what stands at `end` and after it, as after an unclean election."""
+        self.partition(TopicPartition(topic, partition)).cut(end)
+        self._wake()
+
     def compact(self, topic: str, partition: int, offsets: Collection[int]) -> None:
         """Take the records at these offsets away; start and end stay."""
         self.partition(TopicPartition(topic, partition)).keep(lambda record: record.offset not in offsets)
@@ -213,10 +238,12 @@ class MemoryLog:
                 found[partition] = next((r.offset for r in state.records if r.timestamp >= wanted), None)
         return found
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         """See EventLog."""
         self.check()
-        return MemoryReader(self, positions)
+        return MemoryReader(self, positions, stamps)
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         """See EventLog; the retention is not applied."""
@@ -321,23 +348,38 @@ class MemoryWriter:
 class MemoryReader:
     """A LogReader over a MemoryLog."""
 
-    def __init__(self, log: MemoryLog, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        positions: Mapping[TopicPartition, int],
+        stamps: Mapping[TopicPartition, int] = NO_STAMPS,
+    ) -> None:
         self._log = log
         self._positions = dict(positions)
+        self._stamps = dict(stamps)
         self._states: dict[TopicPartition, _Partition] = {}
+        self.starts: dict[TopicPartition, int] = {}
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`."""
         self._log.check()
         self._positions = dict(positions)
+        self._stamps = dict(stamps)
         self._states = {}
+        self.starts = {}
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader."""
         self._log.check()
         for partition, position in positions.items():
             self._positions[partition] = position
+            self._stamps[partition] = stamps.get(partition, NO_STAMP)
             self._states.pop(partition, None)
+            self.starts.pop(partition, None)
 
     @property
     def more(self) -> bool:
@@ -381,6 +423,7 @@ class MemoryReader:
             elif answer is not None:
                 del self._positions[partition]
                 self._positions[partition] = answer.position
+                self._stamps[partition] = answer.stamp
                 max_records -= len(answer.records)
                 max_bytes -= sum(map(size_of, answer.records))
                 found.append(answer)
@@ -394,6 +437,11 @@ class MemoryReader:
             return state
         if self._states.setdefault(partition, state) is not state:
             return absent(partition.topic)
+        self.starts[partition] = state.start
+        if position >= state.start:
+            cut = state.cut_below(position, self._stamps.get(partition, NO_STAMP))
+            if cut is not None:
+                return cut_back(partition, cut)
         if not state.start <= position <= state.end:
             return out_of_range(partition, position)
         spoilt = self._log.spoilt(partition)
@@ -404,4 +452,4 @@ class MemoryReader:
         records, after = state.read(position, max_records, max_bytes)
         if spoilt is not None and position < spoilt.offset < after:
             records, after = [record for record in records if record.offset < spoilt.offset], spoilt.offset
-        return Batch(partition, records, after)
+        return Batch(partition, records, after, state.stamp(after))

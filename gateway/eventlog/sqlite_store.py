@@ -21,9 +21,9 @@ from gateway.catalog.stream import Retention
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_connection import SqliteConnection
-from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
+from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
@@ -32,6 +32,8 @@ DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of so many, so that appends get in between."""
 
 _LENGTH = struct.Struct(">I")
+
+_ANY = TopicPartition("", 0)
 
 
 class PartitionRow(NamedTuple):
@@ -42,6 +44,13 @@ class PartitionRow(NamedTuple):
     next: int
     high: int | None
     total: int
+
+
+class Found(NamedTuple):
+    """What a read brings: batches and refusals, and the first offset of each partition that it looked at."""
+
+    answers: list[Batch | Refusal]
+    starts: dict[TopicPartition, int]
 
 
 class Claim(NamedTuple):
@@ -69,6 +78,15 @@ def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
     return tuple((name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
+
+
+def stamp_of(record: Record) -> int:
+    """A checksum of a record: SQLite knows no epochs, and that it was cut back is seen by what stands there now."""
+    stamp = zlib.crc32(b"%d %d" % (record.offset, record.timestamp))
+    for part in (record.key, pack_headers(record.headers), record.value):
+        stamp = zlib.crc32(b"" if part is None else b"%d:" % len(part), stamp)
+        stamp = zlib.crc32(part or b"", stamp)
+    return stamp
 
 
 class SqliteStore(SqliteConnection):
@@ -118,27 +136,45 @@ class SqliteStore(SqliteConnection):
         rows: Mapping[TopicPartition, int],
         max_records: int,
         max_bytes: int,
-    ) -> list[Batch | Refusal]:
+        stamps: Mapping[TopicPartition, int] = NO_STAMPS,
+    ) -> Found:
         """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
         rest of a record.
 
-        `rows` says which partition is meant by each name.
+        `rows` says which partition is meant by each name, `stamps` what was read before each position.
         """
         with self.reading():
             found: list[Batch | Refusal] = []
+            starts: dict[TopicPartition, int] = {}
             size = max_bytes
             for partition, position in positions.items():
                 state = self._find_partition(partition)
                 if state is None or state.id != rows.get(partition):
                     found.append(Refusal(partition, absent(partition.topic)))
-                elif not state.first <= position <= state.next:
+                    continue
+                starts[partition] = state.first
+                if not state.first <= position <= state.next:
                     found.append(Refusal(partition, out_of_range(partition, position)))
+                elif self._is_another(state, position, stamps.get(partition, NO_STAMP)):
+                    found.append(Refusal(partition, cut_back(partition, -1)))
                 elif position < state.next and max_records > 0 and size > 0:
                     records, read = self._read(partition, state.id, position, max_records, size)
-                    found.append(Batch(partition, records, records[-1].offset + 1))
+                    if records:
+                        found.append(Batch(partition, records, records[-1].offset + 1, stamp_of(records[-1])))
+                    else:
+                        # Somebody has deleted rows by hand.
+                        found.append(Batch(partition, [], state.next))
                     max_records -= len(records)
                     size -= read
-            return found
+            return Found(found, starts)
+
+    def _is_another(self, state: PartitionRow, position: int, stamp: int) -> bool:
+        """Whether the record before the position is another than was read there: the file was restored from a copy, or
+        cut by hand, and written on."""
+        if stamp == NO_STAMP or position <= state.first:
+            return False
+        records, _ = self._read(_ANY, state.id, position - 1, 1, 1)
+        return not records or stamp_of(records[0]) != stamp
 
     def create(self, topic: str, partitions: int, retention: Retention) -> None:
         """Create a topic; one that exists stays as it is."""

@@ -26,6 +26,9 @@ FETCH = 1
 BY_ID = 13
 """The version that names topics by id."""
 
+NEWEST = BY_ID
+"""The newest version that is spoken here."""
+
 TRACED = 12
 """The version that is told the epoch of what was read last, and answers where the log parts from it."""
 
@@ -106,8 +109,8 @@ class FetchRequest:
     def encode(self, versions: Mapping[int, tuple[int, int]], correlation: int, client: bytes) -> bytes:
         """What goes over the wire to a broker of these versions. Raises aiokafka's errors where they are too old."""
         least, most = versions.get(FETCH, (0, 0))
-        if least <= BY_ID and most >= TRACED:
-            self._version, tags = min(most, BY_ID), b"\0"
+        if least <= NEWEST and most >= TRACED:
+            self._version, tags = min(most, NEWEST), b"\0"
             body = self._pack()
         else:
             self._old = self._by_name().prepare(versions)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 
 from gateway.cooperative import give_way
 from gateway.event import Record, Run, TopicPartition, size_of
-from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
+from gateway.position import NOTHING_READ, Mark
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
@@ -37,9 +38,15 @@ class History:
         self.starved = False
         """Whether the last fetch waited for something, and nothing came."""
         self._read = dict(positions)
+        self._stamps: dict[TopicPartition, int] = {}
         self._most = FIRST_RECORDS
         self.size = 0
         """Bytes that are buffered."""
+
+    @property
+    def stamps(self) -> dict[TopicPartition, int]:
+        """Those of the positions of which they are known: nothing of these partitions waits to be merged."""
+        return {partition: stamp for partition, stamp in self._stamps.items() if not self._buffers[partition]}
 
     @property
     def finished(self) -> bool:
@@ -70,6 +77,7 @@ class History:
                 else:
                     self._buffers[one.partition].extend(one.records)
                     self._read[one.partition] = one.position
+                    self._stamps[one.partition] = one.stamp
             self._most = FETCH_RECORDS
         runs = self._merge()
         # Of a single partition nothing is left.
@@ -155,6 +163,28 @@ async def ask_first_records(
     finally:
         await reader.close()
     return found
+
+
+async def mark_before(
+    log: EventLog,
+    partition: TopicPartition,
+    position: int,
+    bounds: Bounds,
+    since: int,
+    by_timestamp: Mapping[str, bool],
+) -> Mark:
+    """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
+
+    By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
+    gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
+    """
+    if position <= 0:
+        return NOTHING_READ
+    if by_timestamp[partition.topic] or position <= bounds.start:
+        return Mark(position - 1, since)
+    record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
+    found = record is not None and record.offset == position - 1
+    return Mark(position - 1, record.timestamp if found and record is not None else since)
 
 
 async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:

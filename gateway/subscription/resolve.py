@@ -9,8 +9,7 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsen
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
-from gateway.hub.discovery import mark_before
-from gateway.hub.history import first_records, read_range
+from gateway.hub.history import first_records, mark_before, read_range
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Break
 from gateway.position import NOTHING_READ, Mark, Wish

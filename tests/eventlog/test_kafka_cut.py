@@ -120,7 +120,12 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     monkeypatch.setattr(reader, "_leader", mistaken)
     troubles: list[Trouble] = []
     note = reader._note
-    monkeypatch.setattr(reader, "_note", lambda place, trouble: (troubles.append(trouble), note(place, trouble)))
+
+    def noted(place: TopicPartition, trouble: Trouble) -> None:
+        troubles.append(trouble)
+        note(place, trouble)
+
+    monkeypatch.setattr(reader, "_note", noted)
     await reader.add({partition: 0})
     assert len(await take(reader, 10)) == 10
     assert asked[-1][1] > 0, "the broker was elected again"

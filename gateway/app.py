@@ -41,6 +41,7 @@ from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
+from gateway.limits.networks import Networks
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
@@ -53,7 +54,9 @@ from gateway.routes.explorer import ExplorerRoutes
 from gateway.routes.health import Readiness, Workers, healthz
 from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
 from gateway.routes.parameters import Bounds
+from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.public_address import PublicAddresses
 from gateway.routes.rates import RateRoutes
 from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
@@ -66,7 +69,8 @@ from gateway.subscription.connections import Connection, connections, sorted_row
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
-from gateway.subscription.session import Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import Session
 from gateway.tracing.configured import open_tracer
 
 logger = logging.getLogger("gateway")
@@ -197,7 +201,15 @@ class Gateway:
             Route("/docs", documents.docs),
         ]
         application = _application(first, [*page, *self._routes(self.public_viewers)])
+        if self.settings.public_url or self.settings.trusted_proxies:
+            application = self._addressed(application)
         return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
+
+    def _addressed(self, application: ASGIApp) -> ASGIApp:
+        """With the address by which clients know the gateway."""
+        settings = self.settings
+        header = HEADERS[settings.forwarded_header]
+        return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""

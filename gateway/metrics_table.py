@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from prometheus_client.metrics import MetricWrapperBase
-
 from gateway import telemetry
 
 Labels = tuple[str, ...]
@@ -12,11 +10,10 @@ Labels = tuple[str, ...]
 def metrics() -> dict[str, tuple[str, Labels, str]]:
     """Of each metric, by the name under which Prometheus keeps it: its type, its labels, what it tells."""
     found = {}
-    for metric in vars(telemetry).values():
-        if isinstance(metric, MetricWrapperBase):
-            family = next(iter(metric.describe()))
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            found[name] = (family.type, tuple(metric._labelnames), family.documentation)
+    for metric in telemetry.metrics():
+        family = next(iter(metric.describe()))
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (family.type, tuple(metric._labelnames), family.documentation)
     return dict(sorted(found.items()))
 
 

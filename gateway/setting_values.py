@@ -14,6 +14,7 @@ from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
 from gateway.limits.networks import Amounts, Networks, read_special
+from gateway.request_target import is_host
 from gateway.settings import Setting
 from gateway.tracing.configured import check_collector
 
@@ -178,6 +179,14 @@ def _check_special(document: Mapping[str, Any]) -> None:
     _check_each(lambda part: read_special(part, usual), ({name: entry} for name, entry in document.items()))
 
 
+def _check_public_url(text: str) -> None:
+    url = urlsplit(text)
+    if text and not (url.scheme in ("http", "https") and url.netloc and is_host(url.netloc.encode())):
+        raise ValueError(f"public_url: {text!r} is no address of a server, such as https://stream.example.org")
+    if url.query or url.fragment:
+        raise ValueError(f"public_url: {text!r} has more than a scheme, a host and a path")
+
+
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "log": _check_log,
     "limits": _check_limits,
@@ -186,6 +195,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
+    "public_url": _check_public_url,
     "trusted_proxies": _check_networks("trusted_proxies"),
     "tracing": check_collector,
     "limit_networks": _check_special,

@@ -158,6 +158,12 @@ class Settings:
     forwarded_header: str = _choice(
         "x-forwarded-for", "the header in which they say it", "x-forwarded-for", "forwarded"
     )
+    public_url: str | None = _row(
+        "text",
+        None,
+        "URL",
+        "the address by which clients know the gateway, where it is not the one they send: `https://host`",
+    )
     host: str = _row("text", "127.0.0.1", "address", "the address of the public port")
     port: int = _integer(8080, "", "the public port; 0 takes any that is free", 0, 65535)
     admin_host: str = _row("text", "127.0.0.1", "address", "the address of the admin port")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import accumulate
 
+from gateway.routes.outlet import PROBE_SECONDS
 from gateway.subscription.feed import http_chunk
 from gateway.subscription.recipients import Send
 
@@ -29,13 +31,31 @@ class StreamConnection(asyncio.Protocol):
     It is all that is left of the server's side of it: uvicorn's protocol, its request and its response, with the tasks
     and events that belong to them, cost 8 KB, and a stream has no use for them once its head is written. `on_end` is
     called once when the connection is gone; None: it is lost already, and its transport tells nobody any more. `send`
-    is that of the transport's socket, which raises OSError once the transport has closed it.
+    is that of the transport's socket, which raises OSError once the transport has closed it. `probe` says nothing
+    wherever a frame may begin.
     """
 
-    __slots__ = ("_drained", "_head", "_on_end", "_paused", "_unasked", "gone", "pipe", "send")
+    __slots__ = (
+        "_drained",
+        "_head",
+        "_on_end",
+        "_paused",
+        "_probe",
+        "_probes",
+        "_unasked",
+        "_writing",
+        "gone",
+        "pipe",
+        "send",
+    )
 
     def __init__(
-        self, transport: asyncio.Transport, paused: bool, on_end: Callable[[], None] | None, send: Send | None = None
+        self,
+        transport: asyncio.Transport,
+        paused: bool,
+        on_end: Callable[[], None] | None,
+        send: Send | None = None,
+        probe: bytes = b"",
     ) -> None:
         self.pipe: asyncio.Transport = transport
         self.send = send
@@ -44,6 +64,9 @@ class StreamConnection(asyncio.Protocol):
         self._on_end = on_end
         self._paused = paused
         self._unasked = 0
+        self._probe = probe
+        self._probes: list[asyncio.TimerHandle] = []
+        self._writing = 0
         self._drained: asyncio.Future[None] | None = None
         if on_end is not None:
             transport.set_protocol(self)
@@ -52,10 +75,14 @@ class StreamConnection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the client does not read."""
-        while self._paused and not self.gone.done():
-            if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._drained)
+        self._writing += 1
+        try:
+            while self._paused and not self.gone.done():
+                if self._drained is None:
+                    self._drained = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._drained)
+        finally:
+            self._writing -= 1
         if data:
             self._send(http_chunk(data))
 
@@ -88,6 +115,19 @@ class StreamConnection(asyncio.Protocol):
         if self._unasked > MAXIMUM_UNASKED:
             self.pipe.abort()
 
+    def eof_received(self) -> bool:
+        """The client has sent all that it is going to. It may wait for more, or be gone: the system does not say."""
+        if self._probe and not self._probes:
+            loop = asyncio.get_running_loop()
+            self._probes = [loop.call_later(seconds, self._try) for seconds in accumulate(PROBE_SECONDS)]
+        return True
+
+    def _try(self) -> None:
+        """Write what says nothing, where nothing else is on its way, and no frame is half written."""
+        begun = not self._head and not self._writing
+        if begun and not self.gone.done() and not self.pipe.is_closing() and not self.pipe.get_write_buffer_size():
+            self.pipe.write(http_chunk(self._probe))
+
     def pause_writing(self) -> None:
         self._paused = True
 
@@ -100,6 +140,9 @@ class StreamConnection(asyncio.Protocol):
         let_go(self.pipe)
 
     def _end(self) -> None:
+        for probe in self._probes:
+            probe.cancel()
+        self._probes = []
         if not self.gone.done():
             self.gone.set_result(None)
             if self._on_end is not None:

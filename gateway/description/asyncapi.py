@@ -43,7 +43,6 @@ def asyncapi(facts: Facts, base: str) -> Json:
     if facts.intake and taken:
         channels[_INTAKE] = _intake_channel(taken)
         operations["send"] = _send(taken)
-    address = urlsplit(base)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -53,7 +52,7 @@ def asyncapi(facts: Facts, base: str) -> Json:
             "events, or JSON lines), and sends to the intake. /openapi.json describes the requests in full.",
         },
         "defaultContentType": "application/json",
-        "servers": {"gateway": {"host": address.netloc, "protocol": address.scheme, "description": "This server."}},
+        "servers": {"gateway": {**server_address(base), "description": "This server."}},
         "channels": channels,
         "operations": operations,
         "components": {
@@ -67,6 +66,13 @@ def asyncapi(facts: Facts, base: str) -> Json:
             }
         },
     }
+
+
+def server_address(base: str) -> Json:
+    """The members of a server object that tell its address."""
+    address = urlsplit(base)
+    pathname = {"pathname": address.path.rstrip("/")} if address.path.strip("/") else {}
+    return {"host": address.netloc, "protocol": address.scheme, **pathname}
 
 
 def _channel(facts: Facts, stream: Stream) -> Json:

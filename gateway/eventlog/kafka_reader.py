@@ -18,12 +18,8 @@ from gateway.eventlog.kafka_fetch import NO_EPOCH, Fetched, FetchLimits, FetchRe
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
-from gateway.eventlog.port import FETCH_BYTES as MOST_BYTES
-from gateway.eventlog.port import NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
-
-FETCH_BYTES = 4 * 1024 * 1024
-"""The most that a broker sends in one response; a larger record comes alone."""
 
 PARTITION_BYTES = 1024 * 1024
 """The most that a broker sends of one partition; a larger batch of records comes as the only one."""
@@ -110,7 +106,7 @@ class KafkaReader:
         wait: float,
         max_records: int = 1000,
         partitions: Collection[TopicPartition] | None = None,
-        max_bytes: int = MOST_BYTES,
+        max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
         deadline = time.monotonic() + wait

@@ -4,92 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-import zlib
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogError, LogUnavailable, TopicAbsent, WriterFenced
+from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition, size_of
-from gateway.eventlog.offer import Fate, all_stored, refusal
+from gateway.eventlog.memory_topic import Partition, Topic
+from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
 
 Key = TypeVar("Key")
-
-
-class _Partition:
-    """Records in log order; offsets rise and may leave holes. `end` is the offset of the next record."""
-
-    def __init__(self) -> None:
-        self.start = 0
-        self.end = 0
-        self.offsets: list[int] = []
-        self.records: list[Record] = []
-        self.epochs = [(0, 0)]
-        """Each time that it was cut back, and the offset from which on it was written since."""
-
-    def add(self, record: Record) -> None:
-        self.offsets.append(record.offset)
-        self.records.append(record)
-        self.end = record.offset + 1
-
-    def keep(self, wanted: Callable[[Record], bool]) -> None:
-        self.records = [record for record in self.records if wanted(record)]
-        self.offsets = [record.offset for record in self.records]
-
-    def cut(self, end: int) -> None:
-        """Lose what stands at this offset and after it; what is written on belongs to another epoch."""
-        self.keep(lambda record: record.offset < end)
-        self.end, self.start = end, min(self.start, end)
-        epoch = self.epochs[-1][0] + 1
-        self.epochs = [*((old, first) for old, first in self.epochs if first < end), (epoch, end)]
-
-    def stamp(self, position: int) -> int:
-        """The epoch of what stands before the position."""
-        return max((epoch for epoch, first in self.epochs if first < position), default=NO_STAMP)
-
-    def cut_below(self, position: int, stamp: int) -> int | None:
-        """Where the log was cut back below a position of this stamp; None where it was not."""
-        if stamp == NO_STAMP:
-            return None
-        end = min((first for epoch, first in self.epochs if epoch > stamp), default=self.end)
-        return end if end < position else None
-
-    def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
-        """At most so many records from the position, and the position after them."""
-        index = bisect_left(self.offsets, position)
-        records = []
-        for record in self.records[index : index + max_records]:
-            records.append(record)
-            max_bytes -= size_of(record)
-            if max_bytes <= 0:
-                break
-        read_all = index + len(records) == len(self.records)
-        return records, self.end if read_all else records[-1].offset + 1
-
-
-class _Topic:
-    def __init__(self, name: str, partitions: int) -> None:
-        self.name = name
-        self.identity = str(uuid.uuid4())
-        self.partitions = [_Partition() for _ in range(partitions)]
-        self.turn = 0
-
-    def refusal(self, new: NewRecord) -> LogError | None:
-        """Why a record cannot be added."""
-        if new.partition is not None and not 0 <= new.partition < len(self.partitions):
-            return TopicAbsent(self.name)
-        return refusal(new)
-
-    def choose(self, key: bytes | None) -> int:
-        """The partition of a new record that names none."""
-        if key is not None:
-            return zlib.crc32(key) % len(self.partitions)
-        self.turn += 1
-        return (self.turn - 1) % len(self.partitions)
 
 
 class MemoryLog:
@@ -101,7 +27,7 @@ class MemoryLog:
 
     def __init__(self, now: Callable[[], int] | None = None) -> None:
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, Topic] = {}
         self.writers: dict[str, MemoryWriter] = {}
         """The newest writer of each name; it holds the position."""
         self._available = True
@@ -124,7 +50,7 @@ class MemoryLog:
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Create a topic; one that exists stays as it is."""
-        self._topics.setdefault(topic, _Topic(topic, partitions))
+        self._topics.setdefault(topic, Topic(topic, partitions))
         self._wake()
 
     def delete_topic(self, topic: str) -> None:
@@ -135,7 +61,7 @@ class MemoryLog:
     def add_partitions(self, topic: str, partitions: int) -> None:
         """Raise the number of partitions of a topic to this."""
         found = self.topic(topic)
-        found.partitions.extend(_Partition() for _ in range(partitions - len(found.partitions)))
+        found.partitions.extend(Partition() for _ in range(partitions - len(found.partitions)))
         self._wake()
 
     def truncate(self, topic: str, partition: int, start: int) -> None:
@@ -190,7 +116,7 @@ class MemoryLog:
         self._wake()
         return fates
 
-    def _add(self, topic: str, found: _Topic, new: NewRecord) -> Fate:
+    def _add(self, topic: str, found: Topic, new: NewRecord) -> Fate:
         number = new.partition if new.partition is not None else found.choose(new.key)
         partition = found.partitions[number]
         offset = partition.end
@@ -280,20 +206,20 @@ class MemoryLog:
         if not self._available:
             raise LogUnavailable("the log in memory is set unavailable")
 
-    def topic(self, name: str) -> _Topic:
+    def topic(self, name: str) -> Topic:
         """The topic, or TopicAbsent."""
         if name not in self._topics:
             raise TopicAbsent(name)
         return self._topics[name]
 
-    def partition(self, partition: TopicPartition) -> _Partition:
+    def partition(self, partition: TopicPartition) -> Partition:
         """The partition, or TopicAbsent."""
         partitions = self.topic(partition.topic).partitions
         if not 0 <= partition.partition < len(partitions):
             raise TopicAbsent(partition.topic)
         return partitions[partition.partition]
 
-    def state(self, partition: TopicPartition) -> _Partition | Trouble:
+    def state(self, partition: TopicPartition) -> Partition | Trouble:
         """The partition, or why it is not given."""
         trouble = self._topic_troubles.get(partition.topic) or self._troubles.get(partition)
         if trouble is not None:
@@ -357,7 +283,7 @@ class MemoryReader:
         self._log = log
         self._positions = dict(positions)
         self._stamps = dict(stamps)
-        self._states: dict[TopicPartition, _Partition] = {}
+        self._states: dict[TopicPartition, Partition] = {}
         self.starts: dict[TopicPartition, int] = {}
 
     async def assign(

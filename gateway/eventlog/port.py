@@ -17,8 +17,8 @@ from gateway.eventlog.trouble import Refusal, Trouble
 SICK_SECONDS = 3.0
 """What may pass within moments is waited for so long before it is told."""
 
-FETCH_BYTES = 8 * 1024 * 1024
-"""The most that one call of a reader brings, but for a last record that goes over it."""
+FETCH_BYTES = 4 * 1024 * 1024
+"""The most that one call of a reader brings, and one answer of a broker; but for a last record that goes over it."""
 
 
 class TopicState(NamedTuple):

@@ -14,21 +14,19 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
-from gateway.eventlog.trouble import Kind, Refusal, Trouble, absent, refuse
+from gateway.eventlog.trouble import Kind, Refusal, Trouble, refuse
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
-from gateway.hub.partitions import Ward, waiting_for
+from gateway.hub.partitions import waiting_for
+from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.position import Mark
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
 FETCH_RECORDS = 1000
-TEND_WAIT = 0.1
-"""Seconds between two looks at what is due to be tried again."""
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
 FLUSH_RATIO = 128
@@ -96,20 +94,11 @@ class Hub:
         self.renew: Callable[[], None] = lambda: None
         """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
-        self.ward = Ward()
-        self.sick: dict[TopicPartition, Trouble] = {}
-        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
-        self._joining: set[TopicPartition] = set()
-        """What is to be read from where the ring ends: what comes of it until the reader knows is of no use."""
-        self._ignored: set[TopicPartition] = set()
-        """What is read of another topic than the one that is known under the name."""
-        self._looking = asyncio.Lock()
-        self._failure: LogUnavailable | None = None
+        self.recovery = Recovery(self, log, self.ring, self.discovery, clock, options.metadata_interval)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
         self._spacing = 1.0
         """Seconds from one record to the next; what came last counts most."""
-        self._next_look = 0.0
         self._wait = RETRY_WAIT[0]
         """Seconds until the next try."""
 
@@ -135,7 +124,12 @@ class Hub:
 
     def look_again(self) -> None:
         """Ask for a look at the log's topics soon: somebody saw what the hub does not know of."""
-        self._next_look = 0.0
+        self.recovery.look_again()
+
+    @property
+    def sick(self) -> Mapping[TopicPartition, Trouble]:
+        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        return self.recovery.sick
 
     def waits_for(self, topics: Collection[str]) -> bytes | None:
         """What the clients of these topics wait for, as they are told it; None where it is nothing."""
@@ -166,7 +160,7 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._run())
-                both.create_task(self._tend())
+                both.create_task(self.recovery.tend())
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
@@ -174,8 +168,8 @@ class Hub:
         while True:
             await give_way()
             try:
-                self._failure = None
-                await self._look()
+                self.recovery.failure = None
+                await self.recovery.look()
                 if not self.filled.is_set():
                     await self._fill()
                 self._set_available(True)
@@ -194,36 +188,15 @@ class Hub:
         await asyncio.sleep(self._wait)
         self._wait = min(2 * self._wait, RETRY_WAIT[1])
 
-    async def _tend(self) -> None:
-        """Look for what is new, and try what the log did not give: beside the reading, which waits for none of it."""
-        await self.filled.wait()
-        while True:
-            await asyncio.sleep(min(TEND_WAIT, self.options.metadata_interval))
-            if self.ward.settle(self.clock.monotonic()):
-                self._tell_sick()
-            if not self.available or self._failure is not None:
-                continue
-            try:
-                now = self.clock.monotonic()
-                due = self.ward.due(now)
-                if now >= self._next_look or any(place in self.discovery.unbegun for place in due):
-                    await self._look()
-                if known := [place for place in due if place in self.ring.partitions()]:
-                    await self._examine(known)
-            except LogUnavailable as error:
-                self._failure = error
-            except Exception as error:
-                telemetry.mistake("hub", error)
-
     async def _fill(self) -> None:
         """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
         left out, and read once it does."""
-        positions = self._positions()
+        positions = self.recovery.positions()
         if positions:
             ends: dict[TopicPartition, int] = {}
             for place, told in (await self.log.bounds(list(positions))).items():
                 if isinstance(told, Trouble):
-                    self._refuse(place, told)
+                    self.recovery.refuse(place, told)
                 else:
                     ends[place] = told.end
             positions = {place: positions[place] for place in ends}
@@ -239,120 +212,49 @@ class Hub:
                 for place, position in history.positions.items():
                     self.ring.reached(place, position)
                 for place, trouble in history.troubles.items():
-                    self._refuse(place, trouble)
+                    self.recovery.refuse(place, trouble)
             finally:
                 await reader.close()
-        self._flush()
+        self.flush()
         self.filled.set()
-        self._tell_change()
+        self.tell_change()
 
     async def _follow(self) -> None:
         reader = await self.log.reader({})
-        self._joining = set(self._positions())
+        self.recovery.joining = set(self.recovery.positions())
         try:
             while True:
-                if self._failure is not None:
-                    raise self._failure
-                if self._joining:
-                    await self._join(reader)
+                if self.recovery.failure is not None:
+                    raise self.recovery.failure
+                if self.recovery.joining:
+                    await self.recovery.join(reader)
                 await self._read(reader)
         finally:
             await reader.close()
 
-    async def _join(self, reader: LogReader) -> None:
-        """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
-        since the last look is left alone until the next."""
-        joining, self._joining = sorted(self._joining.intersection(self.ring.partitions())), set()
-        await reader.add({place: self.ring.end(place) for place in joining})
-        self._ignored.difference_update(joining)
-        others = await self.discovery.others({place.topic for place in joining})
-        for place in joining:
-            if place.topic in others:
-                self._ignored.add(place)
-                self._refuse(place, absent(place.topic))
-
     def reading(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
-        return self._positions() if self.available and self.filled.is_set() else {}
-
-    def _positions(self) -> dict[TopicPartition, int]:
-        return {place: self.ring.end(place) for place in self.discovery.readable() if not self.ward.is_shut(place)}
-
-    # What the log does not give.
-
-    def _refuse(self, place: TopicPartition, trouble: Trouble) -> None:
-        """The log does not give a partition; it is tried again later."""
-        self.ward.refuse(place, trouble, self.clock.monotonic())
-        if trouble.kind in (Kind.ABSENT, Kind.OUT_OF_RANGE):
-            self.look_again()
-        self._tell_sick()
-
-    def _tell_sick(self) -> None:
-        """Renew what is known to be sick. A topic that is merely gone, or a position that is mended, is no trouble."""
-        hidden = {
-            TopicPartition(topic, 0): trouble
-            for topic, trouble in self.discovery.hidden.items()
-            if topic not in self.discovery.known
-        }
-        facts = (Kind.ABSENT, Kind.OUT_OF_RANGE)
-        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in facts}
-        if sick == self.sick:
-            return
-        before, self.sick = self.sick, sick
-        telemetry.partitions_refused(
-            {place: trouble for place, trouble in sick.items() if place not in before}, before.keys() - sick.keys()
-        )
-        self._tell_change()
-
-    async def _examine(self, places: Collection[TopicPartition]) -> None:
-        """Ask for partitions that the ring holds whether they can be read again, and read those from where it ends."""
-        for place, bounds in (await self.log.bounds(places)).items():
-            tail = self.ring.tail(place)
-            if tail is None or place.topic not in self.discovery.existing:
-                self.ward.dismiss(place)
-            elif isinstance(bounds, Trouble):
-                self._refuse(place, bounds)
-            elif not await self._mend(place, tail, bounds):
-                self._refuse(place, self.ward.troubles.get(place, absent(place.topic)))
-            else:
-                self.ward.try_again(place, self.clock.monotonic())
-                self._joining.add(place)
-        self._tell_sick()
-
-    async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
-        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
-        where it is not known where that is."""
-        position = self.ring.end(place)
-        if position < bounds.start:
-            mark = Mark(bounds.start - 1, tail.timestamp)
-            self._interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
-        elif position > bounds.end:
-            gap = await self.discovery.attempt_recreated(place, bounds)
-            if isinstance(gap, Trouble):
-                return False
-            self._interrupt(gap)
-        return True
+        return self.recovery.positions() if self.available and self.filled.is_set() else {}
 
     async def _read(self, reader: LogReader) -> None:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
         batches: list[Batch] = []
         for one in await reader.fetch(IDLE_WAIT, FETCH_RECORDS):
             # What is to be read anew comes from another place than what was on its way.
-            if self._is_foreign(one.partition):
+            if self.recovery.is_foreign(one.partition):
                 continue
             if isinstance(one, Refusal):
-                self._refuse(one.partition, one.trouble)
+                self.recovery.refuse(one.partition, one.trouble)
             else:
                 batches.append(one)
-                if self.ward.dismiss(one.partition):
-                    self._tell_sick()
+                self.recovery.dismiss(one.partition)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()
         size = 0
         for batch in batches:
             size += await self._take(batch)
-        self._flush()
+        self.flush()
         count = sum(len(batch.records) for batch in batches)
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
@@ -370,10 +272,6 @@ class Hub:
         rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
         return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
-    def _is_foreign(self, partition: TopicPartition) -> bool:
-        """Whether what was fetched of a partition is not what the hub reads there now."""
-        return partition in self._joining or partition in self._ignored or partition not in self.ring.partitions()
-
     async def _take(self, batch: Batch) -> int:
         """Put a batch into the ring; returns its bytes. Others run after each delivery: of large ones each is one."""
         size = 0
@@ -382,13 +280,13 @@ class Hub:
             decoded = None
             if length > LARGE_RECORD:
                 decoded = await asyncio.to_thread(decode, record)
-                if self._is_foreign(batch.partition):
+                if self.recovery.is_foreign(batch.partition):
                     return size
             self._append(record, keep_event=True, decoded=decoded)
             size += length
             if self._flush_when_full():
                 await give_way()
-                if self._is_foreign(batch.partition):
+                if self.recovery.is_foreign(batch.partition):
                     return size
         self.ring.reached(batch.partition, batch.position)
         if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
@@ -427,17 +325,17 @@ class Hub:
         """A rest brings about `flush_bytes`; what is a little more is no reason for a second write."""
         full = self.ring.open.size >= FULL_FLUSHES * self.options.flush_bytes
         if full:
-            self._flush()
+            self.flush()
         return full
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Close the open segment and deliver it."""
         segment = self.ring.close()
         if segment is None:
             return
         self._deliver(segment)
         segment.subjects = None
-        self._tell_change()
+        self.tell_change()
 
     def _deliver(self, segment: Segment) -> None:
         """What the clients of one process do wrong stops neither the reading nor those of another topic."""
@@ -450,7 +348,14 @@ class Hub:
     def _monotonic() -> float:
         return asyncio.get_running_loop().time()
 
-    def _tell_change(self) -> None:
+    def partitions_changed(self) -> None:
+        """The set of partitions is another one: positions are written for the new one from now on."""
+        self.version += 1
+        self.renew()
+        self.tell_change()
+
+    def tell_change(self) -> None:
+        """Wake who waits for news of the ring or the log."""
         if self._change is not None and not self._change.done():
             self._change.set_result(None)
 
@@ -463,42 +368,13 @@ class Hub:
             telemetry.log_answers()
         else:
             telemetry.log_away(reason)
-        self._tell_change()
+        self.tell_change()
 
-    async def _look(self) -> None:
-        """Look for topics and partitions that are new, gone or others, and begin those that can be begun."""
-        async with self._looking:
-            self._next_look = self.clock.monotonic() + self.options.metadata_interval
-            # What has been read is delivered before anything that is found can make the ring forget it.
-            self._flush()
-            found = await self.discovery.look(lambda place: self.ward.is_due(place, self.clock.monotonic()))
-            if self.filled.is_set():
-                self.catching_up |= found.behind
-            for gap in found.breaks:
-                self._interrupt(gap)
-            now = self.clock.monotonic()
-            for place, trouble in found.refused.items():
-                self.ward.refuse(place, trouble, now)
-            held = self.ring.partitions()
-            for place in found.begun:
-                self.ward.try_again(place, now)
-            for place in self.ward.troubles:
-                if place.topic not in self.discovery.existing or (
-                    place not in held and place not in self.discovery.unbegun
-                ):
-                    self.ward.dismiss(place)
-            self._joining.update(found.begun, (gap.partition for gap in found.breaks))
-            self._joining &= set(held)
-            if found.changed:
-                self.version += 1
-                self.renew()
-                self._tell_change()
-            self._tell_sick()
-
-    def _interrupt(self, gap: Break) -> None:
-        self._flush()
+    def interrupt(self, gap: Break) -> None:
+        """Go on in a partition where its log does, and tell every live client."""
+        self.flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
         self.catching_up.pop(gap.partition, None)
         self._deliver(segment)
-        self._tell_change()
+        self.tell_change()

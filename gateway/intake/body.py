@@ -22,6 +22,9 @@ MEDIA_TYPES = (JSON, TEXT, REPORTS)
 
 CODINGS = ("gzip", "zstd")
 
+MOST_MEMBERS = 1000
+"""Members of gzip, or frames of zstd, in one body: each has a price, also where nothing is in it."""
+
 _CHARACTER_SETS = ("utf-8", "utf8", "us-ascii")
 _PART_BYTES = 256 * 1024
 """What is expanded at once."""
@@ -72,14 +75,20 @@ def too_large(bound: int) -> Problem:
 
 
 class _Decompressor(Protocol):
+    """Of one member of gzip (RFC 1952), or one frame of zstd (RFC 8878)."""
+
     @property
     def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class Expander:
-    """Collects a body, expanded, and never holds more than `bound` bytes of it and a part."""
+    """Collects a body, expanded, and never holds more than `bound` bytes of it and a part. A coded body is one member
+    or frame, or several one after another, as both formats say; the bound counts over all of them."""
 
     def __init__(self, coding: str, bound: int) -> None:
         self._coding = coding
@@ -89,9 +98,16 @@ class Expander:
         self.size = 0
         """Bytes so far."""
         self._decompressor: _Decompressor | None = None
-        if coding == "gzip":
+        self._begun = False
+        """Whether something of the present member has come."""
+        self._members = 0
+        self._renew()
+
+    def _renew(self) -> None:
+        self._begun = False
+        if self._coding == "gzip":
             self._decompressor = zlib.decompressobj(_GZIP_WINDOW)
-        elif coding == "zstd":
+        elif self._coding == "zstd":
             options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
             self._decompressor = zstd.ZstdDecompressor(options=options)
 
@@ -106,7 +122,16 @@ class Expander:
         try:
             while chunk or self._more():
                 if self._decompressor.eof:
-                    raise _broken(self._coding, "there is more behind its end")
+                    self._renew()
+                if not self._begun:
+                    if self._members and self._coding == "gzip" and chunk.startswith(b"\0"):
+                        # As gzip itself does: whoever writes to tapes fills them with zeros.
+                        chunk = chunk.lstrip(b"\0")
+                        continue
+                    self._members += 1
+                    if self._members > MOST_MEMBERS:
+                        raise _broken(self._coding, f"it has more than {MOST_MEMBERS} members or frames")
+                    self._begun = True
                 self._keep(self._decompressor.decompress(chunk, _PART_BYTES))
                 chunk = self._left()
         except (zlib.error, zstd.ZstdError) as error:
@@ -114,7 +139,7 @@ class Expander:
 
     def finish(self) -> bytes:
         """The whole body. Raises Problem(400) where a coded one is cut off."""
-        if self._decompressor is not None and not self._decompressor.eof and self._came:
+        if self._decompressor is not None and self._begun and not self._decompressor.eof:
             raise _broken(self._coding, "it is cut off")
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
@@ -132,6 +157,7 @@ class Expander:
         )
 
     def _left(self) -> bytes:
+        """What the present member has not used."""
         if isinstance(self._decompressor, zstd.ZstdDecompressor):
             return self._decompressor.unused_data if self._decompressor.eof else b""
         left = self._decompressor.unconsumed_tail or self._decompressor.unused_data  # type: ignore[union-attr]

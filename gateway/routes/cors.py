@@ -14,12 +14,14 @@ ALWAYS = [
 ]
 """What every answer of the public port carries."""
 
+# By name what pages send beside credentials, for which the asterisk is none (WHATWG Fetch, "CORS-preflight fetch"), and
+# what their observers add.
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, OPTIONS"),
     (
         b"access-control-allow-headers",
         b"Last-Event-ID, Content-Type, Content-Encoding, Idempotency-Key, Accept, Cache-Control, X-Request-Id, "
-        b"Authorization, Traceparent",
+        b"Authorization, Traceparent, Tracestate, Baggage, Sentry-Trace, *",
     ),
     (b"access-control-max-age", b"86400"),
     (b"content-length", b"0"),

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.definitions import Definitions
-from gateway.description.asyncapi import asyncapi
+from gateway.description.asyncapi import asyncapi, server_address
 from gateway.description.facts import Facts
 from gateway.description.openapi import openapi
 from gateway.description.page import page, style
@@ -74,11 +74,16 @@ class DocumentRoutes:
             self._made[form, base] = first
             return first
         # Whoever asks under another name each time gets it made of what there is, and not compressed.
-        data = first.data.replace(BASE.encode(), base.encode())
+        data = first.data.replace(BASE.encode(), base.encode()).replace(_server(BASE), _server(base))
         content = Content(data, first.media_type, first.headers, packs=len(self._made) < REMEMBERED)
         if content.packs:
             self._made[form, base] = content
         return content
+
+
+def _server(base: str) -> bytes:
+    """What AsyncAPI's description of the server has of an address."""
+    return orjson.dumps(server_address(base))[1:-1]
 
 
 def _policy(styles: str) -> str:

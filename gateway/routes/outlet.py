@@ -15,6 +15,12 @@ from gateway.subscription.responder import Outlet
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
 
+HALF_CLOSED = "gateway.half_closed"
+"""The key of an `asyncio.Event`: the client has sent all that it is going to. It may wait for more, or be gone."""
+PROBE_SECONDS = (0.2, 0.8, 4.0)
+"""The waits before it is tried whether such a client still reads: one that is gone answers the first try with a reset,
+and the next one meets that. After these its heartbeats do the same."""
+
 
 class Response(Outlet, Protocol):
     """An outlet with an end."""
@@ -28,9 +34,9 @@ class Response(Outlet, Protocol):
         ...
 
 
-TakeOver = Callable[[], Response]
+TakeOver = Callable[[bytes], Response]
 """Called just before the head of the response is sent, which waits for the first bytes of the body and goes with them.
-Nothing but that head may be sent any more."""
+Nothing but that head may be sent any more. What it takes are bytes that say nothing wherever a frame may begin."""
 
 
 def take_over(scope: Scope) -> TakeOver | None:
@@ -40,16 +46,21 @@ def take_over(scope: Scope) -> TakeOver | None:
 
 
 class SendOutlet:
-    """A response through ASGI's `send`, with any server."""
+    """A response through ASGI's `send`, with any server. `probe` says nothing wherever a frame may begin;
+    `half_closed`: see HALF_CLOSED."""
 
-    __slots__ = ("_send", "_watch", "gone", "pipe", "send")
+    __slots__ = ("_probing", "_send", "_watch", "_writing", "gone", "pipe", "send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, probe: bytes = b"", half_closed: asyncio.Event | None = None
+    ) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: recipients.Pipe | None = None
         self.send: recipients.Send | None = None
         self._send = send
+        self._writing = asyncio.Lock()
         self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
+        self._probing = None if half_closed is None else asyncio.create_task(self._probe(half_closed, probe))
 
     async def _wait_for_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -57,18 +68,29 @@ class SendOutlet:
         if not self.gone.done():
             self.gone.set_result(None)
 
+    async def _probe(self, half_closed: asyncio.Event, probe: bytes) -> None:
+        await half_closed.wait()
+        for seconds in PROBE_SECONDS:
+            await asyncio.sleep(seconds)
+            if not self._writing.locked():
+                await self.write(probe)
+
     async def write(self, data: bytes) -> None:
         """Send a part of the body; waits while the client does not read."""
-        if not self.gone.done():
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        async with self._writing:
+            if not self.gone.done():
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self) -> None:
         """End the response."""
-        if not self.gone.done():
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        async with self._writing:
+            if not self.gone.done():
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         await self.abort()
 
     async def abort(self) -> None:
         """Stop watching the connection; the server breaks off what is not finished."""
-        self._watch.cancel()
-        await asyncio.wait([self._watch])
+        tasks = [task for task in (self._watch, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

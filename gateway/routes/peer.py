@@ -11,6 +11,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from gateway.limits.networks import Address, Networks, plain
+from gateway.request_target import is_host
 
 X_FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED = b"forwarded"
@@ -57,6 +58,35 @@ def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
         if address not in trusted:
             break
     return Sender(address, True)
+
+
+def public_address(scope: Scope, trusted: Networks, header: bytes) -> tuple[str | None, bytes | None]:
+    """Scheme and host by which the client asked, as a proxy that is trusted tells them in `Forwarded` (`proto`, `host`)
+    or in X-Forwarded-Proto and X-Forwarded-Host; None for what it does not tell. Of a list the last entry counts: it is
+    that of the proxy itself, the only one that is known to be no invention of the client's."""
+    peer = scope.get("client")
+    if peer is None or _of_connection(peer[0]) not in trusted:
+        return None, None
+    if header == FORWARDED:
+        told = {name.lower(): value for name, value in _last_element(scope)}
+        scheme, host = told.get(b"proto", b""), told.get(b"host", b"")
+    else:
+        scheme, host = _last(scope, b"x-forwarded-proto"), _last(scope, b"x-forwarded-host")
+    known = scheme.lower().decode("latin-1")
+    return known if known in ("http", "https") else None, host if host and is_host(host) else None
+
+
+def _last(scope: Scope, wanted: bytes) -> bytes:
+    values = [value for name, value in scope["headers"] if name == wanted]
+    return values[-1].rpartition(b",")[2].strip() if values else b""
+
+
+def _last_element(scope: Scope) -> list[tuple[bytes, bytes]]:
+    values = [value for name, value in scope["headers"] if name == FORWARDED]
+    if sum(map(len, values)) > FORWARDED_BYTES:
+        return []
+    elements = _elements(b",".join(values))
+    return elements[-1] if elements else []
 
 
 @lru_cache(4096)

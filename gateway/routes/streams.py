@@ -19,12 +19,15 @@ from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
-from gateway.routes.outlet import Response, SendOutlet, take_over
+from gateway.routes.outlet import HALF_CLOSED, Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
-from gateway.subscription.session import OPEN_WAIT, Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request
+from gateway.wire import gzip
+from gateway.wire.format import NOTHING
 
 logger = logging.getLogger("gateway")
 
@@ -103,7 +106,8 @@ class StreamEndpoint:
                 return
             # One that ends by itself leaves its connection to further requests.
             offered = None if request.finite else take_over(scope)
-            response = None if offered is None else offered()
+            probe = gzip.NOTHING if request.gzip else NOTHING
+            response = None if offered is None else offered(probe)
             headers = _headers(request) if response is None else [*_headers(request), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         except Problem as problem:
@@ -114,7 +118,7 @@ class StreamEndpoint:
             self._close(session)
             raise
         if response is None:
-            await self._carry(session, SendOutlet(receive, send))
+            await self._carry(session, SendOutlet(receive, send, probe, scope.get("extensions", {}).get(HALF_CLOSED)))
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))

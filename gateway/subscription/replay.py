@@ -16,6 +16,7 @@ from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed
 from gateway.subscription.held import Held
 from gateway.subscription.judge import Effort, Judge
+from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.responder import Responder
 from gateway.subscription.subscription import Subscription
 
@@ -164,3 +165,23 @@ class Replay:
         if data:
             await self._responder.write(data)
         return len(data)
+
+
+async def read_past(reader: Reader, subscription: Subscription, pace: Pace | None) -> None:
+    """Read the past until the ring holds what comes next."""
+    services = reader.services
+    replay = Replay(services.past, reader.hub, reader.responder, services.heartbeat, reader.judge, services.held)
+    while reader.is_current():
+        positions = reader.readable(subscription)
+        if reader.hub.ring.place(positions) is not None:
+            return
+        stretch = await replay.fetch(subscription, positions)
+        if stretch is None or not reader.is_current():
+            return
+        if stretch.positions != positions:
+            await replay.send(subscription, stretch, reader.feed.feed, pace)
+        elif not await reader.finish_until(subscription, positions):
+            # The end of the log, and the ring is not there yet.
+            reader.hub.look_again()
+            await reader.wait_for_change(subscription, RETRY_WAIT)
+        await reader.responder.beat(subscription.identifier)

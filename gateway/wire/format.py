@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+NOTHING = b"\n"
+"""Says nothing in any of the formats, wherever a frame may begin."""
+
 
 class Format(Protocol):
     """Turns what a subscription says into bytes. `identifier` is the position, `document` is JSON on one line."""

@@ -13,6 +13,8 @@ import zlib
 from functools import lru_cache
 
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+NOTHING = b"\x00\x00\x00\xff\xff"
+"""A stored block without a byte in it (RFC 1951 section 3.2.4), which may stand wherever one of ours ends."""
 KEY_INTERVAL = 32
 """Blocks from one key to the next: the longest that a client which joins gets blocks that stand alone."""
 LEVEL = 6

@@ -116,10 +116,11 @@ class GatewayProcess:
         await self.ready()
 
     async def ready(self) -> None:
-        """Wait until it says that it is."""
+        """Wait until it says that it is, and its admin port answers. Of several workers one has the admin port, and
+        another may be ready before it."""
 
         async def check() -> bool:
-            return await self.readiness() == 200
+            return await self.readiness() == 200 and await self._is_inside_open()
 
         await eventually(check, "the gateway is ready")
 
@@ -131,6 +132,13 @@ class GatewayProcess:
             return (await self.get("/readyz")).status_code
         except httpx.TransportError:
             return 0
+
+    async def _is_inside_open(self) -> bool:
+        try:
+            await self.inside("/healthz")
+        except httpx.TransportError:
+            return False
+        return True
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         """One request."""

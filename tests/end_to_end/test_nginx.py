@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import absent
@@ -174,3 +178,46 @@ async def test_no_gateway_at_all(gateway_pair: list[GatewayProcess], start_nginx
     assert answer.status == 503
     assert answer.headers["retry-after"] == "2"
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def answer_of(port: int, request: bytes) -> bytes:
+    """What comes back, also where not all of the request is read: the connection is then reset behind the answer."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), WAIT) as connection:
+        with suppress(OSError):
+            connection.sendall(request)
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+    return received
+
+
+async def test_what_nginx_refuses_by_itself(nginx: Nginx) -> None:
+    """Pages of other origins can read it."""
+    large = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n"
+    for request, status in (
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 140_000 + b"\r\n\r\n", 400),
+        (large, 413),
+        (b"GET /" + b"a" * 140_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
+    ):
+        received = await asyncio.to_thread(answer_of, nginx.port, request)
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert f" {status} ".encode() in head.splitlines()[0]
+        assert b"application/problem+json" in head
+        assert b"access-control-allow-origin: *" in head.lower()
+        assert json.loads(body)["status"] == status
+
+
+async def test_addresses_are_those_that_clients_use(gateways: Launch, tmp_path: Path, start_nginx: Start) -> None:
+    path = configuration(tmp_path, trusted_proxies=["127.0.0.0/8"], **numbered(tmp_path))
+    log = f"sqlite:///{tmp_path / 'events.db'}"
+    gateway = gateways("--config", str(path), "--log", log)
+    await gateway.start()
+    nginx = start_nginx(gateway.port, gateway.port)
+    authority = str(tmp_path / "certificates" / "authority.pem")
+    address = f"https://127.0.0.1:{nginx.tls_port}"
+    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=authority), trust_env=False) as http:
+        for path_of_document in ("/v2/streams", "/asyncapi.json", "/v2/schemas"):
+            text = (await http.get(address + path_of_document)).text
+            assert "http://" not in text.replace("http://json-schema.org", ""), text[:500]

@@ -296,7 +296,7 @@ async def test_a_closed_log_is_unavailable(log: SqliteLog) -> None:
 async def test_a_read_of_large_records_is_bounded(log: SqliteLog) -> None:
     await log.create(TOPIC)
     for _ in range(3):
-        await log.append(TOPIC, [NewRecord(bytes(5_000_000))])
+        await log.append(TOPIC, [NewRecord(bytes(3_000_000))])
     reader = await log.reader({PARTITION: 0})
     (batch,) = batches_of(await reader.fetch(WAIT))
     assert len(batch.records) == 2

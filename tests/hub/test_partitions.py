@@ -12,6 +12,7 @@ from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub import discovery as discovery_module
 from gateway.hub import hub as hub_module
 from gateway.hub import partitions as partitions_module
+from gateway.hub import recovery as recovery_module
 from gateway.hub.hub import Hub
 from gateway.hub.partitions import FIRST_WAIT, LONGEST_WAIT, TRIAL_SECONDS, Ward, waiting_for
 from tests.hub.test_discovery import fill, held, hub_over, running, until
@@ -24,7 +25,7 @@ DAMAGED = Trouble(Kind.UNREADABLE, "set by the test", 2)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
-    monkeypatch.setattr(hub_module, "TEND_WAIT", 0.002)
+    monkeypatch.setattr(recovery_module, "TEND_WAIT", 0.002)
     monkeypatch.setattr(partitions_module, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(partitions_module, "LONGEST_WAIT", 0.01)
     monkeypatch.setattr(partitions_module, "TRIAL_SECONDS", 0.02)

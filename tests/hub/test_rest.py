@@ -51,7 +51,7 @@ async def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, 
     delivered: list[int] = []
     hub.deliver = lambda segment: delivered.append(len(segment.items))
     await hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
-    hub._flush()
+    hub.flush()
     assert delivered == segments
 
 

@@ -47,6 +47,41 @@ def test_anything_else_is_a_problem(data: bytes, name: str, size: int) -> None:
     assert (caught.value.status, caught.value.parameter) == (400, "Content-Encoding")
 
 
+SKIPPABLE = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+"""A frame that says nothing (RFC 8878 section 3.1.2)."""
+
+
+@given(
+    st.lists(st.binary(max_size=3000), min_size=1, max_size=5), st.sampled_from(["gzip", "zstd"]), st.integers(1, 99)
+)
+def test_several_members_are_one_body(parts: list[bytes], name: str, size: int) -> None:
+    between = SKIPPABLE if name == "zstd" else b""
+    body = between.join(CODERS[name](part) for part in parts)
+    assert expanded(name, body + between, size) == b"".join(parts)
+    assert expanded(name, between + body, len(body)) == b"".join(parts)
+    assert expanded(name, body + CODERS[name](b""), size) == b"".join(parts)
+    with pytest.raises(Problem, match="it is cut off"):
+        expanded(name, body + CODERS[name](b"more")[:-1], size)
+    with pytest.raises(Problem, match=f"no {name} data"):
+        expanded(name, body + b"more", size)
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_the_bounds_count_over_all_members(name: str) -> None:
+    with pytest.raises(Problem) as caught:
+        expanded(name, CODERS[name](b"x" * (BOUND // 2)) * 3)
+    assert caught.value.status == 413
+    assert expanded(name, CODERS[name](b"x") * 1000) == b"x" * 1000
+    with pytest.raises(Problem, match="more than 1000 members or frames"):
+        expanded(name, CODERS[name](b"x") * 1001)
+
+
+def test_zeros_behind_a_member_are_padding() -> None:
+    body = gzip.compress(b"a") + bytes(1000)
+    assert expanded("gzip", body, 7) == b"a"
+    assert expanded("gzip", body + gzip.compress(b"b"), 7) == b"ab"
+
+
 @pytest.mark.parametrize("name", sorted(CODERS))
 def test_the_bound_is_exact(name: str) -> None:
     assert len(expanded(name, CODERS[name](b"x" * BOUND))) == BOUND

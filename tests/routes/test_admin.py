@@ -21,8 +21,14 @@ OWN = (
 )
 FOREIGN = (
     *("evil.example:9090", "evil.example", "127.0.0.1.evil.example:9090", "localhost.evil.example"),
-    *("[evil.example]:9090", "127.0.0.1@evil.example", ""),
+    "",
 )
+
+
+@pytest.mark.parametrize("host", ["[evil.example]:9090", "127.0.0.1@evil.example"])
+async def test_what_is_no_name_of_any_port(host: str) -> None:
+    async with running(admin=True) as site:
+        assert (await site.admin.get("/v2/streams", headers={"host": host})).status_code == 400
 
 
 async def test_names_of_the_admin_port() -> None:

@@ -76,7 +76,7 @@ async def test_what_may_be_stored_is_looked_for_before_it_is_taken_again(
     """The log takes the event and its acknowledgement is lost; the hub reads it only later."""
     hub = site.site.gateway.hub
     site.log.create_topic("later", 2)
-    await becomes(lambda: "later" in hub.discovery.existing and not hub._joining)
+    await becomes(lambda: "later" in hub.discovery.existing and not hub.recovery.joining)
     event, lost = change(1), change(2)
     reading, go_on = hub._read, asyncio.Event()
 

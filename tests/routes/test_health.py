@@ -80,7 +80,7 @@ async def test_why_a_partition_is_stuck_is_told_inside_alone() -> None:
     async with running() as site:
         await ready(site, 200)
         detail = "broker1.internal:9092 refuses"
-        site.gateway.hub.sick = {
+        site.gateway.hub.recovery.sick = {
             TopicPartition("wide", 0): Trouble(Kind.NO_RIGHT, detail),
             TopicPartition("of.nobody", 0): Trouble(Kind.NO_LEADER, detail),
         }

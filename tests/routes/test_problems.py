@@ -329,9 +329,7 @@ async def test_garbage_is_a_problem_and_breaks_no_line_of_the_log(
         b"GET /v2/stream/page.create?since=\x00 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /v2/stream/page.create HTTP/1.1\r\nhost: x\r\nlast-event-id: a\rb\r\n\r\n",
         b"GET /v2/stream/page.create HTTP/1.1\r\nhost: x\r\nlast-event-id: a\x00b\r\n\r\n",
-        b"GET http://h.example HTTP/1.1\r\nhost: x\r\n\r\n",
         b"CONNECT h.example:80 HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
     ],
 )
 async def test_what_is_no_http_is_a_problem_too(site: Site, request_bytes: bytes) -> None:

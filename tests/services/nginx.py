@@ -13,11 +13,18 @@ from loadtests.machine import free_port
 CONFIGURATION = Path(__file__).parent.parent.parent / "config" / "nginx"
 UPSTREAMS = ("gateway-1:8080", "gateway-2:8080")
 START_SECONDS = 30.0
+HTTP2_LINE = (1, 25, 1)
+"""The first version in which HTTP/2 has a line of its own."""
 
 
 def nginx_program() -> str | None:
     """Where nginx is, if anywhere."""
     return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+def _version(program: str) -> tuple[int, ...]:
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True, timeout=START_SECONDS).stderr
+    return tuple(int(part) for part in said.rpartition("/")[2].split()[0].split("."))
 
 
 class Nginx:
@@ -36,6 +43,8 @@ class Nginx:
         }
         self._replace("nginx.conf", addresses | {"listen 8080 ": f"listen 127.0.0.1:{self.port} "})
         self._replace("enabled/tls.conf", {"listen 8443 ": f"listen 127.0.0.1:{self.tls_port} "})
+        if _version(program) < HTTP2_LINE:
+            self._replace("enabled/tls.conf", {" ssl backlog": " ssl http2 backlog", "    http2 on;\n": ""})
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         paths = "".join(f" {kind}_temp_path {kind};" for kind in kinds)
         self._replace("nginx.conf", {"http {": f"http {{{paths}", "/dev/stdout": "access.log"})
@@ -57,6 +66,7 @@ class Nginx:
         while not (self._directory / "nginx.pid").exists() or not (self._directory / "nginx.pid").read_text():
             said = (self._directory / "errors").read_text()
             assert self._process.poll() is None, f"nginx has ended: {said}"
+            assert "[warn]" not in said, said
             assert time.monotonic() < deadline, f"nginx has not started: {said}"
             time.sleep(0.02)
 

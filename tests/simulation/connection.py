@@ -89,7 +89,7 @@ class Connection(asyncio.Transport):
             (task,) = self.process.endpoint.tasks - self._others
             await task
 
-    def _take_over(self) -> StreamConnection:
+    def _take_over(self, _: bytes) -> StreamConnection:
         self._others = set(self.process.endpoint.tasks)
         self._protocol = StreamConnection(self, paused=False, on_end=lambda: None, send=self._send_now)
         return self._protocol

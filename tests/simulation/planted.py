@@ -69,8 +69,8 @@ BUGS = (
     Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
     Planted(
         "session: waits for the ring without giving way",
-        "gateway.subscription.session:Session._follow_alone",
-        """await self._wait_for_change(subscription)
+        "gateway.subscription.alone:follow",
+        """await reader.wait_for_change(subscription)
             await give_way()""",
         "pass",
     ),
@@ -136,7 +136,7 @@ BUGS = (
     ),
     Planted(
         "session: follows others in a topic that is away",
-        "gateway.subscription.session:Session._is_aligned",
+        "gateway.subscription.reader:Reader.is_aligned",
         "any(place in held for place in subscription.waiting)",
         "False",
     ),
@@ -239,12 +239,16 @@ BUGS = (
     ),
     Planted(
         "hub: one that heals goes on at the end",
-        "gateway.hub.hub:Hub._join",
-        "self.ring.end(place) for",
-        "self.ring.end(place) + 1 for",
+        "gateway.hub.recovery:Recovery.join",
+        "self._ring.end(place) for",
+        "self._ring.end(place) + 1 for",
     ),
-    Planted("hub: who heals is not read again", "gateway.hub.hub:Hub._examine", "self._joining.add(place)", "pass"),
-    Planted("hub: another topic is joined", "gateway.hub.hub:Hub._join", "if place.topic in others:", "if False:"),
+    Planted(
+        "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
+    ),
+    Planted(
+        "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"
+    ),
     Planted(
         "session: what waits is forgotten",
         "gateway.subscription.subscription:Subscription.wishes",
@@ -253,7 +257,7 @@ BUGS = (
     ),
     Planted(
         "session: a range ends without what is sick",
-        "gateway.subscription.session:Session._finish_until",
+        "gateway.subscription.reader:Reader.finish_until",
         "for place in subscription.waiting):",
         "for place in ()):",
     ),
@@ -264,7 +268,7 @@ BUGS = (
         "if self._hub.has(place))})",
     ),
     Planted(
-        "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self._flush()", "self.ring.close()"
+        "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self.flush()", "self.ring.close()"
     ),
     Planted(
         "session: joins new partitions at their end",

@@ -19,7 +19,7 @@ from gateway.routes.streams import StreamEndpoint
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
-from gateway.subscription.session import Services
+from gateway.subscription.services import Services
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import VirtualLoop
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 
 from gateway.hub import discovery, history, hub, past
-from gateway.subscription import feed, live, recipients, resolve, responder, session
+from gateway.subscription import aligned, feed, live, recipients, resolve, responder
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -23,8 +23,8 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (past, "MOST_RECORDS"): (9, 512),
     (past, "STRETCH_BYTES"): (300, 2000, 524_288),
     (history, "HISTORY_BYTES"): (1, 1000, 2_097_152),
-    (session, "WRITE_BYTES"): (700, 65536),
-    (session, "STEP_SEGMENTS"): (1, 16),
+    (aligned, "WRITE_BYTES"): (700, 65536),
+    (aligned, "STEP_SEGMENTS"): (1, 16),
     (gzip, "KEY_INTERVAL"): (3, 32),
 }
 

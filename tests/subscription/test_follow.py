@@ -13,6 +13,8 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import LogReader
 from gateway.hub import hub as hub_module
 from gateway.position import parse_position
+from gateway.subscription import reader as reader_module
+from gateway.subscription import replay as replay_module
 from gateway.subscription import session as session_module
 from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
@@ -26,7 +28,8 @@ from tests.subscription.test_session import PATIENCE, Site, event, numbers, unti
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
-    monkeypatch.setattr(session_module, "RETRY_WAIT", 0.005)
+    for module in (session_module, reader_module, replay_module):
+        monkeypatch.setattr(module, "RETRY_WAIT", 0.005)
 
 
 @asynccontextmanager

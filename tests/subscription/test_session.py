@@ -22,7 +22,8 @@ from gateway.subscription import recipients
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.live import Broadcast
 from gateway.subscription.resolve import Origin
-from gateway.subscription.session import Services, Session
+from gateway.subscription.services import Services
+from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON

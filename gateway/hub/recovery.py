@@ -1,0 +1,202 @@
+"""What the log does not give: partitions that are sick, topics that are new or others. They are looked for, tried again
+and brought back beside the reading, which waits for none of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Protocol
+
+from gateway import telemetry
+from gateway.clock import Clock
+from gateway.errors import LogUnavailable
+from gateway.event import TopicPartition
+from gateway.eventlog.port import Bounds, EventLog, LogReader
+from gateway.eventlog.trouble import Kind, Trouble, absent
+from gateway.hub.discovery import Discovery
+from gateway.hub.partitions import Ward
+from gateway.hub.ring import Break, Ring
+from gateway.position import Mark
+
+TEND_WAIT = 0.1
+"""Seconds between two looks at what is due to be tried again."""
+
+
+class Reading(Protocol):
+    """The hub, as far as it is needed here."""
+
+    available: bool
+    filled: asyncio.Event
+    catching_up: dict[TopicPartition, int]
+
+    def flush(self) -> None:
+        """Deliver what has been read."""
+        ...
+
+    def interrupt(self, gap: Break) -> None:
+        """Go on in a partition where its log does, and tell every live client."""
+        ...
+
+    def partitions_changed(self) -> None:
+        """The set of partitions is another one."""
+        ...
+
+    def tell_change(self) -> None:
+        """Wake who waits for news of the log."""
+        ...
+
+
+class Recovery:
+    """Knows which partitions are sick, and what has to be read anew. Looks for topics every `interval` seconds."""
+
+    def __init__(
+        self, reading: Reading, log: EventLog, ring: Ring, discovery: Discovery, clock: Clock, interval: float
+    ) -> None:
+        self._reading = reading
+        self._log = log
+        self._ring = ring
+        self._discovery = discovery
+        self._clock = clock
+        self._interval = interval
+        self.ward = Ward()
+        self.sick: dict[TopicPartition, Trouble] = {}
+        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        self.joining: set[TopicPartition] = set()
+        """What is to be read from where the ring ends: what comes of it until the reader knows is of no use."""
+        self._ignored: set[TopicPartition] = set()
+        """What is read of another topic than the one that is known under the name."""
+        self._looking = asyncio.Lock()
+        self.failure: LogUnavailable | None = None
+        """The log did not answer here; the reading has to begin anew."""
+        self.next_look = 0.0
+
+    def look_again(self) -> None:
+        """Look for topics soon."""
+        self.next_look = 0.0
+
+    async def tend(self) -> None:
+        """Look for what is new, and try what the log did not give: beside the reading, which waits for none of it."""
+        await self._reading.filled.wait()
+        while True:
+            await asyncio.sleep(min(TEND_WAIT, self._interval))
+            if self.ward.settle(self._clock.monotonic()):
+                self._tell_sick()
+            if not self._reading.available or self.failure is not None:
+                continue
+            try:
+                now = self._clock.monotonic()
+                due = self.ward.due(now)
+                if now >= self.next_look or any(place in self._discovery.unbegun for place in due):
+                    await self.look()
+                if known := [place for place in due if place in self._ring.partitions()]:
+                    await self._examine(known)
+            except LogUnavailable as error:
+                self.failure = error
+            except Exception as error:
+                telemetry.mistake("hub", error)
+
+    async def look(self) -> None:
+        """Look for topics and partitions that are new, gone or others, and begin those that can be begun."""
+        async with self._looking:
+            self.next_look = self._clock.monotonic() + self._interval
+            # What has been read is delivered before anything that is found can make the ring forget it.
+            self._reading.flush()
+            found = await self._discovery.look(lambda place: self.ward.is_due(place, self._clock.monotonic()))
+            if self._reading.filled.is_set():
+                self._reading.catching_up |= found.behind
+            for gap in found.breaks:
+                self._reading.interrupt(gap)
+            now = self._clock.monotonic()
+            for place, trouble in found.refused.items():
+                self.ward.refuse(place, trouble, now)
+            held = self._ring.partitions()
+            for place in found.begun:
+                self.ward.try_again(place, now)
+            for place in self.ward.troubles:
+                if place.topic not in self._discovery.existing or (
+                    place not in held and place not in self._discovery.unbegun
+                ):
+                    self.ward.dismiss(place)
+            self.joining.update(found.begun, (gap.partition for gap in found.breaks))
+            self.joining &= set(held)
+            if found.changed:
+                self._reading.partitions_changed()
+            self._tell_sick()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset of each partition that can be read."""
+        return {place: self._ring.end(place) for place in self._discovery.readable() if not self.ward.is_shut(place)}
+
+    def is_foreign(self, partition: TopicPartition) -> bool:
+        """Whether what was fetched of a partition is not what the hub reads there now."""
+        return partition in self.joining or partition in self._ignored or partition not in self._ring.partitions()
+
+    async def join(self, reader: LogReader) -> None:
+        """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
+        since the last look is left alone until the next."""
+        joining, self.joining = sorted(self.joining.intersection(self._ring.partitions())), set()
+        await reader.add({place: self._ring.end(place) for place in joining})
+        self._ignored.difference_update(joining)
+        others = await self._discovery.others({place.topic for place in joining})
+        for place in joining:
+            if place.topic in others:
+                self._ignored.add(place)
+                self.refuse(place, absent(place.topic))
+
+    def refuse(self, place: TopicPartition, trouble: Trouble) -> None:
+        """The log does not give a partition; it is tried again later."""
+        self.ward.refuse(place, trouble, self._clock.monotonic())
+        if trouble.kind in (Kind.ABSENT, Kind.OUT_OF_RANGE):
+            self.look_again()
+        self._tell_sick()
+
+    def dismiss(self, place: TopicPartition) -> None:
+        """A record came of it: it is well."""
+        if self.ward.dismiss(place):
+            self._tell_sick()
+
+    def _tell_sick(self) -> None:
+        """Renew what is known to be sick. A topic that is merely gone, or a position that is mended, is no trouble."""
+        hidden = {
+            TopicPartition(topic, 0): trouble
+            for topic, trouble in self._discovery.hidden.items()
+            if topic not in self._discovery.known
+        }
+        facts = (Kind.ABSENT, Kind.OUT_OF_RANGE)
+        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in facts}
+        if sick == self.sick:
+            return
+        before, self.sick = self.sick, sick
+        telemetry.partitions_refused(
+            {place: trouble for place, trouble in sick.items() if place not in before}, before.keys() - sick.keys()
+        )
+        self._reading.tell_change()
+
+    async def _examine(self, places: Collection[TopicPartition]) -> None:
+        """Ask for partitions that the ring holds whether they can be read again, and read those from where it ends."""
+        for place, bounds in (await self._log.bounds(places)).items():
+            tail = self._ring.tail(place)
+            if tail is None or place.topic not in self._discovery.existing:
+                self.ward.dismiss(place)
+            elif isinstance(bounds, Trouble):
+                self.refuse(place, bounds)
+            elif not await self._mend(place, tail, bounds):
+                self.refuse(place, self.ward.troubles.get(place, absent(place.topic)))
+            else:
+                self.ward.try_again(place, self._clock.monotonic())
+                self.joining.add(place)
+        self._tell_sick()
+
+    async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
+        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
+        where it is not known where that is."""
+        position = self._ring.end(place)
+        if position < bounds.start:
+            mark = Mark(bounds.start - 1, tail.timestamp)
+            self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+        elif position > bounds.end:
+            gap = await self._discovery.attempt_recreated(place, bounds)
+            if isinstance(gap, Trouble):
+                return False
+            self._reading.interrupt(gap)
+        return True

@@ -1,0 +1,90 @@
+"""Reading the ring with others: the blocks that all clients of the feed take, up to the newest, and then live."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from gateway import telemetry
+from gateway.cooperative import give_way
+from gateway.subscription.feed import Block
+from gateway.subscription.reader import Reader
+from gateway.subscription.recipients import LiveClient
+from gateway.subscription.responder import WRITE_BYTES
+from gateway.subscription.subscription import Subscription
+
+STEP_SEGMENTS = 16
+"""Segments of the ring after which others get their turn, though nothing in them is to be sent."""
+
+
+async def follow(reader: Reader, subscription: Subscription, number: int) -> None:
+    """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
+    ring = reader.hub.ring
+    while reader.is_current():
+        pieces: list[bytes] = []
+        size = 0
+        while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
+            segment = ring.segment(number)
+            if pieces and segment is not None and reader.judge.must_ask(reader.feed.feed, segment):
+                break  # What is packed is written before anybody else runs.
+            block = await _block(reader, number)
+            if block is None:
+                return
+            telemetry.tally.events += block.events
+            telemetry.tally.bytes += len(block.data)
+            pieces.append(reader.responder.packer.pack_block(block))
+            size += len(block.data)
+            number += 1
+        reader.settle(subscription, number)
+        if pieces:
+            if size:
+                await reader.responder.write_packed(b"".join(pieces))
+            else:
+                await reader.responder.beat(subscription.identifier)
+        elif number == ring.open.number:
+            number = await _be_live(reader, subscription, number)
+        await reader.repay(subscription)
+        await give_way()
+        if number < ring.oldest:
+            return
+
+
+async def _block(reader: Reader, number: int) -> Block | None:
+    """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
+    feed, ring = reader.feed.feed, reader.hub.ring
+    segment = ring.segment(number)
+    judged = None if segment is None else await reader.judge.segment(feed, segment)
+    if segment is None or judged is None:
+        return feed.block(number)
+    if ring.segment(number) is not segment or not reader.is_current():
+        return None
+    return feed.block_from(segment, judged.chosen)
+
+
+async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
+    """Be written to by the hub's turn, until the client falls behind or something ends; the next segment then."""
+    outlet, feed = reader.responder.outlet, reader.feed
+    pipe = outlet.pipe
+    if pipe is None or feed.alone_until > reader.services.clock.monotonic():
+        await reader.wait_for_change(subscription)
+        return number
+    client = LiveClient(pipe, reader.responder.packer, outlet.send)
+    if not client.keeps_up:
+        # Live delivery does not wait for the client, so that one which does not read must not come back to it.
+        await outlet.write(b"")
+        return number
+    client.charge = reader.judge.pay
+    client.released = asyncio.get_running_loop().create_future()
+    client.on_release = partial(reader.settle_released, subscription)
+    leave = partial(feed.leave, client)
+    for ending in (outlet.gone, reader.responder.stopping):
+        ending.add_done_callback(leave)
+    feed.add(client, reader.responder.written)
+    try:
+        number = await client.released
+    finally:
+        feed.remove(client)
+        for ending in (outlet.gone, reader.responder.stopping):
+            ending.remove_done_callback(leave)
+    reader.responder.written = client.quiet_since
+    return number

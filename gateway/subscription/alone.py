@@ -1,0 +1,41 @@
+"""Reading the ring alone, with frames of one's own: the range ends, or begins in the middle of what others get."""
+
+from __future__ import annotations
+
+from gateway import telemetry
+from gateway.cooperative import give_way
+from gateway.subscription.reader import Reader
+from gateway.subscription.subscription import Subscription
+
+
+async def follow(reader: Reader, subscription: Subscription, number: int) -> None:
+    """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""
+    ring, feed = reader.hub.ring, reader.feed.feed
+    while reader.is_current():
+        segment = ring.segment(number)
+        if segment is None:
+            if number < ring.oldest:
+                return
+            if not ring.open.items and await reader.finish_until(subscription, reader.read_in_ring(subscription)):
+                return
+            if number >= ring.open.number:
+                await reader.wait_for_change(subscription)
+            await give_way()
+            continue
+        frames: list[bytes] = []
+        judged = await reader.judge.segment(feed, segment)
+        if not reader.is_current():
+            return
+        for item, data in feed.matches(segment, None if judged is None else judged.chosen):
+            subscription.offer(item.partition, item.mark, data, frames)
+        number += 1
+        telemetry.tally.events += len(frames)
+        telemetry.tally.bytes += sum(map(len, frames))
+        if frames:
+            await reader.responder.write(b"".join(frames))
+        else:
+            await reader.responder.beat(subscription.identifier)
+        await reader.repay(subscription)
+        await give_way()
+        if reader.is_aligned(subscription, number):
+            return

@@ -1,0 +1,37 @@
+"""What all sessions of a process share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from gateway.clock import Clock
+from gateway.cooperative import Gate
+from gateway.hub.hub import Hub
+from gateway.hub.past import Past
+from gateway.subscription.held import Held
+from gateway.subscription.live import Broadcast
+
+RESOLVED_AT_ONCE = 16
+"""Positions that are held against the log at the same time: a storm of clients that open streams makes no turn of the
+loop long."""
+RESOLVE_SECONDS = 0.2
+"""Who takes longer waits for a topic that does not answer, and keeps nobody out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all sessions of the process share."""
+
+    hub: Hub
+    broadcast: Broadcast
+    past: Past
+    clock: Clock
+    heartbeat: float
+    retry: int
+    longest: float = 0.0
+    """The longest that a response may last, in seconds; 0 is for ever."""
+    random: Random = field(default_factory=Random)
+    resolving: Gate = field(default_factory=lambda: Gate(RESOLVED_AT_ONCE, RESOLVE_SECONDS))
+    held: Held = field(default_factory=Held)
+    """What all sessions hold for their clients."""

@@ -1,0 +1,51 @@
+"""What is sent to the gateway, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+
+from gateway.seldom import Seldom
+from gateway.telemetry.metric import Counter, log
+
+_INTAKE = Counter(
+    "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]
+)
+_INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came in than the log takes")
+_ERROR_EVENTS_LOST = Counter(
+    "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
+)
+_FAILED_APPENDS: dict[str, Seldom] = {}
+
+
+def intake_events(stream: str, outcome: str, count: int) -> None:
+    """Events were stored, invalid, repeated or failed; the stream is empty where they name none that is known."""
+    if count:
+        _INTAKE.labels(stream, outcome).inc(count)
+
+
+def intake_full() -> None:
+    """A request was refused: what waits for the log takes all the memory that it may."""
+    _INTAKE_FULL.inc()
+
+
+def intake_broken(error: BaseException) -> None:
+    """An append met a mistake of our own."""
+    log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
+
+
+def append_failed(topic: str, reason: BaseException) -> None:
+    """The log did not take events; why is told of each topic once a minute at the most."""
+    if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
+        log.warning("events for %s are not stored: %s", topic, str(reason)[:500])
+
+
+def append_works(topic: str) -> None:
+    """The log takes events again."""
+    _FAILED_APPENDS.pop(topic, None)
+    log.info("events for %s are stored again", topic)
+
+
+def error_event_lost(stream: str, reason: str) -> None:
+    """An invalid event is not in the error stream."""
+    _ERROR_EVENTS_LOST.labels(stream).inc()
+    log.warning("an invalid event is not in the error stream %s: %s", stream, reason[:300])

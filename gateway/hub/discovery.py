@@ -194,14 +194,14 @@ class Discovery:
 
     async def attempt_cut(self, place: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
         """Where to go on in a partition that was cut back; `parting` as `find_cut` has it."""
-        return await self._attempt(
-            place, bounds, lambda given: find_cut(self._log, self._ring, self._by_timestamp, place, given, parting)
-        )
+        return await self._attempt(place, bounds, lambda given: find_cut(self._log, self._ring, place, given, parting))
 
     async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
         offset = demand(await self._log.find({partition: tail.timestamp}))[partition]
         resumed = bounds.end if offset is None else offset
-        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
+        mark = await mark_before(
+            self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp[partition.topic]
+        )
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
     async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
@@ -252,7 +252,7 @@ class Discovery:
         since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
         position = demand(await self._log.find({partition: since}))[partition]
         position = bounds.end if position is None else position
-        mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
+        mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp[partition.topic])
         return Beginning(mark, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:

@@ -171,7 +171,7 @@ async def mark_before(
     position: int,
     bounds: Bounds,
     since: int,
-    by_timestamp: Mapping[str, bool],
+    by_timestamp: bool,
 ) -> Mark:
     """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
 
@@ -180,7 +180,7 @@ async def mark_before(
     """
     if position <= 0:
         return NOTHING_READ
-    if by_timestamp[partition.topic] or position <= bounds.start:
+    if by_timestamp or position <= bounds.start:
         return Mark(position - 1, since)
     record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
     found = record is not None and record.offset == position - 1

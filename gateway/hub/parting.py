@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
 from gateway.hub.history import first_records, mark_before
 from gateway.hub.ring import Break, Ring
+from gateway.position import Mark
 
 
-async def find_cut(
-    log: EventLog,
-    ring: Ring,
-    by_timestamp: Mapping[str, bool],
-    place: TopicPartition,
-    bounds: Bounds,
-    parting: int,
-) -> Break:
+async def find_cut(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, parting: int) -> Break:
     """Where to go on in a partition that the ring holds: at the first offset where the log does not have what was read.
     Nothing is there from `parting` on that was; below 0 where the log does not tell. Raises as `demand`."""
     tail = ring.tail(place)
@@ -31,10 +23,16 @@ async def find_cut(
         offset = demand(await log.find({place: start.timestamp}))[place]
         cut = cut if offset is None else min(cut, offset)
     resumed = max(cut, bounds.start)
-    mark = ring.before(place, resumed)
-    if mark is None:
-        mark = await mark_before(log, place, resumed, bounds, tail.timestamp, by_timestamp)
-    return Break(place, tail.offset, resumed, "unknown", mark._replace(offset=resumed - 1))
+    return Break(place, tail.offset, resumed, "unknown", await mark_at(log, ring, place, bounds, resumed))
+
+
+async def mark_at(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, position: int) -> Mark:
+    """The mark of whoever has read all that the log has before the position, whatever was there once: its time is that
+    of the record before, since those after it may be older than what was cut off. Raises as `demand`."""
+    known = ring.before(place, position)
+    if known is None:
+        known = await mark_before(log, place, position, bounds, 0, by_timestamp=False)
+    return known._replace(offset=position - 1)
 
 
 async def _first_difference(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, end: int) -> int:

@@ -191,6 +191,7 @@ class Broadcast:
         self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
         hub.deliver = self.deliver
         hub.renew = self.renew
+        hub.losses.memories.append(lambda lost: cache.clear())
 
     def feed(self, selection: Selection, form: Format, waiting: Waiting | None = None) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""

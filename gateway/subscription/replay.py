@@ -50,6 +50,7 @@ class Replay:
             self._ends = await self._log_ends(positions)
         while True:
             await give_way()
+            self._hub.confirm(positions)
             ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, Stretch):

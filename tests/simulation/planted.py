@@ -195,8 +195,8 @@ BUGS = (
     Planted(
         "feed: filters share their blocks",
         "gateway.subscription.feed:Feed._judged_key",
-        "(self.selection.key, segment.number)",
-        "(self.selection.topics, segment.number)",
+        "(self.selection.key, segment.serial)",
+        "(self.selection.topics, segment.serial)",
     ),
     Planted(
         "feed: canaries for everybody",

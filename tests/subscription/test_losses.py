@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 
 import pytest
 
@@ -192,13 +193,17 @@ async def test_deleted_records_leave_the_past_too(log: MemoryLog) -> None:
             assert (numbers(outlet), gaps(outlet)) == ([900], [("east", 5, 600, "expired")])
 
 
+def _has_read(site: Site, offset: int) -> bool:
+    return site.hub.ring.end(EAST) == offset + 1
+
+
 async def test_a_laggard_is_told_what_it_has_not_read(log: MemoryLog) -> None:
     async with Site(log, flush_bytes=100).running() as site, site.client(identifier(-1, 0)) as slow:
         slow.at_once = False
         padding = "x" * 20_000
         for number in range(40):
             log.append_now("east", [NewRecord(json.dumps({"n": number, "p": padding}).encode(), None, TIME + number)])
-            await until(lambda expected=number: site.hub.ring.end(EAST) == expected + 1)
+            await until(partial(_has_read, site, number))
         slow.drain()
         read = len(numbers(slow))
         assert read < 30

@@ -71,7 +71,8 @@ class Place(NamedTuple):
 class Fetched(NamedTuple):
     """What a broker answered about one partition. `end` is the offset after the last record that it has to give,
     `start` the first offset that it has; `aborted`: the producer and the first offset of each transaction. `cut` is
-    where the log parts from what was read, None where it does not; `traced` says whether the broker can tell."""
+    where the log parts from what was read, an epoch and the offset at which it ends there; None where it does not.
+    `traced` says whether the broker can tell."""
 
     partition: TopicPartition
     error: int
@@ -79,7 +80,7 @@ class Fetched(NamedTuple):
     aborted: Sequence[tuple[int, int]]
     records: bytes
     start: int = -1
-    cut: int | None = None
+    cut: tuple[int, int] | None = None
     traced: bool = True
 
 
@@ -175,8 +176,9 @@ class FetchRequest:
                 body.take(4)  # the replica to prefer, of those in this rack
                 records = body.take(max(0, body.varint() - 1))
                 told = body.tag(DIVERGING)
-                cut = None if told is None else max(0, _DIVERGING.unpack_from(told)[1])
-                found.append(Fetched(TopicPartition(topic, number), code, end, aborted, records, start, cut))
+                cut = None if told is None else _DIVERGING.unpack_from(told)
+                place = TopicPartition(topic, number)
+                found.append(Fetched(place, code, end, aborted, records, start, cut))
             body.skip_tags()
         body.skip_tags()
         return error, found

@@ -348,12 +348,13 @@ class KafkaReader:
         if buffer.doubted:
             return cut_back(partition, -1)
         if fetched.cut is not None:
-            if fetched.cut >= buffer.ahead:
+            epoch, offset = fetched.cut
+            if not 0 <= offset < buffer.ahead:
                 detail = f"Kafka: {partition.topic}/{partition.partition} parts from what was read only after it"
                 return Trouble(Kind.UNAVAILABLE, detail)
             buffer.drop()
             # What was not handed over yet is read again, and nobody is the wiser.
-            return cut_back(partition, fetched.cut) if fetched.cut < buffer.position else None
+            return cut_back(partition, offset, epoch) if offset < buffer.position else None
         wrong = buffer.add(fetched)
         if not fetched.traced or (fetched.records and wrong is None and buffer.epoch == NO_EPOCH):
             self._cluster.tell_untraced(f"{partition.topic}/{partition.partition}")

@@ -367,7 +367,7 @@ class MemoryReader:
         if position >= state.start:
             cut = state.cut_below(position, self._stamps.get(partition, NO_STAMP))
             if cut is not None:
-                return cut_back(partition, cut)
+                return cut_back(partition, cut, state.stamp(cut))
         if not state.start <= position <= state.end:
             return out_of_range(partition, position)
         spoilt = self._log.spoilt(partition)

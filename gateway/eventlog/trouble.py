@@ -37,6 +37,8 @@ class Trouble(NamedTuple):
     kind: Kind
     detail: str
     offset: int = -1
+    stamp: int = -1
+    """Of Kind.CUT: that of the offset, where the log tells it."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
@@ -59,11 +61,11 @@ def out_of_range(partition: TopicPartition, offset: int) -> Trouble:
     return Trouble(Kind.OUT_OF_RANGE, f"offset {offset} is not in {partition.topic}/{partition.partition}", offset)
 
 
-def cut_back(partition: TopicPartition, offset: int) -> Trouble:
+def cut_back(partition: TopicPartition, offset: int, stamp: int = -1) -> Trouble:
     """The log went back, and may have been written on: nothing that was read from this offset on is there any more. It
     may have begun before; nobody knows where, for an offset below 0."""
     where = f"to {offset}" if offset >= 0 else "to a place that it does not tell"
-    return Trouble(Kind.CUT, f"{partition.topic}/{partition.partition} was cut back {where}", offset)
+    return Trouble(Kind.CUT, f"{partition.topic}/{partition.partition} was cut back {where}", offset, stamp)
 
 
 def demand(answers: Mapping[TopicPartition, Found | Trouble]) -> dict[TopicPartition, Found]:

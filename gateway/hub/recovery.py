@@ -223,8 +223,11 @@ class Recovery:
                 mark = Mark(bounds.start - 1, tail.timestamp)
                 self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
             return True
-        gap = await self._discovery.attempt_cut(place, bounds, parting)
+        # What was told of a place that is not there any more was told of another log.
+        gap = await self._discovery.attempt_cut(place, bounds, parting if parting <= bounds.end else -1)
         if isinstance(gap, Trouble):
             return False
         self._reading.cut(gap)
+        if trouble is not None and trouble.offset == gap.resumed:
+            self.stamps[place] = (gap.resumed, trouble.stamp)
         return True

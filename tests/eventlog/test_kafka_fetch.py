@@ -142,7 +142,7 @@ def test_where_the_log_parts_from_what_was_read_is_told() -> None:
     one: Any = (0, 0, 9, 8, 1, [], -1, b"", {})
     plain = bytes(RESPONSE.encode((CORRELATION, {}, 0, 0, 0, [(IDS["a"], [one], {})], {})))
     frame = plain[:-3] + DIVERGING + plain[-2:]
-    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, 4)]
+    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, (2, 4))]
     for end in range(len(frame)):
         with pytest.raises(LogUnavailable):
             sent.read(frame[:end], CORRELATION)
@@ -165,7 +165,7 @@ def test_brokers_without_ids_are_asked_by_name_and_told_the_epochs_all_the_same(
     head = CORRELATION.to_bytes(4, "big") + bytes(1 + 4 + 2 + 4)
     answered = CompactArray(by_name, ("partitions", CompactArray(*ANSWERED)), ("tags", TaggedFields))
     frame = head + bytes(answered.encode([("a", [one], {})]))[:-2] + DIVERGING + bytes(2)
-    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, 4)]
+    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, (2, 4))]
 
 
 def test_tagged_fields_are_passed_over() -> None:

@@ -6,16 +6,7 @@ from tests.simulation.losses import LossError, simulate_losses
 from tests.simulation.planted import Planted, planted
 
 LOSS_BUGS = (
-    Planted("losses: the ring keeps what was deleted", "gateway.hub.ring:Ring.forget", "first < start:", "first < 0:"),
     Planted("losses: the others are not told", "gateway.hub.losses:Losses._tell", "forget(lost)", "pass"),
-    Planted("losses: nobody looks", "gateway.hub.losses:Losses.is_due", "now >= self._next_look", "False"),
-    Planted(
-        "losses: the past keeps what was cut off",
-        "gateway.hub.losses:Remains.misses",
-        "last >= self.end",
-        "last > self.end + 10**6",
-    ),
-    Planted("losses: stretches stay", "gateway.hub.past:Past.forget", "if stretch.misses(lost)]", "if False]"),
     Planted("losses: no stamp is kept", "gateway.hub.hub:Hub._take", "batch.stamp)", "-1)"),
     Planted(
         "losses: a new reader has no stamps",
@@ -31,9 +22,9 @@ LOSS_BUGS = (
     ),
     Planted(
         "losses: a record too far",
-        "gateway.hub.parting:find_cut",
-        "max(cut, bounds.start)",
-        "max(cut + 1, bounds.start)",
+        "gateway.hub.parting:_first_difference",
+        "return end",
+        "return end + 1",
     ),
     Planted("losses: a cut is not told", "gateway.hub.hub:Hub.cut", "tail.offset < gap.resumed", "tail.offset >= 0"),
     Planted(

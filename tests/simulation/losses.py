@@ -26,10 +26,13 @@ from tests.simulation.scale import scaled
 
 PARTITIONS = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 STREAMS = ["alpha", "both"]
+KINDS = (["cut", "cut"], ["cut", "cut"], ["mark"], ["delete"])
+"""What else happens. Never both markers and cuts: an id at whose offset a marker stands is trusted, as if its record
+was compacted away, so that a cut would go unseen. And at times no cuts, by which the ring forgets everything."""
 SLACK = 15.0
 """Seconds after which nothing comes from memory that the log has lost: the longest interval between two looks, the
 longest outage, the waits after it."""
-HEALING = 60.0
+HEALING = 90.0
 TRACE = 12
 
 
@@ -64,13 +67,17 @@ class Follower:
         self.since = random.random() < 0.7
         self.idles = random.random() < 0.3
         """It reads now and then, so that what comes may be old."""
+        self.trace: deque[str] = deque(maxlen=TRACE)
+        self.begin()
+
+    def begin(self) -> None:
+        """It knows nothing yet, or any more."""
         self.identifier = ""
         self.got: dict[TopicPartition, dict[int, int]] = defaultdict(dict)
         self.read: dict[TopicPartition, int] = {}
         """The offset that was read last."""
         self.from_offset: dict[TopicPartition, int] = dict.fromkeys(PARTITIONS, 0) if self.since else {}
         """Where it began."""
-        self.trace: deque[str] = deque(maxlen=TRACE)
 
     def take(self, frame: Frame) -> None:
         """Each id moves on; an event moves one partition to its place."""
@@ -138,7 +145,9 @@ class Follower:
         """Connect, stay, leave, and again."""
         while not self.world.over:
             await self._stay()
-            await asyncio.sleep(self.random.choice([0.0, 0.1, 3.0, 10.0]))
+            await asyncio.sleep(self.random.choice([0.0, 3.0, 40.0]) if not self.world.calm else 0.1)
+            if self.random.random() < 0.3:
+                self.begin()
 
     async def _stay(self) -> None:
         decoder, frames = Decoder(False, False), deque[Frame]()
@@ -147,7 +156,7 @@ class Follower:
         connection = Connection(process, True, None if idles else lambda data: frames.extend(decoder.feed(data)))
         headers = {"accept": "text/event-stream"} | ({"last-event-id": self.identifier} if self.identifier else {})
         connection.request(self.stream, {"since": "0"} if self.since else {}, headers)
-        leaves_at = self.world.now + self.random.choice([0.5, 5.0, 60.0, 10**6])
+        leaves_at = self.world.now + self.random.choice([0.5, 5.0, 60.0, 300.0])
         while self.world.now < leaves_at and not connection.ended and not connection.lost:
             await asyncio.sleep(self.random.choice([0.01, 0.5]))
             if idles and self.random.random() < 0.1:
@@ -169,9 +178,7 @@ class World:
         self.contents = {place: Content() for place in PARTITIONS}
         self.places: list[tuple[TopicPartition, int]] = []
         """Where each event was written, by its number."""
-        self.marks = random.random() < 0.2
-        """Whether there are markers: an id at whose offset one stands is trusted, as if its record was compacted away,
-        so that a cut would go unseen."""
+        self.kinds = ["append", "append", "append", "delete", "down", *random.choice(KINDS)]
         self.gaps = 0
         self.over = self.calm = False
         self._digest = hashlib.blake2b(digest_size=12)
@@ -218,8 +225,7 @@ class World:
         """One thing happens."""
         random, place = self.random, self.random.choice(PARTITIONS)
         content = self.contents[place]
-        more = ["mark"] if self.marks else ["cut", "cut"]
-        kind = random.choice(["append", "append", "append", "delete", "down", *more])
+        kind = random.choice(self.kinds)
         self.note(f"{self.now:.3f} {kind} {place}")
         if kind == "append":
             self.append(random.choice([1, 3, 40]))
@@ -267,7 +273,7 @@ class World:
         await asyncio.sleep(2.0)
         for _ in range(self.random.choice([5, 30, 80])):
             self.disturb()
-            await asyncio.sleep(self.random.choice([0.0, 0.0, 0.01, 0.5, 3.0, 30.0]))
+            await asyncio.sleep(self.random.choice([0.0, 0.0, 0.01, 0.5, 3.0, 30.0, 30.0]))
         await asyncio.sleep(4.0)
         for place in PARTITIONS:
             self.append(1, place)

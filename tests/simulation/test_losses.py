@@ -11,7 +11,7 @@ from tests.simulation.planted import Planted, planted
 SEEDS = 200
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 6
-BUG_SEEDS = 60
+BUG_SEEDS = 20
 """After so many at the most, each of the bugs is found."""
 
 

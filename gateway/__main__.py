@@ -13,15 +13,30 @@ def _open_standard_files() -> None:
     os.close(descriptor)
 
 
+def _end(number: int, _: object) -> None:
+    os._exit(128 + number)
+
+
 def main() -> None:
     """Run the command that the command line names."""
     _open_standard_files()
-    if sys.argv[1:2] in (["serve"], ["demo"]):
-        # To a server SIGHUP means a reload, and must not end it while it starts: that begins with a second of imports.
+    is_server = sys.argv[1:2] in (["serve"], ["demo"])
+    # A second of imports comes first, in which nothing is there yet that would have to be ended in order. Without a
+    # handler SIGTERM is lost where this is the first process of a container, and SIGINT is a traceback.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
+    if is_server:
+        # To a server SIGHUP means a reload, and must not end it while it starts.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     from gateway.cli import main as command
 
-    command()
+    if not is_server and signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

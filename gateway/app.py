@@ -42,6 +42,7 @@ from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.limits.networks import Networks
+from gateway.machine import memory_limit
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
@@ -63,7 +64,7 @@ from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
-from gateway.setting_relations import memory_bound
+from gateway.setting_relations import told_memory
 from gateway.settings import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
@@ -135,10 +136,11 @@ class Gateway:
             settings.retry,
             settings.max_connection_age,
             held=Held(settings.session_bytes),
+            longest_id=settings.last_event_id_max,
         )
         self.held = services.held
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
-        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max)
+        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max, settings.compact_ids)
         self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
         self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, gate_options(settings))
@@ -156,6 +158,7 @@ class Gateway:
             settings.idempotency_window,
             settings.idempotency_events,
             settings.report_stream,
+            round(1000 * settings.timestamp_ahead_max),
         )
         self.intake = Intake(self.hub, self.current, self.clock, intake_options)
         self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
@@ -317,7 +320,9 @@ class Gateway:
             admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
             known = Connections(bounds, ADMIN_CONNECTIONS)
             listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
-        logger.info("memory of a process is bounded by about %d MB, and its connections", memory_bound(settings) >> 20)
+        for level, told in zip((logging.INFO, logging.WARNING), told_memory(settings, memory_limit()), strict=True):
+            if told is not None:
+                logger.log(level, "%s", told)
         await self.log.open()
         pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
         work: dict[str, Callable[[], Awaitable[None]]] = {

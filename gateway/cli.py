@@ -27,6 +27,8 @@ from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
+from gateway.machine import memory_limit
+from gateway.setting_relations import told_memory
 from gateway.settings import SETTINGS, Setting
 
 Command = Callable[..., Any]
@@ -139,6 +141,10 @@ def check(**flags: Any) -> None:
         click.echo(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
         sys.exit(1)
     assert configured is not None
+    told, hint = told_memory(configured.settings, memory_limit())
+    if hint is not None:
+        click.echo(f"warning: {hint}")
+    click.echo(told)
     click.echo(f"{configured.settings.config}: {len(configured.catalog.streams)} streams, no mistakes")
 
 

@@ -14,6 +14,7 @@ from gateway.configuration import Configured
 from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
+from gateway.event import TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
@@ -21,6 +22,7 @@ from gateway.intake.canary import missing_canaries
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special
 from gateway.limits.port import Limiter
+from gateway.position import Ids, PositionEncoder
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
 from gateway.schemas.repository import SchemaRepository, check_streams
@@ -89,11 +91,27 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *notes,
         *schemas.warnings,
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
+        *_long_ids(configured),
     ]
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
     return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
+
+
+def _long_ids(configured: Configured) -> list[str]:
+    """Streams that nobody could subscribe to, since an id that holds all their partitions might not be read."""
+    settings, warnings = configured.settings, []
+    for stream in configured.catalog.streams.values():
+        places = [TopicPartition(topic, number) for topic in stream.topics for number in range(stream.partitions)]
+        longest = PositionEncoder(dict.fromkeys(places, False), ids=Ids("compact")).longest
+        if longest > settings.last_event_id_max:
+            place = configured.places.get((stream.name, "partitions"), stream.name)
+            warnings.append(
+                f"{place}: an id of {stream.name} may take {longest} bytes for {len(places)} partitions, more than "
+                f"last_event_id_max ({settings.last_event_id_max}); subscriptions to it will be refused"
+            )
+    return warnings
 
 
 def gate_options(settings: Settings) -> GateOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 NO_TIMESTAMP = -1
@@ -46,3 +47,8 @@ Run = tuple[TopicPartition, list[Record]]
 def size_of(record: Record) -> int:
     """Bytes of its key and its value."""
     return len(record.value or b"") + len(record.key or b"")
+
+
+def sizes_of(records: Iterable[Record]) -> list[int]:
+    """The same of each; without a call for each, since this is asked of every record of history."""
+    return [len(record.value or b"") + len(record.key or b"") for record in records]

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gateway.connections import Connections
 from gateway.errors import Problem
 from gateway.request_target import check_host, split_target
-from gateway.routes.outlet import EXTENSION, HALF_CLOSED
+from gateway.routes.outlet import CONNECTION, EXTENSION, HALF_CLOSED
 from gateway.routes.problems import written
 from gateway.stream_connection import StreamConnection, let_go
 
@@ -197,7 +197,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         # A weak reference, since the response holds the scope.
         offer = partial(self.take_over, weakref.ref(self.cycle))
-        extensions: dict[str, Any] = {EXTENSION: offer, HALF_CLOSED: self._half_closed}
+        extensions: dict[str, Any] = {EXTENSION: offer, HALF_CLOSED: self._half_closed, CONNECTION: self.transport}
         self.scope["extensions"] = extensions
 
     def _read_target(self) -> tuple[bytes, bytes]:

@@ -36,6 +36,11 @@ for _opening, _closing in (b"{}", b"[]"):
     _STEP[_opening], _STEP[_closing] = 1, -1
 _PART = 65_536
 """Brackets that are looked at in one step: between two of them another thread may run."""
+_OBJECT, _ARRAY, _MEMBER, _VALUE = 184, 64, 100, 60
+"""Bytes of CPython's objects: a dict with its first members, a list, a member more, and a string or a number with the
+reference to it."""
+_WIDEST = 4
+"""Bytes of each character of a string of which one is beyond the Basic Multilingual Plane."""
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -81,6 +86,15 @@ def parse_again(value: bytes | None) -> dict[str, Any]:
             event: dict[str, Any] = orjson.loads(value)
             return event
     return parse_event(value)
+
+
+def parsed_size(value: bytes) -> int:
+    """Bytes that the event of a stored value takes at the most, about, once it is parsed: up to 25 times as many as the
+    value. Counts what stands for objects, arrays, members and values, in strings too; 1 ms for a megabyte."""
+    text = len(value) if value.isascii() else _WIDEST * len(value)
+    objects, arrays, members = value.count(b"{"), value.count(b"["), value.count(b":")
+    values = value.count(b",") + objects + arrays
+    return text + _OBJECT * objects + _ARRAY * arrays + _MEMBER * members + _VALUE * values
 
 
 def check_event(value: bytes | None) -> bool:

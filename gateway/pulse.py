@@ -58,8 +58,9 @@ class Pulse:
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
         stuck = dict.fromkeys(self._watch.stuck, "silent")
         telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
-        telemetry.sessions_hold(self._held.size, self._held.waits)
-        self._held.waits = 0
+        self._held.refresh()
+        telemetry.sessions_hold(self._held.size, self._held.waits, self._held.cut)
+        self._held.waits = self._held.cut = 0
         catalog = self._catalog()
         # A stream that is gone from the catalogue, and from the clients, is told to have none.
         before, self._named = self._named, set(catalog.streams)

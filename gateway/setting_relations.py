@@ -21,14 +21,36 @@ BASE_BYTES = 100 << 20
 CONNECTION_BYTES = 8400
 READER_BYTES = 5 << 20
 """What one reader of history may hold: what waits to be merged, its stretch, and what was fetched ahead of it."""
+PARSED_FACTOR = 25
+"""Bytes that an event takes for each byte of its JSON once it is parsed, at the worst."""
+PARSED_KEPT = 24 << 20
+"""Bytes of parsed events of the past: those that are kept, and those of the stretch that is being made."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
 
 
 def memory_bound(settings: Settings) -> int:
-    """Bytes that a process takes at the most, about: caches, what is under way, readers of history. A connection takes
-    CONNECTION_BYTES more, with what it has not read of a live stream."""
+    """Bytes that a process takes at the most, about: caches, what is under way, readers of history, and what is parsed:
+    a body of events, and one event each that is read and that is judged, as large as the intake takes them. A
+    connection takes CONNECTION_BYTES more."""
     caches: int = sum(getattr(settings, key) for key in CACHES)
-    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES
+    parsed = PARSED_FACTOR * (settings.intake_max_bytes + 2 * settings.intake_event_max_bytes) + PARSED_KEPT
+    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed
+
+
+def told_memory(settings: Settings, limit: int | None) -> tuple[str, str | None]:
+    """What operators are told of the memory at a start and by `gateway check`, and a hint where the machine (bytes) has
+    less."""
+    one = memory_bound(settings)
+    every = one * settings.workers
+    told = f"memory of a process is bounded by about {one >> 20} MB, and 8.4 KB a connection"
+    if settings.workers > 1:
+        told += f"; of {settings.workers} workers by {every >> 20} MB"
+    if limit is None or every <= limit:
+        return told, None
+    return told, (
+        f"the settings allow about {every >> 20} MB of memory, and this machine or its control group has "
+        f"{limit >> 20} MB: lower {', '.join(CACHES)} or workers, or give it more"
+    )
 
 
 def misfits(settings: Settings, places: Mapping[str, str]) -> list[str]:

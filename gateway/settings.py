@@ -130,7 +130,7 @@ class Settings:
     limit_filters: int = _integer(
         2_000_000,
         "steps",
-        "steps that the filters of one address may take a second, a process; a step is about 0.1 µs",
+        "steps that the filters of one address may take a second, a process; a step is 0.1 to 0.25 µs",
         0,
         1 << 40,
     )
@@ -194,7 +194,7 @@ class Settings:
     session_bytes: int = _integer(
         268_435_456,
         "bytes",
-        "memory for history on its way to clients that have not read it yet, a process; who replays waits for it",
+        "memory for what is on its way to clients that have not taken it yet, a process; who is behind waits for it",
         1 << 20,
         MAXIMUM_BYTES,
     )
@@ -233,12 +233,15 @@ class Settings:
     request_headers_max: int = _integer(100, "headers", "headers of one request", 8, 10_000)
     maximum_streams: int = _integer(100, "names", "names of streams in one request", 1, 10_000)
     last_event_id_max: int = _integer(65536, "bytes", "the longest `Last-Event-ID` that is read", 256, 1 << 19)
+    compact_ids: int = _integer(
+        2048, "bytes", "ids that may be longer than this in JSON are compact, where the client does not say", 0, 1 << 30
+    )
     filter_max_length: int = _integer(4096, "bytes", "the longest filter expression", 1, 1 << 20)
     filter_max_depth: int = _integer(32, "levels", "the deepest nesting of a filter expression", 1, 32)
     filter_max_steps: int = _integer(
         5_000,
         "steps",
-        "steps that a filter may take on an event; where it needs more it does not match. A step is about 0.1 µs",
+        "steps that a filter may take on an event; where it needs more it does not match. A step is 0.1 to 0.25 µs",
         10,
         1 << 40,
     )
@@ -270,6 +273,9 @@ class Settings:
     )
     idempotency_events: int = _integer(
         500_000, "events", "the newest events among which such a one is found, a process", 0, 1 << 30
+    )
+    timestamp_ahead_max: float = _seconds(
+        3600.0, "how far a stream's `timestamp_field` may lie ahead of now; 0 is as far as it likes", 0, 315_360_000
     )
     report_stream: str | None = _row(
         "text", None, "stream", "where reports of browsers go (`application/reports+json`)"

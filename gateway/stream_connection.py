@@ -86,6 +86,15 @@ class StreamConnection(asyncio.Protocol):
         if data:
             self._send(http_chunk(data))
 
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them."""
+        return 0 if self.gone.done() else self.pipe.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Break the connection off, and let go of what waits in it."""
+        if not self.gone.done():
+            self.pipe.abort()
+
     def hold(self, head: bytes) -> None:
         """Take the head of the response, to be sent with what comes next: a system call, and a packet, fewer."""
         self._head = head

@@ -187,7 +187,7 @@ async def at_rate(server: Gateway, requests: Requests, rate: float, connections:
         times.append(time.perf_counter() - due)
 
     before, cpu, begun = requests.events, server.cpu(), time.perf_counter()
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:  # noqa: TID251
         for number in range(int(rate * seconds)):
             due = begun + number / rate
             if (pause := due - time.perf_counter()) > 0:

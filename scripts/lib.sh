@@ -47,3 +47,13 @@ apt_install() {
 # unchanged STAMP FILE...: whether the files are as they were when `remember` was called with the same arguments.
 unchanged() { [[ -f $1 ]] && [[ $(cat "$1") == "$(cat "${@:2}" | sha256sum)" ]]; }
 remember() { cat "${@:2}" | sha256sum >"$1"; }
+
+# uv_program: where uv is, which resolves what is locked; installs it.
+uv_program() {
+    if [[ ! -x .cache/lock/bin/uv ]]; then
+        [[ -x .venv/bin/python ]] || bash scripts/setup
+        .venv/bin/python -m venv .cache/lock
+        .cache/lock/bin/python -m pip install --quiet --disable-pip-version-check --no-input 'uv>=0.9,<1' </dev/null >&2
+    fi
+    echo .cache/lock/bin/uv
+}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import cli
 from gateway.cli import main
-from gateway.settings import SETTINGS
+from gateway.setting_relations import told_memory
+from gateway.settings import SETTINGS, Settings
 
 COMMANDS = sorted(main.commands)
 GOOD = """
@@ -48,7 +51,18 @@ def config(tmp_path: Path) -> Path:
 def test_check_of_a_good_configuration(config: Path) -> None:
     result = run("check", "--config", str(config))
     assert result.exit_code == 0
-    assert result.output.splitlines() == [f"{config}: 1 streams, no mistakes"]
+    assert result.output.splitlines()[-1] == f"{config}: 1 streams, no mistakes"
+
+
+def test_check_tells_the_memory_as_a_start_does(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, _ = told_memory(Settings(), None)
+    monkeypatch.setattr(cli, "memory_limit", lambda: 1 << 40)
+    assert run("check", "--config", str(config)).output.splitlines()[0] == told
+    monkeypatch.setattr(cli, "memory_limit", lambda: 300 << 20)
+    warning, line, _ = run("check", "--config", str(config)).output.splitlines()
+    assert warning.startswith("warning: ")
+    assert "300 MB" in warning
+    assert line == told
 
 
 def test_check_of_the_configuration_that_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +105,15 @@ def test_check_warns_of_keys_that_are_not_used(config: Path) -> None:
     result = run("check", "--config", str(config))
     assert result.exit_code == 0
     assert f"warning: {config}:8: " in result.output
+
+
+def test_check_warns_of_a_stream_whose_ids_could_not_come_back(config: Path) -> None:
+    config.write_text(config.read_text() + "    partitions: 40\n")
+    assert "last_event_id_max" not in run("check", "--config", str(config)).output
+    config.write_text(f"last_event_id_max: 700\n{config.read_text()}")
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 0
+    assert re.search(r"warning: .*40 partitions, more than last_event_id_max \(700\)", result.output)
 
 
 def test_check_of_a_stream_whose_schema_is_nowhere(config: Path) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import time
 from itertools import pairwise
 
+import pytest
+
 from gateway import cooperative
-from gateway.cooperative import Gate, Turn
+from gateway.cooperative import Gate, Turn, give_way, together
 
 
 async def test_others_have_their_rounds_between_two_steps() -> None:
@@ -97,3 +99,39 @@ async def test_a_gate_lets_so_many_in_and_counts_nobody_for_long() -> None:
         await asyncio.gather(*(visit() for _ in range(20)))
         # Nobody's place was given back twice.
         assert most == 2
+
+
+async def test_together_gives_results_in_order() -> None:
+    async def after(rounds: int) -> int:
+        for _ in range(rounds):
+            await give_way()
+        return rounds
+
+    assert await together(after(rounds) for rounds in (3, 1, 2)) == [3, 1, 2]
+    assert await together([]) == []
+
+
+async def test_where_one_fails_the_others_end_first_and_time_outs_still_work() -> None:
+    ended = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await give_way()
+            ended.append(True)
+
+    async def fail() -> None:
+        await give_way()
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await together([wait(), fail(), wait()])
+    assert ended == [True, True]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await together([wait()])
+    assert len(ended) == 3

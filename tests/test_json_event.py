@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRecord
-from gateway.json_event import MAXIMUM_DEPTH, check_event, is_canary, nesting, one_line, parse_again, parse_event
+from gateway.json_event import (
+    MAXIMUM_DEPTH,
+    check_event,
+    is_canary,
+    nesting,
+    one_line,
+    parse_again,
+    parse_event,
+    parsed_size,
+)
 from tests.effort import examples
 
 JSON_VALUES = st.recursive(
@@ -243,3 +253,38 @@ def test_an_event_is_read_again_as_it_was(value: bytes) -> None:
 def test_what_is_no_event_is_none_again() -> None:
     with pytest.raises(BadRecord, match="tombstone"):
         parse_again(None)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        b"[]",
+        b"{}",
+        b'{"a":1}',
+        b'{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":0,"k":1}',
+        b"12345",
+        b"1.5",
+        b'"ab"',
+        b'"a"',
+        b'""',
+        b"null",
+        b"[[[[1]]]]",
+        b'{"a":{"b":[{"c":"d"}]}}',
+        '"\U0001f600aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"'.encode(),
+        b'"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"',
+    ],
+)
+def test_a_parsed_event_takes_no_more_than_is_counted(element: bytes) -> None:
+    many = 60_000 // len(element)
+    values = (
+        b'{"a":[' + b",".join([element] * many) + b"]}",
+        b"{" + b",".join(b'"%d":%b' % (number, element) for number in range(many)) + b"}",
+    )
+    for value in values:
+        tracemalloc.start()
+        event = parse_event(value)
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert event
+        assert taken <= parsed_size(value) + 2000
+        assert parsed_size(value) <= 120 * len(value)

@@ -101,6 +101,7 @@ def test_every_metric_is_watched_or_known() -> None:
         "gateway_streams",
         "gateway_ring_bytes",
         "gateway_session_bytes",
+        "gateway_session_cuts_total",
         "gateway_session_waits_total",
         "gateway_token_keys",
         "gateway_topic_stuck_partitions",

@@ -134,15 +134,15 @@ async def test_a_connection_ends_with_its_response_when_the_server_stops() -> No
         finally:
             writer.close()
 
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks, running(drain_time=0.3) as site:
+    async with asyncio.timeout(PATIENCE), running(drain_time=0.3) as site:
         idle, idle_writer = await asyncio.open_connection("127.0.0.1", site.port)
         asking = [
-            tasks.create_task(ask_twice(*await asyncio.open_connection("127.0.0.1", site.port))) for _ in range(3)
+            asyncio.create_task(ask_twice(*await asyncio.open_connection("127.0.0.1", site.port))) for _ in range(3)
         ]
         await becomes(lambda: len(site.gateway.streams.sessions) == 3)
+    assert await asyncio.gather(*asking) == [b"", b"", b""]
     assert await idle.read() == b""
     idle_writer.close()
-    assert [task.result() for task in asking] == [b"", b"", b""]
 
 
 async def test_the_head_of_a_stream_comes_with_its_first_frames(caplog: pytest.LogCaptureFixture) -> None:

@@ -158,7 +158,8 @@ class Subscription:
             since = None
         elif since is None and self._connected:
             since = self._began  # A server that names no position: what came meanwhile is found by time.
-        given = [("since", since and iso_time(since)), ("until", query.until and iso_time(query.until))]
+        times = (("since", since), ("until", query.until))
+        given = [(name, None if time is None else iso_time(time)) for name, time in times]
         given += [("filter", query.filter), ("fields", query.fields), ("canary", "true" if query.canary else None)]
         given.append(("limit", None if self._left is None else str(self._left)))
         address = httpx.URL(self.url)

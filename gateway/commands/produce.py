@@ -54,7 +54,8 @@ async def _produce(
 
     progress = Progress(status, fraction)
     complaints = Complaints(progress.say, SHOWN_ERRORS)
-    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors)
+    ahead = round(1000 * settings.timestamp_ahead_max)
+    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors, ahead)
     with progress:
         telling = asyncio.create_task(progress.keep_telling())
         try:

@@ -7,7 +7,7 @@ import json
 from gateway.description.facts import Facts
 from gateway.description.parts import TEXT, Json, answer, component, parameter, problems
 
-_POSITION = "Resume after this position: the last `id` that was received, a JSON array"
+_POSITION = "Resume after this position: the last `id` that was received, a JSON array or a compact text"
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
@@ -39,6 +39,12 @@ PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
         None,
     ),
     "lastEventId": ("The same as `last_event_id`; one of the two may be given.", TEXT, None),
+    "ids": (
+        "The form of ids: `json`, or `compact`, a short opaque text. Where nothing is said, an id is compact where it "
+        "might be long in JSON. Both are taken back.",
+        {"type": "string", "enum": ["json", "compact"]},
+        "compact",
+    ),
     "canary": (
         "Whether canary events (`meta.domain` is `canary`) are sent.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},

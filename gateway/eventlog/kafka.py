@@ -14,10 +14,10 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from gateway.catalog.stream import Retention
-from gateway.cooperative import give_way
+from gateway.cooperative import give_way, together
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_calls import CALL_SECONDS, Call, all_of, read, within
+from gateway.eventlog.kafka_calls import CALL_SECONDS, Call, read, within
 from gateway.eventlog.kafka_cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_options import connection_options, parse_bootstrap
 from gateway.eventlog.kafka_producer import Producer
@@ -78,7 +78,7 @@ class KafkaLog:
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog. The end is the last stable offset: before the first record of an open transaction."""
-        starts, ends = await all_of(self._offsets(dict.fromkeys(partitions, wanted)) for wanted in (EARLIEST, LATEST))
+        starts, ends = await together(self._offsets(dict.fromkeys(partitions, wanted)) for wanted in (EARLIEST, LATEST))
         return {partition: _bounds(starts[partition], ends[partition]) for partition in starts}
 
     async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
@@ -204,7 +204,7 @@ class KafkaLog:
                         reasons[partition] = leader
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(deadline):
-                        await all_of(
+                        await together(
                             self._find_of(node, asked, isolation, found, reasons) for node, asked in by_node.items()
                         )
                 left = [partition for partition in missing if partition not in found]

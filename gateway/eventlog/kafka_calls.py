@@ -131,16 +131,6 @@ async def first_answer(
             task.cancel()
 
 
-async def all_of(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The results of calls made at the same time; when one fails the others end, and its error is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
 def retrieve(task: asyncio.Task[Any]) -> None:
     """Nobody may wait for it any more, to whom a failure would be news."""
     if not task.cancelled():

@@ -6,6 +6,7 @@ import asyncio
 import struct
 import time
 import weakref
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -63,7 +64,9 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
         writer = self._writer
         found = super().close(reason, exc)
         if writer is not None:
-            writer.transport.abort()
+            # Before Python 3.11.3 a transport of TLS that is lost cannot be asked.
+            with suppress(AttributeError):
+                writer.transport.abort()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -14,6 +14,7 @@ from contextlib import suppress
 from aiokafka.errors import for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from gateway.cooperative import together
 from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
@@ -82,14 +83,15 @@ class Producer:
         """See EventLog."""
         fates: list[Fate | None] = [refusal(new) for new in records]
         try:
-            async with asyncio.timeout(SEND_SECONDS), asyncio.TaskGroup() as sending:
+            async with asyncio.timeout(SEND_SECONDS):
                 leaders = await self._leaders(topic, records)
-                for number, indices in self._spread(topic, records, leaders, fates).items():
-                    sending.create_task(self._send(TopicPartition(topic, number), records, indices, fates))
+                spread = self._spread(topic, records, leaders, fates)
+                await together(
+                    self._send(TopicPartition(topic, number), records, indices, fates)
+                    for number, indices in spread.items()
+                )
         except TimeoutError:
             pass  # What has no fate yet has that of `late`.
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
         late = LogUnavailable(f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s")
         known = [late if fate is None else fate for fate in fates]
         if known and all(isinstance(fate, LogUnavailable) for fate in known):

@@ -12,14 +12,17 @@ from collections.abc import Collection, Mapping
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition, size_of
+from gateway.event import TopicPartition
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka_fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
-from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
+
+RESPONSE_BYTES = 4 * 1024 * 1024
+"""The most that a broker sends in one response; a larger record comes alone."""
 
 PARTITION_BYTES = 1024 * 1024
 """The most that a broker sends of one partition; a larger batch of records comes as the only one."""
@@ -27,6 +30,9 @@ PARTITION_BYTES = 1024 * 1024
 AHEAD_BYTES = PARTITION_BYTES // 2
 """A partition is asked for more when less than this is left of what was fetched. So a partition holds at most this and
 one response."""
+
+MOST_AHEAD_BYTES = 16 * 1024 * 1024
+"""Where all partitions together hold so much, only those are asked for that are wanted and of which nothing is left."""
 
 LONG_POLL_SECONDS = 0.5
 """A broker waits so long for the first record."""
@@ -165,22 +171,25 @@ class KafkaReader:
     def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
         found: list[Batch | Refusal] = []
-        for partition in [partition for partition in self._buffers if partition in wanted]:
+        ready = [partition for partition in self._buffers if partition in wanted and self._has_records(partition)]
+        for index, partition in enumerate(ready):
+            if max_records <= 0 or max_bytes <= 0:
+                break
             buffer = self._buffers[partition]
-            trouble = self._errors.get(partition)
-            if trouble is not None and trouble.offset == buffer.position:
-                continue
-            if max_records > 0 and max_bytes > 0 and buffer.position < buffer.ahead:
-                before = buffer.position
-                records, wrong = buffer.take(max_records, max_bytes)
-                if wrong is not None:
-                    self._errors[partition] = _unreadable(partition, buffer.position, wrong)
-                max_records -= len(records)
-                max_bytes -= sum(map(size_of, records))
-                if buffer.position > before:
-                    found.append(Batch(partition, records, buffer.position, buffer.stamp))
-                    self._buffers[partition] = self._buffers.pop(partition)
+            before, among = buffer.position, len(ready) - index
+            records, size, wrong = buffer.take(part_of(max_records, among), part_of(max_bytes, among))
+            if wrong is not None:
+                self._errors[partition] = wrong
+            max_records -= len(records)
+            max_bytes -= size
+            if buffer.position > before:
+                found.append(Batch(partition, records, buffer.position, buffer.stamp))
+                self._buffers[partition] = self._buffers.pop(partition)
         return found
+
+    def _has_records(self, partition: TopicPartition) -> bool:
+        buffer, trouble = self._buffers[partition], self._errors.get(partition)
+        return buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
 
     def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
         """Those that are read no further, since something has befallen them, or since nobody has given them for a
@@ -211,8 +220,10 @@ class KafkaReader:
         """Send requests for the partitions of which little is left and none is under way."""
         flying = {partition for flight in self._flights for partition in flight.places}
         hungry: dict[int | None, dict[TopicPartition, Place]] = {}
+        held = sum(buffer.size for buffer in self._buffers.values())
         for partition, buffer in self._buffers.items():
-            if buffer.size < AHEAD_BYTES and partition not in flying and partition not in self._errors:
+            full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
+            if not full and partition not in flying and partition not in self._errors:
                 node, epoch = self._leader(partition)
                 hungry.setdefault(node, {})[partition] = Place(buffer.ahead, buffer.epoch, epoch)
         at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
@@ -263,7 +274,7 @@ class KafkaReader:
 
     def _read(self, flight: Flight, node: int, wait: float) -> None:
         """Ask a node for records, which may wait for the first of them (seconds)."""
-        limits = FetchLimits(int(wait * 1000), FETCH_BYTES, PARTITION_BYTES)
+        limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
         request = FetchRequest(flight.places, self._ids(flight.places), limits)
         self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
@@ -358,7 +369,7 @@ class KafkaReader:
         wrong = buffer.add(fetched)
         if not fetched.traced or (fetched.records and wrong is None and buffer.epoch == NO_EPOCH):
             self._cluster.tell_untraced(f"{partition.topic}/{partition.partition}")
-        return None if wrong is None else _unreadable(partition, buffer.ahead, wrong)
+        return wrong
 
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
         self._cluster.forget({topic for topic, _ in flight.places})
@@ -386,8 +397,3 @@ class KafkaReader:
         self._stale = flying[-FLIGHTS:]
         for flight in flying[:-FLIGHTS]:
             flight.cancel()
-
-
-def _unreadable(partition: TopicPartition, offset: int, wrong: str) -> Trouble:
-    detail = f"Kafka: {partition.topic}/{partition.partition}: the batch at offset {offset} cannot be read: {wrong}"
-    return Trouble(Kind.UNREADABLE, detail, offset)

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of
+from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
 from gateway.eventlog.kafka_fetch import Fetched
+from gateway.eventlog.kafka_salvage import salvage
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
+from gateway.eventlog.trouble import Kind, Trouble
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""
@@ -20,11 +22,30 @@ BATCH_OVERHEAD = 12
 ABORT = 0
 """The type of a control record that ends an aborted transaction."""
 
-MAGIC = 16
-"""Where a batch has the number of its form; from 2 on, it has the epoch of the leader that took it before that."""
-
+_MAGIC, _ATTRIBUTES = 16, 22
+_CODEC = 0x07
+"""Where a batch says of which format it is, and, in that of today, how it is compressed. From format 2 on, it has the
+epoch of the leader that took it behind its count of bytes."""
 _LENGTH = Struct(">i")
 _CONTROL = Struct(">HH")
+
+
+class _Held(NamedTuple):
+    """A batch as it came, or None where nothing of it is shown; the offset after it, its bytes, and the epoch of the
+    leader that took it."""
+
+    data: bytes | None
+    next_offset: int
+    size: int
+    epoch: int
+
+
+class Taken(NamedTuple):
+    """Records, their bytes, and what is wrong with the record behind them, where it cannot be read."""
+
+    records: list[Record]
+    size: int
+    wrong: Trouble | None
 
 
 class PartitionBuffer:
@@ -36,8 +57,10 @@ class PartitionBuffer:
 
     def __init__(self, partition: TopicPartition, position: int, stamp: int = NO_STAMP) -> None:
         self._partition = partition
-        self._batches: deque[tuple[Any, int, int, int]] = deque()
+        self._batches: deque[_Held] = deque()
         self._records: Iterator[Record] | None = None
+        self._salvaged = False
+        """Whether the first batch is read record by record, since aiokafka has given it up."""
         self.position = position
         self.stamp = stamp
         self.ahead = position
@@ -50,21 +73,26 @@ class PartitionBuffer:
     def drop(self) -> None:
         """Forget what was fetched and not taken."""
         self._batches.clear()
-        self._records = None
+        self._records, self._salvaged = None, False
         self.ahead, self.epoch = self.position, self.stamp
         self.unfetched = False
         self.size = 0
 
-    def add(self, fetched: Fetched) -> str | None:
+    def add(self, fetched: Fetched) -> Trouble | None:
         """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
         that hold no record to be shown (markers, aborted ones) stay as a move of the position. Returns what is wrong
         with the first batch that cannot be read: `ahead` stays before it."""
         try:
             return self._add(fetched)
         except Exception as error:  # whatever the parser makes of bytes that it does not know
-            return _wrong(error)
+            return self._unreadable(self.ahead, _wrong(error))
 
-    def _add(self, fetched: Fetched) -> str | None:
+    def _unreadable(self, offset: int, wrong: str, beyond: int = -1) -> Trouble:
+        topic, number = self._partition
+        detail = f"Kafka: {topic}/{number}: the batch at offset {offset} cannot be read: {wrong}"
+        return Trouble(Kind.UNREADABLE, detail, offset, beyond)
+
+    def _add(self, fetched: Fetched) -> Trouble | None:
         aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
         producers: set[int] = set()
         records = MemoryRecords(fetched.records)
@@ -72,10 +100,12 @@ class PartitionBuffer:
         while records.has_next():
             batch = records.next_batch()
             if not batch.validate_crc():
-                return "its checksum is wrong"
+                # What its head says is no more certain than the rest: it is taken where it is possible.
+                likely = self.ahead < batch.next_offset <= fetched.end
+                return self._unreadable(self.ahead, "its checksum is wrong", batch.next_offset if likely else -1)
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
-            traced = fetched.records[place + MAGIC] >= 2
-            epoch = _LENGTH.unpack_from(fetched.records, place + BATCH_OVERHEAD)[0] if traced else NO_STAMP
+            data = fetched.records[place : place + size]
+            epoch = _LENGTH.unpack_from(data, BATCH_OVERHEAD)[0] if data[_MAGIC] >= 2 else NO_STAMP
             place += size
             hidden = batch.is_control_batch
             if batch.producer_id is not None:
@@ -87,50 +117,48 @@ class PartitionBuffer:
             if batch.next_offset > self.ahead:
                 self.ahead, self.epoch = batch.next_offset, epoch
                 self.size += size
-                self._batches.append((None if hidden else batch, batch.next_offset, size, epoch))
+                self._batches.append(_Held(None if hidden else data, batch.next_offset, size, epoch))
         self.unfetched = self.ahead < fetched.end
         return None
 
-    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> tuple[list[Record], str | None]:
+    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> Taken:
         """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
-        what follows them and is no record. And what is wrong with the record at the position, where it cannot be
-        read."""
+        what follows them and is no record."""
         taken: list[Record] = []
+        left = max_bytes
         while self._batches:
-            batch, next_offset, size, epoch = self._batches[0]
-            if batch is not None:
+            data, next_offset, size, epoch = self._batches[0]
+            if data is not None:
                 wanted = limit - len(taken)
-                if wanted == 0 or max_bytes <= 0:
+                if wanted == 0 or left <= 0:
                     break
-                self._records = self._records or self._unpack(batch)
-                found: list[Record] = []
-                try:
-                    for record in islice(self._records, wanted):
-                        found.append(record)
-                        max_bytes -= size_of(record)
-                        if max_bytes <= 0:
-                            break
-                except Exception as error:  # an unknown codec, or bytes that are no records
-                    if found:
-                        taken += found
-                        self.position, self.stamp = found[-1].offset + 1, epoch
-                    return taken, _wrong(error)
+                self._records = self._records or self._unpack(data)
+                # Without a codec, a batch holds no more than it has bytes.
+                whole = size <= left and data[_MAGIC] == 2 and not data[_ATTRIBUTES] & _CODEC
+                found, error = _gather(islice(self._records, wanted), None if whole else left)
+                left -= sum(sizes_of(found))
                 if found:
                     taken += found
                     self.position, self.stamp = found[-1].offset + 1, epoch
-                if (len(found) == wanted or max_bytes <= 0) and self.position < next_offset:
+                if error is not None:  # an unknown codec, or bytes that are no records
+                    if not self._salvaged:
+                        self._salvaged, self._records = True, salvage(data, self._partition, self.position)
+                        continue
+                    wrong = self._unreadable(self.position, _wrong(error), next_offset)
+                    return Taken(taken, max_bytes - left, wrong)
+                if (len(found) == wanted or left <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
-            self._records = None
+            self._records, self._salvaged = None, False
             self.size -= size
             self.position, self.stamp = next_offset, epoch
-        return taken, None
+        return Taken(taken, max_bytes - left, None)
 
-    def _unpack(self, batch: Any) -> Iterator[Record]:
+    def _unpack(self, data: bytes) -> Iterator[Record]:
         """The records of a batch from the position on: a broker sends the whole batch that holds it."""
         topic, number = self._partition
         start = self.position
-        for record in batch:
+        for record in MemoryRecords(data).next_batch():
             offset = record.offset
             if offset >= start:
                 headers = record.headers
@@ -144,6 +172,23 @@ class PartitionBuffer:
                     record.value,
                     _headers(headers) if headers else (),
                 )
+
+
+def _gather(records: Iterator[Record], left: int | None) -> tuple[list[Record], Exception | None]:
+    """The records, up to the one that goes over the bytes that are left; and what went wrong behind them."""
+    found: list[Record] = []
+    try:
+        if left is None:
+            found.extend(records)
+            return found, None
+        for record in records:
+            found.append(record)
+            left -= size_of(record)
+            if left <= 0:
+                break
+    except Exception as error:
+        return found, error
+    return found, None
 
 
 def _wrong(error: Exception) -> str:

@@ -12,7 +12,7 @@ from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.memory_topic import Partition, Topic
 from gateway.eventlog.offer import Fate, all_stored
-from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
 
 Key = TypeVar("Key")
@@ -34,7 +34,7 @@ class MemoryLog:
         self._changed = asyncio.Event()
         self._topic_troubles: dict[str, Trouble] = {}
         self._troubles: dict[TopicPartition, Trouble] = {}
-        self._unreadable: dict[TopicPartition, Trouble] = {}
+        self._unreadable: dict[TopicPartition, list[Trouble]] = {}
 
     @property
     def available(self) -> bool:
@@ -97,8 +97,12 @@ class MemoryLog:
         self._wake()
 
     def spoil(self, partition: TopicPartition, trouble: Trouble | None) -> None:
-        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on; or do again."""
-        _set(self._unreadable, partition, trouble)
+        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on, up to where it
+        ends, if it does; or do again."""
+        if trouble is None:
+            self._unreadable.pop(partition, None)
+        else:
+            self._unreadable.setdefault(partition, []).append(trouble)
         self._wake()
 
     def append_now(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
@@ -184,8 +188,7 @@ class MemoryLog:
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """See EventLog."""
         self.check()
-        if trouble := self._topic_troubles.get(topic):
-            refuse({TopicPartition(topic, 0): trouble})
+        self.check_topic(topic)
         return self.offer_now(topic, records)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
@@ -205,6 +208,11 @@ class MemoryLog:
         """Raise LogUnavailable where the log is set so."""
         if not self._available:
             raise LogUnavailable("the log in memory is set unavailable")
+
+    def check_topic(self, topic: str) -> None:
+        """Raise Refused where the log is set to tell nothing of the topic."""
+        if trouble := self._topic_troubles.get(topic):
+            refuse({TopicPartition(topic, 0): trouble})
 
     def topic(self, name: str) -> Topic:
         """The topic, or TopicAbsent."""
@@ -229,9 +237,10 @@ class MemoryLog:
         except TopicAbsent:
             return absent(partition.topic)
 
-    def spoilt(self, partition: TopicPartition) -> Trouble | None:
-        """Why the partition cannot be read from an offset on."""
-        return self._unreadable.get(partition)
+    def spoilt(self, partition: TopicPartition, position: int) -> Trouble | None:
+        """Why the partition cannot be read from this position on, or from a later one."""
+        found = [each for each in self._unreadable.get(partition, []) if each.beyond < 0 or each.beyond > position]
+        return min(found, key=lambda each: each.offset, default=None)
 
     async def change(self) -> None:
         """Return at the next change of the log."""
@@ -341,8 +350,12 @@ class MemoryReader:
         """What there is; the partitions read go to the back of the queue, so that none starves."""
         self._log.check()
         found: list[Batch | Refusal] = []
-        for partition in [each for each in self._positions if partitions is None or each in partitions]:
-            answer = self._read_one(partition, max_records, max_bytes)
+        wanted = [each for each in self._positions if partitions is None or each in partitions]
+        ready = sum(self._read_one(each, 1, 1) is not None for each in wanted)
+        for partition in wanted:
+            parts = part_of(max_records, max(1, ready)), part_of(max_bytes, max(1, ready))
+            answer = self._read_one(partition, *parts)
+            ready -= answer is not None
             if isinstance(answer, Trouble):
                 del self._positions[partition]
                 found.append(Refusal(partition, answer))
@@ -370,7 +383,7 @@ class MemoryReader:
                 return cut_back(partition, cut, state.stamp(cut))
         if not state.start <= position <= state.end:
             return out_of_range(partition, position)
-        spoilt = self._log.spoilt(partition)
+        spoilt = self._log.spoilt(partition, position)
         if spoilt is not None and spoilt.offset <= position < state.end:
             return spoilt
         if max_records <= 0 or max_bytes <= 0 or state.end <= position:

@@ -55,6 +55,11 @@ class Batch(NamedTuple):
     stamp: int = NO_STAMP
 
 
+def part_of(left: int, partitions: int) -> int:
+    """What one of so many partitions may take of what is left for all of them, at least 1 where something is."""
+    return -(-left // partitions)
+
+
 class LogReader(Protocol):
     """Reads a set of partitions from given offsets. Prefetches a bounded amount. Belongs to one task at a time.
 
@@ -96,7 +101,8 @@ class LogReader(Protocol):
     ) -> list[Batch | Refusal]:
         """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
 
-        The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
+        Where there is more than is returned, each partition has an equal part in it: whoever merges what comes needs
+        some of each. The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
         `partitions` restricts the call to some of those assigned, the others keep their place. Raises LogUnavailable
         when nothing can be learnt from the log at all.
         """

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition, size_of
+from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_store import Claim, SqliteStore
@@ -293,7 +293,7 @@ class SqliteReader:
             del self._positions[answer.partition]
             if isinstance(answer, Batch):
                 count += len(answer.records)
-                size += sum(map(size_of, answer.records))
+                size += sum(sizes_of(answer.records))
                 self._positions[answer.partition] = answer.position
                 self._stamps[answer.partition] = answer.stamp
         self._behind = count >= min(max_records, FULL_RECORDS)

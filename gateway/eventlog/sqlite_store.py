@@ -21,7 +21,7 @@ from gateway.catalog.stream import Retention
 from gateway.errors import TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate, refusal
-from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
+from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite_connection import SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 
@@ -146,7 +146,7 @@ class SqliteStore(SqliteConnection):
         with self.reading():
             found: list[Batch | Refusal] = []
             starts: dict[TopicPartition, int] = {}
-            size = max_bytes
+            readable: list[tuple[TopicPartition, PartitionRow]] = []
             for partition, position in positions.items():
                 state = self._find_partition(partition)
                 if state is None or state.id != rows.get(partition):
@@ -157,15 +157,21 @@ class SqliteStore(SqliteConnection):
                     found.append(Refusal(partition, out_of_range(partition, position)))
                 elif self._is_another(state, position, stamps.get(partition, NO_STAMP)):
                     found.append(Refusal(partition, cut_back(partition, -1)))
-                elif position < state.next and max_records > 0 and size > 0:
-                    records, read = self._read(partition, state.id, position, max_records, size)
-                    if records:
-                        found.append(Batch(partition, records, records[-1].offset + 1, stamp_of(records[-1])))
-                    else:
-                        # Somebody has deleted rows by hand.
-                        found.append(Batch(partition, [], state.next))
-                    max_records -= len(records)
-                    size -= read
+                elif position < state.next:
+                    readable.append((partition, state))
+            for index, (partition, state) in enumerate(readable):
+                if max_records <= 0 or max_bytes <= 0:
+                    break
+                among = len(readable) - index
+                limits = part_of(max_records, among), part_of(max_bytes, among)
+                records, read = self._read(partition, state.id, positions[partition], *limits)
+                if records:
+                    found.append(Batch(partition, records, records[-1].offset + 1, stamp_of(records[-1])))
+                else:
+                    # Somebody has deleted rows by hand.
+                    found.append(Batch(partition, [], state.next))
+                max_records -= len(records)
+                max_bytes -= read
             return Found(found, starts)
 
     def _is_another(self, state: PartitionRow, position: int, stamp: int) -> bool:

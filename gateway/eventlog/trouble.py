@@ -32,11 +32,13 @@ FACTS = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT})
 
 
 class Trouble(NamedTuple):
-    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one."""
+    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one, and `beyond`
+    the first offset behind what cannot be read, as far as that is known."""
 
     kind: Kind
     detail: str
     offset: int = -1
+    beyond: int = -1
     stamp: int = -1
     """Of Kind.CUT: that of the offset, where the log tells it."""
 
@@ -65,7 +67,13 @@ def cut_back(partition: TopicPartition, offset: int, stamp: int = -1) -> Trouble
     """The log went back, and may have been written on: nothing that was read from this offset on is there any more. It
     may have begun before; nobody knows where, for an offset below 0."""
     where = f"to {offset}" if offset >= 0 else "to a place that it does not tell"
-    return Trouble(Kind.CUT, f"{partition.topic}/{partition.partition} was cut back {where}", offset, stamp)
+    detail = f"{partition.topic}/{partition.partition} was cut back {where}"
+    return Trouble(Kind.CUT, detail, offset, stamp=stamp)
+
+
+def beyond(trouble: Trouble, position: int, end: int) -> int:
+    """Where to go on behind what cannot be read at this position: at the end where nobody knows where it ends."""
+    return trouble.beyond if position < trouble.beyond <= end else end
 
 
 def demand(answers: Mapping[TopicPartition, Found | Trouble]) -> dict[TopicPartition, Found]:

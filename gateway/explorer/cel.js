@@ -10,6 +10,11 @@ const TAKEN = new Set(["in", "true", "false", "null"]);
 const TOKENS =
   /(?<text>[rRbB]{0,2}(?:"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?))|(?<number>\d[\w.]*)|(?<field>\.\s*[A-Za-z_]\w*)|(?<word>[A-Za-z_]\w*)|(?<space>\s+)|(?<operator>&&|\|\||[=!<>]=|[-+*/%<>!?:&|=])|(?<other>.)/gsu;
 
+/** Whether a member is asked for with a dot and this name. @param {string} name */
+export function isMember(name) {
+  return NAME.test(name) && !TAKEN.has(name);
+}
+
 /** A value as it is written in CEL. @param {unknown} value */
 export function literal(value) {
   if (value instanceof Exact) return value.source;
@@ -21,7 +26,7 @@ export function expressionOf(path, root = "event") {
   let text = root;
   for (const step of path) {
     if (typeof step === "number") text += `[${step}]`;
-    else text += NAME.test(step) && !TAKEN.has(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
+    else text += isMember(step) ? `.${step}` : `[${JSON.stringify(step)}]`;
   }
   return text;
 }

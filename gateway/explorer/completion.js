@@ -5,6 +5,8 @@
  *   caret goes back after the insertion.
  * @typedef {{from: number, suggestions: Suggestion[]}} Completion `from`: where the text begins that is replaced.
  */
+import { isMember } from "./cel.js";
+
 const MOST = 12;
 
 const VARIABLES = [
@@ -19,6 +21,16 @@ const VARIABLES = [
 const FUNCTIONS = [
   ["has()", "function", "whether the event has a field", 1],
   ["size()", "function", "the length of a text or an array", 1],
+  ["int()", "function", "as a whole number", 1],
+  ["uint()", "function", "as a whole number that is not negative", 1],
+  ["double()", "function", "as a number", 1],
+  ["string()", "function", "as a text", 1],
+  ["bool()", "function", "as true or false", 1],
+  ["bytes()", "function", "a text in UTF-8", 1],
+  ["timestamp()", "function", "a time, of a text or of seconds since 1970", 1],
+  ["duration()", "function", "a length of time, such as 1h30m", 1],
+  ["dyn()", "function", "of a type that is not known beforehand", 1],
+  ["type()", "function", "the type of a value", 1],
   ["true", "constant", "", 0],
   ["false", "constant", "", 0],
   ["null", "constant", "", 0],
@@ -29,6 +41,14 @@ const METHODS = [
   ['endsWith("")', "ends with a text"],
   ['contains("")', "has a text in it"],
   ['matches("")', "matches a regular expression (RE2)"],
+];
+/** @type {[string, string][]} */
+const MACROS = [
+  ["all(x, )", "whether it is true of each"],
+  ["exists(x, )", "whether it is true of any"],
+  ["exists_one(x, )", "whether it is true of one alone"],
+  ["filter(x, )", "those of which it is true"],
+  ["map(x, )", "what is made of each"],
 ];
 
 /**
@@ -72,7 +92,7 @@ function memberAt(before, fields) {
   const typed = found[2].toLowerCase();
   const members = fields
     .filter(({ path }) => path.startsWith(prefix) && !path.slice(prefix.length).includes("."))
-    .filter(({ path }) => /^[A-Za-z_]\w*$/.test(path.slice(prefix.length)))
+    .filter(({ path }) => isMember(path.slice(prefix.length)))
     .map(({ path, types, description }) => {
       const name = path.slice(prefix.length);
       return { insert: name, label: name, kind: types.join(" or "), note: description };
@@ -81,7 +101,10 @@ function memberAt(before, fields) {
   const methods = field?.types.includes("string")
     ? METHODS.map(([insert, note]) => ({ insert, label: insert.replace('""', ""), kind: "method", note, back: 2 }))
     : [];
-  const suggestions = ranked([...members, ...methods], typed);
+  const macros = field?.types.includes("array")
+    ? MACROS.map(([insert, note]) => ({ insert, label: insert, kind: "method", note, back: 1 }))
+    : [];
+  const suggestions = ranked([...members, ...methods, ...macros], typed);
   return { from: before.length - found[2].length, suggestions };
 }
 

@@ -1,10 +1,12 @@
 /** One subscription, kept up: connects, reads, and goes on after the last id whatever ends a response. */
 import { EventStreamParser } from "./sse.js";
-import { advance, newestTime, parsePosition } from "./position.js";
+import { advance, newestTime, parsePosition, timeOf } from "./position.js";
 
 /** Milliseconds of silence after which a connection counts as lost: three heartbeats. */
 const IDLE = 45_000;
 const LONGEST_WAIT = 30_000;
+/** Milliseconds that a record may be ahead of the clock and still be waited for. */
+const AHEAD = 3_600_000;
 
 /**
  * @typedef {{seq: number, time: number, topic: string, partition: number, offset: number | null, text: string}} Event
@@ -115,7 +117,7 @@ export class Follower {
     const begun = this.#position.length > 0;
     const { read, moved } = advance(begun ? this.#position : position, position);
     if (frame.event === "message" && frame.data !== null) {
-      const time = moved?.timestamp || newestTime(position) || Date.now();
+      const time = timeOf(moved) ?? (newestTime(position) || Date.now());
       if (this.request.speed > 0) await this.#pace(time);
       this.#seq += 1;
       this.listener.event({
@@ -146,6 +148,8 @@ export class Follower {
 
   /** Wait until an event of this time is due. @param {number} time */
   async #pace(time) {
+    // What no clock has shown yet, or ever, is not waited for.
+    if (time <= 0 || time > Date.now() + AHEAD) return;
     if (this.#began.clock === 0) this.#began = { clock: Date.now(), time };
     const due = this.#began.clock + (time - this.#began.time) / this.request.speed;
     if (due > Date.now()) await this.#sleep(due - Date.now());

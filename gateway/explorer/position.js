@@ -6,10 +6,12 @@
  *   `read` is how many records lie between two positions (null where the ids hold no offsets), `moved` the entry that
  *   moved on, the record of the frame; where several did, the newest of them.
  */
+import { readToken } from "./token.js";
 
-/** @param {string} id @returns {Entry[]} */
+/** @param {string} id In either form. @returns {Entry[]} */
 export function parsePosition(id) {
   try {
+    if (id.startsWith("p1.")) return readToken(id);
     const entries = JSON.parse(id);
     return Array.isArray(entries) ? entries : [];
   } catch {
@@ -22,6 +24,12 @@ export function newestTime(entries) {
   let newest = 0;
   for (const { timestamp } of entries) if (timestamp !== undefined && timestamp > newest) newest = timestamp;
   return newest;
+}
+
+/** The time of a record, where it has one. @param {Entry | null} entry @returns {number | undefined} */
+export function timeOf(entry) {
+  const time = entry?.timestamp;
+  return time !== undefined && time > 0 ? time : undefined;
 }
 
 /**
@@ -43,7 +51,7 @@ export function advance(before, after) {
       const from = then === undefined ? now.offset : then.offset;
       result.read += from === undefined ? 0 : Math.max(0, now.offset - from);
     }
-    if (changed && (now.timestamp ?? 0) >= (result.moved?.timestamp ?? 0)) result.moved = now;
+    if (changed && (now.timestamp ?? 0) >= (result.moved?.timestamp ?? -Infinity)) result.moved = now;
   }
   return result;
 }

@@ -16,7 +16,7 @@ export function parseTime(text, now) {
 
 /** To the second, in UTC. @param {number} time */
 export function writeTime(time) {
-  const date = new Date(time);
-  // What no calendar has is written as the number, which the gateway reads as well.
-  return Number.isNaN(date.getTime()) ? String(time) : `${date.toISOString().slice(0, 19)}Z`;
+  const year = new Date(time).getUTCFullYear();
+  // What no calendar has is written as the number. Nothing is before 1970, where all of a stream begins.
+  return year >= 1970 && year <= 9999 ? `${new Date(time).toISOString().slice(0, 19)}Z` : String(Math.max(0, time));
 }

@@ -22,7 +22,7 @@ from gateway.filters.values import Meter, OutOfSteps
 DEEPEST = 32
 """`filter_max_depth` has no effect above it: the code that is made is nested as the expression is."""
 STEPS = 5_000
-"""About half a millisecond at the worst. The guides' filters take less than a hundred on an event; looking for some
+"""About a millisecond at the worst. The guides' filters take less than a hundred on an event; looking for some
 words in a comment of a thousand characters, whatever the case, takes some hundreds."""
 
 

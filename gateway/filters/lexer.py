@@ -21,8 +21,8 @@ class Token(NamedTuple):
     position: int
 
 
-# Each character of a string has one way to match, and what has matched is not given back (`*+`): one that is not closed
-# is found out in one pass.
+# Each character has one way to match, so that a string that is not closed is found out in one pass and back. Where a
+# class repeats, what has matched is not given back (`*+`); with groups Python 3.11.2 would match wrongly then.
 _TOKEN = re.compile(
     r'''
     (?P<space>  [ \t\n\r\f]++ | //[^\n]*+ )
@@ -37,12 +37,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _REST = {
-    ('"""', False): re.compile(r'(?:[^\\"]|\\.|"(?!""))*+"""', re.DOTALL),
-    ("'''", False): re.compile(r"(?:[^\\']|\\.|'(?!''))*+'''", re.DOTALL),
-    ('"', False): re.compile(r'(?:[^\\"\n\r]|\\[^\n\r])*+"'),
-    ("'", False): re.compile(r"(?:[^\\'\n\r]|\\[^\n\r])*+'"),
-    ('"""', True): re.compile(r'(?:[^"]|"(?!""))*+"""', re.DOTALL),
-    ("'''", True): re.compile(r"(?:[^']|'(?!''))*+'''", re.DOTALL),
+    ('"""', False): re.compile(r'(?:[^\\"]|\\.|"(?!""))*"""', re.DOTALL),
+    ("'''", False): re.compile(r"(?:[^\\']|\\.|'(?!''))*'''", re.DOTALL),
+    ('"', False): re.compile(r'(?:[^\\"\n\r]|\\[^\n\r])*"'),
+    ("'", False): re.compile(r"(?:[^\\'\n\r]|\\[^\n\r])*'"),
+    ('"""', True): re.compile(r'(?:[^"]|"(?!""))*"""', re.DOTALL),
+    ("'''", True): re.compile(r"(?:[^']|'(?!''))*'''", re.DOTALL),
     ('"', True): re.compile(r'[^"\n\r]*+"'),
     ("'", True): re.compile(r"[^'\n\r]*+'"),
 }

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
+from gateway import telemetry
 from gateway.clock import Clock
+from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
-from gateway.eventlog.trouble import Kind, Trouble, absent, demand
-from gateway.hub.history import mark_before, read_range
+from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
+from gateway.hub.history import mark_before, read_parts
 from gateway.hub.parting import find_cut
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.hub.seek import seek
 from gateway.position import Mark
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
 BEGIN_SECONDS = 5.0
 """A partition of which it is not known by then where to begin is sick."""
+MOST_DAMAGED = 8
+"""After so many batches that cannot be read a partition is begun at its end."""
 BEGIN_TOGETHER = 8
 """Partitions that are begun at a time."""
 
@@ -197,11 +203,9 @@ class Discovery:
         return await self._attempt(place, bounds, lambda given: find_cut(self._log, self._ring, place, given, parting))
 
     async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
-        offset = demand(await self._log.find({partition: tail.timestamp}))[partition]
-        resumed = bounds.end if offset is None else offset
-        mark = await mark_before(
-            self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp[partition.topic]
-        )
+        resumed = await seek(self._log, partition, tail.timestamp, bounds)
+        by_timestamp = self._by_timestamp[partition.topic]
+        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
     async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
@@ -216,12 +220,7 @@ class Discovery:
                     place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place])
                 )
 
-        try:
-            async with asyncio.TaskGroup() as beginning:
-                tasks = {place: beginning.create_task(begin(place)) for place in wanted}
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return {place: task.result() for place, task in tasks.items()}
+        return dict(zip(wanted, await together(begin(place) for place in wanted), strict=True))
 
     async def _begin(self, place: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
         return _first(bounds) if from_first else await self._newest_part(place, bounds)
@@ -244,15 +243,38 @@ class Discovery:
             return Trouble(Kind.UNAVAILABLE, f"it does not tell within {BEGIN_SECONDS:g} s where to begin")
 
     async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
-        """The newest part of the log, and at least all records of its newest millisecond, so that what was read last,
-        and how many records share its time, is known of every partition."""
+        """The newest part of the log; of one with a batch that cannot be read, what lies behind that."""
+        start = bounds.start
+        for _ in range(MOST_DAMAGED):
+            if start >= bounds.end:
+                break
+            try:
+                return await self._newest_since(partition, Bounds(start, bounds.end))
+            except Refused as refused:
+                trouble = refused.troubles[partition]
+                if trouble.kind is not Kind.UNREADABLE:
+                    raise
+                start = beyond(trouble, start, bounds.end)
+                telemetry.passed_over(partition, trouble, start)
+        return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
+
+    async def _newest_since(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
+        """The newest part, and at least all records of its newest millisecond, so that what was read last, and how many
+        records share its time, is known of every partition."""
         newest = await self.newest(partition, *bounds)
         if newest is None:
             return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
-        since = min(newest, self._clock.now() - int(self._ring_fill * 1000))
-        position = demand(await self._log.find({partition: since}))[partition]
-        position = bounds.end if position is None else position
-        mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp[partition.topic])
+        since = self._clock.now() - int(self._ring_fill * 1000)
+        if 0 <= newest < since:
+            since = newest
+        found = demand(await self._log.find({partition: since}))[partition]
+        position = bounds.end if found is None else max(found, bounds.start)
+        by_timestamp = self._by_timestamp[partition.topic]
+        if not by_timestamp:
+            # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
+            # ring can hold is not read.
+            position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
+        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
         return Beginning(mark, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
@@ -260,9 +282,12 @@ class Discovery:
         distance = 1
         while start < end:
             first = max(start, end - distance)
-            records = await read_range(self._log, partition, first, end)
-            if records:
-                return records[-1].timestamp
+            newest = None
+            async with aclosing(read_parts(self._log, partition, first, end)) as parts:
+                async for records, _ in parts:
+                    newest = records[-1].timestamp if records else newest
+            if newest is not None:
+                return newest
             if first == start or distance >= MAXIMUM_LOOK_BACK:
                 break
             distance *= 4

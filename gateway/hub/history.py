@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, Run, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
+from gateway.hub.merge import Merge
 from gateway.position import NOTHING_READ, Mark
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
 """Records asked of the log at once: enough to make a call cheap, few enough to keep the loop free. The first time it
 is fewer, since where many replay, a reader may soon be given up for another."""
+
+PART_RECORDS = 1000
+PART_BYTES = 256 * 1024
+"""What is read at once where records are only looked at."""
 
 HISTORY_BYTES = 2 * 1024 * 1024
 """Bytes of records that wait to be merged, but for one record of each partition."""
@@ -24,106 +27,74 @@ HISTORY_BYTES = 2 * 1024 * 1024
 class History:
     """Reads from `positions` up to `ends`, merged by timestamp; in each partition in log order.
 
-    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes: the
-    more there is, the less is asked for, down to a single record. One that the log refuses is put into `troubles`: what
-    was read of it before is merged, and it holds nobody back.
+    A partition with nothing buffered and more to come holds the others back. What is buffered is bounded in bytes, of
+    which each partition has a share. One that the log refuses is put into `troubles`: what was read of it before is
+    merged, and it holds nobody back.
     """
 
     def __init__(self, reader: LogReader, positions: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]):
         self._reader = reader
+        self._merge = Merge(positions, ends)
         self.positions = dict(positions)
         self.ends = dict(ends)
-        self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
+        """May be changed by whoever reads on."""
         self.troubles: dict[TopicPartition, Trouble] = {}
         self.starved = False
         """Whether the last fetch waited for something, and nothing came."""
-        self._read = dict(positions)
-        self._stamps: dict[TopicPartition, int] = {}
         self._most = FIRST_RECORDS
-        self.size = 0
+
+    @property
+    def size(self) -> int:
         """Bytes that are buffered."""
+        return self._merge.size
 
     @property
     def stamps(self) -> dict[TopicPartition, int]:
         """Those of the positions of which they are known: nothing of these partitions waits to be merged."""
-        return {partition: stamp for partition, stamp in self._stamps.items() if not self._buffers[partition]}
+        return self._merge.stamps()
 
     @property
     def finished(self) -> bool:
         """Whether everything before the ends has been returned."""
+        empty = self._merge.empty()
         return all(
-            self.positions[partition] >= end or (partition in self.troubles and not self._buffers[partition])
+            self.positions[partition] >= end or (partition in self.troubles and partition in empty)
             for partition, end in self.ends.items()
         )
 
     def put_back(self, runs: Iterable[Run]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
-        for partition, records in reversed(list(runs)):
-            self._buffers[partition].extendleft(reversed(records))
-            self.size += sum(map(size_of, records))
-            self.positions[partition] = records[0].offset
+        self._merge.put_back(runs)
+        self._settle()
 
     async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
-        hungry = self._hungry()
+        self._merge.ends = {place: end for place, end in self.ends.items() if place not in self.troubles}
+        hungry = self._merge.hungry()
         self.starved = False
         if hungry:
-            room = max(1, HISTORY_BYTES - self.size)
+            room = share_of(HISTORY_BYTES, len(hungry), len(self._merge.behind()), self._merge.size)
             found = await self._reader.fetch(wait, self._most, hungry, room)
             self.starved = not found
             for one in found:
                 if isinstance(one, Refusal):
                     self.troubles[one.partition] = one.trouble
+                    self._merge.let_go([one.partition])
                 else:
-                    self._buffers[one.partition].extend(one.records)
-                    self._read[one.partition] = one.position
-                    self._stamps[one.partition] = one.stamp
+                    self._merge.add(*one)
             self._most = FETCH_RECORDS
-        runs = self._merge()
-        # Of a single partition nothing is left.
-        self.size = sum(size_of(record) for buffer in self._buffers.values() for record in buffer)
-        for partition, buffer in self._buffers.items():
-            self.positions[partition] = buffer[0].offset if buffer else self._read[partition]
+        runs = self._merge.take()
+        self._settle()
         return runs
 
-    def _hungry(self) -> list[TopicPartition]:
-        return [
-            partition
-            for partition, end in self.ends.items()
-            if not self._buffers[partition] and self._is_behind(partition, end)
-        ]
+    def _settle(self) -> None:
+        self.positions = {partition: self._merge.position(partition) for partition in self.positions}
 
-    def _is_behind(self, partition: TopicPartition, end: int) -> bool:
-        """Whether more of the partition is to be read."""
-        return self._read[partition] < end and partition not in self.troubles
 
-    def _merge(self) -> list[Run]:
-        buffers = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
-        if any(not self._buffers[partition] for partition in self._hungry()):
-            return []
-        if len(buffers) == 1:
-            partition, buffer = buffers[0]
-            records = list(buffer)
-            buffer.clear()
-            return [(partition, records)]
-        heap = [(buffer[0].timestamp, partition) for partition, buffer in buffers]
-        heapq.heapify(heap)
-        runs: list[Run] = []
-        last = None
-        while heap:
-            _, partition = heap[0]
-            buffer = self._buffers[partition]
-            if partition is not last:
-                records, last = [], partition
-                runs.append((partition, records))
-            records.append(buffer.popleft())
-            if buffer:
-                heapq.heapreplace(heap, (buffer[0].timestamp, partition))
-            elif self._is_behind(partition, self.ends[partition]):
-                break
-            else:
-                heapq.heappop(heap)
-        return runs
+def share_of(capacity: int, hungry: int, behind: int, held: int) -> int:
+    """The bytes that may be read of the hungry ones among those behind, where so many are held: each partition has an
+    equal part, so that what one has buffered leaves room for the others."""
+    return max(1, min(capacity * hungry // behind, capacity - held))
 
 
 async def first_records(
@@ -187,23 +158,29 @@ async def mark_before(
     return Mark(position - 1, record.timestamp if found and record is not None else since)
 
 
-async def read_range(log: EventLog, partition: TopicPartition, start: int, end: int) -> list[Record]:
-    """All records of one partition from `start` to just before `end`; meant for short ranges. Raises as `demand`."""
+async def read_parts(
+    log: EventLog, partition: TopicPartition, start: int, end: int
+) -> AsyncGenerator[tuple[list[Record], int], None]:
+    """The records of one partition from `start` to just before `end`, part by part, each with the offset up to which it
+    was read; others run after each. Raises as `demand`. To be closed (`aclosing`): it has a reader of the log."""
     if start >= end:
-        return []
+        return
     reader = await log.reader({partition: start})
-    records: list[Record] = []
     try:
-        history = History(reader, {partition: start}, {partition: end})
-        while not history.finished:
-            records += [record for _, run in await history.fetch(1.0) for record in run]
-            refuse(history.troubles)
-            if history.starved:
-                refuse(await _beyond(log, history.ends))
+        position = start
+        while position < end:
+            found = await reader.fetch(1.0, min(PART_RECORDS, end - position), None, PART_BYTES)
+            for one in found:
+                if isinstance(one, Refusal):
+                    refuse({partition: one.trouble})
+                else:
+                    position = min(end, one.position)
+                    yield [record for record in one.records if record.offset < end], position
+            if not found:
+                refuse(await _beyond(log, {partition: end}))
             await give_way()
     finally:
         await reader.close()
-    return [record for record in records if record.offset < end]
 
 
 async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:

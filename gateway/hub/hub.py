@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway import telemetry
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader, TopicState
-from gateway.eventlog.trouble import Kind, Refusal, Trouble, refuse
+from gateway.eventlog.port import Bounds, EventLog, TopicState
+from gateway.eventlog.trouble import Kind, Trouble, refuse
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
+from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Break, Ring, Segment
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
-IDLE_WAIT = 0.5
-"""Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
-FETCH_RECORDS = 1000
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
 FLUSH_RATIO = 128
@@ -38,6 +36,8 @@ READ_SECONDS = 0.00015
 """What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
 which others have the thread, so that it cannot be measured each time."""
 
+FILLS = 8
+"""So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
@@ -139,9 +139,13 @@ class Hub:
         if self.recovery.doubted and any(place in self.recovery.doubted and place not in self.sick for place in places):
             raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
-    def waits_for(self, topics: Collection[str]) -> bytes | None:
-        """What the clients of these topics wait for, as they are told it; None where it is nothing."""
-        return waiting_for(self.sick, topics) if self.available else b"waiting for the log"
+    def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
+        """What the clients of these topics wait for, as they are told it; None where it is nothing. `lacking`: what one
+        of them waits for by itself, of topics that exist."""
+        if not self.available:
+            return b"waiting for the log"
+        existing = self.discovery.existing
+        return waiting_for({*self.sick, *(place for place in lacking if place.topic in existing)}, topics)
 
     async def reach_end(self, topics: Collection[str]) -> None:
         """Return when all has been read that the log has of these topics by now, and may be read. Raises
@@ -165,12 +169,7 @@ class Hub:
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
         tended beside it."""
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._run())
-                both.create_task(self.recovery.tend())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await together((self._run(), self.recovery.tend()))
 
     async def _run(self) -> None:
         while True:
@@ -200,46 +199,62 @@ class Hub:
     async def _fill(self) -> None:
         """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
         left out, and read once it does."""
-        positions = self.recovery.positions()
-        if positions:
-            ends: dict[TopicPartition, int] = {}
-            for place, told in (await self.log.bounds(list(positions))).items():
-                if isinstance(told, Trouble):
-                    self.recovery.refuse(place, told)
-                else:
-                    ends[place] = told.end
-            positions = {place: positions[place] for place in ends}
-            reader = await self.log.reader(positions)
-            try:
-                history = History(reader, positions, ends)
-                while not history.finished:
-                    for _, records in await history.fetch(IDLE_WAIT):
-                        for record in records:
-                            self._append(record, keep_event=False)
-                    self._flush_when_full()
-                    await give_way()
-                for place, position in history.positions.items():
-                    self.ring.reached(place, position)
-                for place, stamp in history.stamps.items():
-                    self.recovery.stamps[place] = (history.positions[place], stamp)
-                for place, trouble in history.troubles.items():
-                    self.recovery.refuse(place, trouble)
-            finally:
-                await reader.close()
+        for _ in range(FILLS):
+            positions = self.recovery.positions()
+            if not positions or not await self._fill_from(positions):
+                break
+            # The others are read again with what lies behind the damage: so all of it is merged.
+            for place in self.recovery.positions():
+                mark = self.discovery.origins[place]
+                self.ring.add(place, mark, mark.offset + 1)
         self.flush()
         self.filled.set()
         self.tell_change()
 
+    async def _fill_from(self, positions: dict[TopicPartition, int]) -> bool:
+        """Read from these positions to the end; whether some were damaged, and begin behind the damage now."""
+        ends: dict[TopicPartition, int] = {}
+        for place, told in (await self.log.bounds(list(positions))).items():
+            if isinstance(told, Trouble):
+                self.recovery.refuse(place, told)
+            else:
+                ends[place] = told.end
+        positions = {place: positions[place] for place in ends}
+        reader = await self.log.reader(positions)
+        try:
+            history = History(reader, positions, ends)
+            while not history.finished:
+                for _, records in await history.fetch(IDLE_WAIT):
+                    for record in records:
+                        self._append(record, keep_event=False)
+                self._flush_when_full()
+                await give_way()
+        finally:
+            await reader.close()
+        for place, position in history.positions.items():
+            self.ring.reached(place, position)
+        for place, stamp in history.stamps.items():
+            self.recovery.stamps[place] = (history.positions[place], stamp)
+        damaged = False
+        for place, trouble in history.troubles.items():
+            self.catching_up[place] = ends[place]
+            damaged = self.recovery.refuse_to_read(place, trouble) or damaged
+        self.catching_up = {place: end for place, end in self.catching_up.items() if self.ring.end(place) < end}
+        return damaged
+
     async def _follow(self) -> None:
         reader = await self.log.reader({})
-        self.recovery.joining = set(self.recovery.positions())
+        recovery = self.recovery
+        recovery.joining = set(recovery.positions())
+        ordered = OrderedReader(self.log, reader, recovery.positions, recovery.is_foreign)
         try:
             while True:
-                if self.recovery.failure is not None:
-                    raise self.recovery.failure
-                if self.recovery.joining:
-                    await self.recovery.join(reader)
-                await self._read(reader)
+                if recovery.failure is not None:
+                    raise recovery.failure
+                if recovery.joining:
+                    recovery.joining.update(recovery.positions().keys() & ordered.restart())
+                    await recovery.join(reader)
+                await self._read(ordered)
         finally:
             await reader.close()
 
@@ -247,44 +262,51 @@ class Hub:
         """The next offset of each partition that is read; none while the log is away, or its newest part is read."""
         return self.recovery.positions() if self.available and self.filled.is_set() else {}
 
-    async def _read(self, reader: LogReader) -> None:
+    async def _read(self, reader: OrderedReader) -> None:
         """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
-        batches: list[Batch] = []
-        for one in await reader.fetch(IDLE_WAIT, FETCH_RECORDS):
-            # What is to be read anew comes from another place than what was on its way.
-            if self.recovery.is_foreign(one.partition):
-                continue
-            if isinstance(one, Refusal):
-                self.recovery.refuse(one.partition, one.trouble)
-            else:
-                batches.append(one)
-                self.recovery.dismiss(one.partition)
+        read = await reader.fetch()
+        for partition in {partition for partition, _ in read.runs}:
+            self.recovery.dismiss(partition)
+        for refusal in read.refusals:
+            self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
         begun, used = self._monotonic(), self._used()
-        size = 0
-        for batch in batches:
-            size += await self._take(batch)
+        size = count = 0
+        for partition, records in read.runs:
+            size += await self._take(partition, records)
+            count += len(records)
+        self._reach(read.positions, read.stamps)
         self.flush()
-        self._forget(reader)
-        count = sum(len(batch.records) for batch in batches)
+        self._forget(read.starts)
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
             # Where there is more it has waited long enough.
-            rest = 0.0 if reader.more else self._rest(self._used() - used, interval / size)
+            rest = 0.0 if read.more else self._rest(self._used() - used, interval / size)
             if rest:
                 await asyncio.sleep(rest)
                 return
         await give_way()
 
-    def _forget(self, reader: LogReader) -> None:
+    def _forget(self, starts: Mapping[TopicPartition, int]) -> None:
         """See what the log has deleted; its answers tell by the way."""
         if self.recovery.doubted:
-            self.recovery.doubted -= reader.starts.keys()
-        if self.losses.is_due(now := self.clock.monotonic()) and self.losses.look(reader.starts, now):
+            self.recovery.doubted -= starts.keys()
+        if self.losses.is_due(now := self.clock.monotonic()) and self.losses.look(starts, now):
             self.tell_change()
         self.ring.sweep()
+
+    def _reach(self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int]) -> None:
+        """Say how far the log has been read, perhaps beyond the last record."""
+        for partition, position in positions.items():
+            if self.recovery.is_foreign(partition):
+                continue
+            self.ring.reached(partition, max(position, self.ring.end(partition)))
+            if partition in stamps:
+                self.recovery.stamps[partition] = (position, stamps[partition])
+            if self.catching_up and position >= self.catching_up.get(partition, 0):
+                self.catching_up.pop(partition, None)
 
     def _rest(self, took: float, seconds_a_byte: float) -> float:
         """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
@@ -292,28 +314,26 @@ class Hub:
         rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
         return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
-    async def _take(self, batch: Batch) -> int:
-        """Put a batch into the ring; returns its bytes. Others run after each delivery: of large ones each is one."""
+    async def _take(self, partition: TopicPartition, records: Sequence[Record]) -> int:
+        """Put a run into the ring; returns its bytes. Others run after each delivery: of large ones each is one. What
+        is to be read anew meanwhile is left."""
         size = 0
-        for record in batch.records:
+        if self.recovery.is_foreign(partition):
+            return size
+        for record in records:
             length = len(record.value or b"")
             decoded = None
             if length > LARGE_RECORD:
                 decoded = await asyncio.to_thread(decode, record)
-                if self.recovery.is_foreign(batch.partition):
+                if self.recovery.is_foreign(partition):
                     return size
             self._append(record, keep_event=True, decoded=decoded)
             size += length
             if self._flush_when_full():
                 await give_way()
-                if self.recovery.is_foreign(batch.partition):
+                if self.recovery.is_foreign(partition):
                     return size
-        self.ring.reached(batch.partition, batch.position)
-        self.recovery.stamps[batch.partition] = (batch.position, batch.stamp)
-        if self.catching_up and batch.position >= self.catching_up.get(batch.partition, 0):
-            self.catching_up.pop(batch.partition, None)
-        if batch.records:
-            telemetry.tally.read(batch.partition.topic, len(batch.records), size)
+        telemetry.tally.read(partition.topic, len(records), size)
         return size
 
     def _append(self, record: Record, keep_event: bool, decoded: Decoded | None = None) -> None:
@@ -336,7 +356,8 @@ class Hub:
                 # Whoever looks on does not keep the event from the clients.
                 telemetry.record_mistake(record.topic, record.partition, record.offset, error)
         index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
-        if keep_event and decoded.event is not None:
+        # A segment with a large record is delivered live to nobody, and so is not looked into here.
+        if keep_event and decoded.event is not None and len(decoded.data or b"") <= LARGE_RECORD:
             segment = self.ring.open
             if segment.subjects is None:
                 segment.subjects = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.event import TopicPartition
@@ -79,7 +79,7 @@ class Ward:
         return [place for place in self._cases if self.is_due(place, now)]
 
 
-def waiting_for(sick: Mapping[TopicPartition, Trouble], topics: Collection[str]) -> bytes | None:
+def waiting_for(sick: Collection[TopicPartition], topics: Collection[str]) -> bytes | None:
     """What clients of these topics are told that they wait for; None where it is nothing. It names no host."""
     if not sick:
         return None

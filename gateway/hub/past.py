@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import accumulate
 
 from gateway.cooperative import Turn, give_way
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, Run, TopicPartition, size_of
+from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
@@ -32,8 +33,9 @@ STRETCH_BYTES = 512 * 1024
 """And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
 is made of one stretch."""
 PARSED_STRETCHES = 4
-"""Stretches of which the parsed events are kept, for the filters of those who come at the same time. Parsed events are
-large: to keep those that nobody looks at costs a third of the time of a replay."""
+PARSED_BYTES = 16 * 1024 * 1024
+"""Stretches of which the parsed events are kept, and their bytes, for the filters of those who come at the same time.
+Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0
@@ -161,7 +163,7 @@ class Past:
 
     def _keep_parsed(self, stretch: Stretch) -> None:
         self._parsed.append(stretch)
-        if len(self._parsed) > PARSED_STRETCHES:
+        while len(self._parsed) > PARSED_STRETCHES or sum(each.parsed for each in self._parsed) > PARSED_BYTES:
             self._parsed.popleft().forget()
 
     async def _leave(self, key: Key, frontier: _Frontier) -> None:
@@ -194,6 +196,31 @@ class Past:
             task.add_done_callback(self._closing.discard)
 
 
+class _Share:
+    """What one stretch takes of what was merged."""
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.blocks: dict[TopicPartition, int] = {}
+        """The block of offsets in which each partition begins."""
+        self._room = MOST_RECORDS
+        self._left = STRETCH_BYTES
+
+    def fitting(self, most: int, sizes: list[int]) -> int:
+        """How many of the first `most` records fit; the last may go over the bytes."""
+        if self._left <= 0:
+            return 0
+        within = list(accumulate(sizes[: min(most, self._room)]))
+        return min(bisect_left(within, self._left) + 1, len(within))
+
+    def add(self, run: Run, size: int) -> int:
+        """Take a run of so many bytes, which are returned."""
+        self.runs.append(run)
+        self._room -= len(run[1])
+        self._left -= size
+        return size
+
+
 class _Frontier:
     """A reader of the log, and how far it has come."""
 
@@ -204,7 +231,8 @@ class _Frontier:
         self._positions = dict(positions)
         self._reader: LogReader | None = None
         self._history: History | None = None
-        self._runs: deque[Run] = deque()
+        self._runs: deque[tuple[Run, list[int]]] = deque()
+        """What was merged and belongs to no stretch yet, and the bytes of each record."""
         self._held = 0
         """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
@@ -228,51 +256,46 @@ class _Frontier:
         history = await self._open()
         if any(history.ends[place] < end for place, end in ends.items()):
             await self._extend(history)
-            history.put_back(self._runs)
+            history.put_back([run for run, _ in self._runs])
             self._runs.clear()
             self._held = 0
-        taken: list[Run] = []
-        blocks: dict[TopicPartition, int] = {}
+        share = _Share()
         merged = dict(history.ends)
-        while not self._take(taken, blocks):
+        while not self._take(share):
             if history.finished:
                 # What has been taken was merged up to these ends, and what comes beyond them is no part of it.
-                if not await self._extend(history) or taken:
+                if not await self._extend(history) or share.runs:
                     break
                 merged = dict(history.ends)
             runs = await history.fetch(FETCH_SECONDS)
-            self._runs.extend(runs)
-            self._held += sum(size_of(record) for _, records in runs for record in records)
+            for run in runs:
+                sizes = sizes_of(run[1])
+                self._held += sum(sizes)
+                self._runs.append((run, sizes))
             refuse(history.troubles)
             if history.starved:
                 await self._shorten(history)
             await give_way()
-        for place, records in taken:
+        for place, records in share.runs:
             self._positions[place] = records[-1].offset + 1
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
         async with self._turn:
-            stretch = decode_stretch(taken, dict(self._positions), parsed)
+            stretch = decode_stretch(share.runs, dict(self._positions), parsed)
         stretch.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
         return stretch
 
-    def _take(self, taken: list[Run], blocks: dict[TopicPartition, int]) -> bool:
+    def _take(self, share: _Share) -> bool:
         """Move records up to the end of the stretch; whether it was reached."""
-        room = MOST_RECORDS - sum(len(records) for _, records in taken)
-        left = STRETCH_BYTES - sum(size_of(record) for _, records in taken for record in records)
         while self._runs:
-            place, records = self._runs[0]
-            block = blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
-            fitting = min(room, bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset))
-            before = left
-            fitting, left = _within(records, fitting, left)
-            self._held -= before - left
+            (place, records), sizes = self._runs[0]
+            block = share.blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
+            fitting = share.fitting(bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset), sizes)
             if fitting:
-                taken.append((place, records[:fitting]))
-                room -= fitting
+                self._held -= share.add((place, records[:fitting]), sum(sizes[:fitting]))
             if fitting < len(records):
-                self._runs[0] = (place, records[fitting:])
+                self._runs[0] = (place, records[fitting:]), sizes[fitting:]
                 return True
             self._runs.popleft()
         return False
@@ -331,15 +354,6 @@ def _ignore(task: asyncio.Task[Stretch]) -> None:
     """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
     if not task.cancelled():
         task.exception()
-
-
-def _within(records: Sequence[Record], most: int, left: int) -> tuple[int, int]:
-    """How many of the first `most` fit, and the bytes that are left; the last may go over them."""
-    for index in range(most):
-        if left <= 0:
-            return index, left
-        left -= size_of(records[index])
-    return most, left
 
 
 def _offset(record: Record) -> int:

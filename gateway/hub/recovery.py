@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
-from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent
+from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
 from gateway.hub.ring import Break, Ring
@@ -174,9 +174,30 @@ class Recovery:
             self.look_again()
         self._tell_sick()
 
+    def refuse_to_read(self, place: TopicPartition, trouble: Trouble) -> bool:
+        """The log does not give what comes next. In the newest part with which a partition begins, a batch that cannot
+        be read is passed over: whoever comes from before it waits for it, and nobody else has to. Whether it was."""
+        catching_up, position = self._reading.catching_up, self._ring.end(place)
+        end = catching_up.get(place, 0)
+        if trouble.kind is not Kind.UNREADABLE or position >= end:
+            self.refuse(place, trouble)
+            return False
+        begin = beyond(trouble, position, end)
+        tail = self._ring.tail(place)
+        mark = Mark(begin - 1, tail.timestamp if tail is not None else 0)
+        telemetry.passed_over(place, trouble, begin)
+        self._reading.flush()
+        self._ring.add(place, mark, begin)
+        self._discovery.origins[place] = mark
+        if begin >= end:
+            del catching_up[place]
+        self.joining.add(place)
+        self._reading.tell_change()
+        return True
+
     def dismiss(self, place: TopicPartition) -> None:
-        """A record came of it: it is well."""
-        if self.ward.dismiss(place):
+        """A record came of it: it is well; but for what was read before it was refused."""
+        if not self.ward.is_shut(place) and self.ward.dismiss(place):
             self._tell_sick()
 
     def _tell_sick(self) -> None:

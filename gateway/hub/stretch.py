@@ -12,8 +12,10 @@ from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
 from gateway.hub.ring import ITEM_OVERHEAD
-from gateway.json_event import parse_again
+from gateway.json_event import parse_again, parsed_size
 
+PARSED_BYTES = 8 * 1024 * 1024
+"""The most that the parsed events of one stretch may take."""
 _SERIALS = itertools.count()
 
 
@@ -36,7 +38,9 @@ class Stretch:
     exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
     """Partitions that had no more to be merged, and their ends then."""
     events: list[dict[str, Any] | None] | None = None
-    """The parsed events, as long as they are kept."""
+    """The parsed events, as long as they are kept; where one is missing, it is parsed again each time."""
+    parsed: int = 0
+    """Bytes that these take, about."""
     spans: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
     """The first and the last offset of each partition that it has records of."""
     _subjects: dict[int, Subject] = field(default_factory=dict)
@@ -48,7 +52,7 @@ class Stretch:
             topic, partition, offset, timestamp, key, data, _ = self.records[index]
             event = self.events[index] if self.events is not None else None
             subject = Subject(event or parse_again(data), topic, partition, offset, timestamp, key)
-            if self.events is not None:
+            if event is not None:
                 self._subjects[index] = subject
         return subject
 
@@ -67,6 +71,7 @@ class Stretch:
     def forget(self) -> None:
         """Keep the parsed events no longer."""
         self.events = None
+        self.parsed = 0
         self._subjects.clear()
 
 
@@ -77,13 +82,17 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
     events: list[dict[str, Any] | None] = []
     canaries: set[int] = set()
     spans: dict[TopicPartition, tuple[int, int]] = {}
-    size = 0
+    size = kept = 0
     for place, stored in taken:
         begin = len(flat)
         for record in stored:
             if parsed:
                 event, data, canary = decode(record, replayed=True)
-                events.append(event)
+                # What is large is parsed again by whoever looks into it, one event at a time.
+                weight = 0 if data is None else parsed_size(data) + ITEM_OVERHEAD
+                fits = kept + weight <= PARSED_BYTES
+                kept += weight if fits else 0
+                events.append(event if fits else None)
             else:
                 data, canary = glance(record)
             if canary:
@@ -94,4 +103,4 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
         runs.append((place, flat[begin:]))
         spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
     given = events if parsed else None
-    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=given, spans=spans)
+    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

@@ -23,6 +23,10 @@ LARGEST_SECONDS = 100_000_000_000
 """A number below this in a timestamp field is seconds, from it on milliseconds: as seconds it is the year 5138, as
 milliseconds 1973."""
 
+TIMESTAMP_AHEAD = 3_600_000
+"""Milliseconds that a timestamp field may lie ahead of now where nothing else is said; Kafka refuses what is further by
+default too (`message.timestamp.after.max.ms`)."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_TIME = 253_402_300_799_999
 """Milliseconds; the last that four digits of a year can write."""
@@ -64,13 +68,15 @@ def accept(
     new_id: str | None = None,
     request_id: str | None = None,
     hint: bool = True,
+    ahead_ms: int = TIMESTAMP_AHEAD,
 ) -> Accepted:
     """The record of an event for the stream that its `meta.stream` names; `stream` is taken where it names none.
 
     `text` is the event as it came, and is stored as it is where nothing is missing; `event` what it says. `meta.id`
     (`new_id`, or a random one), `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` are put in where
-    they are missing and the schema allows them. Without `hint`, no time is spent on what a wrong name may mean. Raises
-    InvalidEvent: no object, no such stream or schema, not valid, or no field that the record is made of.
+    they are missing and the schema allows them. Without `hint`, no time is spent on what a wrong name may mean.
+    `ahead_ms` is how far the record's time may lie ahead of now; 0 is as far as it likes. Raises InvalidEvent: no
+    object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
         raise InvalidEvent("the event is no JSON object")
@@ -90,7 +96,7 @@ def accept(
         target,
         target.topics[0],
         key_of(event, target) if target.message_key_fields else None,
-        timestamp_of(event, target, now_ms),
+        timestamp_of(event, target, now_ms, ahead_ms),
         text,
         given_id if isinstance(given_id, str) else None,
     )
@@ -189,9 +195,10 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
 
 
-def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int) -> int:
+def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:
     """Milliseconds since the epoch: the stream's `timestamp_field` (ISO 8601, or a number of seconds or milliseconds),
-    or now where it has none. Raises InvalidEvent where the field is missing or no time."""
+    or now where it has none. Raises InvalidEvent where the field is missing, no time, or further ahead of now than
+    `ahead_ms`: one such record would stand before all others for readers by time, and keep its topic from expiring."""
     path = stream.timestamp_field
     if path is None:
         return now_ms
@@ -200,6 +207,11 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int) -> int:
     if time is None or not 0 <= time <= _LAST_TIME:
         what = "missing" if value is None else "no time that can be used"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
+    if 0 < ahead_ms < time - now_ms:
+        raise InvalidEvent(
+            f"/{path.replace('.', '/')}: {iso_time(time)} is further ahead of now ({iso_time(now_ms)}) than "
+            f"timestamp_ahead_max allows ({ahead_ms / 1000:g} s)"
+        )
     return time
 
 

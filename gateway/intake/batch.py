@@ -124,8 +124,10 @@ class Batcher:
             if self.failing.pop(topic, None) is not None:
                 telemetry.append_works(topic)
             return
-        self.failing[topic] = str(error)
-        telemetry.append_failed(topic, error)
+        # What clients are told names no host; operators get to know all of it.
+        why = "; ".join(map(str, error.troubles.values())) if isinstance(error, Refused) else str(error)
+        self.failing[topic] = why
+        telemetry.append_failed(topic, why)
 
     async def _offer(self, stream: Stream, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         try:

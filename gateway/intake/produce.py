@@ -12,7 +12,7 @@ from gateway.cooperative import give_way
 from gateway.errors import ConfigurationError
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
-from gateway.intake.accept import InvalidEvent, accept
+from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import read_one
 from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.schemas.repository import SchemaRepository
@@ -53,6 +53,7 @@ class Production:
         clock: Clock,
         complain: Complain,
         max_errors: int | None = None,
+        ahead_ms: int = TIMESTAMP_AHEAD,
     ) -> None:
         self._stream = stream
         self._catalog = catalog
@@ -61,6 +62,7 @@ class Production:
         self._clock = clock
         self._complain = complain
         self._max_errors = max_errors
+        self._ahead_ms = ahead_ms
         self._batch: list[NewRecord] = []
         self.stored = 0
         self.invalid = 0
@@ -99,7 +101,9 @@ class Production:
             if piece.fault is not None:
                 raise InvalidEvent(piece.fault)
             now = self._clock.now()
-            accepted = accept(data, piece.event, self._catalog, self._schemas, now, stream=self._stream)
+            accepted = accept(
+                data, piece.event, self._catalog, self._schemas, now, stream=self._stream, ahead_ms=self._ahead_ms
+            )
         except InvalidEvent as error:
             self.invalid += 1
             self._complain(line.number, f"{error}: {excerpt(data)}")

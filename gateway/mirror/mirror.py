@@ -26,8 +26,10 @@ GATHERED_BYTES = 4 * 1024 * 1024
 POSITION_SECONDS = 5.0
 """A position that moved without events is stored not more often than this."""
 
-RETRY_SECONDS = 1.0
-"""Between two tries while the log is away."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+"""Seconds before the log is tried again: at first, and at the most. Each is twice the one before, until it has stored
+something."""
 
 CLOSE_SECONDS = 10.0
 """How long the events that were read may take to be stored at the end."""
@@ -85,6 +87,9 @@ class Mirror:
         self._over = False
         self._told: set[str] = set()
         self._away = False
+        self._pause = FIRST_PAUSE
+        self._left = asyncio.Event()
+        """Set at a stop: nothing is tried again any more."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until the source ends or `stop` is set; what was read by then is stored. Raises ClientError for what the
@@ -114,6 +119,9 @@ class Mirror:
             await _cancel([reading])
             self._over = True
             self._arrived.set()
+            if stopped.done():
+                # What is read and not stored is read again by the next, from the position that is stored.
+                self._left.set()
             await asyncio.wait([writing], timeout=CLOSE_SECONDS)
         finally:
             await _cancel([reading, writing])
@@ -183,7 +191,8 @@ class Mirror:
             records, self._records, self._size = self._records, [], 0
             position = self._position
             self._room.set()
-            await self._store(records, position)
+            if not await self._store(records, position):
+                return
 
     async def _due(self) -> None:
         """Wait until there is something to store, or nothing more comes."""
@@ -197,13 +206,15 @@ class Mirror:
                 async with asyncio.timeout(left if moved else None):
                     await self._arrived.wait()
 
-    async def _store(self, records: list[NewRecord], position: SourcePosition) -> None:
-        """Append once, for as long as that takes. After a failure the log says itself whether it has the records."""
+    async def _store(self, records: list[NewRecord], position: SourcePosition) -> bool:
+        """Append once, for as long as that takes; False where it is left alone. After a failure the log says itself
+        whether it has the records."""
         while True:
             try:
                 if self._writer is None:
                     before = self._stored
-                    await self._open()
+                    if not await self._open():
+                        return False
                     if self._stored == position:
                         break
                     if self._stored != before:
@@ -214,15 +225,28 @@ class Mirror:
             except (LogUnavailable, TopicAbsent, Refused) as error:
                 self._log_is_away(error)
                 await self._leave_writer()
-                if isinstance(error, Refused):
-                    await self._sleep(RETRY_SECONDS)
+                if not await self._rest():
+                    return False
         self._log_is_back()
+        self._pause = FIRST_PAUSE
         self._stored = position
         self._stored_at = self._clock.monotonic()
         self._meter.stored(len(records))
+        return True
 
-    async def _open(self) -> None:
-        """Become the writer of the name, and learn how far the one before has come; waits for the log."""
+    async def _rest(self) -> bool:
+        """Wait before the log is tried again, longer each time; False where it is not to be tried any more."""
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        ways = [asyncio.ensure_future(self._sleep(pause)), asyncio.ensure_future(self._left.wait())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(ways)
+        return not self._left.is_set()
+
+    async def _open(self) -> bool:
+        """Become the writer of the name, and learn how far the one before has come; waits for the log, and gives up
+        (False) at a stop."""
         while True:
             try:
                 await self._log.create(self._topic, self._stream.partitions, self._stream.retention)
@@ -230,9 +254,11 @@ class Mirror:
                 break
             except (LogUnavailable, Refused) as error:
                 self._log_is_away(error)
-                await self._sleep(RETRY_SECONDS)
+                if not await self._rest():
+                    return False
         self._stored = SourcePosition.decode(self._writer.position)
         self._log_is_back()
+        return True
 
     def _log_is_away(self, error: LogError) -> None:
         if not self._away:
@@ -250,7 +276,7 @@ class Mirror:
             await writer.close()
 
 
-async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Cancel what is not done, and wait for its end."""
     for task in tasks:
         task.cancel()

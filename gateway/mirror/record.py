@@ -11,7 +11,7 @@ from gateway.catalog.stream import Stream
 from gateway.client import Places, StreamEvent
 from gateway.errors import BadRecord
 from gateway.event import NewRecord
-from gateway.intake.accept import InvalidEvent, key_of, timestamp_of
+from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, key_of, timestamp_of
 from gateway.json_event import parse_event
 
 
@@ -43,9 +43,12 @@ class Recorder:
 
     def record(self, event: StreamEvent, now: int) -> tuple[NewRecord, int | None]:
         """The record, and the time of the event (ms): the source's id knows that of its own record, else `meta.dt`
-        says it. Where neither does, it is None, and the time of the record is now (ms)."""
+        says it. Where neither does, or it is one that no log need take (before 1970, or far ahead), it is None, and the
+        time of the record is now (ms)."""
         place = self._places.read(event.id)
-        time = (place.timestamp if place is not None else None) or self._dt(event, now)
+        time = None if place is None else place.timestamp
+        if time is None or not 0 < time <= now + TIMESTAMP_AHEAD:
+            time = self._dt(event, now)
         return NewRecord(event.data, self._key(event), now if time is None else time), time
 
     def _dt(self, event: StreamEvent, now: int) -> int | None:

@@ -34,6 +34,10 @@ class Content:
         """What names it."""
         return f'"{hashlib.blake2b(self.data, digest_size=12).hexdigest()}"'
 
+    def prepare(self) -> None:
+        """Make what is made once, which takes a while where there is much: in a thread."""
+        _ = self.tag, self.packed if self.packs else b""
+
     def answer(self, request: Request, cache_control: str, vary: str = "accept-encoding") -> Response:
         """The content, or that it is what the client has."""
         headers = {"etag": self.tag, "cache-control": cache_control, "vary": vary, **self.headers}

@@ -14,6 +14,8 @@ from gateway.subscription.responder import Outlet
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
+CONNECTION = "gateway.connection"
+"""The same of the connection itself, which tells what it holds: an `asyncio.WriteTransport`."""
 
 HALF_CLOSED = "gateway.half_closed"
 """The key of an `asyncio.Event`: the client has sent all that it is going to. It may wait for more, or be gone."""
@@ -49,11 +51,17 @@ class SendOutlet:
     """A response through ASGI's `send`, with any server. `probe` says nothing wherever a frame may begin;
     `half_closed`: see HALF_CLOSED."""
 
-    __slots__ = ("_probing", "_send", "_watch", "_writing", "gone", "pipe", "send")
+    __slots__ = ("_probing", "_send", "_transport", "_watch", "_writing", "gone", "pipe", "send")
 
     def __init__(
-        self, receive: Receive, send: Send, probe: bytes = b"", half_closed: asyncio.Event | None = None
+        self,
+        receive: Receive,
+        send: Send,
+        probe: bytes = b"",
+        half_closed: asyncio.Event | None = None,
+        transport: asyncio.WriteTransport | None = None,
     ) -> None:
+        self._transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: recipients.Pipe | None = None
         self.send: recipients.Send | None = None
@@ -80,6 +88,17 @@ class SendOutlet:
         async with self._writing:
             if not self.gone.done():
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them, where the server tells."""
+        if self._transport is None or self.gone.done():
+            return 0
+        return self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """Break the connection off, and let go of what waits in it."""
+        if self._transport is not None and not self.gone.done():
+            self._transport.abort()
 
     async def finish(self) -> None:
         """End the response."""

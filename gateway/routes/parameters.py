@@ -16,13 +16,14 @@ from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Pr
 from gateway.event import TopicPartition
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
-from gateway.position import Wish, parse_position
+from gateway.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position
 from gateway.routes.negotiate import accepts_gzip, choose_format
 from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.subscription import Request
 from gateway.times import parse_time
 from gateway.wire.format import Format
+from gateway.wire.sse import SSE
 
 PARAMETERS = tuple(DESCRIBED)
 LARGEST_LIMIT = 2**63 - 1
@@ -39,6 +40,7 @@ class Bounds:
     filters: FilterBounds = field(default_factory=FilterBounds)
     streams: int = 100
     last_event_id: int = 65536
+    compact_ids: int = COMPACT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Asked:
     gzip: bool
     limit: int | None
     overlaps: Mapping[str, int]
+    ids: Ids
     values: Mapping[str, str]
     """All parameters as they came."""
 
@@ -73,7 +76,8 @@ def read_request(
         since=None if since is None or since > now else since,
         overlaps=asked.overlaps,
     )
-    return Request(asked.selection, asked.format, origin, until, asked.limit, asked.gzip), name
+    request = Request(asked.selection, asked.format, origin, until, asked.limit, asked.gzip, asked.ids)
+    return request, name
 
 
 def _read(names: str, query: bytes, accept: str | None, coding: str | None, catalog: Catalog, bounds: Bounds) -> Asked:
@@ -85,8 +89,11 @@ def _read(names: str, query: bytes, accept: str | None, coding: str | None, cata
         fields=_fields(values),
         canary=_switch(values, "canary"),
     )
-    limit = _limit(values)
-    return Asked(selection, choose_format(accept), accepts_gzip(coding), limit, _overlaps(streams), values)
+    limit, form = _limit(values), choose_format(accept)
+    ids = _ids(values, bounds)
+    if form is not SSE:
+        ids = DEFAULT_IDS  # There are none.
+    return Asked(selection, form, accepts_gzip(coding), limit, _overlaps(streams), ids, values)
 
 
 _read_once = lru_cache(REMEMBERED)(_read)
@@ -148,6 +155,18 @@ def _switch(values: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
+def _ids(values: Mapping[str, str], bounds: Bounds) -> Ids:
+    match values.get("ids"):
+        case None:
+            return Ids(None, bounds.compact_ids)
+        case "json":
+            return Ids("json", bounds.compact_ids)
+        case "compact":
+            return Ids("compact", bounds.compact_ids)
+        case text:
+            raise _bad("ids", f"{text[:100]!r} must be `json` or `compact`")
+
+
 def _filter(values: Mapping[str, str], bounds: FilterBounds) -> Filter | None:
     if "filter" not in values:
         return None
@@ -179,7 +198,11 @@ def _wishes(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dic
     if not text.strip():
         return {}
     if len(text) > bounds.last_event_id:
-        raise _bad(name, f"it is longer than `last_event_id_max` allows ({bounds.last_event_id} bytes)")
+        raise _bad(
+            name,
+            f"it is longer than `last_event_id_max` allows ({bounds.last_event_id} bytes); with `ids=compact`, ids are "
+            "shorter",
+        )
     try:
         wishes = parse_position(text.encode())
     except (InvalidPosition, UnicodeEncodeError) as error:

@@ -19,7 +19,7 @@ from gateway.eventlog.port import TopicState
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
-from gateway.routes.outlet import HALF_CLOSED, Response, SendOutlet, take_over
+from gateway.routes.outlet import CONNECTION, HALF_CLOSED, Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
@@ -118,7 +118,9 @@ class StreamEndpoint:
             self._close(session)
             raise
         if response is None:
-            await self._carry(session, SendOutlet(receive, send, probe, scope.get("extensions", {}).get(HALF_CLOSED)))
+            known = scope.get("extensions", {})
+            outlet = SendOutlet(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
+            await self._carry(session, outlet)
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))

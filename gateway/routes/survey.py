@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gateway import telemetry
+from gateway.cooperative import together
 from gateway.errors import LogError
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.port import Bounds
@@ -146,9 +147,7 @@ class Surveyor:
         turns = asyncio.Semaphore(READERS)
         names = list(missing)
         parts = [names[begin : begin + READER_PARTITIONS] for begin in range(0, len(names), READER_PARTITIONS)]
-        async with asyncio.TaskGroup() as reading:
-            for part in parts:
-                reading.create_task(self._read({place: missing[place] for place in part}, turns))
+        await together(self._read({place: missing[place] for place in part}, turns) for part in parts)
 
     async def _read(self, bounds: Mapping[TopicPartition, Bounds], turns: asyncio.Semaphore) -> None:
         async with turns:

@@ -21,32 +21,59 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
     """Take the blocks that all clients of the feed take, up to the newest, and then be written to live."""
     ring = reader.hub.ring
     while reader.is_current():
-        pieces: list[bytes] = []
-        size = 0
-        while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
-            segment = ring.segment(number)
-            if pieces and segment is not None and reader.judge.must_ask(reader.feed.feed, segment):
-                break  # What is packed is written before anybody else runs.
-            block = await _block(reader, number)
-            if block is None:
+        if number < ring.open.number:
+            room = max(WRITE_BYTES, _size(reader, number))
+            if not await reader.responder.reserve(room, subscription.identifier):
                 return
-            telemetry.tally.events += block.events
-            telemetry.tally.bytes += len(block.data)
-            pieces.append(reader.responder.packer.pack_block(block))
-            size += len(block.data)
-            number += 1
-        reader.settle(subscription, number)
-        if pieces:
-            if size:
-                await reader.responder.write_packed(b"".join(pieces))
-            else:
-                await reader.responder.beat(subscription.identifier)
-        elif number == ring.open.number:
+            try:
+                # The wait for room may have been so long that the ring has gone on.
+                there = reader.is_current() and number >= ring.oldest
+                after = await _send(reader, subscription, number, room) if there else None
+            finally:
+                reader.responder.release()
+            if after is None:
+                return
+            number = after
+        else:
+            reader.settle(subscription, number)
             number = await _be_live(reader, subscription, number)
         await reader.repay(subscription)
         await give_way()
         if number < ring.oldest:
             return
+
+
+async def _send(reader: Reader, subscription: Subscription, number: int, room: int) -> int | None:
+    """Write blocks of about so many bytes in one go; the segment after them, or None where the ring does not hold what
+    comes next."""
+    ring = reader.hub.ring
+    pieces: list[bytes] = []
+    size = 0
+    while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
+        segment = ring.segment(number)
+        # What is packed is written before anybody else runs.
+        full = segment is not None and size + segment.size > room
+        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed.feed, segment)):
+            break
+        block = await _block(reader, number)
+        if block is None:
+            return None
+        telemetry.tally.events += block.events
+        telemetry.tally.bytes += len(block.data)
+        pieces.append(reader.responder.packer.pack_block(block))
+        size += len(block.data)
+        number += 1
+    reader.settle(subscription, number)
+    if size:
+        await reader.responder.write_packed(b"".join(pieces))
+    else:
+        await reader.responder.beat(subscription.identifier)
+    return number
+
+
+def _size(reader: Reader, number: int) -> int:
+    segment = reader.hub.ring.segment(number)
+    return 0 if segment is None else segment.size
 
 
 async def _block(reader: Reader, number: int) -> Block | None:
@@ -71,9 +98,10 @@ async def _be_live(reader: Reader, subscription: Subscription, number: int) -> i
     client = LiveClient(pipe, reader.responder.packer, outlet.send)
     if not client.keeps_up:
         # Live delivery does not wait for the client, so that one which does not read must not come back to it.
-        await outlet.write(b"")
+        await reader.responder.drain()
         return number
     client.charge = reader.judge.pay
+    client.holding = reader.responder.holding
     client.released = asyncio.get_running_loop().create_future()
     client.on_release = partial(reader.settle_released, subscription)
     leave = partial(feed.leave, client)

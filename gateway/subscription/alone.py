@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gateway import telemetry
 from gateway.cooperative import give_way
+from gateway.hub.ring import Segment
 from gateway.subscription.reader import Reader
 from gateway.subscription.subscription import Subscription
 
 
 async def follow(reader: Reader, subscription: Subscription, number: int) -> None:
     """Read the ring with frames of one's own: the range ends, or begins in the middle of what others get."""
-    ring, feed = reader.hub.ring, reader.feed.feed
+    ring = reader.hub.ring
     while reader.is_current():
         segment = ring.segment(number)
         if segment is None:
@@ -22,20 +23,33 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
                 await reader.wait_for_change(subscription)
             await give_way()
             continue
-        frames: list[bytes] = []
-        judged = await reader.judge.segment(feed, segment)
-        if not reader.is_current():
+        if not await reader.responder.reserve(segment.size, subscription.identifier):
             return
-        for item, data in feed.matches(segment, None if judged is None else judged.chosen):
-            subscription.offer(item.partition, item.mark, data, frames)
+        try:
+            if not await _send(reader, subscription, segment):
+                return
+        finally:
+            reader.responder.release()
         number += 1
-        telemetry.tally.events += len(frames)
-        telemetry.tally.bytes += sum(map(len, frames))
-        if frames:
-            await reader.responder.write(b"".join(frames))
-        else:
-            await reader.responder.beat(subscription.identifier)
         await reader.repay(subscription)
         await give_way()
         if reader.is_aligned(subscription, number):
             return
+
+
+async def _send(reader: Reader, subscription: Subscription, segment: Segment) -> bool:
+    """Write what is wanted of a segment; False where the position means something else by now."""
+    feed = reader.feed.feed
+    frames: list[bytes] = []
+    judged = await reader.judge.segment(feed, segment)
+    if not reader.is_current():
+        return False
+    for item, data in feed.matches(segment, None if judged is None else judged.chosen):
+        subscription.offer(item.partition, item.mark, data, frames)
+    telemetry.tally.events += len(frames)
+    telemetry.tally.bytes += sum(map(len, frames))
+    if frames:
+        await reader.responder.write(b"".join(frames))
+    else:
+        await reader.responder.beat(subscription.identifier)
+    return True

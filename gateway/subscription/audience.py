@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from gateway import telemetry
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
-from gateway.filters.values import OutOfSteps
+from gateway.filters.values import Meter, OutOfSteps
 from gateway.hub.ring import Item, Segment
 from gateway.subscription.feed import subject_at
 from gateway.subscription.timeline import Timeline
@@ -15,7 +15,12 @@ from gateway.subscription.timeline import Timeline
 Listener = TypeVar("Listener")
 
 LIVE_STEPS = 100
-"""Steps that a filter may take on one event in the hub's turn, in which everybody waits: about 10 µs at the worst."""
+"""Steps that a filter may take on one event in the hub's turn, in which everybody waits: about 25 µs at the worst."""
+ASK_STEPS = 3
+"""What it costs to ask a filter at all, in steps."""
+TURN_STEPS = 300_000
+"""Steps that all filters together may take in one such turn, however many there are and however cheap each of them
+looks: some 75 ms at the worst."""
 
 
 class _Group(Generic[Listener]):
@@ -74,9 +79,9 @@ class Audience(Generic[Listener]):
         """All who have joined."""
         return [*self._unfiltered, *(listener for group in self._groups.values() for listener in group.listeners)]
 
-    def affected(self, segment: Segment) -> list[tuple[Listener, list[int] | None]]:
+    def affected(self, segment: Segment, turn: Meter | None = None) -> list[tuple[Listener, list[int] | None]]:
         """Those to whom something of the segment may be sent, each with the indices of the records that its filter
-        matches; None where it asks for no filter."""
+        matches; None where it asks for no filter. What that takes is paid from the meter of the turn."""
         topics = self.timeline.topics
         if segment.topics.isdisjoint(topics):
             return []
@@ -85,7 +90,7 @@ class Audience(Generic[Listener]):
             # A gap is told to everybody.
             matching = {group: [] for group in self._groups.values()}
         if self._groups:
-            self._judge(segment, matching)
+            self._judge(segment, matching, [TURN_STEPS] if turn is None else turn)
         affected: list[tuple[Listener, list[int] | None]] = [(listener, None) for listener in self._unfiltered]
         for group, indices in matching.items():
             affected += [(listener, indices) for listener in group.listeners]
@@ -96,7 +101,7 @@ class Audience(Generic[Listener]):
         dear, self._dear = self._dear, {}
         return [listener for group in dear for listener in group.listeners]
 
-    def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]]) -> None:
+    def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]], turn: Meter) -> None:
         meter, dear = [0], self._dear
         for index, item in segment.select(self.timeline.topics):
             if item.data is None:
@@ -107,10 +112,16 @@ class Audience(Generic[Listener]):
             except Exception as error:
                 _pass_over(item, error)
                 continue
+            # An equal share of half of what is left: the dearest of many have too little first, and what they have
+            # spent in vain leaves enough for the others.
+            share = turn[0] // (2 * len(candidates) or 1)
             for group in candidates:
                 if group in dear:
                     continue
-                allowed = meter[0] = min(LIVE_STEPS, group.filter.steps)
+                if share < group.filter.base_steps:
+                    dear[group] = None
+                    continue
+                allowed = meter[0] = min(LIVE_STEPS, group.filter.steps, share)
                 try:
                     if group.filter.judge(subject, meter):
                         matching.setdefault(group, []).append(index)
@@ -119,7 +130,9 @@ class Audience(Generic[Listener]):
                 except Exception as error:
                     # The event does not match this filter; the others are asked all the same.
                     _pass_over(item, error)
-                group.spent += allowed - max(0, meter[0])
+                spent = allowed - max(0, meter[0])
+                group.spent += spent
+                turn[0] -= spent + ASK_STEPS
         for group in dear:
             matching.pop(group, None)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway import telemetry
@@ -17,9 +18,9 @@ from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
-from gateway.hub.ring import Item, Ring, Segment
+from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
 from gateway.hub.stretch import Stretch
-from gateway.json_event import parse_again
+from gateway.json_event import parse_again, parsed_size
 from gateway.position import Mark, PositionEncoder
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.notice import gap_document
@@ -34,8 +35,6 @@ MATCH_OVERHEAD = 100
 PARSED_SEGMENTS = 64
 """Of so many of the newest segments, events that were parsed again for one who resumes are kept for the next: after a
 failure of the network thousands come back at once, with different filters."""
-PARSED_FACTOR = 12
-"""Bytes that a parsed event takes for each byte of its JSON."""
 MAXIMUM_CHAINS = 256
 """Feeds that keep a compressor of their own (256 KB each); the blocks of further ones each stand alone."""
 
@@ -114,10 +113,12 @@ class Selection:
 class Block:
     """The frames of one segment for one feed; compressed forms are made when the first client asks for them."""
 
-    __slots__ = ("_chunk", "_independent", "chain", "data", "effort", "events", "number")
+    __slots__ = ("_chunk", "_independent", "chain", "data", "effort", "events", "grown", "number")
 
-    def __init__(self, number: int, data: bytes, events: int) -> None:
+    def __init__(self, number: int, data: bytes, events: int, grown: Callable[[int], None] | None = None) -> None:
         self.number = number
+        self.grown = grown
+        """Told of the bytes of each form that is made later, where the block is kept."""
         self.data = data
         self.events = events
         self.effort: Any = None
@@ -132,13 +133,20 @@ class Block:
         """The frames as a chunk of HTTP/1.1."""
         if self._chunk is None:
             self._chunk = http_chunk(self.data)
+            self.grow(len(self._chunk))
         return self._chunk
 
     def independent(self) -> bytes:
         """The compressed frames, for a client that has not had a key block."""
         if self._independent is None:
             self._independent = gzip.independent(self.data)
+            self.grow(len(self._independent))
         return self._independent
+
+    def grow(self, size: int) -> None:
+        """So many bytes more belong to the block."""
+        if self.grown is not None:
+            self.grown(size)
 
 
 PastBlock = tuple[Block, dict[TopicPartition, Mark]]
@@ -177,6 +185,17 @@ class BlockCache:
             return  # It would put out all others, and be put out by the next.
         self._entries[key] = (value, size)
         self.size += size
+        self._trim()
+
+    def grow(self, key: tuple[object, ...], size: int) -> None:
+        """What is kept under the key takes so many bytes more, where it still is."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries[key] = (entry[0], entry[1] + size)
+            self.size += size
+            self._trim()
+
+    def _trim(self) -> None:
         while self.size > self.capacity:
             _, (_, freed) = self._entries.popitem(last=False)
             self.size -= freed
@@ -267,8 +286,9 @@ class Feed:
         frames = [
             message(identifier, data) for identifier, data in zip(identifiers, chosen, strict=True) if data is not None
         ]
-        block = Block(stretch.serial, b"".join(frames), len(frames))
-        self._cache.put(self._past_key(stretch, marks), (block, cursor.marks), 2 * len(block.data))
+        key = self._past_key(stretch, marks)
+        block = Block(stretch.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
+        self._cache.put(key, (block, cursor.marks), len(block.data))
         return block, cursor.marks
 
     def _past_key(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
@@ -282,6 +302,7 @@ class Feed:
             self._cache.chains += 1
         if block.chain is None and self._deflate is not None:
             block.chain = self._deflate.compress(block.data)
+            block.grow(len(block.chain[0]))
         return block.chain
 
     def end_chain(self) -> None:
@@ -318,7 +339,8 @@ class Feed:
                 index: subject_at(segment, index) for index, item in enumerate(segment.items) if item.data is not None
             }
             if segment.subjects is None and self.newest - segment.number <= PARSED_SEGMENTS:
-                self._cache.put(key, subjects, PARSED_FACTOR * segment.size)
+                size = sum(parsed_size(segment.items[index].data or b"") + ITEM_OVERHEAD for index in subjects)
+                self._cache.put(key, subjects, size)
         return subjects
 
     def _identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
@@ -326,7 +348,7 @@ class Feed:
         found: tuple[bytes, list[bytes]] | None = self._cache.get(key)
         if found is None:
             found = self.timeline.identifiers(segment)
-            self._cache.put(key, found, sum(map(len, found[1])))
+            self._cache.put(key, found, sum(map(len, found[1])) + MATCH_OVERHEAD * len(found[1]))
         return found
 
     def _make(self, segment: Segment, chosen: Chosen) -> Block:
@@ -339,8 +361,9 @@ class Feed:
         frames = [form.message(identifiers[index], data) for index, data in chosen.items()]
         if gap is not None and tells:
             frames.insert(0, form.notice(b"gap", first, gap_document(gap)))
-        block = Block(segment.number, b"".join(frames), len(chosen))
-        self._cache.put((self._serial, segment.serial), block, 2 * len(block.data))
+        key = (self._serial, segment.serial)
+        block = Block(segment.number, b"".join(frames), len(chosen), partial(self._cache.grow, key))
+        self._cache.put(key, block, len(block.data))
         return block
 
 

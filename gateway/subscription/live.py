@@ -18,8 +18,8 @@ from gateway.clock import Clock
 from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
-from gateway.position import PositionEncoder, Wish
-from gateway.subscription.audience import Audience
+from gateway.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
+from gateway.subscription.audience import TURN_STEPS, Audience
 from gateway.subscription.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip
 from gateway.subscription.recipients import Coding, LiveClient, Recipients
@@ -193,26 +193,33 @@ class Broadcast:
         hub.renew = self.renew
         hub.losses.memories.append(lambda lost: cache.clear())
 
-    def feed(self, selection: Selection, form: Format, waiting: Waiting | None = None) -> LiveFeed:
+    def feed(
+        self,
+        selection: Selection,
+        form: Format,
+        waiting: Waiting | None = None,
+        ids: Ids = DEFAULT_IDS,
+    ) -> LiveFeed:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
         version, waiting = self.hub.version, dict(waiting or {})
-        key = _key(selection, form, version, waiting)
+        key = _key(selection, form, version, waiting, ids)
         feed = self._feeds.get(key)
         if feed is None:
-            audience = self._audience(selection.topics, version, waiting)
+            audience = self._audience(selection.topics, version, waiting, ids)
             audience.users += 1
             made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
             feed = self._feeds[key] = LiveFeed(made, audience, version, waiting)
         feed.users += 1
         return feed
 
-    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting) -> Audience[LiveFeed]:
-        key = (topics, version, frozenset(waiting.items()))
+    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> Audience[LiveFeed]:
+        key = (topics, version, frozenset(waiting.items()), ids)
         audience = self._audiences.get(key)
         if audience is None:
             # A position may name partitions of a topic of which the log does not tell.
             partitions = {*self.hub.partitions(topics), *waiting}
-            encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in partitions}, waiting)
+            by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in partitions}
+            encoder = PositionEncoder(by_timestamp, waiting, ids)
             audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
         return audience
 
@@ -220,11 +227,11 @@ class Broadcast:
         """One user fewer; the last one takes the feed with it."""
         feed.users -= 1
         if feed.users == 0:
-            selection, audience = feed.feed.selection, feed.audience
-            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting)]
+            selection, audience, ids = feed.feed.selection, feed.audience, feed.feed.encoder.ids
+            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting, ids)]
             audience.users -= 1
             if audience.users == 0:
-                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items())]
+                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items()), ids]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
@@ -246,11 +253,11 @@ class Broadcast:
             return
         now = self.clock.monotonic()
         tally = telemetry.tally
-        before = tally.events
+        before, turn = tally.events, [TURN_STEPS]
         for audience in list(self._audiences.values()):
             sent, clients = tally.events, audience.clients
             try:
-                affected = audience.affected(segment)
+                affected = audience.affected(segment, turn)
             except Exception as error:
                 for feed in audience.listeners():
                     feed.fail(segment.number, error)
@@ -266,8 +273,9 @@ class Broadcast:
                 due = clients * segment.count(audience.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
-            age = (self.clock.now() - segment.items[0].mark.timestamp) / 1000
-            tally.delivered(age, tally.events - before)
+            time = segment.items[0].mark.timestamp
+            if time >= 0:  # Others have none, and so no age.
+                tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
 
     def _hand_back(self, segment: Segment) -> None:
         """Let those to whom something of the segment may be sent read it on their own."""
@@ -290,5 +298,5 @@ class Broadcast:
                     feed.fail(self.hub.ring.open.number, error)
 
 
-def _key(selection: Selection, form: Format, version: int, waiting: Waiting) -> tuple[object, ...]:
-    return (*selection.key, form.content_type, version, frozenset(waiting.items()))
+def _key(selection: Selection, form: Format, version: int, waiting: Waiting, ids: Ids) -> tuple[object, ...]:
+    return (*selection.key, form.content_type, version, frozenset(waiting.items()), ids)

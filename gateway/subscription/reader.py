@@ -41,9 +41,9 @@ class Reader:
         self.hub = services.hub
         self.request = request
         self.judge = Judge(request.selection, services.past.turn, charge)
-        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format)
+        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
-        self.responder = Responder(request, self.hub, services.clock, services.heartbeat)
+        self.responder = Responder(request, self.hub, services.clock, services.heartbeat, services.held)
         self.epoch = self.hub.ring.epoch
         """The ring's when the position was held against the log."""
         self.astray = False

@@ -14,6 +14,7 @@ from itertools import repeat
 from operator import call
 from typing import Protocol
 
+from gateway.subscription.held import Holding
 from gateway.subscription.packer import Gzip, Plain
 
 BUFFER_LIMIT = 65536
@@ -46,6 +47,7 @@ class LiveClient:
         "charge",
         "coding",
         "group",
+        "holding",
         "on_release",
         "packer",
         "pipe",
@@ -71,6 +73,8 @@ class LiveClient:
         self.charge: Callable[[int], float] | None = None
         """Told how many steps of its filter it has to pay for; gives the seconds until they are paid for."""
         self.spent_before = 0
+        self.holding: Holding | None = None
+        """Counts what its connection holds unsent."""
 
     @property
     def keeps_up(self) -> bool:
@@ -129,12 +133,16 @@ class Recipients:
 
     def place(self, client: LiveClient) -> None:
         """Put a client into the group to which it belongs as its pipe is now."""
-        waits = client.send is None or client.pipe.get_write_buffer_size()
+        # One that was cut off holds nothing more, and is not to get what comes after that past its transport.
+        over = client.holding is not None and client.holding.ended
+        waits = client.send is None or over or client.pipe.get_write_buffer_size()
         group = self._waiting if waits else self._ready[client.coding]
         if group is not client.group:
             client.group.pop(client, None)
             client.group = group
             group[client] = client.send
+        if client.holding is not None:
+            client.holding.count()
 
     def take_key(self) -> None:
         """The next block is a key block: whoever gets it can go on with those that refer back to it."""

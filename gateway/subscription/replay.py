@@ -14,7 +14,6 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.subscription.feed import Feed
-from gateway.subscription.held import Held
 from gateway.subscription.judge import Effort, Judge
 from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.responder import Responder
@@ -27,17 +26,14 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next stretch, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_held", "_hub", "_judge", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_responder")
 
-    def __init__(
-        self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge, held: Held | None = None
-    ) -> None:
+    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge) -> None:
         self._judge = judge
         self._past = past
         self._hub = hub
         self._responder = responder
         self._heartbeat = heartbeat
-        self._held = held if held is not None else Held()
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
@@ -49,10 +45,11 @@ class Replay:
         if self._ends is None:
             self._ends = await self._log_ends(positions)
         while True:
-            await give_way()
             self._hub.confirm(positions)
             ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
+            if isinstance(found, Stretch) or found.done():
+                await give_way()  # Else it is waited for what is under way.
             if isinstance(found, Stretch):
                 return found
             await self._wait(subscription, found)
@@ -76,43 +73,30 @@ class Replay:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
             await self._responder.beat(subscription.identifier)
 
-    async def send(self, subscription: Subscription, stretch: Stretch, feed: Feed, pace: Pace | None) -> None:
+    async def send(
+        self,
+        subscription: Subscription,
+        stretch: Stretch,
+        feed: Feed,
+        pace: Pace | None,
+        is_current: Callable[[], bool],
+    ) -> None:
         """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
 
         Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
         and loses nothing.
         """
         # What is made of it is about as large.
-        if not await self._hold(subscription, stretch.size):
+        if not await self._responder.reserve(stretch.size, subscription.identifier):
             return
         try:
-            size = await self._send(subscription, stretch, feed)
+            # The wait for room may have been long.
+            size = await self._send(subscription, stretch, feed) if is_current() else 0
         finally:
-            self._release(stretch.size)
+            self._responder.release()
         paced = await pace(size) if pace is not None and size else 0.0
         if (seconds := max(paced, self._judge.owed)) > 0:
             await self._rest(subscription, seconds)
-
-    async def _hold(self, subscription: Subscription, size: int) -> bool:
-        """Hold so many bytes; False where the response is over before there is room."""
-        room = self._held.take(size)
-        if room is None:
-            return True
-        kept = False
-        try:
-            outlet, stopping = self._responder.outlet, self._responder.stopping
-            ways: set[asyncio.Future[Any]] = {room, outlet.gone, stopping}
-            while not room.done() and not self._responder.over:
-                await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-                await self._responder.beat(subscription.identifier)
-            kept = room.done() and not self._responder.over
-        finally:
-            if not kept:
-                self._held.withdraw(size, room)
-        return kept
-
-    def _release(self, size: int) -> None:
-        self._held.give(size)
 
     async def _send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> int:
         if subscription.request.finite:
@@ -171,7 +155,7 @@ class Replay:
 async def read_past(reader: Reader, subscription: Subscription, pace: Pace | None) -> None:
     """Read the past until the ring holds what comes next."""
     services = reader.services
-    replay = Replay(services.past, reader.hub, reader.responder, services.heartbeat, reader.judge, services.held)
+    replay = Replay(services.past, reader.hub, reader.responder, services.heartbeat, reader.judge)
     while reader.is_current():
         positions = reader.readable(subscription)
         if reader.hub.ring.place(positions) is not None:
@@ -180,7 +164,7 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
         if stretch is None or not reader.is_current():
             return
         if stretch.positions != positions:
-            await replay.send(subscription, stretch, reader.feed.feed, pace)
+            await replay.send(subscription, stretch, reader.feed.feed, pace, reader.is_current)
         elif not await reader.finish_until(subscription, positions):
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()

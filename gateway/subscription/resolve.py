@@ -9,14 +9,13 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsen
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
-from gateway.hub.history import first_records, mark_before, read_range
+from gateway.hub.history import first_records, mark_before
 from gateway.hub.hub import Hub
 from gateway.hub.parting import mark_at
 from gateway.hub.ring import Break
+from gateway.hub.seek import seek
 from gateway.position import NOTHING_READ, Mark, Wish
-
-MAXIMUM_SKIP = 1_000_000
-"""Records that share a millisecond and may be skipped on a resume by timestamp."""
+from gateway.subscription.seen import MOST_SEEN, Counting
 
 LIVE_GRAIN = 10_000
 """Milliseconds: those who come within them, and wait for the same, get it from the same time on, and share a feed."""
@@ -53,11 +52,14 @@ class Origin:
 
     def wish(self, partition: TopicPartition) -> Wish | None:
         """What is wished for one partition; None is live."""
-        if self.wishes:
-            wish = self.wishes.get(partition) or self._unnamed(partition.topic)
-        else:
-            wish = None if self.since is None else Wish(None, self.since)
+        wish = self.past_wish(partition)
         return Wish(None, self.live) if wish is None and self.live is not None else wish
+
+    def past_wish(self, partition: TopicPartition) -> Wish | None:
+        """The same of a client that asked for more than live events; None for one that did not."""
+        if self.wishes:
+            return self.wishes.get(partition) or self._unnamed(partition.topic)
+        return None if self.since is None else Wish(None, self.since)
 
     def _unnamed(self, topic: str) -> Wish | None:
         """A partition beside others that were read is new, and all of it is wished for; beside mere times it begins at
@@ -73,8 +75,9 @@ class Origin:
 class Resolver:
     """Resolves wishes from memory where the ring knows, from the log where it does not."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, counting: Counting | None = None) -> None:
         self._hub = hub
+        self._counting = counting or Counting()
         self._log = hub.log
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
@@ -200,7 +203,8 @@ class Resolver:
             await self._begin_live(partition, bounds, start)
         elif wish.offset is None:
             overlap = origin.overlaps.get(partition.topic, 0) if origin.wishes else 0
-            await self._at_time(partition, wish, bounds, overlap, start)
+            timeless = origin.past_wish(partition) is not None
+            await self._at_time(partition, wish, bounds, overlap, start, timeless)
         elif max(wish.offset + 1, reached) < bounds.start and not self._has_read_all(partition, wish, bounds.start):
             mark = Mark(bounds.start - 1, wish.timestamp or 0)
             resumed = await self._first_offset(partition, bounds.start, bounds)
@@ -241,17 +245,25 @@ class Resolver:
             return await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
         # A position by time holds the newest record's time, and how many share it; the clock may be ahead of records.
         newest = await self._hub.discovery.newest(partition, *bounds)
-        if newest is None:
-            start.marks[partition] = NOTHING_READ if bounds.end == 0 else Mark(bounds.end - 1, 0)
+        if newest is None or newest < 0:
+            begun = 0 if newest is None else self._hub.clock.now()
+            start.marks[partition] = NOTHING_READ if bounds.end == 0 else Mark(bounds.end - 1, begun)
             start.positions[partition] = bounds.end
         else:
-            await self._at_time(partition, Wish(None, newest, MAXIMUM_SKIP), bounds, 0, start)
+            await self._at_time(partition, Wish(None, newest, MOST_SEEN), bounds, 0, start)
         return start.marks[partition]
 
-    async def _at_time(self, partition: TopicPartition, wish: Wish, bounds: Bounds, overlap: int, start: Start) -> None:
+    async def _at_time(
+        self,
+        partition: TopicPartition,
+        wish: Wish,
+        bounds: Bounds,
+        overlap: int,
+        start: Start,
+        timeless: bool = True,
+    ) -> None:
         time = wish.timestamp or 0
-        offset = demand(await self._log.find({partition: max(0, time - overlap)}))[partition]
-        position = bounds.end if offset is None else offset
+        position = await seek(self._log, partition, time - overlap, bounds, timeless)
         # The mark is not set back with the overlap: else every resume would begin earlier than the one before.
         await self._begin(partition, position, bounds, time, start)
         # At the log's start nobody can say how many records of the millisecond have expired: rather twice than never.
@@ -262,24 +274,13 @@ class Resolver:
         self, partition: TopicPartition, wish: Wish, position: int, bounds: Bounds, start: Start
     ) -> None:
         """Pass over as many records of the wished millisecond as the client has seen."""
-        mark = start.marks[partition]
         if not self._hub.by_timestamp[partition.topic]:
             return
-        end = min(bounds.end, position + min(wish.seen, MAXIMUM_SKIP))
-        skipped = 0
-        while skipped < wish.seen and position < end:
-            records = await read_range(self._log, partition, position, end)
-            position = end
-            for record in records:
-                if record.timestamp != wish.timestamp or skipped == wish.seen:
-                    position = record.offset
-                    skipped = wish.seen
-                    break
-                skipped += 1
-                mark = Mark(record.offset, record.timestamp, skipped)
-            end = min(bounds.end, position + wish.seen - skipped)
-        start.marks[partition] = mark
-        start.positions[partition] = max(position, mark.offset + 1)
+        time = wish.timestamp or 0
+        found = await self._counting.following(self._log, partition, time, position, bounds.end, wish.seen)
+        if found.records:
+            start.marks[partition] = Mark(found.last, time, found.records)
+        start.positions[partition] = max(found.position, start.marks[partition].offset + 1)
 
     async def _past_the_end(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
         if wish.timestamp is None:
@@ -292,8 +293,7 @@ class Resolver:
         """Another log, a topic created again, or one that was cut back and written on: the offset says nothing, the
         time does. What was written since it was cut may be older than what was there."""
         time = wish.timestamp or 0
-        offset = demand(await self._log.find({partition: time}))[partition]
-        position = bounds.end if offset is None else offset
+        position = await seek(self._log, partition, time, bounds)
         cut = None if wish.offset is None else self._hub.losses.cuts.lowest(partition, wish.offset)
         if cut is not None and cut < position:
             await self._at_cut(partition, wish, cut, start)
@@ -319,19 +319,15 @@ class Resolver:
                 timestamp = record.timestamp
         seen = 0
         if self._hub.by_timestamp[partition.topic] and timestamp is not None:
-            seen = await self._count_seen(partition, timestamp, wish.offset)
+            seen = await self._count_seen(partition, timestamp, wish.offset, bounds.start)
         start.marks[partition] = Mark(wish.offset, timestamp or 0, seen)
         start.positions[partition] = max(wish.offset + 1, min(reached, bounds.end))
 
-    async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int) -> int:
-        first = demand(await self._log.find({partition: timestamp}))[partition]
-        if first is None:
-            return 0
+    async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int, start: int) -> int:
         try:
-            records = await read_range(self._log, partition, first, offset + 1)
+            return await self._counting.preceding(self._log, partition, timestamp, offset, start)
         except OffsetOutOfRange:
             return 0
-        return sum(record.timestamp == timestamp for record in records)
 
     async def _first_offset(self, partition: TopicPartition, position: int, bounds: Bounds) -> int:
         record = (await first_records(self._log, {partition: position}, {partition: bounds.end}))[partition]
@@ -346,4 +342,8 @@ class Resolver:
 
 def _is_behind(wish: Wish | None, mark: Mark) -> bool:
     """Whether nothing that was read up to the mark is wished for, as far as times can say."""
-    return wish is None or (wish.offset is None and (wish.timestamp or 0, wish.seen) >= (mark.timestamp, mark.seen))
+    if wish is None:
+        return True
+    if wish.offset is not None or (not wish.seen and (wish.timestamp or 0) <= 0):
+        return False  # Who stands before the first record wishes for all of them, those without a time too.
+    return (wish.timestamp or 0, wish.seen) >= (mark.timestamp, mark.seen)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from gateway.clock import Clock
+from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
+from gateway.subscription.held import LOOK_SECONDS, Connection, Held, Holding
 from gateway.subscription.packer import Gzip, Plain
 from gateway.subscription.recipients import Pipe, Send
 from gateway.subscription.subscription import Request
@@ -15,7 +18,7 @@ WRITE_BYTES = 65536
 """Bytes that are gathered for one write where there are many frames to send."""
 
 
-class Outlet(Protocol):
+class Outlet(Connection, Protocol):
     """Where a session writes: one response."""
 
     gone: asyncio.Future[None]
@@ -43,22 +46,50 @@ class Nobody:
         """Never called: nothing is sent before the response has begun."""
         raise AssertionError(f"{len(data)} bytes were written before the response had begun")
 
+    def unsent(self) -> int:
+        """Nothing."""
+        return 0
+
+    def cut(self) -> None:
+        """There is nothing to break off."""
+
 
 class Responder:
     """Packs and writes, remembers when it last did, and waits for what may come next."""
 
-    __slots__ = ("_clock", "_format", "_heartbeat", "_hub", "_topics", "outlet", "packer", "stopping", "written")
+    __slots__ = (
+        "_clock",
+        "_format",
+        "_heartbeat",
+        "_held",
+        "_hub",
+        "_topics",
+        "holding",
+        "lacking",
+        "outlet",
+        "packer",
+        "stopping",
+        "written",
+    )
 
-    def __init__(self, request: Request, hub: Hub, clock: Clock, heartbeat: float) -> None:
+    def __init__(self, request: Request, hub: Hub, clock: Clock, heartbeat: float, held: Held) -> None:
+        self._held = held
+        self.holding = Holding(held)
         self.outlet: Outlet = Nobody()
         self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
+        self.lacking: Collection[TopicPartition] = ()
+        """What this client waits for, be it that the hub can read on."""
         self._format = request.format
         self._topics = request.selection.topics
         self._hub = hub
         self._clock = clock
         self._heartbeat = heartbeat
+
+    def begin(self, outlet: Outlet) -> None:
+        """Write here from now on."""
+        self.outlet = self.holding.connection = outlet
 
     def stop(self) -> None:
         """End the response soon."""
@@ -78,17 +109,50 @@ class Responder:
     async def beat(self, identifier: bytes) -> None:
         """Send a heartbeat where nothing was sent for the heartbeat interval; it tells what is waited for."""
         if self._clock.monotonic() - self.written >= self._heartbeat:
-            await self.write(self._format.heartbeat(identifier, self._hub.waits_for(self._topics)))
+            await self.write(self._format.heartbeat(identifier, self._hub.waits_for(self._topics, self.lacking)))
 
     async def write(self, data: bytes) -> None:
         """Send frames of this client alone."""
         await self.write_packed(self.packer.pack(data))
 
     async def write_packed(self, data: bytes) -> None:
-        """Write piece by piece, so that what one client leaves unread stays small however large an event is."""
-        if len(data) <= 2 * WRITE_BYTES:
-            await self.outlet.write(data)
-        else:
-            for begin in range(0, len(data), WRITE_BYTES):
-                await self.outlet.write(data[begin : begin + WRITE_BYTES])
+        """Write piece by piece, so that what a connection holds unsent stays small however large an event is."""
+        step = WRITE_BYTES if len(data) > 2 * WRITE_BYTES else max(1, len(data))
+        for begin in range(0, len(data), step):
+            self.holding.count(len(data) - begin)
+            await self.outlet.write(data[begin : begin + step])
+        self.holding.count()
         self.written = self._clock.monotonic()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken what it was sent, but for a little."""
+        await self.outlet.write(b"")
+        self.holding.count()
+
+    async def reserve(self, size: int, identifier: bytes) -> bool:
+        """Wait for room for so many bytes; the client hears that the stream lives. False where the response is over
+        before there is room. Give it back with `release`."""
+        room = self._held.take(self.holding, size)
+        if room is None:
+            return True
+        kept = False
+        try:
+            ways: set[asyncio.Future[None]] = {room, self.outlet.gone, self.stopping}
+            while not room.done() and not self.over:
+                step = min(self._heartbeat, LOOK_SECONDS)
+                await asyncio.wait(ways, timeout=step, return_when=asyncio.FIRST_COMPLETED)
+                self._held.press()
+                await self.beat(identifier)
+            kept = room.done() and not self.over
+        finally:
+            if not kept:
+                self._held.withdraw(self.holding, size, room)
+        return kept
+
+    def release(self) -> None:
+        """What was reserved is written."""
+        self.holding.release()
+
+    def close(self) -> None:
+        """The response is over: nothing is held for it any more."""
+        self.holding.close()

@@ -11,6 +11,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
+from gateway.subscription.seen import Counting
 
 RESOLVED_AT_ONCE = 16
 """Positions that are held against the log at the same time: a storm of clients that open streams makes no turn of the
@@ -33,5 +34,8 @@ class Services:
     """The longest that a response may last, in seconds; 0 is for ever."""
     random: Random = field(default_factory=Random)
     resolving: Gate = field(default_factory=lambda: Gate(RESOLVED_AT_ONCE, RESOLVE_SECONDS))
+    counting: Counting = field(default_factory=Counting)
     held: Held = field(default_factory=Held)
     """What all sessions hold for their clients."""
+    longest_id: int = 0
+    """Bytes of the longest id that is taken back; 0 is any."""

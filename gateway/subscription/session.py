@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -26,11 +26,13 @@ from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.judge import Charge
 from gateway.subscription.live import Waiting
 from gateway.subscription.reader import RETRY_WAIT, Reader
+from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
 from gateway.subscription.resolve import Origin, Resolver, Start
 from gateway.subscription.responder import Outlet
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
+from gateway.wire.sse import SSE
 
 OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
@@ -75,6 +77,7 @@ class Session(Reader):
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
         self.services.broadcast.leave(self.feed)
+        self.responder.close()
 
     def stop(self) -> None:
         """End the response soon."""
@@ -83,8 +86,10 @@ class Session(Reader):
     async def prepare(self) -> bool:
         """Hold the request against the log; False where its range is finished already.
 
-        While the log is away nothing is decided, and the stream waits once it is open.
+        While the log is away nothing is decided, and the stream waits once it is open. Raises Problem where its ids
+        could not come back.
         """
+        self._check_ids()
         try:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
@@ -94,7 +99,7 @@ class Session(Reader):
 
     async def run(self, outlet: Outlet) -> None:
         """Serve until the client leaves, the range ends or the process stops."""
-        self.responder.outlet = outlet
+        self.responder.begin(outlet)
         telemetry.stream_opened()
         try:
             await self._open()
@@ -104,6 +109,8 @@ class Session(Reader):
         except FilterExhausted as error:
             self.exhausted = error
             await self._tell_failure(error.problem)
+        except Problem as problem:
+            await self._tell_failure(problem)
         except Exception as error:
             telemetry.stream_failed(error)
             await self._tell_failure(Problem(500, "Internal error", MISTAKE))
@@ -143,7 +150,8 @@ class Session(Reader):
             if self.feed.version != self.hub.version:
                 self._change_feed()
             epoch = self.hub.ring.epoch
-            start = await Resolver(self.hub).resolve(origin, list(self.feed.feed.encoder.partitions))
+            resolver = Resolver(self.hub, self.services.counting)
+            start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
         self.epoch, self.astray = epoch, False
         for place in self.feed.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
@@ -181,24 +189,44 @@ class Session(Reader):
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
         places = {*self.feed.feed.encoder.partitions, *origin.wishes}
-        encoder = PositionEncoder({place: self.hub.by_timestamp[place.topic] for place in places})
-        entries = [encoder.wish(place, origin.wish(place) or Wish(None, self._asked)) for place in encoder.partitions]
-        return b"[" + b",".join(entries) + b"]"
+        by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
+        encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
+        return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
         while not self.over:
             try:
-                return await self._resolve(origin)
+                return await self._resolve_patiently(origin, identifier)
             except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
                 await self.responder.pause(RETRY_WAIT)
                 await self.responder.beat(identifier)
         return None
 
+    async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
+        """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
+        where the response is over."""
+        resolving = asyncio.create_task(self._resolve(origin))
+        ways: set[asyncio.Future[Any]] = {resolving, self.responder.outlet.gone, self.responder.stopping}
+        try:
+            while not resolving.done() and not self.over:
+                await asyncio.wait(ways, timeout=self.services.heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                await self.responder.beat(identifier)
+            return resolving.result() if resolving.done() else None
+        finally:
+            resolving.cancel()
+
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
         broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting)
+        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting, self.request.ids)
+        self._check_ids()
+
+    def _check_ids(self) -> None:
+        """Raises Problem where an id may become longer than one that is read: with it, nobody could come back."""
+        longest, most = self.feed.feed.encoder.longest, self.services.longest_id
+        if self.request.format is SSE and 0 < most < longest:
+            raise id_too_long(self.feed.feed.encoder, most)
 
     def _share_feed(self, waiting: Waiting) -> bool:
         """Be with those who read the same partitions, and wait for the same; whether that is another feed."""
@@ -219,6 +247,7 @@ class Session(Reader):
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            self.responder.lacking = subscription.waiting.keys()
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await read_past(self, subscription, self.pace)
@@ -242,7 +271,10 @@ class Session(Reader):
     async def _restart(self, subscription: Subscription) -> None:
         overlaps, reached = self.request.origin.overlaps, dict(subscription.positions)
         wishes = subscription.wishes()
-        start = await self._resolve(Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch))
+        origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
+        start = await self._resolve_patiently(origin, subscription.identifier)
+        if start is None:
+            return
         frames = subscription.restart(start)
         if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
             self.retry_later()

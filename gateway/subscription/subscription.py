@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from gateway.event import TopicPartition
 from gateway.hub.ring import Break, Ring
-from gateway.position import NOTHING_READ, Mark, PositionEncoder, Wish
+from gateway.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, Wish
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.feed import Selection
 from gateway.subscription.notice import end_document, gap_document
@@ -28,6 +28,7 @@ class Request:
     until: int | None = None
     limit: int | None = None
     gzip: bool = False
+    ids: Ids = DEFAULT_IDS
 
     @property
     def finite(self) -> bool:
@@ -140,11 +141,7 @@ class Subscription:
         """The position in which these gaps have not been told yet: there it is still what was wished for."""
         untold = {gap.partition for gap in gaps}
         encoder, marks = self.encoder, self.cursor.marks
-        entries = [
-            encoder.wish(place, wishes[place]) if place in untold else encoder.entry(place, marks[place])
-            for place in encoder.partitions
-        ]
-        return b"[" + b",".join(entries) + b"]"
+        return encoder.identifier({place: wishes[place] if place in untold else marks[place] for place in marks})
 
     def wishes(self) -> dict[TopicPartition, Wish]:
         """The position as a wish, to be held against the log again."""

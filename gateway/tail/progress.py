@@ -27,7 +27,8 @@ class Progress:
         """So many more came, the last of this time (ms)."""
         self.events += events
         self._counted += events
-        self._time = time if time is not None else self._time
+        # A record without a time is as old as the one before it.
+        self._time = time if time is not None and time >= 0 else self._time
         now = self._clock.monotonic()
         if now - self._since >= WINDOW:
             self._rate = self._counted / (now - self._since)

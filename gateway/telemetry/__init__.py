@@ -19,6 +19,7 @@ from gateway.telemetry.event_log import (
     log_untraced,
     partitions_refused,
     partitions_stuck,
+    passed_over,
     stuck_partitions,
 )
 from gateway.telemetry.export import (
@@ -93,6 +94,7 @@ __all__ = [
     "own_figures",
     "partitions_refused",
     "partitions_stuck",
+    "passed_over",
     "process_state",
     "record_mistake",
     "registry",

@@ -32,6 +32,9 @@ _STUCK_OF = Gauge(
     ["topic", "reason"],
     multiprocess_mode="livemax",
 )
+_PASSED_OVER = Counter(
+    "gateway_batches_passed_over", "Batches that cannot be read, and behind which a partition was begun", ["topic"]
+)
 _stuck_told: set[tuple[str, str]] = set()
 STUCK_TOLD = 5
 """So many partitions are named in a line."""
@@ -101,6 +104,12 @@ def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collectio
             log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
         elif told is healed and healed:
             log.info("the log gives again: %s%s", ", ".join(names), more)
+
+
+def passed_over(partition: TopicPartition, trouble: object, begin: int) -> None:
+    """A partition is begun behind a batch that cannot be read."""
+    _PASSED_OVER.labels(partition.topic).inc()
+    log.warning("%s/%d is begun at offset %d; who comes from before it waits: %s", *partition, begin, trouble)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:

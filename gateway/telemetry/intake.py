@@ -33,10 +33,10 @@ def intake_broken(error: BaseException) -> None:
     log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
 
 
-def append_failed(topic: str, reason: BaseException) -> None:
+def append_failed(topic: str, reason: str) -> None:
     """The log did not take events; why is told of each topic once a minute at the most."""
     if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
-        log.warning("events for %s are not stored: %s", topic, str(reason)[:500])
+        log.warning("events for %s are not stored: %s", topic, reason[:500])
 
 
 def append_works(topic: str) -> None:

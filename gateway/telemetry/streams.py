@@ -24,8 +24,11 @@ _DELIVERY = WeightedHistogram(
     "From the timestamp of an event to its write to a live client; the oldest event of those written together counts",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-_SESSION_BYTES = Gauge("gateway_session_bytes", "History on its way to clients that have not read it yet")
-_SESSION_WAITS = Counter("gateway_session_waits", "Times that a client which replays had to wait for `session_bytes`")
+_SESSION_BYTES = Gauge("gateway_session_bytes", "What is on its way to clients that have not taken it yet")
+_SESSION_CUTS = Counter(
+    "gateway_session_cuts", "Clients cut off, since they took nothing while others needed `session_bytes`"
+)
+_SESSION_WAITS = Counter("gateway_session_waits", "Times that a client which is behind had to wait for `session_bytes`")
 
 
 class Tally:
@@ -72,10 +75,12 @@ def connections(by_stream: Mapping[str, int]) -> None:
         _CONNECTIONS.labels(stream).set(count)
 
 
-def sessions_hold(size: int, waits: int) -> None:
-    """What is on its way to clients that replay, and how often one had to wait for the others since the last call."""
+def sessions_hold(size: int, waits: int, cuts: int) -> None:
+    """What is on its way to clients that have not taken it; how often one had to wait for the others since the last
+    call, and how many were cut off."""
     _SESSION_BYTES.set(size)
     _SESSION_WAITS.inc(waits)
+    _SESSION_CUTS.inc(cuts)
 
 
 def gap_told(reason: str) -> None:

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.end_to_end
 
 EVENTS = 120
 SECONDS_OF_SILENCE = 4.0
+SECONDS_OF_READING = 10.0
 MEGABYTE = 1 << 20
 BOUNDS = {
     "ring_bytes": 4 * MEGABYTE,
@@ -34,6 +35,7 @@ BOUNDS = {
     "replay_cache_bytes": 8 * MEGABYTE,
     "session_bytes": 8 * MEGABYTE,
     "intake_queue_bytes": 8 * MEGABYTE,
+    "intake_max_bytes": MEGABYTE,
     "replay_readers": 4,
 }
 POSITION = quote(json.dumps([{"topic": "t", "partition": 0, "timestamp": 1}]))
@@ -90,6 +92,54 @@ async def gateway(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.P
         await process.wait()
 
 
+async def ask(port: int, path: str) -> bytes:
+    """The answer to a request on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def connect(port: int, query: str, form: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A reader that takes nothing until it is read from."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(f"GET /v2/stream/s?{query} HTTP/1.1\r\nHost: x\r\n{form}\r\n".encode())
+    return reader, writer
+
+
+async def read(reader: asyncio.StreamReader, most: int, seconds: float) -> int:
+    """Read so many bytes, or for so long; how many came."""
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while size < most and (part := await reader.read(MEGABYTE)):
+                size += len(part)
+    except (TimeoutError, ConnectionError):
+        pass
+    return size
+
+
+async def hold_to_the_bound(
+    process: asyncio.subprocess.Process,
+    connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]],
+    most: int,
+    folder: Path,
+) -> None:
+    """Read nothing for a while, then so many bytes of each; the process never takes more than the settings allow."""
+    await asyncio.sleep(SECONDS_OF_SILENCE)
+    silent = highest(process)
+    sizes = await asyncio.gather(*(read(reader, most, SECONDS_OF_READING) for reader, _ in connections))
+    assert sum(sizes) > 50 * MEGABYTE, "hardly anything was read"
+    assert process.returncode is None
+    bound = memory_bound(Settings(**BOUNDS))  # type: ignore[arg-type]
+    shown = f"silent {silent >> 20} MB, reading {highest(process) >> 20} MB, bound {bound >> 20} MB"
+    assert highest(process) < bound, shown
+    (folder / "shown").write_text(shown)
+    for _, writer in connections:
+        writer.close()
+
+
 async def test_no_reader_takes_more_than_the_settings_allow(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "events.db")
     await log.open()
@@ -99,34 +149,44 @@ async def test_no_reader_takes_more_than_the_settings_allow(tmp_path: Path) -> N
         await log.append("t", [NewRecord(event(number), None, begun + number)])
     port = free_port()
     async with gateway(tmp_path, port) as process:
-        connections = []
-        for form in FORMS:
-            for query in ASKED:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-                writer.write(f"GET /v2/stream/s?{query} HTTP/1.1\r\nHost: x\r\n{form}\r\n".encode())
-                connections.append((reader, writer))
+        connections = [await connect(port, query, form) for form in FORMS for query in ASKED]
         for number in range(5):
             await log.append("t", [NewRecord(event(number), None, int(time.time() * 1000))])
-        await asyncio.sleep(SECONDS_OF_SILENCE)
-        silent = highest(process)
+        await hold_to_the_bound(process, connections, 12 * MEGABYTE, tmp_path)
+    await log.close()
 
-        async def read(reader: asyncio.StreamReader) -> int:
-            size = 0
-            try:
-                async with asyncio.timeout(8):
-                    while size < 12 * MEGABYTE and (part := await reader.read(MEGABYTE)):
-                        size += len(part)
-            except TimeoutError:
-                pass
-            return size
 
-        sizes = await asyncio.gather(*(read(reader) for reader, _ in connections))
-        assert sum(sizes) > 50 * MEGABYTE, "hardly anything was read"
-        assert process.returncode is None
-        bound = memory_bound(Settings(**BOUNDS))  # type: ignore[arg-type]
-        shown = f"silent {silent >> 20} MB, reading {highest(process) >> 20} MB, bound {bound >> 20} MB"
-        assert highest(process) < bound, shown
-        (tmp_path / "shown").write_text(shown)
-        for _, writer in connections:
-            writer.close()
+def dense(number: int, size: int = 900_000) -> bytes:
+    """An event that takes more than twenty times as many bytes once it is parsed."""
+    return b'{"n":%d,"text":"a","list":[%b]}' % (number, b",".join([b"{}"] * (size // 3)))
+
+
+def plain(number: int, size: int = 100_000) -> bytes:
+    return b'{"n":%d,"text":"%b"}' % (number, os.urandom(size // 2).hex().encode())
+
+
+async def test_dense_events_and_clients_that_stop_reading_take_no_more_either(tmp_path: Path) -> None:
+    """Live clients and laggards in each form, filters over events that are large once they are parsed, and those who
+    ask for what there is."""
+    log = SqliteLog(tmp_path / "events.db")
+    await log.open()
+    await log.create("t", 1, Retention())
+    begun = int(time.time() * 1000) - 3_600_000
+    for number in range(30):
+        await log.append("t", [NewRecord(dense(number), None, begun + number)])
+    port = free_port()
+    async with gateway(tmp_path, port) as process:
+        filters = [quote(f"event.n >= 0 && size(event.list) > {number}") for number in range(4)]
+        queries = [*(f"since=1&filter={text}" for text in filters), *(f"filter={text}" for text in filters), *[""] * 40]
+        connections = [await connect(port, query, form) for form in FORMS for query in queries]
+        await asyncio.sleep(1.0)
+        for number in range(60):
+            # They fall behind while they are live; the ring of 4 MB then goes on without them.
+            await log.append("t", [NewRecord(plain(number), None, int(time.time() * 1000))])
+            await asyncio.sleep(0.05)
+        for number in range(6):
+            await log.append("t", [NewRecord(dense(number), None, int(time.time() * 1000))])
+            for path in ("/v2/streams", "/explorer/rates", "/healthz"):
+                assert b" 200 " in (await ask(port, path))[:20]
+        await hold_to_the_bound(process, connections, 4 * MEGABYTE, tmp_path)
     await log.close()

@@ -62,6 +62,13 @@ async def test_what_is_asked_for_is_sent_and_a_position_goes_before_since() -> N
     assert again["limit"] == "1"
 
 
+async def test_the_beginning_of_time_is_a_time() -> None:
+    server = Server(stream(message(1)))
+    subscription, _ = subscribe(server, Query(since=0, limit=1))
+    await collect(subscription, never)
+    assert server.parameters(0)["since"] == "1970-01-01T00:00:00.000Z"
+
+
 async def test_a_position_can_be_given_and_204_is_the_end() -> None:
     server = Server(answer(204))
     subscription, _ = subscribe(server, Query(since=5), last_event_id="[é]")

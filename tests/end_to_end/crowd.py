@@ -104,7 +104,7 @@ class Crowd:
 
     async def run(self, ports: Sequence[int], target: str) -> None:
         """Follow until all have the last event."""
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:  # noqa: TID251
             tasks = []
             for number, member in enumerate(self.members):
                 first = number % len(ports)

@@ -20,13 +20,14 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import event, open_producer, place_topic
 from tests.end_to_end.process import GatewayProcess, eventually
+from tests.end_to_end.test_intake import Events, sender, streams
 from tests.services.kafka import KafkaBroker, KafkaCluster
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 LEADER = 1
-READ, DESCRIBE = 3, 8
+READ, WRITE, DESCRIBE = 3, 4, 8
 TOPIC, LITERAL, ALLOW = 2, 3, 3
 
 
@@ -189,6 +190,35 @@ async def test_topics_that_may_not_be_described_or_read(
         assert sorted(resumed.numbers) == [n for n in sorted(every.numbers) if n > 50]
         assert len(set(live.numbers)) == len(live.numbers)
         assert {*range(100, 300), *range(1100, 1200)} <= {*live.numbers}
+
+
+async def test_events_for_a_topic_whose_right_is_revoked(guarded: KafkaBroker, serve: Serve, topic: str) -> None:
+    """No try of a client's heals that, so none is asked for."""
+    made = Events()
+    async with operator_of(guarded) as operator:
+        await operator.log.create(topic)
+        for right in (READ, WRITE, DESCRIBE):
+            await operator.allow(topic, right)
+        gateway = await serve(streams(topic), f"kafka://{guarded.bootstrap}", kafka=signed_in("gateway"))
+        async with sender(gateway) as client:
+
+            async def answered(status: int) -> bool:
+                answer = await client.post("/v1/events", json=made.next())
+                if answer.status_code == 500:
+                    assert "retry-after" not in answer.headers
+                    assert "operator" in answer.json()["detail"]
+                    assert guarded.bootstrap not in answer.text
+                return answer.status_code == status
+
+            await eventually(lambda: answered(201), "events are stored")
+            for right in (READ, WRITE, DESCRIBE):
+                await operator.forbid(topic, right)
+            await eventually(lambda: answered(500), "events are refused for good")
+            for _ in range(3):
+                assert await answered(500)
+            for right in (READ, WRITE, DESCRIBE):
+                await operator.allow(topic, right)
+            await eventually(lambda: answered(201), "events are stored again")
 
 
 async def test_a_start_while_a_partition_has_no_leader(

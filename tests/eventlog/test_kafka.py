@@ -17,9 +17,11 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka_batch import ProduceRequest, read_verdict
 from gateway.eventlog.port import Batch, Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Refusal, demand
 from tests.eventlog.kit import WAIT, batches_of, kafka_admin, take
+from tests.eventlog.test_kafka_records import BATCH, strange
 from tests.services.kafka import KafkaBroker, free_port
 
 pytestmark = pytest.mark.kafka
@@ -255,6 +257,25 @@ async def test_a_batch_that_is_corrupt_on_the_brokers_disk(own_log: KafkaLog, br
     segment.write_bytes(stored)
     await reader.add({TopicPartition(topic, 0): 1})
     assert [record.value for record in await patient(reader, 2)] == [b"the value", b"behind"]
+    await reader.close()
+
+
+async def test_a_header_whose_name_is_no_text_is_taken_by_a_broker_and_costs_no_record(
+    own_log: KafkaLog, topic: str
+) -> None:
+    await own_log.create(topic)
+    partition = TopicPartition(topic, 0)
+    cluster = own_log._cluster
+    leader = (await cluster.leaders([partition]))[partition]
+    assert isinstance(leader, int)
+    batch = strange(1, b"\x06a\xffc", b"\x06abc")
+    answer = await cluster.send_alone(cluster.address(leader), ProduceRequest(partition, batch, 5.0))
+    assert read_verdict(answer).code == 0
+    await own_log.append(topic, [NewRecord(b"behind", partition=0)])
+    reader = await own_log.reader({partition: 0})
+    records = await patient(reader, BATCH + 1)
+    assert [record.offset for record in records] == list(range(BATCH + 1))
+    assert [record.headers for record in records if record.headers] == [(("a\\xffc", b"content"), ("empty", b""))]
     await reader.close()
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from collections.abc import Callable
 
-from gateway.event import TopicPartition
+import pytest
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from gateway.event import Record, TopicPartition
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_records import PartitionBuffer
+from gateway.eventlog.trouble import Kind
 
 PARTITION = TopicPartition("topic", 0)
 BATCH = 10
 HEAD = 61
 """Bytes of a batch before its first record."""
+ENCODERS: list[Callable[[bytes], bytes]] = [bytes, gzip_encode, snappy_encode, lz4_encode, zstd_encode]
 
 
 def batch(first: int, codec: int = 0, epoch: int = 0) -> bytes:
@@ -77,3 +83,72 @@ def test_a_batch_that_was_cut_is_left_for_the_next_response() -> None:
     assert buffer.add(fetched(batch(0) + batch(BATCH)[:-1])) is None
     assert offsets(buffer) == list(range(5, BATCH))
     assert buffer.ahead == BATCH
+
+
+@pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("taken", [1, 3, 1000])
+def test_a_header_whose_name_is_no_text_costs_no_record(codec: int, taken: int) -> None:
+    """A broker takes it, and aiokafka raises for the whole batch."""
+    buffer = PartitionBuffer(PARTITION, 2)
+    assert buffer.add(fetched(strange(codec, b"\x06a\xffc", b"\x06abc") + batch(BATCH, codec))) is None
+    records: list[Record] = []
+    while buffer.position < 2 * BATCH:
+        found, _, wrong = buffer.take(taken)
+        assert wrong is None
+        records += found
+    assert [record.offset for record in records] == list(range(2, 2 * BATCH))
+    assert [record.value for record in records[:BATCH]] == [b"%d" % n * 20 for n in range(2, BATCH + 2)]
+    assert {record.timestamp for record in records} == {1_690_000_000_000}
+    headers = [record.headers for record in records if record.headers]
+    assert headers == [(("a\\xffc", b"content"), ("empty", b""))]
+
+
+def test_a_record_that_cannot_be_read_is_there_without_a_value() -> None:
+    """The length of a header's name goes beyond the record."""
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(strange(0, b"\x7eabc", b"\x06abc"))) is None
+    records, _, wrong = buffer.take(1000)
+    assert wrong is None
+    assert [(record.offset, record.value is None) for record in records] == [(n, n == 5) for n in range(BATCH)]
+
+
+def test_a_batch_whose_records_cannot_be_told_apart_is_refused_with_its_end() -> None:
+    data = bytearray(batch(0))
+    data[HEAD] = 0x01  # the length of the first record is -1
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(signed(data) + batch(BATCH))) is None
+    records, _, wrong = buffer.take(1000)
+    assert records == []
+    assert wrong is not None
+    assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, 0, BATCH)
+
+
+def test_where_a_damaged_batch_ends_is_told_as_far_as_its_head_can_be_true() -> None:
+    for place, beyond in ((-1, 2 * BATCH), (HEAD - 38, -1)):  # a record, and the number of the last one
+        data = bytearray(batch(BATCH))
+        data[place] ^= 0x7F
+        buffer = PartitionBuffer(PARTITION, BATCH)
+        wrong = buffer.add(fetched(bytes(data), end=2 * BATCH))
+        assert wrong is not None
+        assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, BATCH, beyond)
+
+
+def strange(codec: int, name: bytes, instead_of: bytes) -> bytes:
+    """A batch of which one record has a header with this name, its length before it."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for index in range(BATCH):
+        headers = [("abc", b"content"), ("empty", None)] if index == 5 else []
+        builder.append(index, 1_690_000_000_000, b"key", b"%d" % index * 20, headers)
+    data = bytearray(builder.build())
+    at = data.index(instead_of)
+    data[at : at + len(instead_of)] = name
+    data[HEAD:] = ENCODERS[codec](bytes(data[HEAD:]))
+    data[22] |= codec
+    data[8:12] = (len(data) - 12).to_bytes(4, "big")
+    return signed(data)
+
+
+def signed(data: bytearray) -> bytes:
+    """With the right checksum."""
+    data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
+    return bytes(data)

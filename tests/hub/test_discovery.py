@@ -14,6 +14,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
+from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ, Mark
 from tests.subscription.client import FakeClock
@@ -23,7 +24,7 @@ ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(ordered_module, "IDLE_WAIT", 0.005)
     monkeypatch.setattr(hub_module, "RETRY_WAIT", (0.001, 0.005))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.hub import hub as hub_module
+from gateway.hub import ordered as ordered_module
 from gateway.hub.ring import Segment
 from tests.hub.test_discovery import fill, held, hub_over, quick, running, until
 
@@ -75,7 +75,7 @@ async def test_a_topic_is_followed_once_the_log_is_back() -> None:
 
 
 async def test_the_ring_is_behind_until_the_newest_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "FETCH_RECORDS", 3)
+    monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 3)
     log = MemoryLog()
     for topic in ("alpha", "gamma"):
         log.create_topic(topic)

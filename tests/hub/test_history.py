@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import aclosing
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
-from gateway.hub.history import History, first_records, read_range
+from gateway.hub.history import History, first_records, read_parts
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 
@@ -40,6 +41,7 @@ class CountedReader:
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
         self.fetched = 0
+        self.closed = False
         self.asked: list[set[TopicPartition]] = []
 
     @property
@@ -73,6 +75,7 @@ class CountedReader:
         return found
 
     async def close(self) -> None:
+        self.closed = True
         await self._reader.close()
 
 
@@ -158,5 +161,28 @@ async def test_the_first_records_are_found_beyond_holes() -> None:
 
 async def test_a_range_is_read_to_just_before_its_end() -> None:
     log = log_of([list(range(10))])
-    assert [record.offset for record in await read_range(log, PLACES[0], 2, 7)] == [2, 3, 4, 5, 6]
-    assert await read_range(log, PLACES[0], 7, 7) == []
+    parts = [part async for part in read_parts(log, PLACES[0], 2, 7)]
+    assert [record.offset for records, _ in parts for record in records] == [2, 3, 4, 5, 6]
+    assert parts[-1][1] == 7
+    assert [part async for part in read_parts(log, PLACES[0], 7, 7)] == []
+
+
+async def test_a_range_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "PART_RECORDS", 3)
+    log = log_of([list(range(1000))])
+    open_reader, readers = log.reader, []
+
+    async def reader(positions: Mapping[TopicPartition, int]) -> CountedReader:
+        readers.append(CountedReader(await open_reader(positions)))
+        return readers[-1]
+
+    monkeypatch.setattr(log, "reader", reader)
+    seen = 0
+    async with aclosing(read_parts(log, PLACES[0], 0, 1000)) as parts:
+        async for records, after in parts:
+            seen += len(records)
+            assert readers[0].fetched == seen == after
+            if seen >= 500:
+                break
+    assert readers[0].fetched < 504
+    assert readers[0].closed

@@ -125,7 +125,7 @@ def test_batches_of_old_brokers(magic: Any, codec: int) -> None:
         # The broker writes the offset of the last message into the wrapper.
         data[:8] = (2).to_bytes(8, "big")
     assert buffer.add(Fetched(ALPHA, 0, 3, [], bytes(data))) is None
-    records, wrong = buffer.take(10)
+    records, _, wrong = buffer.take(10)
     assert wrong is None
     assert [record.offset for record in records] == [0, 1, 2]
     assert {record.timestamp for record in records} == {NO_TIMESTAMP if magic == 0 else 5}

@@ -10,7 +10,7 @@ from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub import discovery as discovery_module
-from gateway.hub import hub as hub_module
+from gateway.hub import ordered as ordered_module
 from gateway.hub import partitions as partitions_module
 from gateway.hub import recovery as recovery_module
 from gateway.hub.hub import Hub
@@ -24,7 +24,7 @@ DAMAGED = Trouble(Kind.UNREADABLE, "set by the test", 2)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(ordered_module, "IDLE_WAIT", 0.005)
     monkeypatch.setattr(recovery_module, "TEND_WAIT", 0.002)
     monkeypatch.setattr(partitions_module, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(partitions_module, "LONGEST_WAIT", 0.01)
@@ -79,6 +79,38 @@ async def test_what_falls_sick_while_it_is_read_goes_on_where_the_hub_stood(mean
         getattr(log, means)(SICK, None)
         await until(lambda: not hub.sick, hub)
         assert held(hub, SICK) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 4])
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_start_passes_over_a_damaged_batch_of_the_newest_part(first: int, told: bool) -> None:
+    log = two_topics()
+    fill(log, SICK, [999_002, 999_003, 999_004])
+    # The batch reaches to offset 4, or, where nobody knows, to the end.
+    log.spoil(SICK, Trouble(Kind.UNREADABLE, "set by the test", first, 4 if told and first < 4 else -1))
+    behind = [4] if told and first < 4 else []
+    async with running(hub_over(log)) as hub:
+        await until(lambda: held(hub, SICK) == behind, hub)
+        assert held(hub, WELL) == [0, 1]
+        assert hub.ring.end(SICK) == 5
+        assert not hub.sick
+        if not behind:
+            log.spoil(SICK, None)
+        fill(log, SICK, [999_200])
+        await until(lambda: held(hub, SICK) == [*behind, 5], hub)
+        await goes_on(log, hub)
+
+
+async def test_of_many_damaged_batches_the_partition_is_begun_at_its_end() -> None:
+    log = two_topics()
+    fill(log, SICK, [999_002 + n for n in range(20)])
+    for first in range(22):
+        log.spoil(SICK, Trouble(Kind.UNREADABLE, "set by the test", first, first + 1))
+    async with running(hub_over(log)) as hub:
+        await until(lambda: SICK in hub.ring.partitions() and hub.ring.end(SICK) == 22, hub)
+        assert held(hub, SICK) == []
+        fill(log, SICK, [999_200])
+        await until(lambda: held(hub, SICK) == [22], hub)
 
 
 async def test_a_right_that_is_revoked_and_given_back() -> None:
@@ -145,7 +177,7 @@ async def test_a_sick_partition_is_tried_with_pauses(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(partitions_module, "FIRST_WAIT", 0.02)
     monkeypatch.setattr(partitions_module, "LONGEST_WAIT", 0.04)
     log = two_topics()
-    log.spoil(SICK, DAMAGED)
+    log.spoil(SICK, LEADERLESS._replace(offset=2))
     fill(log, SICK, [999_200])
     asked = 0
     bounds = log.bounds

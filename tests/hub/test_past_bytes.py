@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from gateway.event import NewRecord, TopicPartition, size_of
 from gateway.eventlog.memory import MemoryLog
 from gateway.hub import history as history_module
 from gateway.hub.history import History
-from gateway.hub.past import STRETCH_BYTES, Past
+from gateway.hub.past import PARSED_BYTES, STRETCH_BYTES, Past
 from gateway.hub.stretch import Stretch
 from tests.eventlog.kit import existing
 
@@ -62,9 +64,38 @@ async def test_what_a_waiting_reader_holds_is_counted() -> None:
         found = past.read(positions, identity, {})
         stretch = found if isinstance(found, Stretch) else await found
         for frontier in past._frontiers.values():
-            assert frontier._held == sum(size_of(record) for _, records in frontier._runs for record in records)
+            assert frontier._held == sum(size_of(record) for (_, records), _ in frontier._runs for record in records)
         if stretch.positions == positions:
             break
         positions = dict(stretch.positions)
     assert past.waiting_bytes == 0
+    await past.close()
+
+
+@pytest.mark.parametrize("count", [3000, 150_000], ids=["of 9 KB", "of 450 KB"])
+async def test_parsed_events_are_kept_by_bytes(count: int) -> None:
+    """Each byte of these takes twenty once it is parsed."""
+    log = MemoryLog()
+    log.create_topic("t", 1)
+    dense = b'{"a":[' + b",".join([b"{}"] * count) + b"]}"
+    total = 4_000_000
+    log.append_now("t", [NewRecord(dense, None, n, 0) for n in range(total // len(dense))])
+    identity = frozenset({("t", existing(await log.describe(["t"]))["t"].identity)})
+    past = Past(log, 4, 1 << 30)
+    positions = {TopicPartition("t", 0): 0}
+    read = 0
+    tracemalloc.start()
+    while True:
+        found = past.read(positions, identity, {}, parsed=True)
+        stretch = found if isinstance(found, Stretch) else await found
+        if stretch.positions == positions:
+            break
+        for index in range(len(stretch.records)):
+            assert stretch.subject(index).event["a"]
+            read += 1
+        positions = dict(stretch.positions)
+        kept, _ = tracemalloc.get_traced_memory()
+        assert kept <= PARSED_BYTES + 2 * STRETCH_BYTES + 25 * len(dense)
+    tracemalloc.stop()
+    assert read == total // len(dense)
     await past.close()

@@ -10,8 +10,7 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Batch
-from gateway.hub import hub as hub_module
+from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ
 
@@ -50,14 +49,14 @@ async def test_what_is_a_little_more_than_a_flush_shares_its_write(events: int, 
     hub.ring.add(place, NOTHING_READ, 0)
     delivered: list[int] = []
     hub.deliver = lambda segment: delivered.append(len(segment.items))
-    await hub._take(Batch(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)], events))
+    await hub._take(place, [Record("one", 0, offset, 1, None, value) for offset in range(events)])
     hub.flush()
     assert delivered == segments
 
 
 async def test_there_is_no_rest_while_the_log_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the hub would read so many records a rest, and never catch up with a log that is faster."""
-    monkeypatch.setattr(hub_module, "FETCH_RECORDS", 3)
+    monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 3)
     seconds = count(0.0, 1000.0)
     log = MemoryLog()
     await log.create("one", 1)

@@ -201,6 +201,20 @@ def test_what_is_no_timestamp(value: object) -> None:
         timestamp_of({"meta": {"dt": value}}, replace(CHANGE, timestamp_field="meta.dt"), NOW)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "allowed", "taken"),
+    [(3_600_000, None, True), (3_600_001, None, False), (1, 1, True), (2, 1, False), (10**12, 0, True)],
+)
+def test_how_far_ahead_a_timestamp_may_lie(ahead: int, allowed: int | None, taken: bool) -> None:
+    stream, event = replace(CHANGE, timestamp_field="meta.dt"), {"meta": {"dt": NOW + ahead}}
+    bounds = {} if allowed is None else {"ahead_ms": allowed}
+    if taken:
+        assert timestamp_of(event, stream, NOW, **bounds) == NOW + ahead
+    else:
+        with pytest.raises(InvalidEvent, match=r"/meta/dt: .* ahead of now .* timestamp_ahead_max allows"):
+            timestamp_of(event, stream, NOW, **bounds)
+
+
 def test_a_stream_whose_timestamp_is_set_here() -> None:
     stream = replace(CHANGE, timestamp_field="meta.dt")
     event = example()

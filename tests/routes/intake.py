@@ -56,6 +56,7 @@ class Log(MemoryLog):
         if topic in self.away:
             raise LogUnavailable(f"{topic} is away")
         self.check()
+        self.check_topic(topic)
         self.topic(topic)
         fates: list[Fate] = []
         for new in records:

@@ -133,7 +133,8 @@ class Reading:
         fields: dict[str, Any] = {}
         for line in (await self._until(b"\n\n")).decode().split("\n"):
             name, _, value = line.partition(": ")
-            fields[name.removesuffix(":")] = json.loads(value) if name in ("id", "data") else value
+            compact = name == "id" and value.startswith("p1.")
+            fields[name.removesuffix(":")] = json.loads(value) if name in ("id", "data") and not compact else value
         return fields
 
     async def message(self) -> dict[str, Any]:

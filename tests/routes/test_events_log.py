@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from gateway.errors import LogError, LogForbids
 from gateway.event import NewRecord
+from gateway.eventlog.trouble import Kind, Trouble
 from gateway.intake import intake as intake_module
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
@@ -56,6 +57,30 @@ async def test_what_the_log_forbids_is_not_to_be_sent_again(site: IntakeSite) ->
     assert "broker-7" in next(iter(site.site.gateway.intake.failing.values()))
     assert (await site.post(change(78))).status_code == 201
     assert not site.site.gateway.intake.failing
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at a start", "revoked later"])
+async def test_a_topic_whose_right_was_revoked_is_not_to_be_sent_to_again(known: bool) -> None:
+    """The log does not even tell whether the topic is there: no try of the client's heals that."""
+    log, hidden = Log(), Trouble(Kind.NO_RIGHT, "Kafka: broker-7 says no")
+    log.create_topic("other")
+    if not known:
+        log.hide("other", hidden)
+    async with intake(log) as site:
+        if known:
+            assert (await site.post(change(1, "wiki.other"))).status_code == 201
+            log.hide("other", hidden)
+        for number in (2, 3):
+            answer = await site.post(change(number, "wiki.other"))
+            assert answer.status_code == 500, answer.text
+            assert "retry-after" not in answer.headers
+            assert "operator" in answer.json()["detail"]
+            assert "broker-7" not in answer.text
+        assert "broker-7" in site.site.gateway.intake.failing["other"]
+        assert (await site.post(change(4))).status_code == 201, "another topic"
+        log.hide("other", None)
+        assert (await site.post(change(2, "wiki.other"))).status_code == 201
+        assert not site.site.gateway.intake.failing
 
 
 async def test_invalid_events_and_a_log_that_is_away(site: IntakeSite) -> None:

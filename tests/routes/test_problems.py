@@ -100,6 +100,9 @@ async def test_more_names_than_allowed(site: Site) -> None:
         ("canary", "yes"),
         ("canary", "TRUE"),
         ("canary", "1"),
+        ("ids", ""),
+        ("ids", "JSON"),
+        ("ids", "short"),
     ],
 )
 async def test_a_bad_parameter(site: Site, parameter: str, value: str) -> None:
@@ -118,6 +121,7 @@ async def test_a_bad_filter_is_told_with_its_place(site: Site) -> None:
         ("since=1d&since=1d", "since"),
         ("limit=1&until=&limit=2", "limit"),
         ("canary=true&canary=true", "canary"),
+        ("ids=json&ids=json", "ids"),
         ("filter=true&filter=true", "filter"),
         ("fields=a&fields=b", "fields"),
         ("since=&since=", "since"),
@@ -147,7 +151,7 @@ async def test_an_unknown_parameter_that_is_close_to_nothing(site: Site) -> None
 ENTRY: dict[str, Any] = {"topic": "page.create", "partition": 0, "offset": 1}
 NO_PARTITIONS: list[Any] = [None, "0", True, 0.0, -1, 2**63, [], {}]
 NO_OFFSETS: list[Any] = ["1", True, 1.0, -2, 2**63, 2**64, [], {}]
-NO_TIMESTAMPS: list[Any] = ["1", False, 1.5, -1, 2**63, 10**30, [], {}]
+NO_TIMESTAMPS: list[Any] = ["1", False, 1.5, -(2**63) - 1, 2**63, 10**30, [], {}]
 BAD_POSITIONS = [
     "x",
     "{",

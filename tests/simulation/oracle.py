@@ -131,9 +131,15 @@ class Oracle:
             if partition not in self.places:
                 self.places[partition] = self._unnamed(partition, entry)
         for partition, entry in self.last.items():
+            if not self._by_timestamp[partition.topic]:
+                continue
             place = self.places[partition]
-            part = self._truth.part(partition, place.life) if place.life is not None else None
-            if part is None or not self._by_timestamp[partition.topic]:
+            if place.life is None:
+                # A gap may have told an offset, in a life of the topic that is over by now: of the id the time is left.
+                self.places[partition] = self._by_time(entry)
+                continue
+            part = self._truth.part(partition, place.life)
+            if part is None:
                 continue
             if part.falls and not entry.seen:
                 # Nothing is read since that time; what came later than its time lies before it.
@@ -162,7 +168,19 @@ class Oracle:
             return True
         if place.life is None and place.time:
             return bool(part.records) and part.records[-1].timestamp > place.time
-        return place.life != self._truth.life(partition.topic) or place.owed < len(part.records)
+        if place.life != self._truth.life(partition.topic):
+            return not self._has_all_by_time(partition, part)
+        return place.owed < len(part.records)
+
+    def _has_all_by_time(self, partition: TopicPartition, part: Part) -> bool:
+        """Whether the last id says that nothing is left in a later life of a topic that goes on by timestamp: none of
+        its records is later, and so many share the newest time."""
+        entry = self.last.get(partition)
+        if entry is None or not self._by_timestamp[partition.topic] or not part.records:
+            return False
+        newest = max(stored.timestamp for stored in part.records)
+        same = sum(stored.timestamp == newest for stored in part.records)
+        return (entry.timestamp, entry.seen or 0) >= (newest, same)
 
     # What comes.
 

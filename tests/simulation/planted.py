@@ -42,13 +42,13 @@ BUGS = (
     Planted("ring: no epoch at a break", "gateway.hub.ring:Ring._restart", "self.epoch += 1", "pass"),
     Planted(
         "history: merge without waiting",
-        "gateway.hub.history:History._merge",
-        "if any(not self._buffers[partition] for partition in self._hungry()):",
-        "if False:",
+        "gateway.hub.merge:Merge._take",
+        "if not waiting or (not regardless and self.hungry()):",
+        "if not waiting:",
     ),
     Planted(
         "history: merge by partition",
-        "gateway.hub.history:History._merge",
+        "gateway.hub.merge:Merge._take",
         "heap = [(buffer[0].timestamp,",
         "heap = [(0,",
     ),
@@ -76,14 +76,20 @@ BUGS = (
     ),
     Planted(
         "past: stretches without a bound in bytes",
-        "gateway.hub.past:_within",
-        "left <= 0",
-        "False",
+        "gateway.hub.past:_Share.fitting",
+        "bisect_left(within, self._left) + 1",
+        "len(within)",
     ),
     Planted(
         "session: what was written is held on",
-        "gateway.subscription.replay:Replay._release",
-        "self._held.give(size)",
+        "gateway.subscription.held:Holding.release",
+        "self._reserved = 0",
+        "pass",
+    ),
+    Planted(
+        "past: a load that is done is given again",
+        "gateway.hub.past:Past._load",
+        "self._loading.pop(key, None)",
         "pass",
     ),
     Planted(
@@ -112,9 +118,9 @@ BUGS = (
     ),
     Planted(
         "resolve: seen counts double",
-        "gateway.subscription.resolve:Resolver._skip_seen",
-        "skipped += 1",
-        "skipped += 2",
+        "gateway.subscription.seen:_follow",
+        "count, last = count + 1",
+        "count, last = count + 2",
     ),
     Planted(
         "resolve: what the hub does not know is dropped",
@@ -140,7 +146,7 @@ BUGS = (
         "any(place in held for place in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.position:Mark.after", "else 1)", "else 0)"),
+    Planted("position: seen starts at none", "gateway.position.mark:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
         "gateway.subscription.recipients:Recipients.add",
@@ -233,9 +239,15 @@ BUGS = (
     ),
     Planted(
         "hub: what is sick is waited for",
-        "gateway.hub.history:History._is_behind",
-        "and partition not in self.troubles",
-        "",
+        "gateway.hub.history:History.fetch",
+        "for place, end in self.ends.items() if place not in self.troubles}",
+        "for place, end in self.ends.items()}",
+    ),
+    Planted(
+        "hub: what waits for others is lost when one heals",
+        "gateway.hub.ordered:OrderedReader.restart",
+        "return merge.waiting() if merge is not None else ()",
+        "return ()",
     ),
     Planted(
         "hub: one that heals goes on at the end",

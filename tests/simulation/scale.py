@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
-from gateway.hub import discovery, history, hub, past
-from gateway.subscription import aligned, feed, live, recipients, resolve, responder
+from gateway.hub import discovery, history, ordered, past
+from gateway.subscription import aligned, feed, live, recipients, responder, seen
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
-    (hub, "FETCH_RECORDS"): (3, 50, 1000),
+    (ordered, "FETCH_RECORDS"): (3, 50, 1000),
+    (ordered, "WAITING_BYTES"): (300, 10_000, 4_194_304),
     (history, "FETCH_RECORDS"): (2, 20, 2000),
     (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
     (recipients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
-    (resolve, "MAXIMUM_SKIP"): (1_000_000,),
+    (seen, "MOST_SEEN"): (1_000_000,),
     (responder, "WRITE_BYTES"): (700, 65536),
     (past, "STRETCH_RECORDS"): (4, 16, 128),
     (past, "MOST_RECORDS"): (9, 512),

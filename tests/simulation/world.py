@@ -212,9 +212,9 @@ class World:
         else:
             log.slowness = self.random.choice([0.0, 0.01, 0.2])
 
-    def make_sick(self, log: FaultyLog) -> None:
+    def make_sick(self, log: FaultyLog, topic: str | None = None) -> None:
         """A partition or a topic is refused to a process, or is given again."""
-        topic = self.random.choice(sorted(self.by_timestamp))
+        topic = topic or self.random.choice(sorted(self.by_timestamp))
         parts = len(self.truth.lives[topic][-1]) if topic in self.truth.lives else 1
         place = TopicPartition(topic, self.random.randrange(parts))
         kind = self.random.choice(["refused", "unreadable", "hidden"])
@@ -246,6 +246,9 @@ class World:
         random, truth = self.random, self.truth
         if topic not in truth.lives:
             return
+        if self.faults and random.random() < 0.5:
+            # What heals may be another topic by then.
+            self.make_sick(random.choice(self.processes).log, topic)
         if topic in truth.existing:
             truth.delete(topic, self.loop.time())
             self.note("deleted", topic)

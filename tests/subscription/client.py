@@ -105,6 +105,7 @@ class FakeOutlet:
         self.send: Send | None = self._send if with_pipe else None
         self.decoder = Decoder(gzip)
         self.at_once = at_once
+        self.was_cut = False
         self.most_buffered = 0
         """The most that was buffered already when something more was written past the server."""
         self._pending: list[bytes] = []
@@ -148,6 +149,16 @@ class FakeOutlet:
         while self._size > recipients.BUFFER_LIMIT and not self.gone.done():
             await self._moved.wait()
         self.put(data)
+
+    def unsent(self) -> int:
+        return self._size
+
+    def cut(self) -> None:
+        """The server breaks the connection off."""
+        self.was_cut = True
+        self._pending.clear()
+        self._size = 0
+        self.leave()
 
     def leave(self) -> None:
         """The client disconnects; what it has not read is lost."""

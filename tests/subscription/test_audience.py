@@ -22,7 +22,7 @@ from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Break, Ring, Segment
 from gateway.position import NOTHING_READ, Mark, PositionEncoder
 from gateway.subscription import feed as feed_module
-from gateway.subscription.audience import Audience
+from gateway.subscription.audience import ASK_STEPS, TURN_STEPS, Audience
 from gateway.subscription.feed import BlockCache, Feed, Selection, subject_at
 from gateway.subscription.live import Broadcast, LiveFeed
 from gateway.subscription.packer import Gzip, Plain
@@ -283,7 +283,7 @@ async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monk
     assert other.numbers() == [1]
 
 
-def _fail(segment: Segment) -> None:
+def _fail(*_: object) -> None:
     raise ZeroDivisionError
 
 
@@ -296,3 +296,27 @@ async def test_users_are_counted_by_what_they_read() -> None:
     for feed in held:
         broadcast.leave(feed)
     assert broadcast.users() == {}
+
+
+def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
+    ring = ring_of_places()
+    audience: Audience[str] = Audience(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
+    cheap = compile_filter("event.n >= 0")
+    dear = [compile_filter(f"event.l.all(x, x < {number})") for number in range(10, 2010)]
+    audience.join("cheap", cheap)
+    for number, asked in enumerate(dear):
+        audience.join(f"dear {number}", asked)
+    segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
+    assert segment is not None
+    turn = [TURN_STEPS]
+    affected = dict(audience.affected(segment, turn))
+    assert turn[0] > -ASK_STEPS * len(dear)
+    alone = audience.take_dear()
+    assert sum(map(audience.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
+    # Each is told now, or reads on its own; the cheap one is among those who are told.
+    assert "cheap" in affected
+    assert set(affected) | set(alone) == {"cheap", *(f"dear {number}" for number in range(2000))}
+    assert set(affected).isdisjoint(alone)
+    # What is used up in a turn is so for all audiences.
+    assert audience.affected(segment, [0]) == []
+    assert len(audience.take_dear()) == 2001

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import Record, TopicPartition
-from gateway.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.position import NOTHING_READ, Mark, PositionEncoder, parse_position
 from gateway.subscription.cursor import Cursor
 
 PLACES = [TopicPartition(topic, number) for topic in ("alpha", '100%d ä"') for number in range(2)]
@@ -42,3 +42,20 @@ def test_a_run_gives_the_ids_of_its_records(
         assert other.follow(place, records) == wanted
         assert other.marks == one.marks
         assert other.identifier() == one.identifier()
+
+
+def test_by_time_a_record_without_one_is_as_old_as_the_one_before_it() -> None:
+    """An id that said -1 would lead back to the first record of the log."""
+    place = PLACES[0]
+    records = [Record(*place, offset, time, None, b"{}") for offset, time in enumerate([100, -1, -1, 200])]
+    for by_timestamp, times in ((True, [100, 100, 100, 200]), (False, [100, -1, -1, 200])):
+        encoder = PositionEncoder({place: by_timestamp})
+        one, other = (Cursor(encoder, {place: NOTHING_READ}) for _ in range(2))
+        assert one.identifier()
+        step_by_step = []
+        for record in records:
+            one.advance(place, one.marks[place].after(record.offset, record.timestamp))
+            step_by_step.append(one.identifier())
+        assert other.follow(place, records) == step_by_step
+        assert [parse_position(text)[place].timestamp for text in step_by_step] == times
+        assert one.marks == other.marks == {place: Mark(3, 200, 1)}

@@ -152,6 +152,19 @@ def test_the_cache_is_bounded() -> None:
         assert cache.size <= cache.capacity
 
 
+def test_the_forms_of_a_block_that_are_made_later_are_counted() -> None:
+    cache = BlockCache(10**6)
+    feed = feed_of(ring_of(1), cache, Selection(ALPHA))
+    block = feed.block(0)
+    assert block is not None
+    before = cache.size
+    chunk, alone, chained = block.chunk, block.independent(), feed.chained(block)
+    assert chained is not None
+    assert cache.size == before + len(chunk) + len(alone) + len(chained[0])
+    assert (block.chunk, block.independent()) == (chunk, alone)
+    assert cache.size == before + len(chunk) + len(alone) + len(chained[0])
+
+
 def test_fields_cut_the_event() -> None:
     feed = feed_of(ring_of(1), BlockCache(10**6), Selection(ALPHA, None, compile_fields("absent")))
     block = feed.block(0)

@@ -10,8 +10,7 @@ import pytest
 
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import LogReader
-from gateway.hub import hub as hub_module
+from gateway.hub import ordered as ordered_module
 from gateway.position import parse_position
 from gateway.subscription import reader as reader_module
 from gateway.subscription import replay as replay_module
@@ -27,7 +26,7 @@ from tests.subscription.test_session import PATIENCE, Site, event, numbers, unti
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(ordered_module, "IDLE_WAIT", 0.005)
     for module in (session_module, reader_module, replay_module):
         monkeypatch.setattr(module, "RETRY_WAIT", 0.005)
 
@@ -87,7 +86,7 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
     monkeypatch: pytest.MonkeyPatch, wish: str, topics: tuple[str, ...]
 ) -> None:
     """What the ring has by then is not what is live."""
-    monkeypatch.setattr(hub_module, "FETCH_RECORDS", 3)
+    monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 3)
     log = MemoryLog()
     for topic in ("east", "west", "north"):
         log.create_topic(topic)
@@ -95,7 +94,7 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
     site = Site(log, flush_bytes=300)
     gate, read = asyncio.Event(), site.hub._read
 
-    async def read_slowly(reader: LogReader) -> None:
+    async def read_slowly(reader: ordered_module.OrderedReader) -> None:
         if site.hub.catching_up and site.hub.ring.end(NORTH) >= 25:
             await gate.wait()
         await read(reader)

@@ -11,6 +11,7 @@ import pytest
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.hub import hub as hub_module
+from gateway.hub import ordered
 from gateway.subscription import reader, recipients
 from tests.subscription.client import FakeOutlet
 from tests.subscription.test_session import Site, event, numbers, reads, until
@@ -23,7 +24,7 @@ LATE = 6000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.01)
+    monkeypatch.setattr(ordered, "IDLE_WAIT", 0.01)
     monkeypatch.setattr(hub_module, "RETRY_WAIT", (0.001, 0.01))
     monkeypatch.setattr(reader, "RETRY_WAIT", 0.01)
 
@@ -117,7 +118,7 @@ async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.Monkey
     """It has read a part of the past when the log is cut back, before or behind it."""
     monkeypatch.setattr(recipients, "BUFFER_LIMIT", 1000)
     old(log, 600)
-    async with Site(log, ring_bytes=1).running() as site, site.client(identifier(-1, 0)) as slow:
+    async with Site(log, ring_bytes=2000).running() as site, site.client(identifier(-1, 0)) as slow:
         slow.at_once = False
         await until(lambda: slow.buffered > 1000)
         cut(log, end, 700, LATE)
@@ -181,7 +182,7 @@ async def test_what_the_log_deletes_is_not_given_from_memory(log: MemoryLog) -> 
 
 async def test_deleted_records_leave_the_past_too(log: MemoryLog) -> None:
     old(log, 600)
-    async with Site(log, ring_bytes=1).running() as site:
+    async with Site(log, ring_bytes=2000).running() as site:
         log.append_now("west", [event(900, LATE)])
         async with site.client(identifier(-1, 0)) as outlet:
             await reads(outlet, 601)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gateway.event import NewRecord
+from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
@@ -319,3 +319,52 @@ async def test_a_range_that_has_ended_stays_so_when_its_end_expires(log: MemoryL
             session = Session(site.services, Request(selection, SSE, origin, until=until))
             assert await session.prepare() is not finished
             session.close()
+
+
+EAST = TopicPartition("east", 0)
+
+
+def large(number: int, size: int = 30_000) -> NewRecord:
+    return NewRecord(json.dumps({"n": number, "text": "x" * size}).encode(), None, 5000 + number)
+
+
+async def test_what_a_live_client_and_one_that_lags_do_not_take_is_counted_and_let_go(log: MemoryLog) -> None:
+    async with Site(log, flush_bytes=20_000).running() as site:
+        held = site.services.held
+        async with site.client() as outlet:
+            await until(lambda: bool(outlet.frames))
+            outlet.at_once = False
+            log.append_now("east", [large(1)])
+            await until(lambda: outlet.buffered > 30_000)
+            log.append_now("east", [large(2)])
+            await until(lambda: outlet.buffered > 60_000)
+            assert held.size == outlet.buffered, "of one that is live"
+            log.append_now("east", [large(number) for number in range(3, 12)])
+            await until(lambda: site.hub.ring.end(EAST) == 11)
+            await until(lambda: held.size > outlet.buffered + 30_000)
+            outlet.at_once = True
+            outlet.drain()
+            await reads(outlet, 11)
+            await until(lambda: not held.size)
+        assert held.size == 0
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_for_another_and_loses_nothing(log: MemoryLog) -> None:
+    async with Site(log, flush_bytes=20_000).running() as site:
+        held = site.services.held
+        held.capacity = 40_000
+        async with site.client() as stuck, site.client() as other:
+            await until(lambda: bool(stuck.frames and other.frames))
+            stuck.at_once = other.at_once = False
+            log.append_now("east", [large(1)])
+            await until(lambda: bool(stuck.buffered and other.buffered))
+            other.drain()
+            log.append_now("east", [large(2)])
+            await until(lambda: stuck.was_cut)
+            assert not other.was_cut
+            other.at_once = True
+            other.drain()
+            await reads(other, 2)
+            identifier = stuck.frames[-1].identifier
+        async with site.client(identifier) as again:
+            await reads(again, 2)

@@ -47,12 +47,15 @@ const FIELDS = [
   { path: "bot", types: ["boolean"], description: "", values: [], required: true, format: "" },
   { path: "length", types: ["object"], description: "", values: [], required: false, format: "" },
   { path: "length.new", types: ["integer"], description: "", values: [], required: false, format: "" },
+  { path: "length.in", types: ["integer"], description: "", values: [], required: false, format: "" },
+  { path: "tags", types: ["array"], description: "", values: [], required: false, format: "" },
 ];
 const inserts = (text) => complete(text, text.length, FIELDS, () => ["enwiki", "dewiki"])?.suggestions.map((each) => each.insert) ?? [];
 
 test("completion", () => {
   assert.deepEqual(inserts("event.wi"), ["wiki"]);
   assert.deepEqual(inserts("event.length."), ["new"]);
+  assert.deepEqual(inserts("event.tags.exists"), ["exists(x, )", "exists_one(x, )"]);
   assert.deepEqual(inserts("event.wiki."), ['startsWith("")', 'endsWith("")', 'contains("")', 'matches("")']);
   assert.deepEqual(inserts("event.type == "), ['"edit"', '"new"', '"enwiki"', '"dewiki"']);
   assert.deepEqual(inserts('event.wiki == "de'), ['"dewiki"']);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { advance } from "../../../gateway/explorer/position.js";
+import { advance, parsePosition, timeOf } from "../../../gateway/explorer/position.js";
 import { snippetsOf } from "../../../gateway/explorer/snippets.js";
 import { isCaughtUp, statusOf } from "../../../gateway/explorer/status.js";
 import { printable, span } from "../../../gateway/explorer/text.js";
-import { parseTime } from "../../../gateway/explorer/times.js";
+import { parseTime, writeTime } from "../../../gateway/explorer/times.js";
 import { addressOf, emptyView, readView, writeView } from "../../../gateway/explorer/view.js";
 
 test("the address holds the view", () => {
@@ -33,6 +33,34 @@ test("what was read between two ids", () => {
   assert.deepEqual(advance(before, after), { read: 5, moved: after[0] });
   assert.deepEqual(advance(before, before), { read: 0, moved: null });
   assert.equal(advance([{ topic: "a", partition: 0, timestamp: 1 }], [{ topic: "a", partition: 0, timestamp: 2 }]).read, null);
+});
+
+test("an id in its compact form is read like the same in JSON", () => {
+  // What gateway/position writes; tests/position/test_token.py holds it to this.
+  const token = "p1.AAANAygsAQAAAEQWgICSlqiWogYDAAFhAwEDAgIBAQFiBwACAQABYgIDQZq2l-gBcAAAAAAAkZq2l-gGgAAA-jEV89Lg";
+  assert.deepEqual(parsePosition(token), [
+    { topic: "a", partition: 0, offset: 4, timestamp: 1764000000000 },
+    { topic: "a", partition: 1, offset: -1, timestamp: 0 },
+    { topic: "a", partition: 2, offset: 7, timestamp: -1 },
+    { topic: "ab", partition: 3, offset: 9, timestamp: 1764000000005 },
+    { topic: "b", partition: 0, timestamp: 1764000000000000 },
+  ]);
+  assert.deepEqual(parsePosition("p1.AAAN"), []);
+});
+
+test("a record without a time is the one that moved, too", () => {
+  const at = (/** @type {number} */ offset, /** @type {number} */ timestamp) => [{ topic: "a", partition: 0, offset, timestamp }];
+  assert.deepEqual(advance(at(3, 10), at(4, -1)), { read: 1, moved: at(4, -1)[0] });
+  assert.equal(timeOf(at(4, -1)[0]), undefined);
+  assert.equal(timeOf(at(4, 9)[0]), 9);
+  assert.equal(timeOf(null), undefined);
+});
+
+test("a time that no calendar has is written as the number", () => {
+  assert.equal(writeTime(1764000000000000), "1764000000000000");
+  assert.equal(writeTime(253402300800000), "253402300800000");
+  assert.equal(writeTime(-1), "0");
+  assert.equal(writeTime(1764000000000), "2025-11-24T16:00:00Z");
 });
 
 test("times as the gateway reads them", () => {

@@ -11,56 +11,79 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidPosition
 from gateway.event import TopicPartition
-from gateway.position import LARGEST_INTEGER, NOTHING_READ, Mark, PositionEncoder, Wish, parse_position
+from gateway.position import (
+    LARGEST_INTEGER,
+    NOTHING_READ,
+    SMALLEST_TIME,
+    Ids,
+    Mark,
+    PositionEncoder,
+    Wish,
+    parse_position,
+)
 
 places = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers(0, LARGEST_INTEGER))
 # orjson writes no lone surrogates; a topic never holds one.
 places = places.filter(lambda place: place.topic.isprintable())
+times = st.integers(SMALLEST_TIME, LARGEST_INTEGER)
 marks = st.one_of(
     st.just(NOTHING_READ),
-    st.builds(Mark, st.integers(0, LARGEST_INTEGER), st.integers(0, LARGEST_INTEGER), st.integers(0, 10**6)),
+    st.builds(Mark, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6)),
 )
-
-
-def written(encoder: PositionEncoder, positions: dict[TopicPartition, Mark]) -> bytes:
-    return b"[" + b",".join(encoder.entry(place, positions[place]) for place in encoder.partitions) + b"]"
+JSON = Ids("json")
 
 
 @given(st.dictionaries(places, st.tuples(marks, st.booleans()), min_size=1))
 def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[Mark, bool]]) -> None:
-    encoder = PositionEncoder({place: by_timestamp for place, (_, by_timestamp) in drawn.items()})
-    wishes = parse_position(written(encoder, {place: mark for place, (mark, _) in drawn.items()}))
+    encoder = PositionEncoder({place: by_timestamp for place, (_, by_timestamp) in drawn.items()}, ids=JSON)
+    wishes = parse_position(encoder.identifier({place: mark for place, (mark, _) in drawn.items()}))
     for place, (mark, by_timestamp) in drawn.items():
         if by_timestamp:
             assert wishes[place] == Wish(None, mark.timestamp, mark.seen)
         elif mark.offset < 0:
-            assert wishes[place] == Wish(None, 0)
+            assert wishes[place] == Wish(None, mark.timestamp)
         else:
             assert wishes[place] == Wish(mark.offset, mark.timestamp)
 
 
 @given(st.dictionaries(places, marks, min_size=1))
 def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, Mark]) -> None:
-    encoder = PositionEncoder(dict.fromkeys(drawn, False))
-    text = written(encoder, drawn)
+    encoder = PositionEncoder(dict.fromkeys(drawn, False), ids=JSON)
+    text = encoder.identifier(drawn)
     assert b"\n" not in text
     assert b"\r" not in text
+    assert len(text) <= encoder.longest
     entries = orjson.loads(text)
     assert [(entry["topic"], entry["partition"]) for entry in entries] == sorted(map(tuple, drawn))
 
 
 offsets = st.one_of(st.none(), st.integers(0, LARGEST_INTEGER))
+given_times = st.one_of(st.none(), times)
 
 
-@given(places, offsets, offsets, st.integers(0, 1000))
+@given(places, offsets, given_times, st.integers(0, 1000))
 def test_a_wish_is_written_as_it_was_read(
     place: TopicPartition, offset: int | None, timestamp: int | None, seen: int
 ) -> None:
     if offset is None and timestamp is None:
         timestamp = 0
     wish = Wish(offset, timestamp, 0 if offset is not None else seen)
-    encoder = PositionEncoder({place: False})
-    assert parse_position(b"[" + encoder.wish(place, wish) + b"]") == {place: wish}
+    encoder = PositionEncoder({place: False}, ids=JSON)
+    assert parse_position(encoder.identifier({place: wish})) == {place: wish}
+
+
+def test_an_empty_partition_stands_at_minus_one() -> None:
+    place = TopicPartition("t", 0)
+    assert orjson.loads(PositionEncoder({place: False}).identifier({place: NOTHING_READ})) == [
+        {"topic": "t", "partition": 0, "offset": -1, "timestamp": 0}
+    ]
+
+
+@pytest.mark.parametrize("time", [-1, -2, SMALLEST_TIME, LARGEST_INTEGER, 0])
+def test_any_time_of_64_bits_is_taken_beside_an_offset(time: int) -> None:
+    assert parse_position(f'[{{"topic":"t","partition":0,"offset":3,"timestamp":{time}}}]') == {
+        TopicPartition("t", 0): Wish(3, time)
+    }
 
 
 def test_an_entry_of_wikimedias_own_is_read() -> None:
@@ -83,10 +106,10 @@ def test_unknown_keys_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("", "not JSON"),
-        ("[", "not JSON"),
-        ("nonsense", "not JSON"),
-        ("[NaN]", "not JSON"),
+        ("", "neither JSON"),
+        ("[", "neither JSON"),
+        ("nonsense", "neither JSON"),
+        ("[NaN]", "neither JSON"),
         ("{}", "array"),
         ("7", "array"),
         ("null", "array"),
@@ -105,7 +128,8 @@ def test_unknown_keys_are_ignored() -> None:
         ('[{"topic":"t","partition":0,"offset":-2}]', "`offset`"),
         ('[{"topic":"t","partition":0,"offset":1.0}]', "`offset`"),
         ('[{"topic":"t","partition":0,"offset":9223372036854775808}]', "`offset`"),
-        ('[{"topic":"t","partition":0,"timestamp":-1}]', "`timestamp`"),
+        ('[{"topic":"t","partition":0,"timestamp":-9223372036854775809}]', "`timestamp`"),
+        ('[{"topic":"t","partition":0,"timestamp":9223372036854775808}]', "`timestamp`"),
         ('[{"topic":"t","partition":0,"timestamp":"now"}]', "`timestamp`"),
         ('[{"topic":"t","partition":0,"timestamp":1,"seen":-1}]', "`seen`"),
         ('[{"topic":"t","partition":0,"offset":1},{"topic":"t","partition":0,"offset":2}]', "second time"),

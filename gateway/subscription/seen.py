@@ -1,0 +1,123 @@
+"""Counting the records that share a millisecond: positions that are times say how many of them were read.
+
+An id may claim a million, of any partition. So the log is read part by part, of which only the times are kept, to the
+first other time; for so long, and by one client at a time where it is long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import NamedTuple
+
+from gateway.event import TopicPartition
+from gateway.eventlog.port import EventLog
+from gateway.hub.history import PART_RECORDS, read_parts
+
+MOST_SEEN = 1_000_000
+"""Records that share a millisecond and are counted; of more, some are sent again."""
+COUNT_SECONDS = 10.0
+"""So long one client waits for its turn, and counts. What is not counted by then is sent again, rather than never."""
+GROWTH = 8
+"""Looking back, each part is so many times as long as the one before."""
+
+
+class Counted(NamedTuple):
+    """So many records, the offset of the last of them, and where to read on."""
+
+    records: int
+    last: int
+    position: int
+
+
+class Counting:
+    """What all who count share. Counting a part of the log waits for nobody, more of it for those who count."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(1)
+
+    async def following(
+        self, log: EventLog, partition: TopicPartition, timestamp: int, position: int, end: int, most: int
+    ) -> Counted:
+        """The records from a position on that have this timestamp, before any other; `most` of them. Raises as
+        `demand`."""
+        most = min(most, MOST_SEEN)
+        found = Counted(0, position - 1, position)
+        found, on = await _follow(log, partition, timestamp, found, min(end, position + PART_RECORDS), most)
+        if on and found.position < end:
+            async with self._alone() as mine:
+                if mine:
+                    found, _ = await _follow(log, partition, timestamp, found, end, most)
+        return found
+
+    async def preceding(self, log: EventLog, partition: TopicPartition, timestamp: int, offset: int, start: int) -> int:
+        """How many records up to an offset have this timestamp, behind the last of any other. Raises as `demand`."""
+        count, begin, on = await _precede(log, partition, timestamp, offset + 1, max(start, offset - PART_RECORDS))
+        if on and begin > start:
+            async with self._alone() as mine:
+                if mine:
+                    more, _, _ = await _precede(log, partition, timestamp, begin, max(start, begin - MOST_SEEN))
+                    count += more
+        return count
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[bool]:
+        """Whether it has become one's turn in time."""
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._turn.release()
+
+
+async def _follow(
+    log: EventLog, partition: TopicPartition, timestamp: int, found: Counted, end: int, most: int
+) -> tuple[Counted, bool]:
+    """What was found so far and what comes next, and whether more may come behind the end."""
+    count, last, position = found
+    deadline = _now() + COUNT_SECONDS
+    while position < end and count < most:
+        # No more than is wanted is read, in which there may be holes.
+        async with aclosing(read_parts(log, partition, position, min(end, position + most - count))) as parts:
+            async for records, after in parts:
+                for record in records:
+                    if record.timestamp != timestamp:
+                        return Counted(count, last, record.offset), False
+                    count, last = count + 1, record.offset
+                position = after
+                if _now() > deadline:
+                    return Counted(count, last, position), False
+    return Counted(count, last, position), count < most
+
+
+async def _precede(
+    log: EventLog, partition: TopicPartition, timestamp: int, end: int, start: int
+) -> tuple[int, int, bool]:
+    """The number before the end, the offset down to which was looked, and whether more may come before it."""
+    count, size = 0, 2
+    deadline = _now() + COUNT_SECONDS
+    while end > start and _now() < deadline:
+        begin = max(start, end - size)
+        same, whole = 0, True
+        async with aclosing(read_parts(log, partition, begin, end)) as parts:
+            async for records, _ in parts:
+                for record in records:
+                    if record.timestamp == timestamp:
+                        same += 1
+                    else:
+                        same, whole = 0, False
+        count += same
+        if not whole:
+            return count, begin, False
+        end, size = begin, size * GROWTH
+    return count, end, end <= start
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

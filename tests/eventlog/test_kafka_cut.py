@@ -110,12 +110,15 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     await asyncio.to_thread(broker.stop)
     await asyncio.to_thread(broker.start)
     reader = await patiently(lambda: log.reader({}))
-    leader, asked = reader._leader, []
+    leader = reader._leader
+    asked: list[int] = []
 
     def mistaken(place: TopicPartition) -> tuple[int | None, int]:
         node, epoch = leader(place)
-        asked.append((node, epoch))
-        return node, epoch + difference if node is not None and len(asked) < 4 else epoch
+        if node is None:
+            return node, epoch
+        asked.append(epoch)
+        return node, epoch + difference if len(asked) < 3 else epoch
 
     monkeypatch.setattr(reader, "_leader", mistaken)
     troubles: list[Trouble] = []
@@ -128,7 +131,7 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     monkeypatch.setattr(reader, "_note", noted)
     await reader.add({partition: 0})
     assert len(await take(reader, 10)) == 10
-    assert asked[-1][1] > 0, "the broker was elected again"
+    assert asked[-1] > 0, "the broker was elected again"
     name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"
     assert any(name in trouble.detail for trouble in troubles)
     await reader.close()

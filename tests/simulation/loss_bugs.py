@@ -7,7 +7,7 @@ from tests.simulation.planted import Planted, planted
 
 LOSS_BUGS = (
     Planted("losses: the others are not told", "gateway.hub.losses:Losses._tell", "forget(lost)", "pass"),
-    Planted("losses: no stamp is kept", "gateway.hub.hub:Hub._take", "batch.stamp)", "-1)"),
+    Planted("losses: no stamp is kept", "gateway.hub.hub:Hub._reach", "stamps[partition])", "-1)"),
     Planted(
         "losses: a new reader has no stamps",
         "gateway.hub.recovery:Recovery.join",

@@ -6,13 +6,16 @@ ARG BASE=python:3.13.9-slim-trixie
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-RUN python -m venv --without-pip /opt/gateway
-COPY requirements.lock ./
+# What builds the gateway is locked too, and stays apart from what runs it.
+RUN python -m venv --without-pip /opt/gateway /opt/gateway-build
+COPY requirements.lock requirements-build.lock ./
 RUN python -m pip --python /opt/gateway/bin/python install --require-hashes --requirement requirements.lock
+RUN python -m pip --python /opt/gateway-build/bin/python install --require-hashes --requirement requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY gateway gateway
-RUN python -m pip --python /opt/gateway/bin/python install --no-deps .
+RUN python -m pip --python /opt/gateway-build/bin/python wheel --no-deps --no-build-isolation --wheel-dir dist .
+RUN python -m pip --python /opt/gateway/bin/python install --no-deps --no-index dist/*.whl
 
 FROM ${BASE}
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1

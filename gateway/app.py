@@ -30,7 +30,7 @@ from gateway.access.keyring import Keyring
 from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.composition import connection_bounds, gate_options, open_admission, open_limits
+from gateway.composition import connection_bounds, gate_options, open_admission, open_claims, open_limits
 from gateway.connections import Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
@@ -160,7 +160,8 @@ class Gateway:
             settings.report_stream,
             round(1000 * settings.timestamp_ahead_max),
         )
-        self.intake = Intake(self.hub, self.current, self.clock, intake_options)
+        self.claims, keys = open_claims(settings, log, self.clock)
+        self.intake = Intake(self.hub, self.current, self.clock, intake_options, self.claims, keys)
         self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
         self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
@@ -333,6 +334,8 @@ class Gateway:
             "limits": self.limiter.run,
             "pulse": pulse.run,
         }
+        if self.claims is not None:
+            work |= {"claims": self.intake.run, "claims' place": self.claims.run}
         if age := settings.max_connection_age:
             step = min(1.0, age / 20)
             work["age"] = partial(self.streams.end_the_old, step)
@@ -358,6 +361,8 @@ class Gateway:
             await self.surveyor.close()
             await self.past.close()
             await self.limiter.close()
+            if self.claims is not None:
+                await self.claims.close()
             await self.log.close()
             await self.tracer.close()
         for result in results:

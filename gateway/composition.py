@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +10,10 @@ from gateway.access.gate import GateOptions
 from gateway.access.signed import Rules
 from gateway.access.static import read_static_tokens
 from gateway.access.trust import load_trust
+from gateway.claims.book import Book
+from gateway.claims.memory import MemoryClaims
+from gateway.claims.port import Claims, Keys
+from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import Clock, SystemClock
 from gateway.configuration import Configured
 from gateway.connections import ConnectionBounds
@@ -34,7 +39,35 @@ def open_log(settings: Settings) -> EventLog:
     url = urlsplit(settings.log)
     if url.scheme == "kafka":
         return KafkaLog(url.netloc.split(","), settings.kafka)
-    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")))
+    window, maximum = settings.idempotency_window, settings.idempotency_events
+    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")), window=window, maximum=maximum)
+
+
+def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims | None, Keys | None]:
+    """Where gateways tell each other what they are about to store, and the bodies of Idempotency-Keys: in Redis where
+    they have one, else in a file of the workers. The embedded log has claims of its own; and a process that shares its
+    log with nobody needs none."""
+    if isinstance(log, SqliteLog):
+        return None, log
+    window, maximum = settings.idempotency_window, settings.idempotency_events
+    if not window or not maximum:
+        return None, None
+    # Of one log alone: what is stored in one is not stored in another.
+    brokers = ",".join(sorted(urlsplit(settings.log).netloc.split(",")))
+    name = hashlib.blake2b(brokers.encode(), digest_size=4).hexdigest()
+    claims: Claims
+    if settings.limits != "memory://":
+        from gateway.claims.redis import RedisClaims
+
+        claims = RedisClaims(settings.limits, window, maximum, clock, f"{settings.limits_prefix}:{name}")
+    elif settings.workers > 1:
+        path = Path("var") / f"claims-{name}.db"
+        claims = SqliteClaims(path, window, maximum, sure=not settings.other_gateways)
+    elif settings.other_gateways:
+        claims = MemoryClaims(Book(window, maximum), clock, sure=False)
+    else:
+        return None, None
+    return claims, claims
 
 
 def open_limits(settings: Settings, clock: Clock) -> Limiter:

@@ -13,6 +13,7 @@ GatewayError
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
     ├── LogUnavailable      nothing answers, and it passes: ask again later
+    │   └── LogNewer        the log's file is of a format that this version does not know
     ├── LogForbids          what the log does not let the gateway do, until somebody allows it
     ├── Refused             it answers, and does not give some topics or partitions: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
@@ -128,6 +129,10 @@ class LogError(GatewayError):
 
 class LogUnavailable(LogError):
     """The log does not answer now; the same call may succeed later."""
+
+
+class LogNewer(LogUnavailable):
+    """The log's file was written by a newer version of the gateway; it is left as it is."""
 
 
 class LogForbids(LogError):

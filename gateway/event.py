@@ -31,13 +31,15 @@ class Record(NamedTuple):
 
 class NewRecord(NamedTuple):
     """A record to be appended. Without a partition the log chooses one (by the key, where there is one); without a
-    timestamp it is the time of the append."""
+    timestamp it is the time of the append. `once` is what it is known by where it may be offered again: bytes that no
+    other record has."""
 
     value: bytes | None
     key: bytes | None = None
     timestamp: int | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+    once: bytes | None = None
 
 
 Run = tuple[TopicPartition, list[Record]]

@@ -21,7 +21,7 @@ from gateway.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.app import Gateway
 from gateway.composition import open_log
 from gateway.definitions import Definitions
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, LogNewer
 from gateway.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.server import listen
@@ -180,6 +180,9 @@ def _serve_in_process(
         asyncio.run(run())
     except OSError as error:
         logger.error("%s", error.strerror or error)
+        return 1
+    except LogNewer as error:
+        logger.error("%s", error)
         return 1
     return 0
 

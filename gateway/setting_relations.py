@@ -25,16 +25,19 @@ PARSED_FACTOR = 25
 """Bytes that an event takes for each byte of its JSON once it is parsed, at the worst."""
 PARSED_KEPT = 24 << 20
 """Bytes of parsed events of the past: those that are kept, and those of the stretch that is being made."""
+ID_BYTES = 240
+"""What is held of an event that may be sent again: that it is stored, and in the embedded log what it is known by."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
 
 
 def memory_bound(settings: Settings) -> int:
     """Bytes that a process takes at the most, about: caches, what is under way, readers of history, and what is parsed:
-    a body of events, and one event each that is read and that is judged, as large as the intake takes them. A
-    connection takes CONNECTION_BYTES more."""
+    a body of events, and one event each that is read and that is judged, as large as the intake takes them; and the
+    ids of events that may be sent again. A connection takes CONNECTION_BYTES more."""
     caches: int = sum(getattr(settings, key) for key in CACHES)
     parsed = PARSED_FACTOR * (settings.intake_max_bytes + 2 * settings.intake_event_max_bytes) + PARSED_KEPT
-    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed
+    ids = settings.idempotency_events * ID_BYTES if settings.idempotency_window else 0
+    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed + ids
 
 
 def told_memory(settings: Settings, limit: int | None) -> tuple[str, str | None]:

@@ -274,6 +274,13 @@ class Settings:
     idempotency_events: int = _integer(
         500_000, "events", "the newest events among which such a one is found, a process", 0, 1 << 30
     )
+    other_gateways: bool = _row(
+        "switch",
+        False,
+        "",
+        "whether gateways that do not share `limits` in Redis write to the same Kafka: the log is then read to its end "
+        "before an event with an id is stored",
+    )
     timestamp_ahead_max: float = _seconds(
         3600.0, "how far a stream's `timestamp_field` may lie ahead of now; 0 is as far as it likes", 0, 315_360_000
     )

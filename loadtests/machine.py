@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import platform
+import random
 import resource
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,9 @@ CORES = len(os.sched_getaffinity(0))
 SERVER_CORE = min(os.sched_getaffinity(0))
 """The core of the server; clients, producer and broker have the others (the same where there is only one)."""
 CLIENT_CORES = sorted(os.sched_getaffinity(0) - {SERVER_CORE}) or [SERVER_CORE]
+FIRST_PORT = 10_000
+"""Of those that `free_port` gives: servers that everybody knows are below."""
+_given_ports: set[int] = set()
 TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE_COLUMNS = (3, 4)
 _CPU_CLOCK = 2
@@ -99,7 +104,18 @@ def allow_files(count: int) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A port that nobody uses now, another one each time.
+
+    It is below those that the kernel gives to connections: one of these may have it before the server that it is for.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = sorted(set(range(FIRST_PORT, first)) - _given_ports)
+    for port in random.SystemRandom().sample(candidates, min(len(candidates), 100)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _given_ports.add(port)
+            return port
+    # The range begins so low that there are none below it.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.machine import memory_limit
-from gateway.setting_relations import CACHES, READER_BYTES, memory_bound, told_memory
+from gateway.setting_relations import CACHES, ID_BYTES, READER_BYTES, memory_bound, told_memory
 from gateway.settings import Settings
 
 
@@ -23,6 +23,15 @@ def test_readers_of_history_are_a_part_of_the_memory() -> None:
     settings = Settings()
     more = replace(settings, replay_readers=settings.replay_readers + 1)
     assert memory_bound(more) - memory_bound(settings) == READER_BYTES
+
+
+def test_the_ids_of_events_that_may_be_sent_again_are_counted() -> None:
+    settings = Settings()
+    fewer = replace(settings, idempotency_events=settings.idempotency_events - 1000)
+    assert memory_bound(settings) - memory_bound(fewer) == 1000 * ID_BYTES
+    assert memory_bound(replace(settings, idempotency_window=0)) == memory_bound(
+        replace(settings, idempotency_events=0)
+    )
 
 
 def test_all_workers_count_and_a_machine_with_less_is_told() -> None:

@@ -47,10 +47,13 @@ def run_canary(settings: Settings, catalog: Catalog, named: Sequence[Stream], sa
 async def _store(settings: Settings, accepted: Sequence[Accepted], say: Say, complain: Say) -> int:
     """Append all of them; returns how many are stored."""
     log = open_log(settings)
-    await log.open()
     stored = 0
     try:
+        await log.open()
         outcomes = await asyncio.gather(*(_append(log, one) for one in accepted), return_exceptions=True)
+    except LogError as error:
+        complain(str(error))
+        return 0
     finally:
         await log.close()
     for one, outcome in zip(accepted, outcomes, strict=True):

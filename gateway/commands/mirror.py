@@ -28,7 +28,6 @@ def run_mirror(settings: Settings, stream: Stream, url: str, since: int | None, 
 async def _mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str) -> int:
     stop = stop_on_signals(output_blocks=True)
     log = open_log(settings)
-    await log.open()
     clock = SystemClock()
     meter = Meter(clock)
     progress = Progress(meter.told)
@@ -38,6 +37,7 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
         progress.say(f"{stream.name} from {bare(url)}")
         telling = asyncio.create_task(progress.keep_telling())
         try:
+            await log.open()
             await mirror.run(stop)
         except (ClientError, LogError) as error:
             failure = str(error)

@@ -40,7 +40,6 @@ async def _produce(
     started = time.monotonic()
     failure = ""
     log = open_log(settings)
-    await log.open()
 
     def status() -> str:
         rate = production.stored / max(0.001, time.monotonic() - started)
@@ -59,6 +58,7 @@ async def _produce(
     with progress:
         telling = asyncio.create_task(progress.keep_telling())
         try:
+            await log.open()
             await production.run(source.parts(stop))
         except (LogError, InputError) as error:
             failure = str(error)

@@ -58,6 +58,11 @@ class KafkaLog:
     def __repr__(self) -> str:
         return f"<KafkaLog {','.join(self._bootstrap)}>"
 
+    @property
+    def keeps_claims(self) -> bool:
+        """See EventLog. Brokers number the batches of a producer, and know nothing of what is in them."""
+        return False
+
     async def open(self) -> None:
         """Connect where that can be done now; otherwise at the first use."""
         quieten()
@@ -137,6 +142,10 @@ class KafkaLog:
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """See EventLog."""
         return all_stored(await self.offer(topic, records))
+
+    async def settle(self, topic: str) -> None:
+        """See EventLog."""
+        await self._producer.settle(topic)
 
     async def writer(self, name: str) -> KafkaWriter:
         """See EventLog. Writes to the topic of the positions, and creates it where it is missing."""

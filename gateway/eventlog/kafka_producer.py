@@ -20,16 +20,19 @@ from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
 from gateway.eventlog.kafka_calls import Together, read
 from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster
-from gateway.eventlog.kafka_connections import Connections
+from gateway.eventlog.kafka_connections import CLOSE_SECONDS, Connections
 from gateway.eventlog.kafka_partitioner import partition_of
 from gateway.eventlog.offer import Fate, refusal
 from gateway.eventlog.trouble import LASTING, Trouble, refuse
 
 SEND_SECONDS = 4.0
-"""What the brokers have not acknowledged by then is given up; within OFFER_SECONDS, and with time to say so."""
+"""What the brokers have not acknowledged by then is late; within OFFER_SECONDS, and with time to say so."""
 
 REQUESTS = 16
 """So many batches, each of another partition, are on their way to a broker at once."""
+
+LATE_PAUSE = 2.0
+"""The longest pause between two attempts for what is late."""
 
 NO_TIMEOUT = 2**31 - 1
 """Brokers want the timeout of a transaction also from those that make none."""
@@ -61,9 +64,28 @@ class Identity:
         self._sequences[partition] = (self.sequence(partition) + records) & 0x7FFFFFFF
 
 
+class Parcel:
+    """A batch on its way: `count` records, numbered by this identity. `unanswered`: it may be stored, or may still be.
+    `late`: nobody waits for it any more."""
+
+    __slots__ = ("batch", "count", "identity", "late", "partition", "unanswered")
+
+    def __init__(self, partition: TopicPartition, batch: bytes, identity: Identity, count: int) -> None:
+        self.partition = partition
+        self.batch = batch
+        self.identity = identity
+        self.count = count
+        self.unanswered = False
+        self.late = False
+
+
 class Producer:
-    """Sends one batch of a partition at a time. Whether one that is given up was stored is not known, and so neither is
-    the next number; then another identity is taken."""
+    """Sends one batch of a partition at a time.
+
+    A batch that was sent and not answered may be taken at any time: by a broker that was paused, out of its socket. So
+    it is sent again under the same number until a broker says what became of it, though nobody waits for it any more;
+    then no copy of it can be stored later. What comes for the partition meanwhile waits, and is not sent in vain.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -71,12 +93,21 @@ class Producer:
         self._identity: Identity | None = None
         self._identifying: Together[None, Identity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._late: dict[TopicPartition, asyncio.Task[None]] = {}
+        """What is done for a partition after whoever asked for it was told that it is late."""
         self._requests: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(REQUESTS))
         self._keyless = 0
+        self._closed = False
 
     async def close(self) -> None:
         """Bounded in time, and never raises."""
+        self._closed = True
         self._identifying.cancel()
+        late = list(self._late.values())
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=CLOSE_SECONDS)
         await self._connections.close()
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
@@ -99,6 +130,14 @@ class Producer:
         if known and all(isinstance(fate, TopicAbsent) for fate in known) and self._cluster.cached(topic) is None:
             raise TopicAbsent(topic)
         return known
+
+    async def settle(self, topic: str) -> None:
+        """See EventLog."""
+        late = {task for partition, task in self._late.items() if partition.topic == topic}
+        if late:
+            _, late = await asyncio.wait(late, timeout=SEND_SECONDS)
+        if late:
+            raise LogUnavailable(f"Kafka: what became of an append to {topic} is not known yet")
 
     async def _leaders(self, topic: str, records: Sequence[NewRecord]) -> Mapping[int, int | None]:
         """The partitions of the topic, with their leaders; asked for where a record names one that is not known."""
@@ -146,8 +185,11 @@ class Producer:
         indices: list[int],
         fates: MutableSequence[Fate | None],
     ) -> None:
-        """Send the records at these indices, batch after batch, and set their fates."""
+        """Send the records at these indices, batch after batch, and set their fates. Who is cancelled in between leaves
+        what was sent already to `_late`."""
         async with self._turns[partition]:
+            if partition in self._late:
+                await asyncio.wait([self._late[partition]])
             waiting = deque([indices])
             while waiting:
                 group = waiting.popleft()
@@ -162,48 +204,70 @@ class Producer:
                 if count < len(group):
                     waiting.appendleft(group[count:])
                 try:
-                    verdict = await self._deliver(partition, batch)
+                    verdict = await self._deliver(Parcel(partition, batch, identity, count))
                 except LogError as error:
-                    self._forget(identity)
                     for index in group[:count]:
                         fates[index] = error
                     continue
-                except asyncio.CancelledError:
-                    self._forget(identity)
-                    raise
                 if verdict.code == 0:
-                    identity.count(partition, count)
                     for place, index in enumerate(group[:count], verdict.offset):
                         fates[index] = (partition, place)
                 elif verdict.code in UNNUMBERED:
-                    self._forget(identity)
                     waiting.appendleft(group[:count])
                 else:
                     waiting.extendleft(reversed(_refuse(partition, verdict, group[:count], fates)))
 
-    async def _deliver(self, partition: TopicPartition, batch: bytes) -> Verdict:
+    async def _deliver(self, parcel: Parcel) -> Verdict:
         """Send a batch until its partition's leader has stored it, or will not. Raises TopicAbsent, LogUnavailable."""
-        request = ProduceRequest(partition, batch, SEND_SECONDS)
-        unanswered = False
+        try:
+            verdict = await self._try(parcel)
+        except LogError:
+            self._forget(parcel.identity)
+            raise
+        except asyncio.CancelledError:
+            if parcel.unanswered and not parcel.late and not self._closed:
+                parcel.late = True
+                self._late[parcel.partition] = asyncio.create_task(self._go_on(parcel))
+            raise
+        if verdict.code == 0:
+            parcel.identity.count(parcel.partition, parcel.count)
+        elif verdict.code in UNNUMBERED:
+            self._forget(parcel.identity)
+        return verdict
+
+    async def _go_on(self, parcel: Parcel) -> None:
+        """Find out what becomes of a batch, for the sake of those that follow and of whoever sends it again."""
+        try:
+            with suppress(LogError):
+                await self._deliver(parcel)
+        finally:
+            del self._late[parcel.partition]
+
+    async def _try(self, parcel: Parcel) -> Verdict:
+        partition = parcel.partition
+        request = ProduceRequest(partition, parcel.batch, SEND_SECONDS)
+        pause = RETRY_SECONDS
         while True:
             verdict = None
             with suppress(LogUnavailable):
                 leader = await self._leader(partition)
                 async with self._requests[leader]:
-                    before, unanswered = unanswered, True
+                    before, parcel.unanswered = parcel.unanswered, True
                     verdict = await self._cluster.while_leads(leader, [partition], self._ask(leader, request))
-                    unanswered = before
+                    parcel.unanswered = before
             if verdict is not None:
                 settled = verdict.code in REFUSED or verdict.code in UNNUMBERED
-                if verdict.code == 0 or (settled and not unanswered):
+                if verdict.code == 0 or (settled and not parcel.unanswered):
                     return verdict
-                if verdict.code in FORBIDDEN and not unanswered:
+                if verdict.code in FORBIDDEN and not parcel.unanswered:
                     raise LogForbids(_complaint(partition, verdict))
                 # What is refused now may have been stored when there was no answer.
                 if settled or verdict.code in FORBIDDEN:
                     raise LogUnavailable(_complaint(partition, verdict))
             self._cluster.forget([partition.topic])
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(pause)
+            if parcel.late:
+                pause = min(2 * pause, LATE_PAUSE)
 
     async def _leader(self, partition: TopicPartition) -> int:
         leader = (await self._cluster.leaders([partition]))[partition]

@@ -130,6 +130,15 @@ class MemoryLog:
 
     # The port.
 
+    @property
+    def keeps_claims(self) -> bool:
+        """See EventLog."""
+        return False
+
+    async def settle(self, topic: str) -> None:
+        """See EventLog. What was offered is stored at once, or never."""
+        self.check()
+
     async def open(self) -> None:
         """Nothing to do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
@@ -15,6 +16,9 @@ RECORD_BYTES = 16 * 1024 * 1024
 
 Fate = tuple[TopicPartition, int] | LogError
 """What became of a record: its place, or why it has none. After LogUnavailable it may have one all the same."""
+
+REPEATED: Final[Fate] = (TopicPartition("", -1), -1)
+"""In the place of a place, this very object: a record with the same `once` is stored, and this one is not."""
 
 
 def refusal(new: NewRecord) -> LogError | None:

@@ -145,8 +145,14 @@ class EventLog(Protocol):
 
     Where it answers, it does so for each topic and partition: what there is, or why there is nothing."""
 
+    @property
+    def keeps_claims(self) -> bool:
+        """Whether it stores once what is offered again with the same `once`, by whatever process; else somebody has to
+        see to it that this is not offered."""
+        ...
+
     async def open(self) -> None:
-        """Make ready; does not need the log to be there yet."""
+        """Make ready; does not need the log to be there yet. Raises LogNewer."""
         ...
 
     async def close(self) -> None:
@@ -181,8 +187,14 @@ class EventLog(Protocol):
 
         Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing
         is known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
-        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it.
+        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it. REPEATED is
+        the fate of what is stored already, by its `once`, where the log keeps claims.
         """
+        ...
+
+    async def settle(self, topic: str) -> None:
+        """Return once nothing that was offered here to the topic before can be stored any more that is not stored by
+        now: from then on the log itself tells what became of it. Raises LogUnavailable, within OFFER_SECONDS."""
         ...
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:

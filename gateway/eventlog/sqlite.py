@@ -8,25 +8,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogError, LogUnavailable
+from gateway.errors import LogNewer, LogUnavailable
 from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
-from gateway.eventlog.sqlite_store import Claim, SqliteStore
+from gateway.eventlog.sqlite_claims import Life
+from gateway.eventlog.sqlite_store import Right, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
+from gateway.eventlog.sqlite_worker import CALL_SECONDS, Worker
 from gateway.eventlog.trouble import Refusal, Trouble
 
 BUSY_SECONDS = 5.0
 """How long a call waits for a process that holds the lock of the file."""
-
-CALL_SECONDS = 6.0
-"""A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
 
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
@@ -34,45 +31,10 @@ EXPIRE_SECONDS = 30.0
 FULL_RECORDS = 200
 """A reader that got so many at once has more to read, and is counted among those who read the past."""
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-class Worker:
-    """A thread with a connection of its own."""
-
-    def __init__(self, path: Path, busy_timeout: float, name: str) -> None:
-        self._store = SqliteStore(path, busy_timeout)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{name}")
-
-    async def run(
-        self,
-        method: Callable[Concatenate[SqliteStore, Arguments], Result],
-        *arguments: Arguments.args,
-        **named: Arguments.kwargs,
-    ) -> Result:
-        """Call a method of the store on the thread. Raises LogUnavailable after CALL_SECONDS, which does not end what
-        the thread is doing, but what waits for it."""
-        loop = asyncio.get_running_loop()
-        try:
-            call = loop.run_in_executor(self._thread, lambda: method(self._store, *arguments, **named))
-        except RuntimeError as error:
-            raise LogUnavailable("the log is closed") from error
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await call
-        except TimeoutError as error:
-            raise LogUnavailable(f"SQLite: {method.__name__}: not done within {CALL_SECONDS:g} s") from error
-
-    async def close(self) -> None:
-        """Close the connection once the calls under way have ended; bounded in time."""
-        with suppress(TimeoutError, LogError):
-            await self.run(SqliteStore.close)
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
 
 class SqliteLog:
-    """An EventLog in a file. `busy_timeout` and `expire_interval` are seconds; `now` gives the time (ms)."""
+    """An EventLog in a file. `busy_timeout` and `expire_interval` are seconds; `now` gives the time (ms). For `window`
+    seconds, and among the `maximum` newest, what is offered again is not stored again; 0: it is."""
 
     def __init__(
         self,
@@ -80,14 +42,15 @@ class SqliteLog:
         busy_timeout: float = BUSY_SECONDS,
         expire_interval: float = EXPIRE_SECONDS,
         now: Callable[[], int] | None = None,
+        window: float = 0.0,
+        maximum: int = 0,
     ) -> None:
         self._path = Path(path)
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._writer = Worker(self._path, busy_timeout, "writer")
-        self._queries = Worker(self._path, busy_timeout, "queries")
-        self._newest = Worker(self._path, busy_timeout, "newest")
-        self._past = Worker(self._path, busy_timeout, "past")
-        self._workers = [self._writer, self._queries, self._newest, self._past]
+        self._life = Life(int(window * 1000), maximum)
+        names = ("writer", "queries", "newest", "past")
+        self._workers = [Worker(SqliteStore(self._path, busy_timeout), name) for name in names]
+        self._writer, self._queries, self._newest, self._past = self._workers
         self._watch = Watch(self._path, busy_timeout)
         self._turn = 0
         self._expire_interval = expire_interval
@@ -97,10 +60,19 @@ class SqliteLog:
     def __repr__(self) -> str:
         return f"<SqliteLog {self._path}>"
 
+    @property
+    def keeps_claims(self) -> bool:
+        """See EventLog."""
+        return self._life.any
+
     async def open(self) -> None:
-        """Create the file where that can be done now; otherwise at the first use."""
-        with suppress(LogUnavailable):
+        """Create the file where that can be done now; otherwise at the first use. Raises LogNewer."""
+        try:
             await self._writer.run(SqliteStore.connect)
+        except LogNewer:
+            raise
+        except LogUnavailable:
+            pass  # which is told by whoever needs it
 
     async def close(self) -> None:
         """See EventLog."""
@@ -151,14 +123,28 @@ class SqliteLog:
         """See EventLog."""
         return all_stored(await self.offer(topic, records))
 
+    async def settle(self, topic: str) -> None:
+        """See EventLog. Appends that nobody waits for any more have had their turn before this."""
+        try:
+            async with asyncio.timeout(OFFER_SECONDS):
+                await self._writer.run(SqliteStore.version)
+        except TimeoutError as error:
+            raise LogUnavailable(f"SQLite: {topic}: an append is not done within {OFFER_SECONDS:g} s") from error
+
+    async def bind(self, name: bytes, value: bytes) -> bytes:
+        """Give a name this value for the window, where it has none; returns the one that it has."""
+        if not self._life.any:
+            return value
+        return await self._writer.run(SqliteStore.bind, name, value, self._now(), self._life)
+
     async def writer(self, name: str) -> SqliteWriter:
         """See EventLog."""
         return SqliteWriter(self, await self._writer.run(SqliteStore.take_over, name))
 
-    async def append_with(self, claim: Claim | None, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
-        """Append, and set the position of the claim."""
+    async def append_with(self, right: Right | None, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """Append, and set the position of the right."""
         turn, self._turn = self._turn, self._turn + len(records)
-        fates = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), claim)
+        fates = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), right, self._life)
         self._watch.wake()
         if time.monotonic() - self._expired >= self._expire_interval and self._expiring is None:
             self._expired = time.monotonic()
@@ -181,22 +167,22 @@ class SqliteLog:
 class SqliteWriter:
     """A LogWriter over a SqliteLog: the position is a row, set in the transaction of the append."""
 
-    def __init__(self, log: SqliteLog, claim: Claim) -> None:
+    def __init__(self, log: SqliteLog, right: Right) -> None:
         self._log = log
-        self._claim = claim
+        self._right = right
 
     @property
     def position(self) -> bytes | None:
         """See LogWriter."""
-        return self._claim.position
+        return self._right.position
 
     async def append(
         self, topic: str, records: Sequence[NewRecord], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
-        claim = self._claim._replace(position=position)
-        places = all_stored(await self._log.append_with(claim, topic, records))
-        self._claim = claim
+        right = self._right._replace(position=position)
+        places = all_stored(await self._log.append_with(right, topic, records))
+        self._right = right
         return places
 
     async def close(self) -> None:
@@ -210,7 +196,7 @@ class SqliteReader:
     have a thread of their own, shared by all readers of a log.
     """
 
-    def __init__(self, newest: Worker, past: Worker, watch: Watch) -> None:
+    def __init__(self, newest: Worker[SqliteStore], past: Worker[SqliteStore], watch: Watch) -> None:
         self._newest = newest
         self._past = past
         self._behind = True

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import ClassVar
 
-from gateway.errors import LogForbids, LogUnavailable
+from gateway.errors import LogForbids, LogNewer, LogUnavailable
+from gateway.eventlog.sqlite_claims import BINDINGS, CLAIMS
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The write-ahead log is cut back to this at a checkpoint."""
 
-SCHEMA = """
+FORMAT = 1
+"""Of the log's file, as `PRAGMA user_version` tells. 0: from before there were claims; it may lack positions, too."""
+
+TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS topics (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     identity TEXT NOT NULL,
     retention_milliseconds INTEGER,
     retention_size INTEGER
-);
+)""",
+    """
 CREATE TABLE IF NOT EXISTS partitions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     topic INTEGER NOT NULL REFERENCES topics (id),
@@ -30,7 +37,8 @@ CREATE TABLE IF NOT EXISTS partitions (
     high INTEGER,
     total INTEGER NOT NULL DEFAULT 0,
     UNIQUE (topic, number)
-);
+)""",
+    """
 CREATE TABLE IF NOT EXISTS records (
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL,
@@ -41,23 +49,34 @@ CREATE TABLE IF NOT EXISTS records (
     headers BLOB,
     value BLOB,
     PRIMARY KEY (partition, offset)
-);
+)""",
+    """
 CREATE TABLE IF NOT EXISTS positions (
     name TEXT PRIMARY KEY,
     epoch INTEGER NOT NULL,
     position BLOB
-);
-"""
+)""",
+    CLAIMS,
+    BINDINGS,
+)
+"""A statement for each. All that a file of an older format lacks is some of them."""
 
 
 class SqliteConnection:
     """Belongs to one thread. LogUnavailable is raised where the file is locked for longer than the timeout (seconds),
-    cannot be opened, or the disk fails; the connection is then opened anew at the next use."""
+    cannot be opened, or the disk fails; the connection is then opened anew at the next use. LogNewer: the file is of a
+    format that is not known here."""
+
+    tables: ClassVar[Sequence[str]] = TABLES
+    synchronous: ClassVar[str] = "FULL"
+    """Whether a commit is on the disk when it returns."""
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self._path = path
         self._busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = None
+        self._note = ""
+        """What is to be known beside an error."""
 
     def connect(self) -> None:
         """Open the file, and create it with its directory where it is not there."""
@@ -116,7 +135,7 @@ class SqliteConnection:
             raise
         except sqlite3.DatabaseError as error:
             self.close()
-            raise LogUnavailable(f"SQLite cannot use {self._path}: {error}") from error
+            raise LogUnavailable(f"SQLite cannot use {self._path}{self._note}: {error}") from error
 
     def connection(self) -> sqlite3.Connection:
         """The connection itself, for statements within `reading` or `writing`; its errors are not translated."""
@@ -129,11 +148,17 @@ class SqliteConnection:
                 connection.close()
                 raise
             self._connection = connection
+            self.opened()
         return self._connection
+
+    def opened(self) -> None:
+        """A connection was opened: what was known of the file by another may not hold."""
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """The settings of a connection, and the tables. Switching a new file to WAL does not wait for others that do
         the same, so it is tried again here."""
+        self._note = ""
+        known = self._format(connection) == FORMAT
         deadline = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -143,10 +168,44 @@ class SqliteConnection:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {self.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
-        if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'positions'").fetchone()[0] == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        if not known:
+            self._upgrade(connection)
+
+    def _format(self, connection: sqlite3.Connection) -> int:
+        """The format of the file; 0 also where there is nothing yet. Raises LogNewer."""
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found > FORMAT:
+            raise LogNewer(
+                f"{self._path} has format {found}, of a newer version of the gateway; this one knows formats up to "
+                f"{FORMAT}, and leaves the file as it is: install that version again, or name another log"
+            )
+        return found
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """Make what the file lacks, all or nothing. Records stay as they are, so that a process of an older version may
+        go on beside this one. A file that may not be written is read as it is, where that is possible."""
+        found = self._format(connection)
+        self._note = f" (while its format {found} is brought to {FORMAT})"
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if self._format(connection) < FORMAT:
+                for statement in self.tables:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if not _is_forbidden(error) or not _has_records(connection):
+                raise
+            self._note = f" (of format {found}; it cannot be brought to {FORMAT} as long as it may not be written)"
+            return
+        self._note = ""
+
+
+def _has_records(connection: sqlite3.Connection) -> bool:
+    query = "SELECT count(*) FROM sqlite_schema WHERE name IN ('topics', 'partitions', 'records')"
+    return bool(connection.execute(query).fetchone()[0] == 3)
 
 
 def _is_forbidden(error: BaseException | None) -> bool:

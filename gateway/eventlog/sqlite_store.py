@@ -18,10 +18,11 @@ from contextlib import closing
 from typing import NamedTuple
 
 from gateway.catalog.stream import Retention
-from gateway.errors import TopicAbsent, WriterFenced
+from gateway.errors import LogError, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.offer import Fate, refusal
+from gateway.eventlog.offer import REPEATED, Fate, refusal
 from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
+from gateway.eventlog.sqlite_claims import Claimed, Life, bind
 from gateway.eventlog.sqlite_connection import SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 
@@ -30,6 +31,8 @@ RECORD_OVERHEAD = 32
 
 DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of so many, so that appends get in between."""
+
+NO_CLAIMS = Life(0, 0)
 
 _LENGTH = struct.Struct(">I")
 
@@ -53,8 +56,8 @@ class Found(NamedTuple):
     starts: dict[TopicPartition, int]
 
 
-class Claim(NamedTuple):
-    """The right to set the position of a name; a newer claim has a higher epoch, and ends this one."""
+class Right(NamedTuple):
+    """The right to set the position of a name; a newer one has a higher epoch, and ends this one."""
 
     name: str
     epoch: int
@@ -91,6 +94,10 @@ def stamp_of(record: Record) -> int:
 
 class SqliteStore(SqliteConnection):
     """What the log does to the file. Every public method raises LogUnavailable where SQLite cannot answer."""
+
+    def opened(self) -> None:
+        """See SqliteConnection."""
+        self._claimed = Claimed()
 
     def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
         """Those of the topics that exist."""
@@ -207,36 +214,49 @@ class SqliteStore(SqliteConnection):
                 connection.execute("DELETE FROM partitions WHERE topic = ?", row)
                 connection.execute("DELETE FROM topics WHERE id = ?", row)
 
-    def take_over(self, name: str) -> Claim:
-        """Become the writer of this name; returns its claim, and the position that is kept under the name."""
+    def take_over(self, name: str) -> Right:
+        """Become the writer of this name; returns its right, and the position that is kept under the name."""
         statement = (
             "INSERT INTO positions (name, epoch) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1"
             " RETURNING epoch, position"
         )
         with self.writing() as connection:
             ((epoch, position),) = connection.execute(statement, (name,)).fetchall()
-            return Claim(name, epoch, position)
+            return Right(name, epoch, position)
 
     def append(
-        self, topic: str, records: Sequence[NewRecord], turn: int, now: int, claim: Claim | None = None
+        self,
+        topic: str,
+        records: Sequence[NewRecord],
+        turn: int,
+        now: int,
+        right: Right | None = None,
+        life: Life = NO_CLAIMS,
     ) -> list[Fate]:
-        """Append in one transaction. With a claim its position is set in it, and one record that cannot be stored is
-        raised, and none is stored. Records without key and partition take turns. Raises TopicAbsent, WriterFenced."""
+        """Append in one transaction, in which each `once` is claimed for so long. With a right its position is set in
+        it, and one record that cannot be stored is raised, and none is stored. Records without key and partition take
+        turns. Raises TopicAbsent, WriterFenced."""
+        note = None
         with self.writing() as connection:
-            if claim is not None:
-                self._set_position(claim)
+            if right is not None:
+                self._set_position(right)
             states = self._partitions(topic)
-            fates: list[Fate] = []
+            refused = self._refusals(topic, records, states)
+            if right is not None and (first := next(filter(None, refused), None)) is not None:
+                raise first
+            repeated = self._repeated(records, refused, life, now)
             rows = []
-            for new in records:
+            noted: list[bytes] = []
+            told: list[Fate] = []
+            for place, new in enumerate(records):
                 number = self._choose(new, len(states), turn)
                 turn += new.partition is None and new.key is None
-                error = refusal(new) if number in states else TopicAbsent(topic)
-                if error is not None:
-                    if claim is not None:
-                        raise error
-                    fates.append(error)
+                error = refused[place]
+                if error is not None or place in repeated:
+                    told.append(error or REPEATED)
                     continue
+                if life.any and new.once is not None:
+                    noted.append(new.once)
                 state = states[number]
                 timestamp = now if new.timestamp is None else new.timestamp
                 headers = pack_headers(new.headers)
@@ -244,16 +264,49 @@ class SqliteStore(SqliteConnection):
                 size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
                 total = state.total + size
                 rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
-                fates.append((TopicPartition(topic, number), state.next))
+                told.append((TopicPartition(topic, number), state.next))
                 states[number] = state._replace(next=state.next + 1, high=high, total=total)
             connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._save(states.values())
-            return fates
+            if noted:
+                note = self._claimed.write(connection, noted, now)
+        if note is not None:
+            self._claimed.committed(note)
+        return told
 
-    def _set_position(self, claim: Claim) -> None:
+    def _refusals(
+        self, topic: str, records: Sequence[NewRecord], states: Mapping[int, PartitionRow]
+    ) -> list[LogError | None]:
+        """Why each cannot be stored."""
+        return [
+            refusal(new) if new.partition is None or new.partition in states else TopicAbsent(topic) for new in records
+        ]
+
+    def _repeated(
+        self, records: Sequence[NewRecord], refused: Sequence[LogError | None], life: Life, now: int
+    ) -> set[int]:
+        """The places of those that are stored already."""
+        if not life.any:
+            return set()
+        places, ids = [], []
+        for place, new in enumerate(records):
+            if new.once is not None and refused[place] is None:
+                places.append(place)
+                ids.append(new.once)
+        if not ids:
+            return set()
+        self._claimed.catch_up(self.connection(), life, now)
+        return {places[index] for index in self._claimed.repeated(ids)}
+
+    def bind(self, name: bytes, value: bytes, now: int, life: Life) -> bytes:
+        """Give a name a value for so long, where it has none; returns the one that it has."""
+        with self.writing() as connection:
+            return bind(connection, life, name, value, now)
+
+    def _set_position(self, right: Right) -> None:
         statement = "UPDATE positions SET position = ? WHERE name = ? AND epoch = ?"
-        if self.connection().execute(statement, (claim.position, claim.name, claim.epoch)).rowcount == 0:
-            raise WriterFenced(claim.name)
+        if self.connection().execute(statement, (right.position, right.name, right.epoch)).rowcount == 0:
+            raise WriterFenced(right.name)
 
     def expire(self, now: int) -> int:
         """Hide what the retention of each topic no longer keeps, then delete it; returns how many were deleted."""
@@ -266,7 +319,11 @@ class SqliteStore(SqliteConnection):
                 state = PartitionRow(*row)
                 first = state.first
                 if milliseconds is not None:
-                    first = max(first, self._bisect(state, "high", now - milliseconds))
+                    oldest = self._bisect(state, "high", now - milliseconds)
+                    # Records without a time are as old as the one before them. Nobody knows the age of those before any
+                    # record with a time; they go with that one.
+                    if self._bisect(state, "high", 0) < oldest:
+                        first = max(first, oldest)
                 if size is not None:
                     first = max(first, self._bisect(state, "total", state.total - size + 1))
                 if first > state.first:

@@ -87,6 +87,13 @@ class History:
         self._settle()
         return runs
 
+    async def give_up(self, log: EventLog) -> None:
+        """Where the last fetch was starved: put those into `troubles` that do not come to their ends any more."""
+        if self.starved:
+            gone = await not_to_come(log, {place: self.ends[place] for place in self._merge.hungry()})
+            self.troubles |= gone
+            self._merge.let_go(gone)
+
     def _settle(self) -> None:
         self.positions = {partition: self._merge.position(partition) for partition in self.positions}
 
@@ -119,7 +126,7 @@ async def ask_first_records(
         while missing:
             answers = await reader.fetch(wait, 1, missing.keys())
             if not answers:
-                found |= await _beyond(log, {place: ends[place] for place in missing})
+                found |= await not_to_come(log, {place: ends[place] for place in missing})
                 missing = {place: position for place, position in missing.items() if place not in found}
             for one in answers:
                 if isinstance(one, Refusal):
@@ -177,13 +184,13 @@ async def read_parts(
                     position = min(end, one.position)
                     yield [record for record in one.records if record.offset < end], position
             if not found:
-                refuse(await _beyond(log, {partition: end}))
+                refuse(await not_to_come(log, {partition: end}))
             await give_way()
     finally:
         await reader.close()
 
 
-async def _beyond(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
+async def not_to_come(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
     """Those that do not come to these ends any more, after a failure of the log's own, or in another topic of the same
     name: what was to be read there never comes."""
     found: dict[TopicPartition, Trouble] = {}

@@ -228,6 +228,7 @@ class Hub:
                     for record in records:
                         self._append(record, keep_event=False)
                 self._flush_when_full()
+                await history.give_up(self.log)
                 await give_way()
         finally:
             await reader.close()

@@ -19,14 +19,19 @@ BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024
 """What goes together in one append, up to either bound."""
 
+WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
+"""What became of an event that was not given to the log, and will not be."""
+
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """Records of one request for one topic; `fates` is done when it is known what became of all of them."""
+    """Records of one request for one topic; `fates` is done when it is known what became of all of them. `may_go` is
+    asked when their append begins: False where it is too late for it."""
 
     records: Sequence[NewRecord]
     size: int
     fates: asyncio.Future[list[Fate]]
+    may_go: Callable[[], bool] | None = None
 
 
 class _Lane:
@@ -50,7 +55,7 @@ class Batcher:
         self.size = 0
         """Bytes that wait or are on their way."""
 
-    def put(self, stream: Stream, records: Sequence[NewRecord]) -> Waiting:
+    def put(self, stream: Stream, records: Sequence[NewRecord], may_go: Callable[[], bool] | None = None) -> Waiting:
         """Append records to the stream's first topic as soon as may be."""
         topic = stream.topics[0]
         lane = self._lanes.get(topic)
@@ -58,7 +63,7 @@ class Batcher:
             lane = self._lanes[topic] = _Lane(stream)
         lane.stream = stream
         size = sum(len(new.value or b"") for new in records)
-        waiting = Waiting(records, size, asyncio.get_running_loop().create_future())
+        waiting = Waiting(records, size, asyncio.get_running_loop().create_future(), may_go)
         self.size += size
         lane.waiting.append(waiting)
         if lane.task is None:
@@ -93,7 +98,10 @@ class Batcher:
             lane.task = None
 
     async def _append(self, stream: Stream, topic: str, batch: Sequence[Waiting]) -> None:
+        batch = [waiting for waiting in batch if not self._is_too_late(waiting)]
         records = [new for waiting in batch for new in waiting.records]
+        if not records:
+            return
         try:
             fates = await self._offer(stream, topic, records)
             self._note(
@@ -117,6 +125,13 @@ class Batcher:
             if not waiting.fates.done():
                 waiting.fates.set_result(fates[start:end])
             start = end
+
+    @staticmethod
+    def _is_too_late(waiting: Waiting) -> bool:
+        late = waiting.may_go is not None and not waiting.may_go()
+        if late and not waiting.fates.done():
+            waiting.fates.set_result([WITHDRAWN] * len(waiting.records))
+        return late
 
     def _note(self, topic: str, error: LogError | None) -> None:
         """Remember why the last append to the topic failed, or that it did not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,25 +11,27 @@ from typing import Any
 
 from gateway import errors, telemetry
 from gateway.catalog.catalog import Catalog
+from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
+from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind
 from gateway.hub.hub import Hub
 from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
+from gateway.intake.batch import WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
+from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
+from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.store import FORBIDDEN, UNKNOWN, WITHDRAWN, Claim, Store
-from gateway.intake.window import Window
+from gateway.intake.store import ELSEWHERE, FORBIDDEN, UNKNOWN, Candidate, Store
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""
-RETRY_SECONDS = 2
-"""What a client is told to wait where the log is away."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
 NO_REPORTS = "it is a report of a browser, and no stream takes these (report_stream)"
@@ -59,19 +60,37 @@ class IntakeOptions:
 
 
 class Intake:
-    """One for a process. `take` may be called by many at once."""
+    """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
+    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log."""
 
-    def __init__(self, hub: Hub, current: Current, clock: Clock, options: IntakeOptions) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        current: Current,
+        clock: Clock,
+        options: IntakeOptions,
+        claims: Claims | None = None,
+        keys: Keys | None = None,
+    ) -> None:
         self.options = options
         self._hub = hub
         self._current = current
         self._clock = clock
-        self._store = Store(hub.log, clock, options.window_seconds, options.window_events, hub.look_again)
+        self._looks = Looks(self._look)
+        self._store = Store(
+            hub.log,
+            clock,
+            options.window_seconds,
+            options.window_events,
+            hub.look_again,
+            self._looks.look,
+            claims,
+        )
         hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
         """Of bodies of more than LARGE_BYTES: what one takes once it is parsed is not there many times."""
-        self._keys = Window(options.window_seconds, options.window_events)
+        self._keys = IdempotencyKeys(clock, options.window_seconds, options.window_events, keys)
         self._observed = current.definitions
         self._takers = takers(current.catalog)
         self._reading = 0
@@ -124,6 +143,12 @@ class Intake:
         await self._idle.wait()
         await self._errors.drain()
         await self._store.drain()
+        await self._looks.close()
+
+    async def run(self) -> None:
+        """Keep what is shared with other gateways, for as long as the process serves."""
+        if self._store.claiming is not None:
+            await self._store.claiming.run()
 
     async def take(self, submission: Submission) -> Outcome:
         """Judge and store. Raises Problem for what is wrong with the request as a whole."""
@@ -147,43 +172,41 @@ class Intake:
                 pieces = await self._pieces(submission.body)
                 if submission.admit is not None:
                     await submission.admit(len(pieces))
-                digest = self._checked_digest(submission)
-                claims = await self._judge(pieces, submission, digest, outcome)
+                digest = self._keys.digest(submission)
+                candidates = await self._judge(pieces, submission, digest, outcome)
                 pieces = [piece._replace(event=None) for piece in pieces]
                 validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
+        if candidates and submission.idempotency_key is not None:
+            await self._keys.bind(submission.idempotency_key, digest)
         if outcome.invalid:
             self._errors.tell(outcome.invalid)
-        if topics := self._store.doubtful(claims, self._is_unread):
+        if topics := self._store.doubtful(candidates, self._is_unread):
             with submission.span.child("read the log to its end", {}):
                 sick = await self._read_to_the_end(topics)
             outcome.failed += [
-                Refused(claim.number, pieces[claim.number], str(WITHDRAWN))
-                for claim in claims
-                if claim.accepted.topic in sick
+                Refused(one.number, pieces[one.number], str(WITHDRAWN))
+                for one in candidates
+                if one.accepted.topic in sick
             ]
             outcome.unavailable |= bool(sick)
-            claims = [claim for claim in claims if claim.accepted.topic not in sick]
-        handed = self._store.hand(claims, submission.span)
-        if handed.groups and submission.idempotency_key is not None:
-            now = self._clock.monotonic()
-            self._keys.add(submission.idempotency_key, now)
-            self._keys.add((submission.idempotency_key, digest), now)
+            candidates = [one for one in candidates if one.accepted.topic not in sick]
+        handed = self._store.hand(candidates, submission.span)
         outcome.stored = outcome.repeated = handed.stored
         if submission.hasty:
-            outcome.stored = len(claims)
+            outcome.stored = len(candidates)
             outcome.repeated += len(handed.repeats)
             return outcome
         await self._store.wait(handed, LOG_SECONDS)
-        first = sum(len(group.claims) for group in handed.groups)
-        for count, (claim, fate) in enumerate(self._store.fates(handed)):
+        first = sum(len(group.candidates) for group in handed.groups)
+        for count, (one, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
-                outcome.failed.append(Refused(claim.number, pieces[claim.number], _told(fate)))
+                outcome.failed.append(Refused(one.number, pieces[one.number], _told(fate)))
                 forbidden = _is_forbidden(fate)
                 outcome.forbidden |= forbidden
                 outcome.unavailable |= isinstance(fate, LogUnavailable | errors.Refused) and not forbidden
             else:
                 outcome.stored += 1
-                outcome.repeated += count >= first
+                outcome.repeated += count >= first or fate is REPEATED
         outcome.failed.sort(key=lambda refused: refused.number)
         return outcome
 
@@ -205,13 +228,17 @@ class Intake:
             async with asyncio.timeout(LOG_SECONDS):
                 for topic in sorted(topics):
                     try:
-                        await self._hub.reach_end([topic])
+                        # What this process has offered before is in the log by then, or never will be.
+                        await self._hub.log.settle(topic)
+                        await self._looks.look(topic)
                     except errors.Refused:
                         sick.add(topic)
         except (LogError, TimeoutError):
-            detail = "the log does not answer; nothing of this request is stored by it"
-            raise Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}) from None
+            raise log_unavailable() from None
         return sick
+
+    async def _look(self, topic: str) -> None:
+        await self._hub.reach_end([topic])
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []
@@ -232,22 +259,9 @@ class Intake:
             raise Problem(413, "Too many events", detail) from None
         return pieces
 
-    def _checked_digest(self, submission: Submission) -> str:
-        """What tells the body from others, where the request has an Idempotency-Key. Raises Problem(422) where the key
-        came with another body."""
-        key = submission.idempotency_key
-        if key is None:
-            return ""
-        digest = hashlib.blake2b(submission.body, digest_size=16).hexdigest()
-        now = self._clock.monotonic()
-        if self._keys.has(key, now) and not self._keys.has((key, digest), now):
-            detail = "this key came with another body before; a new request takes a new key"
-            raise Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")
-        return digest
-
     async def _judge(
         self, pieces: Sequence[Piece], submission: Submission, digest: str, outcome: Outcome
-    ) -> list[Claim]:
+    ) -> list[Candidate]:
         """The valid events; the others are added to the outcome."""
         definitions = self._current.definitions
         catalog = self._current.writable(submission.grant)
@@ -262,7 +276,7 @@ class Intake:
         key = submission.idempotency_key
         new_id = None
         work = Slice()
-        claims = []
+        candidates = []
         for index, piece in enumerate(pieces):
             # A guess at what a wrong name means takes longer than the rest.
             if index % LOOK_EVENTS == LOOK_EVENTS - 1 or 0 < len(outcome.invalid) <= HINTS:
@@ -285,8 +299,10 @@ class Intake:
                 outcome.invalid.append(Refused(index, piece, error.detail))
                 continue
             known_by = accepted.given_id or new_id
-            claims.append(Claim(index, accepted, None if known_by is None else (accepted.stream.name, known_by)))
-        return claims
+            candidates.append(
+                Candidate(index, accepted, None if known_by is None else (accepted.stream.name, known_by))
+            )
+        return candidates
 
     def _check(self, piece: Piece) -> None:
         if piece.fault is not None:
@@ -316,4 +332,5 @@ def _told(fate: LogError) -> str:
     """What a client is told; what the adapters say of an outage is for the operator."""
     if _is_forbidden(fate):
         return FORBIDDEN
-    return str(UNKNOWN) if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN else str(fate)
+    own = fate is WITHDRAWN or fate is ELSEWHERE
+    return str(UNKNOWN) if isinstance(fate, LogUnavailable) and not own else str(fate)

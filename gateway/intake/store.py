@@ -3,53 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway import telemetry
 from gateway.catalog.stream import Stream
+from gateway.claims.port import Claims
 from gateway.clock import Clock
+from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
-from gateway.eventlog.offer import Fate
+from gateway.event import NewRecord
+from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted
-from gateway.intake.batch import Batcher, Waiting
+from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
+from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
 from gateway.intake.window import Window
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
-WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
 FORBIDDEN = "the gateway may not write to the stream's topic; sent again, it fails again until its operator allows it"
 """What is told of an event that the log will not take before somebody lets it."""
 UNKNOWN = LogUnavailable(
     "the log did not answer in time, and may have stored it or not; sent again with the same meta.id, it is stored once"
 )
 """What is told of an event that the log did not acknowledge; what the adapters say is for the operator."""
+ELSEWHERE = LogUnavailable(
+    "the same event came to another gateway, which has not said yet whether it is stored; sent again with the same "
+    "meta.id, it is stored once"
+)
+"""What is told of an event that is not this gateway's to store, nor known to be stored."""
+NOTE_BYTES = 96
+"""What is longer is noted as a hash, which no text is: its first byte is in none."""
 
 
-class Claim(NamedTuple):
+class Candidate(NamedTuple):
     """A valid event of a request, and its place in there, from 0. `key`, its stream and id, is what it is known by
     where it may be sent again."""
 
     number: int
     accepted: Accepted
-    key: tuple[str, str] | None
+    key: Key | None
 
 
 class Group:
     """Events of one request for one stream. `span` is the part of the request in which they are appended."""
 
-    __slots__ = ("claims", "span", "waiting")
+    __slots__ = ("candidates", "claims", "done", "fates", "left", "sent", "span")
 
     def __init__(self) -> None:
-        self.claims: list[Claim] = []
+        self.candidates: list[Candidate] = []
         self.span: Span = NO_SPAN
-        self.waiting: Waiting
-
-    @property
-    def fates(self) -> asyncio.Future[list[Fate]]:
-        """Done when it is known what became of them."""
-        return self.waiting.fates
+        self.fates: list[Fate | None] = []
+        """Of each, once it is known."""
+        self.left = 0
+        """Those of which it is not."""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is known of all."""
+        self.sent: list[tuple[Waiting, Sequence[int]]] = []
+        """What is on its way into the log, and which of the candidates that are."""
+        self.claims: dict[int, bytes] = {}
+        """The claims that are held for them."""
 
 
 _Place = tuple[Group, int]
@@ -62,7 +77,7 @@ class Handed:
 
     groups: list[Group] = field(default_factory=list)
     """Those that are on their way."""
-    repeats: list[tuple[Claim, _Place]] = field(default_factory=list)
+    repeats: list[tuple[Candidate, _Place]] = field(default_factory=list)
     """Those that others, or the same request, have handed over."""
     stored: int = 0
     """Those that are stored already."""
@@ -70,15 +85,29 @@ class Handed:
 
 class Store:
     """One for a process. An event is remembered for `seconds`, and among so many; `created` is called when a topic
-    was created."""
+    was created. `claims` are those that are shared with other gateways, where there are any and the log has none
+    itself; `look` reads a topic to its end."""
 
-    def __init__(self, log: EventLog, clock: Clock, seconds: float, maximum: int, created: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        seconds: float,
+        maximum: int,
+        created: Callable[[], None],
+        look: Callable[[str], Awaitable[None]],
+        claims: Claims | None = None,
+    ) -> None:
         self._batcher = Batcher(log, created)
         self._clock = clock
         self._window = Window(seconds, maximum)
         self._doubtful = Window(seconds, maximum)
         """Events of which the log has not told what became of them."""
-        self._pending: dict[tuple[str, str], _Place] = {}
+        self._pending: dict[Key, _Place] = {}
+        self._log_claims = log.keeps_claims
+        self.claiming: Claiming | None = None
+        if claims is not None and not self._log_claims:
+            self.claiming = Claiming(claims, self._knows, look, log.settle, clock)
 
     @property
     def failing(self) -> dict[str, str]:
@@ -94,41 +123,41 @@ class Store:
         """This event is in the log, whoever has put it there."""
         self._window.add((stream, given_id), self._clock.monotonic())
 
-    def doubtful(self, claims: Sequence[Claim], is_unread: Callable[[str], bool]) -> set[str]:
+    def doubtful(self, candidates: Sequence[Candidate], is_unread: Callable[[str], bool]) -> set[str]:
         """The topics that have to be read to their end before it is known whether these events are stored: those that
         are unread yet, and those of events without an answer of the log."""
         now = self._clock.monotonic()
-        unread = {topic for topic in {claim.accepted.topic for claim in claims} if is_unread(topic)}
+        unread = {topic for topic in {one.accepted.topic for one in candidates} if is_unread(topic)}
         return {
-            claim.accepted.topic
-            for claim in claims
-            if claim.key is not None
-            and (claim.accepted.topic in unread or self._doubtful.has(claim.key, now))
-            and claim.key not in self._pending
-            and not self._window.has(claim.key, now)
+            one.accepted.topic
+            for one in candidates
+            if one.key is not None
+            and (one.accepted.topic in unread or self._doubtful.has(one.key, now))
+            and one.key not in self._pending
+            and not self._window.has(one.key, now)
         }
 
-    def hand(self, claims: Sequence[Claim], span: Span = NO_SPAN) -> Handed:
+    def hand(self, candidates: Sequence[Candidate], span: Span = NO_SPAN) -> Handed:
         """Hand over what is new, without waiting for the log. `span` is that of the request."""
         handed = Handed()
         groups: dict[str, Group] = {}
         window, pending, now = self._window, self._pending, self._clock.monotonic()
-        for claim in claims:
-            key = claim.key
+        for one in candidates:
+            key = one.key
             if key is not None:
                 if window.has(key, now):
                     handed.stored += 1
                     continue
                 if (place := pending.get(key)) is not None:
-                    handed.repeats.append((claim, place))
+                    handed.repeats.append((one, place))
                     continue
-            name = claim.accepted.stream.name
+            name = one.accepted.stream.name
             group = groups.get(name)
             if group is None:
                 group = groups[name] = Group()
             if key is not None:
-                pending[key] = group, len(group.claims)
-            group.claims.append(claim)
+                pending[key] = group, len(group.candidates)
+            group.candidates.append(one)
         for group in groups.values():
             self._start(group, span)
             handed.groups.append(group)
@@ -142,54 +171,177 @@ class Store:
     async def wait(self, handed: Handed, seconds: float) -> None:
         """Return when it is known what became of all of them, or after so long."""
         groups = handed.groups + [group for _, (group, _) in handed.repeats]
-        fates = {group.fates for group in groups if not group.fates.done()}
-        if len(fates) == 1:
-            await _done(fates.pop(), seconds)
-        elif fates:
-            await asyncio.wait(fates, timeout=seconds)
+        awaited = {group.done for group in groups if not group.done.done()}
+        if len(awaited) == 1:
+            await _done(awaited.pop(), seconds)
+        elif awaited:
+            await asyncio.wait(awaited, timeout=seconds)
 
-    def fates(self, handed: Handed) -> Iterator[tuple[Claim, Fate]]:
+    def fates(self, handed: Handed) -> Iterator[tuple[Candidate, Fate]]:
         """What became of those that were not stored before. What the log has not been given by now it will not get."""
         for group in handed.groups:
-            if not group.fates.done() and self._batcher.withdraw(group.waiting):
-                group.fates.set_result([WITHDRAWN] * len(group.claims))
-            fates = group.fates.result() if group.fates.done() else [UNKNOWN] * len(group.claims)
-            yield from zip(group.claims, fates, strict=True)
-        for claim, (group, position) in handed.repeats:
-            yield claim, group.fates.result()[position] if group.fates.done() else UNKNOWN
+            if group.left:
+                self._withdraw(group)
+            for one, fate in zip(group.candidates, group.fates, strict=True):
+                yield one, UNKNOWN if fate is None else fate
+        for one, (group, position) in handed.repeats:
+            yield one, group.fates[position] or UNKNOWN
 
     async def drain(self) -> None:
         """Return when nothing is on its way any more."""
+        if self.claiming is not None:
+            await self.claiming.drain()
         await self._batcher.drain()
+        if self.claiming is not None:
+            await give_way()  # what the log has answered last is settled
+            await self.claiming.drain()
+
+    def _knows(self, key: Key) -> bool:
+        return self._window.has(key, self._clock.monotonic())
+
+    # On its way.
 
     def _start(self, group: Group, span: Span) -> None:
-        stream = group.claims[0].accepted.stream
-        group.span = span.sending(f"append {stream.name}", _described(stream, len(group.claims)))
-        records = [claim.accepted.record for claim in group.claims]
-        if headers := group.span.headers:
-            records = [record._replace(headers=headers) for record in records]
-        group.waiting = self._batcher.put(stream, records)
-        group.fates.add_done_callback(lambda answered: self._settle(group, answered.result()))
+        candidates = group.candidates
+        stream = candidates[0].accepted.stream
+        group.left = len(candidates)
+        group.fates = [None] * group.left
+        group.span = span.sending(f"append {stream.name}", _described(stream, group.left))
+        if self.claiming is None:
+            self._append(group, range(group.left))
+            return
+        topic = candidates[0].accepted.topic
+        events = {
+            place: (one.key, known_by(topic, one.key)) for place, one in enumerate(candidates) if one.key is not None
+        }
+        first = [place for place, one in enumerate(candidates) if one.key is None]
 
-    def _settle(self, group: Group, fates: Sequence[Fate]) -> None:
+        def decide(verdicts: Mapping[int, Verdict]) -> None:
+            """At first with those that have no id, so that they keep their order."""
+            self._decide(group, events, verdicts, first)
+            first.clear()
+
+        self.claiming.put(Wanted(topic, events, decide))
+
+    def _decide(
+        self,
+        group: Group,
+        events: Mapping[int, tuple[Key, bytes]],
+        verdicts: Mapping[int, Verdict],
+        others: Sequence[int],
+    ) -> None:
+        """Do with events of a group what was settled with other gateways, and append the others, too."""
+        assert self.claiming is not None
+        wanted = [place for place in others if group.fates[place] is None]
+        for place, verdict in verdicts.items():
+            key, claim = events[place]
+            if group.fates[place] is not None:
+                # Nobody waits for it any more, unless it was sent again meanwhile.
+                if verdict is Verdict.OWN and key not in self._pending:
+                    self.claiming.settle([], [claim])
+            elif verdict is Verdict.STORED:
+                self._settle(group, [place], [REPEATED])
+            elif verdict in (Verdict.OWN, Verdict.FREE):
+                wanted.append(place)
+                if verdict is Verdict.OWN:
+                    group.claims[place] = claim
+            else:
+                self._settle(group, [place], [ELSEWHERE if verdict is Verdict.HELD else UNKNOWN])
+        if wanted:
+            self._append(group, sorted(wanted))
+
+    def _append(self, group: Group, places: Sequence[int]) -> None:
+        """Hand these of a group to the log."""
+        candidates = group.candidates if len(places) == len(group.candidates) else [group.candidates[p] for p in places]
+        accepted = candidates[0].accepted
+        records = [one.accepted.record for one in candidates]
+        headers = group.span.headers
+        if self._log_claims:
+            records = [
+                NewRecord(record.value, record.key, record.timestamp, None, headers, note_of(one.key))
+                if one.key is not None
+                else record._replace(headers=headers)
+                for record, one in zip(records, candidates, strict=True)
+            ]
+        elif headers:
+            records = [record._replace(headers=headers) for record in records]
+        waiting = self._batcher.put(accepted.stream, records, self._check(group, places))
+        group.sent.append((waiting, places))
+        waiting.fates.add_done_callback(lambda answered: self._settle(group, places, answered.result()))
+
+    def _check(self, group: Group, places: Sequence[int]) -> Callable[[], bool] | None:
+        """What is asked when the append begins: whether it may still."""
+        claiming = self.claiming
+        if claiming is None or not group.claims:
+            return None
+        ids = [group.claims[place] for place in places if place in group.claims]
+        return lambda: claiming.may_append(ids)
+
+    def _withdraw(self, group: Group) -> None:
+        """Nobody waits for it any more: what is not on its way into the log stays out of it."""
+        for waiting, places in group.sent:
+            if not waiting.fates.done() and self._batcher.withdraw(waiting):
+                self._settle(group, places, [WITHDRAWN] * len(places))
+        sent = {place for _, places in group.sent for place in places}
+        if undecided := [place for place, fate in enumerate(group.fates) if fate is None and place not in sent]:
+            self._settle(group, undecided, [ELSEWHERE] * len(undecided))
+
+    def _settle(self, group: Group, places: Sequence[int], fates: Sequence[Fate]) -> None:
         """Remember what the log answered, whether or not anybody still waits for it."""
-        claims = group.claims
         now = self._clock.monotonic()
-        failed = 0
-        for claim, fate in zip(claims, fates, strict=True):
+        failed = repeated = 0
+        for place, fate in zip(places, fates, strict=True):
             stored = not isinstance(fate, LogError)
             failed += not stored
-            if claim.key is not None:
+            repeated += fate is REPEATED
+            group.fates[place] = fate
+            key = group.candidates[place].key
+            if key is not None:
                 if stored:
-                    self._window.add(claim.key, now)
-                elif isinstance(fate, LogUnavailable) and fate is not WITHDRAWN:
-                    self._doubtful.add(claim.key, now)
-                del self._pending[claim.key]
-        stream = claims[0].accepted.stream.name
-        telemetry.intake_events(stream, "stored", len(claims) - failed)
+                    self._window.add(key, now)
+                elif isinstance(fate, LogUnavailable) and fate is not WITHDRAWN and fate is not ELSEWHERE:
+                    self._doubtful.add(key, now)
+                del self._pending[key]
+        group.left -= len(places)
+        if group.claims:
+            self._settle_claims(group, places)
+        stream = group.candidates[0].accepted.stream.name
+        telemetry.intake_events(stream, "stored", len(places) - failed - repeated)
         telemetry.intake_events(stream, "failed", failed)
-        group.span.note({"gateway.events.failed": failed})
-        group.span.end(next((type(fate).__name__ for fate in fates if isinstance(fate, LogError)), None))
+        telemetry.intake_events("", "repeated", repeated)
+        if not group.left:
+            group.span.note({"gateway.events.failed": sum(isinstance(fate, LogError) for fate in group.fates)})
+            group.span.end(next((type(fate).__name__ for fate in group.fates if isinstance(fate, LogError)), None))
+            group.done.set_result(None)
+
+    def _settle_claims(self, group: Group, places: Sequence[int]) -> None:
+        """Tell other gateways what became of those that were claimed."""
+        assert self.claiming is not None
+        told: tuple[list[bytes], list[bytes]] = [], []
+        for place in places:
+            if (claim := group.claims.pop(place, None)) is None:
+                continue
+            fate = group.fates[place]
+            key = group.candidates[place].key
+            if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN and key is not None:
+                self.claiming.doubt(claim, group.candidates[place].accepted.topic, key)
+            else:
+                told[isinstance(fate, LogError)].append(claim)
+        self.claiming.settle(*told)
+
+
+def known_by(topic: str, key: Key) -> bytes:
+    """What an event of a topic is known by, as it is told to others: its stream and id cannot be read out of it."""
+    stream, given_id = key
+    parts = f"{len(topic)}:{topic}{len(stream)}:{stream}{given_id}"
+    return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def note_of(key: Key) -> bytes:
+    """What a log that keeps claims knows an event by: the text of its stream and id, or what is as good as that where
+    it is long."""
+    note = "\0".join(key).encode(errors="surrogatepass")
+    return note if len(note) <= NOTE_BYTES else b"\xfe" + hashlib.blake2b(note, digest_size=32).hexdigest().encode()
 
 
 def _described(stream: Stream, count: int) -> Attributes:
@@ -202,7 +354,7 @@ def _described(stream: Stream, count: int) -> Attributes:
     }
 
 
-async def _done(awaited: asyncio.Future[list[Fate]], seconds: float) -> None:
+async def _done(awaited: asyncio.Future[None], seconds: float) -> None:
     """`asyncio.wait` for one future, at a third of the price."""
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()

@@ -18,7 +18,8 @@ from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
-from gateway.intake.intake import RETRY_SECONDS, Intake
+from gateway.intake.idempotency import RETRY_SECONDS
+from gateway.intake.intake import Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.store import FORBIDDEN
 from gateway.routes.access import Viewers

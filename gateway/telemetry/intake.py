@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from gateway.seldom import Seldom
-from gateway.telemetry.metric import Counter, log
+from gateway.telemetry.metric import Counter, Gauge, log
 
 _INTAKE = Counter(
     "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]
@@ -14,6 +14,12 @@ _INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came 
 _ERROR_EVENTS_LOST = Counter(
     "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
 )
+_CLAIMS_ALONE = Gauge(
+    "gateway_claims_alone",
+    "Whether a process cannot tell others what it is about to store, and asks the log instead",
+    multiprocess_mode="livemax",
+)
+_CLAIMS = Counter("gateway_claims", "Events with an id, by how it stood with the claim on it", ["standing"])
 _FAILED_APPENDS: dict[str, Seldom] = {}
 
 
@@ -49,3 +55,25 @@ def error_event_lost(stream: str, reason: str) -> None:
     """An invalid event is not in the error stream."""
     _ERROR_EVENTS_LOST.labels(stream).inc()
     log.warning("an invalid event is not in the error stream %s: %s", stream, reason[:300])
+
+
+def claims_shared() -> None:
+    """The place where gateways tell each other what they store answers again."""
+    _CLAIMS_ALONE.set(0)
+    log.info("what is stored is claimed again")
+
+
+def claims_alone(reason: str) -> None:
+    """The place where gateways tell each other what they store does not answer."""
+    _CLAIMS_ALONE.set(1)
+    log.warning(
+        "gateways cannot tell each other what they are about to store (%s); the log is asked for each event with an id "
+        "until they can: one that comes to two of them at the same moment may be stored twice",
+        reason[:500],
+    )
+
+
+def claims(standing: str, count: int) -> None:
+    """So many events with an id were `own`, `stored`, `held` by others, `unclaimed`, or `unknown`."""
+    if count:
+        _CLAIMS.labels(standing).inc(count)

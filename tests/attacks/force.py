@@ -172,7 +172,7 @@ class Force:
             await self._kafka.send(
                 topic, value, key, timestamp_ms=timestamp, partition=partition, headers=list(headers)
             )
-            for value, key, timestamp, partition, headers in records
+            for value, key, timestamp, partition, headers, _ in records
         ]
         await asyncio.gather(*sent)
 

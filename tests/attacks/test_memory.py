@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +20,7 @@ from gateway.event import NewRecord
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
+from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
 
@@ -29,6 +29,7 @@ SECONDS_OF_SILENCE = 4.0
 SECONDS_OF_READING = 10.0
 MEGABYTE = 1 << 20
 BOUNDS = {
+    "idempotency_events": 1000,
     "ring_bytes": 4 * MEGABYTE,
     "ring_fill": 0.1,
     "block_cache_bytes": 8 * MEGABYTE,
@@ -51,13 +52,6 @@ ASKED = [
     "",
 ]
 FORMS = ["", "Accept: application/x-ndjson\r\n", "Accept-Encoding: gzip\r\n"]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def event(number: int) -> bytes:

@@ -21,6 +21,7 @@ HANGS_AFTER = 20.0
 
 
 @pytest.mark.long
+@pytest.mark.alone
 async def test_random_filters_over_random_events(attack_note: Callable[[str], None]) -> None:
     arguments = [sys.executable, "-m", "tests.attacks.pairs", str(SEED), str(PAIRS)]
     process = await asyncio.create_subprocess_exec(*arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, limit=1 << 20)

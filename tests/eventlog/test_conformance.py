@@ -331,6 +331,7 @@ async def test_an_offset_that_is_not_there(bench: Bench, topic: str, offset: int
     await reader.close()
 
 
+@pytest.mark.alone
 async def test_a_fetch_waits_and_wakes(bench: Bench, topic: str) -> None:
     partition = TopicPartition(topic, 0)
     await bench.log.create(topic)
@@ -364,6 +365,7 @@ async def test_a_fetch_of_some_partitions(bench: Bench, topic: str) -> None:
     await reader.close()
 
 
+@pytest.mark.alone
 async def test_a_fetch_of_some_partitions_is_not_held_up_by_the_others(bench: Bench, topic: str) -> None:
     zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
     await bench.log.create(topic, 2)

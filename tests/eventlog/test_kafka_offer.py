@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,6 +130,9 @@ class Broker:
         """Partitions of another broker, which says nothing."""
         self.values: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
         self.identities = 0
+        self.paused = False
+        """Takes requests into its socket, and answers none."""
+        self.socket: list[Any] = []
         self._expected: dict[tuple[int, int], int] = {}
         self._last: dict[tuple[int, int, int], int] = {}
 
@@ -181,6 +185,9 @@ class Broker:
         assert topic == TOPIC
         if number in self.hanging:
             await asyncio.Event().wait()
+        if self.paused:
+            self.socket.append(data)
+            await asyncio.Event().wait()
         event = self.script.pop(0) if self.script else 0
         if isinstance(event, int) and event != 0:
             return self._answer(number, event)
@@ -191,6 +198,13 @@ class Broker:
         if event == "lost":
             raise OSError("lost")
         return self._answer(number, code, offset)
+
+    def resume(self) -> None:
+        """Take what has come meanwhile, again too where it was taken already."""
+        self.paused = False
+        for data in self.socket:
+            batch = MemoryRecords(bytes(data)).next_batch()
+            self._store(0, batch.producer_id, batch.base_sequence, [record.value for record in batch])
 
     def _store(self, number: int, producer: int, sequence: int, values: list[bytes]) -> tuple[int, int]:
         if (number, producer, sequence) in self._last:
@@ -302,6 +316,82 @@ async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: 
     broker.hanging = {0, 1, 2, 3}
     fates = await Producer(broker).offer(TOPIC, [NewRecord(b"x", partition=at) for at in range(6)])  # type: ignore[arg-type]
     assert [type(fate) for fate in fates] == [LogUnavailable] * 4 + [tuple] * 2
+
+
+async def late_offer(producer: Producer, *values: bytes) -> None:
+    """An offer that nobody answers in time."""
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(*values))
+
+
+async def settled(producer: Producer) -> None:
+    """Ask until it is known what became of all that was offered."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(LogUnavailable):
+                await producer.settle(TOPIC)
+                return
+
+
+async def test_a_batch_that_a_paused_broker_takes_late_is_stored_once(
+    scripted: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a", b"b")
+    with pytest.raises(LogUnavailable, match="is not known yet"):
+        await producer.settle(TOPIC)
+    # What comes after it waits, and is not sent at all.
+    await late_offer(producer, b"c")
+    copies = len(scripted.socket)
+    assert copies > 0
+    scripted.resume()
+    await settled(producer)
+    assert scripted.values[0] == [b"a", b"b"]
+    assert await producer.offer(TOPIC, records(b"c")) == [(TopicPartition(TOPIC, 0), 2)]
+    scripted.resume()
+    assert scripted.values[0] == [b"a", b"b", b"c"]
+    assert scripted.identities == 1
+    await producer.close()
+
+
+@pytest.mark.parametrize("answer", [10, 29, 45, 47, 59])
+async def test_a_late_batch_of_which_a_broker_knows_nothing_more_holds_nobody_up(
+    scripted: Broker, answer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    scripted.paused, scripted.socket = False, []
+    scripted.script = [answer]
+    await settled(producer)
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 0)]
+    assert scripted.identities == 2
+    await producer.close()
+
+
+async def test_a_late_batch_of_a_deleted_topic_is_given_up(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    del scripted.values[0]
+    await settled(producer)
+    await producer.close()
+
+
+async def test_what_is_late_when_the_log_is_closed_ends_with_it(
+    scripted: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    async with asyncio.timeout(5):
+        await producer.close()
+    assert not producer._late
 
 
 async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:

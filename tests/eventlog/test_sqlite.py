@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.catalog.stream import Retention
 from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import sqlite, sqlite_watch
+from gateway.eventlog import sqlite_watch, sqlite_worker
 from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
@@ -148,7 +148,9 @@ async def test_a_file_from_before_there_were_positions(path: Path) -> None:
     await first.append(TOPIC, [NewRecord(b"old")])
     await first.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE positions")
+        connection.executescript(
+            "DROP TABLE positions; DROP TABLE claims; DROP TABLE bindings; PRAGMA user_version = 0"
+        )
     log = SqliteLog(path)
     writer = await log.writer("name")
     await writer.append(TOPIC, [NewRecord(b"new")], b"1")
@@ -165,6 +167,17 @@ async def test_retention_by_age(log: SqliteLog) -> None:
     assert await log.expire(130) == 0
     assert await log.expire(1000) == 20
     assert await log.bounds([PARTITION]) == {PARTITION: Bounds(50, 50)}
+
+
+async def test_retention_by_age_keeps_what_has_no_age(log: SqliteLog) -> None:
+    """Records without a time go with the first that has one after them."""
+    await log.create(TOPIC, retention=Retention(milliseconds=100))
+    await log.append(TOPIC, [NewRecord(b"x", timestamp=time) for time in (-1, -(2**63))])
+    assert await log.expire(10**12) == 0
+    await log.append(TOPIC, [NewRecord(b"x", timestamp=time) for time in (500, -1, 600)])
+    assert await log.expire(600) == 0
+    assert await log.expire(601) == 4
+    assert await log.bounds([PARTITION]) == {PARTITION: Bounds(4, 5)}
 
 
 async def test_retention_by_size(log: SqliteLog) -> None:
@@ -315,7 +328,7 @@ async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> No
 
 
 async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.6)
+    monkeypatch.setattr(sqlite_worker, "CALL_SECONDS", 0.6)
     log = SqliteLog(path, busy_timeout=0.4)
     await log.open()
     await log.create(TOPIC)

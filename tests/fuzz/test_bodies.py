@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,9 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+# Each process has figures of its own, which are shown at the end.
+pytestmark = pytest.mark.alone
 
 CATALOG = Catalog([Stream("wiki.change", ("changes",), schema_title="wiki/change", timestamp_field="timestamp")])
 SCHEMA_REPOSITORY = SchemaRepository([Path("config/schemas")])

@@ -18,6 +18,9 @@ from tests.access.kit import ALGORITHMS, document, public_jwk
 from tests.effort import examples
 from tests.fuzz.kit import JSON, Fuzzer, damaged, pieces
 
+# Each process has figures of its own, which are shown at the end.
+pytestmark = pytest.mark.alone
+
 GOOD = b"""
 port: 8080
 heartbeat: 15s

@@ -7,6 +7,7 @@ import json
 from typing import Any
 from urllib.parse import quote_plus
 
+import pytest
 from cryptography.exceptions import InvalidSignature
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,9 @@ from gateway.times import parse_time
 from tests.access.kit import NOW, RULES, claims, encoded, forged, key_set, private_key, public_jwk, signed
 from tests.effort import examples
 from tests.fuzz.kit import JSON, Fuzzer, damaged, pieces
+
+# Each process has figures of its own, which are shown at the end.
+pytestmark = pytest.mark.alone
 
 CATALOG = Catalog([Stream("news", ("news", "other")), Stream("edits", ("edits",), ("changes",))])
 

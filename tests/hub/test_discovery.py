@@ -10,8 +10,8 @@ import pytest
 
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import Bounds
+from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
@@ -25,6 +25,7 @@ ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordered_module, "IDLE_WAIT", 0.005)
+    monkeypatch.setattr(hub_module, "IDLE_WAIT", 0.005)
     monkeypatch.setattr(hub_module, "RETRY_WAIT", (0.001, 0.005))
 
 
@@ -243,3 +244,31 @@ async def test_what_was_found_before_the_log_went_away_is_not_forgotten(answers:
         findings = await hub.discovery.look()
     assert findings.changed
     assert {gap.partition for gap in findings.breaks} == {ALPHA, BETA}
+
+
+async def test_a_topic_that_is_created_again_while_the_ring_is_filled_holds_up_nobody() -> None:
+    """What was to be read of it never comes."""
+
+    class Vanishing(MemoryLog):
+        vanish = True
+
+        async def reader(
+            self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+        ) -> MemoryReader:
+            if self.vanish and len(positions) > 1:
+                self.vanish = False
+                self.delete_topic("alpha")
+                self.create_topic("alpha", 1)
+                fill(self, ALPHA, [999_400])
+            return await super().reader(positions)
+
+    log = Vanishing()
+    log.create_topic("alpha", 1)
+    log.create_topic("beta", 1)
+    fill(log, ALPHA, [999_000, 999_001, 999_002])
+    fill(log, BETA, [999_500, 999_501])
+    async with running(hub_over(log)) as hub:
+        await until(lambda: held(hub, BETA) == [0, 1], hub)
+        await until(lambda: hub.ring.end(ALPHA) == 1, hub)
+        fill(log, ALPHA, [999_600])
+        await until(lambda: 1 in held(hub, ALPHA), hub)

@@ -9,6 +9,7 @@ from loadtests.filtering import Nowhere, check, events, expressions, measure
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.parametrize(("kind", "count"), [("none", 1), ("indexed", 200), ("plain", 40)])
 async def test_a_short_run_delivers_what_matches(kind: str, count: int) -> None:
     cost = await measure(kind, count, rate=200, seconds=0.2)

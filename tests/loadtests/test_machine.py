@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadtests import native
-from loadtests.machine import MeasurementError, usage
+from loadtests.machine import MeasurementError, free_port, usage
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -39,6 +39,13 @@ def test_the_cpu_of_a_process_is_known_to_the_nanosecond() -> None:
     assert before <= found.cpu <= time.process_time()
     assert found.user >= 0
     assert found.system >= 0
+
+
+def test_a_free_port_is_given_once_and_never_taken_by_a_connection() -> None:
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [free_port() for _ in range(200)]
+    assert len(set(ports)) == len(ports)
+    assert first < 20_000 or not any(first <= port <= last for port in ports)
 
 
 def test_a_sampler_finds_the_function_that_burns(tmp_path: Path) -> None:

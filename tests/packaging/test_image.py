@@ -211,3 +211,14 @@ def test_it_is_healthy_writes_to_its_volume_alone_and_drains(
     written = set(re.findall(r"^WRITES (.*)$", server.errors, re.MULTILINE)) - {os.devnull}
     assert written
     assert {path for path in written if not path.startswith(str(tmp_path / "var"))} == set()
+
+
+def test_all_that_builds_and_runs_it_is_locked() -> None:
+    """Nothing is looked up at the index but by its hash: also what builds the gateway."""
+    commands = [value for value in stages()[0].values("RUN") if " pip " in value]
+    locked = [command for command in commands if "--require-hashes" in command]
+    assert len(locked) == 2
+    for command in commands:
+        if command not in locked:
+            assert "--no-deps" in command
+            assert "--no-build-isolation" in command or "--no-index" in command

@@ -86,6 +86,7 @@ async def test_head(site: Site) -> None:
         assert int(response.headers["content-length"]) > 0
 
 
+@pytest.mark.alone
 async def test_the_catalogue_is_there_without_the_log() -> None:
     async with running() as site:
         site.put("page.create", stored(0))

@@ -136,6 +136,7 @@ async def test_live_events_arrive_and_a_reconnect_goes_on_behind_them(site: Site
     assert numbers(await site.get(f"/v2/stream/{name}?limit=2", headers=resumed)) == [3, 4]
 
 
+@pytest.mark.alone
 async def test_nodelay_a_live_event_waits_for_nothing(site: Site, name: str) -> None:
     async with site.stream(f"/v2/stream/{name}") as reading:
         await reading.frame()

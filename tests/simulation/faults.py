@@ -115,8 +115,15 @@ class FaultyLog:
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         await self._log.create(topic, partitions, retention)
 
+    @property
+    def keeps_claims(self) -> bool:
+        return self._log.keeps_claims
+
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         return await self._log.offer(topic, records)
+
+    async def settle(self, topic: str) -> None:
+        await self._log.settle(topic)
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         return await self._log.append(topic, records)

@@ -1,0 +1,94 @@
+"""The port of claims: who of several gateways stores an event, over a log that cannot decide that itself.
+
+A claim is made before an event is appended, and tells all other gateways so. Its holder says what became of the append:
+the claim is then that of something stored, for as long as the window lasts, or it is free. Of a holder that says
+nothing more the claim lapses; only the log can tell then, and whoever has asked it may take the claim over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from gateway.errors import GatewayError
+
+LEASE_SECONDS = 10.0
+"""A claim lapses so long after its holder has said anything: more than an append takes (OFFER_SECONDS) whose holder was
+killed meanwhile, so that by then the log has it or never will."""
+
+RENEW_SECONDS = 3.0
+"""A holder says so often that it is there."""
+
+TOGETHER = 1000
+"""The most claims in one call."""
+
+
+class ClaimsAway(GatewayError):
+    """The place of the claims does not answer."""
+
+
+class Kind(IntEnum):
+    """How it stands with a claim."""
+
+    OWN = 0
+    """It was free, or is the asker's, who may append."""
+    STORED = 1
+    """The event is in the log."""
+    HELD = 2
+    """Somebody else is about to store it."""
+    LAPSED = 3
+    """Somebody else was about to, and says nothing more: the log knows."""
+
+
+class Standing(NamedTuple):
+    """Of one claim; `holder` is whose it was where it has lapsed."""
+
+    kind: Kind
+    holder: bytes = b""
+
+
+class Asked(NamedTuple):
+    """A claim that is wanted. `lapsed`: the holder whose claim may be taken over, since the log does not have it."""
+
+    id: bytes
+    lapsed: bytes = b""
+
+
+class Keys(Protocol):
+    """Names that have one value each."""
+
+    async def bind(self, name: bytes, value: bytes) -> bytes:
+        """Give a name this value for the window, where it has none; returns the one that it has. Raises ClaimsAway, or
+        LogUnavailable where the log keeps them."""
+        ...
+
+
+class Claims(Keys, Protocol):
+    """Claims that all gateways share. Each object is one holder. Every method raises ClaimsAway, within a second."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether what nobody has claimed is not stored. False where, or while, others may have stored something
+        without a claim: then the log is to be asked as well."""
+        ...
+
+    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+        """Claim each, where it is free."""
+        ...
+
+    async def renew(self, ids: Sequence[bytes]) -> list[bool]:
+        """Hold these for longer; whether each is the holder's still."""
+        ...
+
+    async def settle(self, stored: Sequence[bytes], freed: Sequence[bytes]) -> None:
+        """Say what is stored, whoever has claimed it; and which of the own claims are free again."""
+        ...
+
+    async def run(self) -> None:
+        """Find out whether the place is there. Does not end by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Bounded in time, and never raises."""
+        ...

@@ -1,0 +1,91 @@
+"""Claims that hold over all gateways, kept in Redis; of ids there are only hashes. See `redis_scripts`."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from gateway import telemetry
+from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
+from gateway.claims.redis_scripts import BIND, RENEW, SETTLE, TAKE
+from gateway.clock import Clock
+from gateway.scripted_redis import RedisAway, ScriptedRedis
+
+PARTS = 3
+"""Of a window; a claim is in it for its time, and up to half as long again."""
+CAUTIOUS_SECONDS = 10.0
+"""For so long after Redis has come, others may not know yet that it is there, and store without claims."""
+YOUNG_MILLISECONDS = 60_000
+"""What was claimed in a Redis that was emptied is known from the log by then, also where a gateway lags."""
+AGAIN_SECONDS = 1.0
+"""Between two questions whether Redis is there."""
+
+
+class RedisClaims:
+    """Claims in Redis. `url` is `redis://…`, `rediss://…` or `unix://…`; `seconds` and `maximum`: how long a claim is
+    kept, and among how many; `prefix` begins the names of all keys."""
+
+    def __init__(self, url: str, seconds: float, maximum: int, clock: Clock, prefix: str = "gateway") -> None:
+        self._scripts = ScriptedRedis(url, self._tell)
+        self._clock = clock
+        # One slot of a Redis cluster holds all of it.
+        self._keys = [f"{{{prefix}}}:claims"]
+        self._bounds = [max(1, int(seconds * 1000 / (PARTS - 1))), max(1, maximum // PARTS)]
+        self._holder = uuid.uuid4().hex.encode()
+        self._lease = int(LEASE_SECONDS * 1000)
+        self._cautious_until = clock.monotonic() + CAUTIOUS_SECONDS
+        self._young = True
+
+    @property
+    def sure(self) -> bool:
+        """See Claims."""
+        return not self._young and self._clock.monotonic() >= self._cautious_until
+
+    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+        """See Claims."""
+        words = [word for one in asked for word in one]
+        age, *answers = await self._ask(TAKE, self._holder, self._lease, *words)
+        self._young = age < YOUNG_MILLISECONDS
+        return [Standing(Kind.LAPSED, one) if isinstance(one, bytes) else Standing(Kind(one)) for one in answers]
+
+    async def renew(self, ids: Sequence[bytes]) -> list[bool]:
+        """See Claims."""
+        return [own == 1 for own in await self._ask(RENEW, self._holder, self._lease, *ids)]
+
+    async def settle(self, stored: Sequence[bytes], freed: Sequence[bytes]) -> None:
+        """See Claims."""
+        await self._ask(SETTLE, self._holder, len(stored), *stored, *freed)
+
+    async def bind(self, name: bytes, value: bytes) -> bytes:
+        """See Keys."""
+        bound: bytes = await self._ask(BIND, name, value)
+        return bound
+
+    async def run(self) -> None:
+        """See Claims."""
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            with suppress(RedisAway):
+                await self._scripts.ask(RENEW, self._keys, [*self._bounds, self._holder, self._lease])
+
+    async def close(self) -> None:
+        """See Claims. What is not settled lapses."""
+        await self._scripts.close()
+
+    async def _ask(self, script: str, *words: object) -> Any:
+        if not self._scripts.available:
+            raise ClaimsAway("Redis does not answer")
+        try:
+            return await self._scripts.ask(script, self._keys, [*self._bounds, *words])
+        except RedisAway as error:
+            raise ClaimsAway(str(error)) from error
+
+    def _tell(self, available: bool, reason: str) -> None:
+        if available:
+            self._cautious_until = self._clock.monotonic() + CAUTIOUS_SECONDS
+            telemetry.claims_shared()
+        else:
+            telemetry.claims_alone(f"Redis: {reason}")

@@ -1,0 +1,78 @@
+"""Idempotency-Keys: each belongs to one body, whichever gateway it comes to."""
+
+from __future__ import annotations
+
+import hashlib
+
+from gateway.claims.port import ClaimsAway, Keys
+from gateway.clock import Clock
+from gateway.errors import LogForbids, LogUnavailable, Problem
+from gateway.intake.outcome import Submission
+from gateway.intake.window import Window
+
+RETRY_SECONDS = 2
+"""What a client is told to wait where the log is away."""
+
+
+class IdempotencyKeys:
+    """One for a process. A key is remembered for `seconds`, and among so many; `shared` is where other gateways learn
+    of it, where there are any."""
+
+    def __init__(self, clock: Clock, seconds: float, maximum: int, shared: Keys | None) -> None:
+        self._clock = clock
+        self._known = Window(seconds, maximum)
+        self._shared = shared
+        self._binding: dict[str, str] = {}
+        """The keys that are about to be bound, each with what tells its body from others."""
+
+    def digest(self, submission: Submission) -> str:
+        """What tells the body from others, where the request has a key. Raises Problem(422) where the key is known to
+        have come with another body."""
+        key = submission.idempotency_key
+        if key is None:
+            return ""
+        digest = hashlib.blake2b(submission.body, digest_size=16).hexdigest()
+        self._check(key, digest)
+        return digest
+
+    async def bind(self, key: str, digest: str) -> None:
+        """Give the key this body, before anything of it is stored. Raises Problem(422) where it has another, be it that
+        of a request which came to another gateway at the same moment; and Problem(503)."""
+        self._check(key, digest)
+        self._binding[key] = digest
+        try:
+            if self._shared is not None:
+                await self._share(self._shared, key, digest)
+            now = self._clock.monotonic()
+            self._known.add(key, now)
+            self._known.add((key, digest), now)
+        finally:
+            self._binding.pop(key, None)
+
+    def _check(self, key: str, digest: str) -> None:
+        now = self._clock.monotonic()
+        other = self._known.has(key, now) and not self._known.has((key, digest), now)
+        if other or self._binding.get(key, digest) != digest:
+            raise _used()
+
+    async def _share(self, shared: Keys, key: str, digest: str) -> None:
+        name = hashlib.blake2b(f"Idempotency-Key: {key}".encode(), digest_size=16).digest()
+        try:
+            bound = await shared.bind(name, digest.encode())
+        except (ClaimsAway, LogForbids):
+            return  # The process goes on by what it knows itself; what the log forbids is told by the append.
+        except LogUnavailable:
+            raise log_unavailable() from None
+        if bound != digest.encode():
+            raise _used()
+
+
+def log_unavailable() -> Problem:
+    """What is told of a request where the log does not answer before anything of it is handed over."""
+    detail = "the log does not answer; nothing of this request is stored by it"
+    return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
+
+
+def _used() -> Problem:
+    detail = "this key came with another body before; a new request takes a new key"
+    return Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")

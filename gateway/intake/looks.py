@@ -1,0 +1,53 @@
+"""Looks into the log: what it has by now is known once the hub has read it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gateway.errors import LogUnavailable
+
+LOOK_SECONDS = 4.0
+"""A look has an end by then: whoever waits for it has promised an answer within five seconds."""
+
+
+class Looks:
+    """One look at a topic is under way at a time. Who asks meanwhile waits for the next, which is that of all of them:
+    what was stored before somebody asked is known when it ends."""
+
+    def __init__(self, reach: Callable[[str], Awaitable[None]]) -> None:
+        self._reach = reach
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._next: dict[str, asyncio.Task[None]] = {}
+
+    async def look(self, topic: str) -> None:
+        """Raises LogUnavailable, and Refused where the log does not give all of the topic."""
+        task = self._next.get(topic)
+        if task is None:
+            task = self._next[topic] = asyncio.create_task(self._run(topic, self._running.get(topic)))
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise LogUnavailable("the gateway stops")
+        if (error := task.exception()) is not None:
+            raise error
+
+    async def close(self) -> None:
+        """Whoever waits is told that the log is unavailable."""
+        tasks = [*self._running.values(), *self._next.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, topic: str, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        own = self._running[topic] = self._next.pop(topic)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._reach(topic)
+        except TimeoutError:
+            raise LogUnavailable(f"{topic}: it was not read to its end within {LOOK_SECONDS:g} s") from None
+        finally:
+            if self._running.get(topic) is own:
+                del self._running[topic]

@@ -126,6 +126,7 @@ class Gateway:
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
+        self.hub.losses.memories.append(self.past.forget)
         services = Services(
             self.hub,
             self.broadcast,

@@ -214,7 +214,7 @@ class Settings:
     max_connection_age: float = _seconds(
         0.0, "the longest time that a stream lasts before its client has to come back; 0 is for ever", 0, 2_592_000
     )
-    metadata_interval: float = _seconds(5.0, "time between looks for new topics and partitions", 0.05, 3600)
+    metadata_interval: float = _seconds(5.0, "time between looks for new topics, and for what was deleted", 0.05, 3600)
     socket_send_buffer: int = _integer(
         65536, "bytes", "unsent bytes that the kernel takes, a connection; 0 leaves it to the system", 0, 1 << 30
     )

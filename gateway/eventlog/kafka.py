@@ -27,7 +27,7 @@ from gateway.eventlog.kafka_transactions import stop_producer
 from gateway.eventlog.kafka_trouble import trouble_of
 from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
 from gateway.eventlog.offer import Fate, all_stored
-from gateway.eventlog.port import SICK_SECONDS, Bounds, TopicState
+from gateway.eventlog.port import NO_STAMPS, SICK_SECONDS, Bounds, TopicState
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, demand, refuse
 
 EARLIEST = -2
@@ -94,10 +94,12 @@ class KafkaLog:
             for partition, offset in offsets.items()
         }
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> KafkaReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> KafkaReader:
         """See EventLog."""
         reader = KafkaReader(self._cluster)
-        await reader.assign(positions)
+        await reader.assign(positions, stamps)
         return reader
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:

@@ -91,6 +91,7 @@ class Cluster:
         self._refreshing: Together[frozenset[str], dict[str, Topic]] = Together()
         self._paused: dict[Address, float] = {}
         self._turn = 0
+        self._untraced_told = False
 
     async def close(self) -> None:
         """Close all connections; bounded in time, and never raises."""
@@ -120,6 +121,12 @@ class Cluster:
         at once where an attempt has just failed. Waits as long as the broker has asked for."""
         await self.pause(address)
         return await self._dialer.connect(address, on_close)
+
+    def tell_untraced(self, where: str) -> None:
+        """A broker, or what it holds, has no leader epochs; that is told once, of the first place."""
+        if not self._untraced_told:
+            self._untraced_told = True
+            telemetry.log_untraced(where)
 
     # Throttling (KIP-219): the broker has answered, and reads nothing more of this client for a while.
 

@@ -14,12 +14,12 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
-from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
+from gateway.eventlog.kafka_fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.kafka_trouble import no_leader, trouble_of
-from gateway.eventlog.port import FETCH_BYTES, SICK_SECONDS, Batch, part_of
-from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, out_of_range
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
+from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
 
 RESPONSE_BYTES = 4 * 1024 * 1024
 """The most that a broker sends in one response; a larger record comes alone."""
@@ -63,36 +63,47 @@ class KafkaReader:
         self._trouble: dict[TopicPartition, tuple[float, Trouble]] = {}
         """Since when a partition has not been given, and why: an election may go on."""
         self._unreachable: LogUnavailable | None = None
+        self.starts: dict[TopicPartition, int] = {}
+        """See LogReader."""
 
     @property
     def more(self) -> bool:
         """See LogReader."""
         return any(buffer.unfetched or buffer.position < buffer.ahead for buffer in self._buffers.values())
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`; a topic that is deleted and created again
         after this is another, and its partitions absent."""
         bound = await self._cluster.topics({topic for topic, _ in positions}) if positions else {}
         self._leave()
         self._bound = bound
-        self._buffers = {partition: PartitionBuffer(partition, offset) for partition, offset in positions.items()}
+        self._buffers = {
+            partition: PartitionBuffer(partition, offset, stamps.get(partition, NO_STAMP))
+            for partition, offset in positions.items()
+        }
+        self.starts = {}
         self._errors = {}
         self._trouble = {}
         self._unreachable = None
         self._launch(set())
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader. What is under way for others goes on."""
         for partition, offset in positions.items():
             self._drop(partition)
             if all(other.topic != partition.topic for other in self._buffers):
                 # Nobody reads it: which topic it is by now is learnt anew.
                 self._bound.pop(partition.topic, None)
-            self._buffers[partition] = PartitionBuffer(partition, offset)
+            self._buffers[partition] = PartitionBuffer(partition, offset, stamps.get(partition, NO_STAMP))
 
     def _drop(self, partition: TopicPartition) -> None:
         """Read a partition no further; what is under way for it is of no interest."""
         self._buffers.pop(partition, None)
+        self.starts.pop(partition, None)
         self._errors.pop(partition, None)
         self._trouble.pop(partition, None)
 
@@ -172,7 +183,7 @@ class KafkaReader:
             max_records -= len(records)
             max_bytes -= size
             if buffer.position > before:
-                found.append(Batch(partition, records, buffer.position))
+                found.append(Batch(partition, records, buffer.position, buffer.stamp))
                 self._buffers[partition] = self._buffers.pop(partition)
         return found
 
@@ -207,38 +218,39 @@ class KafkaReader:
 
     def _launch(self, wanted: Collection[TopicPartition]) -> None:
         """Send requests for the partitions of which little is left and none is under way."""
-        flying = {partition for flight in self._flights for partition in flight.offsets}
-        hungry: dict[int | None, dict[TopicPartition, int]] = {}
+        flying = {partition for flight in self._flights for partition in flight.places}
+        hungry: dict[int | None, dict[TopicPartition, Place]] = {}
         held = sum(buffer.size for buffer in self._buffers.values())
         for partition, buffer in self._buffers.items():
             full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
             if not full and partition not in flying and partition not in self._errors:
-                hungry.setdefault(self._leader(partition), {})[partition] = buffer.ahead
+                node, epoch = self._leader(partition)
+                hungry.setdefault(node, {})[partition] = Place(buffer.ahead, buffer.epoch, epoch)
         at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
-        for node, offsets in hungry.items():
+        for node, places in hungry.items():
             others = sum(flight.node == node for flight in self._flights)
-            starving = any(partition in wanted and not self._buffers[partition].size for partition in offsets)
+            starving = any(partition in wanted and not self._buffers[partition].size for partition in places)
             if others == 0 or (starving and others < FLIGHTS):
-                flight = Flight(node, offsets, self._wake)
+                flight = Flight(node, places, self._wake)
                 self._flights.append(flight)
                 if node is None:
-                    flight.run(self._look(offsets))
+                    flight.run(self._look(places))
                 else:
                     self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
 
-    def _leader(self, partition: TopicPartition) -> int | None:
-        """The node to ask; None where the metadata has to be asked for first."""
+    def _leader(self, partition: TopicPartition) -> tuple[int | None, int]:
+        """The node to ask, and the epoch in which it was elected; None where the metadata has to be asked for first."""
         bound = self._bound.get(partition.topic)
         known = self._cluster.cached(partition.topic)
         if bound is None or known is None or known.topic_id != bound.topic_id:
-            return None
-        return known.leaders.get(partition.partition)
+            return None, NO_EPOCH
+        return known.leaders.get(partition.partition), known.epochs.get(partition.partition, NO_EPOCH)
 
-    async def _look(self, offsets: Mapping[TopicPartition, int]) -> dict[str, Topic]:
+    async def _look(self, partitions: Collection[TopicPartition]) -> dict[str, Topic]:
         """Metadata, not too often: this is the way of all that fails."""
-        if any(partition in self._trouble for partition in offsets):
+        if any(partition in self._trouble for partition in partitions):
             await asyncio.sleep(RETRY_SECONDS)
-        return await self._cluster.refresh({topic for topic, _ in offsets})
+        return await self._cluster.refresh({topic for topic, _ in partitions})
 
     def _watch(self, flight: Flight) -> None:
         """Look whether the node still leads: one that hangs says nothing, and the others elect another meanwhile."""
@@ -248,22 +260,22 @@ class KafkaReader:
 
     async def _look_after(self, flight: Flight, node: int) -> None:
         try:
-            await self._cluster.refresh({topic for topic, _ in flight.offsets})
+            await self._cluster.refresh({topic for topic, _ in flight.places})
         except LogUnavailable:
             return
         finally:
             if self._watching is asyncio.current_task():
                 self._watching = None
-        if not self._cluster.leads(node, flight.offsets):
+        if not self._cluster.leads(node, flight.places):
             flight.cancel()
 
-    def _ids(self, offsets: Mapping[TopicPartition, int]) -> dict[str, bytes]:
-        return {topic: self._bound[topic].topic_id for topic, _ in offsets}
+    def _ids(self, partitions: Collection[TopicPartition]) -> dict[str, bytes]:
+        return {topic: self._bound[topic].topic_id for topic, _ in partitions}
 
     def _read(self, flight: Flight, node: int, wait: float) -> None:
         """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
-        request = FetchRequest(flight.offsets, self._ids(flight.offsets), limits)
+        request = FetchRequest(flight.places, self._ids(flight.places), limits)
         self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
     def _land(self) -> bool:
@@ -296,7 +308,7 @@ class KafkaReader:
             self._unreachable = None
             self._trouble.clear()
         failed = False
-        for partition in flight.offsets.keys() & self._buffers.keys():
+        for partition in flight.places.keys() & self._buffers.keys():
             topic, number = partition
             found = topics.get(topic)
             bound = self._bound.setdefault(topic, found) if found is not None else None
@@ -316,26 +328,52 @@ class KafkaReader:
         for fetched in results:
             partition = fetched.partition
             buffer = self._buffers.get(partition)
-            if buffer is None or flight.offsets[partition] != buffer.ahead:
+            if buffer is None or flight.places[partition][:2] != (buffer.ahead, buffer.epoch):
                 continue  # It was dropped, or added anew, while this was under way.
-            wrong = buffer.add(fetched) if fetched.error == 0 else None
-            if fetched.error or wrong is not None:
-                buffer.unfetched = False
-            if wrong is not None:
-                self._note(partition, wrong)
-            elif fetched.error == 0:
+            trouble = self._take_in(buffer, fetched)
+            if trouble is None:
                 self._trouble.pop(partition, None)
-            elif fetched.error == OFFSET_OUT_OF_RANGE:
-                self._note(partition, out_of_range(partition, buffer.ahead))
-            else:
+                continue
+            buffer.unfetched = False
+            self._note(partition, trouble)
+            if trouble.kind not in LASTING:
                 failed = True
                 self._cluster.forget([partition.topic])
-                self._note(partition, trouble_of(fetched.error, f"{partition.topic}/{partition.partition}"))
         return failed
 
+    def _take_in(self, buffer: PartitionBuffer, fetched: Fetched) -> Trouble | None:
+        """Put what a broker answered into the buffer; or what it means, where that is no records."""
+        partition = fetched.partition
+        if fetched.error == OFFSET_OUT_OF_RANGE and buffer.epoch != NO_EPOCH:
+            # The offset may be there, and what is not known be the epoch: the answer is the same.
+            buffer.drop()
+            buffer.stamp = buffer.epoch = NO_EPOCH
+            buffer.doubted = True
+            return None
+        if fetched.error == OFFSET_OUT_OF_RANGE:
+            return out_of_range(partition, buffer.ahead)
+        if fetched.error:
+            return trouble_of(fetched.error, f"{partition.topic}/{partition.partition}")
+        if fetched.start >= 0:
+            self.starts[partition] = fetched.start
+        if buffer.doubted:
+            return cut_back(partition, -1)
+        if fetched.cut is not None:
+            epoch, offset = fetched.cut
+            if not 0 <= offset < buffer.ahead:
+                detail = f"Kafka: {partition.topic}/{partition.partition} parts from what was read only after it"
+                return Trouble(Kind.UNAVAILABLE, detail)
+            buffer.drop()
+            # What was not handed over yet is read again, and nobody is the wiser.
+            return cut_back(partition, offset, epoch) if offset < buffer.position else None
+        wrong = buffer.add(fetched)
+        if not fetched.traced or (fetched.records and wrong is None and buffer.epoch == NO_EPOCH):
+            self._cluster.tell_untraced(f"{partition.topic}/{partition.partition}")
+        return wrong
+
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
-        self._cluster.forget({topic for topic, _ in flight.offsets})
-        for partition in flight.offsets.keys() & self._buffers.keys():
+        self._cluster.forget({topic for topic, _ in flight.places})
+        for partition in flight.places.keys() & self._buffers.keys():
             self._buffers[partition].unfetched = False
             self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
         if flight.node is None:

@@ -13,7 +13,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_salvage import salvage
-from gateway.eventlog.port import FETCH_BYTES
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
 from gateway.eventlog.trouble import Kind, Trouble
 
 BATCH_OVERHEAD = 12
@@ -24,17 +24,20 @@ ABORT = 0
 
 _MAGIC, _ATTRIBUTES = 16, 22
 _CODEC = 0x07
-"""Where a batch says of which format it is, and, in that of today, how it is compressed."""
+"""Where a batch says of which format it is, and, in that of today, how it is compressed. From format 2 on, it has the
+epoch of the leader that took it behind its count of bytes."""
 _LENGTH = Struct(">i")
 _CONTROL = Struct(">HH")
 
 
 class _Held(NamedTuple):
-    """A batch as it came, or None where nothing of it is shown; the offset after it, and its bytes."""
+    """A batch as it came, or None where nothing of it is shown; the offset after it, its bytes, and the epoch of the
+    leader that took it."""
 
     data: bytes | None
     next_offset: int
     size: int
+    epoch: int
 
 
 class Taken(NamedTuple):
@@ -47,16 +50,31 @@ class Taken(NamedTuple):
 
 class PartitionBuffer:
     """Batches of one partition, from the position of the reader on. `ahead` is the offset after all of them, and
-    `unfetched` whether the broker was seen to have what comes then."""
+    `unfetched` whether the broker was seen to have what comes then.
 
-    def __init__(self, partition: TopicPartition, position: int) -> None:
+    `stamp` is the leader epoch (KIP-320) of what was read before the position, `epoch` that of what was fetched before
+    `ahead`."""
+
+    def __init__(self, partition: TopicPartition, position: int, stamp: int = NO_STAMP) -> None:
         self._partition = partition
         self._batches: deque[_Held] = deque()
         self._records: Iterator[Record] | None = None
         self._salvaged = False
         """Whether the first batch is read record by record, since aiokafka has given it up."""
         self.position = position
+        self.stamp = stamp
         self.ahead = position
+        self.epoch = stamp
+        self.doubted = False
+        """Whether the log did not know the epoch: then it is another log, where it holds something at this offset."""
+        self.unfetched = False
+        self.size = 0
+
+    def drop(self) -> None:
+        """Forget what was fetched and not taken."""
+        self._batches.clear()
+        self._records, self._salvaged = None, False
+        self.ahead, self.epoch = self.position, self.stamp
         self.unfetched = False
         self.size = 0
 
@@ -87,6 +105,7 @@ class PartitionBuffer:
                 return self._unreadable(self.ahead, "its checksum is wrong", batch.next_offset if likely else -1)
             size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
             data = fetched.records[place : place + size]
+            epoch = _LENGTH.unpack_from(data, BATCH_OVERHEAD)[0] if data[_MAGIC] >= 2 else NO_STAMP
             place += size
             hidden = batch.is_control_batch
             if batch.producer_id is not None:
@@ -96,9 +115,9 @@ class PartitionBuffer:
                     producers.discard(batch.producer_id)
                 hidden = hidden or (batch.is_transactional and batch.producer_id in producers)
             if batch.next_offset > self.ahead:
-                self.ahead = batch.next_offset
+                self.ahead, self.epoch = batch.next_offset, epoch
                 self.size += size
-                self._batches.append(_Held(None if hidden else data, batch.next_offset, size))
+                self._batches.append(_Held(None if hidden else data, batch.next_offset, size, epoch))
         self.unfetched = self.ahead < fetched.end
         return None
 
@@ -108,7 +127,7 @@ class PartitionBuffer:
         taken: list[Record] = []
         left = max_bytes
         while self._batches:
-            data, next_offset, size = self._batches[0]
+            data, next_offset, size, epoch = self._batches[0]
             if data is not None:
                 wanted = limit - len(taken)
                 if wanted == 0 or left <= 0:
@@ -118,8 +137,9 @@ class PartitionBuffer:
                 whole = size <= left and data[_MAGIC] == 2 and not data[_ATTRIBUTES] & _CODEC
                 found, error = _gather(islice(self._records, wanted), None if whole else left)
                 left -= sum(sizes_of(found))
-                taken += found
-                self.position = found[-1].offset + 1 if found else self.position
+                if found:
+                    taken += found
+                    self.position, self.stamp = found[-1].offset + 1, epoch
                 if error is not None:  # an unknown codec, or bytes that are no records
                     if not self._salvaged:
                         self._salvaged, self._records = True, salvage(data, self._partition, self.position)
@@ -131,7 +151,7 @@ class PartitionBuffer:
             self._batches.popleft()
             self._records, self._salvaged = None, False
             self.size -= size
-            self.position = next_offset
+            self.position, self.stamp = next_offset, epoch
         return Taken(taken, max_bytes - left, None)
 
     def _unpack(self, data: bytes) -> Iterator[Record]:

@@ -10,6 +10,8 @@ CORRUPT_MESSAGE = 2
 UNKNOWN_TOPIC = 3
 LEADER_NOT_AVAILABLE = 5
 TOPIC_FORBIDDEN = 29
+FENCED_LEADER_EPOCH = 74
+UNKNOWN_LEADER_EPOCH = 75
 UNSUPPORTED_COMPRESSION = 76
 
 _KINDS = {
@@ -19,10 +21,15 @@ _KINDS = {
     UNSUPPORTED_COMPRESSION: Kind.UNREADABLE,
 }
 
+_NAMES = {FENCED_LEADER_EPOCH: "FencedLeaderEpochError", UNKNOWN_LEADER_EPOCH: "UnknownLeaderEpochError"}
+"""Those that aiokafka does not know: the leader that is asked has been elected anew, or does not know it yet. Both pass
+once the metadata are newer, or the broker is."""
+
 
 def trouble_of(code: int, what: str) -> Trouble:
     """The trouble of a topic or partition, by what a broker answers."""
-    return Trouble(_KINDS.get(code, Kind.UNAVAILABLE), f"Kafka: {what}: {for_code(code).__name__}")
+    name = _NAMES.get(code) or for_code(code).__name__
+    return Trouble(_KINDS.get(code, Kind.UNAVAILABLE), f"Kafka: {what}: {name}")
 
 
 def no_leader(topic: str, partition: int) -> Trouble:

@@ -12,8 +12,8 @@ from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.memory_topic import Partition, Topic
 from gateway.eventlog.offer import Fate, all_stored
-from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState, part_of
-from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range, refuse
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
+from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
 
 Key = TypeVar("Key")
 
@@ -70,6 +70,11 @@ class MemoryLog:
         found.start = max(found.start, start)
         found.end = max(found.end, found.start)
         found.keep(lambda record: record.offset >= found.start)
+        self._wake()
+
+    def cut(self, topic: str, partition: int, end: int) -> None:
+        """Lose what stands at `end` and after it, as after an unclean election."""
+        self.partition(TopicPartition(topic, partition)).cut(end)
         self._wake()
 
     def compact(self, topic: str, partition: int, offsets: Collection[int]) -> None:
@@ -172,10 +177,12 @@ class MemoryLog:
                 found[partition] = next((r.offset for r in state.records if r.timestamp >= wanted), None)
         return found
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         """See EventLog."""
         self.check()
-        return MemoryReader(self, positions)
+        return MemoryReader(self, positions, stamps)
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         """See EventLog; the retention is not applied."""
@@ -285,23 +292,38 @@ class MemoryWriter:
 class MemoryReader:
     """A LogReader over a MemoryLog."""
 
-    def __init__(self, log: MemoryLog, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        log: MemoryLog,
+        positions: Mapping[TopicPartition, int],
+        stamps: Mapping[TopicPartition, int] = NO_STAMPS,
+    ) -> None:
         self._log = log
         self._positions = dict(positions)
+        self._stamps = dict(stamps)
         self._states: dict[TopicPartition, Partition] = {}
+        self.starts: dict[TopicPartition, int] = {}
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`."""
         self._log.check()
         self._positions = dict(positions)
+        self._stamps = dict(stamps)
         self._states = {}
+        self.starts = {}
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader."""
         self._log.check()
         for partition, position in positions.items():
             self._positions[partition] = position
+            self._stamps[partition] = stamps.get(partition, NO_STAMP)
             self._states.pop(partition, None)
+            self.starts.pop(partition, None)
 
     @property
     def more(self) -> bool:
@@ -349,6 +371,7 @@ class MemoryReader:
             elif answer is not None:
                 del self._positions[partition]
                 self._positions[partition] = answer.position
+                self._stamps[partition] = answer.stamp
                 max_records -= len(answer.records)
                 max_bytes -= sum(map(size_of, answer.records))
                 found.append(answer)
@@ -362,6 +385,11 @@ class MemoryReader:
             return state
         if self._states.setdefault(partition, state) is not state:
             return absent(partition.topic)
+        self.starts[partition] = state.start
+        if position >= state.start:
+            cut = state.cut_below(position, self._stamps.get(partition, NO_STAMP))
+            if cut is not None:
+                return cut_back(partition, cut, state.stamp(cut))
         if not state.start <= position <= state.end:
             return out_of_range(partition, position)
         spoilt = self._log.spoilt(partition, position)
@@ -372,4 +400,4 @@ class MemoryReader:
         records, after = state.read(position, max_records, max_bytes)
         if spoilt is not None and position < spoilt.offset < after:
             records, after = [record for record in records if record.offset < spoilt.offset], spoilt.offset
-        return Batch(partition, records, after)
+        return Batch(partition, records, after, state.stamp(after))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from gateway.errors import LogError, TopicAbsent
 from gateway.event import NewRecord, Record, size_of
 from gateway.eventlog.offer import refusal
+from gateway.eventlog.port import NO_STAMP
 
 
 class Partition:
@@ -20,6 +21,8 @@ class Partition:
         self.end = 0
         self.offsets: list[int] = []
         self.records: list[Record] = []
+        self._epochs = [(0, 0)]
+        """Each time that it was cut back, and the offset from which on it was written since."""
 
     def add(self, record: Record) -> None:
         self.offsets.append(record.offset)
@@ -29,6 +32,24 @@ class Partition:
     def keep(self, wanted: Callable[[Record], bool]) -> None:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
+
+    def cut(self, end: int) -> None:
+        """Lose what stands at this offset and after it; what is written on belongs to another epoch."""
+        self.keep(lambda record: record.offset < end)
+        self.end, self.start = end, min(self.start, end)
+        epoch = self._epochs[-1][0] + 1
+        self._epochs = [*((old, first) for old, first in self._epochs if first < end), (epoch, end)]
+
+    def stamp(self, position: int) -> int:
+        """The epoch of what stands before the position."""
+        return max((epoch for epoch, first in self._epochs if first < position), default=NO_STAMP)
+
+    def cut_below(self, position: int, stamp: int) -> int | None:
+        """Where the log was cut back below a position of this stamp; None where it was not."""
+        if stamp == NO_STAMP:
+            return None
+        end = min((first for epoch, first in self._epochs if epoch > stamp), default=self.end)
+        return end if end < position else None
 
     def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
         """At most so many records from the position, and the position after them."""

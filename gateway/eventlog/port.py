@@ -6,6 +6,7 @@ Three adapters stand beside this file; one conformance kit (`tests/eventlog`) ho
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from gateway.catalog.stream import Retention
@@ -34,13 +35,24 @@ class Bounds(NamedTuple):
     end: int
 
 
+NO_STAMP = -1
+"""The stamp of a position of which the log cannot tell whether what was read before it is still there."""
+
+NO_STAMPS: Mapping[TopicPartition, int] = MappingProxyType({})
+
+
 class Batch(NamedTuple):
     """Records of one partition, in log order. `position` is the next offset to be read, beyond what was compacted
-    away, aborted or a transaction marker; a batch may hold no records and only move the position."""
+    away, aborted or a transaction marker; a batch may hold no records and only move the position.
+
+    `stamp` is a number of the log's own that belongs to the position: whoever goes on from there gives it back, and is
+    told where the log was cut back meanwhile, and perhaps written on (Kind.CUT). In Kafka it is the leader epoch of
+    what was read last (KIP-320)."""
 
     partition: TopicPartition
     records: Sequence[Record]
     position: int
+    stamp: int = NO_STAMP
 
 
 def part_of(left: int, partitions: int) -> int:
@@ -60,12 +72,23 @@ class LogReader(Protocol):
         """Whether the log had more than `fetch` has returned, as far as the reader has seen."""
         ...
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read these partitions from these offsets, and no others. What was prefetched is dropped. Raises
-        LogUnavailable; what is wrong with a partition is told by `fetch`."""
+    @property
+    def starts(self) -> Mapping[TopicPartition, int]:
+        """The first offset that the log has of each partition, as far as the reader has been told by the way; it may
+        lack some. What lies below is deleted."""
         ...
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
+        """Read these partitions from these offsets, and no others. What was prefetched is dropped. `stamps` are those
+        that batches had at these positions. Raises LogUnavailable; what is wrong with a partition is told by
+        `fetch`."""
+        ...
+
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """Read these partitions too, from these offsets; the others keep their place. Raises LogUnavailable."""
         ...
 
@@ -149,8 +172,10 @@ class EventLog(Protocol):
         """Of each the offset of the first record at or after the time (ms), or None."""
         ...
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> LogReader:
-        """A reader of its own, assigned to these positions."""
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> LogReader:
+        """A reader of its own, assigned to these positions with these stamps."""
         ...
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:

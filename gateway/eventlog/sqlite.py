@@ -15,7 +15,7 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogNewer, LogUnavailable
 from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
-from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, TopicState
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite_claims import Life
 from gateway.eventlog.sqlite_store import Right, SqliteStore
 from gateway.eventlog.sqlite_watch import Watch
@@ -93,10 +93,12 @@ class SqliteLog:
         """See EventLog."""
         return await self._queries.run(SqliteStore.find, times)
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> SqliteReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> SqliteReader:
         """See EventLog."""
         reader = SqliteReader(self._newest, self._past, self._watch)
-        await reader.assign(positions)
+        await reader.assign(positions, stamps)
         return reader
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
@@ -201,25 +203,36 @@ class SqliteReader:
         self._more = False
         self._watch = watch
         self._positions: dict[TopicPartition, int] = {}
+        self._stamps: dict[TopicPartition, int] = {}
         self._rows: dict[TopicPartition, int] = {}
+        self.starts: dict[TopicPartition, int] = {}
+        """See LogReader."""
 
     @property
     def more(self) -> bool:
         """See LogReader."""
         return self._more
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader. Whether the partitions exist is told by `fetch`; one that is deleted and created again after
         this is another, and this one absent."""
         self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
+        self._stamps = dict(stamps)
+        self.starts = {}
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         """See LogReader."""
         rows = await self._past.run(SqliteStore.resolve, list(positions))
         for partition, position in positions.items():
             self._rows.pop(partition, None)
+            self.starts.pop(partition, None)
             self._positions[partition] = position
+            self._stamps[partition] = stamps.get(partition, NO_STAMP)
         self._rows |= rows
 
     async def fetch(
@@ -259,7 +272,8 @@ class SqliteReader:
         if unknown := wanted.keys() - self._rows.keys():
             self._rows |= await self._past.run(SqliteStore.resolve, unknown)
         worker = self._past if self._behind else self._newest
-        found = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes)
+        found, starts = await worker.run(SqliteStore.read, wanted, self._rows, max_records, max_bytes, self._stamps)
+        self.starts |= starts
         count = size = 0
         for answer in found:
             del self._positions[answer.partition]
@@ -267,6 +281,7 @@ class SqliteReader:
                 count += len(answer.records)
                 size += sum(sizes_of(answer.records))
                 self._positions[answer.partition] = answer.position
+                self._stamps[answer.partition] = answer.stamp
         self._behind = count >= min(max_records, FULL_RECORDS)
         self._more = count >= max_records or size >= max_bytes
         return found

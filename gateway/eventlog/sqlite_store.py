@@ -21,10 +21,10 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogError, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import REPEATED, Fate, refusal
-from gateway.eventlog.port import Batch, Bounds, TopicState, part_of
+from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite_claims import Claimed, Life, bind
 from gateway.eventlog.sqlite_connection import SqliteConnection
-from gateway.eventlog.trouble import Refusal, Trouble, absent, out_of_range
+from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
@@ -36,6 +36,8 @@ NO_CLAIMS = Life(0, 0)
 
 _LENGTH = struct.Struct(">I")
 
+_ANY = TopicPartition("", 0)
+
 
 class PartitionRow(NamedTuple):
     """A partition as it is now: its row, the readable offsets, the greatest timestamp and the bytes ever written."""
@@ -45,6 +47,13 @@ class PartitionRow(NamedTuple):
     next: int
     high: int | None
     total: int
+
+
+class Found(NamedTuple):
+    """What a read brings: batches and refusals, and the first offset of each partition that it looked at."""
+
+    answers: list[Batch | Refusal]
+    starts: dict[TopicPartition, int]
 
 
 class Right(NamedTuple):
@@ -72,6 +81,15 @@ def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
         place += _LENGTH.size + length
         parts.append(packed[place - length : place])
     return tuple((name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
+
+
+def stamp_of(record: Record) -> int:
+    """A checksum of a record: SQLite knows no epochs, and that it was cut back is seen by what stands there now."""
+    stamp = zlib.crc32(b"%d %d" % (record.offset, record.timestamp))
+    for part in (record.key, pack_headers(record.headers), record.value):
+        stamp = zlib.crc32(b"" if part is None else b"%d:" % len(part), stamp)
+        stamp = zlib.crc32(part or b"", stamp)
+    return stamp
 
 
 class SqliteStore(SqliteConnection):
@@ -125,33 +143,51 @@ class SqliteStore(SqliteConnection):
         rows: Mapping[TopicPartition, int],
         max_records: int,
         max_bytes: int,
-    ) -> list[Batch | Refusal]:
+        stamps: Mapping[TopicPartition, int] = NO_STAMPS,
+    ) -> Found:
         """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
         rest of a record.
 
-        `rows` says which partition is meant by each name.
+        `rows` says which partition is meant by each name, `stamps` what was read before each position.
         """
         with self.reading():
             found: list[Batch | Refusal] = []
-            readable: list[tuple[TopicPartition, int]] = []
+            starts: dict[TopicPartition, int] = {}
+            readable: list[tuple[TopicPartition, PartitionRow]] = []
             for partition, position in positions.items():
                 state = self._find_partition(partition)
                 if state is None or state.id != rows.get(partition):
                     found.append(Refusal(partition, absent(partition.topic)))
-                elif not state.first <= position <= state.next:
+                    continue
+                starts[partition] = state.first
+                if not state.first <= position <= state.next:
                     found.append(Refusal(partition, out_of_range(partition, position)))
+                elif self._is_another(state, position, stamps.get(partition, NO_STAMP)):
+                    found.append(Refusal(partition, cut_back(partition, -1)))
                 elif position < state.next:
-                    readable.append((partition, state.id))
-            for index, (partition, row) in enumerate(readable):
+                    readable.append((partition, state))
+            for index, (partition, state) in enumerate(readable):
                 if max_records <= 0 or max_bytes <= 0:
                     break
                 among = len(readable) - index
                 limits = part_of(max_records, among), part_of(max_bytes, among)
-                records, read = self._read(partition, row, positions[partition], *limits)
-                found.append(Batch(partition, records, records[-1].offset + 1))
+                records, read = self._read(partition, state.id, positions[partition], *limits)
+                if records:
+                    found.append(Batch(partition, records, records[-1].offset + 1, stamp_of(records[-1])))
+                else:
+                    # Somebody has deleted rows by hand.
+                    found.append(Batch(partition, [], state.next))
                 max_records -= len(records)
                 max_bytes -= read
-            return found
+            return Found(found, starts)
+
+    def _is_another(self, state: PartitionRow, position: int, stamp: int) -> bool:
+        """Whether the record before the position is another than was read there: the file was restored from a copy, or
+        cut by hand, and written on."""
+        if stamp == NO_STAMP or position <= state.first:
+            return False
+        records, _ = self._read(_ANY, state.id, position - 1, 1, 1)
+        return not records or stamp_of(records[0]) != stamp
 
     def create(self, topic: str, partitions: int, retention: Retention) -> None:
         """Create a topic; one that exists stays as it is."""

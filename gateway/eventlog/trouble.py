@@ -17,14 +17,18 @@ class Kind(StrEnum):
 
     ABSENT = "absent"
     OUT_OF_RANGE = "out of range"
+    CUT = "cut back"
     NO_LEADER = "no leader"
     NO_RIGHT = "no right"
     UNREADABLE = "unreadable"
     UNAVAILABLE = "unavailable"
 
 
-LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.NO_RIGHT, Kind.UNREADABLE})
+LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT, Kind.NO_RIGHT, Kind.UNREADABLE})
 """What no election ends: it is told at once."""
+
+FACTS = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT})
+"""What is no sickness: the log says what it holds, and the reader has to go by it."""
 
 
 class Trouble(NamedTuple):
@@ -35,6 +39,8 @@ class Trouble(NamedTuple):
     detail: str
     offset: int = -1
     beyond: int = -1
+    stamp: int = -1
+    """Of Kind.CUT: that of the offset, where the log tells it."""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail}"
@@ -55,6 +61,14 @@ def absent(topic: str) -> Trouble:
 def out_of_range(partition: TopicPartition, offset: int) -> Trouble:
     """The partition does not hold this offset."""
     return Trouble(Kind.OUT_OF_RANGE, f"offset {offset} is not in {partition.topic}/{partition.partition}", offset)
+
+
+def cut_back(partition: TopicPartition, offset: int, stamp: int = -1) -> Trouble:
+    """The log went back, and may have been written on: nothing that was read from this offset on is there any more. It
+    may have begun before; nobody knows where, for an offset below 0."""
+    where = f"to {offset}" if offset >= 0 else "to a place that it does not tell"
+    detail = f"{partition.topic}/{partition.partition} was cut back {where}"
+    return Trouble(Kind.CUT, detail, offset, stamp=stamp)
 
 
 def beyond(trouble: Trouble, position: int, end: int) -> int:
@@ -81,7 +95,7 @@ def refuse(troubles: Mapping[TopicPartition, Trouble]) -> None:
     for partition, trouble in troubles.items():
         if trouble.kind is Kind.ABSENT:
             raise TopicAbsent(partition.topic)
-        if trouble.kind is Kind.OUT_OF_RANGE:
+        if trouble.kind in (Kind.OUT_OF_RANGE, Kind.CUT):
             raise OffsetOutOfRange(*partition, trouble.offset)
     if troubles:
         raise Refused(troubles)

@@ -15,10 +15,11 @@ from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
-from gateway.hub.history import first_records, read_parts
+from gateway.hub.history import mark_before, read_parts
+from gateway.hub.parting import find_cut
 from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
 from gateway.hub.seek import seek
-from gateway.position import NOTHING_READ, Mark
+from gateway.position import Mark
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
@@ -197,9 +198,14 @@ class Discovery:
         assert tail is not None
         return await self._attempt(place, bounds, lambda given: self._recreated(place, tail, given))
 
+    async def attempt_cut(self, place: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
+        """Where to go on in a partition that was cut back; `parting` as `find_cut` has it."""
+        return await self._attempt(place, bounds, lambda given: find_cut(self._log, self._ring, place, given, parting))
+
     async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
         resumed = await seek(self._log, partition, tail.timestamp, bounds)
-        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, self._by_timestamp)
+        by_timestamp = self._by_timestamp[partition.topic]
+        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
         return Break(partition, tail.offset, resumed, "unknown", mark)
 
     async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
@@ -263,11 +269,12 @@ class Discovery:
             since = newest
         found = demand(await self._log.find({partition: since}))[partition]
         position = bounds.end if found is None else max(found, bounds.start)
-        if not self._by_timestamp[partition.topic]:
+        by_timestamp = self._by_timestamp[partition.topic]
+        if not by_timestamp:
             # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
             # ring can hold is not read.
             position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
-        mark = await mark_before(self._log, partition, position, bounds, since, self._by_timestamp)
+        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
         return Beginning(mark, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
@@ -293,25 +300,3 @@ def _first(bounds: Bounds) -> Beginning:
 
 def _places(topic: str, first: int, end: int) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in range(first, end)]
-
-
-async def mark_before(
-    log: EventLog,
-    partition: TopicPartition,
-    position: int,
-    bounds: Bounds,
-    since: int,
-    by_timestamp: Mapping[str, bool],
-) -> Mark:
-    """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
-
-    By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
-    gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
-    """
-    if position <= 0:
-        return NOTHING_READ
-    if by_timestamp[partition.topic] or position <= bounds.start:
-        return Mark(position - 1, since)
-    record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
-    found = record is not None and record.offset == position - 1
-    return Mark(position - 1, record.timestamp if found and record is not None else since)

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
 from gateway.event import Record, Run, TopicPartition
-from gateway.eventlog.port import EventLog, LogReader
+from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
+from gateway.position import NOTHING_READ, Mark
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
@@ -46,6 +47,11 @@ class History:
     def size(self) -> int:
         """Bytes that are buffered."""
         return self._merge.size
+
+    @property
+    def stamps(self) -> dict[TopicPartition, int]:
+        """Those of the positions of which they are known: nothing of these partitions waits to be merged."""
+        return self._merge.stamps()
 
     @property
     def finished(self) -> bool:
@@ -135,6 +141,28 @@ async def ask_first_records(
     finally:
         await reader.close()
     return found
+
+
+async def mark_before(
+    log: EventLog,
+    partition: TopicPartition,
+    position: int,
+    bounds: Bounds,
+    since: int,
+    by_timestamp: bool,
+) -> Mark:
+    """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
+
+    By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
+    gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
+    """
+    if position <= 0:
+        return NOTHING_READ
+    if by_timestamp or position <= bounds.start:
+        return Mark(position - 1, since)
+    record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
+    found = record is not None and record.offset == position - 1
+    return Mark(position - 1, record.timestamp if found and record is not None else since)
 
 
 async def read_parts(

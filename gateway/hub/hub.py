@@ -18,6 +18,7 @@ from gateway.eventlog.trouble import Kind, Trouble, refuse
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
+from gateway.hub.losses import Losses
 from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
@@ -95,6 +96,7 @@ class Hub:
         """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self.recovery = Recovery(self, log, self.ring, self.discovery, clock, options.metadata_interval)
+        self.losses = Losses(self.ring, options.metadata_interval)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
         self._spacing = 1.0
@@ -130,6 +132,12 @@ class Hub:
     def sick(self) -> Mapping[TopicPartition, Trouble]:
         """The partitions that the log does not give, and why. What was read of them before is in the ring."""
         return self.recovery.sick
+
+    def confirm(self, places: Collection[TopicPartition]) -> None:
+        """Raises LogUnavailable where the log, which was away, may have gone back below what was read of one of these:
+        nothing is to be read behind it before that is known."""
+        if self.recovery.doubted and any(place in self.recovery.doubted and place not in self.sick for place in places):
+            raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
     def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
         """What the clients of these topics wait for, as they are told it; None where it is nothing. `lacking`: what one
@@ -174,6 +182,7 @@ class Hub:
                 self._set_available(True)
                 await self._follow()
             except LogUnavailable as error:
+                self.recovery.doubt()
                 self._set_available(False, error)
                 await self._back_off()
             except Exception as error:
@@ -225,6 +234,8 @@ class Hub:
             await reader.close()
         for place, position in history.positions.items():
             self.ring.reached(place, position)
+        for place, stamp in history.stamps.items():
+            self.recovery.stamps[place] = (history.positions[place], stamp)
         damaged = False
         for place, trouble in history.troubles.items():
             self.catching_up[place] = ends[place]
@@ -268,8 +279,9 @@ class Hub:
         for partition, records in read.runs:
             size += await self._take(partition, records)
             count += len(records)
-        self._reach(read.positions)
+        self._reach(read.positions, read.stamps)
         self.flush()
+        self._forget(read.starts)
         if size:
             interval, self._read_at = max(begun - self._read_at, 1e-6), begun
             self._spacing = (self._spacing + interval / count) / 2
@@ -280,12 +292,22 @@ class Hub:
                 return
         await give_way()
 
-    def _reach(self, positions: Mapping[TopicPartition, int]) -> None:
+    def _forget(self, starts: Mapping[TopicPartition, int]) -> None:
+        """See what the log has deleted; its answers tell by the way."""
+        if self.recovery.doubted:
+            self.recovery.doubted -= starts.keys()
+        if self.losses.is_due(now := self.clock.monotonic()) and self.losses.look(starts, now):
+            self.tell_change()
+        self.ring.sweep()
+
+    def _reach(self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int]) -> None:
         """Say how far the log has been read, perhaps beyond the last record."""
         for partition, position in positions.items():
             if self.recovery.is_foreign(partition):
                 continue
             self.ring.reached(partition, max(position, self.ring.end(partition)))
+            if partition in stamps:
+                self.recovery.stamps[partition] = (position, stamps[partition])
             if self.catching_up and position >= self.catching_up.get(partition, 0):
                 self.catching_up.pop(partition, None)
 
@@ -398,6 +420,24 @@ class Hub:
         self.flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
+        self.recovery.stamps.pop(gap.partition, None)
         self.catching_up.pop(gap.partition, None)
         self._deliver(segment)
         self.tell_change()
+
+    def replace(self, gap: Break) -> None:
+        """The same where the topic is another one."""
+        self.interrupt(gap)
+        self.losses.replaced(gap.partition)
+
+    def cut(self, gap: Break) -> None:
+        """The same where the log was cut back. Where what is gone held no record, nobody has to be told."""
+        tail = self.ring.tail(gap.partition)
+        if tail is not None and tail.offset < gap.resumed:
+            self.flush()
+            self.recovery.stamps.pop(gap.partition, None)
+            self.ring.withdraw(gap.partition, gap.resumed)
+            self.tell_change()
+        else:
+            self.interrupt(gap)
+        self.losses.cut(gap.partition, gap.resumed)

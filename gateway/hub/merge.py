@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 from gateway.event import Record, Run, TopicPartition, sizes_of
+from gateway.eventlog.port import NO_STAMP
 
 
 class Merge:
@@ -20,11 +21,13 @@ class Merge:
         self.ends = dict(ends)
         self._buffers: dict[TopicPartition, deque[Record]] = {partition: deque() for partition in positions}
         self._read = dict(positions)
+        self._stamps: dict[TopicPartition, int] = {}
         self.size = 0
         """Bytes that wait to be merged."""
 
-    def add(self, partition: TopicPartition, records: Iterable[Record], position: int) -> None:
-        """What was read of a partition, up to the position."""
+    def add(self, partition: TopicPartition, records: Iterable[Record], position: int, stamp: int = NO_STAMP) -> None:
+        """What was read of a partition, up to the position of this stamp."""
+        self._stamps[partition] = stamp
         self._buffers.setdefault(partition, deque()).extend(records)
         self._read[partition] = position
 
@@ -43,6 +46,10 @@ class Merge:
         """The next offset that is to be taken."""
         buffer = self._buffers[partition]
         return buffer[0].offset if buffer else self._read[partition]
+
+    def stamps(self) -> dict[TopicPartition, int]:
+        """Those of the positions where they are known: of what waits for nothing."""
+        return {partition: stamp for partition, stamp in self._stamps.items() if not self._buffers[partition]}
 
     def partitions(self) -> Collection[TopicPartition]:
         """All that are merged."""

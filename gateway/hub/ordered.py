@@ -31,13 +31,15 @@ AGAIN_SECONDS = (1.0, 5.0)
 
 
 class Read(NamedTuple):
-    """What is to be delivered now, how far each partition is read with it, what the log refuses, and whether there is
-    more."""
+    """What is to be delivered now, how far each partition is read with it, what the log refuses, whether there is more,
+    the stamps of positions as far as they are known, and where the log starts."""
 
     runs: list[Run]
     positions: Mapping[TopicPartition, int]
     refusals: list[Refusal]
     more: bool
+    stamps: Mapping[TopicPartition, int]
+    starts: Mapping[TopicPartition, int]
 
 
 class OrderedReader:
@@ -91,7 +93,8 @@ class OrderedReader:
                 return self._take(merge, batches, refusals)
         self._read_at = self._now()
         positions = {batch.partition: batch.position for batch in batches}
-        return Read(merged(batches), positions, refusals, self._reader.more)
+        stamps = {batch.partition: batch.stamp for batch in batches}
+        return Read(merged(batches), positions, refusals, self._reader.more, stamps, self._reader.starts)
 
     def _sort(self, found: Collection[Batch | Refusal]) -> tuple[list[Batch], list[Refusal]]:
         """What is to be read anew comes from another place than what was on its way."""
@@ -167,7 +170,7 @@ class OrderedReader:
             # More may have come meanwhile, of these and of others.
             self._merge, self._due = None, True
         self._read_at = self._now()
-        return Read(runs, positions, refusals, more or self._reader.more)
+        return Read(runs, positions, refusals, more or self._reader.more, merge.stamps(), self._reader.starts)
 
     @staticmethod
     def _now() -> float:

@@ -22,6 +22,7 @@ from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
+from gateway.hub.losses import Lost, Remains
 from gateway.hub.stretch import Stretch, decode_stretch
 
 STRETCH_RECORDS = 256
@@ -64,6 +65,10 @@ class Past:
         self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
         self._parsed: deque[Stretch] = deque()
         self._closing: set[asyncio.Task[None]] = set()
+        self._starts: dict[TopicPartition, Remains] = {}
+        """Below these offsets the log has deleted what it had."""
+        self._cuts = 0
+        """How often a partition was cut back: what was being read meanwhile counts for nothing."""
 
     def read(
         self,
@@ -89,6 +94,18 @@ class Past:
             loading.add_done_callback(_ignore)
         return loading
 
+    def forget(self, lost: Lost) -> None:
+        """Keep nothing that the log has lost; who reads there learns what that means for him."""
+        self._starts |= {place: Remains(remains.start) for place, remains in lost.items()}
+        self._cuts += any(remains.end is not None for remains in lost.values())
+        for key in [key for key, stretch in self._stretches.items() if stretch.misses(lost)]:
+            self.size -= self._stretches.pop(key).size
+        for stretch in self._parsed:
+            if stretch.misses(lost):
+                stretch.forget()
+        for key in [key for key in self._frontiers if _is_lost(key, lost)]:
+            self._expire(key)
+
     async def close(self) -> None:
         """Release everything."""
         loading = list(self._loading.values())
@@ -113,10 +130,16 @@ class Past:
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> Stretch:
         async with self._turns:
+            cuts = self._cuts
             frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.turn)
             self.reading += 1
             try:
                 stretch = await frontier.next(ends, parsed)
+                place = stretch.misses(self._starts)
+                if place is not None or cuts != self._cuts:
+                    # It was deleted, or cut off, while it was being read.
+                    place = place or next(iter(positions))
+                    raise OffsetOutOfRange(*place, positions[place])
             except BaseException:
                 await frontier.close()
                 raise
@@ -317,6 +340,14 @@ class _Frontier:
         bounds = await self._bounds(history.ends)
         history.ends.update({place: bounds[place].end for place in history.ends})
         return not history.finished
+
+
+def _is_lost(key: Key, lost: Lost) -> bool:
+    """Whether a reader that waits at these offsets may hold what is gone."""
+    return any(
+        (remains := lost.get(place)) is not None and (position < remains.start or remains.end is not None)
+        for place, position in key[0]
+    )
 
 
 def _ignore(task: asyncio.Task[Stretch]) -> None:

@@ -11,8 +11,8 @@ from gateway import telemetry
 from gateway.clock import Clock
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.port import Bounds, EventLog, LogReader
-from gateway.eventlog.trouble import Kind, Trouble, absent, beyond
+from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
+from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
 from gateway.hub.ring import Break, Ring
@@ -35,6 +35,14 @@ class Reading(Protocol):
 
     def interrupt(self, gap: Break) -> None:
         """Go on in a partition where its log does, and tell every live client."""
+        ...
+
+    def replace(self, gap: Break) -> None:
+        """The same where the topic is another one."""
+        ...
+
+    def cut(self, gap: Break) -> None:
+        """The same where the log was cut back."""
         ...
 
     def partitions_changed(self) -> None:
@@ -66,6 +74,10 @@ class Recovery:
         self._ignored: set[TopicPartition] = set()
         """What is read of another topic than the one that is known under the name."""
         self._looking = asyncio.Lock()
+        self.stamps: dict[TopicPartition, tuple[int, int]] = {}
+        """By partition, a position and its stamp: those of what was read last."""
+        self.doubted: set[TopicPartition] = set()
+        """Of these it is not known yet whether the log, which was away, is still the one that was read."""
         self.failure: LogUnavailable | None = None
         """The log did not answer here; the reading has to begin anew."""
         self.next_look = 0.0
@@ -105,7 +117,9 @@ class Recovery:
             if self._reading.filled.is_set():
                 self._reading.catching_up |= found.behind
             for gap in found.breaks:
-                self._reading.interrupt(gap)
+                self._reading.replace(gap)
+            for place in found.begun:
+                self.stamps.pop(place, None)
             now = self._clock.monotonic()
             for place, trouble in found.refused.items():
                 self.ward.refuse(place, trouble, now)
@@ -135,7 +149,11 @@ class Recovery:
         """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
         since the last look is left alone until the next."""
         joining, self.joining = sorted(self.joining.intersection(self._ring.partitions())), set()
-        await reader.add({place: self._ring.end(place) for place in joining})
+        positions = {place: self._ring.end(place) for place in joining}
+        known = {place: self.stamps.get(place, (-1, NO_STAMP)) for place in joining}
+        stamps = {place: stamp for place, (position, stamp) in known.items() if position == positions[place]}
+        await reader.add(positions, stamps)
+        self.doubted -= positions.keys() - stamps.keys()
         self._ignored.difference_update(joining)
         others = await self._discovery.others({place.topic for place in joining})
         for place in joining:
@@ -143,10 +161,16 @@ class Recovery:
                 self._ignored.add(place)
                 self.refuse(place, absent(place.topic))
 
+    def doubt(self) -> None:
+        """The log is away, and may be another one when it is back."""
+        self.doubted.update(self.stamps)
+
     def refuse(self, place: TopicPartition, trouble: Trouble) -> None:
         """The log does not give a partition; it is tried again later."""
         self.ward.refuse(place, trouble, self._clock.monotonic())
-        if trouble.kind in (Kind.ABSENT, Kind.OUT_OF_RANGE):
+        if place in self.stamps:
+            self.doubted.add(place)
+        if trouble.kind in FACTS:
             self.look_again()
         self._tell_sick()
 
@@ -172,8 +196,8 @@ class Recovery:
         return True
 
     def dismiss(self, place: TopicPartition) -> None:
-        """A record came of it: it is well."""
-        if self.ward.dismiss(place):
+        """A record came of it: it is well; but for what was read before it was refused."""
+        if not self.ward.is_shut(place) and self.ward.dismiss(place):
             self._tell_sick()
 
     def _tell_sick(self) -> None:
@@ -183,8 +207,7 @@ class Recovery:
             for topic, trouble in self._discovery.hidden.items()
             if topic not in self._discovery.known
         }
-        facts = (Kind.ABSENT, Kind.OUT_OF_RANGE)
-        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in facts}
+        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in FACTS}
         if sick == self.sick:
             return
         before, self.sick = self.sick, sick
@@ -211,17 +234,25 @@ class Recovery:
     async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
         """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
         where it is not known where that is."""
-        position = self._ring.end(place)
-        if position < bounds.start:
-            mark = Mark(bounds.start - 1, tail.timestamp)
-            self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+        position, trouble = self._ring.end(place), self.ward.troubles.get(place)
+        if trouble is not None and trouble.kind is Kind.CUT:
+            parting = trouble.offset
         elif position > bounds.end:
-            if await self._discovery.others({place.topic}):
-                # The look tells of another topic, once and of all its partitions.
-                self.look_again()
-                return False
-            gap = await self._discovery.attempt_recreated(place, bounds)
-            if isinstance(gap, Trouble):
-                return False
-            self._reading.interrupt(gap)
+            parting = -1
+        else:
+            if position < bounds.start:
+                mark = Mark(bounds.start - 1, tail.timestamp)
+                self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+            return True
+        if await self._discovery.others({place.topic}):
+            # The look tells of another topic, once and of all its partitions.
+            self.look_again()
+            return False
+        # What was told of a place that is not there any more was told of another log.
+        gap = await self._discovery.attempt_cut(place, bounds, parting if parting <= bounds.end else -1)
+        if isinstance(gap, Trouble):
+            return False
+        self._reading.cut(gap)
+        if trouble is not None and trouble.offset == gap.resumed:
+            self.stamps[place] = (gap.resumed, trouble.stamp)
         return True

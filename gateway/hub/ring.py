@@ -7,6 +7,7 @@ aligned: from there on it sees what every other aligned reader sees.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +21,12 @@ from gateway.position import Mark
 
 ITEM_OVERHEAD = 400
 """Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
+
+
+SWEPT_AT_ONCE = 200
+"""Segments that are looked through at once for records which the log has deleted."""
+
+_SERIALS = itertools.count()
 
 
 class Item(NamedTuple):
@@ -44,7 +51,8 @@ class Break(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Records that arrived together."""
+    """Records that arrived together. What is made of them goes by the `serial`: where some are taken out, another
+    segment takes the number."""
 
     number: int
     items: list[Item] = field(default_factory=list)
@@ -53,6 +61,9 @@ class Segment:
     size: int = 0
     subjects: dict[int, Subject] | None = None
     """The parsed events of the newest segment, by index, kept until it has been delivered."""
+    swept: int = 0
+    """As of which deletion there is nothing in it that the log has deleted."""
+    serial: int = field(default_factory=lambda: next(_SERIALS))
 
     def select(self, topics: Collection[str]) -> list[tuple[int, Item]]:
         """The records of these topics, each with its index in the segment."""
@@ -102,9 +113,15 @@ class Ring:
         self.size = 0
         self.records = 0
         self.epoch = 0
-        """Changes with each interruption: positions read before one must be held against the log again."""
+        """Changes with each interruption, and where records are forgotten that the log has lost: positions read before
+        must be held against the log again."""
         self._segments: deque[Segment] = deque([Segment(0)])
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._starts: dict[TopicPartition, int] = {}
+        """Below these offsets the log has deleted what is held: nobody gets it, and it is taken out by and by."""
+        self._deletions = 0
+        self._unswept = 0
+        """The number of the segment that is looked through next."""
 
     @property
     def open(self) -> Segment:
@@ -117,9 +134,9 @@ class Ring:
         return self._segments[0].number
 
     def segment(self, number: int) -> Segment | None:
-        """A closed segment, or None where it is gone or not yet there."""
+        """A closed segment, or None where it is gone or not yet there. It has nothing that the log has deleted."""
         index = number - self.oldest
-        return self._segments[index] if 0 <= index < len(self._segments) - 1 else None
+        return self._sweep(index) if 0 <= index < len(self._segments) - 1 else None
 
     def partitions(self) -> Collection[TopicPartition]:
         return self._partitions.keys()
@@ -166,7 +183,7 @@ class Ring:
         state.end = offset + 1
         segment.items.append(Item(partition, mark, key, data, canary))
         segment.topics.add(partition.topic)
-        size = ITEM_OVERHEAD + (len(data) if data else 0) + (len(key) if key else 0)
+        size = _size(segment.items[-1])
         segment.size += size
         self.size += size
         self.records += 1
@@ -177,7 +194,7 @@ class Ring:
         segment = self.open
         if not segment.items and segment.gap is None:
             return None
-        self._segments.append(Segment(segment.number + 1))
+        self._segments.append(Segment(segment.number + 1, swept=self._deletions))
         while self.size > self.capacity and len(self._segments) > 2:
             self._drop()
         return segment
@@ -192,11 +209,75 @@ class Ring:
         assert segment is not None
         return segment
 
+    def withdraw(self, partition: TopicPartition, end: int) -> None:
+        """Go on at `end`, which is behind the last record and before what was reached: nothing is lost, but others may
+        have reached beyond it."""
+        self._partitions[partition].end = end
+        self.epoch += 1
+
+    def forget(self, starts: Mapping[TopicPartition, int]) -> bool:
+        """Give up the records of partitions below these offsets: their log has deleted them. Who has read them goes on
+        as before, and who has not is held against the log again. Returns whether there were any."""
+        found = False
+        for partition, start in starts.items():
+            state = self._partitions.get(partition)
+            if state is not None and state.runs and state.runs[0].first < start:
+                self._begin_at(partition, state, start)
+                self._starts[partition] = start
+                found = True
+        if found:
+            self.epoch += 1
+            self._deletions += 1
+            self._unswept = self.oldest
+        return found
+
+    def _begin_at(self, partition: TopicPartition, state: _Partition, start: int) -> None:
+        """Hold nothing of a partition below this offset."""
+        while len(state.runs) > 1 and state.runs[1].first < start:
+            state.runs.popleft()
+        run = state.runs.popleft()
+        segment = self._segments[run.number - self.oldest]
+        marks = [item.mark for item in segment.items if item.partition == partition]
+        index = bisect_left(marks, start, key=_offset)
+        state.start = marks[index - 1]
+        if index < len(marks):
+            state.runs.appendleft(_Run(run.number, state.start, marks[index].offset))
+
+    def sweep(self) -> bool:
+        """Take out of some segments what the log has deleted; False once there are no more to be looked through."""
+        first = max(0, self._unswept - self.oldest)
+        last = min(first + SWEPT_AT_ONCE, len(self._segments))
+        for index in range(first, last):
+            self._sweep(index)
+        self._unswept = self.oldest + last
+        return last < len(self._segments)
+
+    def _sweep(self, index: int) -> Segment:
+        """The segment, without what the log has deleted."""
+        segment = self._segments[index]
+        if segment.swept == self._deletions:
+            return segment
+        segment.swept = self._deletions
+        starts = self._starts
+        kept = [item for item in segment.items if item.mark.offset >= starts.get(item.partition, 0)]
+        if len(kept) == len(segment.items):
+            return segment
+        topics = {item.partition.topic for item in kept}
+        if segment.gap is not None:
+            topics.add(segment.gap.partition.topic)
+        size = sum(map(_size, kept))
+        swept = Segment(segment.number, kept, topics, segment.gap, size, swept=self._deletions)
+        self._segments[index] = swept
+        self.size -= segment.size - size
+        self.records -= len(segment.items) - len(kept)
+        return swept
+
     def _restart(self) -> None:
         """Give up what is held, so that readers which lag are held against the log again."""
         while len(self._segments) > 1:
             self._drop()
-        self._segments[0] = Segment(self.open.number + 1)
+        self._segments[0] = Segment(self.open.number + 1, swept=self._deletions)
+        self._starts.clear()
         self.size = self.records = 0
         self.epoch += 1
         for state in self._partitions.values():
@@ -254,6 +335,24 @@ class Ring:
             if looked_at >= most:
                 return
 
+    def before(self, partition: TopicPartition, offset: int) -> Mark | None:
+        """The last record below this offset that was read, where the ring knows which that is."""
+        state = self._partitions.get(partition)
+        if state is None or offset <= state.start.offset:
+            return None
+        if offset > state.tail.offset:
+            return state.tail
+        index = max(0, bisect_left(state.runs, offset, key=_first) - 1)
+        if state.runs[index].first >= offset:
+            return state.start
+        items = self._segments[state.runs[index].number - self.oldest].items
+        marks = [item.mark for item in items if item.partition == partition and item.mark.offset < offset]
+        return marks[-1]
+
+    def start(self, partition: TopicPartition) -> Mark:
+        """The record before the oldest that is held of a partition."""
+        return self._partitions[partition].start
+
     def holds(self, partition: TopicPartition, offset: int) -> Item | None:
         """The record at this offset, where the ring has it."""
         item = self.next(partition, offset)
@@ -277,8 +376,20 @@ def _first_run(state: _Partition, number: int) -> _Run | None:
     return state.runs[index] if index < len(state.runs) else None
 
 
+def _size(item: Item) -> int:
+    return ITEM_OVERHEAD + len(item.data or b"") + len(item.key or b"")
+
+
+def _offset(mark: Mark) -> int:
+    return mark.offset
+
+
 def _number(run: _Run) -> int:
     return run.number
+
+
+def _first(run: _Run) -> int:
+    return run.first
 
 
 def _offset_before(run: _Run) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.event import Record, Run, TopicPartition
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
+from gateway.hub.losses import Lost
 from gateway.hub.ring import ITEM_OVERHEAD
 from gateway.json_event import parse_again, parsed_size
 
@@ -40,6 +41,8 @@ class Stretch:
     """The parsed events, as long as they are kept; where one is missing, it is parsed again each time."""
     parsed: int = 0
     """Bytes that these take, about."""
+    spans: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    """The first and the last offset of each partition that it has records of."""
     _subjects: dict[int, Subject] = field(default_factory=dict)
 
     def subject(self, index: int) -> Subject:
@@ -57,6 +60,14 @@ class Stretch:
         """Whether what lies before these ends was merged, as far as it belongs here."""
         return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
 
+    def misses(self, lost: Lost) -> TopicPartition | None:
+        """A partition of which it has records that are gone by now."""
+        for place, (first, last) in self.spans.items():
+            remains = lost.get(place)
+            if remains is not None and remains.misses(first, last):
+                return place
+        return None
+
     def forget(self) -> None:
         """Keep the parsed events no longer."""
         self.events = None
@@ -70,6 +81,7 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
     flat: list[Record] = []
     events: list[dict[str, Any] | None] = []
     canaries: set[int] = set()
+    spans: dict[TopicPartition, tuple[int, int]] = {}
     size = kept = 0
     for place, stored in taken:
         begin = len(flat)
@@ -89,6 +101,6 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
             flat.append(record if as_it_is else record._replace(value=data, headers=()))
             size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
         runs.append((place, flat[begin:]))
-    return Stretch(
-        next(_SERIALS), runs, flat, canaries, positions, size, events=events if parsed else None, parsed=kept
-    )
+        spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
+    given = events if parsed else None
+    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

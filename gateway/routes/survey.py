@@ -37,10 +37,11 @@ READER_PARTITIONS = 100
 
 @dataclass(slots=True)
 class Survey:
-    """By topic: the records of the last minute, and the newest event that is no canary, as its segment and index."""
+    """By topic: the records of the last minute, and the newest event that is no canary: when it was read, as its
+    segment and index, and where it stands in the log."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, tuple[int, int]] = field(default_factory=dict)
+    examples: dict[str, tuple[int, int, TopicPartition, int]] = field(default_factory=dict)
 
 
 class Surveyor:
@@ -83,8 +84,11 @@ class Surveyor:
     def example(self, topics: Collection[str]) -> bytes | None:
         """The newest event that is no canary, where the ring still holds it."""
         found = max((self.survey.examples[topic] for topic in topics if topic in self.survey.examples), default=None)
-        segment = None if found is None else self._hub.ring.segment(found[0])
-        return None if found is None or segment is None else segment.items[found[1]].data
+        if found is None:
+            return None
+        _, _, place, offset = found
+        item = self._hub.ring.holds(place, offset)
+        return None if item is None else item.data
 
     async def close(self) -> None:
         """Look no further."""
@@ -168,4 +172,4 @@ def _note(survey: Survey, item: Item, place: tuple[int, int], since: int) -> Non
     if item.mark.timestamp >= since:
         survey.counts[topic] += 1
     if item.data is not None and not item.canary:
-        survey.examples.setdefault(topic, place)
+        survey.examples.setdefault(topic, (*place, item.partition, item.mark.offset))

@@ -170,6 +170,11 @@ class BlockCache:
         self._entries.move_to_end(key)
         return entry[0]
 
+    def clear(self) -> None:
+        """Keep nothing of what was made: the log has lost some of it."""
+        self._entries.clear()
+        self.size = 0
+
     def put(self, key: tuple[object, ...], value: object, size: int) -> None:
         size += ENTRY_OVERHEAD
         replaced = self._entries.get(key)
@@ -222,18 +227,18 @@ class Feed:
 
     def block(self, number: int) -> Block | None:
         """The block of a segment, or None where the ring does not hold the segment."""
-        cached: Block | None = self._cache.get((self._serial, number))
-        if cached is not None:
-            return cached
         segment = self._ring.segment(number)
-        return None if segment is None else self._make(segment, self._chosen(segment))
+        if segment is None:
+            return None
+        cached: Block | None = self._cache.get((self._serial, segment.serial))
+        return cached or self._make(segment, self._chosen(segment))
 
     def judged(self, segment: Segment) -> Any:
         """What somebody has found out of the segment for this selection; see `judge.Judged`."""
         return self._cache.get(self._judged_key(segment))
 
     def _judged_key(self, segment: Segment) -> tuple[object, ...]:
-        return (self.selection.key, segment.number)
+        return (self.selection.key, segment.serial)
 
     def remember(self, segment: Segment, judged: Any) -> None:
         """Keep it for others."""
@@ -244,7 +249,7 @@ class Feed:
 
     def block_from(self, segment: Segment, chosen: Chosen) -> Block:
         """The block of a segment of which this is sent."""
-        cached: Block | None = self._cache.get((self._serial, segment.number))
+        cached: Block | None = self._cache.get((self._serial, segment.serial))
         return cached or self._make(segment, chosen)
 
     def block_of(self, segment: Segment, matching: list[int]) -> Block:
@@ -309,7 +314,7 @@ class Feed:
     def _chosen(self, segment: Segment) -> Chosen:
         """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
         selection = self.selection
-        key = (selection.key, "chosen", segment.number)
+        key = (selection.key, "chosen", segment.serial)
         chosen: Chosen | None = self._cache.get(key)
         if chosen is not None:
             return chosen
@@ -327,7 +332,7 @@ class Feed:
 
     def subjects(self, segment: Segment) -> dict[int, Subject]:
         """What filters see of each event in a segment."""
-        key = ("subjects", segment.number)
+        key = ("subjects", segment.serial)
         subjects: dict[int, Subject] | None = self._cache.get(key)
         if subjects is None:
             subjects = {
@@ -339,7 +344,7 @@ class Feed:
         return subjects
 
     def _identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
-        key = (self.timeline, segment.number)
+        key = (self.timeline, segment.serial)
         found: tuple[bytes, list[bytes]] | None = self._cache.get(key)
         if found is None:
             found = self.timeline.identifiers(segment)
@@ -356,7 +361,7 @@ class Feed:
         frames = [form.message(identifiers[index], data) for index, data in chosen.items()]
         if gap is not None and tells:
             frames.insert(0, form.notice(b"gap", first, gap_document(gap)))
-        key = (self._serial, segment.number)
+        key = (self._serial, segment.serial)
         block = Block(segment.number, b"".join(frames), len(chosen), partial(self._cache.grow, key))
         self._cache.put(key, block, len(block.data))
         return block

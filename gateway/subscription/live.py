@@ -191,6 +191,7 @@ class Broadcast:
         self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
         hub.deliver = self.deliver
         hub.renew = self.renew
+        hub.losses.memories.append(lambda lost: cache.clear())
 
     def feed(
         self,

@@ -25,6 +25,7 @@ class Reader:
     __slots__ = (
         "_retry_at",
         "_retry_wait",
+        "astray",
         "epoch",
         "feed",
         "hub",
@@ -45,6 +46,8 @@ class Reader:
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat, services.held)
         self.epoch = self.hub.ring.epoch
         """The ring's when the position was held against the log."""
+        self.astray = False
+        """Whether the log does not hold what comes next: then the position is to be held against it again."""
         self._retry_at = 0.0
         self._retry_wait = RETRY_WAIT
 

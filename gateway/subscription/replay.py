@@ -45,6 +45,7 @@ class Replay:
         if self._ends is None:
             self._ends = await self._log_ends(positions)
         while True:
+            self._hub.confirm(positions)
             ends = {place: end for place, end in self._ends.items() if place in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, Stretch) or found.done():

@@ -9,9 +9,9 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsen
 from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
-from gateway.hub.discovery import mark_before
-from gateway.hub.history import first_records
+from gateway.hub.history import first_records, mark_before
 from gateway.hub.hub import Hub
+from gateway.hub.parting import mark_at
 from gateway.hub.ring import Break
 from gateway.hub.seek import seek
 from gateway.position import NOTHING_READ, Mark, Wish
@@ -45,6 +45,10 @@ class Origin:
     overlaps: Mapping[str, int] = field(default_factory=dict)
     live: int | None = None
     """When it was asked for (ms), where the log answers later than that: from then on, events are live."""
+    reached: Mapping[TopicPartition, int] = field(default_factory=dict)
+    """The next offsets, where this process has read: beyond what is wished for, perhaps, over what holds no record."""
+    epoch: int | None = None
+    """The ring's when that was so."""
 
     def wish(self, partition: TopicPartition) -> Wish | None:
         """What is wished for one partition; None is live."""
@@ -96,7 +100,8 @@ class Resolver:
             if partition.topic not in discovery.existing:
                 self._absent(partition, wish, start)
                 continue
-            if self._from_memory(partition, wish, start):
+            cut = self._cut_since(partition, wish, origin.epoch)
+            if cut is None and self._from_memory(partition, wish, start):
                 continue
             if partition in self._hub.sick:
                 self._wait(partition, wish, start)
@@ -105,7 +110,10 @@ class Resolver:
                 if not confirmed:
                     await self.confirm(partitions)
                     confirmed = True
-                await self._from_log(partition, wish, origin, start)
+                if cut is None or wish is None:
+                    await self._from_log(partition, wish, origin, start)
+                else:
+                    await self._at_cut(partition, wish, cut, start)
             except Refused:
                 self._wait(partition, wish, start)
         return start
@@ -188,24 +196,46 @@ class Resolver:
         return True
 
     async def _from_log(self, partition: TopicPartition, wish: Wish | None, origin: Origin, start: Start) -> None:
+        self._hub.confirm([partition])
         bounds = demand(await self._log.bounds([partition]))[partition]
+        reached = origin.reached.get(partition, 0)
         if wish is None:
             await self._begin_live(partition, bounds, start)
         elif wish.offset is None:
             overlap = origin.overlaps.get(partition.topic, 0) if origin.wishes else 0
             timeless = origin.past_wish(partition) is not None
             await self._at_time(partition, wish, bounds, overlap, start, timeless)
-        elif wish.offset + 1 < bounds.start:
+        elif max(wish.offset + 1, reached) < bounds.start and not self._has_read_all(partition, wish, bounds.start):
             mark = Mark(bounds.start - 1, wish.timestamp or 0)
             resumed = await self._first_offset(partition, bounds.start, bounds)
             self._gap(partition, wish, resumed, "expired", mark, start)
         elif wish.offset >= bounds.end:
             await self._past_the_end(partition, wish, bounds, start)
         else:
-            await self._inside(partition, wish, bounds, start)
+            await self._inside(partition, wish, max(reached, bounds.start), bounds, start)
+
+    def _has_read_all(self, partition: TopicPartition, wish: Wish, position: int) -> bool:
+        """Whether what is wished for was the last record before this position, as far as the ring knows."""
+        before = self._hub.ring.before(partition, position)
+        return before is not None and before[:2] == (wish.offset, wish.timestamp)
+
+    def _cut_since(self, partition: TopicPartition, wish: Wish | None, epoch: int | None) -> int | None:
+        """To where the log was cut back since this was read, in this epoch of the ring; None where it was not."""
+        if epoch is None or wish is None or wish.offset is None:
+            return None
+        return self._hub.losses.cuts.lowest(partition, wish.offset, epoch)
+
+    async def _at_cut(self, partition: TopicPartition, wish: Wish, cut: int, start: Start) -> None:
+        """What was read here is not there any more, whatever is by now."""
+        self._hub.confirm([partition])
+        bounds = demand(await self._log.bounds([partition]))[partition]
+        position = min(max(cut, bounds.start), bounds.end)
+        mark = await mark_at(self._log, self._hub.ring, partition, bounds, position)
+        self._gap(partition, wish, position, "unknown", mark, start)
 
     async def _begin(self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start) -> Mark:
-        mark = await mark_before(self._log, partition, position, bounds, since, self._hub.by_timestamp)
+        by_timestamp = self._hub.by_timestamp[partition.topic]
+        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
         start.marks[partition] = mark
         start.positions[partition] = position
         return mark
@@ -260,18 +290,28 @@ class Resolver:
             await self._unknown(partition, wish, bounds, start)
 
     async def _unknown(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
-        """Another log, or a topic created again: the offset says nothing, the time does."""
+        """Another log, a topic created again, or one that was cut back and written on: the offset says nothing, the
+        time does. What was written since it was cut may be older than what was there."""
         time = wish.timestamp or 0
         position = await seek(self._log, partition, time, bounds)
+        cut = None if wish.offset is None else self._hub.losses.cuts.lowest(partition, wish.offset)
+        if cut is not None and cut < position:
+            await self._at_cut(partition, wish, cut, start)
+            return
         mark = await self._begin(partition, position, bounds, time, start)
         self._gap(partition, wish, position, "unknown", mark, start)
         self._hub.look_again()
 
-    async def _inside(self, partition: TopicPartition, wish: Wish, bounds: Bounds, start: Start) -> None:
+    async def _inside(self, partition: TopicPartition, wish: Wish, reached: int, bounds: Bounds, start: Start) -> None:
+        """The log has what comes next, there or at the offset that was reached."""
         assert wish.offset is not None
         timestamp = wish.timestamp
         if wish.offset >= bounds.start:
             record = (await first_records(self._log, {partition: wish.offset}, {partition: bounds.end}))[partition]
+            held = self._hub.ring.holds(partition, wish.offset)
+            if held is not None and record is not None and (record.offset, record.timestamp) != held.mark[:2]:
+                # The hub does not know yet that the log was cut back: what it has behind this is not there any more.
+                raise LogUnavailable("the log is not the one that was read")
             if record is not None and record.offset == wish.offset:
                 if timestamp is not None and record.timestamp != timestamp:
                     await self._unknown(partition, wish, bounds, start)
@@ -281,7 +321,7 @@ class Resolver:
         if self._hub.by_timestamp[partition.topic] and timestamp is not None:
             seen = await self._count_seen(partition, timestamp, wish.offset, bounds.start)
         start.marks[partition] = Mark(wish.offset, timestamp or 0, seen)
-        start.positions[partition] = wish.offset + 1
+        start.positions[partition] = max(wish.offset + 1, min(reached, bounds.end))
 
     async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int, start: int) -> int:
         try:

@@ -40,8 +40,6 @@ RETRY_SPREAD = (0.5, 1.5)
 """Those whose stream is ended come back after so many times `retry`, each after another time."""
 AGE_SPREAD = (0.75, 1.0)
 """A response lasts so much of the longest time, each another part of it: those that began together end apart."""
-NO_EPOCH = -1
-"""No epoch of the ring: the position is to be held against the log again."""
 
 
 class Visitor(NamedTuple):
@@ -154,7 +152,7 @@ class Session(Reader):
             epoch = self.hub.ring.epoch
             resolver = Resolver(self.hub, self.services.counting)
             start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
-        self.epoch = epoch
+        self.epoch, self.astray = epoch, False
         for place in self.feed.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
             if place not in start.marks:
@@ -243,7 +241,7 @@ class Session(Reader):
             existing = self.hub.discovery.existing
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
-            if self.hub.ring.epoch != self.epoch or self.retry_due(subscription):
+            if self.astray or self.hub.ring.epoch != self.epoch or self.retry_due(subscription):
                 await self._restart(subscription)
                 return
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
@@ -262,7 +260,7 @@ class Session(Reader):
             subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
             self.retry_later()
         except (OffsetOutOfRange, TopicAbsent):
-            self.epoch = NO_EPOCH
+            self.astray = True
             self.hub.look_again()
             await self.responder.pause(RETRY_WAIT)
             await self.responder.beat(subscription.identifier)
@@ -271,8 +269,9 @@ class Session(Reader):
             await self.responder.beat(subscription.identifier)
 
     async def _restart(self, subscription: Subscription) -> None:
-        overlaps = self.request.origin.overlaps
-        origin = Origin(wishes=subscription.wishes(), overlaps=overlaps)
+        overlaps, reached = self.request.origin.overlaps, dict(subscription.positions)
+        wishes = subscription.wishes()
+        origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)
         if start is None:
             return

@@ -10,7 +10,7 @@ from gateway.subscription.cursor import Cursor
 class Timeline:
     """Writes the position after each record, once for all feeds of the same streams."""
 
-    __slots__ = ("_cursor", "_next", "_ring", "encoder", "topics")
+    __slots__ = ("_cursor", "_epoch", "_next", "_ring", "encoder", "topics")
 
     def __init__(self, encoder: PositionEncoder, ring: Ring) -> None:
         self.encoder = encoder
@@ -18,6 +18,7 @@ class Timeline:
         self._ring = ring
         self._cursor: Cursor | None = None
         self._next = -1
+        self._epoch = ring.epoch
 
     def end(self) -> bytes:
         """Where a client stands that has read all of the ring."""
@@ -39,9 +40,10 @@ class Timeline:
         return first, identifiers
 
     def _cursor_at(self, number: int) -> Cursor:
-        if self._cursor is None or self._next != number:
+        if self._cursor is None or self._next != number or self._epoch != self._ring.epoch:
             held = [place for place in self.encoder.partitions if place in self._ring.partitions()]
             marks = dict.fromkeys(self.encoder.partitions, NOTHING_READ) | self._ring.marks_at(number, held)
             self._cursor = Cursor(self.encoder, marks)
             self._next = number
+            self._epoch = self._ring.epoch
         return self._cursor

@@ -18,6 +18,11 @@ _LOG_UP = Gauge("gateway_log_up", "Whether the log answers every worker", multip
 _THROTTLED = Counter(
     "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
 )
+_UNTRACED = Gauge(
+    "gateway_log_untraced",
+    "Whether brokers, or records, have no leader epochs: that a log was cut back and written on is not noticed then",
+    multiprocess_mode="livemax",
+)
 _STUCK = Gauge(
     "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
 )
@@ -51,6 +56,16 @@ def log_away(reason: object) -> None:
     """The log cannot be reached."""
     _LOG_UP.set(0)
     log.warning("the log does not answer; streams wait for it: %s", reason)
+
+
+def log_untraced(where: str) -> None:
+    """What was read there has no leader epoch, or the broker takes none."""
+    _UNTRACED.set(1)
+    log.warning(
+        "Kafka tells no leader epochs of %s (brokers before 2.7, or records in a form from before 0.11): where such a "
+        "log is cut back and written on again, that is not noticed",
+        where,
+    )
 
 
 def log_throttled(broker: str, seconds: float) -> None:

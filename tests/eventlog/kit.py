@@ -42,6 +42,14 @@ class Bench(Protocol):
         ...
 
 
+class CuttableBench(Bench, Protocol):
+    """One that can be cut back while it is in use."""
+
+    async def cut(self, partition: TopicPartition, end: int) -> None:
+        """Lose the records from an offset on, as if they had never been."""
+        ...
+
+
 async def refused(reader: LogReader, partition: TopicPartition) -> Trouble:
     """What the reader tells of the partition, which it then reads no further."""
     (refusal,) = await reader.fetch(WAIT)
@@ -66,6 +74,10 @@ class MemoryBench:
         """See Bench."""
         self._memory.add_partitions(topic, partitions)
 
+    async def cut(self, partition: TopicPartition, end: int) -> None:
+        """See CuttableBench."""
+        self._memory.cut(*partition, end)
+
 
 class SqliteBench:
     """A log in a file."""
@@ -82,6 +94,18 @@ class SqliteBench:
             connection.execute(
                 f"DELETE FROM records WHERE partition = (SELECT id FROM partitions WHERE {where}) AND offset < ?",
                 (*partition, start),
+            )
+
+    async def cut(self, partition: TopicPartition, end: int) -> None:
+        """See CuttableBench."""
+        where = "topic = (SELECT id FROM topics WHERE name = ?) AND number = ?"
+        of_it = f"partition = (SELECT id FROM partitions WHERE {where})"
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            connection.execute(f"DELETE FROM records WHERE {of_it} AND offset >= ?", (*partition, end))
+            last = f"(SELECT total FROM records WHERE {of_it} ORDER BY offset DESC LIMIT 1)"
+            connection.execute(
+                f"UPDATE partitions SET next = ?, total = ifnull({last}, 0) WHERE {where}",
+                (end, *partition, *partition),
             )
 
     async def add_partitions(self, topic: str, partitions: int) -> None:

@@ -21,13 +21,18 @@ from aiokafka.protocol.types import (
 
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest
+from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest, Place
 from gateway.eventlog.kafka_protocol import Uuid
 
 CORRELATION = 7
 NEW = {1: (4, 17)}
 IDS = {"a": b"A" * 16, "b": b"B" * 16}
-OFFSETS = {TopicPartition("a", 0): 5, TopicPartition("b", 2): 1 << 40, TopicPartition("a", 1): 0}
+NAMES = {1: (4, 12)}
+PLACES = {
+    TopicPartition("a", 0): Place(5, 2, 3),
+    TopicPartition("b", 2): Place(1 << 40),
+    TopicPartition("a", 1): Place(0),
+}
 
 HEADER = Schema(
     ("size", Int32),
@@ -85,15 +90,15 @@ RESPONSE = Schema(
 
 def request(versions: dict[int, tuple[int, int]] | None = None) -> tuple[FetchRequest, bytes]:
     """A request that has been sent, and what was."""
-    made = FetchRequest(OFFSETS, IDS, FetchLimits(500, 4000, 1000))
+    made = FetchRequest(PLACES, IDS, FetchLimits(500, 4000, 1000))
     return made, made.encode(versions or NEW, CORRELATION, b"me")
 
 
 def answer(error: int = 0, correlation: int = CORRELATION, topic_id: bytes = IDS["a"], partition: int = 0) -> bytes:
     """An answer with what every field may be: long, empty, none."""
-    one: Any = (partition, 0, 9, 8, 0, [(3, 4, {}), (5, 6, {})], -1, b"r" * 300, {})
+    one: Any = (partition, 0, 9, 8, 1, [(3, 4, {}), (5, 6, {})], -1, b"r" * 300, {})
     two: Any = (1, 6, -1, -1, -1, None, -1, None, {})
-    three: Any = (2, 0, 9, 7, 0, [], -1, b"", {})
+    three: Any = (2, 0, 9, 7, 2, [], -1, b"", {})
     topics: Any = [(topic_id, [one, two], {}), (IDS["b"], [three], {})]
     return bytes(RESPONSE.encode((correlation, {}, 0, error, 0, topics, {})))
 
@@ -106,15 +111,15 @@ def test_the_request_is_that_of_the_protocol() -> None:
     *fields, topics, forgotten, rack, tags = REQUEST.decode(stream)
     assert fields == [-1, 500, 1, 4000, 1, 0, -1]
     assert [(topic, list(partitions)) for topic, partitions, _ in topics] == [
-        (IDS["a"], [(0, -1, 5, -1, -1, 1000, {}), (1, -1, 0, -1, -1, 1000, {})]),
+        (IDS["a"], [(0, 3, 5, 2, -1, 1000, {}), (1, -1, 0, -1, -1, 1000, {})]),
         (IDS["b"], [(2, -1, 1 << 40, -1, -1, 1000, {})]),
     ]
     assert (forgotten, rack, tags, stream.read()) == ([], "", {}, b"")
 
 
 def test_the_request_of_many_partitions() -> None:
-    offsets = {TopicPartition("a", number): number for number in range(300)}
-    sent = FetchRequest(offsets, IDS, FetchLimits(500, 4000, 1000)).encode(NEW, CORRELATION, b"")
+    places = {TopicPartition("a", number): Place(number) for number in range(300)}
+    sent = FetchRequest(places, IDS, FetchLimits(500, 4000, 1000)).encode(NEW, CORRELATION, b"")
     ((_, partitions, _),) = REQUEST.decode(BytesIO(sent[4 + 10 + 1 :]))[7]
     assert [(number, offset) for number, _, offset, *_ in partitions] == [(n, n) for n in range(300)]
 
@@ -122,10 +127,45 @@ def test_the_request_of_many_partitions() -> None:
 def test_the_answer_is_read() -> None:
     sent, _ = request()
     assert sent.read(answer(), CORRELATION) == [
-        Fetched(TopicPartition("a", 0), 0, 8, [(3, 4), (5, 6)], b"r" * 300),
-        Fetched(TopicPartition("a", 1), 6, -1, [], b""),
-        Fetched(TopicPartition("b", 2), 0, 7, [], b""),
+        Fetched(TopicPartition("a", 0), 0, 8, [(3, 4), (5, 6)], b"r" * 300, 1),
+        Fetched(TopicPartition("a", 1), 6, -1, [], b"", -1),
+        Fetched(TopicPartition("b", 2), 0, 7, [], b"", 2),
     ]
+
+
+DIVERGING = b"\2" + b"\0\x0d" + (2).to_bytes(4, "big") + (4).to_bytes(8, "big") + b"\0" + b"\1\x09" + bytes(9)
+"""Tagged fields (which aiokafka does not write): the log parts from what was read after epoch 2, at 4; the leader."""
+
+
+def test_where_the_log_parts_from_what_was_read_is_told() -> None:
+    sent, _ = request()
+    one: Any = (0, 0, 9, 8, 1, [], -1, b"", {})
+    plain = bytes(RESPONSE.encode((CORRELATION, {}, 0, 0, 0, [(IDS["a"], [one], {})], {})))
+    frame = plain[:-3] + DIVERGING + plain[-2:]
+    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, (2, 4))]
+    for end in range(len(frame)):
+        with pytest.raises(LogUnavailable):
+            sent.read(frame[:end], CORRELATION)
+
+
+def test_brokers_without_ids_are_asked_by_name_and_told_the_epochs_all_the_same() -> None:
+    sent, data = request(NAMES)
+    by_name = ("topic", CompactString("utf-8"))
+    asked = CompactArray(by_name, ("partitions", CompactArray(*ASKED)), ("tags", TaggedFields))
+    stream = BytesIO(data)
+    _, key, version, *_ = HEADER.decode(stream)
+    assert (key, version) == (1, 12)
+    stream.read(4 * 4 + 1 + 2 * 4)
+    topics = asked.decode(stream)
+    assert [(topic, list(partitions)) for topic, partitions, _ in topics] == [
+        ("a", [(0, 3, 5, 2, -1, 1000, {}), (1, -1, 0, -1, -1, 1000, {})]),
+        ("b", [(2, -1, 1 << 40, -1, -1, 1000, {})]),
+    ]
+    one: Any = (0, 0, 9, 8, 1, [], -1, b"", {})
+    head = CORRELATION.to_bytes(4, "big") + bytes(1 + 4 + 2 + 4)
+    answered = CompactArray(by_name, ("partitions", CompactArray(*ANSWERED)), ("tags", TaggedFields))
+    frame = head + bytes(answered.encode([("a", [one], {})]))[:-2] + DIVERGING + bytes(2)
+    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, (2, 4))]
 
 
 def test_tagged_fields_are_passed_over() -> None:
@@ -185,6 +225,7 @@ def test_older_brokers_are_asked_by_name(version: int, response: Any) -> None:
     fields = (0, 0, 9, 8, *more, [(3, 4)], *[-1 for _ in more], b"records")
     head = (0, 0, 0) if version == 11 else (0,)
     frame = CORRELATION.to_bytes(4, "big") + response(*head, [("a", [fields])]).encode()
-    assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [(3, 4)], b"records")]
+    told = [Fetched(TopicPartition("a", 0), 0, 8, [(3, 4)], b"records", 0 if more else -1, traced=False)]
+    assert sent.read(frame, CORRELATION) == told
     with pytest.raises(LogUnavailable):
         sent.read(frame[:-1], CORRELATION)

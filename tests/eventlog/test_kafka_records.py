@@ -21,13 +21,14 @@ HEAD = 61
 ENCODERS: list[Callable[[bytes], bytes]] = [bytes, gzip_encode, snappy_encode, lz4_encode, zstd_encode]
 
 
-def batch(first: int, codec: int = 0) -> bytes:
-    """A batch with the records from an offset on."""
+def batch(first: int, codec: int = 0, epoch: int = 0) -> bytes:
+    """A batch with the records from an offset on, taken by the leader of this epoch."""
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
     for index in range(BATCH):
         builder.append(index, 1_690_000_000_000, b"key", b"%d" % (first + index) * 20, [])
     data = bytearray(builder.build())
     data[:8] = first.to_bytes(8, "big")
+    data[12:16] = epoch.to_bytes(4, "big", signed=True)
     return bytes(data)
 
 
@@ -61,6 +62,20 @@ def test_whether_there_is_more_is_known_once_the_broker_has_said_where_the_end_i
         assert buffer.add(fetched(batch(first), end=2 * BATCH)) is None
         known.append(buffer.unfetched)
     assert known == [False, True, False]
+
+
+def test_a_position_has_the_epoch_of_what_was_read_before_it() -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(batch(0, epoch=3) + batch(BATCH, epoch=5))) is None
+    told = [(buffer.position, buffer.stamp, buffer.ahead, buffer.epoch)]
+    for count in (4, 6, 1):
+        assert len(buffer.take(count)[0]) == count
+        told.append((buffer.position, buffer.stamp, buffer.ahead, buffer.epoch))
+    assert told == [(0, -1, 20, 5), (4, 3, 20, 5), (10, 3, 20, 5), (11, 5, 20, 5)]
+    buffer.drop()
+    assert (buffer.position, buffer.stamp, buffer.ahead, buffer.epoch, buffer.size) == (11, 5, 11, 5, 0)
+    assert buffer.add(fetched(batch(BATCH, epoch=7))) is None
+    assert (offsets(buffer), buffer.stamp) == (list(range(11, 20)), 7)
 
 
 def test_a_batch_that_was_cut_is_left_for_the_next_response() -> None:

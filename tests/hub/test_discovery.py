@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryReader
-from gateway.eventlog.port import Bounds
+from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
@@ -252,7 +252,9 @@ async def test_a_topic_that_is_created_again_while_the_ring_is_filled_holds_up_n
     class Vanishing(MemoryLog):
         vanish = True
 
-        async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+        async def reader(
+            self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+        ) -> MemoryReader:
             if self.vanish and len(positions) > 1:
                 self.vanish = False
                 self.delete_topic("alpha")

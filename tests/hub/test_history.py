@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.port import FETCH_BYTES, Batch, LogReader
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_parts
@@ -48,11 +48,19 @@ class CountedReader:
     def more(self) -> bool:
         return self._reader.more
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
-        await self._reader.assign(positions)
+    @property
+    def starts(self) -> Mapping[TopicPartition, int]:
+        return self._reader.starts
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
-        await self._reader.add(positions)
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
+        await self._reader.assign(positions, stamps)
+
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
+        await self._reader.add(positions, stamps)
 
     async def fetch(
         self,

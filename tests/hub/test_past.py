@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
@@ -29,12 +30,14 @@ class CountingLog(MemoryLog):
         self.open_now = 0
         self.most = 0
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         """See EventLog."""
         self.opened += 1
         self.open_now += 1
         self.most = max(self.most, self.open_now)
-        reader = await super().reader(positions)
+        reader = await super().reader(positions, stamps)
         close = reader.close
 
         async def counted() -> None:

@@ -69,6 +69,32 @@ class RingMachine(RuleBasedStateMachine):
         self.start = dict(self.tails)
         self.segments = {segment.number: [], segment.number + 1: []}
 
+    @rule(place=places, data=st.data())
+    def forget(self, place: TopicPartition, data: st.DataObject) -> None:
+        """The log has deleted the oldest records of a partition."""
+        start = data.draw(st.integers(0, self.ends[place] + 1))
+        epoch, oldest = self.ring.epoch, self.ring.segment(self.ring.oldest)
+        gone = [mark for _, held, mark in self.records() if held == place and mark.offset < start]
+        assert self.ring.forget({place: start}) == bool(gone) == (self.ring.epoch != epoch)
+        for number, records in self.segments.items():
+            self.segments[number] = [(held, mark) for held, mark in records if held != place or mark not in gone]
+        self.start[place] = max([self.start[place], *gone])
+        if oldest is not None and any(item.partition == place and item.mark in gone for item in oldest.items):
+            found = self.ring.segment(oldest.number)
+            assert found is not None
+            assert found.serial != oldest.serial
+            assert found.topics == {item.partition.topic for item in found.items}
+        while self.ring.sweep():
+            pass
+
+    @rule(place=places)
+    def withdraw(self, place: TopicPartition) -> None:
+        """The log has gone back over what held no records."""
+        epoch = self.ring.epoch
+        self.ends[place] = self.tails[place].offset + 1
+        self.ring.withdraw(place, self.ends[place])
+        assert self.ring.epoch != epoch
+
     def evict(self) -> None:
         while len(self.segments) > 2:
             size = sum(len(records) for records in self.segments.values()) * (ITEM_OVERHEAD + 10)
@@ -100,6 +126,17 @@ class RingMachine(RuleBasedStateMachine):
             item = self.ring.holds(place, mark.offset)
             assert item is not None
             assert item.mark == mark
+        for number, records in self.segments.items():
+            segment = self.ring.segment(number)
+            assert segment is None or [(item.partition, item.mark) for item in segment.items] == records
+
+    @rule(place=places, data=st.data())
+    def asks_what_was_read_before(self, place: TopicPartition, data: st.DataObject) -> None:
+        offset = data.draw(st.integers(-1, self.ends[place] + 1))
+        marks = [self.start[place], *(mark for _, held, mark in self.records() if held == place)]
+        before = max((mark for mark in marks if mark.offset < offset), default=None)
+        assert self.ring.before(place, offset) == before
+        assert self.ring.start(place) == self.start[place]
 
     @invariant()
     def knows_what_was_read_at_each_segment(self) -> None:

@@ -21,6 +21,7 @@ from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryReader
+from gateway.eventlog.port import NO_STAMPS
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake import claiming
 from gateway.intake.intake import Intake, IntakeOptions
@@ -42,7 +43,9 @@ class SlowlyRead(Log):
         self.read_on = asyncio.Event()
         self.read_on.set()
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         log = self
 
         class Slow(MemoryReader):

@@ -16,6 +16,7 @@ from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryReader
 from gateway.eventlog.offer import Fate
+from gateway.eventlog.port import NO_STAMPS
 from tests.routes.kit import Site, running
 
 PATH = "/v1/events"
@@ -75,11 +76,13 @@ class Unread(Log):
 
     readable = False
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         """See EventLog."""
         if not self.readable:
             raise LogUnavailable("it cannot be read yet")
-        return await super().reader(positions)
+        return await super().reader(positions, stamps)
 
 
 class IntakeSite:

@@ -109,9 +109,9 @@ class CountingLog(MemoryLog):
         self.asked += 1
         return await super().bounds(partitions)
 
-    async def reader(self, positions):  # type: ignore[no-untyped-def]
+    async def reader(self, *positions):  # type: ignore[no-untyped-def]
         self.asked += 1
-        reader: LogReader = await super().reader(positions)
+        reader: LogReader = await super().reader(*positions)
         return reader
 
 

@@ -11,7 +11,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.eventlog.port import FETCH_BYTES, Batch, Bounds, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, Bounds, LogReader, LogWriter, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 
 LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
@@ -134,10 +134,12 @@ class FaultyLog:
         await self.cross()
         return {place: self.trouble(place) or told for place, told in found.items()}
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> LogReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> LogReader:
         await self.cross()
         self.readers += 1
-        return FaultyReader(self, await self._log.reader(positions), self._random, positions)
+        return FaultyReader(self, await self._log.reader(positions, stamps), self._random, positions)
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         await self._log.create(topic, partitions, retention)
@@ -171,16 +173,24 @@ class FaultyReader:
         """Those that were refused, and are read no further."""
         self._closed = False
 
-    async def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         await self._log.cross()
         self._places, self._out = set(positions), set()
-        await self._reader.assign(positions)
+        await self._reader.assign(positions, stamps)
 
-    async def add(self, positions: Mapping[TopicPartition, int]) -> None:
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
         await self._log.cross()
         self._out -= positions.keys()
         self._places |= positions.keys()
-        await self._reader.add(positions)
+        await self._reader.add(positions, stamps)
+
+    @property
+    def starts(self) -> Mapping[TopicPartition, int]:
+        return self._reader.starts
 
     @property
     def more(self) -> bool:

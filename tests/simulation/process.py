@@ -64,6 +64,7 @@ class Process:
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
         self.hub.deliver = self._deliver
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
+        self.hub.losses.memories.append(self.past.forget)
         self.held = Held(random.choice([1, 5_000, 10**8]))
         services = Services(
             self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held

@@ -36,7 +36,7 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
         log.create_topic("t", 2)
         log.append_now("t", [NewRecord(b'{"n":1}', None, 10, 0), NewRecord(b'{"n":2}', None, 5, 1)])
         discovery = SimpleNamespace(known=await log.describe(["t"]))
-        hub = cast(Any, SimpleNamespace(discovery=discovery, log=log, waits_for=lambda topics: None))
+        hub = cast(Any, SimpleNamespace(discovery=discovery, log=log, waits_for=lambda _: None, confirm=lambda _: None))
         request = SimpleNamespace(selection=SimpleNamespace(reads=False, topics=frozenset()))
         subscription = cast(Any, SimpleNamespace(request=request, identifier=b"[]"))
         past = Past(log, 4, 1 << 20)

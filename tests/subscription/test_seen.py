@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryReader
-from gateway.eventlog.port import Batch
+from gateway.eventlog.port import NO_STAMPS, Batch
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
 from gateway.subscription import seen as seen_module
@@ -34,7 +34,9 @@ class WatchedLog(MemoryLog):
         self.read = self.most = self.readers = self.most_readers = 0
         self.pause = 0.0
 
-    async def reader(self, positions: Mapping[TopicPartition, int]) -> MemoryReader:
+    async def reader(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> MemoryReader:
         self.readers += 1
         self.most_readers = max(self.most_readers, self.readers)
         return WatchedReader(self, positions)

@@ -45,6 +45,7 @@ class Site:
         self.hub = Hub(log, topics, self.clock, options)
         self.broadcast = Broadcast(self.hub, BlockCache(10**7), self.clock, 0.05)
         self.past = Past(log, 4, 1 << 20)
+        self.hub.losses.memories.append(self.past.forget)
         self.services = Services(self.hub, self.broadcast, self.past, self.clock, 0.05, 1000)
 
     @asynccontextmanager

@@ -1,0 +1,99 @@
+"""What the log has lost of what was read: memory must not give what the log does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from gateway.event import TopicPartition
+from gateway.hub.ring import Ring
+
+MOST_CUTS = 16
+"""So many are remembered of each partition; those before count as one, which is the lowest of them."""
+
+
+class Remains(NamedTuple):
+    """What is left of a partition: the offsets from `start` to just before `end`; without an end, all from there on."""
+
+    start: int
+    end: int | None = None
+
+    def misses(self, first: int, last: int) -> bool:
+        """Whether any of the records from one offset to another is gone."""
+        return first < self.start or (self.end is not None and last >= self.end)
+
+
+Lost = Mapping[TopicPartition, Remains]
+"""The partitions that have lost something."""
+
+
+class _Cut(NamedTuple):
+    epoch: int
+    offset: int
+
+
+class Cuts:
+    """Where partitions were cut back, each time by the ring's epoch since which that is known. Pure."""
+
+    def __init__(self) -> None:
+        self._cuts: dict[TopicPartition, list[_Cut]] = {}
+
+    def add(self, partition: TopicPartition, offset: int, epoch: int) -> None:
+        """Nothing is there any more that was read before this epoch at this offset or after it."""
+        cuts = self._cuts.setdefault(partition, [])
+        cuts.append(_Cut(epoch, offset))
+        if len(cuts) > MOST_CUTS:
+            first, second = cuts[:2]
+            cuts[:2] = [_Cut(second.epoch, min(first.offset, second.offset))]
+
+    def lowest(self, partition: TopicPartition, offset: int, since: int = -1) -> int | None:
+        """The lowest offset to which a partition was cut back below or at this one, after this epoch; None where it was
+        not."""
+        cuts = self._cuts.get(partition, ())
+        return min((cut.offset for cut in cuts if cut.epoch > since and cut.offset <= offset), default=None)
+
+
+class Losses:
+    """Makes whoever keeps what was read forget what the log has lost. Each `interval` (seconds) it is seen what was
+    deleted meanwhile."""
+
+    def __init__(self, ring: Ring, interval: float) -> None:
+        self._ring = ring
+        self._interval = interval
+        self._next_look = 0.0
+        self._starts: dict[TopicPartition, int] = {}
+        self.cuts = Cuts()
+        self.memories: list[Callable[[Lost], None]] = []
+        """Called with what the log has lost, once the ring has forgotten it."""
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look."""
+        return now >= self._next_look
+
+    def look(self, starts: Mapping[TopicPartition, int], now: float) -> bool:
+        """Forget what lies before the first offsets that the log has by now. Whether that was anything in the ring."""
+        self._next_look = now + self._interval
+        held = self._ring.partitions()
+        # Where the log begins after what was read, it is not continuous, which is told otherwise.
+        counted = {place: at for place, at in starts.items() if place in held and at <= self._ring.end(place)}
+        forgotten = self._ring.forget(counted)
+        moved = {place: at for place, at in counted.items() if at != self._starts.get(place, 0)}
+        self._starts |= counted
+        if forgotten or moved:
+            self._tell({place: Remains(at) for place, at in counted.items()})
+        return forgotten
+
+    def cut(self, partition: TopicPartition, end: int) -> None:
+        """The log was cut back to this offset, and the ring goes on there."""
+        self.cuts.add(partition, end, self._ring.epoch)
+        self._starts.pop(partition, None)
+        self._tell({partition: Remains(0, end)})
+
+    def replaced(self, partition: TopicPartition) -> None:
+        """There is another topic by this name: nothing is left of what was read."""
+        self._starts.pop(partition, None)
+        self._tell({partition: Remains(0, 0)})
+
+    def _tell(self, lost: Lost) -> None:
+        for forget in self.memories:
+            forget(lost)

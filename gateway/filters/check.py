@@ -205,6 +205,8 @@ class _Checker:
         if named_zone(node.value) is None:
             close = get_close_matches(node.value[:LONGEST_QUOTE], zone_names(), 1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
+            if not zone_names():
+                hint = ": this gateway has none by name, since tzdata is not installed"
             raise refusal(self._text, node.position, f"there is no time zone '{shorten(node.value)}'{hint}")
         self._zones.add(node.value)
         if len(self._zones) > MOST_ZONES:

@@ -149,8 +149,11 @@ def offset_zone(name: str) -> tzinfo | None:
 
 @cache
 def zone_names() -> frozenset[str]:
-    """The names of the zone database."""
-    return frozenset((files("tzdata") / "zones").read_text("utf-8").split())
+    """The names of the zone database; none where it is not installed."""
+    try:
+        return frozenset((files("tzdata") / "zones").read_text("utf-8").split())
+    except (ModuleNotFoundError, OSError):
+        return frozenset()
 
 
 def named_zone(name: str) -> tzinfo | None:

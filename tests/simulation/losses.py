@@ -214,12 +214,16 @@ class World:
             content, number = self.contents[chosen], len(self.places)
             value = orjson.dumps({"n": number, "text": "x" * self.random.choice([0, 0, 300])})
             [(_, offset)] = self.log.append_now(
-                chosen.topic, [NewRecord(value, None, EPOCH + 10 * number, chosen.partition)]
+                chosen.topic, [NewRecord(value, None, self.time_of(number), chosen.partition)]
             )
             assert offset == content.end
             content.records[offset] = number
             content.end += 1
             self.places.append((chosen, offset))
+
+    def time_of(self, number: int) -> int:
+        """The time of an event (ms)."""
+        return EPOCH + 10 * number
 
     def disturb(self) -> None:
         """One thing happens."""
@@ -286,11 +290,11 @@ class World:
             await asyncio.sleep(0.2)
 
 
-def simulate_losses(seed: int) -> tuple[str, int]:
+def simulate_losses(seed: int, kind: type[World] = World) -> tuple[str, int]:
     """Run one world; its digest, and the gaps that were told. Raises LossError where a promise is broken."""
 
     async def main() -> tuple[str, int]:
-        world = World(seed)
+        world = kind(seed)
         try:
             await world.live()
         except AssertionError as error:

@@ -308,11 +308,12 @@ class Resolver:
         timestamp = wish.timestamp
         if wish.offset >= bounds.start:
             record = (await first_records(self._log, {partition: wish.offset}, {partition: bounds.end}))[partition]
-            held = self._hub.ring.holds(partition, wish.offset)
-            if held is not None and record is not None and (record.offset, record.timestamp) != held.mark[:2]:
-                # The hub does not know yet that the log was cut back: what it has behind this is not there any more.
-                raise LogUnavailable("the log is not the one that was read")
+            # One that is not there any more is compacted away, whatever the ring still holds.
             if record is not None and record.offset == wish.offset:
+                held = self._hub.ring.holds(partition, wish.offset)
+                if held is not None and record.timestamp != held.mark.timestamp:
+                    # The hub does not know yet that the log was cut back: what it has behind this is not there any more.
+                    raise LogUnavailable("the log is not the one that was read")
                 if timestamp is not None and record.timestamp != timestamp:
                     await self._unknown(partition, wish, bounds, start)
                     return

@@ -269,7 +269,9 @@ class Session(Reader):
             await self.responder.beat(subscription.identifier)
 
     async def _restart(self, subscription: Subscription) -> None:
-        overlaps, reached = self.request.origin.overlaps, dict(subscription.positions)
+        overlaps, waiting = self.request.origin.overlaps, subscription.waiting
+        # What is waited for has been read by the others of the process perhaps, and not by this client.
+        reached = {place: position for place, position in subscription.positions.items() if place not in waiting}
         wishes = subscription.wishes()
         origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)

@@ -27,12 +27,6 @@ LOSS_BUGS = (
         "return end + 1",
     ),
     Planted("losses: a cut is not told", "gateway.hub.hub:Hub.cut", "tail.offset < gap.resumed", "tail.offset >= 0"),
-    Planted(
-        "losses: a place that is gone is believed",
-        "gateway.hub.recovery:Recovery._mend",
-        "parting if parting <= bounds.end else -1",
-        "parting",
-    ),
 )
 
 

@@ -67,7 +67,7 @@ class SendOutlet:
         self.send: recipients.Send | None = None
         self._send = send
         self._writing = asyncio.Lock()
-        self._watch = asyncio.create_task(self._wait_for_disconnect(receive))
+        self._watch: asyncio.Task[None] | None = asyncio.create_task(self._wait_for_disconnect(receive))
         self._probing = None if half_closed is None else asyncio.create_task(self._probe(half_closed, probe))
 
     async def _wait_for_disconnect(self, receive: Receive) -> None:
@@ -109,7 +109,10 @@ class SendOutlet:
 
     async def abort(self) -> None:
         """Stop watching the connection; the server breaks off what is not finished."""
+        # A task that was cancelled holds its last frame, which refers to this, until the collector finds both.
         tasks = [task for task in (self._watch, self._probing) if task is not None]
+        self._watch = self._probing = None
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        if tasks:
+            await asyncio.wait(tasks)

@@ -73,6 +73,12 @@ class Segment:
             return list(enumerate(self.items))
         return [(index, item) for index, item in enumerate(self.items) if item.partition.topic in topics]
 
+    def size_of(self, topics: Collection[str]) -> int:
+        """The bytes of the records of these topics."""
+        if self.topics.isdisjoint(topics):
+            return 0
+        return self.size if self.topics.issubset(topics) else sum(_size(item) for _, item in self.select(topics))
+
     def count(self, topics: Collection[str]) -> int:
         """How many records of these topics there are."""
         if self.topics.issubset(topics):

@@ -46,13 +46,13 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
 async def _send(reader: Reader, subscription: Subscription, number: int, room: int) -> int | None:
     """Write blocks of about so many bytes in one go; the segment after them, or None where the ring does not hold what
     comes next."""
-    ring = reader.hub.ring
+    ring, topics = reader.hub.ring, subscription.request.selection.topics
     pieces: list[bytes] = []
     size = 0
     while size < WRITE_BYTES and len(pieces) < STEP_SEGMENTS and number < ring.open.number:
         segment = ring.segment(number)
         # What is packed is written before anybody else runs.
-        full = segment is not None and size + segment.size > room
+        full = segment is not None and size + segment.size_of(topics) > room
         if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed.feed, segment)):
             break
         block = await _block(reader, number)
@@ -73,7 +73,7 @@ async def _send(reader: Reader, subscription: Subscription, number: int, room: i
 
 def _size(reader: Reader, number: int) -> int:
     segment = reader.hub.ring.segment(number)
-    return 0 if segment is None else segment.size
+    return 0 if segment is None else segment.size_of(reader.request.selection.topics)
 
 
 async def _block(reader: Reader, number: int) -> Block | None:

@@ -23,7 +23,8 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
                 await reader.wait_for_change(subscription)
             await give_way()
             continue
-        if not await reader.responder.reserve(segment.size, subscription.identifier):
+        room = segment.size_of(subscription.request.selection.topics)
+        if not await reader.responder.reserve(room, subscription.identifier):
             return
         try:
             if not await _send(reader, subscription, segment):

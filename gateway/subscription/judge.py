@@ -76,11 +76,12 @@ class Judge:
     """Of one stream. Each stream pays for its filter in full, whoever has asked it before, so that what it pays does
     not depend on who else is there."""
 
-    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_reads", "_turn", "owed")
+    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_reads", "_topics", "_turn", "owed")
 
     def __init__(self, selection: Selection, turn: Turn, charge: Charge | None) -> None:
         self._filter = selection.filter
         self._reads = selection.reads
+        self._topics = selection.topics
         self._turn = turn
         self._charge = charge
         self._asked = self._exhausted = 0
@@ -97,7 +98,9 @@ class Judge:
         return self._is_dear(segment) and feed.judged(segment) is None
 
     def _is_dear(self, segment: Segment) -> bool:
-        return self._filter is not None or (self._reads and segment.size > LARGE_SEGMENT)
+        if self._filter is not None:
+            return not segment.topics.isdisjoint(self._topics)
+        return self._reads and segment.size > LARGE_SEGMENT and segment.size_of(self._topics) > LARGE_SEGMENT
 
     async def segment(self, feed: Feed, segment: Segment) -> Judged | None:
         """What is sent of a segment of the ring; None where that takes no time. Raises FilterExhausted."""

@@ -248,14 +248,16 @@ class Broadcast:
 
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
-        if segment.size > LARGE_SEGMENT:
-            self._hand_back(segment)
-            return
         now = self.clock.monotonic()
         tally = telemetry.tally
         before, turn = tally.events, [TURN_STEPS]
         for audience in list(self._audiences.values()):
             sent, clients = tally.events, audience.clients
+            if segment.size > LARGE_SEGMENT and segment.size_of(audience.timeline.topics) > LARGE_SEGMENT:
+                # To be read by each on its own, in steps. Whoever gets little of it is served like always.
+                for feed in audience.listeners():
+                    feed.release_all(segment.number)
+                continue
             try:
                 affected = audience.affected(segment, turn)
             except Exception as error:
@@ -276,13 +278,6 @@ class Broadcast:
             time = segment.items[0].mark.timestamp
             if time >= 0:  # Others have none, and so no age.
                 tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
-
-    def _hand_back(self, segment: Segment) -> None:
-        """Let those to whom something of the segment may be sent read it on their own."""
-        for audience in list(self._audiences.values()):
-            if not segment.topics.isdisjoint(audience.timeline.topics):
-                for feed in audience.listeners():
-                    feed.release_all(segment.number)
 
     async def beat(self) -> None:
         """Send the heartbeats of live clients, for ever."""

@@ -312,7 +312,7 @@ class Resolver:
             if record is not None and record.offset == wish.offset:
                 held = self._hub.ring.holds(partition, wish.offset)
                 if held is not None and record.timestamp != held.mark.timestamp:
-                    # The hub does not know yet that the log was cut back: what it has behind this is not there any more.
+                    # The hub does not know yet that the log was cut back: what it has behind this is not there.
                     raise LogUnavailable("the log is not the one that was read")
                 if timestamp is not None and record.timestamp != timestamp:
                     await self._unknown(partition, wish, bounds, start)

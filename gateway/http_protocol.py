@@ -24,6 +24,12 @@ from gateway.stream_connection import StreamConnection, let_go
 MAXIMUM_PIPELINED = 16
 """Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""
 
+TRY_SECONDS = (0.05, 0.1, 0.5, 2.0)
+"""So long after a client has sent all that it is going to, and is not answered yet, it is tried whether it still reads:
+one that is gone answers the first try with a reset, and the next one meets that."""
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+"""An interim response, which every client of HTTP/1.1 passes over (RFC 9110 section 15.2)."""
+
 
 class UnframedCycle(RequestResponseCycle):
     """The response to an HTTP/1.0 client, which knows no chunks: the body ends with the connection."""
@@ -51,6 +57,7 @@ class StreamProtocol(HttpToolsProtocol):
     """What is answered when those before it have been: nothing is read behind it."""
     _asks_upgrade = False
     """Whether the head that was read asks for another protocol, so that the parser has left its body."""
+    _tries: tuple[asyncio.TimerHandle, ...] = ()
     _between_chunks = 0
     """Bytes since the last of the body: extensions of a chunk, or trailers."""
 
@@ -71,6 +78,7 @@ class StreamProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._known.arrived(self)
         self._known.closed()
+        self._try_no_more()
         # Each of these refers back to this protocol.
         self.cycle = self.scope = None  # type: ignore[assignment]
         self.pipeline.clear()
@@ -97,6 +105,7 @@ class StreamProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.pipeline.clear()
         self.connections.discard(self)
+        self._try_no_more()
         # What refers in a circle would stay until a collection, which then takes longer than the connections did.
         self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
 
@@ -156,7 +165,20 @@ class StreamProtocol(HttpToolsProtocol):
             self._refuse(Problem(400, "Bad request", "the connection was closed before the request had come whole"))
         elif self._is_answering:
             self.cycle.keep_alive = False
+            if self.scope["http_version"] == "1.1":
+                self._tries = tuple(self.loop.call_later(seconds, self._try) for seconds in TRY_SECONDS)
         return self._is_answering or self._refusal is not None
+
+    def _try(self) -> None:
+        """Find out whether whoever waits for an answer is still there."""
+        waits = self._is_answering and not self.pipeline and not self.cycle.response_started
+        if waits and not self.transport.is_closing():
+            self.transport.write(PROCESSING)
+
+    def _try_no_more(self) -> None:
+        for each in self._tries:
+            each.cancel()
+        self._tries = ()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAXIMUM_PIPELINED:

@@ -19,7 +19,7 @@ CONNECTION = "gateway.connection"
 
 HALF_CLOSED = "gateway.half_closed"
 """The key of an `asyncio.Event`: the client has sent all that it is going to. It may wait for more, or be gone."""
-PROBE_SECONDS = (0.2, 0.8, 4.0)
+PROBE_SECONDS = (0.0, 0.05, 0.5, 4.0)
 """The waits before it is tried whether such a client still reads: one that is gone answers the first try with a reset,
 and the next one meets that. After these its heartbeats do the same."""
 

@@ -155,6 +155,34 @@ async def test_whoever_is_gone_is_noticed_soon(site: Site, name: str) -> None:
         assert asyncio.get_running_loop().time() - begun < 5
 
 
+async def test_whoever_waits_long_for_an_answer_is_tried_meanwhile() -> None:
+    async with intake() as site:
+        site.log.gate.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.site.port)
+        writer.write(post(text(change())))
+        writer.write_eof()
+        async with asyncio.timeout(PATIENCE):
+            interim = await reader.readuntil(b"\r\n\r\n")
+            site.log.gate.set()
+            received = await reader.read(-1)
+        writer.close()
+        assert interim == b"HTTP/1.1 102 Processing\r\n\r\n"
+        assert statuses(received)[-1] == 201
+        # One that is gone takes no place while it would wait.
+        site.log.gate.clear()
+        server = site.site.gateway.server
+        assert server is not None
+        before = server._known.count
+        gone = [await asyncio.open_connection("127.0.0.1", site.site.port) for _ in range(5)]
+        for _, other in gone:
+            other.write(post(text(change())))
+        await becomes(lambda: server._known.count >= before + 5)
+        for _, other in gone:
+            other.close()
+        await becomes(lambda: server._known.count <= before)
+        site.log.gate.set()
+
+
 @pytest.mark.parametrize(
     "trailer",
     [

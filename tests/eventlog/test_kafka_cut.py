@@ -115,7 +115,8 @@ async def test_a_leader_of_another_epoch_is_asked_again(
 
     def mistaken(place: TopicPartition) -> tuple[int | None, int]:
         node, epoch = leader(place)
-        if node is None:
+        # One below the first is none at all, and is asked for by nobody.
+        if node is None or epoch < 1:
             return node, epoch
         asked.append(epoch)
         return node, epoch + difference if len(asked) < 3 else epoch
@@ -129,12 +130,14 @@ async def test_a_leader_of_another_epoch_is_asked_again(
         note(place, trouble)
 
     monkeypatch.setattr(reader, "_note", noted)
-    await reader.add({partition: 0})
-    assert len(await take(reader, 10)) == 10
-    assert asked[-1] > 0, "the broker was elected again"
+    try:
+        await reader.add({partition: 0})
+        assert len(await take(reader, 10)) == 10
+    finally:
+        await reader.close()
+    assert asked, "the broker was elected again"
     name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"
     assert any(name in trouble.detail for trouble in troubles)
-    await reader.close()
 
 
 async def patiently(call: Callable[[], Awaitable[KafkaReader]]) -> KafkaReader:

@@ -17,7 +17,8 @@ from tests.attacks.sick import TOPIC
 from tests.attacks.siege import SECONDS, Line, besieged
 from tests.effort import lasting
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.kafka import create_topic, delete_topic, open_producer, place_topic
+from tests.end_to_end.kafka import delete_topic, open_producer, place_topic
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaCluster
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.kafka]

@@ -16,7 +16,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
-from tests.eventlog.kit import kafka_admin
+from tests.eventlog.kit import create_topic, kafka_admin
 
 TICK = 0.01
 TIMEOUT = 10_000
@@ -65,13 +65,6 @@ class ElectLeadersRequest(Request[ElectLeadersRequest_v1]):  # type: ignore[misc
     def build(self, request_struct_class: type[ElectLeadersRequest_v1]) -> Any:
         """The request."""
         return request_struct_class(0, self._topics, TIMEOUT)
-
-
-async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settings: str) -> None:
-    """Create a topic; underscores in the names of settings stand for dots."""
-    configs = {name.replace("_", "."): value for name, value in settings.items()}
-    async with kafka_admin(bootstrap) as admin:
-        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
 
 
 async def place_topic(bootstrap: str, topic: str, *replicas: list[int]) -> None:

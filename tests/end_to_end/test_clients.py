@@ -20,9 +20,10 @@ import pytest
 from tests.conftest import absent
 from tests.end_to_end.clients import CLIENTS, Program, RealClient
 from tests.end_to_end.conftest import Report
-from tests.end_to_end.kafka import Producer, create_topic, open_producer
+from tests.end_to_end.kafka import Producer, open_producer
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration
 from tests.end_to_end.relay import Relay
+from tests.eventlog.kit import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 

@@ -12,9 +12,10 @@ from tests.effort import lasting
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow, Follower
-from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.process import WAIT
 from tests.end_to_end.stream import Transcript
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

@@ -11,8 +11,9 @@ import pytest
 
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow, Follower
-from tests.end_to_end.kafka import Producer, create_topic, expire, open_producer
+from tests.end_to_end.kafka import Producer, expire, open_producer
 from tests.end_to_end.process import GatewayProcess
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker, cut_back
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

@@ -12,8 +12,9 @@ import pytest
 from tests.effort import lasting
 from tests.end_to_end.conftest import Accounts, Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.network import Cut, Network
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker, free_port
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

@@ -15,8 +15,9 @@ from gateway.event import NewRecord
 from gateway.eventlog.sqlite import SqliteLog
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import create_topic, event, open_producer, place_topic
+from tests.end_to_end.kafka import event, open_producer, place_topic
 from tests.end_to_end.process import GatewayProcess
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaCluster
 
 pytestmark = pytest.mark.end_to_end

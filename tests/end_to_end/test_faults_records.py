@@ -11,8 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import Producer, configure_topic, create_topic, open_producer
+from tests.end_to_end.kafka import Producer, configure_topic, open_producer
 from tests.end_to_end.process import eventually
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

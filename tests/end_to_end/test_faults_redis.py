@@ -11,9 +11,10 @@ import pytest
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import Producer, create_topic
+from tests.end_to_end.kafka import Producer
 from tests.end_to_end.process import GatewayProcess, eventually
 from tests.end_to_end.stream import Client
+from tests.eventlog.kit import create_topic
 from tests.services.redis import RedisServer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.end_to_end]

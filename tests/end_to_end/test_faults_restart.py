@@ -12,8 +12,9 @@ import pytest
 
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.kafka import Producer, create_topic
+from tests.end_to_end.kafka import Producer
 from tests.end_to_end.process import ROOT
+from tests.eventlog.kit import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 

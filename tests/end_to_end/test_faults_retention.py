@@ -13,8 +13,9 @@ import pytest
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import Producer, configure_topic, create_topic, expire, first_offset
+from tests.end_to_end.kafka import Producer, configure_topic, expire, first_offset
 from tests.end_to_end.process import eventually
+from tests.eventlog.kit import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 

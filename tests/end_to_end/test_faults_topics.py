@@ -11,7 +11,8 @@ import pytest
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow, Follower
-from tests.end_to_end.kafka import Producer, add_partitions, create_again, create_topic, delete_topic, open_producer
+from tests.end_to_end.kafka import Producer, add_partitions, create_again, delete_topic, open_producer
+from tests.eventlog.kit import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 

@@ -20,8 +20,9 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 
 from tests.conftest import absent
-from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, environment, eventually
+from tests.eventlog.kit import create_topic
 from tests.explorer.kit import LAUNCH
 from tests.services.kafka import free_port
 

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.kafka import Producer, create_again, create_topic, delete_topic
+from tests.end_to_end.kafka import Producer, create_again, delete_topic
 from tests.end_to_end.stream import Client, EventStream, check_sequence
+from tests.eventlog.kit import create_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
 

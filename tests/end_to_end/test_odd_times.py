@@ -21,9 +21,8 @@ from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.trouble import Trouble
 from gateway.position import LARGEST_INTEGER, SMALLEST_TIME
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.kafka import create_topic
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, configuration, environment, eventually
-from tests.eventlog.kit import take
+from tests.eventlog.kit import create_topic, take
 from tests.routes.kit import frames
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

@@ -9,9 +9,10 @@ import pytest
 
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
-from tests.end_to_end.kafka import create_topic, open_producer
+from tests.end_to_end.kafka import open_producer
 from tests.end_to_end.process import eventually
 from tests.end_to_end.stream import Client, check_sequence
+from tests.eventlog.kit import create_topic
 from tests.services.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]

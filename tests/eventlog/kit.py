@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from aiokafka import TopicPartition as KafkaPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 
 from gateway.event import Record, TopicPartition
+from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
@@ -144,6 +145,20 @@ async def kafka_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
+
+
+async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settings: str) -> None:
+    """Create a topic and wait until its partitions have leaders: a broker answers before its own metadata know of it.
+    Underscores in the names of settings stand for dots."""
+    configs = {name.replace("_", "."): value for name, value in settings.items()}
+    async with kafka_admin(bootstrap) as admin:
+        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
+    log = KafkaLog([bootstrap])
+    await log.open()
+    try:
+        await log.create(topic, partitions)
+    finally:
+        await log.close()
 
 
 async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[Record]:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import NewTopic
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, WriterFenced
@@ -20,7 +19,7 @@ from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_batch import ProduceRequest, read_verdict
 from gateway.eventlog.port import Batch, Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Refusal, demand
-from tests.eventlog.kit import WAIT, batches_of, kafka_admin, take
+from tests.eventlog.kit import WAIT, batches_of, create_topic, take
 from tests.eventlog.test_kafka_records import BATCH, strange
 from tests.services.kafka import KafkaBroker, free_port
 
@@ -115,9 +114,9 @@ async def test_every_codec_is_read(kafka: str, log: KafkaLog, topic: str, codec:
 
 
 async def test_a_compacted_topic_has_holes(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
-    settings = {"cleanup.policy": "compact", "segment.ms": "50", "min.cleanable.dirty.ratio": "0.0"}
-    async with kafka_admin(broker.bootstrap) as admin:
-        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+    await create_topic(
+        broker.bootstrap, topic, cleanup_policy="compact", segment_ms="50", min_cleanable_dirty_ratio="0.0"
+    )
     partition = TopicPartition(topic, 0)
     await own_log.append(topic, [NewRecord(b"%d" % number, b"%d" % (number % 3), partition=0) for number in range(30)])
     reader = await own_log.reader({partition: 0})
@@ -135,8 +134,7 @@ async def test_a_compacted_topic_has_holes(own_log: KafkaLog, broker: KafkaBroke
 
 
 async def test_records_larger_than_a_fetch(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
-    async with kafka_admin(broker.bootstrap) as admin:
-        await admin.create_topics([NewTopic(topic, 2, 1, topic_configs={"max.message.bytes": str(2 * LARGE)})])
+    await create_topic(broker.bootstrap, topic, 2, max_message_bytes=str(2 * LARGE))
     given = [NewRecord(bytes([number]) * LARGE, partition=number % 2) for number in range(2)]
     small = [NewRecord(b"small", partition=number % 2) for number in range(10)]
     for new in [*given, *small]:

@@ -111,22 +111,21 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     await asyncio.to_thread(broker.start)
     reader = await patiently(lambda: log.reader({}))
     leader = reader._leader
-    asked: list[int] = []
+    name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"
+    troubles: list[str] = []
 
     def mistaken(place: TopicPartition) -> tuple[int | None, int]:
         node, epoch = leader(place)
-        # One below the first is none at all, and is asked for by nobody.
-        if node is None or epoch < 1:
-            return node, epoch
-        asked.append(epoch)
-        return node, epoch + difference if len(asked) < 3 else epoch
+        # One below the first is none at all, and is asked for by nobody. A broker that has just come back may say first
+        # that it does not lead, so the mistake lasts until it is told.
+        told = any(name in detail for detail in troubles)
+        return node, epoch if node is None or epoch < 1 or told else epoch + difference
 
     monkeypatch.setattr(reader, "_leader", mistaken)
-    troubles: list[Trouble] = []
     note = reader._note
 
     def noted(place: TopicPartition, trouble: Trouble) -> None:
-        troubles.append(trouble)
+        troubles.append(trouble.detail)
         note(place, trouble)
 
     monkeypatch.setattr(reader, "_note", noted)
@@ -135,9 +134,7 @@ async def test_a_leader_of_another_epoch_is_asked_again(
         assert len(await take(reader, 10)) == 10
     finally:
         await reader.close()
-    assert asked, "the broker was elected again"
-    name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"
-    assert any(name in trouble.detail for trouble in troubles)
+    assert any(name in detail for detail in troubles)
 
 
 async def patiently(call: Callable[[], Awaitable[KafkaReader]]) -> KafkaReader:

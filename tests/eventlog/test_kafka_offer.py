@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.admin import NewTopic
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
-from tests.eventlog.kit import kafka_admin, take
+from tests.eventlog.kit import create_topic, take
 from tests.services.kafka import KafkaBroker
 
 TOPIC = "t"
@@ -46,9 +45,7 @@ async def stored(log: KafkaLog, topic: str, count: int) -> list[bytes | None]:
 
 @pytest.mark.kafka
 async def test_records_that_a_topic_refuses_leave_the_others_alone(kafka: str, log: KafkaLog, topic: str) -> None:
-    settings = {"message.timestamp.after.max.ms": "3600000", "max.message.bytes": "20000"}
-    async with kafka_admin(kafka) as admin:
-        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+    await create_topic(kafka, topic, message_timestamp_after_max_ms="3600000", max_message_bytes="20000")
     offered = [NewRecord(b"%d" % number + b"." * 500, partition=0) for number in range(200)]
     offered[50] = NewRecord(b"large" * 5000)
     offered[120] = NewRecord(b"late", timestamp=100 * YEAR)
@@ -67,8 +64,7 @@ async def test_records_that_a_topic_refuses_leave_the_others_alone(kafka: str, l
 
 @pytest.mark.kafka
 async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: KafkaLog, topic: str) -> None:
-    async with kafka_admin(kafka) as admin:
-        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"cleanup.policy": "compact"})])
+    await create_topic(kafka, topic, cleanup_policy="compact")
     fates = await log.offer(topic, [NewRecord(b"a", b"k"), NewRecord(b"b"), NewRecord(b"c", b"l"), NewRecord(b"d")])
     partition = TopicPartition(topic, 0)
     assert [fates[0], fates[2]] == [(partition, 0), (partition, 1)]

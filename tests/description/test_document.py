@@ -126,7 +126,9 @@ def test_no_name_overwrites_another(tmp_path: Path) -> None:
         file = tmp_path / title / "1.0.0.json"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps({"$id": f"/{title}/1.0.0", "title": title, "type": "object"}))
-    streams = [Stream(name, (name,), schema_title="/./") for name in ("intake", "intake-", "send", "event", "receive-send")]
+    streams = [
+        Stream(name, (name,), schema_title="/./") for name in ("intake", "intake-", "send", "event", "receive-send")
+    ]
     facts = Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path]))
     document = asyncapi(facts, BASE)
     assert {name: document["channels"][name]["address"] for name in document["channels"]} == {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 Node = dict[str, Any]
 
@@ -147,7 +147,7 @@ def _bounds(schema: Node) -> tuple[list[int | None], list[int | None]]:
     return lows, highs
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 

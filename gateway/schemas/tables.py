@@ -30,7 +30,7 @@ LARGEST_NAME = 63
 MOST_COLUMNS = 1600
 """Of a table in PostgreSQL."""
 SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
-"""Those that each table of PostgreSQL has of its own (its documentation, "System Columns"). No column may be called so."""
+"""Those that each table of PostgreSQL has of its own (its documentation, "System Columns")."""
 
 _Kind = exp.DType
 

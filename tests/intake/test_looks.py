@@ -17,12 +17,14 @@ class Log:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.came = asyncio.Event()
         self.answer = asyncio.Event()
         self.away = False
 
     async def reach(self, topic: str) -> None:
         assert topic == "topic"
         self.asked += 1
+        self.came.set()
         await self.answer.wait()
         if self.away:
             raise LogUnavailable("away")
@@ -32,8 +34,7 @@ async def test_who_asks_during_a_look_waits_for_the_next() -> None:
     log = Log()
     looks = Looks(log.reach)
     first = asyncio.create_task(looks.look("topic"))
-    while not log.asked:
-        await asyncio.sleep(0)
+    await log.came.wait()
     others = [asyncio.create_task(looks.look("topic")) for _ in range(5)]
     await asyncio.sleep(0)
     assert log.asked == 1
@@ -59,14 +60,12 @@ async def test_who_leaves_leaves_no_complaint_behind() -> None:
     log.away = True
     looks = Looks(log.reach)
     asking = asyncio.create_task(looks.look("topic"))
-    while not log.asked:
-        await asyncio.sleep(0)
+    await log.came.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     log.answer.set()
-    while looks._running:
-        await asyncio.sleep(0)
+    await asyncio.wait(looks._running.values())
     await asyncio.sleep(0)
     gc.collect()
     assert not complaints

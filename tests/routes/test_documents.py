@@ -74,25 +74,3 @@ async def test_rates_are_counted_in_turns(monkeypatch: pytest.MonkeyPatch) -> No
     [body] = {bytes(one.result().body) for one in counting}
     assert b'"counts":[0' in body
     assert b"500]" in body
-
-
-async def test_rates_are_told_though_the_ring_forgets_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
-    place = TopicPartition("one", 0)
-    ring = Ring(60_000)
-    ring.add(place, NOTHING_READ, 0)
-    clock = SimpleNamespace(now=lambda: 11_000)
-    hub: Any = SimpleNamespace(ring=ring, clock=clock, partitions=lambda topics: [place])
-    routes = RateRoutes(lambda: FACTS.catalog, hub)
-
-    def put(number: int) -> None:
-        ring.append(place, number, 10_000, None, b"{}", False)
-        ring.close()
-
-    for number in range(100):
-        put(number)
-    counting = asyncio.create_task(routes.rates(cast(Any, None)))
-    for number in range(100, 400):
-        await asyncio.sleep(0)
-        put(number)
-    assert (await counting).status_code == 200

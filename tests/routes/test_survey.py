@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any, cast
+
 import pytest
 
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Item
 from gateway.position import NOTHING_READ, Mark
+from gateway.routes.rates import RateRoutes
 from gateway.routes.survey import Surveyor, covered_seconds
 
 START = 1_800_000_000
@@ -83,6 +89,17 @@ async def test_a_rate_ends_with_its_events() -> None:
     assert await world.told("slow") == 3
     world.clock.second += 30
     assert await world.told("slow") == 0
+
+
+async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> None:
+    world = World({"busy": OLD, "slow": Mark(7, 1000 * START - 1)}, busy=20, slow=1)
+    world.go_on(10)
+    catalog = Catalog([Stream("busy", ("busy",)), Stream("both", ("busy", "slow")), Stream("none", ("none",))])
+    routes = RateRoutes(lambda: catalog, world.hub)
+    document = json.loads((await routes.rates(cast(Any, None))).body)
+    assert document["end"] == 1000 * (START + 10)
+    told = {name: stream["counts"] for name, stream in document["streams"].items()}
+    assert told == {"busy": [0] * 50 + [20] * 10, "both": [21] * 10, "none": [0] * 60}
 
 
 @pytest.mark.parametrize("late", [-100_000, -61, -5])

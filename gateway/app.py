@@ -96,10 +96,12 @@ async def _own_exposition() -> bytes:
     return await asyncio.to_thread(telemetry.exposition)
 
 
-def _application(first: list[BaseRoute], routes: list[BaseRoute]) -> ASGIApp:
-    """`first` stand before the application's middleware, whose coroutines cost 2 KB for as long as a stream is open."""
+def _application(routes: list[Route]) -> ASGIApp:
+    """Those that are ASGI applications themselves stand before the application's middleware, whose coroutines cost 2 KB
+    for as long as a stream is open."""
+    first: list[BaseRoute] = [route for route in routes if isinstance(route.endpoint, StreamEndpoint | EventsEndpoint)]
     app = Starlette(
-        routes=routes,
+        routes=[route for route in routes if route not in first],
         exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
     )
     app.router.redirect_slashes = False
@@ -186,18 +188,18 @@ class Gateway:
         rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
         return sorted_rows(rows, order, limit), len(rows)
 
-    def public(self) -> ASGIApp:
-        """The application on the public port."""
-        first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
+    def public_routes(self) -> list[Route]:
+        """What there is on the public port: all that strangers can ask for."""
+        routes = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
-            first.append(Route(EVENTS_PATH, endpoint))
+            routes.append(Route(EVENTS_PATH, endpoint))
 
         def catalog() -> Catalog:
             return self.current.public_catalog
 
         explorer, documents = ExplorerRoutes(), DocumentRoutes(lambda: self.current.definitions, self.facts)
-        page = [
+        routes += [
             Route("/", explorer.page),
             Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
             Route("/explorer/{version}/{name}", explorer.file),
@@ -205,7 +207,11 @@ class Gateway:
             Route("/asyncapi.json", documents.asyncapi),
             Route("/docs", documents.docs),
         ]
-        application = _application(first, [*page, *self._routes(self.public_viewers)])
+        return routes + self._routes(self.public_viewers)
+
+    def public(self) -> ASGIApp:
+        """The application on the public port."""
+        application = _application(self.public_routes())
         if self.settings.public_url or self.settings.trusted_proxies:
             application = self._addressed(application)
         return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
@@ -231,30 +237,34 @@ class Gateway:
             cookie=settings.token_cookie,
         )
 
-    def admin(self) -> ASGIApp:
-        """The application on the admin port."""
+    def admin_routes(self) -> list[Route]:
+        """What there is on the admin port."""
 
         async def metrics(_: Request) -> Response:
             return Response(await self.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-        first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
+        routes = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
+            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
         reload = ReloadRoute(self.reload)
-        routes: list[BaseRoute] = [
+        routes += [
             Route("/", front_page),
             Route("/metrics", metrics),
             Route("/-/reload", reload.reload, methods=["POST"]),
             Route("/-/connections", Overview(self.connections).connections),
             Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
         ]
-        app = _application(first, routes + self._routes(self.all_viewers, inside=True))
+        return routes + self._routes(self.all_viewers, inside=True)
+
+    def admin(self) -> ASGIApp:
+        """The application on the admin port."""
+        app = _application(self.admin_routes())
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
     def _other_workers(self) -> tuple[Sequence[str], Sequence[str]]:
         return self.workers()
 
-    def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
+    def _routes(self, viewers: Viewers, inside: bool = False) -> list[Route]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)

@@ -30,7 +30,7 @@ from gateway.access.keyring import Keyring
 from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.composition import connection_bounds, gate_options, open_admission, open_claims, open_limits
+from gateway.composition import connection_bounds, open_admission, open_claims, open_limits
 from gateway.connections import Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
@@ -143,9 +143,9 @@ class Gateway:
         self.held = services.held
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max, settings.compact_ids)
-        self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
+        self.keyring = Keyring(Fetcher(), self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
-        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, gate_options(settings))
+        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock)
         self.public_viewers = Bearers(self.gate, self.current)
         self.all_viewers = Everyone(lambda: self.current.catalog, EVERYTHING)
         self.limiter = open_limits(settings, self.clock)
@@ -159,7 +159,6 @@ class Gateway:
             settings.intake_queue_bytes,
             settings.idempotency_window,
             settings.idempotency_events,
-            settings.report_stream,
             round(1000 * settings.timestamp_ahead_max),
         )
         self.claims, keys = open_claims(settings, log, self.clock)
@@ -224,7 +223,7 @@ class Gateway:
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
-        settings = self.settings
+        settings, trust = self.settings, self.current.trust
         limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
         return Facts(
             version("event-gateway"),
@@ -232,9 +231,9 @@ class Gateway:
             self.current.schemas,
             limits,
             intake=settings.intake == "public",
-            intake_token=settings.intake_token == "required",
-            tokens=self.current.trust.takes_tokens,
-            cookie=settings.token_cookie,
+            intake_token=trust.terms.needed_to_write,
+            tokens=trust.takes_tokens,
+            cookie=trust.terms.cookie,
         )
 
     def admin_routes(self) -> list[Route]:

@@ -35,9 +35,9 @@ class Rules:
     """What a token has to say. `skew` is how far clocks may differ, `brief_lifetime` the longest life of a token that
     is taken from an address or a cookie; both in seconds."""
 
-    audience: str
-    issuer: str
-    algorithms: tuple[str, ...]
+    audience: str = ""
+    issuer: str = ""
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     skew: float = 30.0
     read_claim: str = "read_streams"
     write_claim: str = "write_streams"

@@ -54,7 +54,6 @@ class IntakeOptions:
     queue_bytes: int = 67_108_864
     window_seconds: float = 600.0
     window_events: int = 500_000
-    report_stream: str | None = None
     ahead_ms: int = TIMESTAMP_AHEAD
     """Milliseconds that a timestamp field may lie ahead of now."""
 
@@ -267,10 +266,10 @@ class Intake:
         catalog = self._current.writable(submission.grant)
         schemas = definitions.schemas
         reports = None
-        if submission.media_type == REPORTS and self.options.report_stream is not None:
+        if submission.media_type == REPORTS and definitions.report_stream is not None:
             # Browsers report without a token, whatever stream it is that takes them; where one is needed, it has to do.
             taking = definitions.catalog if submission.grant.writes_public else catalog
-            reports = taking.streams.get(self.options.report_stream)
+            reports = taking.streams.get(definitions.report_stream)
         request_id = submission.request_id or str(uuid.uuid4())
         now = self._clock.now()
         key = submission.idempotency_key

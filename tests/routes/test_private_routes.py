@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -86,11 +87,11 @@ async def site(*streams: Stream) -> AsyncIterator[Site]:
         (topic,) = stream.topics
         log.create_topic(topic)
         log.append_now(topic, [stored(number) for number in range(5 if stream in PUBLIC else 50)])
-    settings = {"error_stream": "cellar.errors", "token_audience": AUDIENCE, "token_issuer": ISSUER, "heartbeat": 15.0}
+    settings: dict[str, Any] = {"error_stream": "cellar.errors", "token_audience": AUDIENCE, "token_issuer": ISSUER, "heartbeat": 15.0}
     async with running(log, streams, **settings) as here:
         gateway = here.gateway
         now = gateway.current.definitions
-        trust = Trust(key_document=document(public_jwk("first")))
+        trust = Trust(key_document=document(public_jwk("first")), terms=now.trust.terms)
         await gateway.take(Definitions(now.catalog, now.schemas, now.error_stream, trust))
         await becomes(lambda: gateway.hub.available and gateway.hub.filled.is_set())
         sick = [TopicPartition(stream.topics[0], 0) for stream in streams if stream in PRIVATE]

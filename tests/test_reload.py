@@ -144,7 +144,7 @@ def test_streams_of_another_log_wait_for_it(tmp_path: Path) -> None:
     place.write({"one": {}}, log="kafka://elsewhere:9092")
     assert place.reload()["settings"]["restart"] == ["log"]
     place.write({"one": {}, "two": {}}, log="kafka://elsewhere:9092")
-    with pytest.raises(RestartNeeded, match="log has changed, and so have the streams: .*; restart the gateway"):
+    with pytest.raises(RestartNeeded, match="log has changed, and so have the streams: "):
         place.reloader.read()
     place.write({"one": {}, "two": {}})
     assert place.reload()["streams"]["added"] == ["two"]

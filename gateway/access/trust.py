@@ -68,9 +68,7 @@ def check_key_place(place: str) -> None:
         raise ValueError(f'jwks is "{place[:200]}", which anybody on the way could change; {right}')
 
 
-def load_trust(
-    static_tokens: tuple[StaticToken, ...], key_place: str | None, terms: Terms
-) -> tuple[Trust, list[str]]:
+def load_trust(static_tokens: tuple[StaticToken, ...], key_place: str | None, terms: Terms) -> tuple[Trust, list[str]]:
     """Read the file of keys, where it is one; with it, which of its keys are not used. Raises ConfigurationError."""
     if key_place is None:
         return Trust(static_tokens, terms=terms), []

@@ -12,10 +12,10 @@ import httpx
 from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
+from gateway.access.trust import Trust
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.access.trust import Trust
 from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
 from gateway.event import NewRecord

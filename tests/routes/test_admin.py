@@ -55,7 +55,9 @@ async def test_what_a_foreign_name_gets_tells_nothing() -> None:
         assert {"/metrics", "/readyz", "/v2/streams/{name}"} <= set(paths)
         for path in paths:
             for method in ("GET", "POST", "OPTIONS"):
-                answer = await site.admin.request(method, re.sub("{[^}]*}", "two", path), headers={"host": "evil.example"})
+                answer = await site.admin.request(
+                    method, re.sub("{[^}]*}", "two", path), headers={"host": "evil.example"}
+                )
                 assert path == "/healthz" or answer.status_code == 421, path
                 assert "two" not in answer.text
                 assert not any(name.startswith("access-control") for name in answer.headers)

@@ -47,7 +47,8 @@ PARTS = {
     "version": ("newest",),
     "path": ("wiki/change", "wiki/change/latest", "wiki/change/secret", "secret/latest", *NAMED),
 }
-"""What is put into the parts of a path, that which finds something first. A route with another part has to say here what to ask of it."""
+"""What is put into the parts of a path, that which finds something first. A route with another part has to say here
+what to ask of it."""
 RANGE = "since=1&until=2026-01-01"
 QUERIES = (
     RANGE,
@@ -87,7 +88,12 @@ async def site(*streams: Stream) -> AsyncIterator[Site]:
         (topic,) = stream.topics
         log.create_topic(topic)
         log.append_now(topic, [stored(number) for number in range(5 if stream in PUBLIC else 50)])
-    settings: dict[str, Any] = {"error_stream": "cellar.errors", "token_audience": AUDIENCE, "token_issuer": ISSUER, "heartbeat": 15.0}
+    settings: dict[str, Any] = {
+        "error_stream": "cellar.errors",
+        "token_audience": AUDIENCE,
+        "token_issuer": ISSUER,
+        "heartbeat": 15.0,
+    }
     async with running(log, streams, **settings) as here:
         gateway = here.gateway
         now = gateway.current.definitions
@@ -149,7 +155,9 @@ async def told(shown: str | None, *without: Stream) -> None:
     assert {200, 400, 404, 405, 406} <= {status for _, status, _, _ in found}
     # Private words stand in what repeats the request alone.
     asked = re.compile("newsroo|cellar")
-    assert not [what for what, _, headers, body in found if not asked.search(unquote(what)) and asked.search(headers + body)]
+    assert not [
+        what for what, _, headers, body in found if not asked.search(unquote(what)) and asked.search(headers + body)
+    ]
 
 
 async def test_a_stranger_cannot_tell_a_private_stream_from_none() -> None:

@@ -103,7 +103,7 @@ async def site(*streams: Stream) -> AsyncIterator[Site]:
         sick = [TopicPartition(stream.topics[0], 0) for stream in streams if stream in PRIVATE]
         gateway.watch.stuck = sick[:2]
         gateway.hub.recovery.sick = dict.fromkeys(sick, Trouble(Kind.NO_RIGHT, DETAIL))
-        gateway.intake.failing.update({place.topic: DETAIL for place in sick})
+        gateway.intake.failing.update({place.topic: Trouble(Kind.DISK_FULL, DETAIL) for place in sick})
         yield here
 
 

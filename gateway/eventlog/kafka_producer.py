@@ -113,6 +113,8 @@ class Producer:
         self._keyless = 0
         self._troubles: dict[TopicPartition, Trouble] = {}
         """What keeps the batches of a partition from being stored, as of the last try."""
+        self._unnamed: Trouble | None = None
+        """Why there is no identity, as of the last try."""
         self._closed = False
 
     async def close(self) -> None:
@@ -152,7 +154,7 @@ class Producer:
     def _late_error(self, topic: str, numbers: Sequence[int]) -> LogUnavailable:
         """What is told of records that were not acknowledged in time, by these partitions: why, where it is known."""
         places = (TopicPartition(topic, number) for number in numbers)
-        trouble = next((self._troubles[place] for place in places if place in self._troubles), None)
+        trouble = next((self._troubles[place] for place in places if place in self._troubles), self._unnamed)
         detail = f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s"
         return (
             LogUnavailable(detail) if trouble is None else LogUnavailable(f"{detail}: {trouble.detail}", trouble.kind)
@@ -325,7 +327,9 @@ class Producer:
         while self._identity is None:
             try:
                 self._identity = await self._identifying.ask(None, self._identify)
-            except LogUnavailable:
+                self._unnamed = None
+            except LogUnavailable as error:
+                self._unnamed = trouble_with(error)
                 await asyncio.sleep(RETRY_SECONDS)
         return self._identity
 

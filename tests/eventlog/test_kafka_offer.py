@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
 from tests.eventlog.kit import create_topic, take
-from tests.services.kafka import KafkaBroker
+from tests.services.kafka import KafkaBroker, KafkaCluster
 
 TOPIC = "t"
 YEAR = 365 * 24 * 3_600_000
@@ -72,6 +73,35 @@ async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: Ka
     assert [fates[0], fates[2]] == [(partition, 0), (partition, 1)]
     assert [type(fate) for fate in fates] == [tuple, LogError, tuple, LogError]
     assert await stored(log, topic, 2) == [b"a", b"c"]
+
+
+@pytest.mark.kafka
+async def test_too_few_replicas_are_told(cluster: KafkaCluster, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = KafkaLog(cluster.bootstrap.split(","))
+    await log.open()
+    try:
+        await log._create(topic, 1, {"min.insync.replicas": "3"})
+        await log.append(topic, [NewRecord(b"before")])
+        cluster.brokers[3].kill()
+        monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 1.0)
+        told = LogUnavailable()
+        async with asyncio.timeout(60):
+            # A moment may pass before the brokers notice.
+            while told.kind != Kind.TOO_FEW_REPLICAS:
+                try:
+                    await log.offer(topic, [NewRecord(b"a")])
+                except LogUnavailable as error:
+                    told = error
+        assert re.search(r"not acknowledged within 1 s: Kafka: .*NotEnoughReplicas", str(told))
+    finally:
+        await log.close()
+
+
+@pytest.mark.kafka
+async def test_why_a_topic_cannot_be_created_is_told(log: KafkaLog, topic: str) -> None:
+    with pytest.raises(LogForbids, match="cannot create") as caught:
+        await log.create(f"{topic} with spaces")
+    assert caught.value.kind is Kind.MISCONFIGURED
 
 
 @pytest.mark.kafka
@@ -323,7 +353,7 @@ async def test_what_is_not_acknowledged_is_told_with_its_reason(
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
     producer = Producer(scripted)  # type: ignore[arg-type]
     scripted.script = [code] * 1000
-    with pytest.raises(LogUnavailable, match=f"not acknowledged within .*{for_code(code).__name__}") as caught:
+    with pytest.raises(LogUnavailable, match=rf"not acknowledged within .*{for_code(code).__name__}") as caught:
         await producer.offer(TOPIC, records(b"a"))
     assert caught.value.kind is kind
     scripted.script = []
@@ -333,6 +363,16 @@ async def test_what_is_not_acknowledged_is_told_with_its_reason(
     with pytest.raises(LogUnavailable, match=r"within 0\.05 s$") as caught:
         await producer.offer(TOPIC, records(b"b"))
     assert caught.value.kind is not kind or kind is Kind.UNAVAILABLE
+    await producer.close()
+
+
+async def test_why_a_producer_has_no_number_yet_is_told(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(scripted, "send_to_any", AsyncMock(side_effect=LogUnavailable("nobody answers", Kind.LOCKED)))
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    with pytest.raises(LogUnavailable, match=r"not acknowledged within .*: nobody answers") as caught:
+        await producer.offer(TOPIC, records(b"a"))
+    assert caught.value.kind is Kind.LOCKED
     await producer.close()
 
 

@@ -56,6 +56,13 @@ async def together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]
     return [task.result() for task in tasks]
 
 
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """A callback for what ends when whoever waited for it may have left: asyncio would complain of an error that nobody
+    has asked for."""
+    if not future.cancelled():
+        future.exception()
+
+
 class Slice:
     """Long work of one task, in parts. Begins when it is made."""
 

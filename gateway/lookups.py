@@ -12,6 +12,8 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from gateway.cooperative import retrieve
+
 LOOKUPS = 16
 """Names that are looked up at once; each has a thread."""
 
@@ -40,7 +42,7 @@ class Lookups:
             if len(self._under_way) >= LOOKUPS:
                 raise socket.gaierror(socket.EAI_AGAIN, f"{LOOKUPS} other names are being looked up")
             answer = self._under_way[question] = self._loop.create_future()
-            answer.add_done_callback(_retrieve)
+            answer.add_done_callback(retrieve)
             # A daemon: the end of the process does not wait for it.
             threading.Thread(target=self._look_up, args=(question,), name="lookup", daemon=True).start()
         return await asyncio.shield(answer)
@@ -69,9 +71,3 @@ def look_up_apart() -> None:
     # A loop has no other place for it, and every library asks the loop.
     if "getaddrinfo" not in vars(loop):
         loop.getaddrinfo = Lookups(loop).getaddrinfo  # type: ignore[method-assign]
-
-
-def _retrieve(answer: asyncio.Future[Any]) -> None:
-    """Nobody may be there any more to whom a failure is news."""
-    if not answer.cancelled():
-        answer.exception()

@@ -30,7 +30,7 @@ def table(text: str) -> list[str]:
 
 
 def test_the_table_of_the_settings_is_that_of_the_code() -> None:
-    assert table(section(OPERATING.read_text(), "Settings")) == settings_table().splitlines()
+    assert table(section(OPERATING.read_text(), "Settings")) == settings_table().splitlines(), "run scripts/docs"
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)

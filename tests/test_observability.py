@@ -90,7 +90,7 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
 
 
 def test_the_document_has_all_metrics() -> None:
-    assert table(section(OPERATING.read_text(), "Metrics")) == metrics_table().splitlines()
+    assert table(section(OPERATING.read_text(), "Metrics")) == metrics_table().splitlines(), "run scripts/docs"
 
 
 def test_every_metric_is_watched_or_known() -> None:

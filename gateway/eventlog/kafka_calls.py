@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from aiokafka.errors import KafkaError
 
 from gateway.certificates import why_refused
+from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 
 CALL_SECONDS = 5.0
@@ -131,9 +132,3 @@ async def first_answer(
         for task in waiting:
             task.add_done_callback(retrieve)
             task.cancel()
-
-
-def retrieve(task: asyncio.Task[Any]) -> None:
-    """Nobody may wait for it any more, to whom a failure would be news."""
-    if not task.cancelled():
-        task.exception()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from gateway import telemetry
+from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka_calls import (
@@ -22,7 +23,6 @@ from gateway.eventlog.kafka_calls import (
     bounded,
     first_answer,
     read,
-    retrieve,
     within,
 )
 from gateway.eventlog.kafka_connection import BrokerConnection

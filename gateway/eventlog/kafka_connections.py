@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
-from gateway.eventlog.kafka_calls import bounded, joined, reason, retrieve
+from gateway.eventlog.kafka_calls import bounded, joined, reason
 from gateway.eventlog.kafka_connection import BrokerConnection
 from gateway.eventlog.kafka_metadata import TRUST_SECONDS, Address
 from gateway.lookups import look_up_apart

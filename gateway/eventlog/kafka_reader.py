@@ -14,6 +14,7 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka_codecs import EXPANDED_BYTES
 from gateway.eventlog.kafka_fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
 from gateway.eventlog.kafka_flight import FetchConnections, Flight
 from gateway.eventlog.kafka_records import PartitionBuffer
@@ -171,13 +172,22 @@ class KafkaReader:
     def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """What was fetched; the partitions read go to the back of the queue, so that none starves."""
         found: list[Batch | Refusal] = []
+        expanded = 0
+        for partition, buffer in self._buffers.items():
+            if partition not in wanted:
+                buffer.fold()
+            expanded += buffer.expanded
         ready = [partition for partition in self._buffers if partition in wanted and self._has_records(partition)]
         for index, partition in enumerate(ready):
             if max_records <= 0 or max_bytes <= 0:
                 break
             buffer = self._buffers[partition]
             before, among = buffer.position, len(ready) - index
-            records, size, wrong = buffer.take(part_of(max_records, among), part_of(max_bytes, among))
+            expanded -= buffer.expanded
+            records, size, wrong = buffer.take(
+                part_of(max_records, among), part_of(max_bytes, among), expand=expanded < EXPANDED_BYTES
+            )
+            expanded += buffer.expanded
             if wrong is not None:
                 self._errors[partition] = wrong
             max_records -= len(records)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aiokafka.record.memory_records import MemoryRecords
 
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
+from gateway.eventlog.kafka_codecs import codec_of, plain
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_salvage import salvage
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
@@ -22,10 +23,9 @@ BATCH_OVERHEAD = 12
 ABORT = 0
 """The type of a control record that ends an aborted transaction."""
 
-_MAGIC, _ATTRIBUTES = 16, 22
-_CODEC = 0x07
-"""Where a batch says of which format it is, and, in that of today, how it is compressed. From format 2 on, it has the
-epoch of the leader that took it behind its count of bytes."""
+_MAGIC = 16
+"""Where a batch says of which format it is. From format 2 on, it has the epoch of the leader that took it behind its
+count of bytes."""
 _LENGTH = Struct(">i")
 _CONTROL = Struct(">HH")
 
@@ -69,14 +69,20 @@ class PartitionBuffer:
         """Whether the log did not know the epoch: then it is another log, where it holds something at this offset."""
         self.unfetched = False
         self.size = 0
+        self.expanded = 0
+        """Bytes that are held beside them, while a batch that was compressed is taken."""
 
     def drop(self) -> None:
         """Forget what was fetched and not taken."""
         self._batches.clear()
-        self._records, self._salvaged = None, False
+        self.fold()
         self.ahead, self.epoch = self.position, self.stamp
         self.unfetched = False
         self.size = 0
+
+    def fold(self) -> None:
+        """Hold nothing expanded; the batch at hand is expanded again when it is taken from."""
+        self._records, self._salvaged, self.expanded = None, False, 0
 
     def add(self, fetched: Fetched) -> Trouble | None:
         """Take in what was fetched from `ahead` on: of the batches only their heads and checksums are looked at. Those
@@ -121,20 +127,20 @@ class PartitionBuffer:
         self.unfetched = self.ahead < fetched.end
         return None
 
-    def take(self, limit: int, max_bytes: int = FETCH_BYTES) -> Taken:
+    def take(self, limit: int, max_bytes: int = FETCH_BYTES, *, expand: bool = True) -> Taken:
         """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
-        what follows them and is no record."""
+        what follows them and is no record. Without `expand`, no batch is begun that is compressed."""
         taken: list[Record] = []
         left = max_bytes
         while self._batches:
             data, next_offset, size, epoch = self._batches[0]
             if data is not None:
                 wanted = limit - len(taken)
-                if wanted == 0 or left <= 0:
+                if wanted == 0 or left <= 0 or not (expand or self._records or codec_of(data) == 0):
                     break
                 self._records = self._records or self._unpack(data)
                 # Without a codec, a batch holds no more than it has bytes.
-                whole = size <= left and data[_MAGIC] == 2 and not data[_ATTRIBUTES] & _CODEC
+                whole = size <= left and data[_MAGIC] == 2 and codec_of(data) == 0
                 found, error = _gather(islice(self._records, wanted), None if whole else left)
                 left -= sum(sizes_of(found))
                 if found:
@@ -149,7 +155,7 @@ class PartitionBuffer:
                 if (len(found) == wanted or left <= 0) and self.position < next_offset:
                     break
             self._batches.popleft()
-            self._records, self._salvaged = None, False
+            self.fold()
             self.size -= size
             self.position, self.stamp = next_offset, epoch
         return Taken(taken, max_bytes - left, None)
@@ -158,7 +164,10 @@ class PartitionBuffer:
         """The records of a batch from the position on: a broker sends the whole batch that holds it."""
         topic, number = self._partition
         start = self.position
-        for record in MemoryRecords(data).next_batch():
+        batch = plain(data)
+        if batch is not data:
+            self.expanded = len(batch)
+        for record in MemoryRecords(batch).next_batch():
             offset = record.offset
             if offset >= start:
                 headers = record.headers

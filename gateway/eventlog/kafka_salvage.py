@@ -6,38 +6,31 @@ that cannot be read at all ends where its length says, and is there without a va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import Struct
 
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.record.util import decode_varint
 
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition
+from gateway.eventlog.kafka_codecs import expand
 
 _HEAD = Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, checksum, attributes, last offset, first and latest timestamp, producer id,
 epoch and sequence, count of records."""
 
 _MAGIC = 2
-_CODECS: dict[int, Callable[[bytes], bytes]] = {
-    0: lambda data: data,
-    1: gzip_decode,
-    2: snappy_decode,
-    3: lz4_decode,
-    4: zstd_decode,
-}
 _CODEC = 0x07
 _APPEND_TIME = 0x08
 """Bits of the attributes: the codec, and that all records have the time of the append."""
 
 
 def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Record]:
-    """The records of a batch from the offset `start` on. Raises ValueError, or what a codec raises, where not even its
-    records can be told apart."""
+    """The records of a batch from the offset `start` on. Raises ValueError where not even its records can be told
+    apart."""
     base, _, _, magic, _, attributes, _, first, latest, _, _, _, count = _HEAD.unpack_from(batch)
-    if magic != _MAGIC or attributes & _CODEC not in _CODECS:
-        raise ValueError(f"a batch of format {magic}, codec {attributes & _CODEC}")
-    data = _CODECS[attributes & _CODEC](batch[_HEAD.size :])
+    if magic != _MAGIC:
+        raise ValueError(f"a batch of format {magic}")
+    data = expand(attributes & _CODEC, batch[_HEAD.size :])
     place, offset = 0, base - 1
     for _ in range(count):
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka.errors import IllegalOperation, KafkaError
 
+from gateway.cooperative import retrieve
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_connections import CLOSE_SECONDS
 from gateway.eventlog.offer import RECORD_BYTES
@@ -48,15 +49,9 @@ async def send_all(producer: Any, records: Iterable[tuple[str, NewRecord]]) -> l
         results = await asyncio.gather(*sent)
     except BaseException:
         for future in sent:
-            future.add_done_callback(_forget)
+            future.add_done_callback(retrieve)
         raise
     return [(TopicPartition(result.topic, result.partition), result.offset) for result in results]
-
-
-def _forget(future: asyncio.Future[Any]) -> None:
-    """The other records of a failed append: their failures are no news."""
-    if not future.cancelled():
-        future.exception()
 
 
 async def stop_producer(producer: Any) -> None:
@@ -102,4 +97,4 @@ def _forget_failures(producer: Any) -> None:
     if transactions is not None and transactions.wait_for_transaction_end() is not None:
         futures.append(transactions.wait_for_transaction_end())
     for future in futures:
-        future.add_done_callback(_forget)
+        future.add_done_callback(retrieve)

@@ -25,7 +25,7 @@ MACROS = frozenset({("all", 2), ("exists", 2), ("exists_one", 2), ("map", 2), ("
 """With the number of their arguments."""
 _LONGEST_NUMBER = 70
 """Digits; no number of 64 bits needs as many, whatever zeros it begins with."""
-_WORDS = {"and": "&&", "or": "||", "not": "!", "is": "=="}
+_WORDS = {"and": "&&", "or": "||", "not": "!", "is": "==", "<>": "!="}
 """What is written in other languages for it."""
 
 
@@ -248,7 +248,17 @@ class _Parser:
         if token.kind == "end":
             reason = "the expression ends too early"
         else:
+            token = self._mistaken(token)
             meant = _WORDS.get(token.text.lower())
             hint = f"; did you mean '{meant}'?" if meant else ""
             reason = f"'{shorten(token.text)}' is not expected here{hint}"
         return refusal(self._text, token.position, reason)
+
+    def _mistaken(self, token: Token) -> Token:
+        """What is not expected, or what stands before it where that is the mistake: `not x`, `x <> y`."""
+        before = self._tokens[max(0, self._tokens.index(token) - 1)]
+        if before.text.lower() == "not":
+            return before
+        if before.text + token.text == "<>":
+            return Token("sign", "<>", before.position)
+        return token

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import accumulate
 
-from gateway.cooperative import Turn, give_way
+from gateway.cooperative import Turn, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
@@ -91,7 +91,7 @@ class Past:
         loading = self._loading.get(key)
         if loading is None:
             loading = self._loading[key] = asyncio.create_task(self._load(key, dict(positions), ends, parsed))
-            loading.add_done_callback(_ignore)
+            loading.add_done_callback(retrieve)
         return loading
 
     def forget(self, lost: Lost) -> None:
@@ -348,12 +348,6 @@ def _is_lost(key: Key, lost: Lost) -> bool:
         (remains := lost.get(place)) is not None and (position < remains.start or remains.end is not None)
         for place, position in key[0]
     )
-
-
-def _ignore(task: asyncio.Task[Stretch]) -> None:
-    """Whoever waited for it may have left, and asyncio would complain of an error that nobody asked for."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _offset(record: Record) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 
 LOOK_SECONDS = 4.0
@@ -25,6 +26,7 @@ class Looks:
         task = self._next.get(topic)
         if task is None:
             task = self._next[topic] = asyncio.create_task(self._run(topic, self._running.get(topic)))
+            task.add_done_callback(retrieve)
         await asyncio.wait([task])
         if task.cancelled():
             raise LogUnavailable("the gateway stops")

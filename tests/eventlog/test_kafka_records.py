@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from gateway.event import Record, TopicPartition
+from gateway.eventlog.kafka_codecs import EXPANDED_BYTES
 from gateway.eventlog.kafka_fetch import Fetched
 from gateway.eventlog.kafka_records import PartitionBuffer
 from gateway.eventlog.trouble import Kind
@@ -152,3 +155,73 @@ def signed(data: bytearray) -> bytes:
     """With the right checksum."""
     data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")
     return bytes(data)
+
+
+CODECS = pytest.mark.parametrize("codec", range(1, 5), ids=["gzip", "snappy", "lz4", "zstd"])
+
+
+def large(codec: int, first: int, values: list[bytes]) -> bytes:
+    """A compressed batch with these values."""
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 30)
+    for index, value in enumerate(values):
+        builder.append(index, 1_690_000_000_000, None, value, [])
+    data = bytearray(builder.build())
+    data[:8] = first.to_bytes(8, "big")
+    return bytes(data)
+
+
+@CODECS
+def test_a_batch_that_holds_too_much_is_not_expanded(codec: int) -> None:
+    """Some kilobytes stand for more than a process should hold: it is passed over, and told."""
+    bomb = large(codec, 0, [bytes(8 << 20)] * 5)
+    assert codec == 2 or len(bomb) < 1 << 18
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(bomb + large(codec, 5, [b"after"]))) is None
+    tracemalloc.start()
+    try:
+        records, _, wrong = buffer.take(1000)
+        assert tracemalloc.get_traced_memory()[1] < EXPANDED_BYTES
+    finally:
+        tracemalloc.stop()
+    assert not records
+    assert wrong is not None
+    assert (wrong.kind, wrong.offset, wrong.beyond) == (Kind.UNREADABLE, 0, 5)
+    assert "more than 33,554,432 bytes" in wrong.detail
+
+
+@CODECS
+def test_a_large_batch_is_read_in_parts(codec: int) -> None:
+    values = [bytes([index]) * (3 << 20) for index in range(10)]
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(large(codec, 0, values))) is None
+    found: list[bytes | None] = []
+    while buffer.position < 10:
+        records, size, wrong = buffer.take(1000, 1 << 20)
+        assert (len(records), wrong) == (1, None)
+        assert size < 4 << 20
+        assert buffer.expanded == 0 if buffer.position == 10 else 30 << 20 < buffer.expanded < EXPANDED_BYTES
+        found += [record.value for record in records]
+        if buffer.position == 4:
+            buffer.fold()
+    assert found == values
+
+
+@CODECS
+def test_what_was_compressed_waits_where_enough_is_expanded(codec: int) -> None:
+    buffer = PartitionBuffer(PARTITION, 0)
+    assert buffer.add(fetched(batch(0) + batch(BATCH, codec))) is None
+    assert [record.offset for record in buffer.take(1000, expand=False)[0]] == list(range(BATCH))
+    assert not buffer.take(1000, expand=False)[0]
+    assert len(buffer.take(3)[0]) == 3
+    assert len(buffer.take(1000, expand=False)[0]) == BATCH - 3, "it is expanded already"
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_an_old_message_that_holds_too_much_is_not_expanded(magic: int) -> None:
+    for size, expected in ((1 << 20, 5), (8 << 20, 0)):
+        builder = LegacyRecordBatchBuilder(magic, 1, 1 << 30)
+        for index in range(5):
+            builder.append(index, None if magic == 0 else 1_690_000_000_000, b"key", bytes(size))
+        buffer = PartitionBuffer(PARTITION, 0)
+        buffer.add(fetched(bytes(builder.build())))
+        assert len(buffer.take(1000, 1 << 30)[0]) == expected

@@ -26,7 +26,7 @@ def main() -> None:
     is_server = sys.argv[1:2] in (["serve"], ["demo"])
     # A second of imports comes first, in which nothing is there yet that would have to be ended in order. Without a
     # handler SIGTERM is lost where this is the first process of a container, and SIGINT is a traceback.
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     if is_server:

@@ -109,7 +109,9 @@ def free_port() -> int:
     It is below those that the kernel gives to connections: one of these may have it before the server that it is for.
     """
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = sorted(set(range(FIRST_PORT, first)) - _given_ports)
+    # Of processes that test side by side, each has ports of its own: one that is given out need not be bound yet.
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    candidates = sorted(set(range(FIRST_PORT + int(worker[2:]), first, int(workers))) - _given_ports)
     for port in random.SystemRandom().sample(candidates, min(len(candidates), 100)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -16,11 +16,29 @@ from hypothesis import settings
 from tests.effort import USUAL
 from tests.services.kafka import JARS_VARIABLE, KafkaBroker, KafkaCluster, jars, running_broker
 from tests.services.redis import RedisServer, redis_program
+from tests.told import Gatherer
 
 settings.register_profile("soak", max_examples=100 * USUAL, deadline=None)
 settings.register_profile("long", max_examples=USUAL, deadline=None)
 settings.register_profile("quick", max_examples=USUAL // 10, deadline=None)
 settings.load_profile("long")
+
+
+ROOT = Path(__file__).parent
+ALONE = ("attacks", "explorer", "fuzz", "loadtests")
+"""Rooms whose tests measure what runs beside them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests tell comes together at the end."""
+    config.pluginmanager.register(Gatherer(config))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See `alone` in pyproject.toml."""
+    for item in items:
+        if item.path.parent.name in ALONE and item.get_closest_marker("end_to_end") is not None:
+            item.add_marker(pytest.mark.alone)
 
 
 def absent(what: str) -> NoReturn:

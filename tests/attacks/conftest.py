@@ -16,13 +16,14 @@ from tests.attacks.plain import STREAM
 from tests.attacks.siege import ABOUT, DRAIN_TIME, REPORT_VARIABLE, SECONDS, Line, Siege, besieged, table
 from tests.end_to_end.account import write_report
 from tests.end_to_end.conftest import Serve, client, gateways, serve
+from tests.told import told
 
 __all__ = ["client", "gateways", "serve"]
 
 HOSTILE = "hostile"
 """The stream that the attackers write to."""
-LINES = pytest.StashKey[list[Line]]()
-NOTES = pytest.StashKey[list[str]]()
+LINES, NOTES = "attacks", "notes on attacks"
+"""What is told at the end of a run."""
 MEGABYTE = 1 << 20
 SETTINGS: dict[str, Any] = {
     # The plain client, which has another address than the attackers.
@@ -51,7 +52,7 @@ TOPICS = {STREAM: 1, HOSTILE: 4, "timed": 1}
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what the attacks came to."""
-    lines, notes = config.stash.get(LINES, []), config.stash.get(NOTES, [])
+    lines, notes = told(config, LINES), told(config, NOTES)
     if lines or notes:
         terminalreporter.section("attacks")
         for line in table(lines):
@@ -65,13 +66,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def attack_note(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """(text): a line below the table."""
-    return pytestconfig.stash.setdefault(NOTES, []).append
+    return told(pytestconfig, NOTES).append
 
 
 @pytest.fixture
 def lines(pytestconfig: pytest.Config) -> list[Line]:
     """The table that is shown at the end of the run."""
-    return pytestconfig.stash.setdefault(LINES, [])
+    return told(pytestconfig, LINES)
 
 
 @pytest.fixture

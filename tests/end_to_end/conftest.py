@@ -15,6 +15,7 @@ from tests.end_to_end.follower import Follow, Follower
 from tests.end_to_end.kafka import Producer, open_producer
 from tests.end_to_end.process import GatewayProcess, Streams, configuration
 from tests.end_to_end.stream import Client
+from tests.told import told
 
 Serve = Callable[..., Awaitable[GatewayProcess]]
 """(streams, log, ready=True, **settings): a gateway that serves."""
@@ -24,25 +25,24 @@ Launch = Callable[..., GatewayProcess]
 Accounts = Callable[..., Account]
 """(fault, load="–"): an account; the load is told in the table."""
 
-LINES = pytest.StashKey[list[Line]]()
-NOTES = pytest.StashKey[list[str]]()
-INPUTS = pytest.StashKey[Counter[str]]()
+LINES, NOTES, INPUTS = "faults", "notes on faults", "inputs tried"
+"""What is told at the end of a run."""
 Tried = Callable[[str], None]
 """(what): counts an input."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what the faults did to the clients."""
-    if lines := config.stash.get(LINES, None):
+    if lines := told(config, LINES):
         terminalreporter.section("faults")
         for line in table(lines):
             terminalreporter.write_line(line)
-        notes = config.stash.get(NOTES, [])
+        notes = told(config, NOTES)
         for note in notes:
             terminalreporter.write_line(note)
         if REPORT_VARIABLE in os.environ:
             write_report(Path(os.environ[REPORT_VARIABLE]), ABOUT, table(lines), notes)
-    if inputs := config.stash.get(INPUTS, None):
+    if inputs := Counter(told(config, INPUTS)):
         terminalreporter.section("inputs tried")
         for name, count in inputs.items():
             terminalreporter.write_line(f"{count:6} {name}")
@@ -52,25 +52,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def note(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """(text): a line below the table of the faults."""
-    return pytestconfig.stash.setdefault(NOTES, []).append
+    return told(pytestconfig, NOTES).append
 
 
 @pytest.fixture
 def account(pytestconfig: pytest.Config) -> Accounts:
     """(fault, load): an account, whose line is shown at the end of the run."""
-    lines = pytestconfig.stash.setdefault(LINES, [])
+    lines = told(pytestconfig, LINES)
     return lambda fault, load="–": Account(lines, fault, load)
 
 
 @pytest.fixture
 def tried(pytestconfig: pytest.Config) -> Tried:
     """Counts inputs, which are told at the end of the run."""
-    inputs = pytestconfig.stash.setdefault(INPUTS, Counter())
-
-    def count(what: str) -> None:
-        inputs[what] += 1
-
-    return count
+    return told(pytestconfig, INPUTS).append
 
 
 Report = Callable[[str, int, int, int, int, float], None]
@@ -80,7 +75,7 @@ Report = Callable[[str, int, int, int, int, float], None]
 @pytest.fixture
 def report(pytestconfig: pytest.Config) -> Report:
     """Adds a line of its own to those shown at the end of the run."""
-    lines = pytestconfig.stash.setdefault(LINES, [])
+    lines = told(pytestconfig, LINES)
 
     def add(fault: str, events: int, lost: int, repeated: int, gaps: int, seconds: float) -> None:
         lines.append(Line(fault, None, "–", 1, events, lost, repeated, gaps, seconds))

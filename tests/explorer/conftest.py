@@ -14,13 +14,15 @@ from playwright.async_api import Browser, async_playwright
 from tests.conftest import absent
 from tests.end_to_end.process import GatewayProcess, configuration
 from tests.explorer.kit import LAUNCH, STREAMS, Explorer, Feed
+from tests.told import told
 
-FIGURES = pytest.StashKey[list[str]]()
+FIGURES = "explorer"
+"""What is told at the end of a run."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what was measured."""
-    if figures := config.stash.get(FIGURES, None):
+    if figures := told(config, FIGURES):
         terminalreporter.section("explorer")
         for line in figures:
             terminalreporter.write_line(line)
@@ -29,7 +31,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def figures(pytestconfig: pytest.Config) -> list[str]:
     """Lines that are shown at the end of the run."""
-    return pytestconfig.stash.setdefault(FIGURES, [])
+    return told(pytestconfig, FIGURES)
 
 
 @pytest_asyncio.fixture(loop_scope="package", scope="package")

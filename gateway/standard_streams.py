@@ -84,8 +84,10 @@ def install(closed: set[int]) -> None:
         STANDARD_OUTPUT, "<stdout>", _raise, STANDARD_OUTPUT in closed or _is_read_only(STANDARD_OUTPUT)
     )
     errors = Descriptor(STANDARD_ERROR, "<stderr>", lambda number: None)
-    sys.stdout = sys.__stdout__ = text_stream(output, _encoding(sys.stdout))
-    sys.stderr = sys.__stderr__ = text_stream(errors, _encoding(sys.stderr), at_once=True)
+    sys.stdout = text_stream(output, _encoding(sys.stdout))
+    sys.stderr = text_stream(errors, _encoding(sys.stderr), at_once=True)
+    # By these a server sees that nobody else has taken them, and takes them itself.
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
 
 
 def text_stream(raw: Descriptor, encoding: str, at_once: bool = False) -> io.TextIOWrapper:

@@ -115,13 +115,22 @@ def tail(
         asyncio.run(_follow(Tail(stream_address(server, streams), query, output, status, clock, store, token)))
     except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
+        _tell_notes(error)
         sys.exit(1)
     except OutputFailed as failed:
         if not failed.reader_gone:
             raise
         # Who has read all that he wanted (`| head`) is no failure.
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        _tell_notes(failed)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        _tell_notes(error)
         sys.exit(INTERRUPTED)
+
+
+def _tell_notes(error: BaseException) -> None:
+    """What else went wrong at the end: the position may not be stored."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"gateway tail: {note}", err=True)
 
 
 async def _follow(following: Tail) -> None:
@@ -142,6 +151,7 @@ async def _follow(following: Tail) -> None:
     watch_reader(STANDARD_OUTPUT, tell)
     try:
         await following.run()
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if not gone:
             raise
+        _tell_notes(error)

@@ -31,7 +31,8 @@ def stream_address(server: str, streams: str | Sequence[str]) -> str:
     names = streams if isinstance(streams, str) else ",".join(streams)
     if not names:
         raise InvalidQuery("no stream is named")
-    return f"{server.rstrip('/')}/v2/stream/{quote(names, safe=',*:@')}"
+    # Of a command line, in a locale without the letters, the bytes that were typed.
+    return f"{server.rstrip('/')}/v2/stream/{quote(names, safe=',*:@', errors='surrogateescape')}"
 
 
 def milliseconds(name: str, time: Time | None, now: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.processes import INTERRUPTED
+from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
@@ -97,6 +99,7 @@ def tail(
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
+    check_output()
     clock = SystemClock()
     # One console for both where both are the terminal, so that the status line and the events make room for each other.
     together = sys.stdout.isatty() and sys.stderr.isatty()
@@ -109,12 +112,46 @@ def tail(
     token = os.environ.get(TOKEN) or None
     try:
         store = None if resume is None else FilePositions(resume)
-        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store, token).run())
+        asyncio.run(_follow(Tail(stream_address(server, streams), query, output, status, clock, store, token)))
     except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
+        _tell_notes(error)
         sys.exit(1)
-    except BrokenPipeError:
-        # Nobody reads any more (`| head`). What is still buffered must not fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except OutputFailed as failed:
+        if not failed.reader_gone:
+            raise
+        # Who has read all that he wanted (`| head`) is no failure.
+        _tell_notes(failed)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        _tell_notes(error)
         sys.exit(INTERRUPTED)
+
+
+def _tell_notes(error: BaseException) -> None:
+    """What else went wrong at the end: the position may not be stored."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"gateway tail: {note}", err=True)
+
+
+async def _follow(following: Tail) -> None:
+    """To the end of the range, or until nobody reads the output any more."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # The loop may have ended meanwhile.
+            loop.call_soon_threadsafe(leave)
+
+    watch_reader(STANDARD_OUTPUT, tell)
+    try:
+        await following.run()
+    except asyncio.CancelledError as error:
+        if not gone:
+            raise
+        _tell_notes(error)

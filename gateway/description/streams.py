@@ -98,7 +98,15 @@ def stream(facts: Facts) -> Json:
             "200": answer(
                 "The events.",
                 {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
-                ("Cache-Control", "Connection", "Content-Encoding", "Event-Gateway", "Vary", "X-Accel-Buffering"),
+                (
+                    "Cache-Control",
+                    "Connection",
+                    "Content-Encoding",
+                    "Event-Gateway",
+                    "Event-Gateway-Log",
+                    "Vary",
+                    "X-Accel-Buffering",
+                ),
             ),
             "204": answer("What was asked for has ended already; EventSource stops.", None, ("Cache-Control",)),
             **problems(

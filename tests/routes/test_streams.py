@@ -9,6 +9,7 @@ import pytest
 
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.port import shown_identity
 from tests.routes.kit import (
     EARLY,
     MARGIN,
@@ -44,6 +45,9 @@ async def test_the_headers(site: Site, name: str) -> None:
         assert {key: reading.headers.get(key) for key in expected} == expected
         assert "content-encoding" not in reading.headers
         assert "accept" in reading.headers["vary"]
+        identity = await site.log.identity()
+        assert reading.headers["event-gateway-log"] == shown_identity(identity)
+        assert identity not in reading.headers.values()
 
 
 async def test_head_gives_the_headers_alone(site: Site, name: str) -> None:

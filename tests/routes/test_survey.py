@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, cast
 
 import pytest
 
+from gateway import cooperative
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.event import TopicPartition
@@ -100,6 +102,23 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
     assert document["end"] == 1000 * (START + 10)
     told = {name: stream["counts"] for name, stream in document["streams"].items()}
     assert told == {"busy": [0] * 50 + [20] * 10, "both": [21] * 10, "none": [0] * 60}
+
+
+async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    world = World({"busy": OLD}, busy=20)
+    world.go_on(60)
+    catalog = Catalog([Stream(f"stream{number}", ("busy",)) for number in range(500)])
+    routes = RateRoutes(lambda: catalog, world.hub)
+    asking = [asyncio.create_task(routes.rates(cast(Any, None))) for _ in range(3)]
+    turns = 0
+    while not all(one.done() for one in asking):
+        await asyncio.sleep(0)
+        turns += 1
+    # In one go it takes three; in turns, one for each stream, and once for all who ask.
+    assert 400 < turns < 700
+    [body] = {bytes(one.result().body) for one in asking}
+    assert len(json.loads(body)["streams"]) == 500
 
 
 @pytest.mark.parametrize("late", [-100_000, -61, -5])

@@ -20,6 +20,7 @@ from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_connection import FORMAT
+from gateway.eventlog.trouble import Kind
 from tests.eventlog.kit import take
 
 OLD = Path(__file__).parent / "data" / "format-0.db"
@@ -135,8 +136,9 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(path: Path) -> None:
     log = SqliteLog(path)
     with pytest.raises(LogNewer, match=r"install that version again, or name another log"):
         await log.open()
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(LogForbids, match="install that version again") as caught:
         await log.append("plain", [NewRecord(b"x")])
+    assert caught.value.kind is Kind.NEWER
     await log.close()
     assert path.read_bytes() == before  # noqa: ASYNC240
 

@@ -18,25 +18,29 @@ from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.processes import INTERRUPTED
 from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
+from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
-from gateway.times import parse_time
 
 TOKEN = "GATEWAY_TAIL_TOKEN"
 """The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""
 
 
 class Time(click.ParamType[int]):
-    """ISO 8601, milliseconds since the epoch, or a span back from now."""
+    """ISO 8601 (of the zone of the machine where it has no offset), a time of day, milliseconds since the epoch, or a
+    span back from now."""
 
     name = "time"
+
+    def __init__(self, may_come: bool = False) -> None:
+        self._may_come = may_come
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds since the epoch."""
         try:
-            return parse_time(str(value), SystemClock().now())
+            return read_local_time(str(value), SystemClock().now(), self._may_come)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -63,8 +67,12 @@ def _check_fields(context: click.Context, parameter: click.Parameter, text: str 
 
 @click.command()
 @click.argument("streams")
-@click.option("--since", type=Time(), help="Start at this time: 10m, 2h, 7d (back from now), or ISO 8601.")
-@click.option("--until", type=Time(), help="End before this time.")
+@click.option(
+    "--since",
+    type=Time(),
+    help="Start at this time: 10m, 2h, 7d (back from now), 14:30, or ISO 8601; local without an offset.",
+)
+@click.option("--until", type=Time(may_come=True), help="End before this time.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
 @click.option("--filter", "expression", metavar="CEL", callback=_check_filter,
               help="""Only events for which this holds, as in 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip

@@ -1,7 +1,7 @@
 /** The running subscription: what the worker hands over, shown as table, histogram, figures and state. */
 import { byId, copy, h, say } from "./dom.js";
 import { now } from "./api.js";
-import { and, condition } from "./cel.js";
+import { and, condition, isWritable } from "./cel.js";
 import { Chart } from "./chart.js";
 import { Exact } from "./json.js";
 import { Histogram } from "./histogram.js";
@@ -303,16 +303,20 @@ export class LiveView {
 
   /** The menu of a value. @param {HTMLElement} anchor @param {(string | number)[]} path @param {unknown} value */
   #pick(anchor, path, value) {
-    const optional = !(this.page.fieldOf(String(path[0]))?.required ?? false);
-    const add = (/** @type {"==" | "!=" | ">=" | "<="} */ operator) => {
-      const text = condition(path, value, operator, optional);
-      return { detail: text, act: () => this.page.refine(and(this.page.filter(), text)) };
+    const known = (/** @type {(string | number)[]} */ steps) =>
+      steps.some((step) => String(step).includes(".")) ? undefined : this.page.fieldOf(steps.join("."));
+    const add = (/** @type {import("./cel.js").Operator} */ operator) => {
+      const text = condition(path, value, operator, known);
+      // "Only" after "not" of the same value, or the other way round: the newer word counts.
+      const other = { "==": "!=", "!=": "==" }[/** @type {"=="} */ (operator)];
+      const opposite = other && condition(path, value, /** @type {"=="} */ (other), known);
+      return { detail: text, act: () => this.page.refine(and(this.page.filter(), text, opposite)) };
     };
     const choices = [];
     const compound = value !== null && typeof value === "object" && !(value instanceof Exact);
     if (value === undefined) {
       choices.push({ label: "Only where it is missing", ...add("==") }, { label: "Only where it is there", ...add("!=") });
-    } else if (!compound) {
+    } else if (!compound && isWritable(value)) {
       choices.push({ label: "Only this", ...add("==") }, { label: "Not this", ...add("!=") });
       if (typeof value === "number" || value instanceof Exact) {
         choices.push({ label: "At least this", ...add(">=") }, { label: "At most this", ...add("<=") });

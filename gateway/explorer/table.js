@@ -316,8 +316,7 @@ export class Table {
 
 /** The steps of a dotted path in an event, where the name of a member may have dots. @param {any} value @param {string} path @returns {string[]} */
 export function pathSteps(value, path) {
-  if (value === null || typeof value !== "object" || Object.hasOwn(value, path)) return [path];
   const dot = path.indexOf(".");
-  if (dot < 0) return [path];
-  return [path.slice(0, dot), ...pathSteps(value[path.slice(0, dot)], path.slice(dot + 1))];
+  if (dot < 0 || (value !== null && typeof value === "object" && Object.hasOwn(value, path))) return [path];
+  return [path.slice(0, dot), ...pathSteps(value?.[path.slice(0, dot)], path.slice(dot + 1))];
 }

@@ -53,7 +53,10 @@ export function expressionOf(path, root = "event") {
  */
 export function condition(path, value, operator, known = () => undefined) {
   const place = expressionOf(path);
-  if (value === undefined) return operator === "==" ? not(steps(path, known, true)) : presence(path);
+  if (value === undefined) {
+    const there = steps(path, known, true);
+    return operator === "==" ? not(there) : there.join(" && ");
+  }
   if (operator !== "!=") return `${place} ${operator} ${literal(value)}`;
   const guards = steps(path, known, false);
   return guards.length === 0 ? `${place} != ${literal(value)}` : not([...guards, `${place} == ${literal(value)}`]);

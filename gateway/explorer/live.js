@@ -9,7 +9,7 @@ import { openMenu } from "./menu.js";
 import { isCaughtUp, statusOf } from "./status.js";
 import { EventStore } from "./store.js";
 import { Table } from "./table.js";
-import { brief, bytes, figures, moment, percent, whole } from "./text.js";
+import { brief, bytes, figures, json, moment, percent, whole } from "./text.js";
 import { parseTime, writeTime } from "./times.js";
 import { startWorker } from "./start.js";
 
@@ -43,6 +43,8 @@ export class LiveView {
   #newest = 0;
   #origin = 0;
   #rate = 0;
+  /** A relative end is one moment as long as it is asked for, however often the stream is. @type {{text: string, time: number | null}} */
+  #end = { text: "", time: null };
   #caught = false;
   #lastBatch = 0;
   /** Of this subscription. */
@@ -106,7 +108,9 @@ export class LiveView {
       const since = request.since || `${backlog}s`;
       this.#origin = parseTime(since, now()) ?? now();
       this.#state = { name: "connecting" };
-      this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since } });
+      if (request.until !== this.#end.text) this.#end = { text: request.until, time: parseTime(request.until, now()) };
+      const until = this.#end.time === null ? request.until : String(this.#end.time);
+      this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since, until } });
     }
     this.#tick();
     this.#showHold();
@@ -214,7 +218,7 @@ export class LiveView {
 
   #showChart() {
     const { since, until } = this.#request;
-    const end = (until && parseTime(until, now())) || Math.max(now(), this.#position);
+    const end = (until && this.#end.time) || Math.max(now(), this.#position);
     const start = since ? this.#origin : Math.min(end - SHORTEST_SPAN, Math.max(end - LIVE_SPAN, this.#origin));
     this.chart.show(this.#histogram, start, Math.max(end, start + 1000), since ? this.#position : 0);
   }
@@ -229,7 +233,7 @@ export class LiveView {
       position: this.#position || origin,
       newest: this.#newest,
       origin,
-      until: until ? parseTime(until, now()) : null,
+      until: until ? this.#end.time : null,
       caught: this.#caught,
       expected,
       quiet,
@@ -322,7 +326,7 @@ export class LiveView {
         choices.push({ label: "At least this", ...add(">=") }, { label: "At most this", ...add("<=") });
       }
     }
-    const text = typeof value === "string" ? value : JSON.stringify(value);
+    const text = typeof value === "string" ? value : json(value);
     if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text, h("button", null)) });
     openMenu(anchor, `${path.join(".")}: ${brief(value, 60) || "not there"}`, choices);
   }

@@ -1,5 +1,6 @@
 /** The running subscription: what the worker hands over, shown as table, histogram, figures and state. */
-import { byId, copy, h, say } from "./dom.js";
+import { copy } from "./clipboard.js";
+import { byId, say } from "./dom.js";
 import { now } from "./api.js";
 import { and, condition, isWritable } from "./cel.js";
 import { Chart } from "./chart.js";
@@ -18,6 +19,9 @@ const SHORTEST_SPAN = 60_000;
 const BACKLOG = 60; // events that a live view begins with
 const RATE_SPAN = 10; // seconds
 const SETTLED = 1500; // milliseconds
+/** Whether connections are few, as over HTTP/1.1; of HTTP/2 and 3 one has room for all. */
+const [NAVIGATION] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const LIMITED = !/^h[23]/.test(NAVIGATION?.nextHopProtocol ?? "");
 
 /**
  * @typedef {{
@@ -53,6 +57,10 @@ export class LiveView {
   #recent = [];
   /** Since when. */
   #measured = 0;
+  #shared = { pages: 1, period: 0 };
+  #trouble = "";
+  /** What the worker knows of the page. */
+  #told = "";
   #lastDraw = 0;
   #drawTimer = 0;
 
@@ -80,6 +88,7 @@ export class LiveView {
     byId("dismiss").addEventListener("click", () => {
       byId("notice").hidden = true;
     });
+    document.addEventListener("visibilitychange", () => this.#tellWorker());
     setInterval(() => this.#tick(), 1000);
   }
 
@@ -121,6 +130,11 @@ export class LiveView {
     this.table.setColumns(columns);
   }
 
+  /** Whether all was read that has happened. */
+  get caught() {
+    return this.#caught;
+  }
+
   /** The newest event of the streams, in milliseconds since the epoch. @param {number} time */
   setNewest(time) {
     this.#newest = Math.max(this.#newest, time);
@@ -128,6 +142,10 @@ export class LiveView {
 
   /** @param {any} message */
   #received(message) {
+    if (message.kind === "shared") {
+      this.#shared = message;
+      return this.#showStatus();
+    }
     if (message.subscription !== this.#subscription) return;
     if (message.kind === "state") {
       this.#state = message.state;
@@ -239,13 +257,29 @@ export class LiveView {
       quiet,
       now: Date.now(),
       speed,
+      shared: this.#shared,
     };
     const caught = isCaughtUp(situation);
     // What the past brought at once is no rate of now.
     if (caught && !this.#caught) this.#measure();
     this.#caught = caught;
     const { name, words, detail, progress } = statusOf(situation);
-    this.say(name, words, detail, progress);
+    this.say(name, words, name === "live" || name === "behind" ? this.#trouble || detail : detail, progress);
+    this.#tellWorker();
+  }
+
+  /** What does not work beside the stream; empty where all does. @param {string} trouble */
+  setTrouble(trouble) {
+    this.#trouble = trouble;
+    this.#showStatus();
+  }
+
+  /** Whether a connection is wanted, which the worker cannot know. */
+  #tellWorker() {
+    const page = { hidden: document.hidden, limited: LIMITED, caught: this.#caught };
+    const text = JSON.stringify(page);
+    if (text !== this.#told) this.#worker.postMessage(page);
+    this.#told = text;
   }
 
   /** @param {string} name @param {string} words @param {string} detail @param {number | null} [progress] */
@@ -327,7 +361,7 @@ export class LiveView {
       }
     }
     const text = typeof value === "string" ? value : json(value);
-    if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text, h("button", null)) });
+    if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text) });
     openMenu(anchor, `${path.join(".")}: ${brief(value, 60) || "not there"}`, choices);
   }
 

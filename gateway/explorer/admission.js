@@ -37,7 +37,7 @@ export class Admission {
     this.shared = shared;
     try {
       this.#channel = new BroadcastChannel("explorer-streams");
-      this.#channel.onmessage = ({ data }) => this.#heard(data);
+      this.#channel.onmessage = ({ data }) => this.heard(data);
     } catch {
       // Where a browser keeps pages apart, each is for itself.
     }
@@ -112,8 +112,13 @@ export class Admission {
     if (this.#page.caught || held.moved() || now >= held.opened + LONGEST_TURN) held.giveWay();
   }
 
-  /** @param {any} data */
-  #heard(data) {
+  close() {
+    clearTimeout(this.#timer);
+    this.#channel?.close();
+  }
+
+  /** What another page says of itself: its place, or that it is gone. @param {any} data */
+  heard(data) {
     const { id, since } = data ?? {};
     if (typeof id !== "string" || id === this.#mine.id) return;
     if (typeof since !== "number") return this.#turns.gone(id);

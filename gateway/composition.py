@@ -6,10 +6,9 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from gateway.access.gate import GateOptions
 from gateway.access.signed import Rules
 from gateway.access.static import read_static_tokens
-from gateway.access.trust import load_trust
+from gateway.access.trust import Terms, load_trust
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.port import Claims, Keys
@@ -117,7 +116,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     except OSError as error:
         raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
     settings = configured.settings
-    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, settings.token_algorithms)
+    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
@@ -129,7 +128,8 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
-    return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
+    definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
+    return definitions, warnings + missing
 
 
 def _long_ids(configured: Configured) -> list[str]:
@@ -147,7 +147,7 @@ def _long_ids(configured: Configured) -> list[str]:
     return warnings
 
 
-def gate_options(settings: Settings) -> GateOptions:
+def token_terms(settings: Settings) -> Terms:
     """What tokens are held against."""
     rules = Rules(
         # Without keys no token is held against them.
@@ -159,7 +159,7 @@ def gate_options(settings: Settings) -> GateOptions:
         settings.token_write_claim,
         settings.token_brief_lifetime,
     )
-    return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
+    return Terms(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
 
 
 def connection_bounds(settings: Settings) -> ConnectionBounds:

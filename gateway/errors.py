@@ -15,7 +15,7 @@ GatewayError
 └── LogError                what the event log could not do
     ├── LogUnavailable      nothing answers, and it passes: ask again later
     │   └── LogNewer        the log's file is of a format that this version does not know
-    ├── LogForbids          what the log does not let the gateway do, until somebody allows it
+    ├── LogForbids          what the log does not let the gateway do, until somebody acts
     ├── Refused             it answers, and does not give some topics or partitions: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
     ├── TopicAbsent         the topic, or the partition, does not exist
@@ -129,7 +129,12 @@ class KeysUnavailable(GatewayError):
 
 
 class LogError(GatewayError):
-    """What the event log could not do."""
+    """What the event log could not do. `kind` says why in words that anybody may be told (`eventlog.trouble.Kind`);
+    empty where nobody knows. What the error says itself is for the operator, and may name hosts and paths."""
+
+    def __init__(self, detail: str = "", kind: str = "") -> None:
+        super().__init__(detail)
+        self.kind = kind
 
 
 class LogUnavailable(LogError):
@@ -141,7 +146,7 @@ class LogNewer(LogUnavailable):
 
 
 class LogForbids(LogError):
-    """The log does not let the gateway do this (no right, a read-only file), until somebody allows it."""
+    """The log does not let the gateway do this (no right, a read-only or damaged file), until somebody acts."""
 
 
 class Refused(LogError):

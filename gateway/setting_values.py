@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.access.keys import FITTING
+from gateway.access.keys import FITTING, OTHER_NAMES, algorithm_of
 from gateway.access.static import read_static_tokens
 from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
@@ -135,8 +135,9 @@ def _check_limits(url: str) -> None:
 
 def _check_algorithms(names: tuple[str, ...]) -> None:
     for name in names:
-        if name not in FITTING:
-            raise ValueError(f'token_algorithms names "{name}"; it takes some of {", ".join(FITTING)}')
+        if algorithm_of(name) is None:
+            known = ", ".join([*FITTING, *OTHER_NAMES])
+            raise ValueError(f'token_algorithms names "{name}"; it takes some of {known}')
 
 
 def _check_cookie(name: str) -> None:

@@ -52,8 +52,9 @@ async def serving(**settings: Any) -> AsyncIterator[Site]:
             log.append_now(topic, [stored(number) for number in range(5)])
     given = {**SETTINGS, **settings}
     async with running(log, STREAMS, admin=True, **given) as site:
-        trust = Trust(read_static_tokens(given["static_tokens"]), document(public_jwk("first")))
         definitions = site.gateway.current.definitions
+        terms = definitions.trust.terms
+        trust = Trust(read_static_tokens(given["static_tokens"]), document(public_jwk("first")), terms=terms)
         await site.gateway.take(Definitions(definitions.catalog, definitions.schemas, None, trust))
         await becomes(lambda: site.gateway.hub.available)
         yield site

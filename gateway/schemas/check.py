@@ -13,6 +13,7 @@ from gateway.schemas.compatibility import Change, Weight, changes, weight_of
 from gateway.schemas.files import parse_version, read_document
 from gateway.schemas.history import HistoryError, is_kept_in_git, released_files
 from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.schemas.shape import equal
 
 SHOWN_CHANGES = 20
 """Changes of one pair of versions that are shown."""
@@ -176,12 +177,12 @@ def _changed_since(path: Path, where: str, released: bytes) -> list[str]:
         return [f"{path}: it was released ({where}) and is gone; events name it, so it has to stay"]
     unreadable: list[str] = []
     before, after = (read_document(path, content, unreadable) for content in (released, path.read_bytes()))
-    if before == after or before is None or after is None:
+    if before is None or after is None or equal(before, after):
         return []
     differences = [
         f"    /{name}: {'removed' if name not in after else 'added' if name not in before else 'changed'}"
         for name in [*before, *(name for name in after if name not in before)]
-        if before.get(name) != after.get(name) or (name in before) != (name in after)
+        if not equal(before.get(name), after.get(name)) or (name in before) != (name in after)
     ]
     head = f"{path}: it has changed since it was released ({where}); put it back, and release a new version:"
     return ["\n".join([head, *differences])]

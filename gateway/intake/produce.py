@@ -41,7 +41,7 @@ class Production:
     """Appends each valid line to the stream's first topic, and complains of the others.
 
     `settled` is the number of the last line before which every line is stored or was complained of; so at whatever
-    point a run ends, another can go on at the line after it.
+    point a run ends, another can go on at the line after it. The first `skipped` lines are so by what was done before.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Production:
         complain: Complain,
         max_errors: int | None = None,
         ahead_ms: int = TIMESTAMP_AHEAD,
+        skipped: int = 0,
     ) -> None:
         self._stream = stream
         self._catalog = catalog
@@ -66,7 +67,7 @@ class Production:
         self._batch: list[NewRecord] = []
         self.stored = 0
         self.invalid = 0
-        self.settled = 0
+        self.settled = skipped
 
     @property
     def too_many_errors(self) -> bool:

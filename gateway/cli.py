@@ -13,7 +13,7 @@ import click
 
 from gateway import processes
 from gateway.catalog.stream import Stream
-from gateway.client import ClientError
+from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
@@ -28,6 +28,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
 from gateway.machine import memory_limit
+from gateway.printable import is_text
 from gateway.setting_relations import told_memory
 from gateway.settings import SETTINGS, Setting
 
@@ -224,6 +225,11 @@ def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: 
 
     Exit status: 0, 1 where it cannot go on, 3 where the source has told a gap.
     """
+    if not is_address(url):
+        where = "; the address comes before the stream" if is_address(stream) else ""
+        _fail([f"gateway mirror: {url!r} is no address{where}; write it as in http://127.0.0.1:8080/v2/stream/name"])
+    if not is_text(name or ""):
+        _fail([f"gateway mirror: --name: {name!r} is no text"])
     configured = _configure(flags)
     try:
         target = _stream(configured, stream)

@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from gateway.certificates import why_refused
-from gateway.printable import printable
+from gateway.printable import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -32,6 +32,11 @@ def bare(url: str) -> str:
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_address(url: str) -> bool:
+    """Whether it begins as the address of a server does, and is text."""
+    return url.lower().startswith(("http://", "https://")) and is_text(url)
 
 
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:

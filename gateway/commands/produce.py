@@ -10,7 +10,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.composition import open_log
-from gateway.errors import LogError
+from gateway.errors import ConfigurationError, LogError
 from gateway.intake.lines import Input
 from gateway.intake.packed import InputError
 from gateway.intake.produce import Complaints, Production
@@ -28,6 +28,8 @@ def run_produce(
 ) -> int:
     """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
     ConfigurationError."""
+    if stream.schema_title is None:
+        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, for it has no schema_title"])
     schemas = SchemaRepository(settings.schema_repositories)
     return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 

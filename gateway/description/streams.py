@@ -11,8 +11,8 @@ _POSITION = "Resume after this position: the last `id` that was received, a JSON
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: ISO 8601 (a date alone is midnight, no zone is UTC), "
-        "milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date alone is midnight, no zone is "
+        "UTC), milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
         TEXT,
         "10m",
     ),

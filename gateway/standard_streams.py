@@ -89,7 +89,8 @@ class _Ascii(io.TextIOWrapper):
 
 
 def install(closed: set[int]) -> None:
-    """Make such streams of `sys.stdout` and `sys.stderr`, and of a missing `sys.stdin` one that fails. `closed` are the descriptors that were missing at first."""
+    """Make such streams of `sys.stdout` and `sys.stderr`, and of a missing `sys.stdin` one that fails. `closed` are the
+    descriptors that were missing at first."""
     output = Descriptor(
         STANDARD_OUTPUT, "<stdout>", _raise, STANDARD_OUTPUT in closed or _is_read_only(STANDARD_OUTPUT)
     )

@@ -219,8 +219,9 @@ def test_produce_into_a_stream_that_takes_nothing(config: Path) -> None:
 
 def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) -> None:
     assert run("init", str(tmp_path)).exit_code == 0
-    place = ("--config", str(tmp_path / "config" / "gateway.yaml"), "--log", f"sqlite:///{tmp_path}/events.db")
-    place += ("--schemas", str(tmp_path / "config" / "schemas"))
+    config = tmp_path / "config"
+    place = ["--config", str(config / "gateway.yaml"), "--schemas", str(config / "schemas")]
+    place += ["--log", f"sqlite:///{tmp_path}/events.db"]
     result = run("produce", "wiki.change", "--skip", "1", *place, text='not looked at\n{"a":1}\nno json\n')
     assert result.exit_code == 1
     assert "line 2: /$schema: it is missing" in result.output

@@ -66,7 +66,7 @@ async def _produce(
         telling = asyncio.create_task(progress.keep_telling())
         try:
             await log.open()
-            await production.run(source.parts(stop, skip))
+            await production.run(source.parts(stop, skip), stop)
         except (LogError, InputError) as error:
             failure = str(error)
         finally:

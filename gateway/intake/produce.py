@@ -76,8 +76,8 @@ class Production:
         return self._max_errors is not None and self.invalid >= self._max_errors
 
     async def run(self, parts: AsyncIterator[list[Line]], stop: asyncio.Event) -> None:
-        """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log cannot take them; none
-        of the lines after `settled` is then known to be stored (those of one append may be)."""
+        """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log
+        cannot take them; none of the lines after `settled` is then known to be stored (those of one append may be)."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
         work = Slice()
         async for lines in parts:

@@ -14,7 +14,7 @@ from gateway.certificates import refused_certificate, why_refused
 from gateway.client.errors import ClientError
 from gateway.environment import without_secrets
 from gateway.outbound import proxy_of
-from gateway.printable import printable
+from gateway.printable import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -39,6 +39,11 @@ def bare(url: str) -> str:
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_address(url: str) -> bool:
+    """Whether it begins as the address of a server does, and is text."""
+    return url.lower().startswith(("http://", "https://")) and is_text(url)
 
 
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:

@@ -201,7 +201,11 @@ def _complain(line: str) -> None:
 @main.command()
 @click.argument("url")
 @click.argument("stream")
-@click.option("--since", type=Time(), help="where to begin when there is no position yet: 10m, 2h, 7d, or ISO 8601")
+@click.option(
+    "--since",
+    type=Time(),
+    help="where to begin when there is no position yet: 10m, 2h, 7d, 14:30, or ISO 8601; local without an offset",
+)
 @click.option("--name", help="the name of the position, where another than stream and address is wanted")
 @_with_settings("config", "log")
 def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: Any) -> None:

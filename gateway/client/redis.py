@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from gateway.client.answer import bare
 from gateway.client.errors import PositionStoreError
+from gateway.client.stores import read_position
 
 SECONDS = 5.0
 """The longest that Redis may take to answer."""
@@ -30,11 +31,8 @@ class RedisPositions:
             raise self._failed(error) from None
         if value is None:
             return ""
-        try:
-            position = value.decode() if isinstance(value, bytes) else value
-        except UnicodeDecodeError:
-            position = "\n"
-        if not position.isprintable():
+        position = read_position(value if isinstance(value, bytes) else value.encode())
+        if position is None:
             raise PositionStoreError(f"{self._key!r} in {bare(self._url)} holds something else than a position")
         return position
 

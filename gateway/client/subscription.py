@@ -47,7 +47,8 @@ IDLE_SECONDS = 45.0
 """Silence after which a connection counts as lost: three heartbeats."""
 HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
-
+LOG = "event-gateway-log"
+"""The header in which a gateway tells its log from others."""
 
 Token = str | Callable[[], str]
 """A bearer token, or what gives one for each connection: tokens expire."""
@@ -91,6 +92,8 @@ class Subscription:
         self.shown = bare(url)
         """The address as it may be told: without query and password."""
         self.last_event_id = last_event_id
+        self.log = ""
+        """What tells the log of the server from others; empty where the server does not say."""
         self.query = query or Query()
         self._tell = on_state or self._log
         self._transport = transport
@@ -201,6 +204,7 @@ class Subscription:
         if not self._connected and self._duplicates is not None:
             self._duplicates.reset(self.last_event_id)
         self._connected = True
+        self.log = response.headers.get(LOG, "")
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
         async for chunk in response.aiter_bytes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,25 +17,30 @@ from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.processes import INTERRUPTED
+from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
+from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
-from gateway.times import parse_time
 
 TOKEN = "GATEWAY_TAIL_TOKEN"
 """The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""
 
 
 class Time(click.ParamType[int]):
-    """ISO 8601, milliseconds since the epoch, or a span back from now."""
+    """ISO 8601 (of the zone of the machine where it has no offset), a time of day, milliseconds since the epoch, or a
+    span back from now."""
 
     name = "time"
+
+    def __init__(self, may_come: bool = False) -> None:
+        self._may_come = may_come
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds since the epoch."""
         try:
-            return parse_time(str(value), SystemClock().now())
+            return read_local_time(str(value), SystemClock().now(), self._may_come)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -61,8 +67,12 @@ def _check_fields(context: click.Context, parameter: click.Parameter, text: str 
 
 @click.command()
 @click.argument("streams")
-@click.option("--since", type=Time(), help="Start at this time: 10m, 2h, 7d (back from now), or ISO 8601.")
-@click.option("--until", type=Time(), help="End before this time.")
+@click.option(
+    "--since",
+    type=Time(),
+    help="Start at this time: 10m, 2h, 7d (back from now), 14:30, or ISO 8601; local without an offset.",
+)
+@click.option("--until", type=Time(may_come=True), help="End before this time.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
 @click.option("--filter", "expression", metavar="CEL", callback=_check_filter,
               help="""Only events for which this holds, as in 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip
@@ -97,6 +107,7 @@ def tail(
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
+    check_output()
     clock = SystemClock()
     # One console for both where both are the terminal, so that the status line and the events make room for each other.
     together = sys.stdout.isatty() and sys.stderr.isatty()
@@ -109,12 +120,46 @@ def tail(
     token = os.environ.get(TOKEN) or None
     try:
         store = None if resume is None else FilePositions(resume)
-        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store, token).run())
+        asyncio.run(_follow(Tail(stream_address(server, streams), query, output, status, clock, store, token)))
     except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
+        _tell_notes(error)
         sys.exit(1)
-    except BrokenPipeError:
-        # Nobody reads any more (`| head`). What is still buffered must not fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except OutputFailed as failed:
+        if not failed.reader_gone:
+            raise
+        # Who has read all that he wanted (`| head`) is no failure.
+        _tell_notes(failed)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        _tell_notes(error)
         sys.exit(INTERRUPTED)
+
+
+def _tell_notes(error: BaseException) -> None:
+    """What else went wrong at the end: the position may not be stored."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"gateway tail: {note}", err=True)
+
+
+async def _follow(following: Tail) -> None:
+    """To the end of the range, or until nobody reads the output any more."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # The loop may have ended meanwhile.
+            loop.call_soon_threadsafe(leave)
+
+    watch_reader(STANDARD_OUTPUT, tell)
+    try:
+        await following.run()
+    except asyncio.CancelledError as error:
+        if not gone:
+            raise
+        _tell_notes(error)

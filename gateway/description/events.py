@@ -19,8 +19,9 @@ ANY_EVENT = record(
 
 
 def name_of(schema: Schema) -> str:
-    """The name of its component, which may hold no slash."""
-    return f"{schema.title.replace('/', '.')}-{schema.version}"
+    """The name of its component, which may hold no slash. No other schema has it: a dot becomes two, and a part of a
+    title begins with none."""
+    return f"{schema.title.replace('.', '..').replace('/', '.')}-{schema.version}"
 
 
 def told(facts: Facts) -> dict[str, Schema]:

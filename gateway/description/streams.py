@@ -11,8 +11,8 @@ _POSITION = "Resume after this position: the last `id` that was received, a JSON
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: ISO 8601 (a date alone is midnight, no zone is UTC), "
-        "milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date alone is midnight, no zone is "
+        "UTC), milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
         TEXT,
         "10m",
     ),
@@ -106,7 +106,15 @@ def stream(facts: Facts) -> Json:
             "200": answer(
                 "The events.",
                 {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
-                ("Cache-Control", "Connection", "Content-Encoding", "Event-Gateway", "Vary", "X-Accel-Buffering"),
+                (
+                    "Cache-Control",
+                    "Connection",
+                    "Content-Encoding",
+                    "Event-Gateway",
+                    "Event-Gateway-Log",
+                    "Vary",
+                    "X-Accel-Buffering",
+                ),
             ),
             "204": answer("What was asked for has ended already; EventSource stops.", None, ("Cache-Control",)),
             **problems(

@@ -73,6 +73,12 @@ class KafkaLog:
         """See EventLog. Readers are closed by those who hold them."""
         await asyncio.gather(self._producer.close(), self._cluster.close(), *self._stopping)
 
+    async def identity(self) -> str:
+        """See EventLog: the id of the cluster."""
+        if self._cluster.identity is None:
+            await self._cluster.topics([])
+        return self._cluster.identity or ""
+
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog. Of a topic that may not be described nobody says whether it exists."""
         found = await self._cluster.topics(topics) if topics else {}

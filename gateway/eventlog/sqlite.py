@@ -83,6 +83,10 @@ class SqliteLog:
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
 
+    async def identity(self) -> str:
+        """See EventLog."""
+        return await self._queries.run(SqliteStore.identity)
+
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog. A page that cannot be read is the trouble of the whole file: LogUnavailable."""
         return dict(await self._queries.run(SqliteStore.describe, topics))

@@ -20,6 +20,13 @@ JOURNAL_BYTES = 64 * 1024 * 1024
 FORMAT = 1
 """Of the log's file, as `PRAGMA user_version` tells. 0: from before there were claims; it may lack positions, too."""
 
+IDENTITY = (
+    "CREATE TABLE IF NOT EXISTS identity (identity TEXT NOT NULL)",
+    "INSERT INTO identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM identity)",
+)
+"""What tells the file from all others: one row. A file without it gets it when it is asked for, whatever its format;
+older versions pass it over."""
+
 TABLES = (
     """
 CREATE TABLE IF NOT EXISTS topics (
@@ -60,6 +67,7 @@ CREATE TABLE IF NOT EXISTS positions (
 )""",
     CLAIMS,
     BINDINGS,
+    *IDENTITY,
 )
 """A statement for each. All that a file of an older format lacks is some of them."""
 

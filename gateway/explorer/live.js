@@ -326,9 +326,9 @@ export class LiveView {
   /** @param {HTMLElement} anchor @param {number} time */
   #pickTime(anchor, time) {
     const { since, until } = this.#request;
-    openMenu(anchor, `${moment(time)} UTC`, [
+    openMenu(anchor, writeTime(time), [
       { label: "From here", act: () => this.page.travel(writeTime(time), until) },
-      { label: "Until here", act: () => this.page.travel(since, writeTime(time + 1000)) },
+      { label: "Until here", act: () => this.page.travel(since, writeTime(time + 1)) },
     ]);
   }
 }

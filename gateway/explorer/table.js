@@ -4,7 +4,7 @@ import { detailOf } from "./detail.js";
 import { at } from "./json.js";
 import { trackOf } from "./schema.js";
 import { valueOf } from "./store.js";
-import { brief, clock, moment } from "./text.js";
+import { brief, clock, isoTime } from "./text.js";
 import { Windowing } from "./windowing.js";
 
 const NARROW = matchMedia("(max-width: 40rem)");
@@ -164,7 +164,7 @@ export class Table {
     const open = this.#details.has(row.seq);
     const time = h(
       "div.cell.time",
-      { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: `${moment(row.time)} UTC` },
+      { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: isoTime(row.time) ?? String(row.time) },
       h("span.fold", { "aria-hidden": "true" }, "›"),
       clock(row.time),
     );

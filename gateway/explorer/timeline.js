@@ -45,10 +45,10 @@ export class Timeline {
     this.show(this.#range);
   }
 
-  /** The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
+  /** To the second. The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
   #timeAt(step) {
     const back = (1 - step / STEPS) ** 2.5;
-    return now() - back * (now() - this.#oldest);
+    return Math.floor((now() - back * (now() - this.#oldest)) / 1000) * 1000;
   }
 
   /** @param {number} time */

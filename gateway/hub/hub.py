@@ -15,6 +15,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, refuse
+from gateway.hub.activity import Activity
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
@@ -97,6 +98,8 @@ class Hub:
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self.recovery = Recovery(self, log, self.ring, self.discovery, clock, options.metadata_interval)
         self.losses = Losses(self.ring, options.metadata_interval)
+        self.activity = Activity()
+        self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
         self._spacing = 1.0
@@ -380,6 +383,8 @@ class Hub:
             return
         self._deliver(segment)
         segment.subjects = None
+        # Clients come first; and while nobody has seen it, it is in no hurry.
+        self.activity.count(segment.items, self.discovery.known, self.clock.now())
         self.tell_change()
 
     def _deliver(self, segment: Segment) -> None:

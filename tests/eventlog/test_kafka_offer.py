@@ -24,7 +24,7 @@ from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
-from tests.eventlog.kit import create_topic, take
+from tests.eventlog.kit import create_topic, patiently, take
 from tests.services.kafka import KafkaBroker, KafkaCluster
 
 TOPIC = "t"
@@ -100,13 +100,13 @@ async def test_too_few_replicas_are_told(cluster: KafkaCluster, topic: str, monk
 @pytest.mark.kafka
 async def test_why_a_topic_cannot_be_created_is_told(log: KafkaLog, topic: str) -> None:
     with pytest.raises(LogForbids, match="cannot create") as caught:
-        await log.create(f"{topic} with spaces")
+        await patiently(lambda: log.create(f"{topic} with spaces"))
     assert caught.value.kind is Kind.MISCONFIGURED
 
 
 @pytest.mark.kafka
 async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str) -> None:
-    await log.create(topic)
+    await patiently(lambda: log.create(topic))
     await log.append(topic, [NewRecord(b"before")])
     for _ in range(2):
         (fate,) = await log.offer(topic, [NewRecord(bytes(13_000_000))])
@@ -116,7 +116,7 @@ async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str
 
 @pytest.mark.kafka
 async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic: str) -> None:
-    await log.create(topic, 3)
+    await patiently(lambda: log.create(topic, 3))
     offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
     fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
     places = [fate for told in fates for fate in told]
@@ -130,7 +130,7 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
 async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: str) -> None:
     used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
     await used.open()
-    await used.create(topic)
+    await patiently(lambda: used.create(topic))
     await used.append(topic, [NewRecord(b"before")])
     broker.pause()
     try:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from gateway.cli import main
 from gateway.schemas.flink import Flink
 from gateway.schemas.repository import SchemaRepository
-from gateway.schemas.tables import DIALECTS, NoTable, create_table, table_name
+from gateway.schemas.shape import span_of
+from gateway.schemas.tables import DIALECTS, SYSTEM_COLUMNS, NoTable, create_table, table_name
+from gateway.schemas.validator import compile_validator
 from tests.effort import examples
 from tests.schemas.kit import SCHEMAS
 
@@ -129,12 +131,124 @@ def test_duckdb_takes_every_table(fields: dict[str, Any]) -> None:
         ("spark", {"properties": {"": {}}}, "cannot be a name"),
         ("duckdb", {"properties": {"u": {"type": "object", "properties": {"a": {}, "A": {}}}}}, "a and A (in /u)"),
         ("postgres", {"properties": {"é" * 32: {}}}, "longer than 63 bytes"),
+        (
+            "postgres",
+            {"properties": {"a": {}, "ctid": {}, "xmin": {}}},
+            "'ctid' and 'xmin' cannot be a column: each table",
+        ),
+        ("postgres", {"anyOf": [{"properties": {"tableoid": {}}}]}, "'tableoid' cannot be a column"),
+        ("postgres", {"properties": {f"c{number}": {} for number in range(1601)}}, "1601 fields, and a table has 1600"),
     ],
 )
 def test_what_is_no_table(dialect: str, document: dict[str, Any], told: str) -> None:
     with pytest.raises(NoTable) as refused:
         create_table(document, dialect, "t")
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_system_column_is_one_in_postgresql_alone_and_in_no_structure(dialect: str) -> None:
+    inner = {"properties": {"row": {"type": "object", "properties": {"xmin": {}}}, "XMIN": {}, "oid": {}}}
+    assert create_table(inner, dialect, "t")
+    if dialect != "postgres":
+        assert create_table({"properties": {name: {} for name in SYSTEM_COLUMNS}}, dialect, "t")
+
+
+BIGINT, DECIMAL = "BIGINT", "DECIMAL(38, 0)"
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "integer"}, BIGINT),
+        ({"type": "integer", "maximum": 2**63 - 1}, BIGINT),
+        ({"type": "integer", "minimum": -(2**63)}, BIGINT),
+        ({"type": "integer", "maximum": 2**63}, DECIMAL),
+        ({"type": "integer", "minimum": -(2**63) - 1}, DECIMAL),
+        ({"type": "integer", "exclusiveMaximum": 2**63}, BIGINT),
+        ({"type": "integer", "exclusiveMaximum": 2**63 + 1}, DECIMAL),
+        ({"type": "integer", "exclusiveMinimum": -(2**63) - 1}, BIGINT),
+        ({"type": "integer", "exclusiveMinimum": -(2**63) - 2}, DECIMAL),
+        ({"type": "integer", "maximum": 2**63, "exclusiveMaximum": True}, BIGINT),
+        ({"type": "integer", "minimum": -(2**63) - 1, "exclusiveMinimum": True}, BIGINT),
+        ({"type": "integer", "maximum": 2.0**63}, DECIMAL),
+        ({"type": "integer", "maximum": 9.5}, BIGINT),
+        ({"enum": [1, 2**64]}, DECIMAL),
+        ({"enum": [1, 2], "type": "integer", "maximum": 1e40}, BIGINT),
+        ({"const": -(2**64)}, DECIMAL),
+        ({"const": 1e20}, DECIMAL),
+        ({"type": ["integer", "null"], "exclusiveMaximum": 2**64}, DECIMAL),
+        ({"anyOf": [{"type": "integer", "maximum": 2**64}, {"type": "null"}]}, DECIMAL),
+        ({"oneOf": [{"type": "integer"}, {"type": "integer", "enum": [2**64]}]}, DECIMAL),
+        ({"type": "integer", "allOf": [{"maximum": 2**64}, {"maximum": 5}]}, BIGINT),
+        ({"type": "integer", "maximum": 10**38 - 1}, DECIMAL),
+        ({"type": "integer", "maximum": 10**38}, None),
+        ({"type": "integer", "minimum": -(10**38)}, None),
+        ({"type": "integer", "maximum": 1e40}, None),
+        ({"type": "integer", "maximum": float("inf")}, None),
+    ],
+)
+def test_whole_numbers_fit_their_column(schema: dict[str, Any], expected: str | None) -> None:
+    vast = {"postgres": "DECIMAL", "duckdb": "JSON", "spark": "STRING", "flink": "STRING"}
+    for dialect in DIALECTS:
+        for part in (schema, {"type": "array", "items": schema}):
+            statement = create_table({"properties": {"n": part}}, dialect, "t")
+            kind = statement.partition(" ")[2].partition("\n  ")[2].removesuffix("\n);").partition(" ")[2]
+            told = kind.removeprefix("ARRAY<").removesuffix(">").removesuffix("[]")
+            if part is not schema and dialect == "postgres" and kind == "JSONB":
+                continue
+            assert told == (expected or vast[dialect]), (dialect, part)
+
+
+BOUNDS = st.one_of(
+    *(st.integers(-(2**exponent) - 2, 2**exponent + 2) for exponent in (3, 63, 70)),
+    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**38 - 1, 10**38, 10**40]),
+)
+KEYWORDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS), BOUNDS, min_size=1), st.lists(BOUNDS, max_size=2))
+@settings(max_examples=examples(100), deadline=None)
+def test_duckdb_stores_every_whole_number_that_its_bounds_allow(bounds: dict[str, int], values: list[int]) -> None:
+    schema = {"type": "integer", **bounds, **({"enum": values} if values else {})}
+    validator = compile_validator(schema, "2020-12")
+    # Where a side has no bound, nothing says how far numbers go there.
+    low, high = (bound is not None for bound in span_of(schema))
+    near = [*values, *(number + step for number in bounds.values() for step in (-1, 0, 1))]
+    near = [number for number in near if (low or number >= -(2**63)) and (high or number < 2**63)]
+    allowed = [number for number in near if validator.is_valid(number)]
+    with duckdb.connect() as connection:
+        connection.execute(create_table({"properties": {"n": schema}}, "duckdb", "t"))
+        for number in allowed:
+            connection.execute("INSERT INTO t VALUES ($1)", [str(number)])
+        stored = connection.execute("SELECT CAST(n AS TEXT) FROM t").fetchall()
+    assert [int(text) for (text,) in stored] == allowed
+
+
+ANYTHING: dict[str, Any] = {}
+INTEGER, TEXT = {"type": "integer"}, {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"additionalProperties": INTEGER}, "MAP(TEXT, BIGINT)"),
+        ({"patternProperties": {"^x": INTEGER}}, "JSON"),
+        ({"patternProperties": {"^x": INTEGER}, "additionalProperties": True}, "JSON"),
+        ({"patternProperties": {"^x": INTEGER}, "additionalProperties": ANYTHING}, "JSON"),
+        ({"patternProperties": {"^x": INTEGER}, "additionalProperties": False}, "MAP(TEXT, BIGINT)"),
+        ({"patternProperties": {"^x": INTEGER, "^y": INTEGER}, "additionalProperties": INTEGER}, "MAP(TEXT, BIGINT)"),
+        ({"patternProperties": {"^x": INTEGER}, "additionalProperties": TEXT}, "JSON"),
+        ({"patternProperties": {"^x": INTEGER, "^y": TEXT}, "additionalProperties": False}, "JSON"),
+        ({"patternProperties": {"^x": INTEGER}, "unevaluatedProperties": False}, "MAP(TEXT, BIGINT)"),
+        ({"unevaluatedProperties": INTEGER}, "MAP(TEXT, BIGINT)"),
+        ({"patternProperties": {"^x": INTEGER}, "unevaluatedProperties": False, "anyOf": [ANYTHING]}, "JSON"),
+        ({"additionalProperties": False}, "JSON"),
+    ],
+)
+def test_an_object_of_any_names_is_a_map_where_all_its_values_fit(schema: dict[str, Any], expected: str) -> None:
+    statement = create_table({"properties": {"o": {"type": "object", **schema}}}, "duckdb", "t")
+    assert f'"o" {expected}\n' in statement
 
 
 def test_names_that_differ_in_capitals() -> None:

@@ -1,0 +1,69 @@
+"""Times for people on the command line: in the zone of the machine, as they are written and as they are shown, so that
+what was shown means the same where it is written."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from gateway.times import parse_time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
+_WITH_OFFSET = re.compile(r".*[Tt ]\d.*([Zz]|[+\- ]\d\d(:?\d\d){0,2})", re.ASCII | re.DOTALL)
+_WITHOUT_ZONE = re.compile(r"(\d+|\d+(ms|[smhdw]))", re.ASCII)
+"""Milliseconds since the epoch, and a span back from now."""
+
+
+def read_local_time(text: str, now: int, may_come: bool = False) -> int:
+    """As `parse_time`, but what has no offset is of the zone of the machine. A time of day alone is today's; where that
+    is to come, and may not (`may_come`), yesterday's. `now` and the result in milliseconds since the epoch. Raises
+    ValueError, saying what would be right."""
+    text = text.strip()
+    if found := _TIME_OF_DAY.fullmatch(text):
+        return _time_of_day(text.zfill(len(text) + 1) if text[1] == ":" else text, found["offset"], now, may_come)
+    time = parse_time(text, now)
+    if _WITHOUT_ZONE.fullmatch(text) or _WITH_OFFSET.fullmatch(text):
+        return time
+    return _of_this_zone(time)
+
+
+def show_local_time(time: int, now: int) -> str:
+    """A time in milliseconds since the epoch with its offset, so that it may be copied; with the date where that is not
+    today's, or is to come. What no calendar has is shown as the number that it is, for a record may carry any."""
+    local = _local(time)
+    if local is None:
+        return str(time)
+    shown = local.isoformat(timespec="milliseconds")
+    if local.utcoffset() == timedelta():
+        shown = shown.removesuffix("+00:00") + "Z"
+    today = _local(now)
+    return shown.partition("T")[2] if time <= now and today and today.date() == local.date() else shown
+
+
+def _time_of_day(text: str, offset: str | None, now: int, may_come: bool) -> int:
+    at = _EPOCH + timedelta(milliseconds=now)
+    zone = None if offset is None else datetime.fromisoformat(f"2000-01-01T00:00{offset.upper()}").tzinfo
+    for back in (0, 1):
+        day = (at.astimezone(zone) - timedelta(days=back)).date()
+        time = parse_time(f"{day}T{text}", now)
+        time = time if offset is not None else _of_this_zone(time)
+        if time <= now or may_come:
+            break
+    return time
+
+
+def _of_this_zone(time: int) -> int:
+    """The time at which clocks here show what they show in UTC at the one given."""
+    try:
+        local = (_EPOCH + timedelta(milliseconds=time)).replace(tzinfo=None).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return time
+    return max(0, (local - _EPOCH) // timedelta(milliseconds=1))
+
+
+def _local(time: int) -> datetime | None:
+    try:
+        return (_EPOCH + timedelta(milliseconds=time)).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -71,11 +71,16 @@ def retry_after(value: str, now: int) -> float:
         return 0.0
 
 
+def silence(seconds: float) -> str:
+    """Why a connection counts as lost of which nothing came."""
+    return f"nothing came for {seconds:g} s"
+
+
 def reason(error: httpx.RequestError, idle_seconds: float) -> str:
     """Why there is no connection any more."""
     match error:
         case httpx.ReadTimeout():
-            return f"nothing came for {idle_seconds:g} s"
+            return silence(idle_seconds)
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():

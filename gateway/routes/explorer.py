@@ -22,7 +22,7 @@ _TYPES = {
 }
 _PAGE = "index.html"
 _ENTRY = "main.js"
-_WORKER = ("worker.js", "follower.js")
+_WORKER = ("worker.js", "follower.js", "backoff.js")
 """What the worker alone loads, after the page."""
 
 IMMUTABLE = "public, max-age=31536000, immutable"

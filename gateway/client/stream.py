@@ -13,8 +13,8 @@ from typing import Self
 import httpx
 
 from gateway.client.duplicates import Duplicates, RecentIds
-from gateway.client.errors import EventsMissing
-from gateway.client.event import Event, Gap, read_gap
+from gateway.client.errors import EventsMissing, EventTooLarge
+from gateway.client.event import TOO_LARGE, Event, Gap, read_gap
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, StreamEvent
 from gateway.client.query import Time, make_query, stream_address
 from gateway.client.stores import MemoryPositions, PositionStore
@@ -243,7 +243,7 @@ class EventStream:
         settled = self._settled == self._handed
         self._handed = gap.id if self._pending else self._read
         if self._on_gap is None:
-            raise EventsMissing(gap)
+            raise EventTooLarge(gap) if gap.reason == TOO_LARGE else EventsMissing(gap)
         told = self._on_gap(gap)
         if inspect.isawaitable(told):
             await told

@@ -28,12 +28,12 @@ from gateway.client.backoff import Backoff
 from gateway.client.duplicates import Duplicates
 from gateway.client.errors import (
     ClientError,
-    EventTooLarge,
     InvalidQuery,
     NotAnEventStream,
     Refused,
     StreamFailed,
 )
+from gateway.client.event import gap_of_large
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
@@ -77,7 +77,8 @@ class Subscription:
     `batches()` gives events as they come, those that one read from the network completed together; a batch may be
     empty, when only the position moved. `last_event_id` is the position after the batch given last. It ends where the
     range ends (`limit`, `until`), reconnects with back-off after anything that may pass, and raises ClientError for
-    what will not. Events named `gap` are in the batches: the server says that events before its id are gone.
+    what will not. Events named `gap` are in the batches: the server says that events before its id are gone, or the
+    event there was larger than is read.
     """
 
     def __init__(
@@ -157,8 +158,6 @@ class Subscription:
                         yield batch
         except TimeoutError:
             ending.reason = silence(self._idle)
-        except EventTooLarge as error:
-            ending.failure = ClientError(f"{self.shown}: {error}")
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
         except (httpx.LocalProtocolError, UnicodeEncodeError):
@@ -266,7 +265,9 @@ class Subscription:
                 ending.failure = StreamFailed(self.shown, excerpt(event.data))
                 return selected, position
             chosen: StreamEvent | None = event
-            if event.event == "message" and self._local is not None:
+            if event.left_out:
+                chosen = gap_of_large(event, position, self._maximum)
+            elif event.event == "message" and self._local is not None:
                 chosen = self._local.choose(event)
                 if self._local.finished:
                     ending.final = True

@@ -18,7 +18,6 @@ from gateway.client import (
     NotAnEventStream,
     Query,
     Refused,
-    State,
     StreamEvent,
     StreamFailed,
     Subscription,
@@ -270,7 +269,6 @@ async def test_a_retry_after_is_read_within_reason(value: str, longest: float) -
         (answer(200, "<!doctype html>\n<p>Hello", content_type="text/html"), NotAnEventStream, "begins '<!doctype"),
         (answer(200, "{}"), NotAnEventStream, "an answer without a content type, which begins '{}'"),
         (stream(b"event: error\ndata: broken\n\n"), StreamFailed, "ended the stream with an error: broken"),
-        (stream(b"data: " + b"x" * 2000), ClientError, "stream/t: an event of the stream has more than 1,000 bytes"),
         (httpx.LocalProtocolError("illegal"), ClientError, "the position '17' cannot be sent"),
         (httpx.TooManyRedirects("loop"), ClientError, "redirects for ever"),
     ],
@@ -282,6 +280,62 @@ async def test_what_will_not_heal_is_said(given: Answer, kind: type[ClientError]
     assert said in str(raised.value)
     assert "http://feed.test/v2/stream/t" in str(raised.value)
     assert waits.slept == []
+
+
+def large(number: int) -> bytes:
+    return f"event: message\nid: {position(number)}\ndata: {'x' * 2000}\n\n".encode()
+
+
+async def test_an_event_that_is_too_large_is_a_gap_and_the_stream_goes_on_behind_it() -> None:
+    server = Server(stream(message(1) + large(2) + message(3)), answer(204))
+    subscription, waits = subscribe(server, maximum_event_bytes=1000, duplicates=Duplicates())
+    first, gap, last = await collect(subscription, never)
+    assert numbers([first, last]) == [1, 3]
+    assert (gap.event, gap.id) == ("gap", position(2))
+    assert json.loads(gap.data) == {
+        "reason": "too_large",
+        "maximum_bytes": 1000,
+        "topic": "t",
+        "partition": 0,
+        "requested": 2,
+        "resumed": 3,
+    }
+    assert waits.reasons == ["the server ended the response"]
+
+
+async def test_an_event_that_is_too_large_is_met_once_wherever_connections_break() -> None:
+    server = Server(
+        stream(message(1), large(2)[:1500], httpx.ReadError("reset")),
+        stream(large(2), large(3), httpx.ReadError("reset")),
+        stream(large(3) + message(4)),
+        answer(204),
+    )
+    subscription, _ = subscribe(server, maximum_event_bytes=1000, duplicates=Duplicates())
+    events = await collect(subscription, never)
+    assert [(event.event, event.id) for event in events] == [
+        ("message", position(1)),
+        ("gap", position(2)),
+        ("gap", position(3)),
+        ("message", position(4)),
+    ]
+    assert [server.position(number) for number in range(4)] == [None, *map(position, [2, 3, 4])]
+
+
+async def test_an_event_that_is_too_large_counts_for_no_limit_and_no_filter() -> None:
+    server = Server(stream(large(1), message(2), message(3), headers={}))
+    subscription, _ = subscribe(server, Query(limit=2, filter="event.n > 0"), maximum_event_bytes=1000)
+    events = await collect(subscription, never)
+    assert [event.event for event in events] == ["gap", "message", "message"]
+
+
+@pytest.mark.parametrize(("kind", "error"), [("error", StreamFailed), ("end", None)])
+async def test_the_end_of_a_stream_may_be_too_large(kind: str, error: type[ClientError] | None) -> None:
+    subscription, _ = subscribe(Server(stream(large(1).replace(b"message", kind.encode()))), maximum_event_bytes=1000)
+    if error is None:
+        assert await collect(subscription, never) == []
+    else:
+        with pytest.raises(error):
+            await collect(subscription, never)
 
 
 async def test_what_came_before_an_error_is_given_first() -> None:

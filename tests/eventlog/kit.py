@@ -167,7 +167,7 @@ async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settin
 
 
 async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
-    """What a call of the log gives, made again where it has ended in time: a broker that has just started, or that has no
+    """What a call of the log gives, made again where it has ended in time: a broker that has just started, or has no
     core for itself, may take longer than a call does."""
     async with asyncio.timeout(3 * WAIT):
         while True:

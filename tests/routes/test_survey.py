@@ -98,7 +98,7 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
     world.go_on(10)
     catalog = Catalog([Stream("busy", ("busy",)), Stream("both", ("busy", "slow")), Stream("none", ("none",))])
     routes = RateRoutes(lambda: catalog, world.hub)
-    document = json.loads((await routes.rates(cast(Any, None))).body)
+    document = json.loads(bytes((await routes.rates(cast(Any, None))).body))
     assert document["end"] == 1000 * (START + 10)
     told = {name: stream["counts"] for name, stream in document["streams"].items()}
     assert told == {"busy": [0] * 50 + [20] * 10, "both": [21] * 10, "none": [0] * 60}

@@ -113,6 +113,11 @@ class Producer:
         """How many wait for all to be settled: nothing lingers then."""
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Events of which it is not known yet what becomes of them."""
+        return len(self._unsettled)
+
     async def __aenter__(self) -> Self:
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
@@ -122,7 +127,7 @@ class Producer:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
-            await self._abandon()
+            await self.abandon()
         await self.close()
 
     async def send(self, event: Event) -> None:
@@ -168,9 +173,9 @@ class Producer:
             if self._workers:
                 await asyncio.wait(self._workers)
         finally:
-            await self._abandon()
+            await self.abandon()
 
-    async def _abandon(self) -> None:
+    async def abandon(self) -> None:
         """End at once; what is not settled fails."""
         self._closed = True
         self._room.set()

@@ -16,6 +16,7 @@ import orjson
 
 from gateway.client.answer import (
     CONNECT_SECONDS,
+    authorization,
     bare,
     beginning,
     detail,
@@ -278,7 +279,7 @@ class Producer:
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request, count: int) -> Delivery:
         """Send it once. Raises ClientError for what a further try would meet again."""
         try:
-            response = await client.send(request, stream=True)
+            response = await client.send(request, stream=True, auth=authorization(self._headers))
             try:
                 body = await beginning(response, ANSWER_BYTES)
             finally:

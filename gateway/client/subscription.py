@@ -15,16 +15,19 @@ import orjson
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
+    authorization,
     bare,
     beginning,
     detail,
     excerpt,
+    is_origin,
     is_settled,
     reason,
     refused_by_proxy,
     retry_after,
 )
 from gateway.client.backoff import Backoff
+from gateway.client.coding import check_coding, expanded
 from gateway.client.duplicates import Duplicates
 from gateway.client.errors import (
     ClientError,
@@ -109,7 +112,7 @@ class Subscription:
         self._left = self.query.limit
         self._local: LocalQuery | None = None
         self._token = token
-        self._given_headers = dict(headers or {})
+        self._given_headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._duplicates = duplicates
 
     def _log(self, state: State) -> None:
@@ -121,6 +124,7 @@ class Subscription:
         timeout = httpx.Timeout(self._idle_seconds, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
         async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
+            client.event_hooks = {"request": [self._check_redirect]}
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -138,7 +142,12 @@ class Subscription:
     async def _connect(self, client: httpx.AsyncClient, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
         """One response; why it ended is in `ending`."""
         try:
-            async with client.stream("GET", self._address(), headers=self._headers()) as response:
+            # What a server wants to be reminded of holds for the redirects of one try, so that it cannot grow.
+            client.cookies.clear()
+            headers = self._headers()
+            auth = authorization(dict(headers))
+            async with client.stream("GET", self._address(), headers=headers, auth=auth) as response:
+                check_coding(self.shown, response, client.headers["accept-encoding"])
                 if response.status_code == httpx.codes.NO_CONTENT:
                     ending.final = True
                 elif await self._is_stream(response, ending):
@@ -157,6 +166,16 @@ class Subscription:
             if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
+    async def _check_redirect(self, request: httpx.Request) -> None:
+        """What is sent to another server than the one that was named has none of the caller's headers, which may be
+        keys; httpx sees to Authorization alone."""
+        if is_origin(request.url, httpx.URL(self.url)):
+            return
+        if request.url.scheme not in ("http", "https"):
+            raise ClientError(f"{self.shown} redirects to {bare(str(request.url))}, which is no address of a stream")
+        for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
+            request.headers.pop(name, None)
+
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
         query, since = self.query, self.query.since
@@ -174,7 +193,7 @@ class Subscription:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
-        named |= {name.lower(): value for name, value in self._given_headers.items()}
+        named |= self._given_headers
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             if not (token.isascii() and token.isprintable() and token == token.strip() and token):
@@ -211,7 +230,7 @@ class Subscription:
         self.log = response.headers.get(LOG, "")
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
-        async for chunk in response.aiter_bytes():
+        async for chunk in expanded(response):
             frames = parser.frames
             events = parser.feed(chunk)
             if parser.retry is not None:

@@ -15,7 +15,7 @@ from gateway.certificates import refused_certificate, why_refused
 from gateway.client.errors import ClientError
 from gateway.environment import without_secrets
 from gateway.outbound import proxy_of
-from gateway.printable import printable
+from gateway.printable import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -54,6 +54,11 @@ def authorization(headers: Collection[str] | Collection[bytes]) -> Callable[[htt
     """For httpx: a request as it is, where its headers say already who asks; None: as the address says."""
     given = any(name.lower() in ("authorization", b"authorization") for name in headers)
     return (lambda request: request) if given else None
+
+
+def is_address(url: str) -> bool:
+    """Whether it begins as the address of a server does, and is text."""
+    return url.lower().startswith(("http://", "https://")) and is_text(url)
 
 
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:
@@ -120,6 +125,11 @@ def _proxy_status(error: httpx.RequestError) -> int | None:
     return int(begins) if isinstance(error, httpx.ProxyError) and begins.isascii() and begins.isdigit() else None
 
 
+def silence(seconds: float) -> str:
+    """Why a connection counts as lost of which nothing came."""
+    return f"nothing came for {seconds:g} s"
+
+
 def reason(error: httpx.RequestError, idle_seconds: float) -> str:
     """Why there is no connection any more."""
     proxy = proxy_of(error)
@@ -132,7 +142,7 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
         case httpx.ConnectError() if proxy is not None:
             return f"no connection {'by way of' if _is_of_tls(error) else 'to'} {proxy}: {_cause(error)}"
         case httpx.ReadTimeout():
-            return f"nothing came for {idle_seconds:g} s"
+            return silence(idle_seconds)
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():

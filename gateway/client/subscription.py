@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import orjson
 
-from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
@@ -20,7 +19,9 @@ from gateway.client.answer import (
     beginning,
     detail,
     excerpt,
+    is_settled,
     reason,
+    refused_by_proxy,
     retry_after,
 )
 from gateway.client.backoff import Backoff
@@ -36,7 +37,8 @@ from gateway.client.errors import (
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidEnvironment
+from gateway.outbound import Outbound
 from gateway.printable import printable
 from gateway.times import iso_time
 
@@ -117,7 +119,8 @@ class Subscription:
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
         """Events until the range ends, or for ever. Called again after an error, it goes on after the last of them."""
         timeout = httpx.Timeout(self._idle_seconds, connect=CONNECT_SECONDS)
-        async with httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=True) as client:
+        transport = self._transport or Outbound()
+        async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -141,7 +144,7 @@ class Subscription:
                 elif await self._is_stream(response, ending):
                     async for batch in self._read(response, ending):
                         yield batch
-        except EventTooLarge as error:
+        except (EventTooLarge, InvalidEnvironment) as error:
             ending.failure = ClientError(f"{self.shown}: {error}")
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
@@ -151,7 +154,7 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown} redirects for ever")
         except httpx.RequestError as error:
             ending.reason = reason(error, self._idle_seconds)
-            if refused_certificate(error):
+            if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
     def _address(self) -> httpx.URL:
@@ -194,7 +197,8 @@ class Subscription:
         elif status == httpx.codes.OK:
             ending.failure = NotAnEventStream(self.shown, content_type, excerpt(begin))
         else:
-            ending.failure = Refused(self.shown, status, detail(begin, response))
+            refused = Refused(self.shown, status, detail(begin, response))
+            ending.failure = refused_by_proxy(self.shown, response) or refused
         return False
 
     async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:

@@ -110,6 +110,11 @@ def _proxy_status(error: httpx.RequestError) -> int | None:
     return int(begins) if isinstance(error, httpx.ProxyError) and begins.isascii() and begins.isdigit() else None
 
 
+def silence(seconds: float) -> str:
+    """Why a connection counts as lost of which nothing came."""
+    return f"nothing came for {seconds:g} s"
+
+
 def reason(error: httpx.RequestError, idle_seconds: float) -> str:
     """Why there is no connection any more."""
     proxy = proxy_of(error)
@@ -122,7 +127,7 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
         case httpx.ConnectError() if proxy is not None:
             return f"no connection {'by way of' if _is_of_tls(error) else 'to'} {proxy}: {_cause(error)}"
         case httpx.ReadTimeout():
-            return f"nothing came for {idle_seconds:g} s"
+            return silence(idle_seconds)
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():

@@ -265,7 +265,7 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     gateway = Gateway(place.settings, place.definitions, log)
     hub = asyncio.create_task(gateway.hub.run())
     reload = OwnReload(gateway, place.reloader)
-    place.write({"one": {}, "two": {}}, retry=7)
+    place.write({"one": {}, "two": {}}, retry=700)
     first, second = await asyncio.gather(reload(), reload())
     assert (first["streams"]["added"], second["streams"]["added"]) == (["two"], [])
     assert first["workers"] == ["reloaded"]

@@ -111,6 +111,7 @@ def stream(facts: Facts) -> Json:
                     "Connection",
                     "Content-Encoding",
                     "Event-Gateway",
+                    "Event-Gateway-Heartbeat",
                     "Event-Gateway-Log",
                     "Vary",
                     "X-Accel-Buffering",

@@ -43,12 +43,12 @@ LEAVES: st.SearchStrategy[Any] = st.one_of(
 def objects(draw: st.DrawFn, members: st.SearchStrategy[Any]) -> Node:
     fields = draw(st.dictionaries(st.sampled_from(NAMES), members, max_size=3))
     schema: Node = {"type": "object", "properties": fields}
-    if fields and draw(st.booleans()):
+    if draw(st.booleans()) and fields:
         schema["required"] = [draw(st.sampled_from(sorted(fields)))]
     match draw(st.integers(0, 5)):
         case 0:
-            rest: st.SearchStrategy[Any] = st.one_of(st.booleans(), members)
-            schema["additionalProperties"] = draw(rest)
+            rest: Any = draw(st.one_of(st.booleans(), members))
+            schema["additionalProperties"] = rest
         case 1:
             schema["patternProperties"] = {"^[ab]$": draw(members)}
     return schema

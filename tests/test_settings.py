@@ -103,6 +103,7 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("token_cookie", "a b", "no name of a cookie"),
         ("token_max_bytes", "255", "a whole number of bytes from 256"),
         ("intake_token", "maybe", "none or required"),
+        ("retry", "0", 'retry is "0"; it takes a whole number of milliseconds from 100'),
         ("port", "http", '"http"'),
         ("port", "80.5", "a whole number"),
         ("port", "٨٠", "a whole number"),

@@ -6,12 +6,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from gateway.times import parse_time
+from gateway.times import parse_time, read_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 _WITH_OFFSET = re.compile(r".*[Tt ]\d.*([Zz]|[+\- ]\d\d(:?\d\d){0,2})", re.ASCII | re.DOTALL)
-_WITHOUT_ZONE = re.compile(r"(\d+|\d+(ms|[smhdw]))", re.ASCII)
+_WITHOUT_ZONE = re.compile(r"(-?\d+|\d+(ms|[smhdw]))", re.ASCII)
 """Milliseconds since the epoch, and a span back from now."""
 
 
@@ -25,7 +25,8 @@ def read_local_time(text: str, now: int, may_come: bool = False) -> int:
     time = parse_time(text, now)
     if _WITHOUT_ZONE.fullmatch(text) or _WITH_OFFSET.fullmatch(text):
         return time
-    return _of_this_zone(time)
+    # Not what `parse_time` makes of it: before 1970 in UTC is not always so here.
+    return _of_this_zone(read_time(text))
 
 
 def show_local_time(time: int, now: int) -> str:
@@ -58,7 +59,7 @@ def _of_this_zone(time: int) -> int:
     try:
         local = (_EPOCH + timedelta(milliseconds=time)).replace(tzinfo=None).astimezone()
     except (ValueError, OverflowError, OSError):
-        return time
+        return max(0, time)
     return max(0, (local - _EPOCH) // timedelta(milliseconds=1))
 
 

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from gateway.certificates import why_refused
-from gateway.printable import printable
+from gateway.certificates import refused_certificate, why_refused
+from gateway.client.errors import ClientError
+from gateway.environment import without_secrets
+from gateway.outbound import proxy_of
+from gateway.printable import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -22,16 +25,25 @@ EXCERPT = 120
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 """Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
 
+_PROXY_ASKS = "407, it wants a name and a password; write them as in http://name:password@proxy.example:3128"
+
 
 def bare(url: str) -> str:
-    """An address without query and password, to be shown and kept; what is no address stays as it is."""
+    """An address without query and password, to be shown and kept; what is no address stays as it is, but for what may
+    be a password in it."""
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
-        return url
+        return without_secrets(url)
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_address(url: str) -> bool:
+    """Whether it begins as the address of a server does, and is text."""
+    return url.lower().startswith(("http://", "https://")) and is_text(url)
 
 
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:
@@ -45,7 +57,13 @@ async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> b
 
 
 def detail(body: bytes, response: httpx.Response) -> str:
-    """What a problem document says (RFC 9457), or how the body begins."""
+    """What a problem document says (RFC 9457), or how the body begins; and the proxy, which may have said it."""
+    said = _said(body, response)
+    proxy = proxy_of(response)
+    return said if proxy is None else f"{said} (by way of {proxy})"
+
+
+def _said(body: bytes, response: httpx.Response) -> str:
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -71,6 +89,27 @@ def retry_after(value: str, now: int) -> float:
         return 0.0
 
 
+def refused_by_proxy(shown: str, response: httpx.Response) -> ClientError | None:
+    """What is said where a proxy wants to know who asks (407); the request has not come to the server then."""
+    if response.status_code != httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        return None
+    return ClientError(f"{shown}: {proxy_of(response) or 'a proxy'} refuses: {_PROXY_ASKS}")
+
+
+def is_settled(error: httpx.RequestError) -> bool:
+    """Whether another try would meet the same: a certificate, or what a proxy does not do."""
+    if refused_certificate(error):
+        return True
+    status = _proxy_status(error)
+    return status is not None and status not in PASSING
+
+
+def _proxy_status(error: httpx.RequestError) -> int | None:
+    """What a proxy answered to CONNECT, which httpx has in its words only."""
+    begins = str(error)[:3]
+    return int(begins) if isinstance(error, httpx.ProxyError) and begins.isascii() and begins.isdigit() else None
+
+
 def silence(seconds: float) -> str:
     """Why a connection counts as lost of which nothing came."""
     return f"nothing came for {seconds:g} s"
@@ -78,7 +117,15 @@ def silence(seconds: float) -> str:
 
 def reason(error: httpx.RequestError, idle_seconds: float) -> str:
     """Why there is no connection any more."""
+    proxy = proxy_of(error)
     match error:
+        case httpx.ProxyError():
+            asks = _proxy_status(error) == httpx.codes.PROXY_AUTHENTICATION_REQUIRED
+            return f"{proxy or 'the proxy'} refuses: {_PROXY_ASKS if asks else printable(str(error))[:EXCERPT]}"
+        case httpx.ConnectTimeout() if proxy is not None:
+            return f"no connection by way of {proxy} within {CONNECT_SECONDS:g} s"
+        case httpx.ConnectError() if proxy is not None:
+            return f"no connection {'by way of' if _is_of_tls(error) else 'to'} {proxy}: {_cause(error)}"
         case httpx.ReadTimeout():
             return silence(idle_seconds)
         case httpx.ConnectTimeout():
@@ -97,6 +144,13 @@ def no_address(shown: str, error: Exception) -> str:
     if asked is not None and asked.scheme != httpx.URL(shown).scheme:
         return f"{shown} redirects to {printable(bare(str(asked)))!r}, which is no address of HTTP"
     return f"{shown!r} is no address; write it as in http://127.0.0.1:8080"
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Whether a connection was there, to be encrypted."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _cause(error: BaseException) -> str:

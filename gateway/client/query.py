@@ -11,8 +11,7 @@ from gateway.client.errors import InvalidQuery
 from gateway.times import milliseconds_of, parse_time
 
 Time = datetime | timedelta | str | int
-"""A time with its zone, a span back from now, the forms of a URL (ISO 8601, `10m`), or milliseconds since the epoch.
-All of a stream begins at 0; what begins before that does so there."""
+"""A time with its zone, a span back from now, the forms of a URL (ISO 8601, `10m`), or milliseconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def milliseconds(name: str, time: Time | None, now: int) -> int | None:
                 return max(0, milliseconds_of(time))
             case timedelta():
                 return max(0, now + -time // timedelta(milliseconds=1))
-            case int() if time < 0 and name == "since":
+            case int() if time < 0:
                 return 0
             case _:
                 return parse_time(str(time), now)

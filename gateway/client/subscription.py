@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import orjson
 
-from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
@@ -20,8 +19,10 @@ from gateway.client.answer import (
     beginning,
     detail,
     excerpt,
+    is_settled,
     no_address,
     reason,
+    refused_by_proxy,
     retry_after,
     silence,
 )
@@ -38,7 +39,8 @@ from gateway.client.event import gap_of_large
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidEnvironment
+from gateway.outbound import Outbound
 from gateway.printable import printable
 from gateway.times import iso_time
 
@@ -132,7 +134,8 @@ class Subscription:
         """Events until the range ends, or for ever. Called again after an error, it goes on after the last of them."""
         # Silence is counted here: how long it may last, an answer says.
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-        async with httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=True) as client:
+        transport = self._transport or Outbound()
+        async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -157,6 +160,8 @@ class Subscription:
                 elif await self._is_stream(response, ending):
                     async for batch in self._read(response, ending):
                         yield batch
+        except InvalidEnvironment as error:
+            ending.failure = ClientError(f"{self.shown}: {error}")
         except TimeoutError:
             ending.reason = silence(self._idle)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -167,7 +172,7 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown} redirects for ever")
         except httpx.RequestError as error:
             ending.reason = reason(error, self._idle)
-            if refused_certificate(error):
+            if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
     async def _ask(self, client: httpx.AsyncClient) -> httpx.Response:
@@ -222,7 +227,8 @@ class Subscription:
         elif status == httpx.codes.OK:
             ending.failure = NotAnEventStream(self.shown, content_type, excerpt(begin))
         else:
-            ending.failure = Refused(self.shown, status, detail(begin, response))
+            refused = Refused(self.shown, status, detail(begin, response))
+            ending.failure = refused_by_proxy(self.shown, response) or refused
         return False
 
     async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:

@@ -1,10 +1,15 @@
 /** One subscription, kept up: connects, reads, and goes on after the last id whatever ends a response. */
+import { GIVES_WAY } from "./admission.js";
 import { Backoff } from "./backoff.js";
 import { EventStreamParser } from "./sse.js";
 import { advance, newestTime, parsePosition, timeOf } from "./position.js";
 
 /** Milliseconds of silence after which a connection counts as lost, where the server does not say its heartbeat. */
 const IDLE = 45_000;
+/** Milliseconds until an answer has begun. */
+const ANSWER = 30_000;
+const NO_ANSWER =
+  "no answer in 30 seconds: the gateway is slow, or other tabs hold all connections that the browser has for it";
 /** Heartbeats that may be missing, and the bounds of that in milliseconds. */
 const IDLE_HEARTBEATS = 3;
 const SHORTEST_IDLE = 10_000;
@@ -21,7 +26,7 @@ const AHEAD = 3_600_000;
  *   `text` is the JSON as it came; `time` in milliseconds since the epoch.
  * @typedef {{path: string, parameters: [string, string][], since: string, until: string, speed: number}} Request
  *   `speed`: how many times faster than it happened; 0 as fast as it comes.
- * @typedef {{name: "connecting" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
+ * @typedef {{name: "connecting" | "away" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
  *   at?: number, first?: boolean}} State `at`: when it is tried again, in milliseconds since the epoch.
  * @typedef {{
  *   state: (state: State) => void,
@@ -43,9 +48,10 @@ export class Follower {
   /** When the replay began by the clock, and at which event's time: what `speed` is counted from. */
   #began = { clock: 0, time: 0 };
 
-  /** @param {Request} request @param {Listener} listener */
-  constructor(request, listener) {
+  /** @param {Request} request @param {import("./admission.js").Admission} admission @param {Listener} listener */
+  constructor(request, admission, listener) {
     this.request = request;
+    this.admission = admission;
     this.listener = listener;
   }
 
@@ -54,12 +60,29 @@ export class Follower {
   }
 
   async run() {
-    let first = true;
-    while (!this.#stop.signal.aborted) {
-      this.listener.state({ name: "connecting", first });
-      const again = await this.#once().catch((error) => this.#later(reasonOf(error)));
-      first = false;
-      if (again === null || this.#stop.signal.aborted) return;
+    this.admission.enter();
+    try {
+      await this.#run();
+    } finally {
+      this.admission.leave();
+    }
+  }
+
+  async #run() {
+    const { signal } = this.#stop;
+    // Between two turns nothing is amiss.
+    let inTurns = false;
+    for (let first = true; !signal.aborted; first = false) {
+      if (this.admission.isAway) {
+        this.listener.state({ name: "away" });
+        inTurns = false;
+      }
+      await this.admission.admitted((milliseconds) => this.#sleep(milliseconds), signal);
+      if (signal.aborted) return;
+      if (!inTurns) this.listener.state({ name: "connecting", first });
+      const again = await this.#once().catch((error) => (error === GIVES_WAY ? 0 : this.#later(reasonOf(error))));
+      inTurns = again === 0;
+      if (again === null || signal.aborted) return;
       await this.#sleep(again);
     }
   }
@@ -77,18 +100,30 @@ export class Follower {
       const lost = () => connection.abort(new Error(`nothing came for ${longest / 1000} seconds`));
       if (something) idle = setTimeout(lost, longest);
     };
+    const late = setTimeout(() => connection.abort(new Error(NO_ANSWER)), ANSWER);
+    const from = this.#lastId;
+    const release = this.admission.hold({
+      opened: Date.now(),
+      moved: () => this.#lastId !== from,
+      giveWay: () => connection.abort(GIVES_WAY),
+    });
     try {
       expect(true);
       /** @type {Record<string, string>} */
       const headers = { accept: "text/event-stream" };
       if (this.#lastId) headers["last-event-id"] = this.#lastId;
       const response = await fetch(this.#url(), { headers, signal: connection.signal, cache: "no-store" });
+      clearTimeout(late);
       longest = longestSilence(response.headers.get("event-gateway-heartbeat"));
       if (response.status === 204) return this.#end("the end of the range");
       if (response.status !== 200) return await this.#refused(response);
       if (response.body === null) return this.#later("the answer was empty");
       return await this.#read(response.body, expect);
+    } catch (error) {
+      throw connection.signal.aborted ? connection.signal.reason : error;
     } finally {
+      release();
+      clearTimeout(late);
       clearTimeout(idle);
       this.#stop.signal.removeEventListener("abort", ended);
       connection.abort();

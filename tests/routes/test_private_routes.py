@@ -84,6 +84,7 @@ DETAIL = "broker1.cellar:9092 refuses"
 async def site(*streams: Stream) -> AsyncIterator[Site]:
     """All topics are there, and sick as a topic can be where they are private, whether streams name them or not."""
     log = MemoryLog()
+    log._identity = "the same in all"
     for stream in (*PUBLIC, *GRANTED, *PRIVATE):
         (topic,) = stream.topics
         log.create_topic(topic)

@@ -22,6 +22,7 @@ async function minute(answer, seconds = 60, since = "") {
   };
   const follower = new Follower(
     { path: "/v2/stream/t", parameters: [], since, until: "", speed: 0 },
+    { enter() {}, leave() {}, isAway: false, async admitted() {}, hold: () => () => {} },
     { state: (state) => states.push(state), event() {}, moved() {}, bytes() {}, gap() {} },
   );
   try {

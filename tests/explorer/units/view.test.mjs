@@ -71,6 +71,7 @@ const situation = {
   quiet: 0,
   now: 0,
   speed: 0,
+  shared: { pages: 1, period: 0 },
 };
 
 test("the state of the connection", () => {

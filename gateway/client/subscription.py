@@ -15,10 +15,12 @@ import orjson
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
+    authorization,
     bare,
     beginning,
     detail,
     excerpt,
+    is_origin,
     is_settled,
     no_address,
     reason,
@@ -27,6 +29,7 @@ from gateway.client.answer import (
     silence,
 )
 from gateway.client.backoff import Backoff
+from gateway.client.coding import check_coding, expanded
 from gateway.client.duplicates import Duplicates
 from gateway.client.errors import (
     ClientError,
@@ -123,7 +126,7 @@ class Subscription:
         self._left = self.query.limit
         self._local: LocalQuery | None = None
         self._token = token
-        self._given_headers = dict(headers or {})
+        self._given_headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._duplicates = duplicates
 
     def _log(self, state: State) -> None:
@@ -136,6 +139,7 @@ class Subscription:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
         async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
+            client.event_hooks = {"request": [self._check_redirect]}
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -155,6 +159,7 @@ class Subscription:
         try:
             response = await self._ask(client)
             async with aclosing(response):
+                check_coding(self.shown, response, client.headers["accept-encoding"])
                 if response.status_code == httpx.codes.NO_CONTENT:
                     ending.final = True
                 elif await self._is_stream(response, ending):
@@ -175,12 +180,25 @@ class Subscription:
             if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
+    async def _check_redirect(self, request: httpx.Request) -> None:
+        """What is sent to another server than the one that was named has none of the caller's headers, which may be
+        keys; httpx sees to Authorization alone."""
+        if is_origin(request.url, httpx.URL(self.url)):
+            return
+        if request.url.scheme not in ("http", "https"):
+            raise ClientError(f"{self.shown} redirects to {bare(str(request.url))}, which is no address of a stream")
+        for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
+            request.headers.pop(name, None)
+
     async def _ask(self, client: httpx.AsyncClient) -> httpx.Response:
         """The head of an answer. Raises TimeoutError."""
         self._idle = self._given_idle or IDLE_SECONDS
-        request = client.build_request("GET", self._address(), headers=self._headers())
+        # What a server wants to be reminded of holds for the redirects of one try, so that it cannot grow.
+        client.cookies.clear()
+        headers = self._headers()
+        request = client.build_request("GET", self._address(), headers=headers)
         async with asyncio.timeout(self._idle):
-            return await client.send(request, stream=True)
+            return await client.send(request, stream=True, auth=authorization(dict(headers)))
 
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
@@ -203,7 +221,7 @@ class Subscription:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
-        named |= {name.lower(): value for name, value in self._given_headers.items()}
+        named |= self._given_headers
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             if not (token.isascii() and token.isprintable() and token == token.strip() and token):
@@ -244,7 +262,7 @@ class Subscription:
         opened = self._clock.monotonic()
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
-        chunks = response.aiter_bytes()
+        chunks = expanded(response)
         while True:
             async with asyncio.timeout(self._idle):
                 chunk = await anext(chunks, None)

@@ -22,7 +22,6 @@ from gateway.client.answer import (
     excerpt,
     is_origin,
     is_settled,
-    no_address,
     reason,
     refused_by_proxy,
     retry_after,
@@ -169,8 +168,8 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown}: {error}")
         except TimeoutError:
             ending.reason = silence(self._idle)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            ending.failure = ClientError(no_address(self.shown, error))
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:

@@ -34,8 +34,8 @@ async def test_a_redirect_is_followed_at_each_connection(status: int) -> None:
         ("GET", "else.test"),
     ] * 2
     assert [server.position(number) for number in range(4)] == [None, None, position(1), position(1)]
-    assert all(request.headers["x-me"] == "a" for request in server.requests)
-    assert ["authorization" in request.headers for request in server.requests] == [True, False, True, False]
+    for name in ("x-me", "authorization"):
+        assert [name in request.headers for request in server.requests] == [True, False, True, False]
 
 
 async def test_redirects_in_a_circle_end() -> None:
@@ -48,14 +48,8 @@ async def test_redirects_in_a_circle_end() -> None:
 
 
 async def test_a_redirect_to_what_is_no_address_is_named() -> None:
-    class Real(Server):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            if request.url.scheme != "http":
-                raise httpx.UnsupportedProtocol("unsupported")
-            return await super().handle_async_request(request)
-
-    subscription, _ = subscribe(Real(answer(302, location="ftp://me:secret@else.test/x")))
-    with pytest.raises(ClientError, match=r"stream/t redirects to 'ftp://else\.test/x', which is no address of HTTP"):
+    subscription, _ = subscribe(Server(answer(302, location="ftp://me:secret@else.test/x")))
+    with pytest.raises(ClientError, match=r"stream/t redirects to ftp://else\.test/x, which is no address"):
         await collect(subscription, never)
 
 

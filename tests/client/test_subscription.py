@@ -98,6 +98,12 @@ async def test_no_server_makes_a_client_flood_it(again: Callable[[], Answer]) ->
     assert 0.25 <= waits.slept[-1] <= 0.5, "an event is real"
 
 
+async def test_one_event_again_and_again_is_none_that_is_new() -> None:
+    subscription, waits = subscribe(Server(*(stream(GREETING, message(0)) for _ in range(10)), answer(204)))
+    await collect(subscription, never)
+    assert waits.slept[-1] >= 30
+
+
 async def test_what_each_connection_brings_is_asked_for_soon_again() -> None:
     server = Server(*(stream(GREETING, message(number)) for number in range(20)), answer(204))
     subscription, waits = subscribe(server)

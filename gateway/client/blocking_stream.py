@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import sys
 import threading
@@ -102,10 +103,18 @@ class BlockingEventStream:
         if getattr(self, "_closed", True) or sys.is_finalizing():
             return
         if is_busy():
-            # Nobody is waited for here: the collector comes anywhere, also where somebody holds a lock.
-            with suppress(RuntimeError):  # the interpreter ends
-                threading.Thread(target=self.close, name="event-stream").start()
+            # Nobody is waited for here: the collector comes anywhere, also where somebody holds a lock. And it is not
+            # done yet: what else it finds in a circle ends first.
+            asyncio.get_running_loop().call_soon_threadsafe(self._close_apart)
         else:
+            self.close()
+
+    def _close_apart(self) -> None:
+        with suppress(RuntimeError):  # the interpreter ends
+            threading.Thread(target=self._close_quietly, name="event-stream").start()
+
+    def _close_quietly(self) -> None:
+        with suppress(RuntimeError):  # the collector has closed what is read from
             self.close()
 
     async def _wait(self) -> None:

@@ -132,6 +132,23 @@ async def test_one_that_is_left_inside_a_running_loop_is_closed() -> None:
     assert next(source).offset == 1
     del source
     gc.collect()
+    await asyncio.sleep(0)
+    for thread in threading.enumerate():
+        if thread.name == "event-stream":
+            thread.join()
+    assert feed.closed.is_set()
+
+
+async def test_one_that_is_collected_as_part_of_a_circle_is_closed() -> None:
+    feed = Endless(message(1))
+    source = subscribe_blocking("http://h/s", transport=feed.server())
+    assert next(source).offset == 1
+    circle: list[object] = [source, source._loop._runner.get_loop()]
+    circle.append(circle)
+    source._stream._subscription.circle = circle  # type: ignore[attr-defined]
+    del source, circle
+    gc.collect()
+    await asyncio.sleep(0)
     for thread in threading.enumerate():
         if thread.name == "event-stream":
             thread.join()

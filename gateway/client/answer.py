@@ -153,6 +153,14 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
             return f"the connection broke: {error or type(error).__name__}"
 
 
+def no_address(shown: str, error: Exception) -> str:
+    """That an address is none which was given, or which a redirect names."""
+    asked = error.request.url if isinstance(error, httpx.UnsupportedProtocol) else None
+    if asked is not None and asked.scheme != httpx.URL(shown).scheme:
+        return f"{shown} redirects to {printable(bare(str(asked)))!r}, which is no address of HTTP"
+    return f"{shown!r} is no address; write it as in http://127.0.0.1:8080"
+
+
 def _is_of_tls(error: BaseException | None) -> bool:
     """Whether a connection was there, to be encrypted."""
     while error is not None and not isinstance(error, ssl.SSLError):

@@ -22,6 +22,7 @@ from gateway.client.answer import (
     excerpt,
     is_origin,
     is_settled,
+    no_address,
     reason,
     refused_by_proxy,
     retry_after,
@@ -168,8 +169,8 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown}: {error}")
         except TimeoutError:
             ending.reason = silence(self._idle)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            ending.failure = ClientError(no_address(self.shown, error))
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:
@@ -202,7 +203,7 @@ class Subscription:
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
         query, since = self.query, self.query.since
-        if self.last_event_id:
+        if self._position():
             since = None
         elif since is None and self._connected:
             since = self._began  # A server that names no position: what came meanwhile is found by time.
@@ -214,6 +215,10 @@ class Subscription:
         added = [(name, value) for name, value in given if value]
         return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
 
+    def _position(self) -> str:
+        """What is sent of the last id: spaces around it are none of a header's value (RFC 9110 section 5.5)."""
+        return self.last_event_id.strip(" \t")
+
     def _headers(self) -> list[tuple[bytes, bytes]]:
         named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
         named |= self._given_headers
@@ -222,8 +227,8 @@ class Subscription:
             if not (token.isascii() and token.isprintable() and token == token.strip() and token):
                 raise InvalidQuery("the token cannot be sent: it is empty, or holds other characters than a header may")
             named["authorization"] = f"Bearer {token}"
-        if self.last_event_id:
-            named["last-event-id"] = self.last_event_id
+        if position := self._position():
+            named["last-event-id"] = position
         return [(name.encode(), value.encode()) for name, value in named.items()]
 
     async def _is_stream(self, response: httpx.Response, ending: _Ending) -> bool:

@@ -87,6 +87,22 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(returns._slots) == 64
 
 
+def test_a_circle_that_is_longer_than_the_memory_ends_the_mirror() -> None:
+    returns = Returns(slots=2**12)
+
+    def rounds() -> None:
+        for number in range(10 * 2**15):
+            returns.has_returned(event(number % 2**15, id="x"), number)
+
+    with pytest.raises(MirrorsItself, match="form a circle"):
+        rounds()
+
+
+def test_events_that_all_differ_end_nothing() -> None:
+    returns = Returns(slots=2**12)
+    assert not any(returns.has_returned(event(number, id="x"), number) for number in range(2**17))
+
+
 async def test_a_source_that_is_the_target_is_refused_before_an_event_comes() -> None:
     log = MemoryLog()
     bench = Bench(log, owned(log, WELCOME % at(TARGET.name, -1).encode(), frame(event(1), at(TARGET.name))))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +20,18 @@ from gateway.client.stream import EventStream, subscribe
 Parameters = ParamSpec("Parameters")
 
 
+_OPEN: weakref.WeakSet[BlockingEventStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a program leaves open is closed at its end, as long as loops can run: later, closing one waits for ever."""
+    for stream in list(_OPEN):
+        # From Python 3.12 on no thread begins here, which a loop wants that has looked up a name; it is closed then.
+        with suppress(RuntimeError):
+            stream.close()
+
+
 class BlockingEventStream:
     """An EventStream whose loop runs only while an event is waited for, in the caller's thread: there is no other
     thread that could be left over, and callbacks are called where `next` is. Inside a running loop, as in a notebook,
@@ -27,6 +43,7 @@ class BlockingEventStream:
         self._came: deque[Event] = deque()
         """What came while the caller was interrupted."""
         self._closed = False
+        _OPEN.add(self)
 
     @property
     def position(self) -> str:
@@ -83,13 +100,21 @@ class BlockingEventStream:
 
     def __del__(self) -> None:
         # A loop that was left with `break`.
-        if getattr(self, "_closed", True):
+        if getattr(self, "_closed", True) or sys.is_finalizing():
             return
         if is_busy():
-            # Nobody is waited for here: the collector comes anywhere, also where somebody holds a lock.
-            with suppress(RuntimeError):  # the interpreter ends
-                threading.Thread(target=self.close, name="event-stream").start()
+            # Nobody is waited for here: the collector comes anywhere, also where somebody holds a lock. And it is not
+            # done yet: what else it finds in a circle ends first.
+            asyncio.get_running_loop().call_soon_threadsafe(self._close_apart)
         else:
+            self.close()
+
+    def _close_apart(self) -> None:
+        with suppress(RuntimeError):  # the interpreter ends
+            threading.Thread(target=self._close_quietly, name="event-stream").start()
+
+    def _close_quietly(self) -> None:
+        with suppress(RuntimeError):  # the collector has closed what is read from
             self.close()
 
     async def _wait(self) -> None:

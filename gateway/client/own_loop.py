@@ -17,6 +17,10 @@ _INHERITED: list[object] = []
 """What came along by a fork. It is kept: a loop that is collected takes its sockets out of the parent's epoll."""
 
 
+_UNCLOSED: set[OwnLoop] = set()
+"""The collector does not see them: of what it finds together it would close the loop before its stream."""
+
+
 class Process:
     """The one that made an object with a loop or a thread; neither works in a child that was forked."""
 
@@ -44,6 +48,7 @@ class OwnLoop:
         # With a factory it does not touch what the thread has set as its loop.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._process = Process()
+        _UNCLOSED.add(self)
 
     def check(self) -> None:
         """Raises ClientError in a child that was forked."""
@@ -59,10 +64,13 @@ class OwnLoop:
 
     def close(self) -> None:
         """After the last call."""
-        if is_busy():
-            _Apart(self._runner.close).wait()
-        else:
-            self._runner.close()
+        try:
+            if is_busy():
+                _Apart(self._runner.close).wait()
+            else:
+                self._runner.close()
+        finally:
+            _UNCLOSED.discard(self)
 
     def is_inherited(self) -> bool:
         """Whether it belongs to the process that this one was forked from; nothing is to be closed then."""

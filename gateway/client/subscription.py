@@ -184,8 +184,6 @@ class Subscription:
         keys; httpx sees to Authorization alone."""
         if is_origin(request.url, httpx.URL(self.url)):
             return
-        if request.url.scheme not in ("http", "https"):
-            raise ClientError(f"{self.shown} redirects to {bare(str(request.url))}, which is no address of a stream")
         for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
             request.headers.pop(name, None)
 

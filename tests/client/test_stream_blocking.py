@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -130,6 +132,23 @@ async def test_one_that_is_left_inside_a_running_loop_is_closed() -> None:
     assert next(source).offset == 1
     del source
     gc.collect()
+    await asyncio.sleep(0)
+    for thread in threading.enumerate():
+        if thread.name == "event-stream":
+            thread.join()
+    assert feed.closed.is_set()
+
+
+async def test_one_that_is_collected_as_part_of_a_circle_is_closed() -> None:
+    feed = Endless(message(1))
+    source = subscribe_blocking("http://h/s", transport=feed.server())
+    assert next(source).offset == 1
+    circle: list[object] = [source, source._loop._runner.get_loop()]
+    circle.append(circle)
+    source._stream._subscription.circle = circle  # type: ignore[attr-defined]
+    del source, circle
+    gc.collect()
+    await asyncio.sleep(0)
     for thread in threading.enumerate():
         if thread.name == "event-stream":
             thread.join()
@@ -175,6 +194,32 @@ def test_a_child_process_neither_reads_its_parents_stream_nor_closes_it() -> Non
         assert in_a_child(child) == 0
         feed.more.put_nowait(message(3))
         assert [next(source).offset, next(source).offset] == [2, 3]
+
+
+def test_a_program_that_leaves_one_open_comes_to_its_end(tmp_path: Path) -> None:
+    program = """
+import sys
+from gateway.client import FilePositions, subscribe_blocking
+from tests.client.server import Server, message, stream
+
+def stop(state):
+    if state.name == "waiting":
+        raise KeyError
+
+store = FilePositions(sys.argv[1])
+one = subscribe_blocking("http://h/s", transport=Server(stream(message(1), message(2))), store=store)
+print(next(one).offset, next(one).offset)
+two = subscribe_blocking("http://localhost:1/s", on_state=stop)
+try:
+    next(two)
+except KeyError:
+    print("left open")
+"""
+    store = tmp_path / "position"
+    command = [sys.executable, "-c", program, str(store)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1 2\nleft open\n", "")
+    assert store.read_text() == position(1) + "\n"
 
 
 def in_a_child(check: Callable[[], None]) -> int:

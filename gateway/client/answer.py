@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable, Collection
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ EXCERPT = 120
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 """Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
 
+_PORTS = {"http": 80, "https": 443}
 _PROXY_ASKS = "407, it wants a name and a password; write them as in http://name:password@proxy.example:3128"
 
 
@@ -39,6 +41,19 @@ def bare(url: str) -> str:
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_origin(url: httpx.URL, named: httpx.URL) -> bool:
+    """Whether an address is of the server that was named: also by TLS, where the named one is not."""
+    ports = [one.port or _PORTS.get(one.scheme) for one in (url, named)]
+    safer = (named.scheme, url.scheme) == ("http", "https") and ports == [443, 80]
+    return url.host == named.host and ((url.scheme, ports[0]) == (named.scheme, ports[1]) or safer)
+
+
+def authorization(headers: Collection[str] | Collection[bytes]) -> Callable[[httpx.Request], httpx.Request] | None:
+    """For httpx: a request as it is, where its headers say already who asks; None: as the address says."""
+    given = any(name.lower() in ("authorization", b"authorization") for name in headers)
+    return (lambda request: request) if given else None
 
 
 def is_address(url: str) -> bool:
@@ -136,6 +151,14 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
             return f"what came cannot be decompressed: {error}"
         case _:
             return f"the connection broke: {error or type(error).__name__}"
+
+
+def no_address(shown: str, error: Exception) -> str:
+    """That an address is none which was given, or which a redirect names."""
+    asked = error.request.url if isinstance(error, httpx.UnsupportedProtocol) else None
+    if asked is not None and asked.scheme != httpx.URL(shown).scheme:
+        return f"{shown} redirects to {printable(bare(str(asked)))!r}, which is no address of HTTP"
+    return f"{shown!r} is no address; write it as in http://127.0.0.1:8080"
 
 
 def _is_of_tls(error: BaseException | None) -> bool:

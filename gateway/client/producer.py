@@ -16,6 +16,7 @@ import orjson
 
 from gateway.client.answer import (
     CONNECT_SECONDS,
+    authorization,
     bare,
     beginning,
     detail,
@@ -113,6 +114,11 @@ class Producer:
         """How many wait for all to be settled: nothing lingers then."""
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Events of which it is not known yet what becomes of them."""
+        return len(self._unsettled)
+
     async def __aenter__(self) -> Self:
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
@@ -122,7 +128,7 @@ class Producer:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
-            await self._abandon()
+            await self.abandon()
         await self.close()
 
     async def send(self, event: Event) -> None:
@@ -168,9 +174,9 @@ class Producer:
             if self._workers:
                 await asyncio.wait(self._workers)
         finally:
-            await self._abandon()
+            await self.abandon()
 
-    async def _abandon(self) -> None:
+    async def abandon(self) -> None:
         """End at once; what is not settled fails."""
         self._closed = True
         self._room.set()
@@ -273,7 +279,7 @@ class Producer:
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request, count: int) -> Delivery:
         """Send it once. Raises ClientError for what a further try would meet again."""
         try:
-            response = await client.send(request, stream=True)
+            response = await client.send(request, stream=True, auth=authorization(self._headers))
             try:
                 body = await beginning(response, ANSWER_BYTES)
             finally:

@@ -47,8 +47,6 @@ def milliseconds(name: str, time: Time | None, now: int) -> int | None:
                 return max(0, milliseconds_of(time))
             case timedelta():
                 return max(0, now + -time // timedelta(milliseconds=1))
-            case int() if time < 0:
-                return 0
             case _:
                 return parse_time(str(time), now)
     except (ValueError, OverflowError) as error:

@@ -15,17 +15,21 @@ import orjson
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
+    authorization,
     bare,
     beginning,
     detail,
     excerpt,
+    is_origin,
     is_settled,
+    no_address,
     reason,
     refused_by_proxy,
     retry_after,
     silence,
 )
 from gateway.client.backoff import Backoff
+from gateway.client.coding import check_coding, expanded
 from gateway.client.duplicates import Duplicates
 from gateway.client.errors import (
     ClientError,
@@ -122,7 +126,7 @@ class Subscription:
         self._left = self.query.limit
         self._local: LocalQuery | None = None
         self._token = token
-        self._given_headers = dict(headers or {})
+        self._given_headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._duplicates = duplicates
 
     def _log(self, state: State) -> None:
@@ -135,6 +139,7 @@ class Subscription:
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
         async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
+            client.event_hooks = {"request": [self._check_redirect]}
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -154,6 +159,7 @@ class Subscription:
         try:
             response = await self._ask(client)
             async with aclosing(response):
+                check_coding(self.shown, response, client.headers["accept-encoding"])
                 if response.status_code == httpx.codes.NO_CONTENT:
                     ending.final = True
                 elif await self._is_stream(response, ending):
@@ -163,8 +169,8 @@ class Subscription:
             ending.failure = ClientError(f"{self.shown}: {error}")
         except TimeoutError:
             ending.reason = silence(self._idle)
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+            ending.failure = ClientError(no_address(self.shown, error))
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:
@@ -174,17 +180,30 @@ class Subscription:
             if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
+    async def _check_redirect(self, request: httpx.Request) -> None:
+        """What is sent to another server than the one that was named has none of the caller's headers, which may be
+        keys; httpx sees to Authorization alone."""
+        if is_origin(request.url, httpx.URL(self.url)):
+            return
+        if request.url.scheme not in ("http", "https"):
+            raise ClientError(f"{self.shown} redirects to {bare(str(request.url))}, which is no address of a stream")
+        for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
+            request.headers.pop(name, None)
+
     async def _ask(self, client: httpx.AsyncClient) -> httpx.Response:
         """The head of an answer. Raises TimeoutError."""
         self._idle = self._given_idle or IDLE_SECONDS
-        request = client.build_request("GET", self._address(), headers=self._headers())
+        # What a server wants to be reminded of holds for the redirects of one try, so that it cannot grow.
+        client.cookies.clear()
+        headers = self._headers()
+        request = client.build_request("GET", self._address(), headers=headers)
         async with asyncio.timeout(self._idle):
-            return await client.send(request, stream=True)
+            return await client.send(request, stream=True, auth=authorization(dict(headers)))
 
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
         query, since = self.query, self.query.since
-        if self.last_event_id:
+        if self._position():
             since = None
         elif since is None and self._connected:
             since = self._began  # A server that names no position: what came meanwhile is found by time.
@@ -196,16 +215,20 @@ class Subscription:
         added = [(name, value) for name, value in given if value]
         return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
 
+    def _position(self) -> str:
+        """What is sent of the last id: spaces around it are none of a header's value (RFC 9110 section 5.5)."""
+        return self.last_event_id.strip(" \t")
+
     def _headers(self) -> list[tuple[bytes, bytes]]:
         named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
-        named |= {name.lower(): value for name, value in self._given_headers.items()}
+        named |= self._given_headers
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             if not (token.isascii() and token.isprintable() and token == token.strip() and token):
                 raise InvalidQuery("the token cannot be sent: it is empty, or holds other characters than a header may")
             named["authorization"] = f"Bearer {token}"
-        if self.last_event_id:
-            named["last-event-id"] = self.last_event_id
+        if position := self._position():
+            named["last-event-id"] = position
         return [(name.encode(), value.encode()) for name, value in named.items()]
 
     async def _is_stream(self, response: httpx.Response, ending: _Ending) -> bool:
@@ -239,7 +262,7 @@ class Subscription:
         opened = self._clock.monotonic()
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
-        chunks = response.aiter_bytes()
+        chunks = expanded(response)
         while True:
             async with asyncio.timeout(self._idle):
                 chunk = await anext(chunks, None)

@@ -25,6 +25,7 @@ from gateway.client import (
     subscribe,
     subscribe_blocking,
 )
+from gateway.client.query import Time
 from tests.client.server import Feed, Server, answer, events, message, position, stream
 from tests.client.streams import END, GAP, Endless, Read, Stop, numbers, read_blocking, read_in_loop
 
@@ -192,6 +193,13 @@ def test_after_an_error_it_can_be_read_on() -> None:
             assert [event.offset async for event in source] == [2]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("since", [0, "1970-01-01", timedelta(99_999), datetime(1960, 1, 1, tzinfo=UTC)])
+def test_the_beginning_is_asked_for(since: Time, read: Read) -> None:
+    server = Server(stream(message(1), END))
+    assert numbers(read, lambda: subscribe("http://feed.test/s", since=since, transport=server)) == [1]
+    assert server.parameters(0) == {"since": "1970-01-01T00:00:00.000Z"}
 
 
 def test_what_is_written_is_asked_for() -> None:

@@ -18,13 +18,25 @@ from gateway.client import (
     NotAnEventStream,
     Query,
     Refused,
-    StreamEvent,
     StreamFailed,
     Subscription,
 )
 from gateway.client.subscription import idle_seconds
 from gateway.clock import SystemClock
-from tests.client.server import ALL, Answer, Pieces, Server, answer, collect, message, position, stream, subscribe
+from tests.client.server import (
+    ALL,
+    Answer,
+    Pieces,
+    Server,
+    answer,
+    collect,
+    message,
+    never,
+    numbers,
+    position,
+    stream,
+    subscribe,
+)
 
 END = b'event: end\nid: %b\ndata: {"reason":"limit"}\n\n'
 
@@ -36,14 +48,6 @@ class HandClock(SystemClock):
 
     def monotonic(self) -> float:
         return self.seconds
-
-
-def numbers(events: list[StreamEvent]) -> list[int]:
-    return [json.loads(event.data)["n"] for event in events]
-
-
-def never(events: list[StreamEvent]) -> bool:
-    return False
 
 
 async def test_it_goes_on_after_the_last_id_whatever_ends_a_connection() -> None:

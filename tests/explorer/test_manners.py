@@ -48,17 +48,17 @@ async def test_rows_stand_in_the_document_as_they_are_seen(explorer: Explorer) -
 async def test_single_keys_can_be_turned_off_for_good(explorer: Explorer) -> None:
     page = explorer.page
     await explorer.open("?streams=numbers&columns=n&since=1m")
-    await page.get_by_label("Keys", exact=True).uncheck()
+    await page.get_by_label("Shortcuts", exact=True).uncheck()
     await page.get_by_role("button", name="Use this").focus()
     for key in ("p", "l", "/"):
         await page.keyboard.press(key)
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
     await expect(explorer.text("filter")).not_to_be_focused()
     await page.reload()
-    await expect(page.get_by_label("Keys", exact=True)).not_to_be_checked()
+    await expect(page.get_by_label("Shortcuts", exact=True)).not_to_be_checked()
     await page.keyboard.press("l")
     await expect(page).to_have_url(re.compile("since=1m"))
-    await page.get_by_label("Keys", exact=True).check()
+    await page.get_by_label("Shortcuts", exact=True).check()
     await page.get_by_role("button", name="Use this").focus()
     await page.keyboard.press("p")
     await expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -11,17 +11,17 @@ const turns = async () => {
 };
 
 /** How many requests a follower makes of a server in a minute, and what it says; the clock is that of the test. */
-async function minute(answer, seconds = 60) {
+async function minute(answer, seconds = 60, since = "") {
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const states = [];
-  let requests = 0;
+  const addresses = [];
   const fetched = globalThis.fetch;
-  globalThis.fetch = async (_, { signal }) => {
-    requests += 1;
-    return answer(requests, signal);
+  globalThis.fetch = async (address, { signal }) => {
+    addresses.push(address);
+    return answer(addresses.length, signal);
   };
   const follower = new Follower(
-    { path: "/v2/stream/t", parameters: [], since: "", until: "", speed: 0 },
+    { path: "/v2/stream/t", parameters: [], since, until: "", speed: 0 },
     { enter() {}, leave() {}, isAway: false, async admitted() {}, hold: () => () => {} },
     { state: (state) => states.push(state), event() {}, moved() {}, bytes() {}, gap() {} },
   );
@@ -38,7 +38,7 @@ async function minute(answer, seconds = 60) {
     globalThis.fetch = fetched;
     mock.timers.reset();
   }
-  return { requests, states };
+  return { addresses, requests: addresses.length, states };
 }
 
 /** A body that stays open until it is given up. */
@@ -66,6 +66,14 @@ for (const [name, answer] of Object.entries(FLOODING)) {
   test(`a server that ${name} is asked more and more seldom`, async () => {
     const { requests } = await minute(answer);
     assert.ok(requests >= 3 && requests <= 13, String(requests));
+  });
+}
+
+for (const since of ["0", "1970-01-01"]) {
+  test(`the beginning is asked for, and not again behind an id: ${since}`, async () => {
+    const { addresses } = await minute((number) => new Response(GREETING + event(number)), 2, since);
+    assert.equal(addresses[0], `/v2/stream/t?since=${since}`);
+    assert.equal(addresses[1], "/v2/stream/t");
   });
 }
 

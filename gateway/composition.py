@@ -124,12 +124,27 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *schemas.warnings,
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
         *_long_ids(configured),
+        *_open_errors(configured),
     ]
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
     return definitions, warnings + missing
+
+
+def _open_errors(configured: Configured) -> list[str]:
+    """Private streams whose invalid events would be public, with all that is in them."""
+    streams, warnings = configured.catalog.streams, []
+    for stream in streams.values():
+        name = stream.error_stream or configured.settings.error_stream
+        if not stream.public and stream.schema_title is not None and name is not None and streams[name].public:
+            place = configured.places.get((stream.name, "error_stream"), stream.name)
+            warnings.append(
+                f"{place}: the stream {stream.name} is private, and its invalid events go to {name}, which is public; "
+                f"give that `public: false`, or another error_stream to this"
+            )
+    return warnings
 
 
 def _long_ids(configured: Configured) -> list[str]:

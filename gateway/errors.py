@@ -10,6 +10,7 @@ GatewayError
 ├── InvalidPosition         a Last-Event-ID that cannot be read
 ├── BadRecord               a stored value that is not an event
 ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
+├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
     ├── LogUnavailable      nothing answers, and it passes: ask again later
@@ -117,6 +118,10 @@ class InvalidPosition(GatewayError):
 
 class BadRecord(GatewayError):
     """A stored value that is not a JSON object (RFC 8259) within the bounds."""
+
+
+class InvalidEnvironment(GatewayError):
+    """A proxy, or certificates, that the environment names and that cannot be used; the message names the variable."""
 
 
 class KeysUnavailable(GatewayError):

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = 0, 1, 2
 
 
 class OutputFailed(Exception):
@@ -70,6 +70,16 @@ class Descriptor(io.RawIOBase):
         return self._descriptor
 
 
+class _NoInput(io.RawIOBase):
+    """Standard input of a process that was begun without one."""
+
+    def readinto(self, buffer: Any) -> int:
+        raise OSError(errno.EBADF, "standard input is closed")
+
+    def readable(self) -> bool:
+        return True
+
+
 class _Ascii(io.TextIOWrapper):
     """Writes ASCII, and does not say so: click and rich would write UTF-8 all the same, or leave out letters."""
 
@@ -79,13 +89,16 @@ class _Ascii(io.TextIOWrapper):
 
 
 def install(closed: set[int]) -> None:
-    """Make such streams of `sys.stdout` and `sys.stderr`. `closed` are the descriptors that were missing at first."""
+    """Make such streams of `sys.stdout` and `sys.stderr`, and of a missing `sys.stdin` one that fails. `closed` are the
+    descriptors that were missing at first."""
     output = Descriptor(
         STANDARD_OUTPUT, "<stdout>", _raise, STANDARD_OUTPUT in closed or _is_read_only(STANDARD_OUTPUT)
     )
     errors = Descriptor(STANDARD_ERROR, "<stderr>", lambda number: None)
     sys.stdout = text_stream(output, _encoding(sys.stdout))
     sys.stderr = text_stream(errors, _encoding(sys.stderr), at_once=True)
+    if STANDARD_INPUT in closed:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_NoInput()))
     # By these a server sees that nobody else has taken them, and takes them itself.
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
 

@@ -26,7 +26,7 @@ _TIME = re.compile(
     r"(?:[Tt ](?P<hour>[01]\d|2[0-4])(?:(?P<colon>:?)(?P<minute>[0-5]\d)"
     r"(?:(?P=colon)(?P<second>[0-5]\d|60)(?:[.,](?P<fraction>\d+))?)?)?"
     # A space stands where a plus sign of an address was not encoded.
-    r"(?:[Zz]|(?P<sign>[+\- ])(?P<hours>[01]\d|2[0-3])"
+    r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<hours>[01]\d|2[0-3])"
     r"(?::?(?P<minutes>[0-5]\d)(?::?(?P<seconds>[0-5]\d))?)?)?)?",
     re.ASCII,
 )
@@ -41,10 +41,10 @@ _LATEST = 253_402_300_799_999
 FORMS = "ISO 8601 as in 2026-01-31T12:00:00Z, milliseconds since the epoch, or a span back from now as in 10m, 2h or 7d"
 
 
-def parse_time(text: str, now: int) -> int:
+def parse_time(text: str, now: int, local: bool = False) -> int:
     """A time as `since` and `until` have it, in milliseconds since the epoch and never below 0, where all of a stream
     begins; `now` likewise. A part of a millisecond counts for nothing, as in a record's time, so that what happened
-    within that millisecond is not before it.
+    within that millisecond is not before it. `local`: as in `read_time`.
 
     Raises ValueError, saying what would be right.
     """
@@ -55,7 +55,7 @@ def parse_time(text: str, now: int) -> int:
     if span:
         return max(0, now - int(span[1]) * _UNITS[span[2]])
     try:
-        return max(0, read_time(text))
+        return max(0, read_time(text, local))
     except ValueError:
         raise ValueError(f"{text[:100]!r} is no time; write {FORMS}") from None
 
@@ -70,13 +70,27 @@ def _read_number(text: str) -> int:
     return number
 
 
-def read_time(text: str) -> int:
+def read_time(text: str, local: bool = False) -> int:
     """A text of RFC 3339 or ISO 8601 in milliseconds since the epoch, negative before 1970. What lies within a
     millisecond is of that millisecond. A leap second (23:59:60 in UTC) is the first second of the next day, as POSIX
-    has it. Raises ValueError."""
+    has it. `local`: what has no offset is of the zone of the machine. Raises ValueError."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"{text[:100]!r} is no time")
+    time = _read(found)
+    return _of_this_zone(time) if local and found["zone"] is None else time
+
+
+def _of_this_zone(time: int) -> int:
+    """The time at which clocks here show what they show in UTC at the one given."""
+    try:
+        return milliseconds_of((_EPOCH + timedelta(milliseconds=time)).replace(tzinfo=None).astimezone())
+    except (ValueError, OverflowError, OSError):
+        return time
+
+
+def _read(found: re.Match[str]) -> int:
+    """Milliseconds since the epoch, in UTC where there is no offset. Raises ValueError."""
     day, has_day = _day(found)
     hour, minute, second, fraction, sign, *offset = found.group(
         "hour", "minute", "second", "fraction", "sign", "hours", "minutes", "seconds"
@@ -84,11 +98,11 @@ def read_time(text: str) -> int:
     if hour is None:
         return (day - _EPOCH_DAY) * _DAY * 1000
     if hour == "24" and f"{minute or ''}{second or ''}{fraction or ''}".strip("0"):
-        raise ValueError(f"{text[:100]!r} is after the end of its day")
+        raise ValueError(f"{found[0][:100]!r} is after the end of its day")
     ahead = 0 if sign is None else _seconds(*offset) * (-1 if sign == "-" else 1)
     whole = (day - _EPOCH_DAY) * _DAY + _seconds(hour, minute, second) - ahead
     if not has_day or (second == "60" and whole % _DAY):
-        raise ValueError(f"{text[:100]!r} has a time of no day, or a leap second that is none in UTC")
+        raise ValueError(f"{found[0][:100]!r} has a time of no day, or a leap second that is none in UTC")
     return whole * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction else 0)
 
 

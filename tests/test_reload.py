@@ -161,6 +161,19 @@ def test_warnings_are_of_what_is_in_force(tmp_path: Path) -> None:
     assert "more than last_event_id_max (300)" in document["warnings"][0]
 
 
+def test_invalid_events_of_a_private_stream_in_a_public_one_are_warned_of(tmp_path: Path) -> None:
+    taking = {"schema_title": "thing"}
+    place = Place(tmp_path, {"one": {}})
+    private = {**taking, "public": False}
+    streams = {"errors": taking, "sealed": private, "own": private | {"error_stream": "hidden"}, "hidden": private}
+    place.write(streams | {"open": taking, "bare": {"public": False}}, error_stream="errors")
+    warnings = [line for line in place.reload()["warnings"] if "is private" in line]
+    assert [line.partition(":")[0] for line in warnings] == ["sealed", "hidden"]
+    assert "go to errors, which is public" in warnings[0]
+    place.write(streams | {"errors": private}, error_stream="errors")
+    assert not [line for line in place.reload()["warnings"] if "is private" in line]
+
+
 def test_what_a_process_cannot_change_while_it_runs(tmp_path: Path) -> None:
     place = Place(tmp_path, {"one": {"topics": ["a"]}, "two": {"topics": ["b"], "resume": "timestamp"}})
     place.write({"one": {"topics": ["a", "b"]}, "two": {"topics": ["c"], "resume": "timestamp"}})
@@ -252,7 +265,7 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     gateway = Gateway(place.settings, place.definitions, log)
     hub = asyncio.create_task(gateway.hub.run())
     reload = OwnReload(gateway, place.reloader)
-    place.write({"one": {}, "two": {}}, retry=7)
+    place.write({"one": {}, "two": {}}, retry=700)
     first, second = await asyncio.gather(reload(), reload())
     assert (first["streams"]["added"], second["streams"]["added"]) == (["two"], [])
     assert first["workers"] == ["reloaded"]

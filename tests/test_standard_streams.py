@@ -142,3 +142,13 @@ def test_a_locale_without_the_letters(tmp_path: Path) -> None:
     named = str(tmp_path / "ä…")
     done = gateway("check", "--config", named, LC_ALL="POSIX")
     assert b"\\xe4\\u2026: there is no such file" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("token", "hash"), ("produce", "wiki.change")])
+def test_an_input_that_is_closed(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    gateway("init", str(tmp_path))
+    options = ("--log", f"sqlite:///{tmp_path}/events.db") if arguments[0] == "produce" else ()
+    named = ("--config", str(tmp_path / "config" / "gateway.yaml"), *options) if options else ()
+    done = gateway(*arguments, *named, redirected="<&-")
+    assert done.returncode == 1
+    assert b"standard input is closed" in done.stderr

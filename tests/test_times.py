@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -27,9 +28,9 @@ STRICT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d
 """The shape of RFC 3339's `date-time`, without what its words say of the numbers, and without a space for the T."""
 
 
-def milliseconds(time: datetime) -> int:
+def milliseconds(at: datetime) -> int:
     """Since the epoch; what lies within a millisecond is of it."""
-    return (time - EPOCH) // timedelta(milliseconds=1)
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 @pytest.mark.parametrize(("text", "expected"), [case[:2] for case in CASES["times"]])
@@ -58,13 +59,35 @@ def test_what_a_request_may_not_say(text: str) -> None:
 
 
 @given(TIMES)
-def test_what_python_writes(time: datetime) -> None:
-    text = time.isoformat()
-    assert read_time(text) == milliseconds_of(time) == milliseconds(time)
-    assert read_time(text.replace("T", " ")) == milliseconds(time)
-    assert read_time(text.replace("+", " ")) == milliseconds(time)
-    naive = time.replace(tzinfo=None)
+def test_what_python_writes(at: datetime) -> None:
+    text = at.isoformat()
+    assert read_time(text) == read_time(text, local=True) == milliseconds_of(at) == milliseconds(at)
+    assert read_time(text.replace("T", " ")) == milliseconds(at)
+    assert read_time(text.replace("+", " ")) == milliseconds(at)
+    naive = at.replace(tzinfo=None)
     assert read_time(naive.isoformat()) == read_time(naive.isoformat() + "Z") == milliseconds(naive.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "summer", "winter"),
+    [("2026-07-31T14:00", 12, 13), ("2026-07-31 14:00:00.0", 12, 13), ("20260731T14", 12, 13), ("2026-212", -2, -1)],
+)
+def test_what_has_no_offset_is_of_the_zone_of_the_machine_where_that_is_asked(
+    text: str, summer: int, winter: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = read_time("2026-07-31")
+    for zone, expected in (("Europe/Berlin", summer), ("Africa/Lagos", winter)):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            assert read_time(text, local=True) == midnight + expected * 3_600_000
+            assert parse_time(text, NOW, local=True) == midnight + expected * 3_600_000
+            assert read_time("2026-07-31T14:00 00:00", local=True) == midnight + 14 * 3_600_000
+            assert parse_time("20260731", NOW, local=True) == 20260731
+            assert read_time("0000-01-01", local=True) == read_time("0000-01-01")
+        finally:
+            monkeypatch.undo()
+            time.tzset()
 
 
 @given(st.dates())
@@ -78,12 +101,12 @@ def test_a_date_alone_is_midnight(date: Any) -> None:
 
 
 @given(st.one_of(st.integers(-LARGEST, LARGEST), st.integers(-63_000_000_000_000, 254_000_000_000_000)))
-def test_what_is_shown_is_read_as_the_same(time: int) -> None:
-    shown = iso_time(time)
+def test_what_is_shown_is_read_as_the_same(at: int) -> None:
+    shown = iso_time(at)
     if shown.endswith("Z"):
-        assert read_time(shown) == time
+        assert read_time(shown) == at
         assert DATE_TIME.is_valid(shown)
-    assert parse_time(shown, NOW) == max(0, time)
+    assert parse_time(shown, NOW) == max(0, at)
 
 
 DIGITS = st.one_of(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.certificates import why_refused
 from gateway.client.answer import bare
 from gateway.client.errors import PositionStoreError
 from gateway.client.stores import read_position
@@ -49,4 +50,4 @@ class RedisPositions:
         return client
 
     def _failed(self, error: Exception) -> PositionStoreError:
-        return PositionStoreError(f"the position {self._key!r} in {bare(self._url)}: {error}")
+        return PositionStoreError(f"the position {self._key!r} in {bare(self._url)}: {why_refused(error) or error}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from gateway.demo.sample import SAMPLE
+from gateway.whole_files import copy_whole
 
 
 @click.command()
@@ -24,7 +24,7 @@ def init(directory: Path) -> None:
         sys.exit(1)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(SAMPLE, config)
+        copy_whole(SAMPLE, config)
     except OSError as error:
         click.echo(f"gateway init: {config} cannot be written: {error.strerror or error}", err=True)
         sys.exit(1)

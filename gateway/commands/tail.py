@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gateway.client import ClientError, FilePositions, Query, stream_address
+from gateway.client import ClientError, FilePositions, Query, is_address, stream_address
 from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
+from gateway.printable import is_text
 from gateway.processes import INTERRUPTED
 from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.local_time import read_local_time
@@ -58,15 +59,32 @@ def _check_filter(context: click.Context, parameter: click.Parameter, text: str 
 
 def _check_fields(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     try:
-        if text:
+        if text is not None:
             compile_fields(text)
     except InvalidFields as error:
         raise click.BadParameter(str(error)) from None
+    if text is not None and not is_text(text):
+        raise click.BadParameter(f"{text!r} is no text")
     return text
 
 
+def _check_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.name:
+        raise click.BadParameter("no file is named")
+    return path
+
+
+def _check_place(streams: tuple[str, ...], server: str) -> None:
+    """Names and the address of their server each have a place of their own. Raises UsageError."""
+    if any(is_address(name) for name in streams) or "/v2/stream/" in server:
+        raise click.UsageError(
+            "the address of a server and the names of streams are given apart: "
+            "gateway tail my.stream --server http://127.0.0.1:8080"
+        )
+
+
 @click.command()
-@click.argument("streams")
+@click.argument("streams", nargs=-1, required=True, metavar="STREAM...")
 @click.option(
     "--since",
     type=Time(),
@@ -80,13 +98,13 @@ def _check_fields(context: click.Context, parameter: click.Parameter, text: str 
 @click.option("--canary", is_flag=True, help="Canary events too.")
 @click.option("--server", metavar="URL", envvar="GATEWAY_SERVER", default="http://127.0.0.1:8080", show_default=True,
               show_envvar=True, help="This gateway, or any server compatible with Wikimedia's.")  # fmt: skip
-@click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=_check_file,
               help="Keep the position in FILE, and go on there next time.")  # fmt: skip
 @click.option("--output", "form", type=click.Choice(["auto", "lines", "json"]), default="auto", show_default=True,
               help="Lines for people or JSON for programs; auto: lines on a terminal.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing of the connection and of progress.")
 def tail(
-    streams: str,
+    streams: tuple[str, ...],
     since: int | None,
     until: int | None,
     limit: int | None,
@@ -98,7 +116,7 @@ def tail(
     form: str,
     quiet: bool,
 ) -> None:
-    """Follow STREAMS (names, comma-separated; * and ? as in a shell) as they happen, or from a time on.
+    """Follow each STREAM (several names, or 'wiki.*' in quotes) as it happens, or from a time on.
 
     On a terminal each event is one line; in a pipe it is the JSON itself. The connection is made again whenever it
     breaks, and goes on where it was.
@@ -107,6 +125,9 @@ def tail(
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
+    if until is not None and since is None and resume is None and until <= SystemClock().now():
+        raise click.UsageError("--until is in the past; say with --since where to begin")
+    _check_place(streams, server)
     check_output()
     clock = SystemClock()
     # One console for both where both are the terminal, so that the status line and the events make room for each other.

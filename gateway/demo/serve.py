@@ -15,7 +15,7 @@ import click
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
-from gateway.client import ClientError, bare
+from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
 from gateway.composition import define, open_log, open_schemas
 from gateway.configuration import Configured
@@ -74,7 +74,7 @@ async def run_demo(configured: Configured, source: Source, output: Output) -> No
 
 async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
-    if not url.startswith(("http://", "https://")):
+    if not is_address(url):
         # Before anything is served, and said to be.
         raise ClientError(f"{bare(url)!r} is no address; write it as in http://127.0.0.1:8080/v2/stream/wiki.change")
     stop = stop_on_signals()

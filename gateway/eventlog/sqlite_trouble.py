@@ -23,6 +23,8 @@ _CODES = {
     sqlite3.SQLITE_IOERR: Kind.DISK_FAILS,
     sqlite3.SQLITE_CORRUPT: Kind.UNREADABLE,
     sqlite3.SQLITE_NOTADB: Kind.UNREADABLE,
+    # The file that was open is not there any more; the next use opens, or makes, the one that is.
+    sqlite3.SQLITE_READONLY_DBMOVED: Kind.UNAVAILABLE,
 }
 _NUMBERS = {
     errno.EACCES: Kind.NO_RIGHT,
@@ -43,10 +45,11 @@ def kind_of(error: sqlite3.Error | OSError, path: Path) -> Kind:
     if isinstance(error, OSError):
         return _NUMBERS.get(error.errno or 0, Kind.UNAVAILABLE)
     # The lower byte of an extended code is the code (sqlite.org/rescode.html).
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    code = extended & 0xFF
     if code == sqlite3.SQLITE_CANTOPEN:
         return _unopened(path)
-    return _CODES.get(code, Kind.UNAVAILABLE)
+    return _CODES.get(extended) or _CODES.get(code, Kind.UNAVAILABLE)
 
 
 def _unopened(path: Path) -> Kind:

@@ -83,6 +83,8 @@ class Hub:
         self.ring = Ring(options.ring_bytes)
         self.available = False
         self.why_unavailable = "the log has not answered yet"
+        self.kind_unavailable = ""
+        """The same as a kind of trouble (`eventlog.trouble.Kind`), where that is known; it names no host."""
         self._told_available: bool | None = None
         self.filled = asyncio.Event()
         self.catching_up: dict[TopicPartition, int] = {}
@@ -411,6 +413,7 @@ class Hub:
 
     def _set_available(self, available: bool, reason: object = "") -> None:
         self.why_unavailable = str(reason)
+        self.kind_unavailable = reason.kind if isinstance(reason, LogUnavailable) else ""
         if available == self._told_available:
             return
         self.available = self._told_available = available

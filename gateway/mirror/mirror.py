@@ -197,7 +197,8 @@ class Mirror:
         for event in batch:
             if event.event == "gap":
                 self._meter.gaps += 1
-                self._say(f"GAP: events are missing here, the source no longer has them: {excerpt(event.data)}")
+                gone = "" if event.left_out else ", the source no longer has them"
+                self._say(f"GAP: events are missing here{gone}: {excerpt(event.data)}")
             elif event.event != "message":
                 self._tell_once(event.event, f"events called {event.event[:50]!r} are left out: {excerpt(event.data)}")
 

@@ -19,8 +19,15 @@ SLOTS = 2**20
 """Digests that are remembered at the most, in 8 MB: each until another takes its slot. So of events that return after a
 million others a third is still known, and a circle dies away."""
 
+SAMPLED = 1024
+"""One of so many events is remembered for 128 times as long, in 1 MB more: where mirrors of a circle begin with all
+that there is, an event returns after millions of others."""
+
 MOST_DOUBTS = 1000
-"""So many events more that may have come back than new ones, and the mirror ends."""
+MOST_SAMPLES = 100
+"""So many events, and samples, more that may have come back than new ones, and the mirror ends."""
+
+CIRCLE = "nearly all that comes has come before: mirrors form a circle, of which this one is a part"
 
 
 class MirrorsItself(ClientError):
@@ -32,8 +39,10 @@ class Returns:
 
     def __init__(self, slots: int = SLOTS, most_doubts: int = MOST_DOUBTS) -> None:
         self._slots = array("Q", bytes(8 * slots))
+        self._sampled = array("Q", bytes(slots))
         self._most_doubts = most_doubts
         self._doubts = 0
+        self._samples = 0
         self._last = 0
 
     def begin_batch(self) -> None:
@@ -44,27 +53,33 @@ class Returns:
     def has_returned(self, data: bytes, time: int | None) -> bool:
         """Whether this event, with the time (ms) of its record in the source, has come before and is to be left out.
         Raises MirrorsItself."""
-        if not self._remember(data):
+        digest = _digest(data)
+        if not _remember(self._slots, digest):
             self._doubts = max(0, self._doubts - 1)
+            if digest % SAMPLED == 0:
+                self._judge_sample(digest // SAMPLED)
             return False
         if _has_id(data):
             return True
-        last, self._last = self._last, _digest(data)
-        if time is not None and self._remember(b"%d %b" % (time, data)) and self._last != last:
+        last, self._last = self._last, digest
+        if time is not None and _remember(self._slots, _digest(b"%d %b" % (time, data))) and digest != last:
             self._doubts += 1
             if self._doubts >= self._most_doubts:
-                raise MirrorsItself(
-                    "nearly all that comes has come before: mirrors form a circle, of which this one is a part"
-                )
+                raise MirrorsItself(CIRCLE)
         return False
 
-    def _remember(self, text: bytes) -> bool:
-        """Whether it was remembered already."""
-        digest = _digest(text)
-        slot = digest % len(self._slots)
-        known = self._slots[slot] == digest
-        self._slots[slot] = digest
-        return known
+    def _judge_sample(self, digest: int) -> None:
+        self._samples = max(0, self._samples + (1 if _remember(self._sampled, digest) else -1))
+        if self._samples >= MOST_SAMPLES:
+            raise MirrorsItself(CIRCLE)
+
+
+def _remember(slots: array[int], digest: int) -> bool:
+    """Whether it was remembered already."""
+    slot = digest % len(slots)
+    known = slots[slot] == digest
+    slots[slot] = digest
+    return known
 
 
 def _digest(text: bytes) -> int:

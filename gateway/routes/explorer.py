@@ -23,7 +23,7 @@ _TYPES = {
 }
 _PAGE = "index.html"
 _ENTRY = "main.js"
-_WORKER = ("worker.js", "admission.js", "follower.js", "turns.js")
+_WORKER = ("worker.js", "admission.js", "backoff.js", "follower.js", "turns.js")
 """What the worker alone loads, after the page."""
 
 _COMMENTS = re.compile(rb"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)

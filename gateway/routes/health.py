@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.event import TopicPartition
-from gateway.eventlog.trouble import Trouble
+from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
@@ -56,8 +56,7 @@ class Readiness:
     async def readyz(self, _: Request) -> Response:
         missing = []
         if not self._hub.available:
-            why = f": {self._hub.why_unavailable}" if self._inside else ""
-            missing.append(f"the log does not answer{why}")
+            missing.append(f"the log does not answer{self._why()}")
         elif not self._hub.filled.is_set():
             missing.append("the newest part of the log is still being read")
         if self._draining():
@@ -76,6 +75,13 @@ class Readiness:
         if appends := self._appends():
             told["appends"] = appends
         return json_answer(told)
+
+    def _why(self) -> str:
+        """Why the log does not answer."""
+        if self._inside:
+            return f": {self._hub.why_unavailable}"
+        kind = self._hub.kind_unavailable
+        return f" ({kind})" if kind not in ("", Kind.UNAVAILABLE) else ""
 
     def _appends(self) -> dict[str, str]:
         """The topics whose last append failed, and why."""

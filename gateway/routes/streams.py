@@ -42,6 +42,9 @@ HONOURED_HEADER = b"event-gateway"
 LOG_HEADER = b"event-gateway-log"
 """Tells one log from another, so that a mirror knows whether it reads what it writes."""
 
+HEARTBEAT_HEADER = b"event-gateway-heartbeat"
+"""Seconds of silence after which a heartbeat comes, so that a client knows how long it may be silent."""
+
 
 class _Entry(NamedTuple):
     """What a stream was opened with: what its client may see, what ends it when that expires, and what counts it."""
@@ -239,6 +242,7 @@ class StreamEndpoint:
             (b"x-accel-buffering", b"no"),
             (b"vary", b"accept, accept-encoding"),
             (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
+            (HEARTBEAT_HEADER, b"%g" % self._services.heartbeat),
         ]
         if identity := shown_identity(self._services.hub.discovery.log_identity):
             headers.append((LOG_HEADER, identity.encode()))

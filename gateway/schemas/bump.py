@@ -2,7 +2,8 @@
 
 A version stands by itself: its references are followed and its `allOf`s merged, so that it says the same for ever.
 What stands beside the version before (`1.0.0` and `latest` as links or as files that name one, the same in JSON) is
-written for the new one too.
+written for the new one too. Each file is written whole, and proven by the loader before it is; what a death in between
+has left out is written when the command is run again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from typing import Any
 import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
-from gateway.errors import GatewayError
+from gateway.errors import ConfigurationError, GatewayError
 from gateway.schemas.check import forbidden_fields, shown
 from gateway.schemas.compatibility import Change, Weight, canonical, changes, weight_of
-from gateway.schemas.files import Version, parse_version, read_document, version_text
+from gateway.schemas.files import Source, Version, parse_version, read_document, version_text
 from gateway.schemas.repository import Schema, SchemaRepository
-from gateway.schemas.shape import merged
+from gateway.schemas.shape import equal, merged
 from gateway.schemas.text import to_json, to_yaml
+from gateway.whole_files import link_whole, write_whole
 
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 FIRST: Version = (1, 0, 0)
 LONGEST_NAME = 64
 """Bytes of a file that holds nothing but the name of another: how git writes a link where there are none."""
@@ -35,7 +38,7 @@ class BumpRefused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Bumped:
-    """What was written. `before` is the version before, None for the first."""
+    """What was written. `before` is the version before, None for the first, and where one was only finished."""
 
     before: str | None
     version: str
@@ -53,14 +56,12 @@ def bump(schemas: SchemaRepository, title: str, wanted: Weight | None = None) ->
         raise BumpRefused("\n".join(bad))
     newest = next((schema for schema in reversed(schemas.released(title))), None)
     found = changes(newest.document, current.document) if newest is not None else []
+    if newest is not None and not found and (files := _finish(schemas, current, newest)):
+        return Bumped(None, newest.version, files, [])
     version = _next(newest, current, found, wanted)
     document = _standing_alone(current, version)
-    text = current.path.read_text(encoding="utf-8")
-    files = _write(current, newest, version, document)
-    renamed = _renamed(text, title, current.version, version)
-    if renamed != text:
-        _replace(current.path, renamed.encode())
-        files.append(current.path)
+    files = _write(schemas, current, newest, version, document)
+    files += _rename(current, version)
     return Bumped(newest.version if newest is not None else None, version, files, found)
 
 
@@ -98,14 +99,28 @@ def _refusal(reason: str, found: list[Change], least: Weight) -> str:
 
 def _standing_alone(current: Schema, version: str) -> dict[str, Any]:
     """The document of the new version. Raises BumpRefused where it would not say the same as `current`."""
-    document = merged(current.document)
+    document: dict[str, Any] = merged(current.document)
     if not _same(document, current):
         document = dict(current.document)
     document["$id"] = f"/{current.title}/{version}"
     examples = document.get("examples")
     if isinstance(examples, list):
         document["examples"] = [_named(one, current.uri, document["$id"]) for one in examples]
+    if _refers(document):
+        return document
     return {key: value for key, value in document.items() if key not in ("definitions", "$defs")}
+
+
+def _refers(part: Any) -> bool:
+    """Whether references are left, which are followed for each event anew, and lead into the definitions."""
+    if isinstance(part, list):
+        return any(map(_refers, part))
+    if not isinstance(part, dict):
+        return False
+    return any(
+        (key in ("$dynamicRef", "$recursiveRef") and isinstance(value, str)) or _refers(value)
+        for key, value in part.items()
+    )
 
 
 def _same(document: dict[str, Any], current: Schema) -> bool:
@@ -129,55 +144,88 @@ def _renamed(text: str, title: str, before: str, after: str) -> str:
     return own.sub(rf"\g<1>{after}", text)
 
 
-def _write(current: Schema, newest: Schema | None, version: str, document: dict[str, Any]) -> list[Path]:
+def _rename(current: Schema, version: str) -> list[Path]:
+    """Let `current` name the version that it is now, if it does not; all else in it stays, the ends of lines too."""
+    text = current.path.read_bytes().decode()
+    renamed = _renamed(text, current.title, current.version, version)
+    if renamed == text:
+        return []
+    write_whole(current.path, renamed.encode())
+    return [current.path]
+
+
+def _write(
+    schemas: SchemaRepository, current: Schema, newest: Schema | None, version: str, document: dict[str, Any]
+) -> list[Path]:
+    """The file of the version first, since it is what is released, and `latest` last."""
     folder = current.path.parent
     path = folder / f"{version}{newest.path.suffix if newest is not None else current.path.suffix}"
-    content = _content(path, document)
-    again: list[str] = []
-    if read_document(path, content, again) != document:
-        raise BumpRefused(f"{path} would not read as it is meant; {'; '.join(again) or 'write it by hand'}")
-    with path.open("xb") as file:
-        file.write(content)
-    files = [path]
-    for beside in _beside(folder, newest):
-        old = newest.version if newest is not None else version
-        target = folder / beside.name.replace(old, version)
-        if target != path and (beside.stem == "latest" or not target.exists()):
-            _follow(beside, target, old, version, document)
+    content = _proven(schemas, current, path, version, document)
+    write_whole(path, content, new=True)
+    old = newest.version if newest is not None else None
+    return [path, *_write_beside(schemas, current, old, version, document)]
+
+
+def _finish(schemas: SchemaRepository, current: Schema, newest: Schema) -> list[Path]:
+    """Write what is missing of the newest version, after a death between its files."""
+    before = [schema.version for schema in schemas.released(current.title) if schema.version != newest.version]
+    document = _standing_alone(current, newest.version)
+    return [
+        *_write_beside(schemas, current, before[-1] if before else None, newest.version, document),
+        *_rename(current, newest.version),
+    ]
+
+
+def _write_beside(
+    schemas: SchemaRepository, current: Schema, old: str | None, version: str, document: dict[str, Any]
+) -> list[Path]:
+    """Make for the new version what stands beside the old one, and lead `latest` to it; what is so stays."""
+    folder, files = current.path.parent, []
+    for beside in _beside(folder, old):
+        target = folder / (beside.name if old is None else beside.name.replace(old, version))
+        if beside.stem != "latest" and os.path.lexists(target):
+            continue
+        if beside.is_symlink():
+            goal = _VERSION.sub(version, str(beside.readlink()))
+            if not target.is_symlink() or goal != str(target.readlink()):
+                link_whole(target, goal)
+                files.append(target)
+            continue
+        content = beside.read_bytes()
+        if len(content) <= LONGEST_NAME and _VERSION.match(content.decode(errors="replace").strip()):
+            wanted = _VERSION.sub(version, content.decode()).encode()
+        else:
+            wanted = _proven(schemas, current, target, version, document)
+        if not target.exists() or target.read_bytes() != wanted:
+            write_whole(target, wanted)
             files.append(target)
     return files
 
 
-def _beside(folder: Path, newest: Schema | None) -> list[Path]:
-    """The files that go with the newest version."""
-    names = ["latest", "latest.yaml", "latest.yml", "latest.json"]
-    if newest is not None:
-        names += [newest.version + ending for ending in ("", ".yaml", ".yml", ".json")]
+def _beside(folder: Path, old: str | None) -> list[Path]:
+    """The files that go with a version."""
+    names = [old + ending for ending in ("", ".yaml", ".yml", ".json")] if old is not None else []
+    names += ["latest", "latest.yaml", "latest.yml", "latest.json"]
     return [folder / name for name in names if os.path.lexists(folder / name)]
 
 
-def _follow(beside: Path, target: Path, old: str, version: str, document: dict[str, Any]) -> None:
-    """Make `target` for the new version what `beside` is for the old one."""
-    if beside.is_symlink():
-        goal = str(beside.readlink()).replace(old, version)
-        temporary = target.with_name(f".{target.name}.new")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(goal)
-        temporary.replace(target)
-        return
-    content = beside.read_bytes()
-    if len(content) <= LONGEST_NAME and content.strip().startswith(old.encode()):
-        _replace(target, content.replace(old.encode(), version.encode()))
+def _proven(schemas: SchemaRepository, current: Schema, path: Path, version: str, document: dict[str, Any]) -> bytes:
+    """The content of a file of the version. Raises BumpRefused where it would not be read as it is meant."""
+    if path.suffix == ".json":
+        content = to_json(document)
     else:
-        _replace(target, _content(target, document))
-
-
-def _content(path: Path, document: dict[str, Any]) -> bytes:
-    return to_json(document) if path.suffix == ".json" else to_yaml(document).encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write all of a file or nothing."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+        lines = to_yaml(document)
+        crlf = b"\r\n" in current.path.read_bytes()
+        content = (lines.replace("\n", "\r\n") if crlf else lines).encode()
+    number = parse_version(version)
+    assert number is not None
+    mistakes: list[str] = []
+    if not equal(read_document(path, content, mistakes), document):
+        raise BumpRefused(f"{path} would not read as it is meant; {'; '.join(mistakes) or 'write it by hand'}")
+    try:
+        schema = schemas.compiled(Source(current.title, number, path, document))
+    except ConfigurationError as error:
+        raise BumpRefused(f"{path} could not be read: {'; '.join(error.mistakes)}") from error
+    if bad := schema.bad_examples():
+        raise BumpRefused("\n".join(bad))
+    return content

@@ -13,6 +13,7 @@ from gateway.schemas.compatibility import Change, Weight, changes, weight_of
 from gateway.schemas.files import parse_version, read_document
 from gateway.schemas.history import HistoryError, lacking, released_files
 from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.schemas.shape import equal
 
 SHOWN_CHANGES = 20
 """Changes of one pair of versions that are shown."""
@@ -180,12 +181,12 @@ def _changed_since(path: Path, where: str, released: bytes) -> list[str]:
     before, after = (read_document(path, content, unreadable) for content in (released, path.read_bytes()))
     if before is None:
         return [f"{path}: as it was released ({where}), it could not be read: {'; '.join(unreadable)[:300]}"]
-    if before == after or after is None:
+    if after is None or equal(before, after):
         return []
     differences = [
         f"    /{name}: {'removed' if name not in after else 'added' if name not in before else 'changed'}"
         for name in [*before, *(name for name in after if name not in before)]
-        if before.get(name) != after.get(name) or (name in before) != (name in after)
+        if not equal(before.get(name), after.get(name)) or (name in before) != (name in after)
     ]
     head = f"{path}: it has changed since it was released ({where}); put it back, and release a new version:"
     return ["\n".join([head, *differences])]

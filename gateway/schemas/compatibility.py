@@ -8,7 +8,8 @@ old version, such as a table, still takes those of the new.
 
 Fields, types, required fields and enumerations are compared one by one, so that each change has its path. Whether any
 other keyword lets through all that was let through before is decided by the canonical forms of jsonschema-rs; where
-they cannot tell, the change counts as one that breaks.
+they cannot tell, the change counts as one that breaks. What readers get through branches, positions of lists and maps
+is compared as a whole (`readers.py`).
 """
 
 from __future__ import annotations
@@ -22,15 +23,38 @@ from typing import Any
 import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
-from gateway.schemas.shape import ANNOTATIONS, CONDITION, Node, branch_fields, enumerated, merged, types_of
+from gateway.schemas.readers import differences, escaped
+from gateway.schemas.shape import (
+    ANNOTATIONS,
+    CONDITION,
+    Node,
+    branch_fields,
+    enumerated,
+    equal,
+    key_of,
+    merged,
+    types_of,
+)
 from gateway.schemas.validator import DRAFTS, PATTERN_OPTIONS, anonymous, draft_of
 
 SHOWN = 60
 """Characters of a value that a change shows."""
 
+MAXIMUM_CHOICES = 1_000
+"""Combinations of alternatives up to which two schemas are held against each other as a whole: some 0.1 s."""
+
+MAXIMUM_STEPS = 3_000_000
+"""Parts of schemas times their combinations, of all such comparisons together."""
+
 _NOTHING = "nothing"
 
+ALTERNATIVES = ("anyOf", "oneOf")
+
+_CONTEXT = frozenset({"unevaluatedProperties", "unevaluatedItems", "additionalItems", "prefixItems"})
+"""Keywords that mean what they do only with those beside them."""
+
 _GROUPS = (
+    ALTERNATIVES,
     CONDITION,
     ("minimum", "exclusiveMinimum"),
     ("maximum", "exclusiveMaximum"),
@@ -73,6 +97,12 @@ def changes(old: Node, new: Node) -> list[Change]:
     found = list(comparison.node("", before, after))
     if comparison.drafts[0] != comparison.drafts[1]:
         found.append(Change("", "the draft of JSONSchema", *comparison.drafts, Weight.MINOR))
+    told = {change.path for change in found if change.weight == Weight.MAJOR}
+    found += [
+        Change(one.path, one.what, _cut(one.before), _cut(one.after), Weight.MAJOR)
+        for one in differences(before, after)
+        if one.path not in told
+    ]
     # What the comparison of single keywords may have missed is proven wrong as a whole.
     if weight_of(found) != Weight.MAJOR and comparison.covers(after, closed(before)) == Containment.NO:
         found.append(Change("", "some events that were valid are not valid any more", "valid", "invalid", Weight.MAJOR))
@@ -89,15 +119,27 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     node = dict(schema)
+    choices = [keyword for keyword in ALTERNATIVES if isinstance(node.get(keyword), list)]
     if isinstance(node.get("properties"), dict):
         node["properties"] = {name: closed(part) for name, part in node["properties"].items()}
-        node.setdefault("additionalProperties", False)
-        if node["additionalProperties"] is True:
-            node["additionalProperties"] = False
+        if node.get("additionalProperties", True) is True:
+            # The fields of branches are written, too.
+            others = dict.fromkeys(branch_fields(node), True)
+            node |= {"properties": node["properties"] | others, "additionalProperties": False}
+    elif len(choices) == 1:
+        branches = [closed(branch) for branch in node[choices[0]]]
+        if choices[0] == "anyOf":
+            node["anyOf"] = branches
+        else:
+            # Exactly one has to hold as they are.
+            node["allOf"] = [*node.get("allOf", []), {"anyOf": branches}]
     if isinstance(node.get("additionalProperties"), dict):
         node["additionalProperties"] = closed(node["additionalProperties"])
     if isinstance(node.get("items"), dict):
         node["items"] = closed(node["items"])
+    for keyword in ("prefixItems", "items"):
+        if isinstance(node.get(keyword), list):
+            node[keyword] = [closed(part) for part in node[keyword]]
     return node
 
 
@@ -106,9 +148,14 @@ class _Comparison:
 
     def __init__(self, old_draft: str, new_draft: str) -> None:
         self.drafts = (old_draft, new_draft)
+        self._steps = 0
 
     def covers(self, new: Any, old: Any) -> Containment:
-        """Whether all that is valid under `old` is so under `new`."""
+        """Whether all that is valid under `old` is so under `new`; unknown where it takes too long to tell."""
+        size, choices = (sum(pair) for pair in zip(_effort(new), _effort(old), strict=True))
+        self._steps += size * choices
+        if choices > MAXIMUM_CHOICES or self._steps > MAXIMUM_STEPS:
+            return Containment.UNKNOWN
         try:
             return canonical(new, self.drafts[1]).covers(canonical(old, self.drafts[0]))
         except (CanonicalizationError, jsonschema_rs.ValidationError, ValueError):
@@ -117,7 +164,7 @@ class _Comparison:
     def node(self, path: str, old: Any, new: Any) -> Iterator[Change]:
         """The differences of two schemas for the value at a path."""
         if not isinstance(old, dict) or not isinstance(new, dict):
-            if old != new and not (old in (True, {}) and new in (True, {})):
+            if not equal(old, new) and not (_is_open(old) and _is_open(new)):
                 yield from self._judged(path, "what it may be", old, new, old, new)
             return
         before, after = types_of(old), types_of(new)
@@ -136,16 +183,17 @@ class _Comparison:
 
     def _fields(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("properties", {}), new.get("properties", {})
+        moved = branch_fields(new) if before.keys() - after.keys() else {}
         for name, part in before.items():
-            place = f"{path}/{_escaped(name)}"
+            place = f"{path}/{escaped(name)}"
             if name in after:
                 yield from self.node(place, part, after[name])
-            else:
+            elif name not in moved:
                 yield Change(place, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
         for name, part in after.items():
             if name in before:
                 continue
-            place = f"{path}/{_escaped(name)}"
+            place = f"{path}/{escaped(name)}"
             rest = old.get("additionalProperties", True)
             if name in new.get("required", []):
                 yield Change(place, "a new field is required", _NOTHING, _summary(part), Weight.MAJOR)
@@ -153,17 +201,6 @@ class _Comparison:
                 yield Change(place, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
             else:
                 yield Change(place, "a new field", _NOTHING, _summary(part), Weight.MINOR)
-        yield from self._branches(path, old, new)
-
-    def _branches(self, path: str, old: Node, new: Node) -> Iterator[Change]:
-        """Fields that a branch names: those who read find no more in a looser branch, though every event passes."""
-        before, after = branch_fields(old), {**branch_fields(new), **new.get("properties", {})}
-        for name, part in before.items():
-            place = f"{path}/{_escaped(name)}"
-            if name not in after:
-                yield Change(place, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
-            elif types_of(part) != types_of(after[name]):
-                yield Change(place, "the type changed", _summary(part), _summary(after[name]), Weight.MAJOR)
 
     def _required(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("required", []), new.get("required", [])
@@ -172,15 +209,15 @@ class _Comparison:
         for name in after:
             # A new field that is required was told as such.
             if name not in before and (name in known or name not in named):
-                yield Change(f"{path}/{_escaped(name)}", "is required", "optional", "required", Weight.MAJOR)
+                yield Change(f"{path}/{escaped(name)}", "is required", "optional", "required", Weight.MAJOR)
         for name in before:
             # So was one that is gone.
             if name not in after and (name in named or name not in known):
-                yield Change(f"{path}/{_escaped(name)}", "may be missing", "required", "optional", Weight.MAJOR)
+                yield Change(f"{path}/{escaped(name)}", "may be missing", "required", "optional", Weight.MAJOR)
 
     def _additional(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("additionalProperties", True), new.get("additionalProperties", True)
-        if before == after or (before in (True, {}) and after in (True, {})):
+        if equal(before, after) or (_is_open(before) and _is_open(after)):
             return
         if isinstance(before, dict) and isinstance(after, dict):
             yield from self.node(f"{path}/*", before, after)
@@ -191,7 +228,7 @@ class _Comparison:
     def _patterns(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
         for pattern in [*before, *(pattern for pattern in after if pattern not in before)]:
-            place = f"{path}/{_escaped(pattern)}"
+            place = f"{path}/{escaped(pattern)}"
             if pattern in before and pattern in after:
                 yield from self.node(place, before[pattern], after[pattern])
             elif pattern in before:
@@ -210,7 +247,7 @@ class _Comparison:
             weight = Weight.MINOR if after is None else Weight.MAJOR
             yield Change(path, "the values that it takes", _values(before), _values(after), weight)
             return
-        first, second = ({_json(value): value for value in values} for values in (before, after))
+        first, second = ({key_of(value): value for value in values} for values in (before, after))
         if gone := [value for key, value in first.items() if key not in second]:
             yield Change(path, "values were removed", _values(gone), _NOTHING, Weight.MAJOR)
         if more := [value for key, value in second.items() if key not in first]:
@@ -223,15 +260,28 @@ class _Comparison:
 
     def _items(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("items", True), new.get("items", True)
-        if isinstance(before, list) or isinstance(after, list):
-            if before != after:
-                yield from self._judged(path, "the elements changed", before, after, old, {"items": after})
-        elif before != after:
-            if before in (True, {}) or after in (True, {}):
+        if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+            yield from self._pairs(path, before, after)
+        elif isinstance(before, list) or isinstance(after, list):
+            yield from self._judged(path, "the elements changed", before, after, old, {"items": after})
+        elif not equal(before, after):
+            if _is_open(before) or _is_open(after):
                 what = "the type of the elements"
                 yield Change(f"{path}/[]", what, _summary(before), _summary(after), Weight.MAJOR)
             else:
                 yield from self.node(f"{path}/[]", before, after)
+
+    def _pairs(self, path: str, before: list[Any], after: list[Any]) -> Iterator[Change]:
+        """Elements at fixed positions."""
+        for position, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from self.node(f"{path}/{position}", one, other)
+
+    def _apart(self, path: str, old: Node, new: Node) -> Iterator[Change] | None:
+        """The changes of alternatives of which each has types of its own (an object or null), one by one; None where
+        they have not. For such ones it makes no difference whether one has to hold or exactly one."""
+        if (before := _by_types(old)) is None or (after := _by_types(new)) is None or before.keys() != after.keys():
+            return None
+        return (change for kinds, part in before.items() for change in self.node(path, part, after[kinds]))
 
     def _others(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         keywords = [key for key in (old | new) if key not in ANNOTATIONS and key not in _COMPARED]
@@ -242,16 +292,58 @@ class _Comparison:
             group = next((group for group in _GROUPS if keyword in group), (keyword,))
             done.update(group)
             before, after = ({key: node[key] for key in group if key in node} for node in (old, new))
-            if before != after:
-                different = [key for key in group if before.get(key) != after.get(key)]
+            if group == ALTERNATIVES and (apart := self._apart(path, before, after)) is not None:
+                yield from apart
+                continue
+            if all(isinstance(side.get("prefixItems"), list) for side in (before, after)):
+                pairs = before.pop("prefixItems"), after.pop("prefixItems")
+                if len(pairs[0]) == len(pairs[1]):
+                    yield from self._pairs(path, *pairs)
+                else:
+                    before["prefixItems"], after["prefixItems"] = pairs
+            if not equal(before, after):
+                different = [key for key in group if not equal(before.get(key), after.get(key))]
                 # These see the keywords beside them.
-                context = new if keyword.startswith("unevaluated") else after
-                yield from self._judged(path, " and ".join(different), *_of(different, before, after), old, context)
+                context = new if _CONTEXT.intersection(different) else after
+                one = closed(old) if group == ALTERNATIVES else old
+                yield from self._judged(path, " and ".join(different), *_of(different, before, after), one, context)
 
     def _judged(self, path: str, what: str, before: Any, after: Any, old: Any, new: Any) -> Iterator[Change]:
         """A change of keywords, judged by whether the new ones let through all that was valid."""
         weight = Weight.MINOR if self.covers(new, old) == Containment.YES else Weight.MAJOR
         yield Change(path, what, _shown(before), _shown(after), weight)
+
+
+def _effort(schema: Any) -> tuple[int, int]:
+    """How many parts a schema has, and how many combinations its alternatives make."""
+    size, choices = 1, 1
+    parts = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    groups: list[int] = []
+    for key, part in parts:
+        inner, inside = _effort(part)
+        size += inner
+        if key in ALTERNATIVES and isinstance(part, list):
+            inside = sum(_effort(branch)[1] for branch in part)
+        elif key in ("then", "else"):
+            inside += 1
+        groups.append(inside)
+    for inside in groups:
+        choices = min(choices * max(inside, 1), MAXIMUM_CHOICES + 1)
+    return size, choices
+
+
+def _by_types(node: Node) -> dict[frozenset[str], Any] | None:
+    """The alternatives of a schema by their types, or None where two have one in common."""
+    branches = [branch for keyword in ALTERNATIVES if keyword in node for branch in node[keyword]]
+    found = {kinds: branch for branch in branches if (kinds := types_of(branch)) is not None}
+    names = [name for kinds in found for name in kinds]
+    apart = len(found) == len(branches) and len(names) == len(set(names)) and not {"integer", "number"} <= set(names)
+    return found if apart and sum(keyword in node for keyword in ALTERNATIVES) == 1 else None
+
+
+def _is_open(schema: Any) -> bool:
+    """Whether it says nothing."""
+    return schema is True or schema == {}
 
 
 def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
@@ -267,7 +359,7 @@ def _words(path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get(keyword), new.get(keyword)
         if keyword == "examples":
             before, after = _nameless(before), _nameless(after)
-        if before != after:
+        if not equal(before, after):
             yield Change(path, keyword, _shown(before), _shown(after), Weight.PATCH)
 
 
@@ -287,10 +379,6 @@ def canonical(schema: Any, draft: str) -> jsonschema_rs.CanonicalSchema:
     return jsonschema_rs.canonicalize(
         document, draft=DRAFTS[draft], validate_formats=True, pattern_options=PATTERN_OPTIONS, offline=True
     )
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _types(types: frozenset[str] | None) -> str:

@@ -84,7 +84,7 @@ class SchemaRepository:
         self._taken_by: dict[str, Schema | None] = {}
         for (title, version), source in sorted(self._sources.versions.items()):
             try:
-                schema = self._compiled(source)
+                schema = self.compiled(source)
             except ConfigurationError as error:
                 mistakes += error.mistakes
                 continue
@@ -117,7 +117,7 @@ class SchemaRepository:
     def current(self, title: str) -> Schema | None:
         """The schema that is being written, also where its version is released. Raises ConfigurationError."""
         source = self._sources.currents.get(title)
-        return self._compiled(source) if source is not None else None
+        return self.compiled(source) if source is not None else None
 
     def references(self, schema: Schema) -> list[str]:
         """The other schemas that a released one refers to, each once."""
@@ -169,7 +169,8 @@ class SchemaRepository:
         source = self._sources.versions.get((title, version)) if version is not None else None
         return (source.uri, source.document) if source is not None else None
 
-    def _compiled(self, source: Source) -> Schema:
+    def compiled(self, source: Source) -> Schema:
+        """A schema as it is read, beside those that are here. Raises ConfigurationError."""
         try:
             draft = draft_of(source.document)
             document = dereference(source.uri, source.document, self._find, draft >= "2019")

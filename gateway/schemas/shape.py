@@ -5,6 +5,7 @@ What cannot be merged stays in `allOf`. Pure.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -66,19 +67,25 @@ def types_of(schema: Any) -> frozenset[str] | None:
     """The JSON types that a value may have, as far as `type`, `enum`, `const` and alternatives say; None for any."""
     if not isinstance(schema, dict):
         return None
-    named = schema.get("type")
-    if isinstance(named, str):
-        return frozenset({named})
-    if isinstance(named, list):
-        return frozenset(named)
-    if (values := enumerated(schema)) is not None:
-        return frozenset(map(_type_of, values))
+    if (declared := declared_types(schema)) is not None:
+        return declared
     for keyword in ("anyOf", "oneOf"):
         if isinstance(schema.get(keyword), list):
             found = [types_of(branch) for branch in schema[keyword]]
             if all(one is not None for one in found):
                 return frozenset().union(*(one for one in found if one is not None))
     return None
+
+
+def declared_types(schema: Node) -> frozenset[str] | None:
+    """The JSON types that `type`, else `enum` or `const`, gives; None where none of them is there."""
+    named = schema.get("type")
+    if isinstance(named, str):
+        return frozenset({named})
+    if isinstance(named, list):
+        return frozenset(named)
+    values = enumerated(schema)
+    return frozenset(map(_type_of, values)) if values is not None else None
 
 
 def branch_fields(schema: Any) -> dict[str, Any]:
@@ -158,6 +165,25 @@ def _floor(number: float) -> int:
     return math.floor(number)
 
 
+def equal(one: Any, other: Any) -> bool:
+    """Whether two values are the same in JSON, where 1 is 1.0 and not true."""
+    return bool(one == other) and key_of(one) == key_of(other)
+
+
+def key_of(value: Any) -> str:
+    """A text that two values have in common where they are the same in JSON."""
+    return json.dumps(_whole(value), ensure_ascii=False, sort_keys=True)
+
+
+def _whole(value: Any) -> Any:
+    """The value with each whole number written as one."""
+    if isinstance(value, dict):
+        return {name: _whole(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _type_of(value: Any) -> str:
     if value is None:
         return "null"
@@ -197,7 +223,7 @@ def _both(one: Node, other: Any, *, branch: bool) -> Node:
     for keyword, value in other.items():
         if keyword not in result:
             result[keyword] = value
-        elif keyword not in ANNOTATIONS and result[keyword] != value:
+        elif keyword not in ANNOTATIONS and not equal(result[keyword], value):
             result[keyword] = _joined(keyword, result[keyword], value)
     return result
 

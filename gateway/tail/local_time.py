@@ -10,9 +10,6 @@ from gateway.times import parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(?P<offset>[Zz]|[+-]\d\d(:?\d\d)?)?", re.ASCII)
-_WITH_OFFSET = re.compile(r".*[Tt ]\d.*([Zz]|[+\- ]\d\d(:?\d\d){0,2})", re.ASCII | re.DOTALL)
-_WITHOUT_ZONE = re.compile(r"(\d+|\d+(ms|[smhdw]))", re.ASCII)
-"""Milliseconds since the epoch, and a span back from now."""
 
 
 def read_local_time(text: str, now: int, may_come: bool = False) -> int:
@@ -22,10 +19,7 @@ def read_local_time(text: str, now: int, may_come: bool = False) -> int:
     text = text.strip()
     if found := _TIME_OF_DAY.fullmatch(text):
         return _time_of_day(text.zfill(len(text) + 1) if text[1] == ":" else text, found["offset"], now, may_come)
-    time = parse_time(text, now)
-    if _WITHOUT_ZONE.fullmatch(text) or _WITH_OFFSET.fullmatch(text):
-        return time
-    return _of_this_zone(time)
+    return parse_time(text, now, local=True)
 
 
 def show_local_time(time: int, now: int) -> str:
@@ -46,20 +40,10 @@ def _time_of_day(text: str, offset: str | None, now: int, may_come: bool) -> int
     zone = None if offset is None else datetime.fromisoformat(f"2000-01-01T00:00{offset.upper()}").tzinfo
     for back in (0, 1):
         day = (at.astimezone(zone) - timedelta(days=back)).date()
-        time = parse_time(f"{day}T{text}", now)
-        time = time if offset is not None else _of_this_zone(time)
+        time = parse_time(f"{day}T{text}", now, local=True)
         if time <= now or may_come:
             break
     return time
-
-
-def _of_this_zone(time: int) -> int:
-    """The time at which clocks here show what they show in UTC at the one given."""
-    try:
-        local = (_EPOCH + timedelta(milliseconds=time)).replace(tzinfo=None).astimezone()
-    except (ValueError, OverflowError, OSError):
-        return time
-    return max(0, (local - _EPOCH) // timedelta(milliseconds=1))
 
 
 def _local(time: int) -> datetime | None:

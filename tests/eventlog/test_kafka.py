@@ -214,7 +214,7 @@ async def test_a_broker_that_hangs(own_log: KafkaLog, broker: KafkaBroker, topic
     try:
         started = time.monotonic()
         with pytest.raises(LogUnavailable):
-            await reader.fetch(WAIT)
+            await reader.fetch(2 * WAIT)
         with pytest.raises(LogUnavailable):
             await reader.fetch(0.01)
         results = await asyncio.gather(
@@ -224,7 +224,7 @@ async def test_a_broker_that_hangs(own_log: KafkaLog, broker: KafkaBroker, topic
             return_exceptions=True,
         )
         assert all(isinstance(result, LogUnavailable) for result in results)
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 3 * WAIT
     finally:
         broker.resume()
     assert demand(await own_log.bounds([partition]))[partition].start == 0

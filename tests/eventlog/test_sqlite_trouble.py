@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -63,19 +64,26 @@ async def test_a_lock_passes(log: SqliteLog, path: Path) -> None:
     assert len(await log.offer(TOPIC, ONE)) == 1
 
 
-async def test_who_waits_behind_a_lock_is_told_of_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_log, "OFFER_SECONDS", 0.4)
-    log = SqliteLog(path, busy_timeout=0.25)
-    await log.open()
-    await log.create(TOPIC)
+async def test_who_waits_behind_a_lock_is_told_of_it(
+    log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        told = await asyncio.gather(*(log.offer(TOPIC, ONE) for _ in range(3)), return_exceptions=True)
-    assert [isinstance(error, LogUnavailable) and error.kind for error in told] == [Kind.LOCKED] * 3
-    await log.settle(TOPIC)
-    assert len(await log.offer(TOPIC, ONE)) == 1
+        with pytest.raises(LogUnavailable):
+            await log.offer(TOPIC, ONE)
+    done = threading.Event()
+    monkeypatch.setattr(sqlite_log, "OFFER_SECONDS", 0.05)
+    before = asyncio.create_task(log._writer.run(lambda _: done.wait(5)))
+    await asyncio.sleep(0)  # it is on the thread
+    with pytest.raises(LogUnavailable, match=r"not done within .*; the one before it: .*locked") as caught:
+        await log.offer(TOPIC, ONE)
+    assert caught.value.kind is Kind.LOCKED
+    monkeypatch.undo()
+    done.set()
+    await before
+    # It is not the reason for ever.
+    await log.offer(TOPIC, ONE)
     assert log._failure is None
-    await log.close()
 
 
 def test_a_lock_is_told_of_before_the_answer_is_due() -> None:
@@ -129,7 +137,8 @@ async def test_an_expiry_that_is_forbidden_breaks_nothing(log: SqliteLog, caplog
         (sqlite3.SQLITE_LOCKED, Kind.LOCKED),
         (sqlite3.SQLITE_IOERR_WRITE, Kind.DISK_FAILS),
         (sqlite3.SQLITE_IOERR_FSYNC, Kind.DISK_FAILS),
-        (sqlite3.SQLITE_READONLY_DBMOVED, Kind.NO_RIGHT),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, Kind.NO_RIGHT),
+        (sqlite3.SQLITE_READONLY_DBMOVED, Kind.UNAVAILABLE),
         (sqlite3.SQLITE_PERM, Kind.NO_RIGHT),
         (sqlite3.SQLITE_AUTH, Kind.NO_RIGHT),
         (sqlite3.SQLITE_CORRUPT_INDEX, Kind.UNREADABLE),

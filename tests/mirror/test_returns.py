@@ -10,11 +10,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import shown_identity
 from gateway.mirror.returns import MirrorsItself, Returns
 from gateway.position import parse_position
 from tests.client.server import ALL, message, position, stream
+from tests.eventlog.kit import batches_of
 from tests.mirror.kit import TARGET, WAIT, Bench, Live, frame
 
 
@@ -85,6 +87,22 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(returns._slots) == 64
 
 
+def test_a_circle_that_is_longer_than_the_memory_ends_the_mirror() -> None:
+    returns = Returns(slots=2**12)
+
+    def rounds() -> None:
+        for number in range(10 * 2**15):
+            returns.has_returned(event(number % 2**15, id="x"), number)
+
+    with pytest.raises(MirrorsItself, match="form a circle"):
+        rounds()
+
+
+def test_events_that_all_differ_end_nothing() -> None:
+    returns = Returns(slots=2**12)
+    assert not any(returns.has_returned(event(number, id="x"), number) for number in range(2**17))
+
+
 async def test_a_source_that_is_the_target_is_refused_before_an_event_comes() -> None:
     log = MemoryLog()
     bench = Bench(log, owned(log, WELCOME % at(TARGET.name, -1).encode(), frame(event(1), at(TARGET.name))))
@@ -150,3 +168,36 @@ async def test_what_was_read_and_not_stored_does_not_count_as_returned() -> None
     running.cancel()
     await asyncio.wait([running])
     assert meter.returned == 0
+
+
+@pytest.mark.parametrize("logs", [2, 3])
+async def test_a_circle_of_mirrors_brings_each_log_one_copy_at_the_most(logs: int) -> None:
+    given = [event(number, id=str(number)) for number in range(100)]
+    circle = [MemoryLog() for _ in range(logs)]
+    lives = [Live() for _ in circle]
+    for log in circle:
+        log.create_topic(TARGET.name)
+    circle[0].append_now(TARGET.name, [NewRecord(data, timestamp=1000) for data in given])
+    # Each mirror reads the log before its own.
+    benches = [Bench(log, lives[number - 1].response) for number, log in enumerate(circle)]
+    mirrors = [bench.mirror() for bench in benches]
+    tasks = [asyncio.create_task(mirror.run(asyncio.Event())) for mirror, _ in mirrors]
+    tasks += [asyncio.create_task(serve(log, live)) for log, live in zip(circle, lives, strict=True)]
+    first = mirrors[1][1]
+    async with asyncio.timeout(WAIT):
+        while first.returned < len(given):  # noqa: ASYNC110  # there is no event for it
+            await asyncio.sleep(0.001)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert [len(await bench.records()) for bench in benches] == [200, *[100] * (logs - 1)]
+
+
+async def serve(log: MemoryLog, live: Live) -> None:
+    """What a gateway over the log sends."""
+    reader = await log.reader({TopicPartition(TARGET.name, 0): 0})
+    while True:
+        for batch in batches_of(await reader.fetch(WAIT)):
+            for record in batch.records:
+                place = f'[{{"topic":"t","partition":0,"offset":{record.offset},"timestamp":{record.timestamp}}}]'
+                live.send(frame(record.value or b"", place))

@@ -68,7 +68,8 @@ async def test_every_file_is_there_and_kept_for_ever(site: Site) -> None:
     [version] = set(re.findall(r"/explorer/([0-9a-f]+)/", text))
     files = [entry for entry in (resources.files("gateway") / "explorer").iterdir() if not entry.name.endswith(".html")]
     named = set(re.findall(r'/explorer/[0-9a-f]+/([^"]+)"', text))
-    assert {entry.name for entry in files} - named == {"worker.js", "admission.js", "follower.js", "turns.js"}
+    loaded_by_the_worker = {"worker.js", "admission.js", "backoff.js", "follower.js", "turns.js"}
+    assert {entry.name for entry in files} - named == loaded_by_the_worker
     for entry in files:
         answer = await site.get(f"/explorer/{version}/{entry.name}")
         assert answer.status_code == 200

@@ -9,6 +9,7 @@ import orjson
 from starlette.requests import Request
 
 from gateway.catalog.stream import Stream
+from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
@@ -46,6 +47,10 @@ async def test_readiness_follows_the_log_and_liveness_does_not() -> None:
         assert inside == ["the log does not answer: the log in memory is set unavailable"]
         log.available = True
         await ready(site, 200)
+        # Outside, its kind alone.
+        site.gateway.hub._set_available(False, LogUnavailable("SQLite cannot use /srv/events.db: full", Kind.DISK_FULL))
+        assert await ready(site, 503) == ["the log does not answer (disk full)"]
+        site.gateway.hub._set_available(True)
         log.available = False
         await ready(site, 503)
         assert (await site.get("/healthz")).status_code == 200

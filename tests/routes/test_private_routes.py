@@ -42,13 +42,11 @@ NAMES = ("*", "news", *NAMED, "secrte", "s*t", "*room", "?ecret", "lates", "%73e
 FULLY = 4
 """So many paths of a route are asked with every query, the others with one."""
 PARTS = {
-    "streams": NAMES,
     "name": ("base.css", *NAMES),
     "version": ("newest",),
     "path": ("wiki/change", "wiki/change/latest", "wiki/change/secret", "secret/latest", *NAMED),
 }
-"""What is put into the parts of a path, that which finds something first. A route with another part has to say here
-what to ask of it."""
+"""What is put into the parts of a path, that which finds something first. Of other parts, all names are."""
 RANGE = "since=1&until=2026-01-01"
 QUERIES = (
     RANGE,
@@ -84,6 +82,7 @@ DETAIL = "broker1.cellar:9092 refuses"
 async def site(*streams: Stream) -> AsyncIterator[Site]:
     """All topics are there, and sick as a topic can be where they are private, whether streams name them or not."""
     log = MemoryLog()
+    log._identity = "the same in all"
     for stream in (*PUBLIC, *GRANTED, *PRIVATE):
         (topic,) = stream.topics
         log.create_topic(topic)
@@ -111,7 +110,7 @@ def requests(here: Site) -> Iterator[httpx.Request]:
     """Everything that is asked."""
     for route in here.gateway.public_routes():
         parts = re.findall(r"{(\w+)(?::\w+)?}", route.path)
-        for number, given in enumerate(itertools.product(*(PARTS[part] for part in parts))):
+        for number, given in enumerate(itertools.product(*(PARTS.get(part, NAMES) for part in parts))):
             path = re.sub("{[^}]*}", "%s", route.path) % given
             for method in ("HEAD", "OPTIONS", "PUT", "DELETE"):
                 yield here.client.build_request(method, path)

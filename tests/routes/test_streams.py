@@ -58,6 +58,12 @@ async def test_head_gives_the_headers_alone(site: Site, name: str) -> None:
     await becomes(lambda: not site.gateway.streams.sessions)
 
 
+async def test_a_stream_says_its_heartbeat(site: Site, name: str) -> None:
+    async with site.stream(f"/v2/stream/{name}") as reading:
+        assert float(reading.headers["event-gateway-heartbeat"]) == site.gateway.settings.heartbeat
+        assert reading.headers["access-control-expose-headers"] == "*"
+
+
 async def test_the_opening_frame_comes_at_once(site: Site, name: str) -> None:
     site.put(name, stored(0))
     await appears(site, name, 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -169,3 +171,77 @@ def test_refusals(folder: Path) -> None:
     with pytest.raises(BumpRefused, match="example 1 is not valid"):
         bumped(folder)
     assert not (folder / "1.0.0.yaml").exists()
+
+
+def test_a_full_disk_leaves_no_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        bumped(folder)
+    assert [path.name for path in folder.iterdir()] == ["current.yaml"]
+
+
+@pytest.mark.parametrize("point", range(5))
+def test_what_a_death_left_out_is_written_by_the_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, point: int
+) -> None:
+    bumped(folder)
+    (folder / "1.0.0").symlink_to("1.0.0.yaml")
+    (folder / "latest").symlink_to("1.0.0.yaml")
+    (folder / "latest.yaml").write_text("1.0.0.yaml")
+    (folder / "1.0.0.json").write_bytes(orjson.dumps(version(folder, "1.0.0")))
+    write(folder, MORE)
+    whole, steps = os.replace, iter(range(100))
+
+    class Death(BaseException):
+        pass
+
+    def dies(*arguments: Any) -> None:
+        if next(steps) == point:
+            raise Death
+        whole(*arguments)
+
+    monkeypatch.setattr(os, "replace", dies)
+    with pytest.raises(Death):
+        bumped(folder)
+    monkeypatch.undo()
+    assert SchemaRepository([folder.parent.parent]).versions("page/edit") == ("1.0.0", "1.1.0")
+    assert bumped(folder).version == "1.1.0"
+    names = ["1.0.0", "1.0.0.json", "1.0.0.yaml", "1.1.0", "1.1.0.json", "1.1.0.yaml", "current.yaml", "latest"]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "latest.yaml"]
+    assert (folder / "latest").readlink() == Path("1.1.0.yaml")
+    assert (folder / "latest.yaml").read_text() == "1.1.0.yaml"
+    assert "/edit/1.1.0" in (folder / "current.yaml").read_text()
+    with pytest.raises(BumpRefused, match=r"says the same as 1\.1\.0"):
+        bumped(folder)
+
+
+def test_definitions_that_a_dynamic_reference_needs_stay(folder: Path) -> None:
+    tree = (
+        "$id: /page/edit/1.0.0\ntype: object\nproperties: {tree: {$dynamicRef: '#node'}, plain: {$ref: '#/$defs/x'}}\n"
+        "$defs:\n  node: {$dynamicAnchor: node, properties: {inner: {$dynamicRef: '#node'}, n: {type: integer}}}\n"
+        "  x: {type: string}\n"
+    )
+    write(folder, tree)
+    bumped(folder)
+    schema = SchemaRepository([folder.parent.parent]).get("page/edit")
+    assert schema is not None
+    assert schema.faults({"tree": {"inner": {"n": 1}}}) == []
+    assert schema.faults({"tree": {"inner": {"n": "x"}}}) != []
+
+
+def test_ends_of_lines_links_and_modes_stay(folder: Path) -> None:
+    bumped(folder)
+    real = folder / "real.txt"
+    (folder / "current.yaml").rename(real)
+    real.write_bytes(MORE.replace("\n", "\r\n").encode())
+    real.chmod(0o640)
+    (folder / "current.yaml").symlink_to("real.txt")
+    bumped(folder)
+    assert (folder / "current.yaml").is_symlink()
+    assert real.read_bytes().decode() == MORE.replace("/edit/1.0.0", "/edit/1.1.0").replace("\n", "\r\n")
+    assert real.stat().st_mode & 0o777 == 0o640
+    content = (folder / "1.1.0.yaml").read_bytes()
+    assert content.count(b"\n") == content.count(b"\r\n")

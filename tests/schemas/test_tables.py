@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from gateway.cli import main
 from gateway.schemas.flink import Flink
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.shape import span_of
-from gateway.schemas.tables import DIALECTS, SYSTEM_COLUMNS, NoTable, create_table, table_name
+from gateway.schemas.tables import DIALECTS, MOST_COLUMNS, SYSTEM_COLUMNS, NoTable, create_table, table_name
 from gateway.schemas.validator import compile_validator
+from tests.conftest import absent
 from tests.effort import examples
 from tests.schemas.kit import SCHEMAS
 
@@ -207,22 +210,81 @@ BOUNDS = st.one_of(
 KEYWORDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
-@given(st.dictionaries(st.sampled_from(KEYWORDS), BOUNDS, min_size=1), st.lists(BOUNDS, max_size=2))
-@settings(max_examples=examples(100), deadline=None)
-def test_duckdb_stores_every_whole_number_that_its_bounds_allow(bounds: dict[str, int], values: list[int]) -> None:
+def within(bounds: dict[str, int], values: list[int]) -> tuple[dict[str, Any], list[int]]:
+    """A schema of these, and whole numbers near its bounds that it allows."""
     schema = {"type": "integer", **bounds, **({"enum": values} if values else {})}
     validator = compile_validator(schema, "2020-12")
     # Where a side has no bound, nothing says how far numbers go there.
     low, high = (bound is not None for bound in span_of(schema))
     near = [*values, *(number + step for number in bounds.values() for step in (-1, 0, 1))]
     near = [number for number in near if (low or number >= -(2**63)) and (high or number < 2**63)]
-    allowed = [number for number in near if validator.is_valid(number)]
+    return schema, [number for number in near if validator.is_valid(number)]
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS), BOUNDS, min_size=1), st.lists(BOUNDS, max_size=2))
+@settings(max_examples=examples(100), deadline=None)
+def test_duckdb_stores_every_whole_number_that_its_bounds_allow(bounds: dict[str, int], values: list[int]) -> None:
+    schema, allowed = within(bounds, values)
     with duckdb.connect() as connection:
         connection.execute(create_table({"properties": {"n": schema}}, "duckdb", "t"))
         for number in allowed:
             connection.execute("INSERT INTO t VALUES ($1)", [str(number)])
         stored = connection.execute("SELECT CAST(n AS TEXT) FROM t").fetchall()
     assert [int(text) for (text,) in stored] == allowed
+
+
+def told_by_postgres(statements: list[str]) -> list[Any]:
+    """The rows of each, or the text of the error."""
+    node = shutil.which("node") or absent("there is no node")
+    room = Path(__file__).parent / "postgres"
+    if not (room / "node_modules").is_dir():
+        absent("PostgreSQL for Node is not installed")
+    ran = subprocess.run(
+        [node, "run.mjs"],
+        cwd=room,
+        input=json.dumps(statements),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told: list[Any] = json.loads(ran.stdout)
+    assert len(told) == len(statements)
+    return told
+
+
+def test_postgresql_takes_every_table_and_every_whole_number_that_its_bounds_allow() -> None:
+    """It takes seconds to start, so all is asked at once."""
+    documents = [SCHEMA, *(found.document for title in PROJECT.titles() if (found := PROJECT.get(title)) is not None)]
+    documents += [{"properties": {f"c{number}": {} for number in range(MOST_COLUMNS)}}]
+    documents += [{"properties": {name: {} for name in ("oid", "XMIN", "rowid", "user", "select", 'a"b', "$1")}}]
+    numbers: list[tuple[dict[str, Any], list[int]]] = []
+
+    @given(st.dictionaries(st.text(min_size=1, max_size=5), SCHEMAS, min_size=1, max_size=4))
+    @settings(max_examples=examples(50), deadline=None, database=None)
+    def collect_tables(fields: dict[str, Any]) -> None:
+        taken = {name: part for name, part in fields.items() if "\0" not in name and name not in SYSTEM_COLUMNS}
+        documents.append({"properties": taken or {"a": {}}})
+
+    @given(st.dictionaries(st.sampled_from(KEYWORDS), BOUNDS, min_size=1), st.lists(BOUNDS, max_size=2))
+    @settings(max_examples=examples(50), deadline=None, database=None)
+    def collect_numbers(bounds: dict[str, int], values: list[int]) -> None:
+        numbers.append(within(bounds, values))
+
+    collect_tables()
+    collect_numbers()
+    statements = [create_table(document, "postgres", f"t{number}") for number, document in enumerate(documents)]
+    for number, (schema, allowed) in enumerate(numbers):
+        statements.append(create_table({"properties": {"n": schema}}, "postgres", f"n{number}"))
+        statements += [f"INSERT INTO n{number} VALUES ('{value}') RETURNING n::text" for value in allowed]
+    taken = [f'CREATE TABLE "{name}" ("{name}" TEXT)' for name in sorted(SYSTEM_COLUMNS)]
+    told = dict(zip([*statements, *taken], told_by_postgres([*statements, *taken]), strict=True))
+    assert all("conflicts with a system column" in told.pop(statement) for statement in taken)
+    wrong = {statement: said for statement, said in told.items() if isinstance(said, str)}
+    assert not wrong
+    stored = [rows[0]["n"] for statement, rows in told.items() if statement.startswith("INSERT")]
+    assert stored == [str(value) for _, allowed in numbers for value in dict.fromkeys(allowed)]
 
 
 ANYTHING: dict[str, Any] = {}

@@ -79,6 +79,20 @@ def test_read(text: str, at: int) -> None:
     assert read_local_time(text, NOON) == at
 
 
+@pytest.mark.parametrize("name", ["UTC", "Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize("text", ["0", "1969-12-31", "1969-12-31T12:00", "0001-01-01", "99999d", "-62135596800001"])
+def test_before_1970_is_the_beginning_in_every_zone(text: str, name: str, zone: Zone) -> None:
+    zone(name)
+    assert read_local_time(text, NOON) == 0
+
+
+def test_1970_begins_with_the_day_of_the_zone(zone: Zone) -> None:
+    assert read_local_time("1970-01-01", NOON) == 0
+    zone("America/New_York")
+    assert read_local_time("1970-01-01", NOON) == 5 * 3_600_000
+    assert read_local_time("1969-12-31T23:00", NOON) == 4 * 3_600_000
+
+
 def test_the_end_of_a_range_may_be_to_come() -> None:
     assert read_local_time("14:00", NOON, may_come=True) == NOON + 3_600_000
     assert read_local_time("12:00", NOON, may_come=True) == NOON - 3_600_000

@@ -84,6 +84,25 @@ async def test_a_hidden_page_lets_go_and_comes_back_where_it_was(explorer: Explo
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+async def test_whoever_comes_back_need_not_catch_up(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open("?streams=numbers&columns=n")
+    await explorer.state("Live")
+    await page.evaluate(LOOKED_AT, False)
+    await explorer.state("Resting")
+    asked = len(explorer.streams)
+    # The click comes before the stream is back.
+    script = """async () => {
+        const state = document.getElementById('state');
+        while (state.textContent !== 'Connecting') await new Promise(done => setTimeout(done, 1));
+        document.querySelector('[data-back=""]').click();
+    }"""
+    await page.evaluate(f"async () => {{ ({LOOKED_AT})(true); await ({script})(); }}")
+    await explorer.state("Live")
+    # What begins anew says since when; what goes on has an id instead.
+    assert any("since=" in url for url in explorer.streams[asked:])
+
+
 async def test_a_request_without_an_answer_ends_and_is_told(explorer: Explorer) -> None:
     page = explorer.page
     # Ten seconds are a tenth here.

@@ -184,6 +184,9 @@ class Subscription:
         keys; httpx sees to Authorization alone."""
         if is_origin(request.url, httpx.URL(self.url)):
             return
+        if request.url.scheme not in ("http", "https"):
+            target = printable(bare(str(request.url)))
+            raise ClientError(f"{self.shown} redirects to {target!r}, which is no address of HTTP")
         for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
             request.headers.pop(name, None)
 

@@ -38,7 +38,9 @@ def main() -> None:
     from gateway.cli import main as command
 
     if not is_server and signal.getsignal(signal.SIGINT) is _end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from gateway.signals import raise_interrupts
+
+        raise_interrupts()
     try:
         try:
             command()

@@ -14,6 +14,21 @@ ENDING_SECONDS = 15.0
 """Seconds in which a command ends after a signal: longer than an append takes."""
 
 
+def raise_interrupts() -> None:
+    """Have SIGINT raise KeyboardInterrupt, as Python does, and end the process where that does not end it: what says so
+    may wait for a reader, too."""
+
+    def handle(number: int, _: object) -> None:
+        def end() -> None:
+            threading.Event().wait(BLOCKED_SECONDS)
+            os._exit(128 + number)
+
+        threading.Thread(target=end, daemon=True).start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+
+
 def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
     """Call `then` in the running loop at each such signal, and end the process where it cannot be called or does not
     end it in time.

@@ -113,6 +113,10 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     async with asyncio.timeout(3 * WAIT):
         while (await patiently(lambda: log._cluster.topics([topic])))[topic].epochs[0] < 1:
             await give_way()
+    # What is read in that epoch shows that the leader is in it, too, which may take longer than to tell of it.
+    reader = await patiently(lambda: log.reader({partition: 0}))
+    assert len(await take(reader, 10)) == 10
+    await reader.close()
     reader = await patiently(lambda: log.reader({}))
     leader = reader._leader
     name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"

@@ -19,9 +19,10 @@ RUN python -m pip --python /opt/gateway/bin/python install --no-deps --no-index 
 
 FROM ${BASE}
 ENV PATH=/opt/gateway/bin:$PATH PYTHONUNBUFFERED=1
+# Group 0 may write too: OpenShift runs the image as any user, and always in that group.
 RUN groupadd --system --gid 10001 gateway \
     && useradd --system --uid 10001 --gid gateway --no-create-home --shell /usr/sbin/nologin gateway \
-    && install -d -o gateway -g gateway /srv/gateway/var
+    && install -d -o gateway -g root -m 0775 /srv/gateway/var
 COPY --from=build /opt/gateway /opt/gateway
 WORKDIR /srv/gateway
 COPY config config

@@ -5,12 +5,15 @@ import signal
 import sys
 
 
-def _open_standard_files() -> None:
-    """A standard descriptor that was closed (`2>&-`) would be the next file that is opened, and the log be written into
-    that."""
+def _open_standard_files() -> set[int]:
+    """Returns the standard descriptors that were closed (`2>&-`), and now are not: each would be the next file that is
+    opened, and the log be written into that."""
+    closed = set()
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
+        closed.add(descriptor)
     os.close(descriptor)
+    return closed
 
 
 def _end(number: int, _: object) -> None:
@@ -19,7 +22,7 @@ def _end(number: int, _: object) -> None:
 
 def main() -> None:
     """Run the command that the command line names."""
-    _open_standard_files()
+    closed = _open_standard_files()
     is_server = sys.argv[1:2] in (["serve"], ["demo"])
     # A second of imports comes first, in which nothing is there yet that would have to be ended in order. Without a
     # handler SIGTERM is lost where this is the first process of a container, and SIGINT is a traceback.
@@ -29,14 +32,25 @@ def main() -> None:
     if is_server:
         # To a server SIGHUP means a reload, and must not end it while it starts.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    from gateway import standard_streams
+
+    standard_streams.install(closed)
     from gateway.cli import main as command
 
     if not is_server and signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        command()
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except standard_streams.OutputFailed as failed:
+        if failed.reader_gone:
+            sys.exit(128 + signal.SIGPIPE)
+        name = " ".join(["gateway", *(word for word in sys.argv[1:2] if word.isalpha())])
+        sys.exit(f"{name}: {failed}")
 
 
 if __name__ == "__main__":

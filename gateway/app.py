@@ -30,7 +30,7 @@ from gateway.access.keyring import Keyring
 from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.composition import connection_bounds, gate_options, open_admission, open_claims, open_limits
+from gateway.composition import connection_bounds, open_admission, open_claims, open_limits
 from gateway.connections import Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
@@ -96,10 +96,12 @@ async def _own_exposition() -> bytes:
     return await asyncio.to_thread(telemetry.exposition)
 
 
-def _application(first: list[BaseRoute], routes: list[BaseRoute]) -> ASGIApp:
-    """`first` stand before the application's middleware, whose coroutines cost 2 KB for as long as a stream is open."""
+def _application(routes: list[Route]) -> ASGIApp:
+    """Those that are ASGI applications themselves stand before the application's middleware, whose coroutines cost 2 KB
+    for as long as a stream is open."""
+    first: list[BaseRoute] = [route for route in routes if isinstance(route.endpoint, StreamEndpoint | EventsEndpoint)]
     app = Starlette(
-        routes=routes,
+        routes=[route for route in routes if route not in first],
         exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
     )
     app.router.redirect_slashes = False
@@ -141,9 +143,9 @@ class Gateway:
         self.held = services.held
         filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
         bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max, settings.compact_ids)
-        self.keyring = Keyring(Fetcher(), settings.token_algorithms, self.clock, settings.jwks_refresh)
+        self.keyring = Keyring(Fetcher(), self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
-        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock, gate_options(settings))
+        self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock)
         self.public_viewers = Bearers(self.gate, self.current)
         self.all_viewers = Everyone(lambda: self.current.catalog, EVERYTHING)
         self.limiter = open_limits(settings, self.clock)
@@ -157,7 +159,6 @@ class Gateway:
             settings.intake_queue_bytes,
             settings.idempotency_window,
             settings.idempotency_events,
-            settings.report_stream,
             round(1000 * settings.timestamp_ahead_max),
         )
         self.claims, keys = open_claims(settings, log, self.clock)
@@ -186,18 +187,18 @@ class Gateway:
         rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
         return sorted_rows(rows, order, limit), len(rows)
 
-    def public(self) -> ASGIApp:
-        """The application on the public port."""
-        first: list[BaseRoute] = [Route(STREAM_PATH, self.streams)]
+    def public_routes(self) -> list[Route]:
+        """What there is on the public port: all that strangers can ask for."""
+        routes = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
-            first.append(Route(EVENTS_PATH, endpoint))
+            routes.append(Route(EVENTS_PATH, endpoint))
 
         def catalog() -> Catalog:
             return self.current.public_catalog
 
         explorer, documents = ExplorerRoutes(), DocumentRoutes(lambda: self.current.definitions, self.facts)
-        page = [
+        routes += [
             Route("/", explorer.page),
             Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
             Route("/explorer/{version}/{name}", explorer.file),
@@ -205,7 +206,11 @@ class Gateway:
             Route("/asyncapi.json", documents.asyncapi),
             Route("/docs", documents.docs),
         ]
-        application = _application(first, [*page, *self._routes(self.public_viewers)])
+        return routes + self._routes(self.public_viewers)
+
+    def public(self) -> ASGIApp:
+        """The application on the public port."""
+        application = _application(self.public_routes())
         if self.settings.public_url or self.settings.trusted_proxies:
             application = self._addressed(application)
         return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
@@ -218,7 +223,7 @@ class Gateway:
 
     def facts(self) -> Facts:
         """What the documents of the public port tell."""
-        settings = self.settings
+        settings, trust = self.settings, self.current.trust
         limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
         return Facts(
             version("event-gateway"),
@@ -226,35 +231,39 @@ class Gateway:
             self.current.schemas,
             limits,
             intake=settings.intake == "public",
-            intake_token=settings.intake_token == "required",
-            tokens=self.current.trust.takes_tokens,
-            cookie=settings.token_cookie,
+            intake_token=trust.terms.needed_to_write,
+            tokens=trust.takes_tokens,
+            cookie=trust.terms.cookie,
         )
 
-    def admin(self) -> ASGIApp:
-        """The application on the admin port."""
+    def admin_routes(self) -> list[Route]:
+        """What there is on the admin port."""
 
         async def metrics(_: Request) -> Response:
             return Response(await self.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-        first: list[BaseRoute] = [Route(STREAM_PATH, self.all_streams)]
+        routes = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
-            first.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
+            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
         reload = ReloadRoute(self.reload)
-        routes: list[BaseRoute] = [
+        routes += [
             Route("/", front_page),
             Route("/metrics", metrics),
             Route("/-/reload", reload.reload, methods=["POST"]),
             Route("/-/connections", Overview(self.connections).connections),
             Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
         ]
-        app = _application(first, routes + self._routes(self.all_viewers, inside=True))
+        return routes + self._routes(self.all_viewers, inside=True)
+
+    def admin(self) -> ASGIApp:
+        """The application on the admin port."""
+        app = _application(self.admin_routes())
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
     def _other_workers(self) -> tuple[Sequence[str], Sequence[str]]:
         return self.workers()
 
-    def _routes(self, viewers: Viewers, inside: bool = False) -> list[BaseRoute]:
+    def _routes(self, viewers: Viewers, inside: bool = False) -> list[Route]:
         """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)

@@ -13,7 +13,7 @@ import click
 
 from gateway import processes
 from gateway.catalog.stream import Stream
-from gateway.client import ClientError
+from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
@@ -28,6 +28,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.logs import configure_logging
 from gateway.machine import memory_limit
+from gateway.printable import is_text
 from gateway.setting_relations import told_memory
 from gateway.settings import SETTINGS, Setting
 
@@ -154,19 +155,27 @@ def check(**flags: Any) -> None:
 @click.option("--key", metavar="FIELD", help="the dotted path of the field that becomes the record's key")
 @click.option("--timestamp", metavar="FIELD", help="that of the record's time: ISO 8601, or a number")
 @click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after so many invalid lines")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="pass over the first N lines")
 @_with_settings("config", "log", "schema_repositories")
 def produce(
-    stream: str, file: BinaryIO, key: str | None, timestamp: str | None, max_errors: int | None, **flags: Any
+    stream: str,
+    file: BinaryIO,
+    key: str | None,
+    timestamp: str | None,
+    max_errors: int | None,
+    skip: int,
+    **flags: Any,
 ) -> None:
     """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first.
 
-    FILE may be compressed with gzip. At the end it says how many events were stored, and where it did not come to the
-    end, from which line to go on. Exit status: 0, or 1 where a line was invalid or the log failed.
+    The input may be compressed (gzip, bzip2, xz, zstd). At the end it says how many events were stored, and where it
+    did not come to the end, how many lines to --skip to go on. Exit status: 0, 1 where a line was invalid or the log
+    failed, 130 where it was interrupted.
     """
     configured = _configure(flags)
     try:
         target = with_fields(_stream(configured, stream), key, timestamp)
-        status = run_produce(configured.settings, configured.catalog, target, file, max_errors)
+        status = run_produce(configured.settings, configured.catalog, target, file, max_errors, skip)
     except ConfigurationError as error:
         _fail(error.mistakes)
         return
@@ -201,7 +210,11 @@ def _complain(line: str) -> None:
 @main.command()
 @click.argument("url")
 @click.argument("stream")
-@click.option("--since", type=Time(), help="where to begin when there is no position yet: 10m, 2h, 7d, or ISO 8601")
+@click.option(
+    "--since",
+    type=Time(),
+    help="where to begin when there is no position yet: 10m, 2h, 7d, 14:30, or ISO 8601; local without an offset",
+)
 @click.option("--name", help="the name of the position, where another than stream and address is wanted")
 @_with_settings("config", "log")
 def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: Any) -> None:
@@ -212,6 +225,11 @@ def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: 
 
     Exit status: 0, 1 where it cannot go on, 3 where the source has told a gap.
     """
+    if not is_address(url):
+        where = "; the address comes before the stream" if is_address(stream) else ""
+        _fail([f"gateway mirror: {url!r} is no address{where}; write it as in http://127.0.0.1:8080/v2/stream/name"])
+    if not is_text(name or ""):
+        _fail([f"gateway mirror: --name: {name!r} is no text"])
     configured = _configure(flags)
     try:
         target = _stream(configured, stream)

@@ -6,10 +6,9 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from gateway.access.gate import GateOptions
 from gateway.access.signed import Rules
 from gateway.access.static import read_static_tokens
-from gateway.access.trust import load_trust
+from gateway.access.trust import Terms, load_trust
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.port import Claims, Keys
@@ -117,7 +116,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     except OSError as error:
         raise ConfigurationError([f"{error.filename}: the file cannot be read ({error.strerror})"]) from error
     settings = configured.settings
-    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, settings.token_algorithms)
+    trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
@@ -125,11 +124,27 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *schemas.warnings,
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
         *_long_ids(configured),
+        *_open_errors(configured),
     ]
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
-    return Definitions(configured.catalog, schemas, settings.error_stream, trust), warnings + missing
+    definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
+    return definitions, warnings + missing
+
+
+def _open_errors(configured: Configured) -> list[str]:
+    """Private streams whose invalid events would be public, with all that is in them."""
+    streams, warnings = configured.catalog.streams, []
+    for stream in streams.values():
+        name = stream.error_stream or configured.settings.error_stream
+        if not stream.public and stream.schema_title is not None and name is not None and streams[name].public:
+            place = configured.places.get((stream.name, "error_stream"), stream.name)
+            warnings.append(
+                f"{place}: the stream {stream.name} is private, and its invalid events go to {name}, which is public; "
+                f"give that `public: false`, or another error_stream to this"
+            )
+    return warnings
 
 
 def _long_ids(configured: Configured) -> list[str]:
@@ -147,7 +162,7 @@ def _long_ids(configured: Configured) -> list[str]:
     return warnings
 
 
-def gate_options(settings: Settings) -> GateOptions:
+def token_terms(settings: Settings) -> Terms:
     """What tokens are held against."""
     rules = Rules(
         # Without keys no token is held against them.
@@ -159,7 +174,7 @@ def gate_options(settings: Settings) -> GateOptions:
         settings.token_write_claim,
         settings.token_brief_lifetime,
     )
-    return GateOptions(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
+    return Terms(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
 
 
 def connection_bounds(settings: Settings) -> ConnectionBounds:

@@ -24,7 +24,9 @@ class Definitions:
     error_stream: str | None = None
     """The stream that invalid events go to where theirs names no other."""
     trust: Trust = NO_TRUST
-    """Whose tokens are accepted."""
+    """Whose tokens are accepted, and on which terms."""
+    report_stream: str | None = None
+    """The stream that takes reports of browsers."""
     public_catalog: Catalog = field(init=False)
     """The streams that exist for the public port, be it to read or to write: all but those with `public: false`."""
 

@@ -10,11 +10,12 @@ GatewayError
 ├── InvalidPosition         a Last-Event-ID that cannot be read
 ├── BadRecord               a stored value that is not an event
 ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
+├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
 ├── KeysUnavailable         the keys of tokens cannot be fetched now
 └── LogError                what the event log could not do
     ├── LogUnavailable      nothing answers, and it passes: ask again later
     │   └── LogNewer        the log's file is of a format that this version does not know
-    ├── LogForbids          what the log does not let the gateway do, until somebody allows it
+    ├── LogForbids          what the log does not let the gateway do, until somebody acts
     ├── Refused             it answers, and does not give some topics or partitions: ask again later
     ├── OffsetOutOfRange    the offset asked for is not in the partition
     ├── TopicAbsent         the topic, or the partition, does not exist
@@ -119,12 +120,21 @@ class BadRecord(GatewayError):
     """A stored value that is not a JSON object (RFC 8259) within the bounds."""
 
 
+class InvalidEnvironment(GatewayError):
+    """A proxy, or certificates, that the environment names and that cannot be used; the message names the variable."""
+
+
 class KeysUnavailable(GatewayError):
     """The key set that tokens are verified with cannot be fetched now."""
 
 
 class LogError(GatewayError):
-    """What the event log could not do."""
+    """What the event log could not do. `kind` says why in words that anybody may be told (`eventlog.trouble.Kind`);
+    empty where nobody knows. What the error says itself is for the operator, and may name hosts and paths."""
+
+    def __init__(self, detail: str = "", kind: str = "") -> None:
+        super().__init__(detail)
+        self.kind = kind
 
 
 class LogUnavailable(LogError):
@@ -136,7 +146,7 @@ class LogNewer(LogUnavailable):
 
 
 class LogForbids(LogError):
-    """The log does not let the gateway do this (no right, a read-only file), until somebody allows it."""
+    """The log does not let the gateway do this (no right, a read-only or damaged file), until somebody acts."""
 
 
 class Refused(LogError):

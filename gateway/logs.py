@@ -13,6 +13,7 @@ from gateway import request_id, telemetry
 from gateway.log_writer import FLUSH_SECONDS, LineStream, LogWriter
 from gateway.seldom import Quota
 from gateway.settings import Settings
+from gateway.times import iso_time
 
 PLACE_LINES = 60
 PLACE_SECONDS = 60.0
@@ -70,7 +71,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         document = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -88,7 +89,7 @@ class TextFormatter(logging.Formatter):
     """One line a message, whatever is in it: what a client or the log wrote cannot break the line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {_visible(record.getMessage())}"
+        line = f"{_time(record)} {record.levelname.lower():7} {_visible(record.getMessage())}"
         if (name := request_id.current.get()) is not None:
             line += f" [{_visible(name)}]"
         # Indented, so that no text of an exception passes for a line of the log.
@@ -97,6 +98,11 @@ class TextFormatter(logging.Formatter):
         if record.stack_info:
             line += _indented(record.stack_info)
         return line
+
+
+def _time(record: logging.LogRecord) -> str:
+    """In UTC, which says so: a log is read elsewhere, later, and beside others."""
+    return iso_time(int(record.created * 1000))
 
 
 def _indented(text: str) -> str:

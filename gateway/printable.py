@@ -15,6 +15,15 @@ def printable(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def is_text(text: str) -> bool:
+    """Whether it is one in every encoding of Unicode: of a command line, what is none is kept in halves of pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _shown(character: str) -> str:
     if unicodedata.category(character) not in _UNSAFE:
         return character

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,32 @@ Source = Callable[[], Configured]
 RELOADED = "reloaded"
 """How a process did that has put the new definitions in force."""
 
-_RELOADABLE = ("error_stream", "schema_repositories", "static_tokens", "jwks")
+_GROUPS = {
+    "streams": ("error_stream", "report_stream"),
+    "schemas": ("schema_repositories",),
+    "tokens": (
+        "static_tokens",
+        "jwks",
+        "token_issuer",
+        "token_audience",
+        "token_algorithms",
+        "token_read_claim",
+        "token_write_claim",
+        "token_clock_skew",
+        "token_max_bytes",
+        "token_brief_lifetime",
+        "token_cookie",
+        "intake_token",
+    ),
+}
+"""The settings that are taken over. A group is all of what belongs together: what one of its settings says holds only
+beside the others, as an issuer's keys beside its name."""
+
+_RELOADABLE = tuple(name for group in _GROUPS.values() for name in group)
+
+_WAITING = {"log": ("streams", "the topics of streams are those of the log")}
+"""Settings that wait for a restart though a group depends on them, and why: where both have changed, nothing is taken
+over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +76,12 @@ class Reloader:
         """What the configuration says now. Raises ConfigurationError with every mistake, RestartNeeded with all that
         only a new process can do. Reads files and compiles schemas, which may take a second."""
         configured = self._source()
+        asked = configured.settings
+        in_force = {name: getattr(asked, name) for name in _RELOADABLE}
+        # What is defined has to do beside the settings that wait for a restart.
+        configured = dataclasses.replace(configured, settings=dataclasses.replace(self._settings, **in_force))
         definitions, warnings = define(configured)
-        if refused := self._refused(configured):
+        if refused := self._refused(configured) + self._torn(configured, asked):
             raise RestartNeeded(refused)
         before, streams = self._definitions, definitions.catalog.streams
         old, new = before.schemas.all(), definitions.schemas.all()
@@ -67,10 +96,10 @@ class Reloader:
         document = {
             "streams": _differences(before.catalog.streams, streams),
             "schemas": schemas,
-            "settings": self._changed_settings(configured.settings),
+            "settings": self._changed_settings(asked),
             "warnings": warnings,
         }
-        return Found(configured.settings, definitions, document)
+        return Found(asked, definitions, document)
 
     def take(self, found: Found) -> None:
         """These are in force now. Topics that they do not name are still read."""
@@ -87,12 +116,27 @@ class Reloader:
             if self._by_timestamp.get(topic, stream.resume == "timestamp") != (stream.resume == "timestamp")
         ]
 
+    def _torn(self, configured: Configured, asked: Settings) -> list[str]:
+        """Why this would tear apart what belongs together. `asked` are the settings of the configuration."""
+        changed = {group for group, names in _GROUPS.items() if self._differ(self._taken, asked, names)}
+        if configured.catalog.streams != self._definitions.catalog.streams:
+            changed.add("streams")
+        return [
+            f"{name} has changed, and so have the {group}: {why}; restart the gateway to change both"
+            for name, (group, why) in _WAITING.items()
+            if group in changed and self._differ(self._settings, asked, [name])
+        ]
+
+    @staticmethod
+    def _differ(old: Settings, new: Settings, names: Iterable[str]) -> list[str]:
+        return [name for name in names if getattr(old, name) != getattr(new, name)]
+
     def _changed_settings(self, settings: Settings) -> dict[str, list[str]]:
         """The settings that are others than those in force: what is taken over now, and what waits for a restart."""
-        names = [field.name for field in dataclasses.fields(Settings) if field.name not in _RELOADABLE]
+        others = [field.name for field in dataclasses.fields(Settings) if field.name not in _RELOADABLE]
         return {
-            "changed": [name for name in _RELOADABLE if getattr(settings, name) != getattr(self._taken, name)],
-            "restart": [name for name in names if getattr(settings, name) != getattr(self._settings, name)],
+            "changed": self._differ(self._taken, settings, _RELOADABLE),
+            "restart": self._differ(self._settings, settings, others),
         }
 
 

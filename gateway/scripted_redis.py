@@ -7,6 +7,7 @@ answer takes longer than ANSWER_SECONDS; whoever waits is then told so, and noth
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,11 +16,21 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.certificates import why_refused
 from gateway.errors import GatewayError
 from gateway.lookups import look_up_apart
+from gateway.printable import printable
 
 ANSWER_SECONDS = 0.5
 """Redis is away when an answer takes longer."""
@@ -27,6 +38,42 @@ TOGETHER = 256
 """Questions in one request."""
 TOGETHER_BYTES = 1 << 20
 """The same, by their arguments; one that has more is alone."""
+REASON_CHARACTERS = 300
+"""Of what Redis or its library says."""
+
+_RIGHT = 'a right is missing ({}); those that are needed are in OPERATING.md, "Rights in Redis"'
+_SLOTS = "this node of a cluster does not hold the keys ({}); limits has to name the one that does"
+_REASONS: tuple[tuple[type[Exception], str, str], ...] = (
+    (NoPermissionError, "", _RIGHT),
+    # Redis 7, of what a script does.
+    (RedisError, "user executing the script can't", _RIGHT),
+    (AuthenticationError, "must be called with the client already authenticated", "it wants a password"),
+    (AuthenticationError, "", "its user or password is refused ({})"),
+    (RedisError, "DB index is out of range", "it has no database of this number"),
+    (RedisError, "SELECT is not allowed in cluster mode", "a cluster has no database but 0"),
+    (MovedError, "", _SLOTS),
+    (ClusterDownError, "", _SLOTS),
+    (ReadOnlyError, "", "it is a replica, which takes no writes"),
+    (RedisTimeoutError, "", f"no answer within {ANSWER_SECONDS:g} s"),
+    (TimeoutError, "", f"no answer within {ANSWER_SECONDS:g} s"),
+)
+"""Where the error is of this class and has these words: what is wrong; braces hold Redis's own words."""
+_CERTIFICATE_FILES = "a file that ssl_ca_certs, ssl_certfile or ssl_keyfile names is not there, or cannot be read"
+_IN_SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
+"""Where in a script it was refused: it differs from one to the next, and helps nobody."""
+
+
+def why_away(error: BaseException, secured: bool = False) -> str:
+    """What is wrong with Redis, on one line; `secured`: it was asked over TLS."""
+    if (refused := why_refused(error)) is not None:
+        return refused
+    if secured and isinstance(error.__cause__ or error.__context__, (FileNotFoundError, PermissionError)):
+        return _CERTIFICATE_FILES
+    words = printable(_IN_SCRIPT.sub("", str(error)))[:REASON_CHARACTERS].rstrip(".")
+    for kind, fragment, reason in _REASONS:
+        if isinstance(error, kind) and fragment in words:
+            return reason.format(words)
+    return words or type(error).__name__
 
 
 class RedisAway(GatewayError):
@@ -41,8 +88,8 @@ class _Question(NamedTuple):
 
 
 class ScriptedRedis:
-    """`url` is `redis://…`, `rediss://…` or `unix://…`; `changed` is told when Redis comes and goes: whether it
-    answers, and why not."""
+    """`url` is `redis://…`, `rediss://…` or `unix://…`; `changed` is told when Redis comes and goes, and when
+    it is away for another reason than before: whether it answers, and why not."""
 
     def __init__(self, url: str, changed: Callable[[bool, str], None]) -> None:
         self.raw: Redis = Redis.from_url(
@@ -54,6 +101,8 @@ class ScriptedRedis:
             max_connections=2,
         )
         self._changed = changed
+        self._secured = url.startswith("rediss://")
+        self._reason = ""
         self._hashes: dict[str, str] = {}
         self._questions: deque[_Question] = deque()
         self._asking: asyncio.Task[None] | None = None
@@ -98,7 +147,8 @@ class ScriptedRedis:
                 for question, answer in zip(asked, answers, strict=True):
                     if not question.answer.done():
                         question.answer.set_result(answer)
-        except (RedisError, OSError, TimeoutError) as error:
+        # Not of RedisError alone: whatever the library fails with, Redis is not to be had, and is asked again.
+        except Exception as error:
             self._set_available(False, error)
             await self._hang_up()
         finally:
@@ -127,7 +177,12 @@ class ScriptedRedis:
         for question in asked:
             digest = self._hashes[question.script]
             pipeline.evalsha(digest, len(question.keys), *question.keys, *question.arguments)
-        return await pipeline.execute()
+        # The library would put the command into what it raises, and with it addresses of clients.
+        answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
 
     async def _hang_up(self) -> None:
         self._hashes.clear()  # a Redis that was started again knows no scripts
@@ -135,7 +190,8 @@ class ScriptedRedis:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self.raw.connection_pool.disconnect()
 
-    def _set_available(self, available: bool, reason: BaseException | None = None) -> None:
-        if available != self.available:
-            self.available = available
-            self._changed(available, "" if available else why_refused(reason) or type(reason).__name__)
+    def _set_available(self, available: bool, error: BaseException | None = None) -> None:
+        reason = "" if error is None else why_away(error, self._secured)
+        if (available, reason) != (self.available, self._reason):
+            self.available, self._reason = available, reason
+            self._changed(available, reason)

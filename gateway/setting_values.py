@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from gateway.access.keys import FITTING
+from gateway.access.keys import FITTING, OTHER_NAMES, algorithm_of
 from gateway.access.static import read_static_tokens
 from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
@@ -17,6 +17,17 @@ from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.request_target import is_host
 from gateway.settings import Setting
 from gateway.tracing.configured import check_collector
+
+REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
+    "db": None,
+    "ssl_ca_certs": None,
+    "ssl_certfile": None,
+    "ssl_keyfile": None,
+    "ssl_cert_reqs": ("none", "required"),
+    "ssl_check_hostname": ("true", "false"),
+}
+"""What may stand behind the ? of an address of Redis, and the values of it, where not any would do. What else the
+library takes there would undo our bounds, or fail later."""
 
 
 def converted(setting: Setting, raw: Any) -> Any:
@@ -127,16 +138,33 @@ def _check_limits(url: str) -> None:
         parts = urlsplit(url)
         fits = bool(parts.path) if scheme == "unix" else bool(parts.hostname) and parts.port != 0
         fits = fits and bool(rest) and parts.path.strip("/").isdigit() if scheme != "unix" and parts.path else fits
+        parameters = parse_qsl(parts.query, keep_blank_values=True)
     except ValueError:
         fits = False
     if not fits:
         raise ValueError(f"limits names no Redis that can be reached; it takes {right}")
+    for name, value in parameters:
+        _check_redis_parameter(name, value, secured=scheme == "rediss")
+
+
+def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
+    if name not in REDIS_PARAMETERS:
+        raise ValueError(f"limits has a parameter behind its ? that is none of {', '.join(REDIS_PARAMETERS)}")
+    if name.startswith("ssl_") and not secured:
+        raise ValueError(f"limits has {name}, which goes with rediss:// alone")
+    if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
+        raise ValueError(f"limits has another {name} than {' or '.join(right)}")
+    if name == "db" and not (value.isascii() and value.isdigit()):
+        raise ValueError("limits has a db that is no number")
+    if not value:
+        raise ValueError(f"limits has an {name} that is empty")
 
 
 def _check_algorithms(names: tuple[str, ...]) -> None:
     for name in names:
-        if name not in FITTING:
-            raise ValueError(f'token_algorithms names "{name}"; it takes some of {", ".join(FITTING)}')
+        if algorithm_of(name) is None:
+            known = ", ".join([*FITTING, *OTHER_NAMES])
+            raise ValueError(f'token_algorithms names "{name}"; it takes some of {known}')
 
 
 def _check_cookie(name: str) -> None:

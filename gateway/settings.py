@@ -179,7 +179,9 @@ class Settings:
     flush_bytes: int = _integer(
         65536, "bytes", "events that are held back are sent as soon as there are so many bytes", 1, 1 << 30
     )
-    retry: int = _integer(2000, "milliseconds", "`retry:` told to clients: their wait before a reconnect", 0, 3_600_000)
+    retry: int = _integer(
+        2000, "milliseconds", "`retry:` told to clients: their wait before a reconnect", 100, 3_600_000
+    )
     ring_bytes: int = _integer(
         268_435_456, "bytes", "memory for the newest part of the log, a process", 65536, MAXIMUM_BYTES
     )

@@ -1,15 +1,39 @@
-"""Times as clients write them in `since` and `until`, and as they are shown."""
+"""Times as clients and events write them, and as they are shown.
+
+A text is read as RFC 3339 and ISO 8601 have it: a calendar date (`2026-01-31`, `20260131`, `2026-01`), a week date
+(`2026-W05-6`, `2026-W05`) or an ordinal one (`2026-031`) of the years 0000 to 9999, alone (its midnight) or with a time
+of day behind a `T` or a space, as far as the second and any fraction of it, and an offset. No offset is UTC.
+`gateway/explorer/times.js` is the same for the page, and one table of cases is held against both.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_MILLISECOND = timedelta(milliseconds=1)
+_DAY = 86_400
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+"""After so many the calendar begins again, weeks included."""
+_TIME = re.compile(
+    r"(?P<year>\d{4})(?:"
+    r"(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"|-?(?P<ordinal>\d{3})"
+    r"|(?P<hyphen>-?)W(?P<week>\d\d)(?:(?P=hyphen)(?P<weekday>\d))?"
+    r"|-(?P<only_month>\d\d))"
+    r"(?:[Tt ](?P<hour>[01]\d|2[0-4])(?:(?P<colon>:?)(?P<minute>[0-5]\d)"
+    r"(?:(?P=colon)(?P<second>[0-5]\d|60)(?:[.,](?P<fraction>\d+))?)?)?"
+    # A space stands where a plus sign of an address was not encoded.
+    r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<hours>[01]\d|2[0-3])"
+    r"(?::?(?P<minutes>[0-5]\d)(?::?(?P<seconds>[0-5]\d))?)?)?)?",
+    re.ASCII,
+)
 _SPAN = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_SPACE_FOR_PLUS = re.compile(r"(.*\d{1,2}:?\d{2}(?::?\d{2})?(?:[.,]\d+)?) (\d{2}(?::?\d{2})?)", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,5000}", re.ASCII)
+_LARGEST = 2**63 - 1
 _EARLIEST = -62_135_596_800_000
 """The first millisecond of the year 1."""
 _LATEST = 253_402_300_799_999
@@ -17,37 +41,99 @@ _LATEST = 253_402_300_799_999
 FORMS = "ISO 8601 as in 2026-01-31T12:00:00Z, milliseconds since the epoch, or a span back from now as in 10m, 2h or 7d"
 
 
-def parse_time(text: str, now: int) -> int:
-    """Milliseconds since the epoch; `now` likewise. A part of a millisecond counts as the next whole one.
+def parse_time(text: str, now: int, local: bool = False) -> int:
+    """A time as `since` and `until` have it, in milliseconds since the epoch and never below 0, where all of a stream
+    begins; `now` likewise. A part of a millisecond counts for nothing, as in a record's time, so that what happened
+    within that millisecond is not before it. `local`: as in `read_time`.
 
     Raises ValueError, saying what would be right.
     """
     text = text.strip()
-    if text.isascii() and text.isdigit():
-        return _within(int(text) if len(text) < 20 else _LATEST + 1, text)
+    if _NUMBER.fullmatch(text):
+        return max(0, _read_number(text))
     span = _SPAN.fullmatch(text)
     if span:
         return max(0, now - int(span[1]) * _UNITS[span[2]])
-    spaced = _SPACE_FOR_PLUS.fullmatch(text)
     try:
-        if not text.isprintable():  # A NUL would end the text unseen.
-            raise ValueError
-        time = datetime.fromisoformat(f"{spaced[1]}+{spaced[2]}" if spaced else text)
+        return max(0, read_time(text, local))
     except ValueError:
         raise ValueError(f"{text[:100]!r} is no time; write {FORMS}") from None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
+
+
+def _read_number(text: str) -> int:
+    number = int(text) if len(text) <= 20 else _LARGEST + 1
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError(f"{text[:100]!r} has more than 64 bits; write {FORMS}")
+    # A minus sign is a slip, but for the numbers that stand where no calendar has a time (`iso_time`).
+    if text.startswith("-") and number >= _EARLIEST:
+        raise ValueError(f"{text[:100]!r} is no time; write {FORMS}")
+    return number
+
+
+def read_time(text: str, local: bool = False) -> int:
+    """A text of RFC 3339 or ISO 8601 in milliseconds since the epoch, negative before 1970. What lies within a
+    millisecond is of that millisecond. A leap second (23:59:60 in UTC) is the first second of the next day, as POSIX
+    has it. `local`: what has no offset is of the zone of the machine. Raises ValueError."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:100]!r} is no time")
+    time = _read(found)
+    return _of_this_zone(time) if local and found["zone"] is None else time
+
+
+def _of_this_zone(time: int) -> int:
+    """The time at which clocks here show what they show in UTC at the one given."""
     try:
-        whole, micro = int(time.replace(microsecond=0).timestamp()), time.microsecond
-    except (OverflowError, ValueError):
-        return _within(_LATEST + 1, text)
-    return max(0, _within(whole * 1000 + math.ceil(micro / 1000), text))
+        return milliseconds_of((_EPOCH + timedelta(milliseconds=time)).replace(tzinfo=None).astimezone())
+    except (ValueError, OverflowError, OSError):
+        return time
 
 
-def _within(milliseconds: int, text: str) -> int:
-    if milliseconds > _LATEST:
-        raise ValueError(f"{text[:100]!r} is after the year 9999; write {FORMS}")
-    return milliseconds
+def _read(found: re.Match[str]) -> int:
+    """Milliseconds since the epoch, in UTC where there is no offset. Raises ValueError."""
+    day, has_day = _day(found)
+    hour, minute, second, fraction, sign, *offset = found.group(
+        "hour", "minute", "second", "fraction", "sign", "hours", "minutes", "seconds"
+    )
+    if hour is None:
+        return (day - _EPOCH_DAY) * _DAY * 1000
+    if hour == "24" and f"{minute or ''}{second or ''}{fraction or ''}".strip("0"):
+        raise ValueError(f"{found[0][:100]!r} is after the end of its day")
+    ahead = 0 if sign is None else _seconds(*offset) * (-1 if sign == "-" else 1)
+    whole = (day - _EPOCH_DAY) * _DAY + _seconds(hour, minute, second) - ahead
+    if not has_day or (second == "60" and whole % _DAY):
+        raise ValueError(f"{found[0][:100]!r} has a time of no day, or a leap second that is none in UTC")
+    return whole * 1000 + (int(fraction[:3].ljust(3, "0")) if fraction else 0)
+
+
+def _seconds(hour: str, minute: str | None, second: str | None) -> int:
+    return int(hour) * 3600 + int(minute or 0) * 60 + int(second or 0)
+
+
+def _day(found: re.Match[str]) -> tuple[int, bool]:
+    """The number of the day, that of 0001-01-01 being 1, and whether it was named, and not the first of a month or
+    week. Raises ValueError."""
+    year, month, day, ordinal, week, weekday, only_month = found.group(
+        "year", "month", "day", "ordinal", "week", "weekday", "only_month"
+    )
+    # Python's calendar begins with the year 1.
+    counted, before = (int(year), 0) if year > "0000" else (_CYCLE_YEARS, _CYCLE_DAYS)
+    if month or only_month:
+        return date(counted, int(month or only_month), int(day or 1)).toordinal() - before, only_month is None
+    if week:
+        at = date.fromisocalendar(counted, int(week), int(weekday or 1)).toordinal()
+        return at - before, weekday is not None
+    first = date(counted, 1, 1).toordinal()
+    at = first + int(ordinal) - 1
+    if not first <= at <= date(counted, 12, 31).toordinal():
+        raise ValueError("the year has no such day")
+    return at - before, True
+
+
+def milliseconds_of(time: datetime) -> int:
+    """A time with its zone in milliseconds since the epoch; a part of one counts for nothing."""
+    # By division of whole numbers: floating point would lose some.
+    return (time - _EPOCH) // _MILLISECOND
 
 
 def iso_time(milliseconds: int) -> str:

@@ -211,10 +211,24 @@ def test_produce_into_an_unknown_stream(config: Path) -> None:
     assert "did you mean page.edit?" in result.output
 
 
-def test_produce_validates_each_line(config: Path) -> None:
+def test_produce_into_a_stream_that_takes_nothing(config: Path) -> None:
     result = run("produce", "page.edit", "--config", str(config), text='{"a":1}\nno json\n')
     assert result.exit_code == 1
+    assert result.output == "gateway produce: page.edit takes no events, for it has no schema_title\n"
+
+
+def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) -> None:
+    assert run("init", str(tmp_path)).exit_code == 0
+    config = tmp_path / "config"
+    place = ["--config", str(config / "gateway.yaml"), "--schemas", str(config / "schemas")]
+    place += ["--log", f"sqlite:///{tmp_path}/events.db"]
+    result = run("produce", "wiki.change", "--skip", "1", *place, text='not looked at\n{"a":1}\nno json\n')
+    assert result.exit_code == 1
+    assert "line 2: /$schema: it is missing" in result.output
+    assert "line 3: not JSON" in result.output
     assert "0 stored, 2 invalid" in result.output
+    short = run("produce", "wiki.change", "--skip", "5", *place, text="one\n")
+    assert "the input has 1 lines, and --skip passes over 5" in short.output
 
 
 def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
@@ -244,6 +258,14 @@ def test_a_mirror_of_what_is_no_address(config: Path) -> None:
     result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
     assert result.exit_code == 1
     assert "'stream.example/v2' is no address" in result.output
+
+
+def test_a_mirror_whose_arguments_are_no_text_or_in_the_wrong_order(config: Path) -> None:
+    swapped = run("mirror", "page.edit", "http://127.0.0.1:1/v2/stream/x", "--config", str(config))
+    assert (swapped.exit_code, "the address comes before the stream" in swapped.output) == (1, True)
+    for more in (("http://127.0.0.1:1/\udcff",), ("http://127.0.0.1:1/", "--name", "\udcff")):
+        result = run("mirror", more[0], "page.edit", *more[1:], "--config", str(config))
+        assert (result.exit_code, "\\udcff' is no " in result.output) == (1, True)
 
 
 def test_a_mirror_from_what_is_no_time(config: Path) -> None:

@@ -11,7 +11,9 @@ import yaml
 
 from gateway.cli import main
 from gateway.settings import SETTINGS
-from tests.services.nginx import UPSTREAMS
+from gateway.supervisor import STOP_SECONDS
+from tests.packaging.image import stages
+from tests.services.nginx import RESOLVE, UPSTREAMS
 
 ROOT = Path(__file__).parent.parent
 MANIFESTS = [
@@ -20,6 +22,19 @@ MANIFESTS = [
 ]  # fmt: skip
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 NGINX = (ROOT / "config" / "nginx" / "gateway.conf").read_text()
+NGINX_MAIN = (ROOT / "config" / "nginx" / "nginx.conf").read_text()
+
+
+def default(key: str) -> Any:
+    """That of a setting."""
+    return next(setting.default for setting in SETTINGS if setting.key == key)
+
+
+def seconds(text: str) -> int:
+    """Of a duration as files have it."""
+    found = re.fullmatch(r"(\d+)s", text)
+    assert found, text
+    return int(found[1])
 
 
 def one(kind: str) -> dict[str, Any]:
@@ -62,7 +77,7 @@ def test_the_pods_are_found_by_what_selects_them() -> None:
 
 def test_the_names_of_ports_and_volumes_hold(pod: dict[str, Any], container: dict[str, Any]) -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": next(setting.default for setting in SETTINGS if setting.key == "port")}
+    assert ports == {"http": default("port"), "admin": default("admin_port")}
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
     (service_port,) = one("Service")["spec"]["ports"]
@@ -90,14 +105,46 @@ def test_the_probes_ask_for_what_there_is(container: dict[str, Any]) -> None:
 
 def test_a_pod_has_time_to_drain(pod: dict[str, Any], container: dict[str, Any]) -> None:
     settings = yaml.safe_load(one("ConfigMap")["data"]["gateway.yaml"])
-    drain = int(re.fullmatch(r"(\d+)s", settings["drain_time"])[1])  # type: ignore[index]
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] >= pause + drain + 10
+    assert pod["terminationGracePeriodSeconds"] >= pause + seconds(settings["drain_time"]) + STOP_SECONDS
+
+
+def test_a_container_of_compose_has_time_to_drain() -> None:
+    for name in (name.partition(":")[0] for name in UPSTREAMS):
+        service = COMPOSE["services"][name]
+        assert "GATEWAY_DRAIN_TIME" not in service["environment"]
+        assert seconds(service["stop_grace_period"]) >= default("drain_time") + STOP_SECONDS
+    shutdown = re.search(r"^worker_shutdown_timeout (\w+);", NGINX_MAIN, re.MULTILINE)
+    assert shutdown
+    assert seconds(COMPOSE["services"]["nginx"]["stop_grace_period"]) > seconds(shutdown[1])
+
+
+def test_the_guide_says_how_long_a_stop_may_take() -> None:
+    assert f"`drain_time` and {STOP_SECONDS:.0f} seconds" in (ROOT / "OPERATING.md").read_text()
+
+
+def test_prometheus_alone_reaches_the_admin_port(container: dict[str, Any]) -> None:
+    settings = yaml.safe_load(one("ConfigMap")["data"]["gateway.yaml"])
+    assert settings["admin_host"] == settings["host"] == "0.0.0.0"
+    template = one("Deployment")["spec"]["template"]["metadata"]
+    policy = one("NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"] == template["labels"]
+    assert policy["policyTypes"] == ["Ingress"]
+    public, admin = policy["ingress"]
+    assert public == {"ports": [{"protocol": "TCP", "port": "http"}]}
+    assert admin["ports"] == [{"protocol": "TCP", "port": "admin"}]
+    assert [list(source) for source in admin["from"]] == [["namespaceSelector"]]
+    assert template["annotations"]["prometheus.io/port"] == str(default("admin_port"))
+    # The Service, and so the Ingress, lead nobody there.
+    assert [port["targetPort"] for port in one("Service")["spec"]["ports"]] == ["http"]
 
 
 def test_a_pod_may_do_nothing_that_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
     assert pod["securityContext"]["runAsNonRoot"]
-    assert f"--uid {pod['securityContext']['runAsUser']}" in (ROOT / "Dockerfile").read_text()
+    # Of what the image is run as, only a number can be seen not to be root. OpenShift gives a user of its own, and
+    # refuses a pod that names another.
+    assert re.fullmatch(r"[1-9]\d*:\d+", stages()[-1].value("USER"))
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys()
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["securityContext"]["readOnlyRootFilesystem"]
 
@@ -117,6 +164,21 @@ def test_compose_runs_the_configuration_of_nginx_that_is_tested() -> None:
         assert set(services[name]["environment"]) <= known
 
 
+def test_nginx_looks_up_again_where_the_gateways_are() -> None:
+    """A container that is recreated has another address; what Docker says of it holds for ten minutes by itself."""
+    servers = re.findall(r"^\s+server (\S+) ([^;]+);", NGINX_MAIN, re.MULTILINE)
+    assert [name for name, _ in servers] == list(UPSTREAMS)
+    assert all("resolve" in words.split() for _, words in servers)
+    assert re.search(r"^\s+zone \w+ \w+;", NGINX_MAIN, re.MULTILINE), "which `resolve` needs"
+    resolver = re.search(r"^\s+resolver (\S+) valid=(\w+)", NGINX_MAIN, re.MULTILINE)
+    assert resolver
+    assert resolver[1] == "127.0.0.11"
+    assert seconds(resolver[2]) <= 5
+    image, _, version = COMPOSE["services"]["nginx"]["image"].partition(":")
+    assert image == "nginx"
+    assert (*map(int, version.split(".")), 0) >= RESOLVE
+
+
 def test_the_service_sets_no_setting(pod: dict[str, Any]) -> None:
     # Without this a pod gets variables called after every service: of `gateway`, GATEWAY_PORT=tcp://10.0.0.1:80.
     assert pod["enableServiceLinks"] is False
@@ -133,5 +195,4 @@ def test_nginx_and_the_ingress_do_the_same() -> None:
     for name, value in annotations.items():
         assert said[name].removesuffix("s") == value, name
     # Silence for several heartbeats alone means that a gateway is gone.
-    heartbeat = next(setting.default for setting in SETTINGS if setting.key == "heartbeat")
-    assert int(annotations["proxy_read_timeout"]) >= 3 * float(str(heartbeat))
+    assert int(annotations["proxy_read_timeout"]) >= 3 * default("heartbeat")

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,7 @@ import pytest
 
 from gateway.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
 from gateway.settings import Settings
+from gateway.times import read_time
 
 CONTROLS = tuple(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))
 
@@ -45,6 +47,25 @@ def test_a_control_character_breaks_no_json_line(character: str) -> None:
     assert document["logger"] == "gateway"
     if character.isascii():
         assert document["message"] == f"a name: x{character}y!"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/Los_Angeles"])
+@pytest.mark.parametrize("logger", ["gateway", "uvicorn.access", "uvicorn.error", "aiokafka"])
+def test_every_time_is_one_wherever_it_is_read(zone: str, logger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for form in ("text", "json"):
+            before = time.time_ns() // 1_000_000
+            with configured(log_format=form) as (_, written):
+                logging.getLogger(logger).error("it happened")
+                (line,) = written().splitlines()
+            told = json.loads(line)["time"] if form == "json" else line.partition(" ")[0]
+            assert told.endswith("Z")
+            assert before - 1 <= read_time(told) <= time.time_ns() // 1_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_ordinary_text_is_left_alone() -> None:

@@ -17,7 +17,7 @@ from gateway.metrics_table import metrics, metrics_table
 from tests.test_documents import OPERATING, ROOT, section, table
 
 PLACE = ROOT / "config" / "observability"
-FUNCTIONS = {"sum", "max", "min", "rate", "increase", "histogram_quantile"}
+FUNCTIONS = {"sum", "max", "min", "rate", "increase", "histogram_quantile", "absent", "max_over_time"}
 
 
 def dashboard() -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_a_query_asks_for_what_there_is(query: str) -> None:
     assert labels.issuperset([*grouped, *matched])
     # Balanced, of known functions; a counter's plain value says nothing.
     assert query.count("(") == query.count(")")
-    words = set(re.findall(r"([a-z_]+) ?\(", query)) - {"by"}
+    words = set(re.findall(r"([a-z_]+) ?\(", query)) - {"by", "on"}
     assert words <= FUNCTIONS
     for name in names:
         if name.endswith(("_total", "_bucket")):
@@ -86,7 +86,20 @@ def test_an_alert_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert set(rule["annotations"]) == {"summary", "description"}
     named = re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"]))
-    assert all(re.search(rf"by \([^)]*\b{label}\b", rule["expr"]) for label in named)
+    assert all(re.search(rf"(by|on) \([^)]*\b{label}\b", rule["expr"]) for label in named)
+
+
+def test_a_gateway_that_is_gone_is_told_of() -> None:
+    """It tells nothing itself: that takes what Prometheus says of it, and the silence of all."""
+    told = {rule["alert"]: rule for rule in rules()}
+    one, every = told["GatewayIsGone"], told["GatewaysAreAllGone"]
+    assert one["expr"].startswith("up == 0 and on (job, instance) ")
+    assert every["expr"] == "absent(gateway_workers)"
+    assert one["labels"]["severity"] == every["labels"]["severity"] == "critical"
+    # A restart is shorter.
+    assert {rule["for"] for rule in (one, every)} == {"1m", "2m"}
+    # Every gateway tells it, whether it has workers or is one process.
+    assert "gateway_workers" in telemetry.exposition().decode()
 
 
 def test_the_document_has_all_metrics() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import pickle
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from gateway.composition import define
 from gateway.configuration import configure
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory import MemoryLog
-from gateway.reload import OwnReload, Reloader, _differences
+from gateway.reload import _RELOADABLE, OwnReload, Reloader, _differences
+from gateway.settings import Settings
+from tests.access import kit as access
 
 
 class Place:
@@ -96,6 +100,78 @@ def test_settings_are_taken_over_or_wait_for_a_restart(tmp_path: Path) -> None:
     assert place.reload()["settings"] == {"changed": [], "restart": ["heartbeat", "kafka"]}
     place.write({"one": {"schema_title": "thing"}})
     assert place.reload()["settings"] == {"changed": ["error_stream"], "restart": []}
+
+
+def test_a_stream_and_the_setting_that_names_it_are_taken_over_together(tmp_path: Path) -> None:
+    reports = {"schema_title": "thing"}
+    place = Place(tmp_path, {"old.reports": reports})
+    place.write({"old.reports": reports}, report_stream="old.reports", error_stream="old.reports")
+    assert place.reload()["settings"] == {"changed": ["error_stream", "report_stream"], "restart": []}
+    place.write({"new.reports": reports}, report_stream="new.reports", error_stream="new.reports")
+    found = place.reloader.read()
+    assert found.document["settings"] == {"changed": ["error_stream", "report_stream"], "restart": []}
+    assert (found.definitions.report_stream, found.definitions.error_stream) == ("new.reports", "new.reports")
+    place.write({"new.reports": reports}, report_stream="old.reports")
+    assert "report_stream is old.reports" in place.refused()[0]
+
+
+def test_keys_come_into_force_with_all_that_tokens_are_held_against(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_bytes(access.document(access.public_jwk("first")))
+    place = Place(tmp_path, {"one": {}})
+    tokens: dict[str, Any] = {"jwks": str(tmp_path / "keys.json")}
+    place.write({"one": {}}, **tokens)
+    assert "jwks needs token_audience and token_issuer" in place.refused()[0]
+    tokens |= {"token_issuer": "https://a.example", "token_audience": "b", "intake_token": "required"}
+    tokens |= {"token_algorithms": ["ES256"], "token_cookie": "pass", "token_read_claim": "scope"}
+    place.write({"one": {}}, **tokens)
+    found = place.reloader.read()
+    assert sorted(found.document["settings"]["changed"]) == sorted(tokens)
+    assert found.document["settings"]["restart"] == []
+    terms = found.definitions.trust.terms
+    assert (terms.rules.issuer, terms.rules.audience, terms.rules.read_claim) == ("https://a.example", "b", "scope")
+    assert (terms.rules.algorithms, terms.cookie, terms.needed_to_write) == (("ES256",), "pass", True)
+
+
+def test_every_setting_of_tokens_and_streams_is_in_a_group() -> None:
+    """`jwks_refresh` alone holds beside any."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    together = {name for name in names if re.search("token|^jwks$|_stream$|^schema_", name)}
+    assert set(_RELOADABLE) == together
+
+
+def test_streams_of_another_log_wait_for_it(tmp_path: Path) -> None:
+    place = Place(tmp_path, {"one": {}})
+    place.write({"one": {}}, log="kafka://elsewhere:9092")
+    assert place.reload()["settings"]["restart"] == ["log"]
+    place.write({"one": {}, "two": {}}, log="kafka://elsewhere:9092")
+    with pytest.raises(RestartNeeded, match="log has changed, and so have the streams: "):
+        place.reloader.read()
+    place.write({"one": {}, "two": {}})
+    assert place.reload()["streams"]["added"] == ["two"]
+
+
+def test_warnings_are_of_what_is_in_force(tmp_path: Path) -> None:
+    """A bound that waits for a restart does not hold yet."""
+    place = Place(tmp_path, {"one": {}}, last_event_id_max="300")
+    place.source = partial(configure, {"config": str(place.path)}, {})
+    place.reloader._source = place.source
+    place.write({"one": {"partitions": 200}})
+    document = place.reload()
+    assert document["settings"]["restart"] == ["last_event_id_max"]
+    assert "more than last_event_id_max (300)" in document["warnings"][0]
+
+
+def test_invalid_events_of_a_private_stream_in_a_public_one_are_warned_of(tmp_path: Path) -> None:
+    taking = {"schema_title": "thing"}
+    place = Place(tmp_path, {"one": {}})
+    private = {**taking, "public": False}
+    streams = {"errors": taking, "sealed": private, "own": private | {"error_stream": "hidden"}, "hidden": private}
+    place.write(streams | {"open": taking, "bare": {"public": False}}, error_stream="errors")
+    warnings = [line for line in place.reload()["warnings"] if "is private" in line]
+    assert [line.partition(":")[0] for line in warnings] == ["sealed", "hidden"]
+    assert "go to errors, which is public" in warnings[0]
+    place.write(streams | {"errors": private}, error_stream="errors")
+    assert not [line for line in place.reload()["warnings"] if "is private" in line]
 
 
 def test_what_a_process_cannot_change_while_it_runs(tmp_path: Path) -> None:
@@ -189,7 +265,7 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     gateway = Gateway(place.settings, place.definitions, log)
     hub = asyncio.create_task(gateway.hub.run())
     reload = OwnReload(gateway, place.reloader)
-    place.write({"one": {}, "two": {}}, retry=7)
+    place.write({"one": {}, "two": {}}, retry=700)
     first, second = await asyncio.gather(reload(), reload())
     assert (first["streams"]["added"], second["streams"]["added"]) == (["two"], [])
     assert first["workers"] == ["reloaded"]

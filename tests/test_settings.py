@@ -103,6 +103,7 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("token_cookie", "a b", "no name of a cookie"),
         ("token_max_bytes", "255", "a whole number of bytes from 256"),
         ("intake_token", "maybe", "none or required"),
+        ("retry", "0", 'retry is "0"; it takes a whole number of milliseconds from 100'),
         ("port", "http", '"http"'),
         ("port", "80.5", "a whole number"),
         ("port", "٨٠", "a whole number"),
@@ -129,6 +130,11 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("limits", "redis://:secret@/", "names no Redis that can be reached"),
         ("limits", "http://x", "limits takes memory://"),
         ("limits", "here", "memory://"),
+        ("limits", "redis://h:1/0?socket_timeout=9", "a parameter behind its ? that is none of db, ssl_ca_certs"),
+        ("limits", "redis://h:1/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs, which goes with rediss:// alone"),
+        ("limits", "rediss://h:1/0?ssl_ca_certs=", "an ssl_ca_certs that is empty"),
+        ("limits", "rediss://h:1/0?ssl_cert_reqs=maybe", "another ssl_cert_reqs than none or required"),
+        ("limits", "unix:///r.sock?db=x", "a db that is no number"),
     ],
 )
 def test_wrong_values_are_told_with_their_source(key: str, value: Any, told: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 
 import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
 from gateway.certificates import why_refused
-from gateway.errors import KeysUnavailable
+from gateway.errors import InvalidEnvironment, KeysUnavailable
 from gateway.lookups import look_up_apart
+from gateway.outbound import Authorities, Outbound
 
 FETCH_SECONDS = 5.0
 """All of a fetch, however slowly the answer comes."""
@@ -21,18 +21,15 @@ class Fetcher:
     """Follows no redirect: the configuration says whom to trust, not who answers there."""
 
     def __init__(self) -> None:
-        self._context: ssl.SSLContext | None = None
+        self._authorities = Authorities()
 
     async def __call__(self, url: str) -> bytes:
         """The document at an address. Raises KeysUnavailable."""
         look_up_apart()
-        if self._context is None:
-            # Reading the certificates takes longer than streams should wait.
-            self._context = await asyncio.to_thread(httpx.create_ssl_context)
         try:
             async with (
                 asyncio.timeout(FETCH_SECONDS),
-                httpx.AsyncClient(verify=self._context, timeout=FETCH_SECONDS) as client,
+                httpx.AsyncClient(transport=Outbound(self._authorities), timeout=FETCH_SECONDS) as client,
                 client.stream("GET", url, headers=_ACCEPT) as response,
             ):
                 if response.status_code != 200:
@@ -45,6 +42,6 @@ class Fetcher:
                 return document
         except TimeoutError:
             raise KeysUnavailable(f"the keys (jwks) have not come within {FETCH_SECONDS:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment, OSError) as error:
             why = why_refused(error) or error or type(error).__name__
             raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {why}") from error

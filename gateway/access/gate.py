@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gateway import telemetry
 from gateway.access import static
 from gateway.access.credential import PARAMETER, Credential, find, invalid_token, missing_token
 from gateway.access.grant import NOBODY, Grant
 from gateway.access.keyring import RETRY_SECONDS, Keyring
-from gateway.access.signed import InvalidToken, Rules, UnknownKey, verify
+from gateway.access.signed import InvalidToken, UnknownKey, verify
 from gateway.access.trust import Trust
 from gateway.clock import Clock
 from gateway.errors import Problem
@@ -18,24 +18,13 @@ from gateway.errors import Problem
 _JWT_DOTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class GateOptions:
-    """See the settings of the same names; `needed_to_write` is whether the intake takes nothing without a token."""
-
-    rules: Rules
-    longest: int = 8192
-    cookie: str | None = None
-    needed_to_write: bool = False
-
-
 class Gate:
     """One for a process; it holds what is in force against what a request shows."""
 
-    def __init__(self, trust: Callable[[], Trust], keyring: Keyring, clock: Clock, options: GateOptions) -> None:
+    def __init__(self, trust: Callable[[], Trust], keyring: Keyring, clock: Clock) -> None:
         self._trust = trust
         self._keyring = keyring
         self._clock = clock
-        self._options = options
 
     async def reader(
         self, headers: Iterable[tuple[bytes, bytes]], in_query: Sequence[str] = (), brief: bool = False
@@ -46,14 +35,14 @@ class Gate:
             if brief and in_query:
                 raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are taken here", PARAMETER)
             return NOBODY
-        return await self._judged(headers, in_query if brief else (), self._options.cookie if brief else None)
+        return await self._judged(headers, in_query if brief else (), self._trust().terms.cookie if brief else None)
 
     async def writer(self, headers: Iterable[tuple[bytes, bytes]]) -> Grant:
         """What a request to write may write. Raises Problem as `reader` does."""
         grant = NOBODY
         if self._trust().takes_tokens:
             grant = await self._judged(headers, (), None)
-        if not self._options.needed_to_write:
+        if not self._trust().terms.needed_to_write:
             return grant
         if not grant.by_token:
             telemetry.token_refused("missing")
@@ -71,7 +60,7 @@ class Gate:
         self, headers: Iterable[tuple[bytes, bytes]], in_query: Sequence[str], cookie: str | None
     ) -> Grant:
         try:
-            shown = find(headers, in_query, cookie, self._options.longest)
+            shown = find(headers, in_query, cookie, self._trust().terms.longest)
             return NOBODY if shown is None else await self._accepted(shown)
         except InvalidToken as error:
             telemetry.token_refused("invalid")
@@ -100,4 +89,4 @@ class Gate:
         return self._verified(shown.token, brief)
 
     def _verified(self, token: str, brief: bool) -> Grant:
-        return verify(token, self._keyring.keys, self._options.rules, self._clock.now(), brief)
+        return verify(token, self._keyring.keys, self._trust().terms.rules, self._clock.now(), brief)

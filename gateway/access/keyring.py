@@ -27,14 +27,13 @@ class Keyring:
     def __init__(
         self,
         fetch: Callable[[str], Awaitable[bytes]],
-        algorithms: tuple[str, ...],
         clock: Clock,
         refresh: float,
         look_interval: float = LOOK_INTERVAL,
     ) -> None:
         self.keys = KeySet()
         self._fetch = fetch
-        self._algorithms = algorithms
+        self._algorithms: tuple[str, ...] = ()
         self._clock = clock
         self._refresh = refresh
         self._look_interval = look_interval
@@ -46,13 +45,15 @@ class Keyring:
         self._fetched = asyncio.Event()
 
     def use(self, trust: Trust) -> None:
-        """Take the keys from there from now on; those of the same address are kept meanwhile."""
-        if trust.key_document is not None and trust.key_document != self._document:
-            self.keys = read_keys(trust.key_document, self._algorithms)
+        """Take the keys from there from now on, for these algorithms; those of the same address are kept meanwhile."""
+        algorithms = trust.terms.rules.algorithms
+        others, self._algorithms = algorithms != self._algorithms, algorithms
+        if trust.key_document is not None and (others or trust.key_document != self._document):
+            self.keys = read_keys(trust.key_document, algorithms)
         elif trust.key_document is None and trust.key_url != self._url:
             self.keys = KeySet()
         self._document = trust.key_document
-        if trust.key_url != self._url:
+        if others or trust.key_url != self._url:
             self._url = trust.key_url
             self._begun = float("-inf")
             self._asked.set()
@@ -84,14 +85,15 @@ class Keyring:
 
     async def _fetch_once(self, url: str) -> bool:
         self._fetching, self._begun = True, self._clock.monotonic()
+        algorithms = self._algorithms
         try:
             # Reading keys is computing, which streams must not wait for.
-            keys = await asyncio.to_thread(read_keys, await self._fetch(url), self._algorithms)
+            keys = await asyncio.to_thread(read_keys, await self._fetch(url), algorithms)
         except (KeysUnavailable, ValueError) as error:
             telemetry.keys_unavailable(error)
             return False
         else:
-            if url == self._url:
+            if (url, algorithms) == (self._url, self._algorithms):
                 telemetry.keys_fetched(len(keys), keys.notes if keys.ids != self.keys.ids else ())
                 self.keys = keys
             return True

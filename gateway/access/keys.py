@@ -6,7 +6,7 @@ Each key is bound to the algorithms that fit it when it is read, so that no toke
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jwt import PyJWK
@@ -26,6 +26,10 @@ FITTING = {
 }
 """The algorithms that there are, each with the type and the curve of its keys (RFC 7518, RFC 8037). Those that share a
 secret are left out on purpose: a public key must never be taken for one."""
+OTHER_NAMES = {"Ed25519": "EdDSA"}
+"""What algorithms are called too (RFC 9864 section 2.2), and what they are called here."""
+TRIED_KEYS = 10
+"""Keys that a token is tried with at the most, where it does not say which of them it is signed with."""
 MAXIMUM_DOCUMENT = 262_144
 """Bytes of a key set."""
 MAXIMUM_KEYS = 100
@@ -33,6 +37,12 @@ MAXIMUM_KEY_ID = 256
 """Characters."""
 RSA_BITS = (2048, 8192)
 """The shortest and the longest RSA key: RFC 7518 section 3.3, and what bounds the time of a verification."""
+
+
+def algorithm_of(name: object) -> str | None:
+    """The algorithm of this name, whichever of its names it is; None where nobody here knows it."""
+    name = OTHER_NAMES.get(name, name) if isinstance(name, str) else None
+    return name if name in FITTING else None
 
 
 class KeySet:
@@ -51,10 +61,13 @@ class KeySet:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def find(self, key_id: str | None, algorithm: str) -> PyJWK | None:
-        """The key that a token names, or the only one for its algorithm where it names none."""
-        found = self._by_algorithm.get(algorithm, []) if key_id is None else self._keys.get((key_id, algorithm), [])
-        return found[0] if len(found) == 1 else None
+    def find(self, key_id: str | None, algorithm: str) -> Sequence[PyJWK]:
+        """The keys that a token may be signed with: those that it names, of which there may be several; all for its
+        algorithm where it names none (RFC 7515 appendix D). Keys without an id may be called anything."""
+        if key_id is None:
+            return self._by_algorithm.get(algorithm, ())
+        named = self._keys.get((key_id, algorithm), ())
+        return named or self._keys.get((None, algorithm), ())
 
 
 def read_keys(document: bytes | str, algorithms: Iterable[str]) -> KeySet:
@@ -71,7 +84,7 @@ def read_keys(document: bytes | str, algorithms: Iterable[str]) -> KeySet:
         raise ValueError('it is no key set (RFC 7517): it takes {"keys": […]}')
     if len(items) > MAXIMUM_KEYS:
         raise ValueError(f"it has {len(items)} keys; a key set may have {MAXIMUM_KEYS}")
-    allowed = tuple(algorithms)
+    allowed = tuple(dict.fromkeys(filter(None, map(algorithm_of, algorithms))))
     keys: list[tuple[str | None, PyJWK]] = []
     notes = []
     for number, item in enumerate(items):
@@ -99,7 +112,7 @@ def _read(item: Any, allowed: tuple[str, ...]) -> list[tuple[str | None, PyJWK]]
     fitting = [name for name in allowed if FITTING[name][0] == item.get("kty")]
     fitting = [name for name in fitting if FITTING[name][1] in (None, item.get("crv"))]
     if "alg" in item:
-        fitting = [name for name in fitting if name == item["alg"]]
+        fitting = [name for name in fitting if name == algorithm_of(item["alg"])]
     if not fitting:
         raise ValueError(f"it fits none of {', '.join(allowed)}")
     try:

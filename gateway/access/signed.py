@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from jwt.exceptions import InvalidAudienceError, InvalidIssuerError, MissingRequiredClaimError, PyJWTError
+from jwt import PyJWK
+from jwt.exceptions import (
+    InvalidAudienceError,
+    InvalidIssuerError,
+    InvalidSignatureError,
+    MissingRequiredClaimError,
+    PyJWTError,
+)
 
 from gateway.access.grant import Grant, globs_of
-from gateway.access.keys import MAXIMUM_KEY_ID, KeySet
+from gateway.access.keys import MAXIMUM_KEY_ID, TRIED_KEYS, KeySet, algorithm_of
 from gateway.errors import GatewayError
 
 _LATEST = 1e12
 """Seconds; beyond all times that are meant."""
-_OPTIONS: Any = {"require": ["exp", "iss", "aud"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+_NOT_VERIFIED = ("exp", "nbf", "iat", "sub", "jti")
+"""Times are judged here. Who a token is about, and its number, are nobody's business: whatever they are will do."""
+_OPTIONS: Any = {"require": ["exp", "iss", "aud"], **{f"verify_{name}": False for name in _NOT_VERIFIED}}
 
 
 class InvalidToken(GatewayError):
@@ -35,9 +45,9 @@ class Rules:
     """What a token has to say. `skew` is how far clocks may differ, `brief_lifetime` the longest life of a token that
     is taken from an address or a cookie; both in seconds."""
 
-    audience: str
-    issuer: str
-    algorithms: tuple[str, ...]
+    audience: str = ""
+    issuer: str = ""
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     skew: float = 30.0
     read_claim: str = "read_streams"
     write_claim: str = "write_streams"
@@ -47,24 +57,7 @@ class Rules:
 def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Grant:
     """What a token grants; `now` in milliseconds since the epoch, `brief` whether it stood where it has to be
     short-lived. Raises InvalidToken and UnknownKey."""
-    key_id, algorithm = _head(token, rules)
-    key = keys.find(key_id, algorithm)
-    if key is None:
-        if key_id is None:
-            raise UnknownKey("it names no key (kid), and there is not just one for its algorithm")
-        raise UnknownKey("it names a key (kid) that is not known for its algorithm")
-    try:
-        claims = jwt.decode(
-            token, key, [algorithm], audience=rules.audience, issuer=rules.issuer, options=_OPTIONS
-        )  # fmt: skip
-    except MissingRequiredClaimError as error:
-        raise InvalidToken(f"it has no claim `{error.claim}`") from None
-    except InvalidAudienceError:
-        raise InvalidToken("it is for another audience (aud)") from None
-    except InvalidIssuerError:
-        raise InvalidToken("it is of another issuer (iss)") from None
-    except (PyJWTError, ValueError, TypeError, RecursionError):
-        raise InvalidToken("it cannot be verified") from None
+    claims = _claims(token, keys, rules)
     expires = _check_times(claims, rules, now / 1000, brief)
     return Grant(
         _globs(claims, rules.read_claim),
@@ -74,18 +67,66 @@ def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Gra
     )
 
 
+def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
+    """What a token says whose signature, audience and issuer are right."""
+    key_id, name = _head(token, rules)
+    found = keys.find(key_id, algorithm_of(name) or "")
+    if not found:
+        named = "no key (kid), and there is none" if key_id is None else "a key (kid) that is not known"
+        raise UnknownKey(f"it names {named} for its algorithm")
+    for key in found[:TRIED_KEYS]:
+        claims = _verified(token, key, name, rules)
+        if claims is not None:
+            return claims
+    if len(found) > TRIED_KEYS:
+        raise InvalidToken(f"{len(found)} keys fit, of which {TRIED_KEYS} are tried; it has to name its own (kid)")
+    if key_id in keys.ids and key_id is not None:
+        raise InvalidToken("it cannot be verified")
+    # Keys without names are changed without a sign of it.
+    raise UnknownKey("it cannot be verified by any key for its algorithm")
+
+
+def _verified(token: str, key: PyJWK, name: str, rules: Rules) -> Mapping[str, Any] | None:
+    """What it says; None where another key may have signed it."""
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
+            token, _called(key, name), [name], audience=rules.audience, issuer=rules.issuer, options=_OPTIONS
+        )
+    except InvalidSignatureError:
+        return None
+    except MissingRequiredClaimError as error:
+        raise InvalidToken(f"it has no claim `{error.claim}`") from None
+    except InvalidAudienceError:
+        raise InvalidToken("it is for another audience (aud)") from None
+    except InvalidIssuerError:
+        raise InvalidToken("it is of another issuer (iss)") from None
+    except (PyJWTError, ValueError, TypeError, RecursionError):
+        raise InvalidToken("it cannot be verified") from None
+    return claims
+
+
+def _called(key: PyJWK, name: str) -> PyJWK:
+    """The key, bound to its algorithm under the name that the token has for it."""
+    if name == key.algorithm_name:
+        return key
+    renamed = copy(key)
+    renamed.algorithm_name = name
+    return renamed
+
+
 def _head(token: str, rules: Rules) -> tuple[str | None, str]:
-    """Which key and algorithm a token names; nothing in it is trusted yet."""
+    """Which key and algorithm a token names, as it names them; nothing in it is trusted yet."""
     try:
         header = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError, TypeError, RecursionError):
         raise InvalidToken("it is no JSON Web Token that can be read") from None
-    algorithm, key_id = header.get("alg"), header.get("kid")
-    if algorithm not in rules.algorithms:
+    name, key_id = header.get("alg"), header.get("kid")
+    algorithm = algorithm_of(name)
+    if not isinstance(name, str) or algorithm is None or algorithm not in map(algorithm_of, rules.algorithms):
         raise InvalidToken(f"its algorithm is none of {', '.join(rules.algorithms)} (token_algorithms)")
     if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID):
         raise InvalidToken(f"its key id (kid) is no text of at most {MAXIMUM_KEY_ID} characters")
-    return key_id, algorithm
+    return key_id, name
 
 
 def _check_times(claims: Mapping[str, Any], rules: Rules, now: float, brief: bool) -> float:

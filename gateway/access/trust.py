@@ -1,12 +1,13 @@
-"""Whom the configuration in force trusts: static tokens, and where the keys of signed ones are."""
+"""Whom the configuration in force trusts: static tokens, where the keys of signed ones are, and on which terms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.access.keys import MAXIMUM_DOCUMENT, read_keys
+from gateway.access.signed import Rules
 from gateway.access.static import StaticToken
 from gateway.errors import ConfigurationError
 
@@ -14,12 +15,25 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a token is held against, and where it may stand; see the settings of the same names. `needed_to_write` is
+    whether the intake takes nothing without a token."""
+
+    rules: Rules = field(default_factory=Rules)
+    longest: int = 8192
+    cookie: str | None = None
+    needed_to_write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
-    """`key_document` is the content of a JWKS file, `key_url` the address of one; there is one of them, or none."""
+    """`key_document` is the content of a JWKS file, `key_url` the address of one; there is one of them, or none. Keys
+    and terms come into force together: with an issuer's new keys under its old name, no token would be accepted."""
 
     static_tokens: tuple[StaticToken, ...] = ()
     key_document: bytes | None = None
     key_url: str | None = None
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def takes_tokens(self) -> bool:
@@ -54,21 +68,19 @@ def check_key_place(place: str) -> None:
         raise ValueError(f'jwks is "{place[:200]}", which anybody on the way could change; {right}')
 
 
-def load_trust(
-    static_tokens: tuple[StaticToken, ...], key_place: str | None, algorithms: tuple[str, ...]
-) -> tuple[Trust, list[str]]:
+def load_trust(static_tokens: tuple[StaticToken, ...], key_place: str | None, terms: Terms) -> tuple[Trust, list[str]]:
     """Read the file of keys, where it is one; with it, which of its keys are not used. Raises ConfigurationError."""
     if key_place is None:
-        return Trust(static_tokens), []
+        return Trust(static_tokens, terms=terms), []
     if "://" in key_place:
-        return Trust(static_tokens, key_url=key_place), []
+        return Trust(static_tokens, key_url=key_place, terms=terms), []
     try:
         with Path(key_place).open("rb") as file:
             document = file.read(MAXIMUM_DOCUMENT + 1)
-        notes = read_keys(document, algorithms).notes
+        notes = read_keys(document, terms.rules.algorithms).notes
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError([f"{key_place}: the file cannot be read ({reason}); jwks names it"]) from error
     except ValueError as error:
         raise ConfigurationError([f"{key_place}: {error}; jwks names it"]) from None
-    return Trust(static_tokens, key_document=document), [f"{key_place}: {note}" for note in notes]
+    return Trust(static_tokens, document, terms=terms), [f"{key_place}: {note}" for note in notes]

@@ -10,7 +10,7 @@
 wrong is in `gateway.client.errors`. The server is not imported.
 """
 
-from gateway.client.answer import bare
+from gateway.client.answer import bare, is_address
 from gateway.client.blocking import BlockingProducer
 from gateway.client.blocking_stream import BlockingEventStream, subscribe_blocking
 from gateway.client.duplicates import Duplicates, RecentIds
@@ -72,6 +72,7 @@ __all__ = [
     "StreamFailed",
     "Subscription",
     "bare",
+    "is_address",
     "stream_address",
     "subscribe",
     "subscribe_blocking",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable, Collection
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
-from gateway.certificates import why_refused
-from gateway.printable import printable
+from gateway.certificates import refused_certificate, why_refused
+from gateway.client.errors import ClientError
+from gateway.environment import without_secrets
+from gateway.outbound import proxy_of
+from gateway.printable import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""
@@ -22,16 +26,39 @@ EXCERPT = 120
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524})
 """Statuses after which another try may succeed (RFC 9110, RFC 8470, RFC 6585; 52x are those of proxies)."""
 
+_PORTS = {"http": 80, "https": 443}
+_PROXY_ASKS = "407, it wants a name and a password; write them as in http://name:password@proxy.example:3128"
+
 
 def bare(url: str) -> str:
-    """An address without query and password, to be shown and kept; what is no address stays as it is."""
+    """An address without query and password, to be shown and kept; what is no address stays as it is, but for what may
+    be a password in it."""
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
-        return url
+        return without_secrets(url)
     if not parts.netloc:
         return url
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_origin(url: httpx.URL, named: httpx.URL) -> bool:
+    """Whether an address is of the server that was named: also by TLS, where the named one is not."""
+    ports = [one.port or _PORTS.get(one.scheme) for one in (url, named)]
+    safer = (named.scheme, url.scheme) == ("http", "https") and ports == [443, 80]
+    return url.host == named.host and ((url.scheme, ports[0]) == (named.scheme, ports[1]) or safer)
+
+
+def authorization(headers: Collection[str] | Collection[bytes]) -> Callable[[httpx.Request], httpx.Request] | None:
+    """For httpx: a request as it is, where its headers say already who asks; None: as the address says."""
+    given = any(name.lower() in ("authorization", b"authorization") for name in headers)
+    return (lambda request: request) if given else None
+
+
+def is_address(url: str) -> bool:
+    """Whether it begins as the address of a server does, and is text."""
+    return url.lower().startswith(("http://", "https://")) and is_text(url)
 
 
 async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> bytes:
@@ -45,7 +72,13 @@ async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> b
 
 
 def detail(body: bytes, response: httpx.Response) -> str:
-    """What a problem document says (RFC 9457), or how the body begins."""
+    """What a problem document says (RFC 9457), or how the body begins; and the proxy, which may have said it."""
+    said = _said(body, response)
+    proxy = proxy_of(response)
+    return said if proxy is None else f"{said} (by way of {proxy})"
+
+
+def _said(body: bytes, response: httpx.Response) -> str:
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -71,11 +104,45 @@ def retry_after(value: str, now: int) -> float:
         return 0.0
 
 
+def refused_by_proxy(shown: str, response: httpx.Response) -> ClientError | None:
+    """What is said where a proxy wants to know who asks (407); the request has not come to the server then."""
+    if response.status_code != httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+        return None
+    return ClientError(f"{shown}: {proxy_of(response) or 'a proxy'} refuses: {_PROXY_ASKS}")
+
+
+def is_settled(error: httpx.RequestError) -> bool:
+    """Whether another try would meet the same: a certificate, or what a proxy does not do."""
+    if refused_certificate(error):
+        return True
+    status = _proxy_status(error)
+    return status is not None and status not in PASSING
+
+
+def _proxy_status(error: httpx.RequestError) -> int | None:
+    """What a proxy answered to CONNECT, which httpx has in its words only."""
+    begins = str(error)[:3]
+    return int(begins) if isinstance(error, httpx.ProxyError) and begins.isascii() and begins.isdigit() else None
+
+
+def silence(seconds: float) -> str:
+    """Why a connection counts as lost of which nothing came."""
+    return f"nothing came for {seconds:g} s"
+
+
 def reason(error: httpx.RequestError, idle_seconds: float) -> str:
     """Why there is no connection any more."""
+    proxy = proxy_of(error)
     match error:
+        case httpx.ProxyError():
+            asks = _proxy_status(error) == httpx.codes.PROXY_AUTHENTICATION_REQUIRED
+            return f"{proxy or 'the proxy'} refuses: {_PROXY_ASKS if asks else printable(str(error))[:EXCERPT]}"
+        case httpx.ConnectTimeout() if proxy is not None:
+            return f"no connection by way of {proxy} within {CONNECT_SECONDS:g} s"
+        case httpx.ConnectError() if proxy is not None:
+            return f"no connection {'by way of' if _is_of_tls(error) else 'to'} {proxy}: {_cause(error)}"
         case httpx.ReadTimeout():
-            return f"nothing came for {idle_seconds:g} s"
+            return silence(idle_seconds)
         case httpx.ConnectTimeout():
             return f"no connection within {CONNECT_SECONDS:g} s"
         case httpx.ConnectError():
@@ -84,6 +151,13 @@ def reason(error: httpx.RequestError, idle_seconds: float) -> str:
             return f"what came cannot be decompressed: {error}"
         case _:
             return f"the connection broke: {error or type(error).__name__}"
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Whether a connection was there, to be encrypted."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _cause(error: BaseException) -> str:

@@ -6,6 +6,8 @@ import random
 
 FIRST = 2.0
 """Seconds before the second try, where the server has not said `retry:`."""
+LEAST = 0.5
+"""Seconds before the second try at the least, whatever `retry:` says: `retry: 0` would be as many requests as fit."""
 LONGEST = 60.0
 """Seconds that a wait grows to, by doubling."""
 LONGEST_ASKED = 600.0
@@ -14,7 +16,10 @@ LONGEST_ASKED = 600.0
 
 class Backoff:
     """Doubles from one failure to the next; each wait is between half of that and all of it, so that clients that
-    lost their server together do not come back together."""
+    lost their server together do not come back together.
+
+    Only what is real begins it anew (`succeeded`): an event, or a connection that stood for a while. A server that
+    greets and ends, again and again, is asked more and more seldom."""
 
     def __init__(self, chance: random.Random | None = None) -> None:
         self._chance = chance or random.Random()
@@ -22,11 +27,11 @@ class Backoff:
         self.first = FIRST
 
     def ask(self, milliseconds: int) -> None:
-        """Begin with what the server said in `retry:`."""
-        self.first = min(milliseconds / 1000, LONGEST_ASKED)
+        """Begin with what the server said in `retry:`, within reason."""
+        self.first = min(max(milliseconds / 1000, LEAST), LONGEST_ASKED)
 
     def succeeded(self) -> None:
-        """The server has answered: the next failure is the first one again."""
+        """Something real has come: the next failure is the first one again."""
         self._failures = 0
 
     def wait(self, at_least: float = 0.0) -> float:

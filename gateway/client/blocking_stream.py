@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import atexit
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self
 
 from gateway.client.event import Event
+from gateway.client.own_loop import OwnLoop, is_busy
 from gateway.client.stream import EventStream, subscribe
 
-Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 
 
+_OPEN: weakref.WeakSet[BlockingEventStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """What a program leaves open is closed at its end, as long as loops can run: later, closing one waits for ever."""
+    for stream in list(_OPEN):
+        # From Python 3.12 on no thread begins here, which a loop wants that has looked up a name; it is closed then.
+        with suppress(RuntimeError):
+            stream.close()
+
+
 class BlockingEventStream:
-    """An EventStream whose loop runs in the caller's thread, and only while an event is waited for: there is no other
-    thread that could be left over, and callbacks are called where `next` is. For one thread at a time."""
+    """An EventStream whose loop runs only while an event is waited for, in the caller's thread: there is no other
+    thread that could be left over, and callbacks are called where `next` is. Inside a running loop, as in a notebook,
+    it runs in a thread for as long, and so do they. For one thread at a time."""
 
     def __init__(self, make: Callable[[], EventStream]) -> None:
         self._stream = make()
-        self._runner = asyncio.Runner()
+        self._loop = OwnLoop()
+        self._came: deque[Event] = deque()
+        """What came while the caller was interrupted."""
         self._closed = False
+        _OPEN.add(self)
 
     @property
     def position(self) -> str:
@@ -34,31 +56,32 @@ class BlockingEventStream:
     def __next__(self) -> Event:
         if self._closed:
             raise StopIteration
-        event = self._stream.ready()
-        if event is not None:
-            return event
-        event = self._run(_next(self._stream))
-        if event is None:
+        self._loop.check()
+        if not self._came:
+            event = self._stream.ready()
+            if event is not None:
+                return event
+            self._loop.run(self._wait())
+        if not self._came:
             raise StopIteration
-        return event
+        return self._came.popleft()
 
     def batch(self) -> list[Event]:
         """See EventStream."""
-        return [] if self._closed else self._run(self._stream.batch())
+        self._loop.check()
+        if not self._came and not self._closed:
+            self._loop.run(self._wait_for_batch())
+        events = list(self._came)
+        self._came.clear()
+        return events
 
     def commit(self, event: Event | None = None) -> None:
         """See EventStream."""
-        self._run(self._stream.commit(event))
+        self._loop.run(self._stream.commit(event))
 
     def close(self) -> None:
         """Close the connection, and store the position."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._run(self._stream.aclose())
-        finally:
-            self._runner.close()
+        self.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -67,27 +90,39 @@ class BlockingEventStream:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._closed, closed = True, self._closed
-        if closed:
+        if closed or self._loop.is_inherited():
             return
+        self._came.clear()
         try:
-            self._run(self._stream.__aexit__(kind, error, traceback))
+            self._loop.run(self._stream.__aexit__(kind, error, traceback))
         finally:
-            self._runner.close()
+            self._loop.close()
 
     def __del__(self) -> None:
         # A loop that was left with `break`.
-        if not getattr(self, "_closed", True):
+        if getattr(self, "_closed", True) or sys.is_finalizing():
+            return
+        if is_busy():
+            # Nobody is waited for here: the collector comes anywhere, also where somebody holds a lock. And it is not
+            # done yet: what else it finds in a circle ends first.
+            asyncio.get_running_loop().call_soon_threadsafe(self._close_apart)
+        else:
             self.close()
 
-    def _run(self, call: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            return self._runner.run(call)
-        finally:
-            call.close()  # Not begun where a loop runs already, which the runner says.
+    def _close_apart(self) -> None:
+        with suppress(RuntimeError):  # the interpreter ends
+            threading.Thread(target=self._close_quietly, name="event-stream").start()
 
+    def _close_quietly(self) -> None:
+        with suppress(RuntimeError):  # the collector has closed what is read from
+            self.close()
 
-async def _next(stream: EventStream) -> Event | None:
-    return await anext(stream, None)
+    async def _wait(self) -> None:
+        with suppress(StopAsyncIteration):
+            self._came.append(await anext(self._stream))
+
+    async def _wait_for_batch(self) -> None:
+        self._came.extend(await self._stream.batch())
 
 
 def _twin(make: Callable[Parameters, EventStream]) -> Callable[Parameters, BlockingEventStream]:

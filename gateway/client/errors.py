@@ -3,10 +3,10 @@
 ClientError
 ├── Refused             the server answered with an error
 ├── NotAnEventStream    the server answered with something else than an event stream
-├── EventTooLarge       an event is larger than the client reads
 ├── StreamFailed        the server ended the stream with `event: error`
 ├── InvalidQuery        what is asked for cannot be: a time, a limit, a filter, a token
 ├── EventsMissing       the server told a gap: events are gone. The stream can be read on
+│   └── EventTooLarge   an event is larger than the client reads. The stream can be read on
 ├── EventUnreadable     the data of an event is no JSON object
 ├── PositionStoreError  a position cannot be loaded or stored. The stream can be read on
 ├── EventInvalid        an event that was sent is not valid, and is not stored
@@ -49,14 +49,6 @@ class NotAnEventStream(ClientError):
         self.excerpt = excerpt
 
 
-class EventTooLarge(ClientError):
-    """An event of more than `maximum` bytes."""
-
-    def __init__(self, maximum: int) -> None:
-        super().__init__(f"an event of the stream has more than {maximum:,} bytes")
-        self.maximum = maximum
-
-
 class StreamFailed(ClientError):
     """The server cannot go on; `document` is what it said, a problem document (RFC 9457) as a rule."""
 
@@ -75,6 +67,10 @@ class EventsMissing(ClientError):
     def __init__(self, gap: Gap) -> None:
         super().__init__(f"events are missing: {gap}")
         self.gap = gap
+
+
+class EventTooLarge(EventsMissing):
+    """An event has more bytes than the client reads, and is left out; `gap` says where."""
 
 
 class EventUnreadable(ClientError):

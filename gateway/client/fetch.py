@@ -6,11 +6,18 @@ import asyncio
 
 import httpx
 
+from gateway.errors import InvalidEnvironment
+from gateway.outbound import Outbound
+
 
 async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | None:
     """The body of a 200, or None: no answer in time, another status, more bytes than that."""
     try:
-        async with asyncio.timeout(seconds), httpx.AsyncClient() as client, client.stream("GET", address) as response:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(transport=Outbound()) as client,
+            client.stream("GET", address) as response,
+        ):
             if response.status_code != httpx.codes.OK:
                 return None
             body = b""
@@ -19,5 +26,5 @@ async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | Non
                 if len(body) > maximum_bytes:
                     return None
             return body
-    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL):
+    except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment):
         return None

@@ -14,21 +14,24 @@ from typing import Any, Self
 import httpx
 import orjson
 
-from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
+    authorization,
     bare,
     beginning,
     detail,
+    is_settled,
     reason,
+    refused_by_proxy,
     retry_after,
 )
 from gateway.client.backoff import Backoff
 from gateway.client.delivery import Delivery, read_delivery
 from gateway.client.errors import ClientError, EventInvalid, GaveUp, ProducerClosed
 from gateway.clock import Clock, SystemClock
-from gateway.errors import BadRecord
+from gateway.errors import BadRecord, InvalidEnvironment
 from gateway.json_event import parse_event
+from gateway.outbound import Outbound
 
 ANSWER_SECONDS = 30.0
 """An answer has come by then; a gateway gives one within five."""
@@ -111,15 +114,21 @@ class Producer:
         """How many wait for all to be settled: nothing lingers then."""
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Events of which it is not known yet what becomes of them."""
+        return len(self._unsettled)
+
     async def __aenter__(self) -> Self:
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._client = httpx.AsyncClient(transport=self._transport, timeout=timeout, headers=self._headers)
+        transport = self._transport or Outbound()
+        self._client = httpx.AsyncClient(transport=transport, timeout=timeout, headers=self._headers)
         self._workers = [asyncio.create_task(self._work(self._client)) for _ in range(self.options.requests)]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, asyncio.CancelledError):
-            await self._abandon()
+            await self.abandon()
         await self.close()
 
     async def send(self, event: Event) -> None:
@@ -165,9 +174,9 @@ class Producer:
             if self._workers:
                 await asyncio.wait(self._workers)
         finally:
-            await self._abandon()
+            await self.abandon()
 
-    async def _abandon(self) -> None:
+    async def abandon(self) -> None:
         """End at once; what is not settled fails."""
         self._closed = True
         self._room.set()
@@ -270,18 +279,22 @@ class Producer:
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request, count: int) -> Delivery:
         """Send it once. Raises ClientError for what a further try would meet again."""
         try:
-            response = await client.send(request, stream=True)
+            response = await client.send(request, stream=True, auth=authorization(self._headers))
             try:
                 body = await beginning(response, ANSWER_BYTES)
             finally:
                 await response.aclose()
+        except InvalidEnvironment as error:
+            raise ClientError(f"{self.shown}: {error}") from error
         except httpx.LocalProtocolError as error:
             raise ClientError(f"{self.shown}: this cannot be sent: {error}") from error
         except httpx.RequestError as error:
             said = reason(error, ANSWER_SECONDS)
-            if refused_certificate(error):
+            if is_settled(error):
                 raise ClientError(f"{self.shown}: {said}") from error
             return Delivery({}, said)
+        if refused := refused_by_proxy(self.shown, response):
+            raise refused
         given = response.headers.get("retry-after")
         wait = None if given is None else retry_after(given, self._clock.now())
         return read_delivery(self.shown, response.status_code, body, count, detail(body, response), wait)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from gateway.client.errors import InvalidQuery
-from gateway.times import parse_time
+from gateway.times import milliseconds_of, parse_time
 
 Time = datetime | timedelta | str | int
 """A time with its zone, a span back from now, the forms of a URL (ISO 8601, `10m`), or milliseconds since the epoch."""
@@ -31,7 +31,8 @@ def stream_address(server: str, streams: str | Sequence[str]) -> str:
     names = streams if isinstance(streams, str) else ",".join(streams)
     if not names:
         raise InvalidQuery("no stream is named")
-    return f"{server.rstrip('/')}/v2/stream/{quote(names, safe=',*:@')}"
+    # Of a command line, in a locale without the letters, the bytes that were typed.
+    return f"{server.rstrip('/')}/v2/stream/{quote(names, safe=',*:@', errors='surrogateescape')}"
 
 
 def milliseconds(name: str, time: Time | None, now: int) -> int | None:
@@ -43,9 +44,9 @@ def milliseconds(name: str, time: Time | None, now: int) -> int | None:
             case datetime() if time.tzinfo is None:
                 raise ValueError(f"{time} has no zone; write datetime.now(UTC), or .astimezone() for local time")
             case datetime():
-                return max(0, round(time.timestamp() * 1000))
+                return max(0, milliseconds_of(time))
             case timedelta():
-                return max(0, now - round(time.total_seconds() * 1000))
+                return max(0, now + -time // timedelta(milliseconds=1))
             case _:
                 return parse_time(str(time), now)
     except (ValueError, OverflowError) as error:

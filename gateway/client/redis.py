@@ -6,8 +6,10 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from gateway.certificates import why_refused
 from gateway.client.answer import bare
 from gateway.client.errors import PositionStoreError
+from gateway.client.stores import read_position
 
 SECONDS = 5.0
 """The longest that Redis may take to answer."""
@@ -30,11 +32,8 @@ class RedisPositions:
             raise self._failed(error) from None
         if value is None:
             return ""
-        try:
-            position = value.decode() if isinstance(value, bytes) else value
-        except UnicodeDecodeError:
-            position = "\n"
-        if not position.isprintable():
+        position = read_position(value if isinstance(value, bytes) else value.encode())
+        if position is None:
             raise PositionStoreError(f"{self._key!r} in {bare(self._url)} holds something else than a position")
         return position
 
@@ -51,4 +50,4 @@ class RedisPositions:
         return client
 
     def _failed(self, error: Exception) -> PositionStoreError:
-        return PositionStoreError(f"the position {self._key!r} in {bare(self._url)}: {error}")
+        return PositionStoreError(f"the position {self._key!r} in {bare(self._url)}: {why_refused(error) or error}")

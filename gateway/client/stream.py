@@ -13,12 +13,12 @@ from typing import Self
 import httpx
 
 from gateway.client.duplicates import Duplicates, RecentIds
-from gateway.client.errors import EventsMissing
-from gateway.client.event import Event, Gap, read_gap
-from gateway.client.parser import StreamEvent
+from gateway.client.errors import EventsMissing, EventTooLarge
+from gateway.client.event import TOO_LARGE, Event, Gap, read_gap
+from gateway.client.parser import MAXIMUM_EVENT_BYTES, StreamEvent
 from gateway.client.query import Time, make_query, stream_address
 from gateway.client.stores import MemoryPositions, PositionStore
-from gateway.client.subscription import IDLE_SECONDS, State, Subscription, Token
+from gateway.client.subscription import State, Subscription, Token
 from gateway.clock import Clock, SystemClock
 
 STORE_SECONDS = 1.0
@@ -44,7 +44,8 @@ def subscribe(
     recent_ids: RecentIds | None = None,
     token: Token | None = None,
     headers: Mapping[str, str] | None = None,
-    idle_seconds: float = IDLE_SECONDS,
+    idle_seconds: float | None = None,
+    maximum_event_bytes: int = MAXIMUM_EVENT_BYTES,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> EventStream:
     """The events of `streams` on the server at `url`; without `streams`, those of the stream whose address `url` is.
@@ -75,7 +76,11 @@ def subscribe(
     token, headers
         A bearer token (RFC 6750), or a function that gives one for each connection; headers of one's own.
     idle_seconds
-        Silence after which a connection counts as lost; longer than the server's heartbeat, 15 s.
+        Silence after which a connection counts as lost: without it three of the heartbeats that the server says it
+        sends, or 45 s where it says nothing.
+    maximum_event_bytes
+        The largest event that is read. One that is larger is left out, and told as a Gap of reason `too_large`, where
+        nobody takes gaps as EventTooLarge; the stream goes on behind it.
     transport
         How requests are sent, as in httpx.AsyncHTTPTransport(verify=…).
 
@@ -91,6 +96,7 @@ def subscribe(
         on_state=on_state,
         transport=transport,
         idle_seconds=idle_seconds,
+        maximum_event_bytes=maximum_event_bytes,
         token=token,
         headers=headers,
         duplicates=Duplicates(recent=recent_ids),
@@ -237,7 +243,7 @@ class EventStream:
         settled = self._settled == self._handed
         self._handed = gap.id if self._pending else self._read
         if self._on_gap is None:
-            raise EventsMissing(gap)
+            raise EventTooLarge(gap) if gap.reason == TOO_LARGE else EventsMissing(gap)
         told = self._on_gap(gap)
         if inspect.isawaitable(told):
             await told

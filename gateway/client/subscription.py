@@ -12,31 +12,37 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import orjson
 
-from gateway.certificates import refused_certificate
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
+    authorization,
     bare,
     beginning,
     detail,
     excerpt,
+    is_origin,
+    is_settled,
     reason,
+    refused_by_proxy,
     retry_after,
+    silence,
 )
 from gateway.client.backoff import Backoff
+from gateway.client.coding import check_coding, expanded
 from gateway.client.duplicates import Duplicates
 from gateway.client.errors import (
     ClientError,
-    EventTooLarge,
     InvalidQuery,
     NotAnEventStream,
     Refused,
     StreamFailed,
 )
+from gateway.client.event import gap_of_large
 from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidEnvironment
+from gateway.outbound import Outbound
 from gateway.printable import printable
 from gateway.times import iso_time
 
@@ -44,10 +50,18 @@ if TYPE_CHECKING:
     from gateway.client.foreign import LocalQuery
 
 IDLE_SECONDS = 45.0
-"""Silence after which a connection counts as lost: three heartbeats."""
+"""Silence after which a connection counts as lost: three heartbeats of a server that does not say how long they are."""
+IDLE_HEARTBEATS = 3
+SHORTEST_IDLE, LONGEST_IDLE = 10.0, 10_800.0
+"""Seconds between which it lies, whatever a server says of its heartbeat."""
+STEADY_SECONDS = 30.0
+"""A connection that has stood for so long was one: its end is no reason to wait longer than after the first."""
 HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
-
+LOG = "event-gateway-log"
+"""The header in which a gateway tells its log from others."""
+HEARTBEAT = "event-gateway-heartbeat"
+"""The header in which a gateway says after how many seconds of silence it sends a heartbeat."""
 
 Token = str | Callable[[], str]
 """A bearer token, or what gives one for each connection: tokens expire."""
@@ -68,7 +82,8 @@ class Subscription:
     `batches()` gives events as they come, those that one read from the network completed together; a batch may be
     empty, when only the position moved. `last_event_id` is the position after the batch given last. It ends where the
     range ends (`limit`, `until`), reconnects with back-off after anything that may pass, and raises ClientError for
-    what will not. Events named `gap` are in the batches: the server says that events before its id are gone.
+    what will not. Events named `gap` are in the batches: the server says that events before its id are gone, or the
+    event there was larger than is read.
     """
 
     def __init__(
@@ -81,7 +96,7 @@ class Subscription:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        idle_seconds: float = IDLE_SECONDS,
+        idle_seconds: float | None = None,
         maximum_event_bytes: int = MAXIMUM_EVENT_BYTES,
         token: Token | None = None,
         headers: Mapping[str, str] | None = None,
@@ -91,20 +106,26 @@ class Subscription:
         self.shown = bare(url)
         """The address as it may be told: without query and password."""
         self.last_event_id = last_event_id
+        self.log = ""
+        """What tells the log of the server from others; empty where the server does not say."""
         self.query = query or Query()
         self._tell = on_state or self._log
         self._transport = transport
         self._clock = clock or SystemClock()
         self._sleep = sleep
-        self._idle_seconds = idle_seconds
+        self._given_idle = idle_seconds
+        self._idle = idle_seconds or IDLE_SECONDS
+        """Seconds of silence after which the connection counts as lost."""
         self._maximum = maximum_event_bytes
         self._backoff = Backoff()
+        self._newest = ""
+        """The id of the newest event; one that comes with it again is none that is new."""
         self._began = self._clock.now()
         self._connected = False
         self._left = self.query.limit
         self._local: LocalQuery | None = None
         self._token = token
-        self._given_headers = dict(headers or {})
+        self._given_headers = {name.lower(): value for name, value in (headers or {}).items()}
         self._duplicates = duplicates
 
     def _log(self, state: State) -> None:
@@ -113,8 +134,11 @@ class Subscription:
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
         """Events until the range ends, or for ever. Called again after an error, it goes on after the last of them."""
-        timeout = httpx.Timeout(self._idle_seconds, connect=CONNECT_SECONDS)
-        async with httpx.AsyncClient(transport=self._transport, timeout=timeout, follow_redirects=True) as client:
+        # Silence is counted here: how long it may last, an answer says.
+        timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
+        transport = self._transport or Outbound()
+        async with httpx.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True) as client:
+            client.event_hooks = {"request": [self._check_redirect]}
             while True:
                 self._tell(State("connecting"))
                 ending = _Ending()
@@ -132,14 +156,18 @@ class Subscription:
     async def _connect(self, client: httpx.AsyncClient, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
         """One response; why it ended is in `ending`."""
         try:
-            async with client.stream("GET", self._address(), headers=self._headers()) as response:
+            response = await self._ask(client)
+            async with aclosing(response):
+                check_coding(self.shown, response, client.headers["accept-encoding"])
                 if response.status_code == httpx.codes.NO_CONTENT:
                     ending.final = True
                 elif await self._is_stream(response, ending):
                     async for batch in self._read(response, ending):
                         yield batch
-        except EventTooLarge as error:
+        except InvalidEnvironment as error:
             ending.failure = ClientError(f"{self.shown}: {error}")
+        except TimeoutError:
+            ending.reason = silence(self._idle)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
         except (httpx.LocalProtocolError, UnicodeEncodeError):
@@ -147,14 +175,35 @@ class Subscription:
         except httpx.TooManyRedirects:
             ending.failure = ClientError(f"{self.shown} redirects for ever")
         except httpx.RequestError as error:
-            ending.reason = reason(error, self._idle_seconds)
-            if refused_certificate(error):
+            ending.reason = reason(error, self._idle)
+            if is_settled(error):
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
+
+    async def _check_redirect(self, request: httpx.Request) -> None:
+        """What is sent to another server than the one that was named has none of the caller's headers, which may be
+        keys; httpx sees to Authorization alone."""
+        if is_origin(request.url, httpx.URL(self.url)):
+            return
+        if request.url.scheme not in ("http", "https"):
+            target = printable(bare(str(request.url)))
+            raise ClientError(f"{self.shown} redirects to {target!r}, which is no address of HTTP")
+        for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
+            request.headers.pop(name, None)
+
+    async def _ask(self, client: httpx.AsyncClient) -> httpx.Response:
+        """The head of an answer. Raises TimeoutError."""
+        self._idle = self._given_idle or IDLE_SECONDS
+        # What a server wants to be reminded of holds for the redirects of one try, so that it cannot grow.
+        client.cookies.clear()
+        headers = self._headers()
+        request = client.build_request("GET", self._address(), headers=headers)
+        async with asyncio.timeout(self._idle):
+            return await client.send(request, stream=True, auth=authorization(dict(headers)))
 
     def _address(self) -> httpx.URL:
         """The address, and what is asked for. The position goes before `since`."""
         query, since = self.query, self.query.since
-        if self.last_event_id:
+        if self._position():
             since = None
         elif since is None and self._connected:
             since = self._began  # A server that names no position: what came meanwhile is found by time.
@@ -166,16 +215,20 @@ class Subscription:
         added = [(name, value) for name, value in given if value]
         return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
 
+    def _position(self) -> str:
+        """What is sent of the last id: spaces around it are none of a header's value (RFC 9110 section 5.5)."""
+        return self.last_event_id.strip(" \t")
+
     def _headers(self) -> list[tuple[bytes, bytes]]:
         named = {"accept": "text/event-stream", "accept-encoding": "gzip", "cache-control": "no-store"}
-        named |= {name.lower(): value for name, value in self._given_headers.items()}
+        named |= self._given_headers
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             if not (token.isascii() and token.isprintable() and token == token.strip() and token):
                 raise InvalidQuery("the token cannot be sent: it is empty, or holds other characters than a header may")
             named["authorization"] = f"Bearer {token}"
-        if self.last_event_id:
-            named["last-event-id"] = self.last_event_id
+        if position := self._position():
+            named["last-event-id"] = position
         return [(name.encode(), value.encode()) for name, value in named.items()]
 
     async def _is_stream(self, response: httpx.Response, ending: _Ending) -> bool:
@@ -184,14 +237,16 @@ class Subscription:
         content_type = response.headers.get("content-type", "")
         if status == httpx.codes.OK and content_type.partition(";")[0].strip().lower() == "text/event-stream":
             return True
-        begin = await beginning(response)
+        async with asyncio.timeout(self._idle):
+            begin = await beginning(response)
         if status in PASSING:
             ending.reason = f"the server answered {status}: {detail(begin, response)}"
             ending.retry_after = retry_after(response.headers.get("retry-after", ""), self._clock.now())
         elif status == httpx.codes.OK:
             ending.failure = NotAnEventStream(self.shown, content_type, excerpt(begin))
         else:
-            ending.failure = Refused(self.shown, status, detail(begin, response))
+            refused = Refused(self.shown, status, detail(begin, response))
+            ending.failure = refused_by_proxy(self.shown, response) or refused
         return False
 
     async def _read(self, response: httpx.Response, ending: _Ending) -> AsyncGenerator[list[StreamEvent], None]:
@@ -201,16 +256,26 @@ class Subscription:
         if not self._connected and self._duplicates is not None:
             self._duplicates.reset(self.last_event_id)
         self._connected = True
+        self.log = response.headers.get(LOG, "")
+        if self._given_idle is None:
+            self._idle = idle_seconds(response.headers.get(HEARTBEAT, ""))
+        opened = self._clock.monotonic()
         self._tell(State("open"))
         parser = EventStreamParser(self.last_event_id, self._maximum)
-        async for chunk in response.aiter_bytes():
+        chunks = expanded(response)
+        while True:
+            async with asyncio.timeout(self._idle):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
             frames = parser.frames
             events = parser.feed(chunk)
             if parser.retry is not None:
                 self._backoff.ask(parser.retry)
             if parser.frames > frames:
-                self._backoff.succeeded()
                 selected, position = self._select(events, ending)
+                if self._clock.monotonic() - opened >= STEADY_SECONDS:
+                    self._backoff.succeeded()
                 self.last_event_id = parser.last_event_id if position is None else position
                 yield selected
                 if ending.final or ending.failure is not None:
@@ -229,13 +294,20 @@ class Subscription:
                 ending.failure = StreamFailed(self.shown, excerpt(event.data))
                 return selected, position
             chosen: StreamEvent | None = event
-            if event.event == "message" and self._local is not None:
+            if event.left_out:
+                chosen = gap_of_large(event, position, self._maximum)
+            elif event.event == "message" and self._local is not None:
                 chosen = self._local.choose(event)
                 if self._local.finished:
                     ending.final = True
                     return selected, position
             position = event.id
-            if chosen is None or self._is_repeated(event):
+            if chosen is not None and self._is_repeated(event):
+                continue
+            if event.event != "gap" and not (event.named and event.id == self._newest):
+                self._newest = event.id
+                self._backoff.succeeded()
+            if chosen is None:
                 continue
             selected.append(chosen)
             if chosen.event == "message" and self._left is not None:
@@ -251,6 +323,16 @@ class Subscription:
         if event.event == "gap":
             self._duplicates.reset(event.id)
         return event.event == "message" and self._duplicates.is_repeated(event)
+
+
+def idle_seconds(heartbeat: str) -> float:
+    """How long a server may be silent that says this of its heartbeat, in seconds."""
+    try:
+        seconds = IDLE_HEARTBEATS * float(heartbeat[:20])
+    except ValueError:
+        return IDLE_SECONDS
+    # What is no number at all (nan) is below nothing, too.
+    return min(max(seconds, SHORTEST_IDLE), LONGEST_IDLE) if seconds > 0 else IDLE_SECONDS
 
 
 def _local_query(query: Query, honoured: Set[str], last_event_id: str) -> LocalQuery | None:

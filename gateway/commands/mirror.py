@@ -49,7 +49,8 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
     elif not stop.is_set():
         progress.say("the source has ended the stream")
     gaps = f", {meter.gaps} gaps were told: events are missing" if meter.gaps else ""
-    progress.say(f"{meter.events} events stored{gaps}")
+    returned = f", {meter.returned} that came again were left out" if meter.returned else ""
+    progress.say(f"{meter.events} events stored{returned}{gaps}")
     if failure:
         return 1
     return GAPS_TOLD if meter.gaps else 0

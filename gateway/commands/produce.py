@@ -10,8 +10,9 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.composition import open_log
-from gateway.errors import LogError
-from gateway.intake.lines import Input, InputError
+from gateway.errors import ConfigurationError, LogError
+from gateway.intake.lines import Input
+from gateway.intake.packed import InputError
 from gateway.intake.produce import Complaints, Production
 from gateway.processes import INTERRUPTED, stop_on_signals
 from gateway.progress import Progress, shown_bytes
@@ -22,10 +23,15 @@ SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""
 
 
-def run_produce(settings: Settings, catalog: Catalog, stream: Stream, file: BinaryIO, max_errors: int | None) -> int:
-    """Produce until the input ends; returns the exit status. Raises ConfigurationError."""
+def run_produce(
+    settings: Settings, catalog: Catalog, stream: Stream, file: BinaryIO, max_errors: int | None, skip: int
+) -> int:
+    """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
+    ConfigurationError."""
+    if stream.schema_title is None:
+        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, for it has no schema_title"])
     schemas = SchemaRepository(settings.schema_repositories)
-    return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors))
+    return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 
 
 async def _produce(
@@ -35,6 +41,7 @@ async def _produce(
     schemas: SchemaRepository,
     source: Input,
     max_errors: int | None,
+    skip: int,
 ) -> int:
     stop = stop_on_signals(output_blocks=True)
     started = time.monotonic()
@@ -54,12 +61,12 @@ async def _produce(
     progress = Progress(status, fraction)
     complaints = Complaints(progress.say, SHOWN_ERRORS)
     ahead = round(1000 * settings.timestamp_ahead_max)
-    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors, ahead)
+    production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors, ahead, skip)
     with progress:
         telling = asyncio.create_task(progress.keep_telling())
         try:
             await log.open()
-            await production.run(source.parts(stop))
+            await production.run(source.parts(stop, skip), stop)
         except (LogError, InputError) as error:
             failure = str(error)
         finally:
@@ -73,9 +80,11 @@ async def _produce(
         progress.say("gateway produce: interrupted")
     if failure or production.too_many_errors or stop.is_set():
         progress.say(
-            f"line {production.settled + 1} is the first that is not known to be stored; "
-            f"`tail -n +{production.settled + 1}` gives the rest"
+            f"line {production.settled + 1} is the first that is not known to be stored: "
+            f"go on with the same input and --skip {production.settled}"
         )
+    elif source.lines < skip:
+        progress.say(f"gateway produce: the input has {source.lines:,} lines, and --skip passes over {skip:,}")
     seconds = time.monotonic() - started
     rate = f"{production.stored / max(0.001, seconds):,.0f} events/s"
     progress.say(f"{production.stored} stored, {production.invalid} invalid, in {seconds:.1f} s ({rate})")

@@ -5,36 +5,43 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from gateway.client import ClientError, FilePositions, Query, stream_address
+from gateway.client import ClientError, FilePositions, Query, is_address, stream_address
 from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
+from gateway.printable import is_text
 from gateway.processes import INTERRUPTED
+from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
+from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
-from gateway.times import parse_time
 
 TOKEN = "GATEWAY_TAIL_TOKEN"
 """The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""
 
 
 class Time(click.ParamType[int]):
-    """ISO 8601, milliseconds since the epoch, or a span back from now."""
+    """ISO 8601 (of the zone of the machine where it has no offset), a time of day, milliseconds since the epoch, or a
+    span back from now."""
 
     name = "time"
+
+    def __init__(self, may_come: bool = False) -> None:
+        self._may_come = may_come
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds since the epoch."""
         try:
-            return parse_time(str(value), SystemClock().now())
+            return read_local_time(str(value), SystemClock().now(), self._may_come)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -52,17 +59,38 @@ def _check_filter(context: click.Context, parameter: click.Parameter, text: str 
 
 def _check_fields(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     try:
-        if text:
+        if text is not None:
             compile_fields(text)
     except InvalidFields as error:
         raise click.BadParameter(str(error)) from None
+    if text is not None and not is_text(text):
+        raise click.BadParameter(f"{text!r} is no text")
     return text
 
 
+def _check_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.name:
+        raise click.BadParameter("no file is named")
+    return path
+
+
+def _check_place(streams: tuple[str, ...], server: str) -> None:
+    """Names and the address of their server each have a place of their own. Raises UsageError."""
+    if any(is_address(name) for name in streams) or "/v2/stream/" in server:
+        raise click.UsageError(
+            "the address of a server and the names of streams are given apart: "
+            "gateway tail my.stream --server http://127.0.0.1:8080"
+        )
+
+
 @click.command()
-@click.argument("streams")
-@click.option("--since", type=Time(), help="Start at this time: 10m, 2h, 7d (back from now), or ISO 8601.")
-@click.option("--until", type=Time(), help="End before this time.")
+@click.argument("streams", nargs=-1, required=True, metavar="STREAM...")
+@click.option(
+    "--since",
+    type=Time(),
+    help="Start at this time: 10m, 2h, 7d (back from now), 14:30, or ISO 8601; local without an offset.",
+)
+@click.option("--until", type=Time(may_come=True), help="End before this time.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
 @click.option("--filter", "expression", metavar="CEL", callback=_check_filter,
               help="""Only events for which this holds, as in 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip
@@ -70,13 +98,13 @@ def _check_fields(context: click.Context, parameter: click.Parameter, text: str 
 @click.option("--canary", is_flag=True, help="Canary events too.")
 @click.option("--server", metavar="URL", envvar="GATEWAY_SERVER", default="http://127.0.0.1:8080", show_default=True,
               show_envvar=True, help="This gateway, or any server compatible with Wikimedia's.")  # fmt: skip
-@click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=_check_file,
               help="Keep the position in FILE, and go on there next time.")  # fmt: skip
 @click.option("--output", "form", type=click.Choice(["auto", "lines", "json"]), default="auto", show_default=True,
               help="Lines for people or JSON for programs; auto: lines on a terminal.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing of the connection and of progress.")
 def tail(
-    streams: str,
+    streams: tuple[str, ...],
     since: int | None,
     until: int | None,
     limit: int | None,
@@ -88,7 +116,7 @@ def tail(
     form: str,
     quiet: bool,
 ) -> None:
-    """Follow STREAMS (names, comma-separated; * and ? as in a shell) as they happen, or from a time on.
+    """Follow each STREAM (several names, or 'wiki.*' in quotes) as it happens, or from a time on.
 
     On a terminal each event is one line; in a pipe it is the JSON itself. The connection is made again whenever it
     breaks, and goes on where it was.
@@ -97,6 +125,10 @@ def tail(
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
+    if until is not None and since is None and resume is None and until <= SystemClock().now():
+        raise click.UsageError("--until is in the past; say with --since where to begin")
+    _check_place(streams, server)
+    check_output()
     clock = SystemClock()
     # One console for both where both are the terminal, so that the status line and the events make room for each other.
     together = sys.stdout.isatty() and sys.stderr.isatty()
@@ -109,12 +141,46 @@ def tail(
     token = os.environ.get(TOKEN) or None
     try:
         store = None if resume is None else FilePositions(resume)
-        asyncio.run(Tail(stream_address(server, streams), query, output, status, clock, store, token).run())
+        asyncio.run(_follow(Tail(stream_address(server, streams), query, output, status, clock, store, token)))
     except ClientError as error:
         click.echo(f"gateway tail: {error}", err=True)
+        _tell_notes(error)
         sys.exit(1)
-    except BrokenPipeError:
-        # Nobody reads any more (`| head`). What is still buffered must not fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except OutputFailed as failed:
+        if not failed.reader_gone:
+            raise
+        # Who has read all that he wanted (`| head`) is no failure.
+        _tell_notes(failed)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        _tell_notes(error)
         sys.exit(INTERRUPTED)
+
+
+def _tell_notes(error: BaseException) -> None:
+    """What else went wrong at the end: the position may not be stored."""
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"gateway tail: {note}", err=True)
+
+
+async def _follow(following: Tail) -> None:
+    """To the end of the range, or until nobody reads the output any more."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # The loop may have ended meanwhile.
+            loop.call_soon_threadsafe(leave)
+
+    watch_reader(STANDARD_OUTPUT, tell)
+    try:
+        await following.run()
+    except asyncio.CancelledError as error:
+        if not gone:
+            raise
+        _tell_notes(error)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import sys
 
 import click
+import yaml
 
 from gateway.access.static import MINIMUM_CHARACTERS, digest_of
 
 RANDOM_BYTES = 32
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 
 
 @click.group()
@@ -26,16 +30,30 @@ def new(name: str) -> None:
     click.echo(
         "\nIt is shown this once; give it to its user in secret. Into the configuration goes:\n\n"
         "static_tokens:\n"
-        f'  {name}: {{sha256: "{digest_of(text).hex()}", read: [name.of.a.stream]}}',
+        f'  {_key(name)}: {{sha256: "{digest_of(text).hex()}", read: [name.of.a.stream]}}',
         err=True,
     )
+
+
+def _key(name: str) -> str:
+    """A name as a key of YAML: as it is, or as a text of JSON."""
+    return name if _PLAIN.fullmatch(name) and yaml.safe_load(name) == name else json.dumps(name)
 
 
 @token.command("hash")
 def hash_command() -> None:
     """Read a token from standard input, and print its SHA-256 for the configuration."""
-    text = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    try:
+        text = click.prompt("Token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    except OSError as error:
+        click.echo(f"gateway token hash: the token cannot be read: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except UnicodeDecodeError:
+        text = "\udcff"
     text = text.strip()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        click.echo("gateway token hash: it holds characters that no request can carry; letters and digits do", err=True)
+        sys.exit(1)
     if len(text) < MINIMUM_CHARACTERS:
         click.echo(
             f"gateway token hash: a token of {len(text)} characters could be guessed; it takes {MINIMUM_CHARACTERS}, "

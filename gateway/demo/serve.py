@@ -15,7 +15,7 @@ import click
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
-from gateway.client import ClientError, bare
+from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
 from gateway.composition import define, open_log, open_schemas
 from gateway.configuration import Configured
@@ -28,7 +28,7 @@ from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import reloading_at_hang_up, stop_on_signals, tell_connections
 from gateway.reload import OwnReload, Reloader, Source
-from gateway.settings import Settings
+from gateway.settings import BY_KEY, Settings
 from gateway.watchdog import end_process, watched
 
 DEMO_LOG = "sqlite:///var/demo.db"
@@ -41,11 +41,15 @@ _log = logging.getLogger(__name__)
 def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """The flags of the demo: where nothing else is said, its own log, and without a configuration the sample."""
     given = dict(flags)
-    if given.get("log") is None and "GATEWAY_LOG" not in environment:
+
+    def is_said(key: str) -> bool:
+        return given.get(key) not in (None, ()) or bool(environment.get(BY_KEY[key].variable or ""))
+
+    if not is_said("log"):
         given["log"] = DEMO_LOG
-    if given.get("config") is None and "GATEWAY_CONFIG" not in environment and not Path("config/gateway.yaml").exists():
+    if not is_said("config") and not Path(BY_KEY["config"].default).exists():
         given["config"] = str(SAMPLE / "gateway.yaml")
-        if not given.get("schema_repositories"):
+        if not is_said("schema_repositories"):
             given["schema_repositories"] = (str(SAMPLE / "schemas"),)
     return given
 
@@ -70,7 +74,7 @@ async def run_demo(configured: Configured, source: Source, output: Output) -> No
 
 async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
-    if not url.startswith(("http://", "https://")):
+    if not is_address(url):
         # Before anything is served, and said to be.
         raise ClientError(f"{bare(url)!r} is no address; write it as in http://127.0.0.1:8080/v2/stream/wiki.change")
     stop = stop_on_signals()

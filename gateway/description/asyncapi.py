@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from gateway.catalog.stream import Stream
@@ -14,7 +15,6 @@ from gateway.schemas.validator import draft_of
 
 HTTP_BINDING = "0.3.0"
 _DRAFTS = {"04": "draft-04", "06": "draft-06", "07": "draft-07"}
-_INTAKE = "intake"
 _GAP = record(
     {
         "topic": TEXT,
@@ -41,8 +41,9 @@ def asyncapi(facts: Facts, base: str) -> Json:
     operations = {f"receive-{stream.name}": _receive(facts, stream) for stream in streams}
     taken = [name_of(schema) for schema in schemas.values()]
     if facts.intake and taken:
-        channels[_INTAKE] = _intake_channel(taken)
-        operations["send"] = _send(taken)
+        intake = _free("intake", channels)
+        channels[intake] = _intake_channel(taken)
+        operations["send"] = _send(intake, taken)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -112,13 +113,20 @@ def _intake_channel(names: list[str]) -> Json:
     }
 
 
-def _send(names: list[str]) -> Json:
+def _free(name: str, taken: Mapping[str, Json]) -> str:
+    """The name, with as many dashes as no stream has behind it."""
+    while name in taken:
+        name += "-"
+    return name
+
+
+def _send(channel: str, names: list[str]) -> Json:
     return {
         "action": "send",
-        "channel": {"$ref": f"#/channels/{_INTAKE}"},
+        "channel": {"$ref": f"#/channels/{channel}"},
         "summary": "Send an event",
         "bindings": {"http": {"method": "POST", "bindingVersion": HTTP_BINDING}},
-        "messages": [{"$ref": f"#/channels/{_INTAKE}/messages/{name}"} for name in names],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in names],
     }
 
 

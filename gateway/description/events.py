@@ -11,13 +11,17 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """Of all schemas in the document: those of older drafts are rewritten, since few readers of OpenAPI know several."""
 
 ANY_EVENT = record(
-    {"$schema": TEXT, "meta": {"type": "object"}}, ("$schema", "meta"), description="An event: a JSON object."
+    {"$schema": TEXT, "meta": {"type": "object"}},
+    ("$schema", "meta"),
+    additionalProperties=True,
+    description="An event: a JSON object.",
 )
 
 
 def name_of(schema: Schema) -> str:
-    """The name of its component, which may hold no slash."""
-    return f"{schema.title.replace('/', '.')}-{schema.version}"
+    """The name of its component, which may hold no slash. No other schema has it: a dot becomes two, and a part of a
+    title begins with none."""
+    return f"{schema.title.replace('.', '..').replace('/', '.')}-{schema.version}"
 
 
 def told(facts: Facts) -> dict[str, Schema]:
@@ -33,8 +37,12 @@ def components(facts: Facts) -> Json:
     sent = record(
         {
             "$schema": {**TEXT, "description": "Title and version of its schema, such as /wiki/change/1.0.0."},
-            "meta": record({"stream": {**TEXT, "description": "The stream that it is for."}}),
+            "meta": record(
+                {"stream": {**TEXT, "description": "The stream that it is for."}}, additionalProperties=True
+            ),
         },
+        # Said, since what was generated leaves out members of which nothing is.
+        additionalProperties=True,
         description="An event to be stored, valid against the schema that it names: one of the components.",
     )
     return {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.description.facts import Facts
 from gateway.description.parts import COUNT, TEXT, Json, answer, component, json_of, parameter, problems, record
-from gateway.intake.body import CODINGS, JSON, MEDIA_TYPES, REPORTS
+from gateway.intake.body import CODINGS, JSON, REPORTS
+from gateway.intake.body import TEXT as PLAIN
 
 PARAMETERS: dict[str, tuple[str, Json]] = {
     "hasty": (
@@ -68,7 +69,13 @@ def intake(facts: Facts) -> Json:
                 example="a-1",
             ),
         ],
-        "requestBody": {"required": True, "content": {kind: _body(facts, kind) for kind in MEDIA_TYPES}},
+        "requestBody": {
+            "required": True,
+            "description": f"An event, or an array of them, as `{JSON}`. Pages may send the same as `{PLAIN}`, as "
+            f"navigator.sendBeacon does, and browsers their reports as `{REPORTS}` (Reporting API).",
+            # Alone: of a body of several types, what generators make cannot be called.
+            "content": {JSON: _body(facts)},
+        },
         "responses": {
             "201": answer("Every event is stored; the log has acknowledged it.", json_of(stored), ("Cache-Control",)),
             "202": answer("Every event is valid and on its way (`hasty`).", json_of(accepted), ("Cache-Control",)),
@@ -92,13 +99,8 @@ def intake(facts: Facts) -> Json:
     }
 
 
-def _body(facts: Facts, kind: str) -> Json:
-    if kind == REPORTS:
-        report = record({"type": TEXT, "url": TEXT, "user_agent": TEXT, "body": {"type": ["object", "null"]}})
-        return {"schema": {"type": "array", "items": report, "description": "Reports of a browser (Reporting API)."}}
+def _body(facts: Facts) -> Json:
     one = component("Sent")
     many = {"type": "array", "items": one, "minItems": 1, "maxItems": facts.limits.intake_max_events}
-    if kind != JSON:
-        return {"schema": {"type": "string", "description": "The same JSON, as navigator.sendBeacon sends a text."}}
     example = facts.example_event()
     return {"schema": {"oneOf": [one, many]}} | ({} if example is None else {"example": example})

@@ -23,6 +23,11 @@ HEADERS: dict[str, tuple[str, Json]] = {
     "Cross-Origin-Opener-Policy": ("Keeps the page apart from those that open it.", TEXT),
     "ETag": ("Names this content; send it back as `If-None-Match`.", TEXT),
     "Event-Gateway": ("The query parameters that this server honours.", TEXT),
+    "Event-Gateway-Heartbeat": (
+        "Seconds of silence after which the stream sends a heartbeat.",
+        {"type": "string", "pattern": r"^[0-9.]+$"},
+    ),
+    "Event-Gateway-Log": ("Tells the log from that of other servers; absent while it is not known.", TEXT),
     "Permissions-Policy": ("What a page may use of the device.", TEXT),
     "Referrer-Policy": ("What a page tells others of its address.", TEXT),
     "Retry-After": ("Seconds after which it is worth trying again.", {"type": "string", "pattern": "^[0-9]+$"}),

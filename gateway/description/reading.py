@@ -90,7 +90,13 @@ def catalogue(facts: Facts) -> Json:
 def service() -> Json:
     """Paths of health, the documents and the page."""
     names = {"type": "array", "items": TEXT}
-    ready = record({"status": {"const": "ready"}, "stuck": names, "restarting": names}, ("stuck", "restarting"))
+    told: dict[str, Json] = {
+        "stuck": names,
+        "restarting": names,
+        "ailing": names,
+        "appends": {"type": "object", "additionalProperties": TEXT},
+    }
+    ready = record({"status": {"const": "ready"}, **told}, tuple(told))
     missing = record({"status": {"const": "not ready"}, "missing": {"type": "array", "items": TEXT}})
     no_store = ("Cache-Control",)
     return {
@@ -103,7 +109,7 @@ def service() -> Json:
             {
                 "200": answer(
                     "It can. `stuck` names partitions that no process could read, `restarting` workers to be started "
-                    "again.",
+                    "again, `ailing` parts that were, and `appends` topics whose events are not stored, and why.",
                     json_of(ready),
                     no_store,
                 ),

@@ -11,8 +11,8 @@ _POSITION = "Resume after this position: the last `id` that was received, a JSON
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: ISO 8601 (a date alone is midnight, no zone is UTC), "
-        "milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date alone is midnight, no zone is "
+        "UTC), milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
         TEXT,
         "10m",
     ),
@@ -53,11 +53,17 @@ PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
 }
 """Each query parameter: what it is, its schema, and an example where that does not depend on the streams."""
 
+SAME_AS_HEADER = ("last_event_id", "lastEventId")
+"""Parameters for clients that cannot set the header `Last-Event-ID`. OpenAPI describes the header alone, and names
+these in words: to generators of clients all three are one name, `last_event_id`, and they give up."""
+
 MEDIA_TYPES = {
     "text/event-stream": "Server-sent events: `id:` is the position after the event, `data:` the event as stored.",
-    "application/x-ndjson": "One event a line. An empty line is a heartbeat; `$gap`, `$error`, `$end` tell the rest.",
-    "application/json": "The same lines, under a media type that more clients accept.",
+    "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event a "
+    "line. An empty line is a heartbeat; `$gap`, `$error`, `$end` tell the rest.",
 }
+"""A range (OpenAPI 3.1, media types) for what is JSON by the line: a client that was generated takes any type with
+`json` in its name for one JSON document, asks for it rather than for a stream, and fails."""
 
 
 def stream(facts: Facts) -> Json:
@@ -85,11 +91,13 @@ def stream(facts: Facts) -> Json:
                 {**TEXT, "minLength": 1},
                 **({} if example is None else {"example": example.name}),
             ),
-            *(_query(facts, name, position) for name in PARAMETERS),
+            *(_query(facts, name) for name in PARAMETERS if name not in SAME_AS_HEADER),
             parameter(
                 "Last-Event-ID",
                 "header",
-                f"{_POSITION}. At most {facts.limits.last_event_id_max} bytes. It wins over `since`.",
+                f"{_POSITION}. At most {facts.limits.last_event_id_max} bytes. It wins over `since`. Clients that "
+                f"cannot set it may give one of the query parameters `{'` and `'.join(SAME_AS_HEADER)}`; the header "
+                "wins.",
                 TEXT,
                 **({} if position is None else {"example": position}),
             ),
@@ -98,7 +106,16 @@ def stream(facts: Facts) -> Json:
             "200": answer(
                 "The events.",
                 {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
-                ("Cache-Control", "Connection", "Content-Encoding", "Event-Gateway", "Vary", "X-Accel-Buffering"),
+                (
+                    "Cache-Control",
+                    "Connection",
+                    "Content-Encoding",
+                    "Event-Gateway",
+                    "Event-Gateway-Heartbeat",
+                    "Event-Gateway-Log",
+                    "Vary",
+                    "X-Accel-Buffering",
+                ),
             ),
             "204": answer("What was asked for has ended already; EventSource stops.", None, ("Cache-Control",)),
             **problems(
@@ -108,11 +125,11 @@ def stream(facts: Facts) -> Json:
     }
 
 
-def _query(facts: Facts, name: str, position: str | None) -> Json:
+def _query(facts: Facts, name: str) -> Json:
     description, schema, example = PARAMETERS[name]
     if name == "filter":
         schema = {**schema, "maxLength": facts.limits.filter_max_length}
-    shown: object = position if name in ("last_event_id", "lastEventId") else example
+    shown: object = example
     if schema.get("type") == "integer" and isinstance(shown, str):
         shown = int(shown)
     return parameter(name, "query", description, schema, **({} if shown is None else {"example": shown}))

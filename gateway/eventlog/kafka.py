@@ -15,7 +15,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from gateway.catalog.stream import Retention
 from gateway.cooperative import give_way, together
-from gateway.errors import LogError, LogUnavailable
+from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka_calls import CALL_SECONDS, Call, read, within
 from gateway.eventlog.kafka_cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
@@ -72,6 +72,12 @@ class KafkaLog:
     async def close(self) -> None:
         """See EventLog. Readers are closed by those who hold them."""
         await asyncio.gather(self._producer.close(), self._cluster.close(), *self._stopping)
+
+    async def identity(self) -> str:
+        """See EventLog: the id of the cluster."""
+        if self._cluster.identity is None:
+            await self._cluster.topics([])
+        return self._cluster.identity or ""
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog. Of a topic that may not be described nobody says whether it exists."""
@@ -131,7 +137,7 @@ class KafkaLog:
             code, *message = failed[0]
             call.trouble = " ".join([for_code(code).__name__, *filter(None, message)])
             if not for_code(code).retriable:
-                raise LogError(f"Kafka: cannot {what}: {call.trouble}")
+                raise _refused(code, f"Kafka: cannot {what}: {call.trouble}")
             await asyncio.sleep(RETRY_SECONDS)
             await self._cluster.topics([])
 
@@ -262,6 +268,13 @@ class KafkaLog:
         request = OffsetRequest(CONSUMER, isolation, list(topics.items()))
         response = await self._cluster.send(self._cluster.address(node), request)
         return read("offsets", lambda: _read_offsets(response))
+
+
+def _refused(code: int, detail: str) -> LogError:
+    """What the controller's refusal means, which asking again does not end."""
+    kind = trouble_of(code, detail).kind
+    lasting = kind in (Kind.NO_RIGHT, Kind.MISCONFIGURED)
+    return LogForbids(detail, kind) if lasting else LogUnavailable(detail, kind)
 
 
 def _failures(response: Any, errors: str, good: Collection[int]) -> list[tuple[int, str]]:

@@ -71,7 +71,9 @@ async def joined(task: asyncio.Task[Result]) -> Result:
         raise LogUnavailable("Kafka: the log is closed")
     error = task.exception()
     if isinstance(error, LogUnavailable):
-        raise LogUnavailable(str(error))  # each has one of its own: it keeps the frames of whoever raises it
+        raise LogUnavailable(
+            str(error), error.kind
+        )  # each has one of its own: it keeps the frames of whoever raises it
     return task.result()
 
 

@@ -92,6 +92,8 @@ class Cluster:
         self._paused: dict[Address, float] = {}
         self._turn = 0
         self._untraced_told = False
+        self.identity: str | None = None
+        """The id of the cluster, once a broker has told it."""
 
     async def close(self) -> None:
         """Close all connections; bounded in time, and never raises."""
@@ -319,6 +321,7 @@ class Cluster:
         answer = await first_answer(self._candidates() if candidates is None else candidates, ask, HEDGE_SECONDS)
         self._memory.learn_brokers(answer[1], time.monotonic())
         self._brokers, self._controller = self._memory.brokers, self._memory.controller
+        self.identity = answer[1].identity or self.identity
         return answer
 
     def _candidates(self) -> list[Address]:

@@ -31,12 +31,14 @@ class TopicMetadata(NamedTuple):
 
 
 class ClusterMetadata(NamedTuple):
-    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics."""
+    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics; the
+    id of the cluster, None where the broker tells none."""
 
     brokers: Mapping[int, tuple[str, int]]
     controller: int
     topics: Mapping[str, TopicMetadata]
     errors: Mapping[str, int]
+    identity: str | None = None
 
 
 class Topic(NamedTuple):

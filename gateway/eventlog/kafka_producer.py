@@ -22,8 +22,19 @@ from gateway.eventlog.kafka_calls import Together, read
 from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster
 from gateway.eventlog.kafka_connections import CLOSE_SECONDS, Connections
 from gateway.eventlog.kafka_partitioner import partition_of
+from gateway.eventlog.kafka_trouble import (
+    BATCH_TOO_LARGE,
+    CLUSTER_FORBIDDEN,
+    INVALID_RECORD,
+    INVALID_TIMESTAMP,
+    MESSAGE_TOO_LARGE,
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    REQUEST_TIMED_OUT,
+    TOPIC_FORBIDDEN,
+    trouble_of,
+)
 from gateway.eventlog.offer import Fate, refusal
-from gateway.eventlog.trouble import LASTING, Trouble, refuse
+from gateway.eventlog.trouble import LASTING, Kind, Trouble, refuse, trouble_with
 
 SEND_SECONDS = 4.0
 """What the brokers have not acknowledged by then is late; within OFFER_SECONDS, and with time to say so."""
@@ -37,15 +48,18 @@ LATE_PAUSE = 2.0
 NO_TIMEOUT = 2**31 - 1
 """Brokers want the timeout of a transaction also from those that make none."""
 
-REFUSED = frozenset({10, 18, 32, 87})
+REFUSED = frozenset({MESSAGE_TOO_LARGE, BATCH_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD})
 """Nothing of the batch is stored, for what is in it: a record, or all together, too large, a timestamp out of range, or
 a record that the topic cannot hold. An error that is in none of these lists may pass."""
 
 UNNUMBERED = frozenset({45, 47, 59})
 """Nothing of the batch is stored: the broker expected another number, or does not know the producer any more."""
 
-FORBIDDEN = frozenset({29, 31})
+FORBIDDEN = frozenset({TOPIC_FORBIDDEN, CLUSTER_FORBIDDEN})
 """Nothing of the batch is stored, and nothing will be before somebody allows it."""
+
+HALF_STORED = frozenset({REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND})
+"""The leader has the batch, its followers not yet; it is not acknowledged, and may be stored for good."""
 
 
 class Identity:
@@ -97,6 +111,10 @@ class Producer:
         """What is done for a partition after whoever asked for it was told that it is late."""
         self._requests: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(REQUESTS))
         self._keyless = 0
+        self._troubles: dict[TopicPartition, Trouble] = {}
+        """What keeps the batches of a partition from being stored, as of the last try."""
+        self._unnamed: Trouble | None = None
+        """Why there is no identity, as of the last try."""
         self._closed = False
 
     async def close(self) -> None:
@@ -113,6 +131,7 @@ class Producer:
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """See EventLog."""
         fates: list[Fate | None] = [refusal(new) for new in records]
+        spread: dict[int, list[int]] = {}
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 leaders = await self._leaders(topic, records)
@@ -123,13 +142,23 @@ class Producer:
                 )
         except TimeoutError:
             pass  # What has no fate yet has that of `late`.
-        late = LogUnavailable(f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s")
+        late = self._late_error(topic, [number for number, places in spread.items() if fates[places[-1]] is None])
         known = [late if fate is None else fate for fate in fates]
-        if known and all(isinstance(fate, LogUnavailable) for fate in known):
-            raise LogUnavailable(str(known[0]))
+        unavailable = [fate for fate in known if isinstance(fate, LogUnavailable)]
+        if known and len(unavailable) == len(known):
+            raise LogUnavailable(str(unavailable[0]), unavailable[0].kind)
         if known and all(isinstance(fate, TopicAbsent) for fate in known) and self._cluster.cached(topic) is None:
             raise TopicAbsent(topic)
         return known
+
+    def _late_error(self, topic: str, numbers: Sequence[int]) -> LogUnavailable:
+        """What is told of records that were not acknowledged in time, by these partitions: why, where it is known."""
+        places = (TopicPartition(topic, number) for number in numbers)
+        trouble = next((self._troubles[place] for place in places if place in self._troubles), self._unnamed)
+        detail = f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s"
+        return (
+            LogUnavailable(detail) if trouble is None else LogUnavailable(f"{detail}: {trouble.detail}", trouble.kind)
+        )
 
     async def settle(self, topic: str) -> None:
         """See EventLog."""
@@ -247,23 +276,31 @@ class Producer:
         partition = parcel.partition
         request = ProduceRequest(partition, parcel.batch, SEND_SECONDS)
         pause = RETRY_SECONDS
+        self._troubles.pop(partition, None)
         while True:
             verdict = None
-            with suppress(LogUnavailable):
+            try:
                 leader = await self._leader(partition)
                 async with self._requests[leader]:
                     before, parcel.unanswered = parcel.unanswered, True
                     verdict = await self._cluster.while_leads(leader, [partition], self._ask(leader, request))
-                    parcel.unanswered = before
+                    parcel.unanswered = before or verdict.code in HALF_STORED
+            except LogUnavailable as error:
+                self._troubles[partition] = trouble_with(error)
             if verdict is not None:
+                trouble = _complaint(partition, verdict)
+                if verdict.code == 0:
+                    self._troubles.pop(partition, None)
+                else:
+                    self._troubles[partition] = trouble
                 settled = verdict.code in REFUSED or verdict.code in UNNUMBERED
                 if verdict.code == 0 or (settled and not parcel.unanswered):
                     return verdict
                 if verdict.code in FORBIDDEN and not parcel.unanswered:
-                    raise LogForbids(_complaint(partition, verdict))
+                    raise LogForbids(trouble.detail, trouble.kind)
                 # What is refused now may have been stored when there was no answer.
                 if settled or verdict.code in FORBIDDEN:
-                    raise LogUnavailable(_complaint(partition, verdict))
+                    raise LogUnavailable(trouble.detail, trouble.kind)
             self._cluster.forget([partition.topic])
             await asyncio.sleep(pause)
             if parcel.late:
@@ -274,7 +311,7 @@ class Producer:
         if isinstance(leader, Trouble):
             if leader.kind in LASTING:
                 refuse({partition: leader})
-            raise LogUnavailable(leader.detail)
+            raise LogUnavailable(leader.detail, leader.kind)
         return leader
 
     async def _ask(self, leader: int, request: ProduceRequest) -> Verdict:
@@ -290,7 +327,9 @@ class Producer:
         while self._identity is None:
             try:
                 self._identity = await self._identifying.ask(None, self._identify)
-            except LogUnavailable:
+                self._unnamed = None
+            except LogUnavailable as error:
+                self._unnamed = trouble_with(error)
                 await asyncio.sleep(RETRY_SECONDS)
         return self._identity
 
@@ -299,7 +338,8 @@ class Producer:
         given = await self._cluster.send_to_any(InitProducerIdRequest(None, NO_TIMEOUT))
         if given.error_code in FORBIDDEN:
             reason = for_code(given.error_code).__name__
-            raise LogForbids(f"Kafka: the gateway may not write (IdempotentWrite on the cluster): {reason}")
+            detail = f"Kafka: the gateway may not write (IdempotentWrite on the cluster): {reason}"
+            raise LogForbids(detail, Kind.NO_RIGHT)
         if given.error_code != 0:
             raise LogUnavailable(f"Kafka: a producer is refused: {for_code(given.error_code).__name__}")
         return Identity(given.producer_id, given.producer_epoch)
@@ -316,7 +356,8 @@ def _refuse(
     the broker does not say who is at fault, each half for itself."""
     faulty = set(range(len(sent))) if len(sent) == 1 else set(verdict.faulty)
     for place in faulty:
-        fates[sent[place]] = LogError(_complaint(partition, verdict))
+        trouble = _complaint(partition, verdict)
+        fates[sent[place]] = LogError(trouble.detail, trouble.kind)
     if not faulty:
         half = len(sent) // 2
         return [sent[:half], sent[half:]]
@@ -324,6 +365,6 @@ def _refuse(
     return [left] if left else []
 
 
-def _complaint(partition: TopicPartition, verdict: Verdict) -> str:
-    reason = verdict.reason or for_code(verdict.code).__name__
-    return f"Kafka: {partition.topic}/{partition.partition} does not take a record: {reason}"
+def _complaint(partition: TopicPartition, verdict: Verdict) -> Trouble:
+    what = f"{partition.topic}/{partition.partition} does not take a record"
+    return trouble_of(verdict.code, what, verdict.reason)

@@ -144,7 +144,7 @@ def read_metadata(response: Any) -> ClusterMetadata:
             topics[name] = TopicMetadata(middle[0], leaders, epochs)
         else:
             errors[name] = error
-    return ClusterMetadata(brokers, response.controller_id, topics, errors)
+    return ClusterMetadata(brokers, response.controller_id, topics, errors, getattr(response, "cluster_id", None))
 
 
 def _topic_fields(response: Any, topic: Sequence[Any]) -> tuple[int, str, bytes, Sequence[Any]]:

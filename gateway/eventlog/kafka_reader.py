@@ -222,7 +222,7 @@ class KafkaReader:
         """Raise where nothing can be learnt of any of the partitions, since no broker answers."""
         if self._unreachable is None or not wanted or any(partition not in self._trouble for partition in wanted):
             return
-        raise LogUnavailable(str(self._unreachable)) from self._unreachable
+        raise LogUnavailable(str(self._unreachable), self._unreachable.kind) from self._unreachable
 
     # Flights.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ class MemoryLog:
 
     def __init__(self, now: Callable[[], int] | None = None) -> None:
         self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._identity = str(uuid.uuid4())
         self._topics: dict[str, Topic] = {}
         self.writers: dict[str, MemoryWriter] = {}
         """The newest writer of each name; it holds the position."""
@@ -144,6 +146,11 @@ class MemoryLog:
 
     async def close(self) -> None:
         """Nothing to release."""
+
+    async def identity(self) -> str:
+        """See EventLog."""
+        self.check()
+        return self._identity
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog."""

@@ -5,6 +5,7 @@ Three adapters stand beside this file; one conformance kit (`tests/eventlog`) ho
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -33,6 +34,12 @@ class Bounds(NamedTuple):
 
     start: int
     end: int
+
+
+def shown_identity(identity: str) -> str:
+    """The identity of a log as strangers may see it: it tells logs apart, and says nothing of them; empty where there
+    is none."""
+    return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest() if identity else ""
 
 
 NO_STAMP = -1
@@ -157,6 +164,11 @@ class EventLog(Protocol):
 
     async def close(self) -> None:
         """Release everything; bounded in time."""
+        ...
+
+    async def identity(self) -> str:
+        """What tells this log from every other, wherever it is reached: drawn at random when it was made, and kept in
+        it. Empty where there is none, as in a file that may not be written and is from before there was one."""
         ...
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogNewer, LogUnavailable
+from gateway.errors import LogError, LogNewer, LogUnavailable
 from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
@@ -22,7 +22,7 @@ from gateway.eventlog.sqlite_watch import Watch
 from gateway.eventlog.sqlite_worker import CALL_SECONDS, Worker
 from gateway.eventlog.trouble import Refusal, Trouble
 
-BUSY_SECONDS = 5.0
+BUSY_SECONDS = 4.0
 """How long a call waits for a process that holds the lock of the file."""
 
 EXPIRE_SECONDS = 30.0
@@ -53,6 +53,8 @@ class SqliteLog:
         self._writer, self._queries, self._newest, self._past = self._workers
         self._watch = Watch(self._path, busy_timeout)
         self._turn = 0
+        self._failure: LogUnavailable | None = None
+        """Of the last append that has ended, where it failed."""
         self._expire_interval = expire_interval
         self._expired = time.monotonic()
         self._expiring: asyncio.Task[None] | None = None
@@ -80,6 +82,10 @@ class SqliteLog:
             await asyncio.wait([self._expiring], timeout=CALL_SECONDS)
         self._watch.close()
         await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    async def identity(self) -> str:
+        """See EventLog."""
+        return await self._queries.run(SqliteStore.identity)
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         """See EventLog. A page that cannot be read is the trouble of the whole file: LogUnavailable."""
@@ -115,9 +121,17 @@ class SqliteLog:
         """See EventLog. What is stored is on the disk when it returns."""
         try:
             async with asyncio.timeout(OFFER_SECONDS):
-                return await self.append_with(None, topic, records)
+                fates = await self.append_with(None, topic, records)
         except TimeoutError as error:
-            raise LogUnavailable(f"SQLite: append to {topic}: not done within {OFFER_SECONDS:g} s") from error
+            # It waits behind others, most likely, for what those have waited for.
+            before = self._failure or LogUnavailable("has been stored")
+            detail = f"SQLite: append to {topic}: not done within {OFFER_SECONDS:g} s; the one before it: {before}"
+            raise LogUnavailable(detail, before.kind) from error
+        except LogUnavailable as error:
+            self._failure = LogUnavailable(str(error), error.kind)
+            raise
+        self._failure = None
+        return fates
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """See EventLog."""
@@ -158,7 +172,7 @@ class SqliteLog:
     async def _expire(self) -> None:
         """`expire` beside the appends; what fails now is tried again at the next turn."""
         try:
-            with suppress(LogUnavailable):
+            with suppress(LogError):
                 await self.expire(self._now())
         finally:
             self._expiring = None

@@ -11,12 +11,21 @@ from typing import ClassVar
 
 from gateway.errors import LogForbids, LogNewer, LogUnavailable
 from gateway.eventlog.sqlite_claims import BINDINGS, CLAIMS
+from gateway.eventlog.sqlite_trouble import LASTING, kind_of
+from gateway.eventlog.trouble import Kind
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The write-ahead log is cut back to this at a checkpoint."""
 
 FORMAT = 1
 """Of the log's file, as `PRAGMA user_version` tells. 0: from before there were claims; it may lack positions, too."""
+
+IDENTITY = (
+    "CREATE TABLE IF NOT EXISTS identity (identity TEXT NOT NULL)",
+    "INSERT INTO identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM identity)",
+)
+"""What tells the file from all others: one row. A file without it gets it when it is asked for, whatever its format;
+older versions pass it over."""
 
 TABLES = (
     """
@@ -58,6 +67,7 @@ CREATE TABLE IF NOT EXISTS positions (
 )""",
     CLAIMS,
     BINDINGS,
+    *IDENTITY,
 )
 """A statement for each. All that a file of an older format lacks is some of them."""
 
@@ -65,7 +75,7 @@ CREATE TABLE IF NOT EXISTS positions (
 class SqliteConnection:
     """Belongs to one thread. LogUnavailable is raised where the file is locked for longer than the timeout (seconds),
     cannot be opened, or the disk fails; the connection is then opened anew at the next use. LogNewer: the file is of a
-    format that is not known here."""
+    format that is not known here. The error's kind says which of these it is."""
 
     tables: ClassVar[Sequence[str]] = TABLES
     synchronous: ClassVar[str] = "FULL"
@@ -104,14 +114,14 @@ class SqliteConnection:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Statements that happen together or not at all; on return they are on the disk. Raises LogForbids where the
-        file may not be written."""
+        """Statements that happen together or not at all; on return they are on the disk. Raises LogForbids where that
+        fails until somebody acts: the file may not be written, is damaged, or of a format that is not known here."""
         try:
             with self._transaction("BEGIN IMMEDIATE") as connection:
                 yield connection
         except LogUnavailable as error:
-            if _is_forbidden(error.__cause__):
-                raise LogForbids(str(error)) from error
+            if error.kind in LASTING:
+                raise LogForbids(str(error), error.kind) from error
             raise
 
     @contextmanager
@@ -130,12 +140,13 @@ class SqliteConnection:
         try:
             yield self.connection()
         except OSError as error:
-            raise LogUnavailable(f"cannot open {self._path}: {error}") from error
+            raise LogUnavailable(f"cannot open {self._path}: {error}", kind_of(error, self._path)) from error
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
             self.close()
-            raise LogUnavailable(f"SQLite cannot use {self._path}{self._note}: {error}") from error
+            detail = f"SQLite cannot use {self._path}{self._note}: {error}"
+            raise LogUnavailable(detail, kind_of(error, self._path)) from error
 
     def connection(self) -> sqlite3.Connection:
         """The connection itself, for statements within `reading` or `writing`; its errors are not translated."""
@@ -179,7 +190,8 @@ class SqliteConnection:
         if found > FORMAT:
             raise LogNewer(
                 f"{self._path} has format {found}, of a newer version of the gateway; this one knows formats up to "
-                f"{FORMAT}, and leaves the file as it is: install that version again, or name another log"
+                f"{FORMAT}, and leaves the file as it is: install that version again, or name another log",
+                Kind.NEWER,
             )
         return found
 
@@ -196,7 +208,7 @@ class SqliteConnection:
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            if not _is_forbidden(error) or not _has_records(connection):
+            if kind_of(error, self._path) is not Kind.NO_RIGHT or not _has_records(connection):
                 raise
             self._note = f" (of format {found}; it cannot be brought to {FORMAT} as long as it may not be written)"
             return
@@ -206,12 +218,3 @@ class SqliteConnection:
 def _has_records(connection: sqlite3.Connection) -> bool:
     query = "SELECT count(*) FROM sqlite_schema WHERE name IN ('topics', 'partitions', 'records')"
     return bool(connection.execute(query).fetchone()[0] == 3)
-
-
-def _is_forbidden(error: BaseException | None) -> bool:
-    """Whether the file, or its directory, may not be written. A disk that is full, a lock: these pass."""
-    if isinstance(error, PermissionError):
-        return True
-    code = getattr(error, "sqlite_errorcode", None)
-    # The lower byte of an extended code is the code (sqlite.org/rescode.html).
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH)

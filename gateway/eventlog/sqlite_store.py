@@ -10,6 +10,7 @@ key, and needs no index of its own:
 
 from __future__ import annotations
 
+import sqlite3
 import struct
 import uuid
 import zlib
@@ -18,12 +19,12 @@ from contextlib import closing
 from typing import NamedTuple
 
 from gateway.catalog.stream import Retention
-from gateway.errors import LogError, TopicAbsent, WriterFenced
+from gateway.errors import LogError, LogForbids, TopicAbsent, WriterFenced
 from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import REPEATED, Fate, refusal
 from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite_claims import Claimed, Life, bind
-from gateway.eventlog.sqlite_connection import SqliteConnection
+from gateway.eventlog.sqlite_connection import IDENTITY, SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 
 RECORD_OVERHEAD = 32
@@ -98,6 +99,20 @@ class SqliteStore(SqliteConnection):
     def opened(self) -> None:
         """See SqliteConnection."""
         self._claimed = Claimed()
+
+    def identity(self) -> str:
+        """That of the file; one that has none is given one, and where it may not be written it stays without: empty."""
+        with self.reading() as connection:
+            known = connection.execute("SELECT * FROM sqlite_schema WHERE name = 'identity'").fetchone()
+            if known and (identity := _identity(connection)):
+                return identity
+        try:
+            with self.writing() as connection:
+                for statement in IDENTITY:
+                    connection.execute(statement)
+                return _identity(connection)
+        except LogForbids:
+            return ""
 
     def describe(self, topics: Collection[str]) -> dict[str, TopicState]:
         """Those of the topics that exist."""
@@ -426,3 +441,8 @@ class SqliteStore(SqliteConnection):
         if new.partition is not None:
             return new.partition
         return (turn if new.key is None else zlib.crc32(new.key)) % partitions
+
+
+def _identity(connection: sqlite3.Connection) -> str:
+    row = connection.execute("SELECT identity FROM identity").fetchone()
+    return str(row[0]) if row else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
+from gateway.errors import LogError, OffsetOutOfRange, Refused, TopicAbsent
 from gateway.event import TopicPartition
 
 Found = TypeVar("Found")
@@ -22,6 +22,15 @@ class Kind(StrEnum):
     NO_RIGHT = "no right"
     UNREADABLE = "unreadable"
     UNAVAILABLE = "unavailable"
+    DISK_FULL = "disk full"
+    DISK_FAILS = "disk fails"
+    LOCKED = "locked"
+    NEWER = "of a newer format"
+    TOO_FEW_REPLICAS = "too few replicas"
+    MISCONFIGURED = "misconfigured"
+    TOO_LARGE = "too large"
+    TIME = "time out of range"
+    INVALID = "invalid for its topic"
 
 
 LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT, Kind.NO_RIGHT, Kind.UNREADABLE})
@@ -51,6 +60,16 @@ class Refusal(NamedTuple):
 
     partition: TopicPartition
     trouble: Trouble
+
+
+def trouble_with(error: LogError) -> Trouble:
+    """Why a call failed: of several topics or partitions, the first that is told of."""
+    if isinstance(error, Refused):
+        first: Trouble = next(iter(error.troubles.values()))
+        return first._replace(detail="; ".join(trouble.detail for trouble in error.troubles.values()))
+    if isinstance(error, TopicAbsent):
+        return absent(error.topic)
+    return Trouble(Kind(error.kind or Kind.UNAVAILABLE), str(error))
 
 
 def absent(topic: str) -> Trouble:

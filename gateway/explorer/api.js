@@ -10,6 +10,19 @@ import { advance, newestTime, parsePosition } from "./position.js";
  */
 const SAMPLE_EVENTS = 200;
 const SAMPLE_RECORDS = 20_000;
+/** Milliseconds within which an answer has to be there, and that of a filter's trial, which looks at many events. */
+const ANSWER = 10_000;
+const TRIAL = 30_000;
+
+/** The timings that are waited for, by address. @type {Map<string, PerformanceResourceTiming | null>} */
+const timings = new Map();
+// The browser keeps those of all requests until somebody clears them, and none beyond 250.
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) {
+    if (timings.has(entry.name)) timings.set(entry.name, /** @type {PerformanceResourceTiming} */ (entry));
+  }
+  performance.clearResourceTimings();
+}).observe({ type: "resource", buffered: true });
 
 /** Adds to this clock what the server's is ahead of it, in milliseconds. */
 export const skew = { milliseconds: 0 };
@@ -19,9 +32,27 @@ export function now() {
   return Date.now() + skew.milliseconds;
 }
 
+/**
+ * @param {string} url @param {string} accept @param {number} time Milliseconds until all of the answer is there.
+ * @param {AbortSignal} [signal]
+ */
+function ask(url, accept, time, signal) {
+  const late = AbortSignal.timeout(time);
+  const cache = accept === "text/event-stream" ? "no-store" : "default";
+  return fetch(url, { headers: { accept }, cache, signal: signal === undefined ? late : AbortSignal.any([late, signal]) });
+}
+
+/** Why a request failed, in words. @param {unknown} error */
+export function reasonOf(error) {
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return "no answer in time: the gateway is slow, or other tabs hold all connections that the browser has for it";
+  }
+  return error instanceof TypeError ? "the gateway cannot be reached" : String(error);
+}
+
 /** @param {string} path */
 async function json(path) {
-  const response = await fetch(path, { headers: { accept: "application/json" } });
+  const response = await ask(path, "application/json", ANSWER);
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   const date = Date.parse(response.headers.get("date") ?? "");
   // The header counts whole seconds, and a second is no skew.
@@ -67,8 +98,19 @@ export async function probe(request, rate, signal) {
   const seconds = Math.round(Math.max(10, Math.min(600, SAMPLE_RECORDS / Math.max(1, rate))));
   const range = { since: `${seconds}s`, until: "1s", limit: String(SAMPLE_EVENTS) };
   const url = `${request.path}?${new URLSearchParams([...request.parameters, ...Object.entries(range)])}`;
+  const { href } = new URL(url, location.href);
+  timings.set(href, null);
+  try {
+    return await tried(url, seconds, rate, signal);
+  } finally {
+    timings.delete(href);
+  }
+}
+
+/** @param {string} url @param {number} seconds @param {number} rate @param {AbortSignal} [signal] */
+async function tried(url, seconds, rate, signal) {
   const began = now();
-  const response = await fetch(url, { headers: { accept: "text/event-stream" }, cache: "no-store", signal });
+  const response = await ask(url, "text/event-stream", TRIAL, signal);
   if (response.status !== 200 && response.status !== 204) {
     const problem = await response.json().catch(() => ({}));
     const words = problem.detail ?? `the server answered ${response.status}`;
@@ -98,21 +140,13 @@ export async function probe(request, rate, signal) {
   const covered = finished ? newestTime(last) - (began - seconds * 1000) : (seconds - 1) * 1000;
   const share = read === null || read === 0 ? null : Math.min(1, (matched - uncounted) / read);
   const perSecond = share !== null && rate > 0 ? share * rate : (matched * 1000) / Math.max(1000, covered);
-  const ratio = await compression(url);
+  const ratio = await compression(new URL(url, location.href).href);
   return { sample: { share, rate: perSecond, size: matched > 0 ? size / matched : 0, ratio, matched } };
 }
 
-/** How much of a response was left by compression. @param {string} url @returns {Promise<number | null>} */
-async function compression(url) {
-  const { href } = new URL(url, location.href);
-  for (let tries = 0; tries < 3; tries += 1) {
-    const [entry] = /** @type {PerformanceResourceTiming[]} */ (performance.getEntriesByName(href));
-    if (entry) {
-      performance.clearResourceTimings();
-      const { encodedBodySize: encoded, decodedBodySize: decoded } = entry;
-      return encoded > 0 && encoded < decoded ? encoded / decoded : null;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return null;
+/** How much of a response was left by compression. @param {string} href @returns {Promise<number | null>} */
+async function compression(href) {
+  for (let tries = 0; tries < 3 && timings.get(href) === null; tries += 1) await new Promise((resolve) => setTimeout(resolve, 20));
+  const { encodedBodySize: encoded, decodedBodySize: decoded } = timings.get(href) ?? { encodedBodySize: 0, decodedBodySize: 0 };
+  return encoded > 0 && encoded < decoded ? encoded / decoded : null;
 }

@@ -7,8 +7,9 @@ const WIDTH = 120;
 const HEIGHT = 28;
 
 export class Catalogue {
-  /** @type {Map<string, {card: any, box: any, path: any, area: any, rate: any, oldest: any}>} */
+  /** @type {Map<string, {card: any, box: any, path: any, area: any, rate: any, told: any}>} */
   #cards = new Map();
+  #wanted = "";
 
   /** @param {(name: string, on: boolean) => void} pick @param {(name: string) => void} pickAlone */
   constructor(pick, pickAlone) {
@@ -16,23 +17,34 @@ export class Catalogue {
     this.pick = pick;
     this.pickAlone = pickAlone;
     byId("find").addEventListener("input", (/** @type {InputEvent} */ event) => {
-      this.#find(/** @type {HTMLInputElement} */ (event.target).value.toLowerCase());
+      this.#wanted = /** @type {HTMLInputElement} */ (event.target).value.toLowerCase();
+      this.#find();
     });
   }
 
-  /** @param {import("./api.js").Stream[]} streams */
+  /** Cards that are there already stay, with what somebody does in them. @param {import("./api.js").Stream[]} streams */
   setStreams(streams) {
-    this.#cards.clear();
-    const cards = streams.map((stream) => this.#card(stream));
-    if (cards.length > 0) this.root.replaceChildren(...cards);
-    else this.root.replaceChildren(h("li.empty", null, "There are no streams in the configuration."));
+    for (const stream of streams) {
+      if (!this.#cards.has(stream.name)) this.#cards.set(stream.name, this.#card(stream.name));
+      this.#tell(stream);
+    }
+    const names = streams.map(({ name }) => name);
+    for (const name of this.#cards.keys()) if (!names.includes(name)) this.#cards.delete(name);
+    const cards = names.map((name) => this.#cards.get(name)?.card);
+    if (cards.length === 0) cards.push(h("li.empty", null, "There are no streams in the configuration."));
+    const before = [...this.root.children];
+    if (cards.length !== before.length || cards.some((card, index) => card !== before[index])) {
+      const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+      this.root.replaceChildren(...cards);
+      if (this.root.contains(focused)) focused?.focus({ preventScroll: true });
+    }
+    this.#find();
     byId("finder").hidden = streams.length < 6;
     say(byId("stream-count"), String(streams.length));
   }
 
-  /** @param {import("./api.js").Stream} stream */
-  #card(stream) {
-    const { name, title, description, oldest, schema, aliases } = stream;
+  /** @param {string} name */
+  #card(name) {
     const id = `stream-${name}`;
     const box = h("input", { type: "checkbox", id, onchange: () => this.pick(name, box.checked) });
     const only = h("button.quiet.only", { type: "button", onclick: () => this.pickAlone(name) }, "only");
@@ -40,20 +52,31 @@ export class Catalogue {
     const area = svg("path", { class: "area" });
     const path = svg("path", { class: "stroke" });
     const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, area, path);
-    const rate = h("span.rate", null, `${figures(stream.rate)}/s`);
-    const when = h("span", null, oldest === null ? "empty" : `since ${ago(now() - (typeof oldest === "number" ? oldest : Date.parse(oldest)))}`);
-    const link = schema === null ? null : h("a", { href: new URL(schema).pathname, target: "_blank", rel: "noopener" }, "schema");
-    link?.setAttribute("aria-label", `Schema of ${name}`);
+    const rate = h("span.rate");
+    const told = { about: h("p"), when: h("span"), link: h("a", { target: "_blank", rel: "noopener" }, "schema") };
+    told.link.setAttribute("aria-label", `Schema of ${name}`);
     const card = h(
       "li.stream",
-      { "data-text": [name, title, description, ...aliases].join(" ").toLowerCase() },
+      null,
       h("div.title", null, box, h("label", { for: id }, name), only),
-      h("p", null, description || title),
+      told.about,
       h("div.pulse", null, chart, rate),
-      h("div.facts", null, when, link),
+      h("div.facts", null, told.when, told.link),
     );
-    this.#cards.set(name, { card, box, path, area, rate, oldest: when });
-    return card;
+    return { card, box, path, area, rate, told };
+  }
+
+  /** Say on its card what a stream is. @param {import("./api.js").Stream} stream */
+  #tell({ name, title, description, oldest, schema, aliases, rate: perSecond }) {
+    const known = this.#cards.get(name);
+    if (known === undefined) return;
+    const { card, rate, told } = known;
+    card.dataset.text = [name, title, description, ...aliases].join(" ").toLowerCase();
+    say(told.about, description || title);
+    say(told.when, oldest === null ? "empty" : `since ${ago(now() - (typeof oldest === "number" ? oldest : Date.parse(oldest)))}`);
+    told.link.hidden = schema === null;
+    if (schema !== null) told.link.setAttribute("href", new URL(schema).pathname);
+    if (rate.textContent === "") say(rate, `${figures(perSecond)}/s`);
   }
 
   /** @param {string[]} names */
@@ -79,9 +102,8 @@ export class Catalogue {
     }
   }
 
-  /** @param {string} text */
-  #find(text) {
-    for (const { card } of this.#cards.values()) card.hidden = !card.dataset.text.includes(text);
+  #find() {
+    for (const { card } of this.#cards.values()) card.hidden = !card.dataset.text.includes(this.#wanted);
   }
 }
 

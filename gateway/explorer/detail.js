@@ -1,5 +1,6 @@
 /** An event unfolded: its JSON as a tree, in which each value opens the menu. */
-import { copy, h } from "./dom.js";
+import { copy } from "./clipboard.js";
+import { h } from "./dom.js";
 import { Exact } from "./json.js";
 import { typeOf } from "./schema.js";
 import { printable } from "./text.js";

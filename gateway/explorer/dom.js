@@ -44,17 +44,3 @@ export function svg(tag, attributes, ...children) {
   element.append(...children);
   return element;
 }
-
-/** Copy a text, and say so on the button for a moment. @param {string} text @param {HTMLElement} button */
-export async function copy(text, button) {
-  const before = button.textContent ?? "";
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Not allowed";
-  }
-  setTimeout(() => {
-    button.textContent = before;
-  }, 1200);
-}

@@ -1,6 +1,7 @@
 /** The filter: a text in CEL with colours, completion and the server's complaint at its place; and its conditions as chips. */
 import { byId, h, say } from "./dom.js";
 import { conjuncts, placeOf, tokens, without } from "./cel.js";
+import { reasonOf } from "./api.js";
 import { complete } from "./completion.js";
 import { bytes, figures, percent } from "./text.js";
 
@@ -88,8 +89,8 @@ export class FilterBar {
       try {
         const result = await this.source.probe(text.trim(), asking.signal);
         if (!asking.signal.aborted) this.#told(result, text);
-      } catch {
-        if (!asking.signal.aborted) this.#tell("", "");
+      } catch (error) {
+        if (!asking.signal.aborted) this.#told({ later: reasonOf(error) }, text);
       }
     }, pause);
   }

@@ -1,10 +1,23 @@
 /** One subscription, kept up: connects, reads, and goes on after the last id whatever ends a response. */
+import { GIVES_WAY } from "./admission.js";
+import { Backoff } from "./backoff.js";
 import { EventStreamParser } from "./sse.js";
 import { advance, newestTime, parsePosition, timeOf } from "./position.js";
 
-/** Milliseconds of silence after which a connection counts as lost: three heartbeats. */
+/** Milliseconds of silence after which a connection counts as lost, where the server does not say its heartbeat. */
 const IDLE = 45_000;
-const LONGEST_WAIT = 30_000;
+/** Milliseconds until an answer has begun. */
+const ANSWER = 30_000;
+const NO_ANSWER =
+  "no answer in 30 seconds: the gateway is slow, or other tabs hold all connections that the browser has for it";
+/** Heartbeats that may be missing, and the bounds of that in milliseconds. */
+const IDLE_HEARTBEATS = 3;
+const SHORTEST_IDLE = 10_000;
+const LONGEST_IDLE = 10_800_000;
+/** A connection that has stood for so many milliseconds was one: its end is no reason to wait longer. */
+const STEADY = 30_000;
+/** Seconds to wait at the least where the server has refused for a limit, and where it does not say how long. */
+const LIMITED = [1, 5];
 /** Milliseconds that a record may be ahead of the clock and still be waited for. */
 const AHEAD = 3_600_000;
 
@@ -13,7 +26,7 @@ const AHEAD = 3_600_000;
  *   `text` is the JSON as it came; `time` in milliseconds since the epoch.
  * @typedef {{path: string, parameters: [string, string][], since: string, until: string, speed: number}} Request
  *   `speed`: how many times faster than it happened; 0 as fast as it comes.
- * @typedef {{name: "connecting" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
+ * @typedef {{name: "connecting" | "away" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
  *   at?: number, first?: boolean}} State `at`: when it is tried again, in milliseconds since the epoch.
  * @typedef {{
  *   state: (state: State) => void,
@@ -29,13 +42,16 @@ export class Follower {
   /** @type {import("./position.js").Entry[]} */
   #position = [];
   #seq = 0;
-  #failures = 0;
+  #backoff = new Backoff();
+  /** The id of the newest event; one that comes with it again is none that is new. */
+  #newest = "";
   /** When the replay began by the clock, and at which event's time: what `speed` is counted from. */
   #began = { clock: 0, time: 0 };
 
-  /** @param {Request} request @param {Listener} listener */
-  constructor(request, listener) {
+  /** @param {Request} request @param {import("./admission.js").Admission} admission @param {Listener} listener */
+  constructor(request, admission, listener) {
     this.request = request;
+    this.admission = admission;
     this.listener = listener;
   }
 
@@ -44,12 +60,29 @@ export class Follower {
   }
 
   async run() {
-    let first = true;
-    while (!this.#stop.signal.aborted) {
-      this.listener.state({ name: "connecting", first });
-      const again = await this.#once().catch((error) => this.#later(reasonOf(error)));
-      first = false;
-      if (again === null || this.#stop.signal.aborted) return;
+    this.admission.enter();
+    try {
+      await this.#run();
+    } finally {
+      this.admission.leave();
+    }
+  }
+
+  async #run() {
+    const { signal } = this.#stop;
+    // Between two turns nothing is amiss.
+    let inTurns = false;
+    for (let first = true; !signal.aborted; first = false) {
+      if (this.admission.isAway) {
+        this.listener.state({ name: "away" });
+        inTurns = false;
+      }
+      await this.admission.admitted((milliseconds) => this.#sleep(milliseconds), signal);
+      if (signal.aborted) return;
+      if (!inTurns) this.listener.state({ name: "connecting", first });
+      const again = await this.#once().catch((error) => (error === GIVES_WAY ? 0 : this.#later(reasonOf(error))));
+      inTurns = again === 0;
+      if (again === null || signal.aborted) return;
       await this.#sleep(again);
     }
   }
@@ -61,21 +94,36 @@ export class Follower {
     this.#stop.signal.addEventListener("abort", ended, { once: true });
     // Counted only while something is waited for: a replay that is played slowly rests between its events.
     let idle = 0;
+    let longest = IDLE;
     const expect = (/** @type {boolean} */ something) => {
       clearTimeout(idle);
-      if (something) idle = setTimeout(() => connection.abort(new Error("nothing came for 45 seconds")), IDLE);
+      const lost = () => connection.abort(new Error(`nothing came for ${longest / 1000} seconds`));
+      if (something) idle = setTimeout(lost, longest);
     };
+    const late = setTimeout(() => connection.abort(new Error(NO_ANSWER)), ANSWER);
+    const from = this.#lastId;
+    const release = this.admission.hold({
+      opened: Date.now(),
+      moved: () => this.#lastId !== from,
+      giveWay: () => connection.abort(GIVES_WAY),
+    });
     try {
       expect(true);
       /** @type {Record<string, string>} */
       const headers = { accept: "text/event-stream" };
       if (this.#lastId) headers["last-event-id"] = this.#lastId;
       const response = await fetch(this.#url(), { headers, signal: connection.signal, cache: "no-store" });
+      clearTimeout(late);
+      longest = longestSilence(response.headers.get("event-gateway-heartbeat"));
       if (response.status === 204) return this.#end("the end of the range");
       if (response.status !== 200) return await this.#refused(response);
       if (response.body === null) return this.#later("the answer was empty");
       return await this.#read(response.body, expect);
+    } catch (error) {
+      throw connection.signal.aborted ? connection.signal.reason : error;
     } finally {
+      release();
+      clearTimeout(late);
       clearTimeout(idle);
       this.#stop.signal.removeEventListener("abort", ended);
       connection.abort();
@@ -95,15 +143,17 @@ export class Follower {
     const parser = new EventStreamParser();
     const decoder = new TextDecoder();
     const reader = body.getReader();
+    const opened = Date.now();
     this.#began.clock = 0;
     for (;;) {
       expect(true);
       const { done, value } = await reader.read();
       expect(false);
-      if (done) return this.#later("the server ended the response", parser.retry);
+      if (done) return this.#later("the server ended the response");
       this.listener.bytes(value.byteLength);
       for (const frame of parser.feed(decoder.decode(value, { stream: true }))) {
-        this.#failures = 0;
+        if (parser.retry !== null) this.#backoff.ask(parser.retry);
+        if (Date.now() - opened >= STEADY) this.#backoff.succeeded();
         const last = await this.#frame(frame);
         if (last !== undefined) return last;
         if (this.#stop.signal.aborted) return null;
@@ -117,6 +167,8 @@ export class Follower {
     const begun = this.#position.length > 0;
     const { read, moved } = advance(begun ? this.#position : position, position);
     if (frame.event === "message" && frame.data !== null) {
+      if (frame.id !== this.#newest) this.#backoff.succeeded();
+      this.#newest = frame.id;
       const time = timeOf(moved) ?? (newestTime(position) || Date.now());
       if (this.request.speed > 0) await this.#pace(time);
       this.#seq += 1;
@@ -159,15 +211,15 @@ export class Follower {
   async #refused(response) {
     const problem = await response.json().catch(() => ({}));
     const reason = problem.detail ?? `the server answered ${response.status}`;
-    const seconds = Number(response.headers.get("retry-after"));
+    const seconds = Number(response.headers.get("retry-after")) || 0;
     if (response.status === 429) {
-      const wait = Math.max(1, seconds || 5) * 1000;
+      const wait = this.#backoff.wait(Math.max(LIMITED[0], seconds || LIMITED[1]) * 1000);
       // The page counts the seconds down itself.
       const why = reason.replace(/; try again in \d+ s$/, "");
       this.listener.state({ name: "limited", reason: why, at: Date.now() + wait });
       return wait;
     }
-    if (response.status >= 500) return this.#later(reason, seconds ? seconds * 1000 : undefined);
+    if (response.status >= 500) return this.#later(reason, seconds * 1000);
     this.listener.state({ name: "failed", reason });
     return null;
   }
@@ -178,11 +230,9 @@ export class Follower {
     return null;
   }
 
-  /** @param {string} reason @param {number} [proposed] Milliseconds. */
-  #later(reason, proposed = 1000) {
-    // The first try comes soon; after it, longer and longer, and not all clients at once.
-    const wait = Math.min(LONGEST_WAIT, proposed * 2 ** Math.min(this.#failures, 5)) * (0.75 + Math.random() / 2);
-    this.#failures += 1;
+  /** @param {string} reason @param {number} [atLeast] Milliseconds. */
+  #later(reason, atLeast = 0) {
+    const wait = this.#backoff.wait(atLeast);
     this.listener.state({ name: "reconnecting", reason, at: Date.now() + wait });
     return wait;
   }
@@ -200,6 +250,12 @@ export class Follower {
       signal.addEventListener("abort", done, { once: true });
     });
   }
+}
+
+/** Milliseconds. @param {string | null} heartbeat What the server says of its own, in seconds. */
+function longestSilence(heartbeat) {
+  const milliseconds = IDLE_HEARTBEATS * 1000 * Number(heartbeat);
+  return milliseconds > 0 ? Math.min(Math.max(milliseconds, SHORTEST_IDLE), LONGEST_IDLE) : IDLE;
 }
 
 /** @param {unknown} error */

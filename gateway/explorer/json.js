@@ -12,13 +12,16 @@ export class Exact {
   }
 
   toJSON() {
-    return /** @type {any} */ (JSON).rawJSON?.(this.source) ?? Number(this.source);
+    return /** @type {any} */ (JSON).rawJSON?.(this.source) ?? this.source;
   }
 }
 
+/** More digits than a double holds, or an exponent that it may not hold. */
+const LONG = /\d{16}|[\d.]{16}|\d[eE][+-]?\d{2}/;
+
 /** @param {string} text @returns {any} */
 export function parse(text) {
-  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  if (!LONG.test(text)) return JSON.parse(text);
   /** @param {string} _ @param {any} value @param {{source?: string}} [context] */
   const revive = (_, value, context) => {
     if (typeof value !== "number" || Number.isSafeInteger(value) || context?.source === undefined) return value;

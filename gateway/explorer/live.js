@@ -1,7 +1,8 @@
 /** The running subscription: what the worker hands over, shown as table, histogram, figures and state. */
-import { byId, copy, h, say } from "./dom.js";
+import { copy } from "./clipboard.js";
+import { byId, say } from "./dom.js";
 import { now } from "./api.js";
-import { and, condition } from "./cel.js";
+import { and, condition, isWritable } from "./cel.js";
 import { Chart } from "./chart.js";
 import { Exact } from "./json.js";
 import { Histogram } from "./histogram.js";
@@ -9,7 +10,7 @@ import { openMenu } from "./menu.js";
 import { isCaughtUp, statusOf } from "./status.js";
 import { EventStore } from "./store.js";
 import { Table } from "./table.js";
-import { brief, bytes, figures, moment, percent, whole } from "./text.js";
+import { brief, bytes, figures, json, moment, percent, whole } from "./text.js";
 import { parseTime, writeTime } from "./times.js";
 import { startWorker } from "./start.js";
 
@@ -18,6 +19,9 @@ const SHORTEST_SPAN = 60_000;
 const BACKLOG = 60; // events that a live view begins with
 const RATE_SPAN = 10; // seconds
 const SETTLED = 1500; // milliseconds
+/** Whether connections are few, as over HTTP/1.1; of HTTP/2 and 3 one has room for all. */
+const [NAVIGATION] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const LIMITED = !/^h[23]/.test(NAVIGATION?.nextHopProtocol ?? "");
 
 /**
  * @typedef {{
@@ -43,6 +47,8 @@ export class LiveView {
   #newest = 0;
   #origin = 0;
   #rate = 0;
+  /** A relative end is one moment as long as it is asked for, however often the stream is. @type {{text: string, time: number | null}} */
+  #end = { text: "", time: null };
   #caught = false;
   #lastBatch = 0;
   /** Of this subscription. */
@@ -51,6 +57,10 @@ export class LiveView {
   #recent = [];
   /** Since when. */
   #measured = 0;
+  #shared = { pages: 1, period: 0 };
+  #trouble = "";
+  /** What the worker knows of the page. */
+  #told = "";
   #lastDraw = 0;
   #drawTimer = 0;
 
@@ -78,6 +88,7 @@ export class LiveView {
     byId("dismiss").addEventListener("click", () => {
       byId("notice").hidden = true;
     });
+    document.addEventListener("visibilitychange", () => this.#tellWorker());
     setInterval(() => this.#tick(), 1000);
   }
 
@@ -106,7 +117,9 @@ export class LiveView {
       const since = request.since || `${backlog}s`;
       this.#origin = parseTime(since, now()) ?? now();
       this.#state = { name: "connecting" };
-      this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since } });
+      if (request.until !== this.#end.text) this.#end = { text: request.until, time: parseTime(request.until, now()) };
+      const until = this.#end.time === null ? request.until : String(this.#end.time);
+      this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since, until } });
     }
     this.#tick();
     this.#showHold();
@@ -117,6 +130,11 @@ export class LiveView {
     this.table.setColumns(columns);
   }
 
+  /** Whether all was read that has happened. */
+  get caught() {
+    return this.#caught;
+  }
+
   /** The newest event of the streams, in milliseconds since the epoch. @param {number} time */
   setNewest(time) {
     this.#newest = Math.max(this.#newest, time);
@@ -124,6 +142,10 @@ export class LiveView {
 
   /** @param {any} message */
   #received(message) {
+    if (message.kind === "shared") {
+      this.#shared = message;
+      return this.#showStatus();
+    }
     if (message.subscription !== this.#subscription) return;
     if (message.kind === "state") {
       this.#state = message.state;
@@ -214,7 +236,7 @@ export class LiveView {
 
   #showChart() {
     const { since, until } = this.#request;
-    const end = (until && parseTime(until, now())) || Math.max(now(), this.#position);
+    const end = (until && this.#end.time) || Math.max(now(), this.#position);
     const start = since ? this.#origin : Math.min(end - SHORTEST_SPAN, Math.max(end - LIVE_SPAN, this.#origin));
     this.chart.show(this.#histogram, start, Math.max(end, start + 1000), since ? this.#position : 0);
   }
@@ -229,19 +251,35 @@ export class LiveView {
       position: this.#position || origin,
       newest: this.#newest,
       origin,
-      until: until ? parseTime(until, now()) : null,
+      until: until ? this.#end.time : null,
       caught: this.#caught,
       expected,
       quiet,
       now: Date.now(),
       speed,
+      shared: this.#shared,
     };
     const caught = isCaughtUp(situation);
     // What the past brought at once is no rate of now.
     if (caught && !this.#caught) this.#measure();
     this.#caught = caught;
     const { name, words, detail, progress } = statusOf(situation);
-    this.say(name, words, detail, progress);
+    this.say(name, words, name === "live" || name === "behind" ? this.#trouble || detail : detail, progress);
+    this.#tellWorker();
+  }
+
+  /** What does not work beside the stream; empty where all does. @param {string} trouble */
+  setTrouble(trouble) {
+    this.#trouble = trouble;
+    this.#showStatus();
+  }
+
+  /** Whether a connection is wanted, which the worker cannot know. */
+  #tellWorker() {
+    const page = { hidden: document.hidden, limited: LIMITED, caught: this.#caught };
+    const text = JSON.stringify(page);
+    if (text !== this.#told) this.#worker.postMessage(page);
+    this.#told = text;
   }
 
   /** @param {string} name @param {string} words @param {string} detail @param {number | null} [progress] */
@@ -303,32 +341,36 @@ export class LiveView {
 
   /** The menu of a value. @param {HTMLElement} anchor @param {(string | number)[]} path @param {unknown} value */
   #pick(anchor, path, value) {
-    const optional = !(this.page.fieldOf(String(path[0]))?.required ?? false);
-    const add = (/** @type {"==" | "!=" | ">=" | "<="} */ operator) => {
-      const text = condition(path, value, operator, optional);
-      return { detail: text, act: () => this.page.refine(and(this.page.filter(), text)) };
+    const known = (/** @type {(string | number)[]} */ steps) =>
+      steps.some((step) => String(step).includes(".")) ? undefined : this.page.fieldOf(steps.join("."));
+    const add = (/** @type {import("./cel.js").Operator} */ operator) => {
+      const text = condition(path, value, operator, known);
+      // "Only" after "not" of the same value, or the other way round: the newer word counts.
+      const other = { "==": "!=", "!=": "==" }[/** @type {"=="} */ (operator)];
+      const opposite = other && condition(path, value, /** @type {"=="} */ (other), known);
+      return { detail: text, act: () => this.page.refine(and(this.page.filter(), text, opposite)) };
     };
     const choices = [];
     const compound = value !== null && typeof value === "object" && !(value instanceof Exact);
     if (value === undefined) {
       choices.push({ label: "Only where it is missing", ...add("==") }, { label: "Only where it is there", ...add("!=") });
-    } else if (!compound) {
+    } else if (!compound && isWritable(value)) {
       choices.push({ label: "Only this", ...add("==") }, { label: "Not this", ...add("!=") });
       if (typeof value === "number" || value instanceof Exact) {
         choices.push({ label: "At least this", ...add(">=") }, { label: "At most this", ...add("<=") });
       }
     }
-    const text = typeof value === "string" ? value : JSON.stringify(value);
-    if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text, h("button", null)) });
+    const text = typeof value === "string" ? value : json(value);
+    if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text) });
     openMenu(anchor, `${path.join(".")}: ${brief(value, 60) || "not there"}`, choices);
   }
 
   /** @param {HTMLElement} anchor @param {number} time */
   #pickTime(anchor, time) {
     const { since, until } = this.#request;
-    openMenu(anchor, `${moment(time)} UTC`, [
+    openMenu(anchor, writeTime(time), [
       { label: "From here", act: () => this.page.travel(writeTime(time), until) },
-      { label: "Until here", act: () => this.page.travel(since, writeTime(time + 1000)) },
+      { label: "Until here", act: () => this.page.travel(since, writeTime(time + 1)) },
     ]);
   }
 }

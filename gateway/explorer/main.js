@@ -8,6 +8,7 @@ import { LiveView } from "./live.js";
 import { setUpMenu } from "./menu.js";
 import { at } from "./json.js";
 import { fieldsOf, fieldsOfEvent, merge, suggested } from "./schema.js";
+import { setUpShortcuts } from "./shortcuts.js";
 import { Timeline } from "./timeline.js";
 import { setUpUse } from "./use.js";
 import { addressOf, readView, requestOf, writeView } from "./view.js";
@@ -24,6 +25,8 @@ let first = null;
 let fields = [];
 /** @type {Map<string, Promise<import("./schema.js").Field[]>>} */
 const known = new Map();
+/** The range that was left for what is live, to return to it. @type {{since: string, until: string, speed: number} | null} */
+let left = null;
 /** What the running subscription was asked for, to tell whether another view needs another. */
 let subscribed = "";
 
@@ -86,7 +89,14 @@ function chosen() {
 /** Change the view, as a step that the back button takes back. @param {Partial<import("./view.js").View>} change */
 function go(change) {
   const next = { ...view, ...change };
-  if (writeView(next) === writeView(view)) return filterBar.show(view.filter);
+  if (writeView(next) === writeView(view)) {
+    if (change.since !== "" || live.caught) return filterBar.show(view.filter);
+    // Live is asked for by who is far behind: after a long rest there may be much in between.
+    subscribed = "";
+  }
+  const goesLive = next.since === "" && next.until === "";
+  if (!goesLive) left = null;
+  else if (view.since !== "" || view.until !== "") left = { since: view.since, until: view.until, speed: view.speed };
   view = next;
   history.pushState(null, "", `/${writeView(view)}`);
   show();
@@ -101,6 +111,8 @@ async function show() {
   const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : typeof stream.oldest === "number" ? stream.oldest : Date.parse(stream.oldest)));
   timeline.setOldest(oldest.length > 0 ? Math.min(...oldest) : 0);
   timeline.show(view);
+  byId("return").hidden = left === null;
+  if (left !== null) say(byId("return"), `Back to ${left.since || "live"}${left.until ? ` … ${left.until}` : " …"}`);
   const before = view;
   // With the columns that the schema suggests a request may ask for these alone, so it waits for the schema then.
   const loading = loadFields(names);
@@ -160,7 +172,11 @@ function repeat(ask, pause) {
 }
 
 async function loadRates() {
-  const { streams: rates } = await api.rates();
+  const { streams: rates } = await api.rates().catch((error) => {
+    live.setTrouble(api.reasonOf(error));
+    throw error;
+  });
+  live.setTrouble("");
   catalogue.setRates(rates);
   for (const stream of streams) {
     const counts = rates[stream.name]?.counts.slice(-30) ?? [];
@@ -177,8 +193,8 @@ async function start() {
     try {
       await loadStreams();
       break;
-    } catch {
-      live.say("reconnecting", "Reconnecting", "the list of streams cannot be had; it is tried again");
+    } catch (error) {
+      live.say("reconnecting", "Reconnecting", `the list of streams cannot be had (${api.reasonOf(error)}); it is tried again`);
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
@@ -194,18 +210,16 @@ async function start() {
 
 addEventListener("popstate", () => {
   view = readView(location.search);
+  left = null;
   show();
 });
 byId("only").addEventListener("change", (/** @type {Event} */ event) => {
   go({ only: /** @type {HTMLInputElement} */ (event.target).checked });
 });
-document.addEventListener("keydown", (event) => {
-  const typing = event.target instanceof Element && event.target.closest("input, textarea, select, dialog, [popover]");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/") byId("filter").focus();
-  else if (event.key === "p") byId("pause").click();
-  else if (event.key === "l") go({ since: "", until: "" });
-  else return;
-  event.preventDefault();
+byId("return").addEventListener("click", () => go(left ?? {}));
+setUpShortcuts({
+  "/": () => byId("filter").focus(),
+  p: () => byId("pause").click(),
+  l: () => go({ since: "", until: "" }),
 });
 start();

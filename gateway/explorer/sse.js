@@ -15,8 +15,8 @@ export class EventStreamParser {
   #id = "";
   #comment = "";
   #touched = false;
-  /** Milliseconds that the server asks to wait before a reconnect. */
-  retry = 2000;
+  /** Milliseconds that the server asks to wait before a reconnect. @type {number | null} */
+  retry = null;
 
   /**
    * @param {string} text The next piece, cut anywhere.

@@ -4,7 +4,7 @@ import { detailOf } from "./detail.js";
 import { at } from "./json.js";
 import { trackOf } from "./schema.js";
 import { valueOf } from "./store.js";
-import { brief, clock, moment } from "./text.js";
+import { brief, clock, isoTime } from "./text.js";
 import { Windowing } from "./windowing.js";
 
 const NARROW = matchMedia("(max-width: 40rem)");
@@ -123,23 +123,24 @@ export class Table {
     const { first, end } = windowing.range(top, this.grid.clientHeight);
     // Where nearly everything is new, nothing needs to be pointed at.
     const fresh = (store.shown.at(-1)?.seq ?? 0) - this.#newest <= MOST_POINTED_AT ? this.#newest : 0;
-    const wanted = new Set();
+    const inView = { from: store.row(end - 1)?.seq ?? 0, to: store.row(first)?.seq ?? -1 };
+    for (const [seq, element] of this.#rows) {
+      if (seq >= inView.from && seq <= inView.to) continue;
+      element.remove();
+      this.#rows.delete(seq);
+    }
+    // In the document they stand as they are seen. Those that stay are not moved, since that would take the focus from them.
+    let place = this.body.firstElementChild;
     for (let index = first; index < end; index += 1) {
       const row = store.row(index);
-      wanted.add(row.seq);
       let element = this.#rows.get(row.seq);
       if (element === undefined) {
         element = this.#make(row, fresh > 0 && row.seq > fresh);
         this.#rows.set(row.seq, element);
-        this.body.append(element);
-      }
+        this.body.insertBefore(element, place);
+      } else place = element.nextElementSibling;
       element.style.transform = `translateY(${windowing.top(index)}px)`;
       element.firstElementChild.setAttribute("aria-rowindex", String(index + 2));
-    }
-    for (const [seq, element] of this.#rows) {
-      if (wanted.has(seq)) continue;
-      element.remove();
-      this.#rows.delete(seq);
     }
     for (const seq of this.#details.keys()) if (indices(seq) < 0) this.#details.delete(seq);
     this.#newest = store.shown.at(-1)?.seq ?? 0;
@@ -158,13 +159,23 @@ export class Table {
     this.#rows.clear();
   }
 
-  /** @param {import("./store.js").Row} row @param {boolean} isNew */
+  /** A row; whatever is in one event stops none of the others. @param {import("./store.js").Row} row @param {boolean} isNew */
   #make(row, isNew) {
+    try {
+      return this.#makeWhole(row, isNew);
+    } catch (error) {
+      const cell = h("div.cell", { role: "gridcell", tabindex: -1 }, `this event cannot be shown: ${error}`);
+      return h("div.row", { "data-seq": row.seq, role: "presentation" }, h("div.line", { role: "row" }, cell));
+    }
+  }
+
+  /** @param {import("./store.js").Row} row @param {boolean} isNew */
+  #makeWhole(row, isNew) {
     const value = valueOf(row);
     const open = this.#details.has(row.seq);
     const time = h(
       "div.cell.time",
-      { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: `${moment(row.time)} UTC` },
+      { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: isoTime(row.time) ?? String(row.time) },
       h("span.fold", { "aria-hidden": "true" }, "›"),
       clock(row.time),
     );
@@ -316,8 +327,8 @@ export class Table {
 
 /** The steps of a dotted path in an event, where the name of a member may have dots. @param {any} value @param {string} path @returns {string[]} */
 export function pathSteps(value, path) {
-  if (value === null || typeof value !== "object" || Object.hasOwn(value, path)) return [path];
   const dot = path.indexOf(".");
-  if (dot < 0) return [path];
-  return [path.slice(0, dot), ...pathSteps(value[path.slice(0, dot)], path.slice(dot + 1))];
+  if (dot < 0 || (value !== null && typeof value === "object" && Object.hasOwn(value, path))) return [path];
+  const name = path.slice(0, dot);
+  return [name, ...pathSteps(at(value, name), path.slice(dot + 1))];
 }

@@ -12,12 +12,21 @@ export function printable(text) {
   });
 }
 
+/** A value as JSON; one that is nested deeper than can be written, as words. @param {unknown} value */
+export function json(value) {
+  try {
+    return JSON.stringify(value) ?? "";
+  } catch {
+    return "‹nested too deep›";
+  }
+}
+
 /** A value in one line. @param {unknown} value @param {number} [longest] */
 export function brief(value, longest = 300) {
   if (value === undefined) return "";
   if (typeof value === "string") return printable(value.length > longest ? `${value.slice(0, longest)}…` : value);
   if (value === null || typeof value !== "object") return String(value);
-  const text = JSON.stringify(value) ?? "";
+  const text = json(value);
   return printable(text.length > longest ? `${text.slice(0, longest)}…` : text);
 }
 

@@ -13,6 +13,8 @@ export class Timeline {
   /** @type {Range} */
   #range = { since: "", until: "", speed: 0 };
   #dragging = false;
+  /** Where the ends of the slider were put by the range. */
+  #drawn = { from: STEPS, to: STEPS };
 
   /** @param {(range: Range) => void} travel */
   constructor(travel) {
@@ -24,7 +26,7 @@ export class Timeline {
     this.speed = byId("speed");
     for (const slider of [this.from, this.to]) {
       slider.addEventListener("input", () => this.#slide(slider));
-      slider.addEventListener("change", () => this.#release());
+      slider.addEventListener("change", () => this.#release(slider));
     }
     for (const input of [this.since, this.until]) {
       input.addEventListener("change", () => this.#typed(input));
@@ -45,10 +47,10 @@ export class Timeline {
     this.show(this.#range);
   }
 
-  /** The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
+  /** To the second. The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
   #timeAt(step) {
     const back = (1 - step / STEPS) ** 2.5;
-    return now() - back * (now() - this.#oldest);
+    return Math.floor((now() - back * (now() - this.#oldest)) / 1000) * 1000;
   }
 
   /** @param {number} time */
@@ -64,8 +66,9 @@ export class Timeline {
     const since = parseTime(range.since, now());
     const until = parseTime(range.until, now());
     if (!this.#dragging) {
-      this.from.value = String(since === null ? STEPS : this.#stepAt(since));
-      this.to.value = String(until === null ? STEPS : this.#stepAt(until));
+      this.#drawn = { from: since === null ? STEPS : this.#stepAt(since), to: until === null ? STEPS : this.#stepAt(until) };
+      this.from.value = String(this.#drawn.from);
+      this.to.value = String(this.#drawn.to);
     }
     if (document.activeElement !== this.since) this.since.value = range.since;
     if (document.activeElement !== this.until) this.until.value = range.until;
@@ -106,13 +109,16 @@ export class Timeline {
     this.#describe();
   }
 
-  #release() {
+  /** @param {HTMLInputElement} slider The end that was moved; the other is left as it was written, unless it was pushed. */
+  #release(slider) {
     const [from, to] = [Number(this.from.value), Number(this.to.value)];
+    const pushed = { from: from !== this.#drawn.from, to: to !== this.#drawn.to };
     this.#dragging = false;
     // The left end is the very oldest, whatever retention does meanwhile; the right one is no end at all.
-    const since = from >= STEPS ? "" : writeTime(this.#timeAt(from));
-    const until = to >= STEPS || from >= STEPS ? "" : writeTime(this.#timeAt(to));
-    this.travel({ ...this.#range, since, until });
+    let { since, until } = this.#range;
+    if (slider === this.from || pushed.from) since = from >= STEPS ? "" : writeTime(this.#timeAt(from));
+    if (slider === this.to || pushed.to) until = to >= STEPS ? "" : writeTime(this.#timeAt(to));
+    this.travel({ ...this.#range, since, until: since === "" ? "" : until });
   }
 
   /** @param {HTMLInputElement} input */

@@ -1,5 +1,6 @@
 /** "Use this": the subscription for programs, and what is on screen as a file. */
-import { byId, copy, h, say } from "./dom.js";
+import { copy } from "./clipboard.js";
+import { byId, h, say } from "./dom.js";
 import { snippetsOf } from "./snippets.js";
 
 /** @param {() => string} address @param {() => import("./store.js").Row[]} rows */

@@ -2,11 +2,13 @@
  * Reads the stream beside the page, so that a replay of thousands of events a second leaves it free. What came is handed
  * over a few times a second; of more than the page keeps, the newest.
  */
+import { Admission } from "./admission.js";
 import { Follower } from "./follower.js";
 
 const HAND_OVER = 100; // milliseconds
 const KEPT = 5000; // events, as many as the page keeps
 
+const admission = new Admission((pages, period) => postMessage({ kind: "shared", pages, period }));
 /** @type {Follower | null} */
 let follower = null;
 /** @type {ReturnType<typeof fresh>} */
@@ -55,7 +57,7 @@ function start(request) {
   const current = (/** @type {(...given: any[]) => void} */ act) => (/** @type {any[]} */ ...given) => {
     if (mine === subscription) act(...given);
   };
-  follower = new Follower(request, {
+  follower = new Follower(request, admission, {
     state: current((next) => {
       if (next.name === state && next.name === "open") return;
       state = next.name;
@@ -91,6 +93,7 @@ function start(request) {
 }
 
 onmessage = ({ data }) => {
+  if ("hidden" in data) return admission.set(data);
   turnTo(data.subscription);
   if (data.request !== null) start(data.request);
 };

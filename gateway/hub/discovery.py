@@ -76,6 +76,8 @@ class Discovery:
         """The topics of which the log does not tell whether they exist."""
         self.unbegun: dict[TopicPartition, bool] = {}
         """The partitions that exist and could not be begun, and whether they begin at their first record."""
+        self.log_identity = ""
+        """That of the log, empty while it is not known."""
         self.origins: dict[TopicPartition, Mark] = {}
         """Where the hub began to read each partition."""
 
@@ -116,6 +118,7 @@ class Discovery:
                 elif place not in held:
                     wanted[place] = topic in self.sought
         begins = await self._begins(wanted)
+        self.log_identity = await self._log.identity()
         findings = Findings()
         await self._replace(replaced, begins, findings)
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)

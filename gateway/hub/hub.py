@@ -15,6 +15,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, refuse
+from gateway.hub.activity import Activity
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
@@ -82,6 +83,8 @@ class Hub:
         self.ring = Ring(options.ring_bytes)
         self.available = False
         self.why_unavailable = "the log has not answered yet"
+        self.kind_unavailable = ""
+        """The same as a kind of trouble (`eventlog.trouble.Kind`), where that is known; it names no host."""
         self._told_available: bool | None = None
         self.filled = asyncio.Event()
         self.catching_up: dict[TopicPartition, int] = {}
@@ -97,6 +100,8 @@ class Hub:
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
         self.recovery = Recovery(self, log, self.ring, self.discovery, clock, options.metadata_interval)
         self.losses = Losses(self.ring, options.metadata_interval)
+        self.activity = Activity()
+        self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
         self._read_at = 0.0
         self._spacing = 1.0
@@ -380,6 +385,8 @@ class Hub:
             return
         self._deliver(segment)
         segment.subjects = None
+        # Clients come first; and while nobody has seen it, it is in no hurry.
+        self.activity.count(segment.items, self.discovery.known, self.clock.now())
         self.tell_change()
 
     def _deliver(self, segment: Segment) -> None:
@@ -406,6 +413,7 @@ class Hub:
 
     def _set_available(self, available: bool, reason: object = "") -> None:
         self.why_unavailable = str(reason)
+        self.kind_unavailable = reason.kind if isinstance(reason, LogUnavailable) else ""
         if available == self._told_available:
             return
         self.available = self._told_available = available

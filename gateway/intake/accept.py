@@ -5,8 +5,9 @@ Everything that enters a stream enters it through here, so that what is in the l
 
 from __future__ import annotations
 
+import math
 import uuid
-from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,7 +18,7 @@ from gateway.errors import GatewayError
 from gateway.event import NewRecord
 from gateway.intake.splice import with_members
 from gateway.schemas.repository import Schema, SchemaRepository
-from gateway.times import iso_time
+from gateway.times import iso_time, read_time
 
 LARGEST_SECONDS = 100_000_000_000
 """A number below this in a timestamp field is seconds, from it on milliseconds: as seconds it is the year 5138, as
@@ -27,9 +28,8 @@ TIMESTAMP_AHEAD = 3_600_000
 """Milliseconds that a timestamp field may lie ahead of now where nothing else is said; Kafka refuses what is further by
 default too (`message.timestamp.after.max.ms`)."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_TIME = 253_402_300_799_999
-"""Milliseconds; the last that four digits of a year can write."""
+_FIRST_TIME, _LAST_TIME = -62_167_219_200_000, 253_402_300_799_999
+"""Milliseconds of a number; the first and the last that four digits of a year can write."""
 
 
 class InvalidEvent(GatewayError):
@@ -196,15 +196,16 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:
-    """Milliseconds since the epoch: the stream's `timestamp_field` (ISO 8601, or a number of seconds or milliseconds),
-    or now where it has none. Raises InvalidEvent where the field is missing, no time, or further ahead of now than
-    `ahead_ms`: one such record would stand before all others for readers by time, and keep its topic from expiring."""
+    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field` (what `read_time` reads, in which is
+    all that `format: date-time` takes, or a number of seconds or milliseconds), or now where it has none. Raises
+    InvalidEvent where the field is missing, no time, or further ahead of now than `ahead_ms`: one such record would
+    stand before all others for readers by time, and keep its topic from expiring."""
     path = stream.timestamp_field
     if path is None:
         return now_ms
     value = _at(event, path)
     time = _milliseconds(value)
-    if time is None or not 0 <= time <= _LAST_TIME:
+    if time is None:
         what = "missing" if value is None else "no time that can be used"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
     if 0 < ahead_ms < time - now_ms:
@@ -229,16 +230,14 @@ def _milliseconds(value: Any) -> int | None:
         return None
     if isinstance(value, int | float):
         # Also false for a number that is not finite.
-        if not 0 <= value <= _LAST_TIME:
+        if not _FIRST_TIME <= value <= _LAST_TIME:
             return None
-        return int(value * 1000) if value < LARGEST_SECONDS else int(value)
+        # The decimal that was written: in floating point, 1.001 seconds would be 1000 milliseconds.
+        number = Decimal(repr(value))
+        return math.floor(number * 1000 if abs(number) < LARGEST_SECONDS else number)
     if not isinstance(value, str):
         return None
     try:
-        time = datetime.fromisoformat(value)
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=UTC)
-        # Whole milliseconds by division: floating point would lose some.
-        return (time - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
+        return read_time(value)
+    except ValueError:
         return None

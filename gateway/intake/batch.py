@@ -14,10 +14,14 @@ from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicA
 from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Trouble, trouble_with
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024
 """What goes together in one append, up to either bound."""
+
+FAILURES = (LogUnavailable, LogForbids, Refused, TopicAbsent)
+"""What became of an event by no fault of its own."""
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
 """What became of an event that was not given to the log, and will not be."""
@@ -50,8 +54,8 @@ class Batcher:
         self._log = log
         self._created = created
         self._lanes: dict[str, _Lane] = {}
-        self.failing: dict[str, str] = {}
-        """The topics whose last append failed, and why: for the operator, since it may name hosts and paths."""
+        self.failing: dict[str, Trouble] = {}
+        """The topics whose last append failed, and why."""
         self.size = 0
         """Bytes that wait or are on their way."""
 
@@ -104,9 +108,7 @@ class Batcher:
             return
         try:
             fates = await self._offer(stream, topic, records)
-            self._note(
-                topic, next((fate for fate in fates if isinstance(fate, LogUnavailable | LogForbids | Refused)), None)
-            )
+            self._note(topic, next((fate for fate in fates if isinstance(fate, FAILURES)), None))
         except LogError as error:
             self._note(topic, error)
             fates = [error] * len(records)
@@ -139,10 +141,8 @@ class Batcher:
             if self.failing.pop(topic, None) is not None:
                 telemetry.append_works(topic)
             return
-        # What clients are told names no host; operators get to know all of it.
-        why = "; ".join(map(str, error.troubles.values())) if isinstance(error, Refused) else str(error)
-        self.failing[topic] = why
-        telemetry.append_failed(topic, why)
+        trouble = self.failing[topic] = trouble_with(error)
+        telemetry.append_failed(topic, str(trouble))
 
     async def _offer(self, stream: Stream, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         try:

@@ -74,7 +74,7 @@ def _at_time(event: dict[str, Any], path: list[str], now_ms: int) -> dict[str, A
     elif isinstance(value, str):
         now = iso_time(now_ms)
     elif isinstance(value, int | float):
-        now = now_ms // 1000 if value < LARGEST_SECONDS else now_ms
+        now = now_ms // 1000 if abs(value) < LARGEST_SECONDS else now_ms
     else:
         return event
     return {**event, name: now}

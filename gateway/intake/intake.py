@@ -15,20 +15,21 @@ from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
-from gateway.errors import LogError, LogForbids, LogUnavailable, Problem
+from gateway.errors import LogError, Problem
 from gateway.eventlog.offer import REPEATED
-from gateway.eventlog.trouble import Kind
+from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
 from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
-from gateway.intake.batch import WITHDRAWN
+from gateway.intake.batch import FAILURES, WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.store import ELSEWHERE, FORBIDDEN, UNKNOWN, Candidate, Store
+from gateway.intake.store import Candidate, Store
+from gateway.intake.telling import is_forbidden, told_of
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""
@@ -54,7 +55,6 @@ class IntakeOptions:
     queue_bytes: int = 67_108_864
     window_seconds: float = 600.0
     window_events: int = 500_000
-    report_stream: str | None = None
     ahead_ms: int = TIMESTAMP_AHEAD
     """Milliseconds that a timestamp field may lie ahead of now."""
 
@@ -100,8 +100,8 @@ class Intake:
         self._draining = False
 
     @property
-    def failing(self) -> dict[str, str]:
-        """The topics whose last append failed, and why; for the operator alone."""
+    def failing(self) -> dict[str, Trouble]:
+        """The topics whose last append failed, and why."""
         return self._store.failing
 
     @property
@@ -200,10 +200,12 @@ class Intake:
         first = sum(len(group.candidates) for group in handed.groups)
         for count, (one, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
-                outcome.failed.append(Refused(one.number, pieces[one.number], _told(fate)))
-                forbidden = _is_forbidden(fate)
+                outcome.failed.append(Refused(one.number, pieces[one.number], told_of(fate)))
+                forbidden = is_forbidden(fate)
+                if isinstance(fate, FAILURES):
+                    outcome.why = outcome.why or trouble_with(fate).kind
                 outcome.forbidden |= forbidden
-                outcome.unavailable |= isinstance(fate, LogUnavailable | errors.Refused) and not forbidden
+                outcome.unavailable |= isinstance(fate, FAILURES) and not forbidden
             else:
                 outcome.stored += 1
                 outcome.repeated += count >= first or fate is REPEATED
@@ -267,10 +269,10 @@ class Intake:
         catalog = self._current.writable(submission.grant)
         schemas = definitions.schemas
         reports = None
-        if submission.media_type == REPORTS and self.options.report_stream is not None:
+        if submission.media_type == REPORTS and definitions.report_stream is not None:
             # Browsers report without a token, whatever stream it is that takes them; where one is needed, it has to do.
             taking = definitions.catalog if submission.grant.writes_public else catalog
-            reports = taking.streams.get(self.options.report_stream)
+            reports = taking.streams.get(definitions.report_stream)
         request_id = submission.request_id or str(uuid.uuid4())
         now = self._clock.now()
         key = submission.idempotency_key
@@ -319,18 +321,3 @@ def takers(catalog: Catalog) -> dict[str, set[str]]:
         for topic in stream.topics if stream.schema_title is not None else ():
             found.setdefault(topic, set()).add(stream.name)
     return found
-
-
-def _is_forbidden(fate: LogError) -> bool:
-    """Whether to send it again is of no use, until an operator gives the right."""
-    if isinstance(fate, errors.Refused):
-        return all(trouble.kind is Kind.NO_RIGHT for trouble in fate.troubles.values())
-    return isinstance(fate, LogForbids)
-
-
-def _told(fate: LogError) -> str:
-    """What a client is told; what the adapters say of an outage is for the operator."""
-    if _is_forbidden(fate):
-        return FORBIDDEN
-    own = fate is WITHDRAWN or fate is ELSEWHERE
-    return str(UNKNOWN) if isinstance(fate, LogUnavailable) and not own else str(fate)

@@ -1,4 +1,4 @@
-"""Lines of a file or a pipe, which may be compressed (gzip): read in parts, none held longer than it may be."""
+"""Lines of a file or a pipe, which may be compressed: read in parts, none held longer than it may be."""
 
 from __future__ import annotations
 
@@ -6,29 +6,20 @@ import asyncio
 import io
 import os
 import stat
-import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import BinaryIO, NamedTuple
 
 from gateway.cooperative import give_way
-from gateway.errors import GatewayError
+from gateway.intake.packed import InputError, Unpacker
 
 CHUNK_BYTES = 1024 * 1024
-"""Bytes that are read, or unpacked, at once."""
+"""Bytes that are read at once."""
 
 MAXIMUM_LINE_BYTES = 16 * 1024 * 1024
 """The longest line that is held."""
 
 BEGINNING_BYTES = 200
 """What is kept of a longer one."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW = 31
-"""zlib's number for its largest window in gzip's format."""
-
-
-class InputError(GatewayError):
-    """What stands in the input cannot be read."""
 
 
 class Line(NamedTuple):
@@ -77,48 +68,6 @@ class LineSplitter:
         return line
 
 
-class Unpacker:
-    """Bytes as they are or, where they begin as gzip does, unpacked: all members, one after another."""
-
-    def __init__(self) -> None:
-        self._begun = b""
-        self._packed: bool | None = None
-        self._member = zlib.decompressobj(_GZIP_WINDOW)
-        self._fresh = True
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What these bytes hold, in parts of bounded size. Raises InputError."""
-        if self._packed is None:
-            self._begun += chunk
-            if len(self._begun) < len(_GZIP_MAGIC):
-                return
-            self._packed = self._begun.startswith(_GZIP_MAGIC)
-            chunk, self._begun = self._begun, b""
-        if self._packed:
-            yield from self._unpack(chunk)
-        else:
-            yield chunk
-
-    def finish(self) -> bytes:
-        """What is left at the end. Raises InputError where a compressed input is cut off."""
-        if self._packed and not self._fresh:
-            raise InputError("the input ends in the middle of its gzip data")
-        return self._begun
-
-    def _unpack(self, chunk: bytes) -> Iterator[bytes]:
-        try:
-            while chunk:
-                self._fresh = False
-                yield self._member.decompress(chunk, CHUNK_BYTES)
-                chunk = self._member.unconsumed_tail
-                if self._member.eof:
-                    chunk = self._member.unused_data.lstrip(b"\0")  # What pads a member is no beginning of another.
-                    self._member = zlib.decompressobj(_GZIP_WINDOW)
-                    self._fresh = True
-        except zlib.error as error:
-            raise InputError(f"the input is no whole gzip data: {error}") from error
-
-
 class Input:
     """A file or a pipe. `size` is the bytes of a file, None of a pipe; `taken` those that were read so far."""
 
@@ -127,10 +76,12 @@ class Input:
         self._descriptor = _descriptor(file)
         self.size = _size(self._descriptor)
         self.taken = 0
+        self.lines = 0
+        """Lines that came so far."""
 
-    async def parts(self, stop: asyncio.Event) -> AsyncIterator[list[Line]]:
+    async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[Line]]:
         """Lines as they come, those of one read together, up to the end or until `stop` is set; a last line without
-        an end is one only at the end. Raises InputError."""
+        an end is one only at the end. The first `skip` are passed over. Raises InputError."""
         splitter, unpacker = LineSplitter(), Unpacker()
         while not stop.is_set():
             await give_way()
@@ -140,12 +91,21 @@ class Input:
             chunk = self._read()
             self.taken += len(chunk)
             if not chunk:
-                yield splitter.feed(unpacker.finish()) + splitter.finish()
+                for part in unpacker.finish():
+                    yield self._behind(skip, splitter.feed(part))
+                yield self._behind(skip, splitter.finish())
                 return
             for part in unpacker.feed(chunk):
-                yield splitter.feed(part)
+                yield self._behind(skip, splitter.feed(part))
                 if stop.is_set():
                     return
+
+    def _behind(self, skip: int, lines: list[Line]) -> list[Line]:
+        """Those of the lines that came now which are not passed over."""
+        if not lines:
+            return lines
+        self.lines = lines[-1].number
+        return lines if lines[0].number > skip else [line for line in lines if line.number > skip]
 
     def _read(self) -> bytes:
         try:

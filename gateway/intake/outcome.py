@@ -48,4 +48,6 @@ class Outcome:
     unavailable: bool = False
     """Whether any failed since the log did not answer."""
     forbidden: bool = False
-    """Whether any failed since the log does not let the gateway write."""
+    """Whether any failed until an operator acts, as where the log does not let the gateway write."""
+    why: str = ""
+    """The kind of the trouble with the log (`eventlog.trouble.Kind`), of the first that failed by it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
-from gateway.cooperative import give_way
+from gateway.cooperative import Slice, give_way
 from gateway.errors import ConfigurationError
 from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
@@ -41,7 +42,7 @@ class Production:
     """Appends each valid line to the stream's first topic, and complains of the others.
 
     `settled` is the number of the last line before which every line is stored or was complained of; so at whatever
-    point a run ends, another can go on at the line after it.
+    point a run ends, another can go on at the line after it. The first `skipped` lines are so by what was done before.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Production:
         complain: Complain,
         max_errors: int | None = None,
         ahead_ms: int = TIMESTAMP_AHEAD,
+        skipped: int = 0,
     ) -> None:
         self._stream = stream
         self._catalog = catalog
@@ -66,23 +68,26 @@ class Production:
         self._batch: list[NewRecord] = []
         self.stored = 0
         self.invalid = 0
-        self.settled = 0
+        self.settled = skipped
 
     @property
     def too_many_errors(self) -> bool:
         """Whether `max_errors` invalid lines were met, and no more are wanted."""
         return self._max_errors is not None and self.invalid >= self._max_errors
 
-    async def run(self, parts: AsyncIterator[list[Line]]) -> None:
-        """To the end of the lines, or of what is wanted of them. Raises LogError where the log cannot take them; none
-        of the lines after `settled` is then known to be stored (those of one append may be)."""
+    async def run(self, parts: AsyncIterator[list[Line]], stop: asyncio.Event) -> None:
+        """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log
+        cannot take them; none of the lines after `settled` is then known to be stored (those of one append may be)."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
+        work = Slice()
         async for lines in parts:
             for line in lines:
                 self._take(line)
+                # A thousand lines may take seconds, after which a signal has to be seen.
+                await work.give_way()
                 if len(self._batch) >= BATCH_RECORDS:
                     await self._append(line.number)
-                if self.too_many_errors:
+                if self.too_many_errors or stop.is_set():
                     await self._append(line.number)
                     return
             if lines:

@@ -23,7 +23,8 @@ def as_event(
     Raises InvalidEvent."""
     schema = schemas.taken_by(stream)
     if schema is None:
-        raise InvalidEvent(f"the stream {stream.name} has no schema")
+        # Without its name: it may be private, and browsers show no token.
+        raise InvalidEvent("the stream that takes reports of browsers has no schema")
     age = report.get("age")
     age = age if type(age) is int and 0 <= age <= now_ms else 0
     members = {"$schema": schema.uri, "meta": {"stream": stream.name, "dt": iso_time(now_ms - age)}}

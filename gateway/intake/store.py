@@ -17,18 +17,15 @@ from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Trouble
 from gateway.intake.accept import Accepted
 from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
 from gateway.intake.window import Window
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
-FORBIDDEN = "the gateway may not write to the stream's topic; sent again, it fails again until its operator allows it"
-"""What is told of an event that the log will not take before somebody lets it."""
-UNKNOWN = LogUnavailable(
-    "the log did not answer in time, and may have stored it or not; sent again with the same meta.id, it is stored once"
-)
-"""What is told of an event that the log did not acknowledge; what the adapters say is for the operator."""
+UNKNOWN = LogUnavailable("the log did not answer in time")
+"""What became of an event that the log did not acknowledge; it may be stored."""
 ELSEWHERE = LogUnavailable(
     "the same event came to another gateway, which has not said yet whether it is stored; sent again with the same "
     "meta.id, it is stored once"
@@ -110,7 +107,7 @@ class Store:
             self.claiming = Claiming(claims, self._knows, look, log.settle, clock)
 
     @property
-    def failing(self) -> dict[str, str]:
+    def failing(self) -> dict[str, Trouble]:
         """See Batcher."""
         return self._batcher.failing
 

@@ -23,6 +23,8 @@ class Meter:
         self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
         self.events = 0
         self.gaps = 0
+        self.returned = 0
+        """Events that came again, and were left out."""
         self.lag: int | None = None
         self.state = ""
         """Of the connection to the source: connecting, open or waiting."""
@@ -60,6 +62,8 @@ class Meter:
             parts.append(f"{span(self.lag)} behind")
         if self.gaps:
             parts.append(f"{self.gaps} gaps")
+        if self.returned:
+            parts.append(f"{self.returned:,} came again")
         if self.state != "open":
             parts.append(self.state)
         return ", ".join(part for part in parts if part)

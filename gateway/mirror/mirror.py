@@ -14,11 +14,13 @@ from typing import Any
 from gateway.catalog.stream import Stream
 from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
-from gateway.errors import LogError, LogUnavailable, Refused, TopicAbsent
+from gateway.errors import InvalidPosition, LogError, LogUnavailable, Refused, TopicAbsent
 from gateway.event import NewRecord
-from gateway.eventlog.port import EventLog, LogWriter
+from gateway.eventlog.port import EventLog, LogWriter, shown_identity
 from gateway.mirror.meter import Meter
 from gateway.mirror.record import Recorder, SourcePosition
+from gateway.mirror.returns import MirrorsItself, Returns
+from gateway.position import parse_position
 
 GATHERED_BYTES = 4 * 1024 * 1024
 """The source is not read while so much waits to be written."""
@@ -38,6 +40,11 @@ TOLD_ONCE = 20
 """Kinds of events of the source that are told of, each once."""
 EXCERPT_BYTES = 500
 """What is told of an event's data."""
+
+RETURNED = (
+    "events come again that were copied before, with the same meta.id: they are left out. Either the source has them "
+    "twice, or mirrors form a circle, so that what this one writes comes back to its source"
+)
 
 Subscribe = Callable[[str, Callable[[State], None]], Subscription]
 """(position, on_state): a subscription to the source from this position on; from where it likes when it is empty."""
@@ -70,6 +77,8 @@ class Mirror:
         self._stream = stream
         self._topic = stream.topics[0]
         self._log = log
+        self._identity = ""
+        """What tells the log from others; empty where nothing does."""
         self._name = name
         self._subscribe = subscribe
         self._clock = clock
@@ -93,7 +102,8 @@ class Mirror:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until the source ends or `stop` is set; what was read by then is stored. Raises ClientError for what the
-        source will not mend, WriterFenced when another mirror has taken over, and LogError."""
+        source will not mend, also where it is the target itself, WriterFenced when another mirror has taken over, and
+        LogError."""
         stopped = asyncio.create_task(stop.wait())
         opening = asyncio.create_task(self._open())
         try:
@@ -136,28 +146,50 @@ class Mirror:
             self._say(f"going on after {self._stored.events:,} events")
         subscription = self._subscribe(self._stored.id, self._on_state)
         recorder = Recorder(self._stream, self._stored.id)
+        returns = Returns()
         async with aclosing(subscription.batches()) as batches:
             async for batch in batches:
                 events = [event for event in batch if event.event == "message"]
                 if len(events) < len(batch):
                     self._tell_others(batch)
-                self._gather(events, recorder, subscription.last_event_id)
+                if self._identity and subscription.log == self._identity:
+                    self._check_topics(subscription.last_event_id)
+                self._gather(events, recorder, returns, subscription.last_event_id)
                 while self._size >= GATHERED_BYTES:
                     self._room.clear()
                     await self._room.wait()
 
-    def _gather(self, events: list[StreamEvent], recorder: Recorder, position: str) -> None:
+    def _check_topics(self, position: str) -> None:
+        """The source is read from the log that is written to: from other topics of it. Raises MirrorsItself."""
+        try:
+            named = any(place.topic == self._topic for place in parse_position(position))
+        except InvalidPosition:
+            return
+        if named:
+            raise MirrorsItself(
+                f"the source is read from the topic {self._topic!r} of the same log, which is the one that "
+                f"{self._stream.name} is written to: the mirror would copy its own copies"
+            )
+
+    def _gather(self, events: list[StreamEvent], recorder: Recorder, returns: Returns, position: str) -> None:
         now = self._clock.now()
+        stored = 0
+        returns.begin_batch()
         for event in events:
             record, time = recorder.record(event, now)
+            self._meter.note(time, now)
+            if returns.has_returned(event.data, time):
+                self._meter.returned += 1
+                self._tell_once("returned", RETURNED)
+                continue
             self._records.append(record)
             self._size += len(event.data)
-            self._meter.note(time, now)
+            stored += 1
         if not events:
             self._meter.idle()
         elif not position:
             self._tell_once("", "the source names no positions: what it sends while the mirror is away will be missing")
-        self._position = SourcePosition(position, self._position.events + len(events))
+        self._position = SourcePosition(position, self._position.events + stored)
         self._arrived.set()
 
     def _tell_others(self, batch: list[StreamEvent]) -> None:
@@ -165,7 +197,8 @@ class Mirror:
         for event in batch:
             if event.event == "gap":
                 self._meter.gaps += 1
-                self._say(f"GAP: events are missing here, the source no longer has them: {excerpt(event.data)}")
+                gone = "" if event.left_out else ", the source no longer has them"
+                self._say(f"GAP: events are missing here{gone}: {excerpt(event.data)}")
             elif event.event != "message":
                 self._tell_once(event.event, f"events called {event.event[:50]!r} are left out: {excerpt(event.data)}")
 
@@ -250,6 +283,7 @@ class Mirror:
         while True:
             try:
                 await self._log.create(self._topic, self._stream.partitions, self._stream.retention)
+                self._identity = shown_identity(await self._log.identity())
                 self._writer = await self._log.writer(self._name)
                 break
             except (LogUnavailable, Refused) as error:

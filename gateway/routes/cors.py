@@ -24,20 +24,27 @@ _PREFLIGHT = [
         b"Authorization, Traceparent, Tracestate, Baggage, Sentry-Trace, *",
     ),
     (b"access-control-max-age", b"86400"),
-    (b"content-length", b"0"),
 ]
+_ALLOWED = [(b"allow", b"GET, HEAD, OPTIONS")]
 
 
 class Preflights:
-    """Plain ASGI: answers the question of a browser whether a page of another origin may ask."""
+    """Plain ASGI: answers what may be asked. A browser wants to know whether a page of another origin may; a proxy that
+    asks it of the server as a whole (`OPTIONS /`, RFC 9110 section 9.3.7: HAProxy's check, where none is named) whether
+    it is there. Elsewhere OPTIONS is a method as any other."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asks = scope["type"] == "http" and scope["method"] == "OPTIONS"
-        if asks and any(name == b"access-control-request-method" for name, _ in scope["headers"]):
-            await send({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
-            await send({"type": "http.response.body", "body": b""})
-        else:
+        headers = None
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            if any(name == b"access-control-request-method" for name, _ in scope["headers"]):
+                headers = _PREFLIGHT
+            elif scope["path"] == "/":
+                headers = _ALLOWED
+        if headers is None:
             await self._app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})

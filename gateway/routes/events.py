@@ -21,7 +21,7 @@ from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
-from gateway.intake.store import FORBIDDEN
+from gateway.intake.telling import away, forbidden
 from gateway.routes.access import Viewers
 from gateway.routes.admission import BODY_BYTES, Admission
 from gateway.routes.problems import answer
@@ -228,11 +228,10 @@ def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
         return status, {word: outcome.stored, "repeated": outcome.repeated, **refused}
     if outcome.unavailable:
         headers = {"retry-after": str(RETRY_SECONDS)}
-        detail = "the log does not answer; send it again in a moment"
-        raise Problem(503, "Log unavailable", detail, headers=headers, members=refused)
+        raise Problem(503, "Log unavailable", away(outcome.why), headers=headers, members=refused)
     if outcome.forbidden:
         # Nothing says when: sent again, it fails again until somebody acts.
-        raise Problem(500, "Events cannot be stored", FORBIDDEN, members=refused)
+        raise Problem(500, "Events cannot be stored", forbidden(outcome.why), members=refused)
     count = len(outcome.invalid) + len(outcome.failed)
     first = (outcome.invalid or outcome.failed)[0]
     detail = first.detail if count == 1 else f"none of the {count} events is stored; the first: {first.detail}"

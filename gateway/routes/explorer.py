@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -22,8 +23,12 @@ _TYPES = {
 }
 _PAGE = "index.html"
 _ENTRY = "main.js"
-_WORKER = ("worker.js", "follower.js")
+_WORKER = ("worker.js", "admission.js", "backoff.js", "follower.js", "turns.js")
 """What the worker alone loads, after the page."""
+
+_COMMENTS = re.compile(rb"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)
+"""Comments that have their lines for themselves: a fifth of what would be sent, for nobody who reads it. No text of
+several lines in the page's files has such a line."""
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 """Of files whose address names their content; a year, in seconds."""
@@ -63,7 +68,7 @@ class ExplorerRoutes:
     def __init__(self) -> None:
         room = resources.files("gateway") / "explorer"
         served = (entry for entry in room.iterdir() if PurePosixPath(entry.name).suffix in _TYPES)
-        files = {entry.name: entry.read_bytes() for entry in served}
+        files = {entry.name: _without_comments(entry.name, entry.read_bytes()) for entry in served}
         digest = hashlib.blake2b(digest_size=8)
         for name in sorted(files):
             digest.update(name.encode() + b"\0" + files[name] + b"\0")
@@ -103,6 +108,10 @@ class ExplorerRoutes:
         for slot, lines in links.items():
             text = text.replace(slot, "\n    ".join(lines))
         return text.encode()
+
+
+def _without_comments(name: str, data: bytes) -> bytes:
+    return _COMMENTS.sub(b"", data) if name.endswith((".js", ".css")) else data
 
 
 def _file(name: str, data: bytes) -> Content:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.event import TopicPartition
+from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
 from gateway.routes.answers import json_answer
@@ -27,8 +28,8 @@ class Readiness:
 
     A worker that does not answer is missing: who is sent to it waits. One that is started again is named, and its share
     goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
-    either. `inside`: why the log, or a partition, does not answer, which may name the operator's hosts, is told too,
-    and why it does not take events of which topics (`failing`). Outside, partitions are named of `public` topics alone.
+    either. So are topics whose events are not stored (`failing`), with the kind of trouble. `inside`: all is told of
+    why, which may name the operator's hosts. Outside, `public` topics alone are named.
     `ailing`: the parts of the process that a mistake of our own has broken off lately.
     """
 
@@ -41,7 +42,7 @@ class Readiness:
         inside: bool,
         public: Callable[[], Collection[str]],
         ailing: Mapping[str, str] = MappingProxyType({}),
-        failing: Mapping[str, str] = MappingProxyType({}),
+        failing: Mapping[str, Trouble] = MappingProxyType({}),
     ) -> None:
         self._workers = workers
         self._inside = inside
@@ -55,8 +56,7 @@ class Readiness:
     async def readyz(self, _: Request) -> Response:
         missing = []
         if not self._hub.available:
-            why = f": {self._hub.why_unavailable}" if self._inside else ""
-            missing.append(f"the log does not answer{why}")
+            missing.append(f"the log does not answer{self._why()}")
         elif not self._hub.filled.is_set():
             missing.append("the newest part of the log is still being read")
         if self._draining():
@@ -72,9 +72,23 @@ class Readiness:
             told["restarting"] = list(down)
         if self._ailing:
             told["ailing"] = sorted(self._ailing)
-        if self._failing and self._inside:
-            told["appends"] = dict(self._failing)
+        if appends := self._appends():
+            told["appends"] = appends
         return json_answer(told)
+
+    def _why(self) -> str:
+        """Why the log does not answer."""
+        if self._inside:
+            return f": {self._hub.why_unavailable}"
+        kind = self._hub.kind_unavailable
+        return f" ({kind})" if kind not in ("", Kind.UNAVAILABLE) else ""
+
+    def _appends(self) -> dict[str, str]:
+        """The topics whose last append failed, and why."""
+        if self._inside:
+            return {topic: str(trouble) for topic, trouble in self._failing.items()}
+        public = self._public()
+        return {topic: str(trouble.kind) for topic, trouble in self._failing.items() if topic in public}
 
     def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "its records do not come")

@@ -10,6 +10,9 @@ from gateway.wire.sse import SSE
 LONGEST = 4096
 """Characters of a header that are read."""
 
+PROBLEMS = ("application/problem+json", "application/problem+xml")
+"""The media types of RFC 9457."""
+
 _OFFERS: tuple[tuple[str, Format], ...] = (
     ("text/event-stream", SSE),
     ("application/x-ndjson", NDJSON),
@@ -22,6 +25,10 @@ def choose_format(accept: str | None) -> Format:
     if accept is None or not accept.strip():
         return SSE
     ranges = _weighted(accept)
+    if ranges and all(name in PROBLEMS for name, _ in ranges):
+        # That is how it likes errors, and says nothing of events: so do clients that openapi-generator makes, which ask
+        # for whatever has `json` in its name.
+        return SSE
     best: tuple[float, Format] | None = None
     for media_type, form in _OFFERS:
         quality = _quality_of(media_type, ranges)

@@ -15,7 +15,7 @@ from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
 from gateway.cooperative import Turn
 from gateway.errors import LogUnavailable, Problem
-from gateway.eventlog.port import TopicState
+from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
@@ -38,6 +38,12 @@ LONGEST_TIMER = 30 * 86_400.0
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
 HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
+
+LOG_HEADER = b"event-gateway-log"
+"""Tells one log from another, so that a mirror knows whether it reads what it writes."""
+
+HEARTBEAT_HEADER = b"event-gateway-heartbeat"
+"""Seconds of silence after which a heartbeat comes, so that a client knows how long it may be silent."""
 
 
 class _Entry(NamedTuple):
@@ -102,13 +108,15 @@ class StreamEndpoint:
             finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
                 self._close(session)
-                await _answer_at_once(204 if finished else 200, NO_STORE if finished else _headers(request), send)
+                await _answer_at_once(204 if finished else 200, NO_STORE if finished else self._headers(request), send)
                 return
             # One that ends by itself leaves its connection to further requests.
             offered = None if request.finite else take_over(scope)
             probe = gzip.NOTHING if request.gzip else NOTHING
             response = None if offered is None else offered(probe)
-            headers = _headers(request) if response is None else [*_headers(request), (b"connection", b"close")]
+            headers = self._headers(request)
+            if response is not None:
+                headers.append((b"connection", b"close"))
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         except Problem as problem:
             self._close(session)
@@ -227,6 +235,21 @@ class StreamEndpoint:
                 return {}
         return {topic: state.partitions for topic, state in states.items()}
 
+    def _headers(self, request: Request) -> list[tuple[bytes, bytes]]:
+        headers = [
+            (b"content-type", request.format.content_type.encode()),
+            *NO_STORE,
+            (b"x-accel-buffering", b"no"),
+            (b"vary", b"accept, accept-encoding"),
+            (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
+            (HEARTBEAT_HEADER, b"%g" % self._services.heartbeat),
+        ]
+        if identity := shown_identity(self._services.hub.discovery.log_identity):
+            headers.append((LOG_HEADER, identity.encode()))
+        if request.gzip:
+            headers.append((b"content-encoding", b"gzip"))
+        return headers
+
 
 def _check_method(scope: Scope) -> None:
     if scope["method"] not in METHODS:
@@ -238,16 +261,3 @@ def _check_method(scope: Scope) -> None:
 async def _answer_at_once(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _headers(request: Request) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"content-type", request.format.content_type.encode()),
-        *NO_STORE,
-        (b"x-accel-buffering", b"no"),
-        (b"vary", b"accept, accept-encoding"),
-        (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
-    ]
-    if request.gzip:
-        headers.append((b"content-encoding", b"gzip"))
-    return headers

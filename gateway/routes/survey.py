@@ -6,9 +6,8 @@ It tells of topics, and nothing of who may see which: what a client is told is p
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway import telemetry
 from gateway.cooperative import together
@@ -16,32 +15,25 @@ from gateway.errors import LogError
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.trouble import Trouble
+from gateway.hub.activity import SPAN
 from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
-from gateway.hub.ring import Item
+from gateway.position import NOTHING_READ
 
 INTERVAL = 1.0
 """Seconds for which a survey holds."""
 SECONDS = 1.0
 """Seconds that a survey may take; what the log has not told by then is as it was before."""
-RATE_SPAN = 60_000
-"""Milliseconds over which the rate of a topic is counted."""
-MOST_RECORDS = 20_000
-"""Records of the ring that are looked at."""
-STEP_RECORDS = 1000
-"""After so many others have their turn."""
 READERS = 4
 READER_PARTITIONS = 100
 """So many readers look for first records at once, each in so many partitions at the most."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """By topic: the records of the last minute, and the newest event that is no canary: when it was read, as its
-    segment and index, and where it stands in the log."""
+    """`end` is the second (since the epoch) before which rates are told: the one that has begun is not over."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, tuple[int, int, TopicPartition, int]] = field(default_factory=dict)
+    end: int = 0
 
 
 class Surveyor:
@@ -78,16 +70,26 @@ class Surveyor:
         return max((time for time in times if time != NO_TIMESTAMP), default=None)
 
     def rate(self, topics: Collection[str]) -> float:
-        """Events a second."""
-        return round(sum(self.survey.counts[topic] for topic in topics) * 1000 / RATE_SPAN, 3)
+        """Events a second, of the last minute, or as much of it as the hub has seen and there have been any in."""
+        return round(sum(map(self._rate, topics)), 3)
+
+    def _rate(self, topic: str) -> float:
+        end, activity = self.survey.end, self._hub.activity
+        seconds = covered_seconds(self._hub, (topic,), end)
+        places = self._hub.partitions((topic,))
+        if all(self._hub.discovery.origins.get(place, NOTHING_READ).offset < 0 for place in places):
+            # There was nothing before; so what has just begun is not thinned by the time in which it was not there.
+            seconds = int(max(1, min(seconds, end - activity.begun(topic))))
+        return sum(activity.counts((topic,), end, seconds)) / seconds
 
     def example(self, topics: Collection[str]) -> bytes | None:
-        """The newest event that is no canary, where the ring still holds it."""
-        found = max((self.survey.examples[topic] for topic in topics if topic in self.survey.examples), default=None)
-        if found is None:
+        """The newest event that is no canary, where it is kept, or the ring still holds it."""
+        newest = self._hub.activity.newest(topics)
+        if newest is None or newest.partition not in self._hub.ring.partitions():
             return None
-        _, _, place, offset = found
-        item = self._hub.ring.holds(place, offset)
+        if newest.data is not None:
+            return newest.data
+        item = self._hub.ring.holds(newest.partition, newest.offset)
         return None if item is None else item.data
 
     async def close(self) -> None:
@@ -98,7 +100,7 @@ class Surveyor:
 
     async def _make(self) -> None:
         try:
-            self.survey = await self._count()
+            self.survey = Survey(self._hub.clock.now() // 1000)
             async with asyncio.timeout(SECONDS):
                 await self._look_for_firsts()
         except (LogError, TimeoutError):
@@ -108,23 +110,6 @@ class Surveyor:
         finally:
             self._made = self._hub.clock.monotonic()
             self._making = None
-
-    async def _count(self) -> Survey:
-        """From the newest segment back. The ring may forget segments meanwhile, and then tells of no older ones."""
-        survey, ring = Survey(), self._hub.ring
-        since = self._hub.clock.now() - RATE_SPAN
-        looked_at = step = 0
-        number = ring.open.number - 1
-        while (segment := ring.segment(number)) is not None and looked_at < MOST_RECORDS:
-            for index in range(len(segment.items) - 1, -1, -1):
-                _note(survey, segment.items[index], (number, index), since)
-            looked_at += len(segment.items)
-            step += len(segment.items)
-            number -= 1
-            if step >= STEP_RECORDS:
-                step = 0
-                await asyncio.sleep(0)
-        return survey
 
     async def _look_for_firsts(self) -> None:
         """Only where a partition does not begin where it did is its first record read. Raises LogError."""
@@ -167,9 +152,10 @@ class Surveyor:
         return self._hub.discovery.known[place.topic].identity
 
 
-def _note(survey: Survey, item: Item, place: tuple[int, int], since: int) -> None:
-    topic = item.partition.topic
-    if item.mark.timestamp >= since:
-        survey.counts[topic] += 1
-    if item.data is not None and not item.canary:
-        survey.examples.setdefault(topic, (*place, item.partition, item.mark.offset))
+def covered_seconds(hub: Hub, topics: Collection[str], end: int) -> int:
+    """How many of the seconds before `end` the hub has seen whole of these topics, from 1 to `SPAN`. What is later than
+    the record before which it began to read has been read."""
+    origins = [hub.discovery.origins[place] for place in hub.partitions(topics) if place in hub.discovery.origins]
+    # Of a time that has not come yet, nothing follows.
+    begun = max((mark.timestamp for mark in origins if mark.timestamp < end * 1000), default=0)
+    return max(1, min(SPAN, end - begun // 1000 - 1))

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.errors import ConfigurationError
 from gateway.schemas.compatibility import Change, Weight, changes, weight_of
 from gateway.schemas.files import parse_version, read_document
-from gateway.schemas.history import HistoryError, is_kept_in_git, released_files
+from gateway.schemas.history import HistoryError, lacking, released_files
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.schemas.shape import equal
 
@@ -21,10 +21,12 @@ SHOWN_CHANGES = 20
 
 @dataclass(slots=True)
 class Report:
-    """`mistakes` have to be mended, `notes` are good to know. An entry may have several lines."""
+    """`mistakes` have to be mended, `notes` are good to know, `unread` says of which directory the history could not be
+    read, and why: nobody knows whether a released version has changed there. An entry may have several lines."""
 
     mistakes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     versions: int = 0
 
 
@@ -153,17 +155,17 @@ def _closed_to_branches(place: str, node: Any) -> Iterator[tuple[str, list[str]]
 
 def _check_history(directory: Path, titles: tuple[str, ...], released_in: str | None, report: Report) -> None:
     """Released versions are as they were."""
-    if not is_kept_in_git(directory):
-        if released_in is not None:
-            report.mistakes.append(f"{directory}: it is not kept in git, which alone knows what {released_in} holds")
-        else:
-            report.notes.append(f"{directory}: it is not kept in git, so nobody knows whether a version has changed")
-        return
     try:
         committed = released_files(directory, released_in)
+        # What a tag or a branch holds, it holds whole.
+        doubt = lacking(directory) if released_in is None else None
     except HistoryError as error:
-        report.mistakes.append(f"{directory}: {error}")
-        return
+        committed, doubt = [], str(error)
+    if doubt is not None:
+        # Who names a tag or a branch wants to know.
+        (report.unread if released_in is None else report.mistakes).append(
+            f"{directory}: its history could not be read, so nobody knows whether a version has changed: {doubt}"
+        )
     for file in committed:
         title = file.path.parent.relative_to(directory).as_posix()
         version = parse_version(file.path.stem) if file.path.suffix in (".yaml", ".yml", ".json") else None
@@ -177,7 +179,9 @@ def _changed_since(path: Path, where: str, released: bytes) -> list[str]:
         return [f"{path}: it was released ({where}) and is gone; events name it, so it has to stay"]
     unreadable: list[str] = []
     before, after = (read_document(path, content, unreadable) for content in (released, path.read_bytes()))
-    if before is None or after is None or equal(before, after):
+    if before is None:
+        return [f"{path}: as it was released ({where}), it could not be read: {'; '.join(unreadable)[:300]}"]
+    if after is None or equal(before, after):
         return []
     differences = [
         f"    /{name}: {'removed' if name not in after else 'added' if name not in before else 'changed'}"

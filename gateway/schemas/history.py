@@ -6,7 +6,9 @@ committed is asked of git itself, so nothing has to be kept beside the schemas.
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from gateway.errors import GatewayError
 
 PATIENCE = 60.0
 """Seconds that one call of git may take."""
+_BY_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+"""Variables by which git tells a hook where its repository is, and which would be taken for that of the schemas."""
 
 
 class HistoryError(GatewayError):
-    """Git does not answer, or knows no such tag or branch."""
+    """The history cannot be read, or has no such tag or branch; says why, and what helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +33,10 @@ class Committed:
     content: bytes
 
 
-def is_kept_in_git(directory: Path) -> bool:
-    """Whether the directory lies in a git work tree that has a commit."""
-    try:
-        _git(directory, "rev-parse", "--is-inside-work-tree", "--verify", "HEAD")
-    except HistoryError:
-        return False
-    return True
-
-
 def released_files(directory: Path, reference: str | None = None) -> list[Committed]:
     """All files of the directory as they were when they were released. Raises HistoryError."""
+    top = _top(directory)
     found = _first_commits(directory) if reference is None else _files_at(directory, reference)
-    top = Path(_git(directory, "rev-parse", "--show-toplevel").decode().rstrip("\n"))
     wanted = [f"{commit}:{path}" for path, commit in found.items()]
     contents = _contents(directory, wanted)
     here = directory.resolve()
@@ -53,10 +48,51 @@ def released_files(directory: Path, reference: str | None = None) -> list[Commit
     ]
 
 
+def lacking(directory: Path) -> str | None:
+    """What the history of the directory lacks, so that it does not tell of every release; None for a whole one. Raises
+    HistoryError."""
+    if _git(directory, "rev-parse", "--is-shallow-repository").strip() == b"true":
+        return (
+            "the clone is shallow, and git knows its newest commits alone; `git fetch --unshallow` brings the others "
+            "(`fetch-depth: 0` of actions/checkout, `GIT_DEPTH: 0` of GitLab)"
+        )
+    if not _git(directory, "ls-files", "--", ".") and _holds(directory, "check-ignore", "--quiet", "."):
+        return "git ignores the directory"
+    return None
+
+
+def _top(directory: Path) -> Path:
+    """The top of the work tree. Raises HistoryError."""
+    try:
+        top = _git(directory, "rev-parse", "--show-toplevel")
+    except HistoryError as error:
+        raise _explained(directory, error) from error
+    if not top.strip():
+        raise HistoryError("it lies in git's own directory, of which there is no history")
+    return Path(os.fsdecode(top.removesuffix(b"\n")))
+
+
+def _explained(directory: Path, error: HistoryError) -> HistoryError:
+    """The same in words of this place, where git's are common."""
+    here = directory.resolve()
+    if "dubious ownership" in str(error):
+        return HistoryError(
+            "its repository belongs to another user, and git does not read it; "
+            "`git config --global --add safe.directory '*'` lets it, or a path for the star"
+        )
+    if "not a git repository" not in str(error):
+        return error
+    found = next((folder / ".git" for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+    return HistoryError("it is not kept in git" if found is None else f"{found} is there, and damaged; {error}")
+
+
 def _first_commits(directory: Path) -> dict[str, str]:
-    """The first commit of each file, by its path from the top. Merges are followed on both sides."""
+    """The first commit of each file, by its path from the top. Merges are followed on both sides, and what a merge
+    itself brings counts."""
+    if _has_no_commit(directory):
+        return {}
     output = _git(
-        directory, "log", "--diff-filter=A", "--no-renames", "--format=%x00%H", "--name-only", "-z", "--", "."
+        directory, "log", "-c", "--diff-filter=A", "--no-renames", "--format=%x00%H", "--name-only", "-z", "--", "."
     )
     found: dict[str, str] = {}
     commit = ""
@@ -78,7 +114,17 @@ def _files_at(directory: Path, reference: str) -> dict[str, str]:
     return {path: commit for path in output.decode(errors="surrogateescape").split("\0") if path}
 
 
+def _has_no_commit(directory: Path) -> bool:
+    """Whether nothing was ever committed. Where a branch is named that is not there, and others are, it is lost."""
+    return not (
+        _holds(directory, "rev-parse", "--verify", "--quiet", "HEAD")
+        or _git(directory, "rev-list", "--all", "--max-count=1").strip()
+    )
+
+
 def _contents(directory: Path, objects: list[str]) -> list[bytes]:
+    """Raises HistoryError where one is not there."""
+    # No name of a version has a line break.
     asked = "".join(f"{name}\n" for name in objects if "\n" not in name)
     output = _git(directory, "cat-file", "--batch", given=asked.encode(errors="surrogateescape"))
     contents = []
@@ -87,21 +133,38 @@ def _contents(directory: Path, objects: list[str]) -> list[bytes]:
             contents.append(b"")
             continue
         head, _, output = output.partition(b"\n")
-        words = head.split()
-        size = int(words[2]) if len(words) == 3 and words[2].isdigit() else 0
+        words = head.rsplit(b" ", 2)
+        if len(words) != 3 or not words[2].isdigit():
+            raise HistoryError(f"git has lost an object: {head.decode(errors='replace')}")
+        size = int(words[2])
         contents.append(output[:size])
-        output = output[size + 1 :] if len(words) == 3 else output
+        output = output[size + 1 :]
     return contents
 
 
 def _git(directory: Path, *arguments: str, given: bytes = b"") -> bytes:
-    # Names as they are, and nothing that the user's settings would add.
-    command = ["git", "-c", "core.quotePath=false", "-c", "log.showSignature=false", *arguments]
-    try:
-        result = subprocess.run(command, cwd=directory, input=given, capture_output=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise HistoryError(f"git does not answer: {error}") from error
+    """What git says. Raises HistoryError."""
+    result = _run(directory, arguments, given)
     if result.returncode != 0:
         said = result.stderr.decode(errors="replace").strip() or f"it knows nothing of {arguments[-1]}"
         raise HistoryError(f"git {arguments[0]}: {said}")
     return result.stdout
+
+
+def _holds(directory: Path, *arguments: str) -> bool:
+    """Whether git says yes. Raises HistoryError."""
+    return _run(directory, arguments).returncode == 0
+
+
+def _run(directory: Path, arguments: Iterable[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    # Names as they are, messages in English, and nothing that the user's settings would add.
+    command = ["git", "--no-replace-objects", "-c", "core.quotePath=false", "-c", "log.showSignature=false", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in _BY_HOOKS} | {"LC_ALL": "C"}
+    try:
+        return subprocess.run(
+            command, cwd=directory, env=environment, input=given, capture_output=True, timeout=PATIENCE, check=False
+        )
+    except FileNotFoundError as error:
+        raise HistoryError("git is not installed") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HistoryError(f"git does not answer: {error}") from error

@@ -6,8 +6,10 @@ What cannot be merged stays in `allOf`. Pure.
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 Node = dict[str, Any]
 
@@ -22,6 +24,9 @@ BY_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies"
 """Keywords whose members are schemas."""
 
 CONDITION = ("if", "then", "else")
+
+BRANCHES = ("allOf", "anyOf", "oneOf", "$ref", "if", "then", "else", "dependentSchemas")
+"""Keywords whose schemas hold for the same value."""
 
 _BRANCHES = ("anyOf", "oneOf", "dependentSchemas", *CONDITION)
 _SEES = {
@@ -106,6 +111,58 @@ def enumerated(schema: Node) -> list[Any] | None:
         return [schema["const"]]
     values = schema.get("enum")
     return values if isinstance(values, list) else None
+
+
+def span_of(schema: Any) -> tuple[int | None, int | None]:
+    """The least and the greatest whole number that a value may be, as far as bounds, values and alternatives say; None
+    where they say nothing. Of alternatives the widest counts of those that say something."""
+    if not isinstance(schema, dict):
+        return None, None
+    lows, highs = _bounds(schema)
+    for keyword in ("anyOf", "oneOf"):
+        if isinstance(branches := schema.get(keyword), list):
+            spans = [span_of(branch) for branch in branches]
+            lows.append(min((low for low, _ in spans if low is not None), default=None))
+            highs.append(max((high for _, high in spans if high is not None), default=None))
+    for branch in schema.get("allOf", []):
+        low, high = span_of(branch)
+        lows.append(low)
+        highs.append(high)
+    return (
+        max((low for low in lows if low is not None), default=None),
+        min((high for high in highs if high is not None), default=None),
+    )
+
+
+def _bounds(schema: Node) -> tuple[list[int | None], list[int | None]]:
+    """What bounds and values say by themselves. `exclusiveMinimum` is a number, in draft 4 a word for `minimum`."""
+    lows: list[int | None] = []
+    highs: list[int | None] = []
+    least, most = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if _is_number(least):
+        lows.append(_floor(least) + 1 if above is True else -_floor(-least))
+    if _is_number(above):
+        lows.append(_floor(above) + 1)
+    if _is_number(most):
+        highs.append(-_floor(-most) - 1 if below is True else _floor(most))
+    if _is_number(below):
+        highs.append(-_floor(-below) - 1)
+    if (values := enumerated(schema)) is not None and (numbers := [value for value in values if _is_number(value)]):
+        lows.append(min(map(_floor, numbers)))
+        highs.append(max(-_floor(-value) for value in numbers))
+    return lows, highs
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _floor(number: float) -> int:
+    """Downwards; what is written larger than a double can be is as large as one can."""
+    if isinstance(number, float):
+        number = max(-sys.float_info.max, min(sys.float_info.max, number))
+    return math.floor(number)
 
 
 def equal(one: Any, other: Any) -> bool:

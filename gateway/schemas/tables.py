@@ -20,29 +20,39 @@ from sqlglot.dialects.spark import Spark
 
 from gateway.errors import GatewayError
 from gateway.schemas.flink import Flink
-from gateway.schemas.shape import Node, branch_fields, merged, types_of
+from gateway.schemas.shape import BRANCHES, Node, branch_fields, merged, span_of, types_of
 
-LARGEST_BIGINT = 2**63 - 1
+BIGINT = range(-(2**63), 2**63)
+DECIMAL_DIGITS = 38
+"""Of the largest whole number that every dialect has."""
 LARGEST_NAME = 63
 """Bytes of a name in PostgreSQL, which cuts off what is longer."""
+MOST_COLUMNS = 1600
+"""Of a table in PostgreSQL."""
+SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""Those that each table of PostgreSQL has of its own (its documentation, "System Columns")."""
 
 _Kind = exp.DType
 
 
 @dataclass(frozen=True, slots=True)
 class _Flavour:
-    """What tells the dialects apart beyond their words: `json` is the type of what can be anything."""
+    """What tells the dialects apart beyond their words: `json` is the type of what can be anything, `vast` that of
+    whole numbers of more digits than DECIMAL has elsewhere."""
 
     dialect: type[Dialect]
     nests: bool = True
     json: _Kind = _Kind.TEXT
+    vast: _Kind = _Kind.TEXT
     case_counts: bool = False
     longest_name: int | None = None
+    most_columns: int | None = None
+    taken: frozenset[str] = frozenset()
 
 
 _FLAVOURS = {
-    "postgres": _Flavour(Postgres, nests=False, json=_Kind.JSONB, case_counts=True, longest_name=LARGEST_NAME),
-    "duckdb": _Flavour(DuckDB, json=_Kind.JSON),
+    "postgres": _Flavour(Postgres, False, _Kind.JSONB, _Kind.DECIMAL, True, LARGEST_NAME, MOST_COLUMNS, SYSTEM_COLUMNS),
+    "duckdb": _Flavour(DuckDB, json=_Kind.JSON, vast=_Kind.JSON),
     "spark": _Flavour(Spark),
     "flink": _Flavour(Flink, case_counts=True),
 }
@@ -60,6 +70,10 @@ def create_table(document: Node, dialect: str, table: str) -> str:
     if not fields:
         raise NoTable("the schema names no fields")
     _check_names([table, *fields], flavour, "")
+    if flavour.most_columns is not None and len(fields) > flavour.most_columns:
+        raise NoTable(f"the schema names {len(fields)} fields, and a table has {flavour.most_columns} columns at most")
+    if taken := [name for name in fields if name in flavour.taken]:
+        raise NoTable(f"{' and '.join(map(repr, taken))} cannot be a column: each table has one of that name already")
     columns = [
         exp.ColumnDef(
             this=_name(name),
@@ -96,7 +110,7 @@ def _type(schema: Any, flavour: _Flavour, path: str) -> exp.DataType:
             return _object(schema, flavour, path)
         if kind == "array":
             return _array(schema, flavour, path)
-        return _scalar(kind, schema)
+        return _integer(schema, flavour) if kind == "integer" else _scalar(kind, schema)
     if kinds == {"integer", "number"}:
         return exp.DataType(this=_Kind.DOUBLE)
     return exp.DataType(this=flavour.json)
@@ -106,13 +120,19 @@ def _scalar(kind: str, schema: Node) -> exp.DataType:
     if kind == "string":
         formats = {"date-time": _Kind.TIMESTAMPTZ, "date": _Kind.DATE, "uuid": _Kind.UUID}
         return exp.DataType(this=formats.get(str(schema.get("format")), _Kind.TEXT))
-    if kind == "integer":
-        bounds = [schema.get("minimum", 0), schema.get("maximum", 0)]
-        if all(abs(bound) <= LARGEST_BIGINT for bound in bounds):
-            return exp.DataType(this=_Kind.BIGINT)
-        digits = [exp.DataTypeParam(this=exp.Literal.number(number)) for number in (38, 0)]
-        return exp.DataType(this=_Kind.DECIMAL, expressions=digits)
     return exp.DataType(this=_Kind.BOOLEAN if kind == "boolean" else _Kind.DOUBLE)
+
+
+def _integer(schema: Node, flavour: _Flavour) -> exp.DataType:
+    """The type that holds what the schema's bounds allow; where it has none, the usual one."""
+    low, high = span_of(schema)
+    extremes = [bound for bound in (low, high) if bound is not None]
+    if all(bound in BIGINT for bound in extremes):
+        return exp.DataType(this=_Kind.BIGINT)
+    if any(abs(bound) >= 10**DECIMAL_DIGITS for bound in extremes):
+        return exp.DataType(this=flavour.vast)
+    digits = [exp.DataTypeParam(this=exp.Literal.number(number)) for number in (DECIMAL_DIGITS, 0)]
+    return exp.DataType(this=_Kind.DECIMAL, expressions=digits)
 
 
 def _object(schema: Node, flavour: _Flavour, path: str) -> exp.DataType:
@@ -126,12 +146,20 @@ def _object(schema: Node, flavour: _Flavour, path: str) -> exp.DataType:
             for name, (part, _) in fields.items()
         ]
         return exp.DataType(this=_Kind.STRUCT, expressions=members, nested=True)
-    rest = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
-    values = [part for part in rest if isinstance(part, dict) and part]
-    if len(values) == 1:
-        kinds = [exp.DataType(this=_Kind.TEXT), _type(values[0], flavour, f"{path}/*")]
-        return exp.DataType(this=_Kind.MAP, expressions=kinds, nested=True)
+    values = _values(schema)
+    kinds = {_type(part, flavour, f"{path}/*") for part in values}
+    if len(kinds) == 1:
+        return exp.DataType(this=_Kind.MAP, expressions=[exp.DataType(this=_Kind.TEXT), *kinds], nested=True)
     return exp.DataType(this=flavour.json)
+
+
+def _values(schema: Node) -> list[Any]:
+    """The schemas of an object's values where it names no fields; none where a value may be anything."""
+    rest = schema.get("additionalProperties", True)
+    if rest is True and not any(keyword in schema for keyword in BRANCHES):
+        rest = schema.get("unevaluatedProperties", True)
+    parts = [*schema.get("patternProperties", {}).values(), *([] if rest is False else [rest])]
+    return parts if all(isinstance(part, dict) and part for part in parts) else []
 
 
 def _array(schema: Node, flavour: _Flavour, path: str) -> exp.DataType:

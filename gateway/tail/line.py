@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from gateway.printable import printable
 from gateway.tail.columns import LONGEST_VALUE, Path, flags, look_up
+from gateway.tail.local_time import show_local_time
 
 _STYLES = ("bold", "green", "cyan", "blue", "dim", "yellow")
 """Of the columns in their order; the first is what the event is about."""
@@ -22,7 +22,8 @@ def event_line(
     """`time` and `now` in milliseconds. Where the columns were asked for, each is there, be it empty; where they were
     suggested, what is missing is left out and flags that are true stand at the end."""
     line = Text(no_wrap=True, overflow="ellipsis", end="")
-    line.append(_time(time, now), "dim")
+    shown = " " * len(show_local_time(now, now)) if time is None else show_local_time(time, now)
+    line.append(shown, "dim")
     line.append(f"  {printable(stream)}", "magenta")
     for number, path in enumerate(columns):
         value = look_up(event, path)
@@ -38,19 +39,6 @@ def event_line(
         for name in flags(event):
             line.append(f"  {printable(name)}", "red")
     return line
-
-
-def _time(time: int | None, now: int) -> str:
-    """In the zone of the machine; with the date where that is not today's."""
-    if time is None:
-        return "            "
-    try:
-        local = datetime.fromtimestamp(time / 1000).astimezone()
-    except (ValueError, OverflowError, OSError):
-        # A record may carry any number; what no calendar has is shown as it is.
-        return str(time)
-    today = datetime.fromtimestamp(now / 1000).astimezone().date() == local.date()
-    return local.strftime("" if today else "%Y-%m-%d ") + local.isoformat(timespec="milliseconds")[11:23]
 
 
 def _shown(value: Any) -> str:

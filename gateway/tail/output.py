@@ -25,7 +25,7 @@ class Output(Protocol):
     """Takes events in their order."""
 
     async def write(self, events: list[Event]) -> None:
-        """Written and flushed when it returns. Raises BrokenPipeError where nobody reads any more."""
+        """Written and flushed when it returns. Raises OutputFailed."""
         ...
 
 

@@ -15,7 +15,7 @@ from gateway.tail.status import StatusLine
 
 
 class Tail:
-    """Follows streams until the range ends. Raises ClientError, BrokenPipeError."""
+    """Follows streams until the range ends. Raises ClientError, and what the output raises."""
 
     def __init__(
         self,

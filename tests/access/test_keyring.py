@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import pytest
 
 from gateway.access.keyring import Keyring
-from gateway.access.trust import Trust
+from gateway.access.signed import Rules
+from gateway.access.trust import Terms, Trust
 from gateway.errors import KeysUnavailable
-from tests.access.kit import ALGORITHMS, document, public_jwk
+from tests.access.kit import document, public_jwk
 from tests.routes.kit import becomes
 
 URL = "https://issuer.example/keys"
@@ -49,7 +53,7 @@ class Issuer:
 async def keyring(
     issuer: Issuer, clock: HandClock, trust: Trust | None = None, refresh: float = 3600
 ) -> AsyncIterator[Keyring]:
-    ring = Keyring(issuer, ALGORITHMS, clock, refresh)
+    ring = Keyring(issuer, clock, refresh)
     ring.use(trust or Trust(key_url=URL))
     task = asyncio.create_task(ring.run())
     try:
@@ -136,6 +140,18 @@ async def test_a_reload_may_name_other_keys() -> None:
         assert ring.keys.ids == {"c"}
         await ring.look()
         assert issuer.asked == [URL, URL + "2"]
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+async def test_a_reload_may_allow_other_algorithms(from_file: bool) -> None:
+    """Keys are read for the algorithms that are allowed, and are read again where others are."""
+    issuer = Issuer("a")
+    issuer.document = both = document(public_jwk("a"), public_jwk("ed", "OKP"))
+    place = Trust(key_document=both) if from_file else Trust(key_url=URL)
+    async with keyring(issuer, HandClock(), replace(place, terms=Terms(Rules(algorithms=("ES256",))))) as ring:
+        await becomes(lambda: ring.keys.ids == {"a"})
+        ring.use(replace(place, terms=Terms(Rules(algorithms=("EdDSA",)))))
+        await becomes(lambda: ring.keys.ids == {"ed"})
 
 
 async def test_what_comes_from_an_address_of_before_is_not_used() -> None:

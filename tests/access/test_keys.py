@@ -19,17 +19,28 @@ from tests.access.test_signed import JSON
 def test_a_key_is_found_by_its_id_and_algorithm() -> None:
     keys = read_keys(document(public_jwk("a"), public_jwk("b", "RSA", use="sig", key_ops=["verify"])), ALGORITHMS)
     assert keys.ids == {"a", "b"}
-    assert keys.find("a", "ES256") is not None
-    assert keys.find("b", "RS256") is not None
-    assert keys.find("b", "PS256") is not None
-    assert keys.find("a", "RS256") is None
-    assert keys.find("c", "ES256") is None
-    assert keys.find(None, "ES256") is keys.find("a", "ES256")
+    assert len(keys.find("a", "ES256")) == 1
+    assert len(keys.find("b", "RS256")) == 1
+    assert len(keys.find("b", "PS256")) == 1
+    assert not keys.find("a", "RS256")
+    assert not keys.find("c", "ES256")
+    assert keys.find(None, "ES256") == keys.find("a", "ES256")
 
 
-def test_two_keys_of_one_id_are_none() -> None:
-    keys = read_keys(document(public_jwk("a"), {**public_jwk("b"), "kid": "a"}), ALGORITHMS)
-    assert keys.find("a", "ES256") is None
+def test_keys_that_may_be_meant() -> None:
+    unnamed = {key: value for key, value in public_jwk("c").items() if key != "kid"}
+    keys = read_keys(document(public_jwk("a"), {**public_jwk("b"), "kid": "a"}, unnamed), ALGORITHMS)
+    assert len(keys.find("a", "ES256")) == 2, "two of one id"
+    assert len(keys.find(None, "ES256")) == 3, "all, where none is named"
+    assert len(keys.find("d", "ES256")) == 1, "one without an id may be called anything"
+    assert not keys.find(None, "RS256")
+
+
+@pytest.mark.parametrize("allowed", [("EdDSA",), ("Ed25519",), ("Ed25519", "EdDSA")])
+@pytest.mark.parametrize("named", [{}, {"alg": "EdDSA"}, {"alg": "Ed25519"}])
+def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], named: dict[str, str]) -> None:
+    keys = read_keys(document(public_jwk("a", "OKP", **named)), allowed)
+    assert len(keys.find("a", "EdDSA")) == 1
 
 
 @pytest.mark.parametrize(

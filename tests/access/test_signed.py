@@ -7,12 +7,15 @@ import hmac
 import json
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.access.grant import MAXIMUM_GLOBS, Grant
+from gateway.access.keys import TRIED_KEYS, read_keys
 from gateway.access.signed import InvalidToken, UnknownKey, verify
 from tests.access.kit import (
     NOW,
@@ -155,11 +158,73 @@ def test_a_key_in_the_token_is_not_trusted() -> None:
         assert "cannot be verified" in refusal(signed(claims(), "stranger", kid="first", **extra))
 
 
-def test_a_token_without_a_key_id_takes_the_only_key_there_is() -> None:
-    verify(signed(claims(), kid=None), KEYS, RULES, NOW, brief=False)
-    several = key_set(public_jwk("first"), public_jwk("second"))
+def test_a_token_without_a_key_id_is_tried_with_every_key_that_fits() -> None:
+    """RFC 7515 appendix D."""
+    names = [str(number) for number in range(TRIED_KEYS)]
+    several = key_set(*map(public_jwk, names), public_jwk("other", "RSA"))
+    for name in names:
+        verify(signed(claims(), name, kid=None), several, RULES, NOW, brief=False)
+    verify(signed(claims(), "other", "RS256", kid=None), several, RULES, NOW, brief=False)
+    # Keys without names may have been changed a moment ago, and are looked for once more.
+    with pytest.raises(UnknownKey, match="by any key"):
+        verify(signed(claims(), "stranger", kid=None), several, RULES, NOW, brief=False)
     with pytest.raises(UnknownKey, match="names no key"):
-        verify(signed(claims(), kid=None), several, RULES, NOW, brief=False)
+        verify(signed(claims(), "ed", "EdDSA", kid=None), several, RULES, NOW, brief=False)
+    with pytest.raises(InvalidToken, match="another audience"):
+        verify(signed(claims(aud="x"), names[-1], kid=None), several, RULES, NOW, brief=False)
+
+
+def test_so_many_keys_are_tried_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [str(number) for number in range(TRIED_KEYS + 1)]
+    many = key_set(*map(public_jwk, names))
+    tried = Mock(wraps=jwt.decode)
+    monkeypatch.setattr(jwt, "decode", tried)
+    with pytest.raises(InvalidToken, match="11 keys fit, of which 10 are tried; it has to name its own") as caught:
+        verify(signed(claims(), names[-1], kid=None), many, RULES, NOW, brief=False)
+    assert not isinstance(caught.value, UnknownKey)
+    assert tried.call_count == TRIED_KEYS
+    verify(signed(claims(), names[-1]), many, RULES, NOW, brief=False)
+
+
+def test_either_of_two_keys_of_one_id_may_have_signed_it() -> None:
+    keys = key_set(public_jwk("first"), public_jwk("second", kid="first"))
+    for name in ("first", "second"):
+        verify(signed(claims(), name, kid="first"), keys, RULES, NOW, brief=False)
+    with pytest.raises(InvalidToken, match="cannot be verified") as caught:
+        verify(signed(claims(), "stranger", kid="first"), keys, RULES, NOW, brief=False)
+    assert not isinstance(caught.value, UnknownKey)
+
+
+def test_a_key_without_an_id_may_have_any_name() -> None:
+    unnamed = {key: value for key, value in public_jwk("first").items() if key != "kid"}
+    keys = key_set(unnamed, public_jwk("second"))
+    verify(signed(claims(), "first", kid="today"), keys, RULES, NOW, brief=False)
+    with pytest.raises(UnknownKey):
+        verify(signed(claims(), "second", kid="today"), keys, RULES, NOW, brief=False)
+
+
+@pytest.mark.parametrize("allowed", [("EdDSA",), ("Ed25519",)])
+@pytest.mark.parametrize("name", ["EdDSA", "Ed25519"])
+def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], name: str) -> None:
+    """RFC 9864: `Ed25519` is what `EdDSA` is with such a key."""
+    rules = replace(RULES, algorithms=allowed)
+    keys = read_keys(document(public_jwk("ed", "OKP"), public_jwk("first")), allowed)
+    head = forged({"alg": name, "kid": "ed"}, claims()).rpartition(".")[0]
+    token = f"{head}.{encoded(private_key('ed', 'OKP').sign(head.encode()))}"
+    assert verify(token, keys, rules, NOW, brief=False).read == ("secret",)
+    with pytest.raises(InvalidToken):
+        verify(token[:-8] + "AAAAAAAA", keys, rules, NOW, brief=False)
+    for other in ("Ed448", "ed25519", "ED25519", "Ed25519 "):
+        head = forged({"alg": other, "kid": "ed"}, claims()).rpartition(".")[0]
+        token = f"{head}.{encoded(private_key('ed', 'OKP').sign(head.encode()))}"
+        with pytest.raises(InvalidToken, match="algorithm is none of"):
+            verify(token, keys, rules, NOW, brief=False)
+
+
+@pytest.mark.parametrize("value", [5, 0, "", None, True, ["a"], {"a": 1}, 1.5, "x" * 5000])
+@pytest.mark.parametrize("name", ["sub", "jti", "typ", "azp", "scope", "client_id", "cnf"])
+def test_claims_that_nobody_uses_refuse_no_token(name: str, value: Any) -> None:
+    verify(signed({**claims(), name: value}), KEYS, RULES, NOW, brief=False)
 
 
 def test_what_a_token_calls_critical_is_not_ignored() -> None:

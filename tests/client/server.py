@@ -118,6 +118,16 @@ async def collect(subscription: Subscription, wanted: Callable[[list[StreamEvent
     return events
 
 
+def numbers(events: list[StreamEvent]) -> list[int]:
+    """Those in the events of `message`."""
+    return [json.loads(event.data)["n"] for event in events]
+
+
+def never(events: list[StreamEvent]) -> bool:
+    """To the end."""
+    return False
+
+
 def events(
     server: httpx.AsyncBaseTransport, query: Query | None = None, *, last_event_id: str = "", **options: Any
 ) -> EventStream:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.client.errors import EventTooLarge
 from gateway.client.parser import EventStreamParser, StreamEvent
 
 LINES = st.sampled_from(
@@ -78,16 +77,57 @@ def test_an_event_that_is_cut_off_is_none() -> None:
     assert parser.last_event_id == "1"
 
 
-@pytest.mark.parametrize("piece", [b"data: " + b"x" * 200, b"x" * 200, b"data: x\n" * 30])
-def test_memory_is_bounded(piece: bytes) -> None:
+LARGE = b"x" * 200
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"id: 2\ndata: ", LARGE),
+        (b"id: 2\ndata: ", b"\ndata:" + LARGE),
+        (b"id: 2\n", b"data\n" * 3),
+        (b"id: 2\ndata: y\n: ", LARGE),
+    ],
+    ids=["a line", "lines", "empty lines", "a comment"],
+)
+@pytest.mark.parametrize("size", [1, 7, 4000, 10**6])
+def test_memory_is_bounded_and_the_stream_goes_on_behind(begin: bytes, piece: bytes, size: int) -> None:
+    content = b"\xef\xbb\xbfid: 1\ndata: a\n\n" + begin + piece * 500 + b"\n\nid: 3\ndata: b\n\n"
     parser = EventStreamParser(maximum_bytes=1000)
+    events: list[StreamEvent] = []
+    for start in range(0, len(content), size):
+        events += parser.feed(content[start : start + size])
+        assert sum(map(len, parser._pieces)) <= 1000 + 9 + size
+    first, *others, last = events
+    assert (first, last) == (StreamEvent("message", b"a", "1"), StreamEvent("message", b"b", "3"))
+    expected = (
+        StreamEvent("message", b"y", "2") if b": " in begin[12:] else StreamEvent("message", b"", "2", left_out=True)
+    )
+    assert others == [expected]
 
-    def feed() -> None:
-        for _ in range(100):
-            parser.feed(piece)
 
-    with pytest.raises(EventTooLarge, match="1,000"):
-        feed()
+def test_an_event_that_is_too_large_is_told_as_soon_as_it_has_an_id() -> None:
+    parser = EventStreamParser("1", maximum_bytes=1000)
+    assert parser.feed(b"event: change\nid: 2\ndata: " + b"x" * 2000) == [
+        StreamEvent("change", b"", "2", left_out=True)
+    ]
+    assert parser.last_event_id == "2"
+    assert parser.feed(b"x" * 2000 + b"\nid: 3\n\n") == []
+    assert parser.last_event_id == "3"
+
+
+def test_an_event_that_is_too_large_and_named_at_its_end_is_told_there() -> None:
+    parser = EventStreamParser("1", maximum_bytes=1000)
+    assert parser.feed(b"data: " + b"x" * 2000) == []
+    assert parser.feed(b"\nid: 2\nevent: change\n\n") == [StreamEvent("change", b"", "2", left_out=True)]
+    assert parser.feed(b"data: small\n\n") == [StreamEvent("message", b"small", "2", named=False)]
+
+
+def test_the_very_first_line_may_be_too_large() -> None:
+    parser = EventStreamParser(maximum_bytes=1000)
+    pieces = [b"\xef\xbb", b"\xbfda", b"ta: ", *[LARGE] * 20, b"\n\n\xef\xbb\xbfdata: none\n\n"]
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    assert events == [StreamEvent("message", b"", "", named=False, left_out=True)]
 
 
 def test_the_largest_event_passes() -> None:

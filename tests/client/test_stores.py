@@ -7,10 +7,11 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from gateway.client import FilePositions, MemoryPositions, PositionStoreError
+from gateway.client import FilePositions, MemoryPositions, PositionStoreError, stores
 from gateway.client.redis import RedisPositions
 
 
@@ -57,11 +58,130 @@ async def test_a_full_disk_leaves_the_old_position(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(PositionStoreError, match="position cannot be written: No space left on device"):
         await store.save("new")
+    assert names(tmp_path) == ["position"]
+    # It is full at the next start, too.
+    with pytest.raises(PositionStoreError, match="position cannot be written: No space left on device"):
+        await FilePositions(tmp_path / "position").load()
+    monkeypatch.undo()
     assert await store.load() == "old"
     assert names(tmp_path) == ["position"]
 
 
-@pytest.mark.parametrize("content", [b"a\nb\n", b"\xff", b"\x00", b"x" * 70_000], ids=["lines", "bytes", "nul", "long"])
+POSITIONS = ["a", "a\tb", " a ", "\x01", "é\u00a0\u2028\u202e", "x" * 92_000, "[" + "1," * 500_000 + "1]"]
+
+
+@pytest.mark.parametrize("position", POSITIONS, ids=lambda position: ascii(position[:10]))
+async def test_what_a_server_may_send_is_saved_and_loaded(tmp_path: Path, position: str) -> None:
+    path = tmp_path / "position"
+    await FilePositions(path).save(position)
+    assert await FilePositions(path).load() == position
+    assert await FilePositions(path).load() == position, "the trial at a start writes what was there"
+
+
+@pytest.mark.parametrize("position", ["a\nb", "a\r", "\0", "\udcff"], ids=ascii)
+async def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, position: str) -> None:
+    store = FilePositions(tmp_path / "position")
+    await store.save("old")
+    with pytest.raises(PositionStoreError, match="is no position: one line"):
+        await store.save(position)
+    assert await store.load() == "old"
+
+
+async def test_a_position_that_is_too_long_is_neither_saved_nor_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "LONGEST", 100)
+    store = FilePositions(tmp_path / "position")
+    await store.save("x" * 100)
+    assert await store.load() == "x" * 100
+    with pytest.raises(PositionStoreError, match="at most 100 bytes"):
+        await store.save("x" * 101)
+    (tmp_path / "position").write_bytes(b"x" * 101)
+    with pytest.raises(PositionStoreError, match="something else"):
+        await store.load()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o664])
+async def test_rights_stay(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "position"
+    path.write_text("old\n")
+    path.chmod(mode)
+    store = FilePositions(path)
+    assert await store.load() == "old"
+    await store.save("new")
+    assert path.stat().st_mode & 0o7777 == mode
+
+
+async def test_symbolic_links_stay(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    link, further = tmp_path / "link", tmp_path / "data" / "further"
+    link.symlink_to("data/further")
+    further.symlink_to(tmp_path / "data" / "position")
+    store = FilePositions(link)
+    assert await store.load() == ""
+    await store.save("1")
+    assert link.is_symlink()
+    assert further.is_symlink()
+    assert (tmp_path / "data" / "position").read_text() == "1\n"
+    assert set(names(tmp_path / "data")) == {"further", "position"}
+
+
+async def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)
+    await FilePositions(path).save("1")
+    assert await FilePositions(path).load() == "1"
+
+
+async def test_what_a_killed_program_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    (tmp_path / f".position.{os.getpid()}").symlink_to(elsewhere)
+    await FilePositions(tmp_path / "position").save("1")
+    assert elsewhere.read_text() == "mine"
+    assert set(names(tmp_path)) == {"elsewhere", "position"}
+
+
+async def test_places_that_are_no_file_are_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    for name, said in (
+        (".", "Is a directory"),
+        ("pipe", "it is no file, but a device or a pipe"),
+        ("null", "it is no file, but a device or a pipe"),
+    ):
+        with pytest.raises(PositionStoreError, match=f"cannot be used: {said}"):
+            await FilePositions(tmp_path / name).load()
+
+
+async def test_a_read_only_file_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "position"
+    path.write_text("old\n")
+    path.chmod(0o444)
+    with pytest.raises(PositionStoreError, match="cannot be used: it is read-only"):
+        await FilePositions(path).load()
+    assert path.read_text() == "old\n"
+
+
+async def test_a_directory_that_takes_no_other_file_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file itself may be written, and none beside it."""
+    path = tmp_path / "position"
+    path.write_text("old\n")
+    opening = Path.open
+
+    def refuse(self: Path, mode: str = "r", **more: Any) -> IO[Any]:
+        if "x" in mode:
+            raise PermissionError(13, "Permission denied")
+        return opening(self, mode, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(PositionStoreError, match="position cannot be written: Permission denied"):
+        await FilePositions(path).load()
+    assert path.read_bytes() == b"old\n"
+
+
+@pytest.mark.parametrize("content", [b"a\nb\n", b"\xff", b"\x00", b"a\r\n"], ids=["lines", "bytes", "nul", "return"])
 async def test_another_kind_of_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)

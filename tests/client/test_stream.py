@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.client import (
     Event,
     EventsMissing,
+    EventTooLarge,
     Gap,
     InvalidQuery,
     MemoryPositions,
@@ -24,6 +25,7 @@ from gateway.client import (
     subscribe,
     subscribe_blocking,
 )
+from gateway.client.query import Time
 from tests.client.server import Feed, Server, answer, events, message, position, stream
 from tests.client.streams import END, GAP, Endless, Read, Stop, numbers, read_blocking, read_in_loop
 
@@ -65,6 +67,21 @@ def test_whenever_a_program_ends_it_goes_on_with_what_was_not_processed(cuts: li
         except Stop:
             assert store.position == (position(done[-1]) if done else "")
     assert done == list(range(12))
+
+
+def test_an_event_that_is_too_large_is_raised_and_the_stream_goes_on_after_it() -> None:
+    async def run() -> None:
+        server = Server(stream(message(1) + message(2, text="x" * 2000) + message(3), END))
+        async with subscribe("http://feed.test/s", maximum_event_bytes=1000, transport=server) as source:
+            assert (await anext(source)).json == {"n": 1}
+            with pytest.raises(EventTooLarge, match="larger than is read: t/0 at 2") as raised:
+                await anext(source)
+            assert raised.value.gap.reason == "too_large"
+            assert source.position == position(1)
+            assert (await anext(source)).json == {"n": 3}
+            assert source.position == position(2)
+
+    asyncio.run(run())
 
 
 def test_a_gap_is_raised_and_the_stream_goes_on_after_it() -> None:
@@ -178,6 +195,13 @@ def test_after_an_error_it_can_be_read_on() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("since", [0, "1970-01-01", timedelta(99_999), datetime(1960, 1, 1, tzinfo=UTC)])
+def test_the_beginning_is_asked_for(since: Time, read: Read) -> None:
+    server = Server(stream(message(1), END))
+    assert numbers(read, lambda: subscribe("http://feed.test/s", since=since, transport=server)) == [1]
+    assert server.parameters(0) == {"since": "1970-01-01T00:00:00.000Z"}
+
+
 def test_what_is_written_is_asked_for() -> None:
     server = Server(stream(message(1), END))
     tokens = iter(["first"])
@@ -221,7 +245,7 @@ def test_a_token_goes_to_no_other_server() -> None:
     [
         ({"since": "yesterday"}, "since: 'yesterday' is no time; write ISO 8601"),
         ({"since": datetime(2026, 1, 1)}, "has no zone"),  # noqa: DTZ001
-        ({"until": -5}, "until: '-5' is no time"),
+        ({"until": "later"}, "until: 'later' is no time"),
         ({"since": timedelta(hours=1), "until": timedelta(hours=2)}, "until is not after since"),
         ({"limit": 0}, "limit: 0 events are none"),
         ({"streams": []}, "no stream is named"),

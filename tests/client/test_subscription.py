@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
-from gateway.client import ClientError, NotAnEventStream, Query, Refused, StreamEvent, StreamFailed, Subscription
-from tests.client.server import Answer, Pieces, Server, answer, collect, message, position, stream, subscribe
+from gateway.client import (
+    ClientError,
+    Duplicates,
+    NotAnEventStream,
+    Query,
+    Refused,
+    StreamFailed,
+    Subscription,
+)
+from gateway.client.subscription import idle_seconds
+from gateway.clock import SystemClock
+from tests.client.server import (
+    ALL,
+    Answer,
+    Pieces,
+    Server,
+    answer,
+    collect,
+    message,
+    never,
+    numbers,
+    position,
+    stream,
+    subscribe,
+)
 
 END = b'event: end\nid: %b\ndata: {"reason":"limit"}\n\n'
 
 
-def numbers(events: list[StreamEvent]) -> list[int]:
-    return [json.loads(event.data)["n"] for event in events]
+class HandClock(SystemClock):
+    """Whose seconds a test counts."""
 
+    seconds = 0.0
 
-def never(events: list[StreamEvent]) -> bool:
-    return False
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 async def test_it_goes_on_after_the_last_id_whatever_ends_a_connection() -> None:
@@ -41,7 +68,108 @@ async def test_it_goes_on_after_the_last_id_whatever_ends_a_connection() -> None
         "no connection: refused",
         "nothing came for 45 s",
     ]
-    assert all(0.05 <= wait <= 0.2 for wait in waits.slept)
+    assert all(0.25 <= wait <= 2.0 for wait in waits.slept)
+
+
+GREETING = b": welcome\nretry: 0\nid: " + position(0).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda: stream(GREETING),
+        lambda: stream(GREETING, GREETING, b": beat\nid: " + position(0).encode() + b"\n\n"),
+        lambda: stream(GREETING, message(0)),
+        lambda: stream(GREETING, b'event: gap\nid: x\ndata: {"reason":"expired"}\n\n'),
+        lambda: stream(GREETING, b'event: end\ndata: {"reason":"limit"}\n\n'),
+        lambda: answer(503, retry_after="0"),
+        lambda: httpx.ConnectError("refused"),
+    ],
+    ids=["greets", "beats", "repeats an event", "tells a gap", "says it is the end", "is busy", "refuses"],
+)
+async def test_no_server_makes_a_client_flood_it(again: Callable[[], Answer]) -> None:
+    server = Server(stream(GREETING, message(0)), *(again() for _ in range(12)), stream(message(1)), answer(204))
+    subscription, waits = subscribe(server, Query(limit=9), duplicates=Duplicates())
+    events = await collect(subscription, never)
+    assert numbers([event for event in events if event.event == "message"]) == [0, 1]
+    for failures, wait in enumerate(waits.slept[:12]):
+        whole = min(60.0, 0.5 * 2**failures)
+        assert whole / 2 <= wait <= whole
+    assert 0.25 <= waits.slept[-1] <= 0.5, "an event is real"
+
+
+async def test_one_event_again_and_again_is_none_that_is_new() -> None:
+    subscription, waits = subscribe(Server(*(stream(GREETING, message(0)) for _ in range(10)), answer(204)))
+    await collect(subscription, never)
+    assert waits.slept[-1] >= 30
+
+
+async def test_what_each_connection_brings_is_asked_for_soon_again() -> None:
+    server = Server(*(stream(GREETING, message(number)) for number in range(20)), answer(204))
+    subscription, waits = subscribe(server)
+    assert numbers(await collect(subscription, never)) == list(range(20))
+    assert all(0.25 <= wait <= 0.5 for wait in waits.slept)
+
+
+async def test_a_connection_that_stood_for_long_is_made_again_soon() -> None:
+    clock = HandClock()
+
+    class Standing(Pieces):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for piece in super().__aiter__():
+                yield piece
+                clock.seconds += 31
+
+    def quiet() -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Standing([GREETING, GREETING]))
+
+    server = Server(*(quiet() for _ in range(12)), answer(204))
+    subscription, waits = subscribe(server, clock=clock)
+    await collect(subscription, never)
+    assert all(0.25 <= wait <= 0.5 for wait in waits.slept)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "seconds"),
+    [("15", 45), ("60", 180), ("3600", 10_800), ("0.05", 10), ("9e99", 10_800), ("0", 45), ("-1", 45), ("nan", 45),
+     ("inf", 10_800), ("soon", 45), ("", 45)],
+)  # fmt: skip
+def test_a_server_may_be_silent_for_three_of_its_heartbeats(heartbeat: str, seconds: float) -> None:
+    assert idle_seconds(heartbeat) == seconds
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 180.0), (7.0, 7.0)])
+async def test_silence_is_waited_for_as_the_server_says_where_nobody_else_does(
+    given: float | None, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[float] = []
+
+    @asynccontextmanager
+    async def timeout(seconds: float) -> AsyncIterator[None]:
+        counted.append(seconds)
+        yield
+        if len(counted) == 4:
+            raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    beating = stream(GREETING, GREETING, GREETING, headers=ALL | {"event-gateway-heartbeat": "60"})
+    subscription, waits = subscribe(Server(beating, answer(204)), idle_seconds=given)
+    await collect(subscription, never)
+    assert counted == [given or 45.0, expected, expected, expected, given or 45.0]
+    assert waits.reasons == [f"nothing came for {expected:g} s"]
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for() -> None:
+    class Dumb(Server):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if not self.requests:
+                self.requests.append(request)
+                await asyncio.Event().wait()
+            return await super().handle_async_request(request)
+
+    subscription, waits = subscribe(Dumb(answer(204)), idle_seconds=0.01)
+    assert await collect(subscription, never) == []
+    assert waits.reasons == ["nothing came for 0.01 s"]
 
 
 async def test_what_is_asked_for_is_sent_and_a_position_goes_before_since() -> None:
@@ -151,7 +279,6 @@ async def test_a_retry_after_is_read_within_reason(value: str, longest: float) -
         (answer(200, "<!doctype html>\n<p>Hello", content_type="text/html"), NotAnEventStream, "begins '<!doctype"),
         (answer(200, "{}"), NotAnEventStream, "an answer without a content type, which begins '{}'"),
         (stream(b"event: error\ndata: broken\n\n"), StreamFailed, "ended the stream with an error: broken"),
-        (stream(b"data: " + b"x" * 2000), ClientError, "stream/t: an event of the stream has more than 1,000 bytes"),
         (httpx.LocalProtocolError("illegal"), ClientError, "the position '17' cannot be sent"),
         (httpx.TooManyRedirects("loop"), ClientError, "redirects for ever"),
     ],
@@ -163,6 +290,62 @@ async def test_what_will_not_heal_is_said(given: Answer, kind: type[ClientError]
     assert said in str(raised.value)
     assert "http://feed.test/v2/stream/t" in str(raised.value)
     assert waits.slept == []
+
+
+def large(number: int) -> bytes:
+    return f"event: message\nid: {position(number)}\ndata: {'x' * 2000}\n\n".encode()
+
+
+async def test_an_event_that_is_too_large_is_a_gap_and_the_stream_goes_on_behind_it() -> None:
+    server = Server(stream(message(1) + large(2) + message(3)), answer(204))
+    subscription, waits = subscribe(server, maximum_event_bytes=1000, duplicates=Duplicates())
+    first, gap, last = await collect(subscription, never)
+    assert numbers([first, last]) == [1, 3]
+    assert (gap.event, gap.id) == ("gap", position(2))
+    assert json.loads(gap.data) == {
+        "reason": "too_large",
+        "maximum_bytes": 1000,
+        "topic": "t",
+        "partition": 0,
+        "requested": 2,
+        "resumed": 3,
+    }
+    assert waits.reasons == ["the server ended the response"]
+
+
+async def test_an_event_that_is_too_large_is_met_once_wherever_connections_break() -> None:
+    server = Server(
+        stream(message(1), large(2)[:1500], httpx.ReadError("reset")),
+        stream(large(2), large(3), httpx.ReadError("reset")),
+        stream(large(3) + message(4)),
+        answer(204),
+    )
+    subscription, _ = subscribe(server, maximum_event_bytes=1000, duplicates=Duplicates())
+    events = await collect(subscription, never)
+    assert [(event.event, event.id) for event in events] == [
+        ("message", position(1)),
+        ("gap", position(2)),
+        ("gap", position(3)),
+        ("message", position(4)),
+    ]
+    assert [server.position(number) for number in range(4)] == [None, *map(position, [2, 3, 4])]
+
+
+async def test_an_event_that_is_too_large_counts_for_no_limit_and_no_filter() -> None:
+    server = Server(stream(large(1), message(2), message(3), headers={}))
+    subscription, _ = subscribe(server, Query(limit=2, filter="event.n > 0"), maximum_event_bytes=1000)
+    events = await collect(subscription, never)
+    assert [event.event for event in events] == ["gap", "message", "message"]
+
+
+@pytest.mark.parametrize(("kind", "error"), [("error", StreamFailed), ("end", None)])
+async def test_the_end_of_a_stream_may_be_too_large(kind: str, error: type[ClientError] | None) -> None:
+    subscription, _ = subscribe(Server(stream(large(1).replace(b"message", kind.encode()))), maximum_event_bytes=1000)
+    if error is None:
+        assert await collect(subscription, never) == []
+    else:
+        with pytest.raises(error):
+            await collect(subscription, never)
 
 
 async def test_what_came_before_an_error_is_given_first() -> None:

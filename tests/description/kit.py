@@ -58,6 +58,7 @@ class Record:
         assert set(answer.headers) <= names, f"{place}: undocumented headers {set(answer.headers) - names}"
         kind = answer.headers.get("content-type", "").partition(";")[0]
         kinds: Any = told.get("content", {})
-        assert kind in kinds or (not kind and not kinds), f"{place}: undocumented media type {kind!r}"
+        ranges = {kind, f"{kind.partition('/')[0]}/*"}
+        assert ranges & set(kinds) or (not kind and not kinds), f"{place}: undocumented media type {kind!r}"
         self.seen[path, method].add(answer.status_code)
         return answer

@@ -23,6 +23,8 @@ from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.description import intake as described_intake
 from gateway.description.facts import Limits
+from gateway.description.openapi import STREAM_PATH
+from gateway.description.streams import SAME_AS_HEADER
 from gateway.eventlog.memory import MemoryLog
 from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
@@ -81,7 +83,10 @@ async def test_parameters_are_those_that_are_read(site: IntakeSite) -> None:
     def names(path: str, method: str, place: str) -> tuple[str, ...]:
         return tuple(one["name"] for one in document["paths"][path][method]["parameters"] if one["in"] == place)
 
-    assert names("/v2/stream/{streams}", "get", "query") == parameters.PARAMETERS
+    told = names(STREAM_PATH, "get", "query")
+    assert told == tuple(name for name in parameters.PARAMETERS if name not in SAME_AS_HEADER)
+    (header,) = (one for one in document["paths"][STREAM_PATH]["get"]["parameters"] if one["in"] == "header")
+    assert all(f"`{name}`" in header["description"] for name in SAME_AS_HEADER)
     assert names("/v1/events", "post", "query") == events.PARAMETERS == tuple(described_intake.PARAMETERS)
     honoured = (await site.site.client.head(STREAM)).headers["event-gateway"]
     assert tuple(honoured.split(", ")) == parameters.PARAMETERS

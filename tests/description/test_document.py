@@ -120,6 +120,29 @@ def test_streams_are_channels_that_a_client_receives_from(facts: Facts) -> None:
     assert "event" in document["channels"]["bare"]["messages"]
 
 
+def test_no_name_overwrites_another(tmp_path: Path) -> None:
+    titles = ("a/b", "a.b", "a./b", "a..b", "a/b-1.0.0", "event", "gap")
+    for title in titles:
+        file = tmp_path / title / "1.0.0.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"$id": f"/{title}/1.0.0", "title": title, "type": "object"}))
+    streams = [
+        Stream(name, (name,), schema_title="/./") for name in ("intake", "intake-", "send", "event", "receive-send")
+    ]
+    facts = Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path]))
+    document = asyncapi(facts, BASE)
+    assert {name: document["channels"][name]["address"] for name in document["channels"]} == {
+        **{stream.name: f"/v2/stream/{stream.name}" for stream in streams},
+        "intake--": "/v1/events",
+    }
+    assert document["operations"]["send"]["channel"] == {"$ref": "#/channels/intake--"}
+    assert len(document["operations"]) == len(streams) + 1
+    payloads = [message["payload"] for message in document["components"]["messages"].values()]
+    assert sorted(payload["schema"]["title"] for payload in payloads if "schema" in payload) == sorted(titles)
+    schemas = openapi(facts)["components"]["schemas"]
+    assert sorted(one["title"] for one in schemas.values() if "title" in one) == sorted(titles)
+
+
 def test_tokens_are_told_of_where_they_count(facts: Facts) -> None:
     document = openapi(facts)
     assert set(document["components"]["securitySchemes"]) == {"bearer", "query", "cookie"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.mirror import GAPS_TOLD
 from gateway.event import TopicPartition
 from gateway.eventlog.sqlite import SqliteLog
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually
@@ -171,19 +172,23 @@ async def test_a_source_that_will_not_heal(run: Start, given: bytes, said: str) 
 async def test_a_frame_of_a_hundred_megabytes(run: Start) -> None:
     memory = 0
 
-    async def write(_: int) -> AsyncIterator[bytes]:
+    async def write(connection: int) -> AsyncIterator[bytes]:
         nonlocal memory
+        if connection > 1:
+            yield HEAD
+            return
         yield HEAD + b"id: 5\ndata: first\n\ndata: "
         for _ in range(100):
             yield b"x" * 1_000_000
             memory = max(memory, mirror.memory)
+        yield b"\nid: 6\n\nid: 7\ndata: last\n\n"
 
     mirror: Run
     async with Source(write) as source:
         mirror = await run(source.port)
-        assert await mirror.ended() == 1
-        assert "more than 16,777,216 bytes" in mirror.said
-        assert await mirror.values(1) == [b"first"]
+        assert await mirror.values(2) == [b"first", b"last"]
+        assert await mirror.stop() == GAPS_TOLD
+        assert "too_large" in mirror.said
         assert 0 < memory < MEMORY
 
 

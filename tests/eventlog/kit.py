@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 
+from gateway.cooperative import give_way
+from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
+
+Result = TypeVar("Result")
 
 WAIT = 10.0
 """Seconds until something that is sure to come counts as missing."""
@@ -156,9 +161,19 @@ async def create_topic(bootstrap: str, topic: str, partitions: int = 1, **settin
     log = KafkaLog([bootstrap])
     await log.open()
     try:
-        await log.create(topic, partitions)
+        await patiently(lambda: log.create(topic, partitions))
     finally:
         await log.close()
+
+
+async def patiently(call: Callable[[], Awaitable[Result]]) -> Result:
+    """What a call of the log gives, made again where it has ended in time: a broker that has just started, or has no
+    core for itself, may take longer than a call does."""
+    async with asyncio.timeout(3 * WAIT):
+        while True:
+            with suppress(LogUnavailable):
+                return await call()
+            await give_way()
 
 
 async def take(reader: LogReader, count: int, max_records: int = 1000) -> list[Record]:

@@ -424,3 +424,9 @@ async def test_closing_twice_is_allowed(bench: Bench, topic: str) -> None:
     reader = await bench.log.reader({TopicPartition(topic, 0): 0})
     await reader.close()
     await reader.close()
+
+
+async def test_a_log_is_told_from_others_by_what_stays(bench: Bench) -> None:
+    identity = await bench.log.identity()
+    assert identity
+    assert await bench.log.identity() == identity

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka.errors import for_code
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +24,8 @@ from gateway.eventlog.kafka import KafkaLog
 from gateway.eventlog.kafka_producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
-from tests.eventlog.kit import create_topic, take
-from tests.services.kafka import KafkaBroker
+from tests.eventlog.kit import create_topic, patiently, take
+from tests.services.kafka import KafkaBroker, KafkaCluster
 
 TOPIC = "t"
 YEAR = 365 * 24 * 3_600_000
@@ -73,8 +76,37 @@ async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: Ka
 
 
 @pytest.mark.kafka
+async def test_too_few_replicas_are_told(cluster: KafkaCluster, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = KafkaLog(cluster.bootstrap.split(","))
+    await log.open()
+    try:
+        await log._create(topic, 1, {"min.insync.replicas": "3"})
+        await log.append(topic, [NewRecord(b"before")])
+        cluster.brokers[3].kill()
+        monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 1.0)
+        told = LogUnavailable()
+        async with asyncio.timeout(60):
+            # A moment may pass before the brokers notice.
+            while told.kind != Kind.TOO_FEW_REPLICAS:
+                try:
+                    await log.offer(topic, [NewRecord(b"a")])
+                except LogUnavailable as error:
+                    told = error
+        assert re.search(r"not acknowledged within 1 s: Kafka: .*NotEnoughReplicas", str(told))
+    finally:
+        await log.close()
+
+
+@pytest.mark.kafka
+async def test_why_a_topic_cannot_be_created_is_told(log: KafkaLog, topic: str) -> None:
+    with pytest.raises(LogForbids, match="cannot create") as caught:
+        await patiently(lambda: log.create(f"{topic} with spaces"))
+    assert caught.value.kind is Kind.MISCONFIGURED
+
+
+@pytest.mark.kafka
 async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str) -> None:
-    await log.create(topic)
+    await patiently(lambda: log.create(topic))
     await log.append(topic, [NewRecord(b"before")])
     for _ in range(2):
         (fate,) = await log.offer(topic, [NewRecord(bytes(13_000_000))])
@@ -84,7 +116,7 @@ async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str
 
 @pytest.mark.kafka
 async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic: str) -> None:
-    await log.create(topic, 3)
+    await patiently(lambda: log.create(topic, 3))
     offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
     fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
     places = [fate for told in fates for fate in told]
@@ -98,7 +130,7 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
 async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: str) -> None:
     used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
     await used.open()
-    await used.create(topic)
+    await patiently(lambda: used.create(topic))
     await used.append(topic, [NewRecord(b"before")])
     broker.pause()
     try:
@@ -116,7 +148,8 @@ async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: s
 
 class Broker:
     """A cluster of one broker that stores by Kafka's rules for numbered batches. `script` says what happens to the next
-    batches: an error code, `lost` (stored, not answered), `gone` (neither); after that all goes well."""
+    batches: an error code, `lost` (stored, not answered), `half` (stored by the leader, too few followers), `gone` (not
+    even that); after that all goes well."""
 
     def __init__(self, partitions: int = 1) -> None:
         self.script: list[int | str] = []
@@ -193,6 +226,8 @@ class Broker:
         code, offset = self._store(number, batch.producer_id, batch.base_sequence, [record.value for record in batch])
         if event == "lost":
             raise OSError("lost")
+        if event == "half":
+            return self._answer(number, 20)
         return self._answer(number, code, offset)
 
     def resume(self) -> None:
@@ -223,7 +258,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
     return Broker()
 
 
-EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", 6, 7, 10, 45, 47, 59])
+EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", "half", 6, 7, 10, 45, 47, 59])
 
 
 @settings(max_examples=200, deadline=None)
@@ -290,6 +325,92 @@ async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_und
     assert scripted.identities == 2
 
 
+@pytest.mark.parametrize("then", [10, 29, 45, 47, 59])
+async def test_what_a_leader_has_is_not_told_to_be_refused(scripted: Broker, then: int) -> None:
+    """Too few followers have it: it is in the log, whatever the leader says of it a moment later."""
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = ["half", then]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
+    assert scripted.values[0] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (19, Kind.TOO_FEW_REPLICAS),
+        (20, Kind.TOO_FEW_REPLICAS),
+        (56, Kind.DISK_FAILS),
+        (5, Kind.NO_LEADER),
+        (7, Kind.UNAVAILABLE),
+        (6, Kind.UNAVAILABLE),
+    ],
+)
+async def test_what_is_not_acknowledged_is_told_with_its_reason(
+    scripted: Broker, code: int, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [code] * 1000
+    with pytest.raises(LogUnavailable, match=rf"not acknowledged within .*{for_code(code).__name__}") as caught:
+        await producer.offer(TOPIC, records(b"a"))
+    assert caught.value.kind is kind
+    scripted.script = []
+    await settled(producer)
+    # The reason of before is not that of later.
+    scripted.paused = True
+    with pytest.raises(LogUnavailable, match=r"within 0\.05 s$") as caught:
+        await producer.offer(TOPIC, records(b"b"))
+    assert caught.value.kind is not kind or kind is Kind.UNAVAILABLE
+    await producer.close()
+
+
+async def test_why_a_producer_has_no_number_yet_is_told(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(scripted, "send_to_any", AsyncMock(side_effect=LogUnavailable("nobody answers", Kind.LOCKED)))
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    with pytest.raises(LogUnavailable, match=r"not acknowledged within .*: nobody answers") as caught:
+        await producer.offer(TOPIC, records(b"a"))
+    assert caught.value.kind is Kind.LOCKED
+    await producer.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(10, Kind.TOO_LARGE), (18, Kind.TOO_LARGE), (32, Kind.TIME), (87, Kind.INVALID)]
+)
+async def test_what_is_wrong_with_a_record_is_told_by_its_kind(scripted: Broker, code: int, kind: Kind) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [code]
+    [fate] = await producer.offer(TOPIC, records(b"a"))
+    assert type(fate) is LogError
+    assert fate.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "kind"),
+    [
+        (29, LogForbids, Kind.NO_RIGHT),
+        (31, LogForbids, Kind.NO_RIGHT),
+        (44, LogForbids, Kind.NO_RIGHT),
+        (17, LogForbids, Kind.MISCONFIGURED),
+        (37, LogForbids, Kind.MISCONFIGURED),
+        (40, LogForbids, Kind.MISCONFIGURED),
+        (38, LogUnavailable, Kind.TOO_FEW_REPLICAS),
+        (73, LogUnavailable, Kind.UNAVAILABLE),
+    ],
+)
+async def test_why_a_topic_is_not_created_is_no_fault_of_an_event(
+    code: int, error: type[LogError], kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = KafkaLog(["127.0.0.1:1"])
+    answer = SimpleNamespace(topic_errors=[(TOPIC, code, "why")])
+    monkeypatch.setattr(log._cluster, "send_to_controller", AsyncMock(return_value=answer))
+    with pytest.raises(error, match=f"cannot create {TOPIC}: .*why") as caught:
+        await log.create(TOPIC)
+    assert caught.value.kind is kind
+
+
 async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
@@ -299,8 +420,9 @@ async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.Monk
     offered = [NewRecord(b"%d" % number, partition=number % 2) for number in range(4)]
     fates = await producer.offer(TOPIC, offered)
     assert [type(fate) for fate in fates] == [tuple, LogUnavailable, tuple, LogUnavailable]
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(LogUnavailable, match="none") as caught:
         await producer.offer(TOPIC, [NewRecord(b"x", partition=1)])
+    assert caught.value.kind is Kind.NO_LEADER
     broker.stuck.clear()
     assert await producer.offer(TOPIC, offered[:2]) == [(TopicPartition(TOPIC, 0), 2), (TopicPartition(TOPIC, 1), 0)]
 
@@ -395,5 +517,6 @@ async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> N
     scripted.script = [29]
     [fate] = await producer.offer(TOPIC, records(b"a"))
     assert isinstance(fate, LogForbids)
+    assert fate.kind is Kind.NO_RIGHT
     assert "Authorization" in str(fate)
     assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

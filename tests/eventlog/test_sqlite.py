@@ -24,6 +24,7 @@ from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
+from gateway.eventlog.trouble import Kind
 from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"
@@ -277,9 +278,13 @@ async def test_a_file_that_cannot_be_opened_is_unavailable_until_it_can(tmp_path
     directory.write_text("a file is in the way")
     log = SqliteLog(directory / "events.db", busy_timeout=0.05)
     await log.open()
-    for call in (log.describe([TOPIC]), log.create(TOPIC), log.append(TOPIC, []), log.reader({PARTITION: 0})):
+    for call in (log.describe([TOPIC]), log.reader({PARTITION: 0})):
         with pytest.raises(LogUnavailable):
             await call
+    for change in (log.create(TOPIC), log.append(TOPIC, [])):
+        with pytest.raises(LogForbids) as caught:
+            await change
+        assert caught.value.kind is Kind.UNREADABLE
     directory.unlink()
     await log.create(TOPIC)
     assert await log.append(TOPIC, [NewRecord(b"x")]) == [(PARTITION, 0)]

@@ -20,6 +20,7 @@ from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_connection import FORMAT
+from gateway.eventlog.trouble import Kind
 from tests.eventlog.kit import take
 
 OLD = Path(__file__).parent / "data" / "format-0.db"
@@ -39,6 +40,18 @@ def format_of(path: Path) -> int:
 def set_format(path: Path, number: int) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {number}")
+
+
+def open_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no connection write from now on."""
+    connect = sqlite3.connect
+
+    def open_one(name: Path, **more: float | None) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(name, **more)  # type: ignore[call-overload]
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", open_one)
 
 
 async def read_all(log: SqliteLog) -> dict[TopicPartition, list[bytes | None]]:
@@ -105,14 +118,7 @@ async def test_an_older_file_that_another_process_holds_is_waited_for_and_said_s
 async def test_an_older_file_that_may_not_be_written_is_read_as_it_is(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = sqlite3.connect
-
-    def open_read_only(name: Path, **more: float | None) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(name, **more)  # type: ignore[call-overload]
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", open_read_only)
+    open_read_only(monkeypatch)
     log = SqliteLog(path, window=600, maximum=1000)
     await log.open()
     assert await read_all(log) == CONTENT
@@ -130,8 +136,9 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(path: Path) -> None:
     log = SqliteLog(path)
     with pytest.raises(LogNewer, match=r"install that version again, or name another log"):
         await log.open()
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(LogForbids, match="install that version again") as caught:
         await log.append("plain", [NewRecord(b"x")])
+    assert caught.value.kind is Kind.NEWER
     await log.close()
     assert path.read_bytes() == before  # noqa: ASYNC240
 
@@ -147,4 +154,36 @@ async def test_what_fails_in_the_middle_of_an_upgrade_leaves_the_file_as_it_was(
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'half'").fetchone() == (0,)
     assert await read_all(log) == CONTENT
+    await log.close()
+
+
+async def test_a_file_has_an_identity_of_its_own_that_stays(tmp_path: Path) -> None:
+    found = []
+    for name in ("a.db", "b.db", "a.db"):
+        log = SqliteLog(tmp_path / name)
+        found.append(await log.identity())
+        await log.close()
+    assert found[0] == found[2] != found[1]
+
+
+async def test_a_file_without_an_identity_gets_one_when_it_is_asked_for(path: Path) -> None:
+    log = SqliteLog(path)
+    await log.open()
+    await log.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE identity")
+    logs = [SqliteLog(path) for _ in range(4)]
+    identities = await asyncio.gather(*(log.identity() for log in logs))
+    await asyncio.gather(*(log.close() for log in logs))
+    assert len(set(identities)) == 1
+    assert identities[0]
+    assert format_of(path) == FORMAT
+
+
+async def test_a_file_without_an_identity_that_may_not_be_written_has_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_read_only(monkeypatch)
+    log = SqliteLog(path)
+    assert await log.identity() == ""
     await log.close()

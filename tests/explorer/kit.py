@@ -42,6 +42,8 @@ LAUNCH = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Another name than localhost, where a page on plain http is given less.
+    "--host-resolver-rules=MAP gateway.test 127.0.0.1",
 ]
 TIMEOUT = WAIT * 1000
 expect.set_options(timeout=TIMEOUT)

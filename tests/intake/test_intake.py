@@ -46,7 +46,7 @@ STREAMS = (
     Stream("gateway.errors", ("errors",), schema_title="gateway/error", public=False),
     Stream("browser.reports", ("reports",), schema_title="browser/report", public=False),
 )
-OPTIONS = IntakeOptions(report_stream="browser.reports")
+OPTIONS = IntakeOptions()
 
 
 @asynccontextmanager
@@ -59,7 +59,9 @@ async def taking(
         log.create_topic(stream.topics[0])
     catalog = Catalog(streams)
     hub = Hub(log, dict.fromkeys(catalog.topics, False), clock, HubOptions())
-    intake = Intake(hub, Current(Definitions(catalog, schemas, "gateway.errors")), clock, options)
+    intake = Intake(
+        hub, Current(Definitions(catalog, schemas, "gateway.errors", report_stream="browser.reports")), clock, options
+    )
     reading = asyncio.create_task(hub.run())
     await hub.filled.wait()
     try:

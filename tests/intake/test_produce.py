@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
+from gateway import cooperative
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
@@ -100,7 +102,9 @@ async def records(log: MemoryLog) -> list[tuple[bytes | None, int, int]]:
 
 async def test_lines_are_stored_in_order_and_the_others_told(log: MemoryLog, schemas: SchemaRepository) -> None:
     run, told = production(log, schemas)
-    await run.run(parts([event(0), b"", b"no", event("x")], [b"  " + event(1) + b"\r", b"[]", event(2)]))
+    await run.run(
+        parts([event(0), b"", b"no", event("x")], [b"  " + event(1) + b"\r", b"[]", event(2)]), asyncio.Event()
+    )
     assert [number for _, _, number in await records(log)] == [0, 1, 2]
     assert (run.stored, run.invalid, run.settled) == (3, 3, 7)
     assert [number for number, _ in told.lines] == [3, 4, 6]
@@ -115,7 +119,7 @@ async def test_a_line_that_is_too_long(log: MemoryLog, schemas: SchemaRepository
     async def long() -> AsyncIterator[list[Line]]:
         yield [Line(1, b"begin", 100_000_000)]
 
-    await run.run(long())
+    await run.run(long(), asyncio.Event())
     assert told.lines == [(1, "longer than 16,777,216 bytes: it has 100,000,000: begin")]
 
 
@@ -128,7 +132,7 @@ async def test_key_and_timestamp_of_a_field(log: MemoryLog, schemas: SchemaRepos
         event(2, who={"name": "a"}),
         event(3, who={"at": 1_700_000_000_123}),
     ]
-    await run.run(parts(given))
+    await run.run(parts(given), asyncio.Event())
     assert await records(log) == [(b"a", 1_767_323_045_678, 0), (b"7", 1_700_000_000_123, 1)]
     assert [(number, reason.split(":")[0]) for number, reason in told.lines] == [(3, "/who/at"), (4, "/who/name")]
 
@@ -143,10 +147,28 @@ def test_a_path_that_is_none(path: str) -> None:
 
 async def test_too_many_errors_end_a_run(log: MemoryLog, schemas: SchemaRepository) -> None:
     run, told = production(log, schemas, max_errors=2)
-    await run.run(parts([event(0), b"a", event(1), b"b", event(2)], [event(3)]))
+    await run.run(parts([event(0), b"a", event(1), b"b", event(2)], [event(3)]), asyncio.Event())
     assert run.too_many_errors
     assert (run.stored, run.invalid, run.settled) == (2, 2, 4)
     assert len(told.lines) == 2
+
+
+async def test_a_signal_is_seen_between_two_lines(
+    log: MemoryLog, schemas: SchemaRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cooperative, "SLICE_SECONDS", -1.0)
+    run, _ = production(log, schemas)
+    stop = asyncio.Event()
+    given = parts([event(number) for number in range(1000)])
+    lines = await anext(given)
+    asyncio.get_running_loop().call_soon(stop.set)
+
+    async def one() -> AsyncIterator[list[Line]]:
+        yield lines
+
+    await run.run(one(), stop)
+    assert run.settled == run.stored == 1
+    assert [number for _, _, number in await records(log)] == [0]
 
 
 async def test_a_log_that_goes_away(schemas: SchemaRepository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,11 +177,11 @@ async def test_a_log_that_goes_away(schemas: SchemaRepository, monkeypatch: pyte
     log.left = 2
     run, _ = production(log, schemas)
     with pytest.raises(LogUnavailable):
-        await run.run(parts([event(number) for number in range(20)]))
+        await run.run(parts([event(number) for number in range(20)]), asyncio.Event())
     assert (run.stored, run.settled) == (6, 6)
     log.left, log.available = 100, True
     again, _ = production(log, schemas)
-    await again.run(parts([event(number) for number in range(run.settled, 20)]))
+    await again.run(parts([event(number) for number in range(run.settled, 20)]), asyncio.Event())
     assert [number for _, _, number in await records(log)] == list(range(20))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from gateway.catalog.stream import Stream
+from gateway.client import Query
 from gateway.demo.serve import mirrored_stream
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import default_name
 from gateway.mirror.record import SourcePosition
+from gateway.mirror.source import subscriber
 
 
 class Clock:
@@ -57,6 +59,11 @@ def test_the_name_of_a_position() -> None:
     stream = Stream("s", ("s",))
     name = default_name("https://user:secret@example.org:8443/v2/stream/a?since=10m", stream)
     assert name == "mirror s https://example.org:8443/v2/stream/a"
+
+
+def test_a_mirror_may_begin_at_the_beginning() -> None:
+    subscription = subscriber("http://example.org/v2/stream/a", 0)("", lambda state: None)
+    assert subscription.query == Query(since=0, canary=True)
 
 
 def test_a_stream_is_called_as_its_source() -> None:

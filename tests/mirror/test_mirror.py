@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.client import ClientError, EventTooLarge, NotAnEventStream, Refused, StreamFailed
+from gateway.client import ClientError, NotAnEventStream, Refused, StreamFailed
 from gateway.errors import LogUnavailable, WriterFenced
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.memory import MemoryLog, MemoryWriter
@@ -223,7 +223,6 @@ async def test_a_source_without_ids(log: Log) -> None:
         (answer(200, "<!doctype html><p>Hello", content_type="text/html"), NotAnEventStream, "<!doctype html>"),
         (answer(404, '{"detail":"There is no stream t."}'), Refused, "There is no stream t."),
         (stream(message(0), frame(b'{"title":"broken"}', None, "error")), StreamFailed, "broken"),
-        (stream(message(0), b"data: ", *[b"x" * 1_000_000] * 100), ClientError, "more than 16,777,216 bytes"),
     ],
 )
 async def test_a_source_that_cannot_be_read(log: Log, given: httpx.Response, error: type, said: str) -> None:
@@ -231,9 +230,18 @@ async def test_a_source_that_cannot_be_read(log: Log, given: httpx.Response, err
     with pytest.raises(error, match=said) as raised:
         await bench.run()
     assert issubclass(error, ClientError)
-    assert not isinstance(raised.value, EventTooLarge)
     assert "feed.test" in str(raised.value)
-    assert numbers(await bench.values()) == ([0] if error in (StreamFailed, ClientError) else [])
+    assert numbers(await bench.values()) == ([0] if error is StreamFailed else [])
+
+
+async def test_an_event_that_is_too_large_is_told_and_the_copy_goes_on(log: Log) -> None:
+    large = [b"id: ", position(1).encode(), b"\ndata: ", *[b"x" * 1_000_000] * 20, b"\n\n"]
+    bench = Bench(log, stream(message(0), *large, message(2)), answer(204))
+    await bench.run()
+    assert numbers(await bench.values()) == [0, 2]
+    (told,) = [line for line in bench.said if line.startswith("GAP")]
+    assert "no longer" not in told
+    assert '"too_large"' in told
 
 
 async def test_a_source_that_comes_back(log: Log) -> None:

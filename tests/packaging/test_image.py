@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +136,32 @@ def test_it_runs_without_rights_and_ends_in_order() -> None:
     assert names.index("USER") > max(index for index, name in enumerate(names) if name in ("RUN", "COPY"))
     assert last.value("STOPSIGNAL") == "SIGTERM"
     assert last.value("ENTRYPOINT").startswith("["), "without a shell between, or the signal would not arrive"
+
+
+def test_any_user_of_group_0_writes_the_volume() -> None:
+    """OpenShift runs an image as a user that it has never heard of, in group 0."""
+    (made,) = re.findall(r"install (-d [^&]*) /srv/gateway/var", " ".join(stages()[-1].values("RUN")))
+    words = dict(zip((found := made.split()[1:])[::2], found[1::2], strict=True))
+    assert words["-g"] in ("root", "0")
+    mode = int(words["-m"], 8)
+    assert mode & 0o070 == 0o070
+    assert mode & 0o002 == 0, "and nobody else"
+    if os.geteuid() != 0:
+        return
+    volume = Path(tempfile.mkdtemp())  # Not tmp_path, which is of its owner alone.
+    try:
+        os.chown(volume, 10001, 0)
+        volume.chmod(mode)
+        writes = ["sh", "-c", "touch events.db && mkdir more"]
+        for user, group, status in ((10001, 10001, 0), (1234567, 0, 0), (1234567, 1234567, 1)):
+            done = subprocess.run(
+                writes, cwd=volume, user=user, group=group, extra_groups=[], stderr=subprocess.DEVNULL, check=False
+            )
+            assert done.returncode == status, (user, group)
+            shutil.rmtree(volume / "more", ignore_errors=True)
+            (volume / "events.db").unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(volume)
 
 
 def test_what_it_copies_is_there_and_no_tests_or_secrets_are() -> None:

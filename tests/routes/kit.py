@@ -12,10 +12,11 @@ import httpx
 from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
+from gateway.access.trust import Trust
 from gateway.app import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.composition import open_schemas
+from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
@@ -204,7 +205,9 @@ async def running(
     for topic in catalog.topics:
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
-    gateway = Gateway(settings, Definitions(catalog, open_schemas(settings), settings.error_stream), log)
+    trust = Trust(terms=token_terms(settings))
+    definitions = Definitions(catalog, open_schemas(settings), settings.error_stream, trust, settings.report_stream)
+    gateway = Gateway(settings, definitions, log)
     if reload is not None:
         gateway.reload = reload
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -36,16 +37,30 @@ async def test_names_of_the_admin_port() -> None:
         for host in (*OWN, *FOREIGN):
             headers = {"host": host}
             known = host in OWN
-            for path in ("/v2/streams", "/v2/schemas"):
+            for path in ("/v2/streams", "/v2/schemas", "/metrics", "/readyz", "/-/connections", "/"):
                 response = await site.admin.get(path, headers=headers)
                 assert response.status_code == (200 if known else 421), host
             assert (await site.admin.head("/v2/stream/empty", headers=headers)).status_code == (200 if known else 421)
             assert (await site.admin.post("/-/reload", headers=headers)).status_code == (409 if known else 421)
             # What machines ask for by whatever name.
-            for path in ("/metrics", "/healthz", "/readyz"):
-                assert (await site.admin.get(path, headers=headers)).status_code == 200
+            assert (await site.admin.get("/healthz", headers=headers)).status_code == 200
             # The public port knows no names.
             assert (await site.client.get("/healthz", headers=headers)).status_code == 200
+
+
+async def test_what_a_foreign_name_gets_tells_nothing() -> None:
+    """Whatever route it is, a new one too: a page whose name leads here ("DNS rebinding") could read it."""
+    async with running(streams=(ONE, HIDDEN), admin=True) as site:
+        paths = [route.path for route in site.gateway.admin_routes()]
+        assert {"/metrics", "/readyz", "/v2/streams/{name}"} <= set(paths)
+        for path in paths:
+            for method in ("GET", "POST", "OPTIONS"):
+                answer = await site.admin.request(
+                    method, re.sub("{[^}]*}", "two", path), headers={"host": "evil.example"}
+                )
+                assert path == "/healthz" or answer.status_code == 421, path
+                assert "two" not in answer.text
+                assert not any(name.startswith("access-control") for name in answer.headers)
 
 
 async def test_a_web_page_changes_nothing() -> None:

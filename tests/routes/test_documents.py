@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 
-from gateway import cooperative
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.facts import Facts
 from gateway.description.page import page
-from gateway.event import TopicPartition
-from gateway.hub.ring import Ring
-from gateway.position import NOTHING_READ
 from gateway.routes.documents import DocumentRoutes
-from gateway.routes.rates import RateRoutes
 from gateway.schemas.repository import SchemaRepository
 
 FACTS = Facts("1", Catalog([Stream("one", ("one",))]), SchemaRepository([]))
@@ -51,48 +45,3 @@ async def test_documents_are_made_once_and_beside_the_loop(monkeypatch: pytest.M
     definitions.append(object())
     await routes.docs(request())
     assert len(made) == 2
-
-
-async def test_rates_are_counted_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
-    place = TopicPartition("one", 0)
-    ring = Ring(10**9)
-    ring.add(place, NOTHING_READ, 0)
-    for number in range(500):
-        ring.append(place, number, 10_000 + number, None, b"{}", False)
-        ring.close()
-    clock = SimpleNamespace(now=lambda: 11_000)
-    hub: Any = SimpleNamespace(ring=ring, clock=clock, partitions=lambda topics: [place])
-    routes = RateRoutes(lambda: FACTS.catalog, hub)
-    counting = [asyncio.create_task(routes.rates(cast(Any, None))) for _ in range(3)]
-    turns = 0
-    while not all(one.done() for one in counting):
-        await asyncio.sleep(0)
-        turns += 1
-    # In one go it takes three; in turns, one for each segment, and once for all who ask.
-    assert 400 < turns < 700
-    [body] = {bytes(one.result().body) for one in counting}
-    assert b'"counts":[0' in body
-    assert b"500]" in body
-
-
-async def test_rates_are_told_though_the_ring_forgets_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
-    place = TopicPartition("one", 0)
-    ring = Ring(60_000)
-    ring.add(place, NOTHING_READ, 0)
-    clock = SimpleNamespace(now=lambda: 11_000)
-    hub: Any = SimpleNamespace(ring=ring, clock=clock, partitions=lambda topics: [place])
-    routes = RateRoutes(lambda: FACTS.catalog, hub)
-
-    def put(number: int) -> None:
-        ring.append(place, number, 10_000, None, b"{}", False)
-        ring.close()
-
-    for number in range(100):
-        put(number)
-    counting = asyncio.create_task(routes.rates(cast(Any, None)))
-    for number in range(100, 400):
-        await asyncio.sleep(0)
-        put(number)
-    assert (await counting).status_code == 200

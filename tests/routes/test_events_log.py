@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.errors import LogError, LogForbids
-from gateway.event import NewRecord
-from gateway.eventlog.trouble import Kind, Trouble
+from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
+from gateway.event import NewRecord, TopicPartition
+from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.intake import intake as intake_module
+from gateway.intake.telling import told_of
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
 
@@ -54,9 +55,53 @@ async def test_what_the_log_forbids_is_not_to_be_sent_again(site: IntakeSite) ->
     assert "retry-after" not in answer.headers
     assert "operator" in answer.json()["detail"]
     assert "broker-7" not in answer.text
-    assert "broker-7" in next(iter(site.site.gateway.intake.failing.values()))
+    assert "broker-7" in next(iter(site.site.gateway.intake.failing.values())).detail
     assert (await site.post(change(78))).status_code == 201
     assert not site.site.gateway.intake.failing
+
+
+BROKER = "Kafka: broker-7:9092: cellar.reports-0"
+PLACE = TopicPartition("cellar.reports", 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (LogUnavailable(BROKER), 503, "the log does not answer"),
+        (LogUnavailable(BROKER, Kind.DISK_FULL), 503, "disk full"),
+        (LogUnavailable(BROKER, Kind.LOCKED), 503, "locked"),
+        (LogUnavailable(BROKER, Kind.TOO_FEW_REPLICAS), 503, "too few replicas"),
+        (Refused({PLACE: Trouble(Kind.NO_LEADER, BROKER)}), 503, "no leader"),
+        (Refused({PLACE: Trouble(Kind.NO_RIGHT, BROKER)}), 500, "may not write"),
+        (TopicAbsent("cellar.reports"), 503, "absent"),
+        (LogForbids(BROKER, Kind.NO_RIGHT), 500, "may not write"),
+        (LogForbids(BROKER, Kind.UNREADABLE), 500, "unreadable"),
+        (LogForbids(BROKER, Kind.NEWER), 500, "of a newer format"),
+        (LogForbids(BROKER, Kind.MISCONFIGURED), 500, "misconfigured"),
+        (LogError(BROKER, Kind.TOO_LARGE), 400, "too large"),
+    ],
+    ids=str,
+)
+async def test_what_the_log_says_is_told_by_its_kind(site: IntakeSite, error: LogError, status: int, kind: str) -> None:
+    """It says whether to send it again, and names no host, file or topic."""
+    site.log.refused[b'"id": 77,'] = error
+    answer = await site.post(change(77))
+    assert (answer.status_code, "retry-after" in answer.headers) == (status, status == 503)
+    document = answer.json()
+    assert kind in document["detail"]
+    assert ("send it again" in document["detail"]) is (status == 503)
+    assert ("operator" in document["detail"]) is (status == 500)
+    assert "broker-7" not in answer.text
+    assert "cellar" not in answer.text
+    failing = site.site.gateway.intake.failing
+    assert [trouble.kind for trouble in failing.values()] == ([] if status == 400 else [trouble_with(error).kind])
+    # The same of all that stands for it.
+    telling = told_of(error)
+    assert "cellar" not in telling
+    assert "broker-7" not in telling
+    again = await site.post([change(77), change(78)])
+    assert (again.status_code, again.json()["stored"]) == (207, 1)
+    assert again.json()["error"][0]["detail"] == telling
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["at a start", "revoked later"])
@@ -76,7 +121,7 @@ async def test_a_topic_whose_right_was_revoked_is_not_to_be_sent_to_again(known:
             assert "retry-after" not in answer.headers
             assert "operator" in answer.json()["detail"]
             assert "broker-7" not in answer.text
-        assert "broker-7" in site.site.gateway.intake.failing["other"]
+        assert "broker-7" in site.site.gateway.intake.failing["other"].detail
         assert (await site.post(change(4))).status_code == 201, "another topic"
         log.hide("other", None)
         assert (await site.post(change(2, "wiki.other"))).status_code == 201

@@ -8,6 +8,8 @@ from typing import cast
 import orjson
 from starlette.requests import Request
 
+from gateway.catalog.stream import Stream
+from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
 from gateway.eventlog.memory import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
@@ -45,6 +47,10 @@ async def test_readiness_follows_the_log_and_liveness_does_not() -> None:
         assert inside == ["the log does not answer: the log in memory is set unavailable"]
         log.available = True
         await ready(site, 200)
+        # Outside, its kind alone.
+        site.gateway.hub._set_available(False, LogUnavailable("SQLite cannot use /srv/events.db: full", Kind.DISK_FULL))
+        assert await ready(site, 503) == ["the log does not answer (disk full)"]
+        site.gateway.hub._set_available(True)
         log.available = False
         await ready(site, 503)
         assert (await site.get("/healthz")).status_code == 200
@@ -74,6 +80,21 @@ async def test_a_partition_that_is_stuck_is_named_and_the_others_are_served() ->
         site.gateway.watch.stuck = [TopicPartition("wide", 1)]
         response = await site.get("/readyz")
         assert (response.status_code, response.json()) == (200, {"status": "ready", "stuck": ["wide/1"]})
+
+
+async def test_why_events_are_not_stored_is_told_by_its_kind_outside() -> None:
+    async with running(streams=(Stream("wide", ("wide",)), Stream("sealed", ("cellar",), public=False))) as site:
+        await ready(site, 200)
+        detail = "SQLite cannot use /srv/log/events.db: database or disk is full"
+        full = Trouble(Kind.DISK_FULL, detail)
+        site.gateway.intake.failing.update({"wide": full, "cellar": full})
+        assert (await site.get("/readyz")).json() == {"status": "ready", "appends": {"wide": "disk full"}}
+        failing = site.gateway.intake.failing
+        inside = Readiness(
+            site.gateway.hub, site.gateway.watch, lambda: False, lambda: ((), ()), True, list, failing=failing
+        )
+        answer = orjson.loads((await inside.readyz(cast(Request, None))).body)
+        assert answer["appends"] == dict.fromkeys(("wide", "cellar"), f"disk full: {detail}")
 
 
 async def test_why_a_partition_is_stuck_is_told_inside_alone() -> None:

@@ -256,8 +256,19 @@ async def test_what_cannot_be_read_is_answered_after_those_before_it() -> None:
 
 
 async def test_a_question_to_the_server_as_a_whole(site: Site) -> None:
-    assert statuses(await site.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))[0] in (200, 204, 405)
+    assert statuses(await site.raw(b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")) == [204]
     assert statuses(await site.raw(b"CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n")) == [400]
+
+
+async def test_the_check_of_haproxy_is_told_that_the_gateway_is_there(site: Site) -> None:
+    """`option httpchk` without more takes 2xx and 3xx for up. RFC 9110 section 8.6: 204 has no length."""
+    received = await site.raw(b"OPTIONS / HTTP/1.0\r\n\r\n")
+    assert statuses(received) == [204]
+    head = received.lower()
+    assert b"\r\nallow: get, head, options\r\n" in head
+    assert b"content-length" not in head
+    assert b"transfer-encoding" not in head
+    assert head.endswith(b"\r\n\r\n")
 
 
 async def test_bodies_of_several_members() -> None:

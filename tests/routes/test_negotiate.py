@@ -38,13 +38,28 @@ from gateway.wire.sse import SSE
         ("text/event-stream;q=high, application/json;q=0.1", JSON_LINES),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", SSE),
         (",,,application/json,", JSON_LINES),
+        ("application/problem+json", SSE),
+        ("application/problem+json, application/problem+xml;q=0.5", SSE),
+        ("application/problem+json, application/x-ndjson;q=0.5", NDJSON),
     ],
 )
 def test_the_highest_q_wins_and_a_tie_goes_to_sse(accept: str | None, chosen: Format) -> None:
     assert choose_format(accept) is chosen
 
 
-@pytest.mark.parametrize("accept", ["text/html", "text/event-stream;q=0", "*/*;q=0", "*/*;q=0.0", ",", "x", "a/b/c"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "text/event-stream;q=0",
+        "*/*;q=0",
+        "*/*;q=0.0",
+        ",",
+        "x",
+        "a/b/c",
+        "application/problem+json, text/html",
+    ],
+)
 def test_nothing_acceptable(accept: str) -> None:
     with pytest.raises(Problem) as caught:
         choose_format(accept)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from gateway.access.trust import Trust
+from gateway.access.signed import Rules
+from gateway.access.trust import Terms, Trust
 from gateway.catalog.catalog import Catalog
 from gateway.composition import define
 from gateway.configuration import Configured
@@ -14,7 +16,7 @@ from gateway.definitions import Definitions
 from gateway.settings import Settings
 from tests.access.kit import claims, document, public_jwk, signed
 from tests.routes.kit import becomes, stored
-from tests.routes.tokens import SETTINGS, STATIC, STREAMS, bearer, names, serving, token
+from tests.routes.tokens import SETTINGS, STATIC, STREAMS, bearer, names, post, serving, token
 
 
 async def test_a_stream_ends_with_its_token() -> None:
@@ -79,10 +81,32 @@ async def test_keys_are_changed_by_a_reload() -> None:
             ((public_jwk("first"), public_jwk("second")), (200, 200)),
             ((public_jwk("second"),), (401, 200)),
         ):
-            trust = Trust((), document(*keys))
+            trust = replace(before.trust, static_tokens=(), key_document=document(*keys))
             await site.gateway.take(Definitions(before.catalog, before.schemas, None, trust))
             found = [(await site.get("/v2/streams", headers=bearer(one))).status_code for one in (token(), new)]
             assert tuple(found) == statuses
+
+
+async def test_an_issuer_is_changed_by_a_reload_with_its_name_and_all_else() -> None:
+    """With the keys of one and the name of another, no right token would be accepted."""
+    async with serving() as site:
+        before = site.gateway.current.definitions
+        rules = Rules("https://new.example", "https://moved.example", ("EdDSA",), read_claim="scope")
+        terms = Terms(rules, cookie="pass", needed_to_write=True)
+        trust = Trust((), document(public_jwk("first"), public_jwk("ed", "OKP")), terms=terms)
+        now = int(time.time() * 1000)
+        named = claims(now, aud=rules.audience, iss=rules.issuer, read_streams=None, scope="secret.other")
+        new = signed(named, "ed", "EdDSA")
+        assert (await site.get("/v2/streams", headers=bearer(new))).status_code == 401
+        assert '"pass"' not in (await site.get("/openapi.json")).text
+        await site.gateway.take(replace(before, trust=trust))
+        assert (await site.get("/v2/streams", headers=bearer(token()))).status_code == 401
+        assert names(await site.get("/v2/streams", headers=bearer(new))) == ["news", "open", "secret.other"]
+        path = "/v2/stream/secret.other?since=1&limit=1"
+        assert (await site.get(path)).status_code == 404
+        assert (await site.get(path, headers={"cookie": f"pass={new}"})).status_code == 200
+        assert (await post(site, "open", None)).status_code == 401
+        assert '"pass"' in (await site.get("/openapi.json")).text
 
 
 async def test_without_keys_a_token_waits() -> None:

@@ -46,14 +46,17 @@ def bearer(text: str) -> dict[str, str]:
 async def serving(**settings: Any) -> AsyncIterator[Site]:
     """A gateway with public and private streams, five events in each."""
     log = MemoryLog()
+    # Answers of one gateway are held against those of another: the log is told apart by nothing.
+    log._identity = "the same in all"
     for stream in STREAMS:
         for topic in stream.topics:
             log.create_topic(topic)
             log.append_now(topic, [stored(number) for number in range(5)])
     given = {**SETTINGS, **settings}
     async with running(log, STREAMS, admin=True, **given) as site:
-        trust = Trust(read_static_tokens(given["static_tokens"]), document(public_jwk("first")))
         definitions = site.gateway.current.definitions
+        terms = definitions.trust.terms
+        trust = Trust(read_static_tokens(given["static_tokens"]), document(public_jwk("first")), terms=terms)
         await site.gateway.take(Definitions(definitions.catalog, definitions.schemas, None, trust))
         await becomes(lambda: site.gateway.hub.available)
         yield site

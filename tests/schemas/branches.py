@@ -47,8 +47,8 @@ def objects(draw: st.DrawFn, members: st.SearchStrategy[Any]) -> Node:
         schema["required"] = [draw(st.sampled_from(sorted(fields)))]
     match draw(st.integers(0, 5)):
         case 0:
-            rest: st.SearchStrategy[Any] = st.booleans()
-            schema["additionalProperties"] = draw(rest | members)
+            rest: Any = draw(st.one_of(st.booleans(), members))
+            schema["additionalProperties"] = rest
         case 1:
             schema["patternProperties"] = {"^[ab]$": draw(members)}
     return schema

@@ -42,13 +42,15 @@ def repository(tmp_path: Path) -> Path:
 
 def test_a_repository_without_mistakes(repository: Path) -> None:
     report = check([repository])
-    assert (report.mistakes, report.notes, report.versions) == ([], [], 1)
+    assert (report.mistakes, report.notes, report.unread, report.versions) == ([], [], [], 1)
 
 
 def test_a_directory_that_is_not_kept_in_git(tmp_path: Path) -> None:
     put(tmp_path, "a/1.0.0.yaml", FIELDS)
-    (note,) = check([tmp_path]).notes
-    assert "not kept in git" in note
+    report = check([tmp_path])
+    (unread,) = report.unread
+    assert "not kept in git" in unread
+    assert report.mistakes == report.notes == []
     (mistake,) = check([tmp_path], released_in="main").mistakes
     assert "not kept in git" in mistake
 
@@ -167,7 +169,7 @@ def test_a_released_version_stays(repository: Path) -> None:
 def test_a_tag_or_a_branch_says_what_is_released(repository: Path) -> None:
     git(repository, "tag", "v1")
     path = put(repository, "page/edit/1.1.0.yaml", FIELDS)
-    git(repository, "add", ".")
+    git(repository.parent, "add", ".")
     git(repository, "commit", "--quiet", "--message", "Try 1.1.0")
     path.write_text(f"description: Ripened\n{FIELDS}", encoding="utf-8")
     assert len(check([repository]).mistakes) == 1
@@ -186,3 +188,120 @@ def test_a_work_tree_in_another_place(repository: Path, monkeypatch: pytest.Monk
     put(repository, "page/edit/current.yaml", "$id: /page/edit/1.0.0\ndescription: Changed")
     (mistake,) = check([Path("schemas")]).mistakes
     assert mistake.startswith("schemas/page/edit/1.0.0.yaml: it has changed")
+
+
+def unread(folder: Path) -> str:
+    """Why the history could not be read, which is no mistake."""
+    report = check([folder])
+    assert report.mistakes == []
+    (told,) = report.unread
+    assert told.startswith(f"{folder}: its history could not be read, so nobody knows whether a version has changed: ")
+    return told
+
+
+def test_a_shallow_clone_is_no_whole_history(repository: Path, tmp_path: Path) -> None:
+    changed = f"description: Changed\n{FIELDS}"
+    put(repository, "page/edit/1.0.0.yaml", changed)
+    git(repository, "commit", "--quiet", "--all", "--message", "Change 1.0.0")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{tmp_path}", str(clone))
+    # The change was made before the only commit that is there.
+    assert "git fetch --unshallow" in unread(clone / "schemas")
+    git(clone, "tag", "v1")
+    assert check([clone / "schemas"], released_in="v1").mistakes == []
+    put(clone / "schemas", "page/edit/1.0.0.yaml", FIELDS)
+    assert len(check([clone / "schemas"], released_in="v1").mistakes) == 1
+    git(clone, "fetch", "--quiet", "--unshallow")
+    put(clone / "schemas", "page/edit/1.0.0.yaml", changed)
+    report = check([clone / "schemas"])
+    assert report.unread == []
+    assert "it has changed since it was released" in report.mistakes[0]
+
+
+def test_a_repository_of_another_user(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As git's own tests have it.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")
+    assert "safe.directory" in unread(repository)
+    (mistake,) = check([repository], released_in="main").mistakes
+    assert "safe.directory" in mistake
+
+
+def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git is not installed" in unread(repository)
+
+
+@pytest.mark.parametrize("damage", ["HEAD", "ref", "lost ref", "commit", "blob", "objects"])
+def test_a_damaged_repository(repository: Path, damage: str) -> None:
+    inside = repository.parent / ".git"
+    git(repository, "tag", "v1")
+
+    def path_of(name: str) -> Path:
+        found = subprocess.run(
+            ["git", "rev-parse", name], cwd=repository, check=True, capture_output=True, text=True
+        ).stdout.strip()
+        return inside / "objects" / found[:2] / found[2:]
+
+    match damage:
+        case "HEAD":
+            (inside / "HEAD").write_text("?")
+        case "ref":
+            (inside / "refs/heads/main").write_text("?")
+        case "lost ref":
+            (inside / "refs/heads/main").unlink()
+        case "commit":
+            path_of("HEAD").unlink()
+        case "blob":
+            path_of("HEAD:schemas/page/edit/1.0.0.yaml").unlink()
+        case "objects":
+            shutil.rmtree(inside / "objects")
+    assert "git" in unread(repository)
+
+
+def test_a_version_that_only_a_merge_brings_is_released_with_it(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "-b", "other")
+    put(repository.parent, "other.txt", "other")
+    git(repository.parent, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Other")
+    git(repository, "checkout", "--quiet", "main")
+    put(repository.parent, "third.txt", "third")
+    git(repository.parent, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Third")
+    git(repository, "merge", "--quiet", "--no-commit", "other")
+    path = put(repository, "page/edit/1.1.0.yaml", FIELDS)
+    git(repository.parent, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Merge")
+    path.write_text(f"description: Changed\n{FIELDS}", encoding="utf-8")
+    (mistake,) = check([repository]).mistakes
+    assert mistake.startswith(f"{path}: it has changed since it was released (")
+
+
+def test_a_directory_that_git_ignores(repository: Path) -> None:
+    put(repository.parent, ".gitignore", "made/\n")
+    made = repository.parent / "made"
+    put(made, "a/1.0.0.yaml", FIELDS)
+    assert "git ignores the directory" in unread(made)
+
+
+def test_what_was_committed_and_cannot_be_read_is_told(repository: Path) -> None:
+    put(repository, "page/edit/1.1.0.yaml", "properties: {")
+    git(repository.parent, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "Slip")
+    put(repository, "page/edit/1.1.0.yaml", FIELDS)
+    (mistake,) = check([repository]).mistakes
+    assert "as it was released (" in mistake
+
+
+def test_before_the_first_commit_nothing_is_released(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    put(tmp_path, "a/1.0.0.yaml", FIELDS)
+    report = check([tmp_path])
+    assert (report.mistakes, report.notes, report.unread, report.versions) == ([], [], [], 1)
+
+
+def test_a_hook_of_another_repository_reads_that_of_the_schemas(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", ".git")
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert check([repository]).unread == []

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, **variables: str) -> Result:
-    environment = {"GATEWAY_SCHEMAS": None, "GATEWAY_CONFIG": None, **variables}
+    environment = {"GATEWAY_SCHEMAS": None, "GATEWAY_CONFIG": None, "CI": None, **variables}
     return CliRunner(env=environment).invoke(main, ["schemas", *arguments], catch_exceptions=False)
 
 
@@ -30,7 +30,7 @@ def test_the_schemas_of_the_project_have_no_mistakes(monkeypatch: pytest.MonkeyP
     # Without a configuration that says otherwise, these.
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[-1].endswith("released versions, no mistakes")
+    assert "released versions, no mistakes" in result.stdout.splitlines()[-1]
 
 
 def test_from_the_first_version_to_a_major_one(folder: Path) -> None:
@@ -49,7 +49,28 @@ def test_from_the_first_version_to_a_major_one(folder: Path) -> None:
     assert result.output.splitlines()[:2] == ["a 1.0.0 → 2.0.0", "  ! /x: the type changed: string → integer"]
     result = run("check", "a", "--schemas", str(folder))
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == "2 released versions, no mistakes"
+    assert result.stdout.splitlines()[-1] == "2 released versions, no mistakes, but for what is said above"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "status"),
+    [
+        ((), {}, 0),
+        ((), {"CI": ""}, 0),
+        ((), {"CI": "false"}, 0),
+        ((), {"CI": "true"}, 1),
+        ((), {"CI": "1"}, 1),
+        (("--strict",), {}, 1),
+        (("--no-strict",), {"CI": "true"}, 0),
+    ],
+)
+def test_a_history_that_cannot_be_read_is_told_and_where_it_counts_a_mistake(
+    folder: Path, arguments: tuple[str, ...], variables: dict[str, str], status: int
+) -> None:
+    result = run("check", *arguments, "--schemas", str(folder), **variables)
+    assert result.exit_code == status
+    assert f"{folder}: its history could not be read, so nobody knows whether a version has changed" in result.stderr
+    assert ("no mistakes, but for what is said above" in result.stdout) == (status == 0)
 
 
 def test_what_is_not_there(folder: Path) -> None:

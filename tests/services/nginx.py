@@ -15,6 +15,8 @@ UPSTREAMS = ("gateway-1:8080", "gateway-2:8080")
 START_SECONDS = 30.0
 HTTP2_LINE = (1, 25, 1)
 """The first version in which HTTP/2 has a line of its own."""
+RESOLVE = (1, 27, 3)
+"""The first that looks the names of an upstream up again."""
 
 
 def nginx_program() -> str | None:
@@ -38,8 +40,10 @@ class Nginx:
         (directory / "tls.conf").rename(directory / "enabled" / "tls.conf")
         (directory / "certificates").mkdir()
         shutil.copy(certificate, directory / "certificates" / "server.pem")
+        # An address has no name to be looked up again, for which older ones know no word.
         addresses = {
-            f"server {name} ": f"server 127.0.0.1:{port} " for name, port in zip(UPSTREAMS, ports, strict=True)
+            f"server {name} max_fails=0 resolve;": f"server 127.0.0.1:{port} max_fails=0;"
+            for name, port in zip(UPSTREAMS, ports, strict=True)
         }
         self._replace("nginx.conf", addresses | {"listen 8080 ": f"listen 127.0.0.1:{self.port} "})
         self._replace("enabled/tls.conf", {"listen 8443 ": f"listen 127.0.0.1:{self.tls_port} "})

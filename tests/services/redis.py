@@ -19,7 +19,7 @@ START_SECONDS = 20.0
 class RedisServer:
     """`redis-server`, which keeps nothing when it ends."""
 
-    def __init__(self, directory: Path, program: str) -> None:
+    def __init__(self, directory: Path, program: str, *words: str) -> None:
         self.port = free_port()
         self._command = [
             program,
@@ -31,6 +31,7 @@ class RedisServer:
             "",
             "--dir",
             str(directory),
+            *words,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +66,7 @@ class RedisServer:
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(7) == b"+PONG\r\n"
+            return connection.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
         return False
 
 

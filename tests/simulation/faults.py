@@ -114,6 +114,9 @@ class FaultyLog:
     async def close(self) -> None:
         await self._log.close()
 
+    async def identity(self) -> str:
+        return await self._log.identity()
+
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
         await self.cross()
         found = await self._log.describe(sorted(topics))

@@ -47,3 +47,27 @@ def test_an_environment_holds_the_token() -> None:
 
 def test_the_help_tells_of_the_token() -> None:
     assert "GATEWAY_TAIL_TOKEN" in CliRunner().invoke(tail, ["--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["numbers", "--server", "http://feed.test/v2/stream/numbers"], "gateway tail my.stream --server"),
+        (["http://feed.test/v2/stream/numbers"], "gateway tail my.stream --server"),
+        (["numbers", "--until", "1h"], "--until is in the past; say with --since where to begin"),
+        (["numbers", "--resume", ""], "no file is named"),
+        (["numbers", "--fields", ""], "empty path"),
+        (["numbers", "--fields", "\udcff"], "is no text"),
+        (["numbers", "--until", "2026-01-01", "--since", "2026-01-01"], "--until is not after --since"),
+        ([], "Missing argument"),
+    ],
+)
+def test_mistakes_of_a_beginner(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(tail, arguments, catch_exceptions=False)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+def test_several_streams_may_be_named_one_by_one() -> None:
+    result = CliRunner().invoke(tail, ["a", "b,c", "\udcff", "--server", "feed.example"], catch_exceptions=False)
+    assert "'feed.example/v2/stream/a,b,c,%FF' is no address" in result.output

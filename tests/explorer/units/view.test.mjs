@@ -4,7 +4,6 @@ import { advance, parsePosition, timeOf } from "../../../gateway/explorer/positi
 import { snippetsOf } from "../../../gateway/explorer/snippets.js";
 import { isCaughtUp, statusOf } from "../../../gateway/explorer/status.js";
 import { printable, span } from "../../../gateway/explorer/text.js";
-import { parseTime, writeTime } from "../../../gateway/explorer/times.js";
 import { addressOf, emptyView, readView, writeView } from "../../../gateway/explorer/view.js";
 
 test("the address holds the view", () => {
@@ -56,22 +55,6 @@ test("a record without a time is the one that moved, too", () => {
   assert.equal(timeOf(null), undefined);
 });
 
-test("a time that no calendar has is written as the number", () => {
-  assert.equal(writeTime(1764000000000000), "1764000000000000");
-  assert.equal(writeTime(253402300800000), "253402300800000");
-  assert.equal(writeTime(-1), "0");
-  assert.equal(writeTime(1764000000000), "2025-11-24T16:00:00Z");
-});
-
-test("times as the gateway reads them", () => {
-  assert.equal(parseTime("10m", 1e12), 1e12 - 600_000);
-  assert.equal(parseTime("1700000000000", 0), 1_700_000_000_000);
-  assert.equal(parseTime("2026-01-01T00:00:00", 0), Date.UTC(2026, 0, 1));
-  assert.equal(parseTime("2026-01-01", 0), Date.UTC(2026, 0, 1));
-  assert.equal(parseTime("", 0), null);
-  assert.equal(parseTime("soon", 0), null);
-});
-
 test("texts in which nothing hides", () => {
   assert.equal(printable("a\u202eb\u0000\n"), "a‹U+202E›b‹U+0000›⏎");
   assert.equal(span(3_725_000), "1 h 02 min");
@@ -88,6 +71,7 @@ const situation = {
   quiet: 0,
   now: 0,
   speed: 0,
+  shared: { pages: 1, period: 0 },
 };
 
 test("the state of the connection", () => {

@@ -1,0 +1,149 @@
+"""Many tabs of one browser: over HTTP/1.1 it has six connections to the gateway for all of them together."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from playwright.async_api import Browser, Page, Request, Route, expect
+
+from tests.end_to_end.process import GatewayProcess
+from tests.explorer.kit import STREAMS, Explorer
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
+
+ANSWERED = """async () => {
+    const began = performance.now();
+    await (await fetch('/v2/streams', { signal: AbortSignal.timeout(5000) })).json();
+    return performance.now() - began;
+}"""
+LOOKED_AT = """seen => {
+    Object.defineProperty(document, 'hidden', { get: () => !seen, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+async def test_seven_windows_are_all_live_and_leave_room_for_requests(
+    browser: Browser, gateway: GatewayProcess, figures: list[str]
+) -> None:
+    context = await browser.new_context()
+    pages = [await context.new_page() for _ in range(7)]
+    # Each has another view: nothing that one gets is of use for another.
+    for number, page in enumerate(pages):
+        await page.goto(f"{gateway.address}/?streams=numbers&columns=n&filter=event.n+%25+7+%3D%3D+{number}")
+        await page.locator(".row").first.wait_for()
+    for page in pages:
+        await expect(page.locator("#state")).to_have_text("Live")
+    waits = [await page.evaluate(ANSWERED) for page in pages]
+    figures.append(f"seven windows over HTTP/1.1: a request is answered within {max(waits):.0f} ms")
+    last = pages[-1]
+    await expect(last.locator("#state-detail")).to_have_text(
+        re.compile("^every 4 s: 7 pages share the few connections")
+    )
+    # Those that take turns get on, and miss nothing.
+    for page in pages[3:]:
+        before = await seen(page)
+        await page.wait_for_function("n => Number(document.getElementById('seen').textContent) >= n", arg=before + 60)
+        await expect(page.locator("#state")).to_have_text("Live")
+    await last.keyboard.press("p")
+    numbers = await Explorer(last, gateway.address).all_rows("n")
+    assert numbers == list(range(numbers[0], numbers[-1] + 1, 7))
+    # When others are closed, there are no turns any more.
+    for page in pages[:3]:
+        await page.close()
+    await expect(last.locator("#state-detail")).to_have_text("")
+    await context.close()
+
+
+async def seen(page: Page) -> int:
+    return int(await page.locator("#seen").inner_text())
+
+
+async def test_a_hidden_page_lets_go_and_comes_back_where_it_was(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open("?streams=numbers&columns=n")
+    await explorer.state("Live")
+    ended: list[str] = []
+
+    def note(request: Request) -> None:
+        if "/v2/stream/" in request.url and "limit=200" not in request.url:
+            ended.append(request.url)
+
+    page.context.on("requestfailed", note)
+    await page.evaluate(LOOKED_AT, False)
+    await explorer.state("Resting")
+    await expect(explorer.text("state-detail")).to_contain_text("it goes on where it was")
+    assert len(ended) == 1
+    shown = await explorer.seen()
+    await page.evaluate(LOOKED_AT, True)
+    await explorer.state("Live")
+    await explorer.sees(shown + 100)
+    await page.keyboard.press("p")
+    numbers = await explorer.all_rows("n")
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_whoever_comes_back_need_not_catch_up(explorer: Explorer) -> None:
+    page = explorer.page
+    await explorer.open("?streams=numbers&columns=n")
+    await explorer.state("Live")
+    await page.evaluate(LOOKED_AT, False)
+    await explorer.state("Resting")
+    asked = len(explorer.streams)
+    # The click comes before the stream is back.
+    script = """async () => {
+        const state = document.getElementById('state');
+        while (state.textContent !== 'Connecting') await new Promise(done => setTimeout(done, 1));
+        document.querySelector('[data-back=""]').click();
+    }"""
+    await page.evaluate(f"async () => {{ ({LOOKED_AT})(true); await ({script})(); }}")
+    await explorer.state("Live")
+    # What begins anew says since when; what goes on has an id instead.
+    assert any("since=" in url for url in explorer.streams[asked:])
+
+
+async def test_a_request_without_an_answer_ends_and_is_told(explorer: Explorer) -> None:
+    page = explorer.page
+    # Ten seconds are a tenth here.
+    await page.add_init_script(
+        "const of = AbortSignal.timeout; AbortSignal.timeout = ms => of.call(AbortSignal, ms / 10);"
+    )
+    await explorer.open("?streams=numbers&columns=n")
+    await explorer.state("Live")
+
+    async def nothing(_route: Route) -> None:
+        """Never answered."""
+
+    await page.context.route(re.compile("/explorer/rates"), nothing)
+    await expect(explorer.text("state-detail")).to_have_text(
+        "no answer in time: the gateway is slow, or other tabs hold all connections that the browser has for it"
+    )
+    await page.context.unroute_all()
+    await expect(explorer.text("state-detail")).to_have_text("")
+
+
+async def test_the_list_of_streams_is_renewed_under_search_and_focus(explorer: Explorer) -> None:
+    page = explorer.page
+    calls = 0
+
+    async def streams(route: Route) -> None:
+        nonlocal calls
+        calls += 1
+        response = await route.fetch()
+        answer = await response.json()
+        # A long list, and at each look one more.
+        more = [{**answer[0], "name": f"more-{number}", "aliases": []} for number in range(6 + calls)]
+        await route.fulfill(response=response, body=json.dumps([*answer, *more]))
+
+    await page.context.route(re.compile("/v2/streams$"), streams)
+    await page.clock.install()
+    await page.goto(f"{explorer.address}/?streams=numbers")
+    await page.get_by_label("Find a stream").fill("numbers")
+    card = page.get_by_label("numbers", exact=True)
+    await expect(page.locator(".stream:visible")).to_have_count(1)
+    await card.focus()
+    await page.clock.fast_forward(61_000)
+    await expect(explorer.text("stream-count")).to_have_text(str(len(STREAMS) + 8))
+    await expect(card).to_be_focused()
+    await expect(page.locator(".stream:visible")).to_have_count(1)

@@ -1,9 +1,8 @@
-"""A YAML file read with the line of every value, and the mistakes found in it."""
+"""A file of YAML 1.2 read with the line of every value, and the mistakes found in it."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import cast
 
 import yaml
 
+from gateway.catalog.core_schema import TAG, CoreLoader, NoValue, scalar
 from gateway.errors import ConfigurationError
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
@@ -21,13 +21,6 @@ MAXIMUM_VALUES = 100_000
 
 MAXIMUM_DEPTH = 64
 """Nesting of lists and mappings; an anchor that holds itself ends here."""
-
-MAXIMUM_DIGITS = 30
-"""Digits of a whole number; a longer one is read as text."""
-
-_TAG = "tag:yaml.org,2002:"
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,7 @@ def is_misspelt(word: str, known: Iterable[str]) -> bool:
 def parse(text: str, findings: Findings) -> Located | None:
     """The document, or None where the syntax is broken. Mistakes go to `findings`."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=CoreLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         findings.mistake(mark.line + 1 if mark is not None else 1, _syntax(error))
@@ -159,7 +152,7 @@ class _Reader:
         merged: dict[str, Located] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if key.tag == _TAG + "merge":
+            if key.tag == TAG + "merge":
                 for name, item in self._merged(value, depth, line).items():
                     merged.setdefault(name, item)
                 continue
@@ -186,16 +179,8 @@ class _Reader:
         return members
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> bool | int | float | str | None:
-        text: str = node.value
-        if node.tag == _TAG + "null":
-            return None
-        if node.tag == _TAG + "bool":
-            return text.lower() in ("yes", "true", "on")
-        # What YAML 1.1 reads as a number and people do not (010, 1:30, 0x1F, .inf) stays the text that it is.
-        if node.tag == _TAG + "int":
-            return int(text) if _INTEGER.fullmatch(text) and len(text) <= MAXIMUM_DIGITS else text
-        if node.tag == _TAG + "float":
-            return float(text) if _FLOAT.fullmatch(text) else text
-        if node.tag not in (_TAG + "str", _TAG + "timestamp", _TAG + "value"):
-            self._findings.mistake(line, f"the tag {node.tag} means nothing here; write the value without a tag")
-        return text
+        try:
+            return scalar(node.tag, node.value)
+        except NoValue as error:
+            self._findings.mistake(line, str(error))
+            return str(node.value)

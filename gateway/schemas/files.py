@@ -6,14 +6,13 @@ A repository is a directory; `wiki/change/1.0.0.yaml` in it is version 1.0.0 of 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from gateway.catalog.document import MAXIMUM_DEPTH, Findings, parse
 from gateway.json_event import nesting
@@ -112,7 +111,7 @@ def read_document(path: Path, content: bytes, mistakes: list[str]) -> dict[str, 
             if nesting(content) > MAXIMUM_DEPTH:
                 mistakes.append(f"{path}: more than {MAXIMUM_DEPTH} levels; write a flatter schema")
                 return None
-            document: Any = orjson.loads(content)
+            document: Any = json.loads(content.decode())
         else:
             findings = Findings(path)
             located = parse(content.decode(), findings)
@@ -120,9 +119,9 @@ def read_document(path: Path, content: bytes, mistakes: list[str]) -> dict[str, 
             if located is None or findings.mistakes:
                 return None
             document = located.plain()
-            to_json(document)
+        to_json(document)
     except ValueError as error:
-        line = f":{error.lineno}" if isinstance(error, orjson.JSONDecodeError) else ""
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         mistakes.append(f"{path}{line}: the file cannot be read: {error}")
         return None
     if not isinstance(document, dict):

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from gateway.catalog.core_schema import RESOLVERS
+
 WIDTH = 120
 """Characters of a line, where a line can be broken."""
 
@@ -29,6 +31,8 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+# Beside the words of YAML 1.1 those of 1.2: a text that looks like one of either stands in quotes.
+_Dumper.yaml_implicit_resolvers = {**yaml.SafeDumper.yaml_implicit_resolvers, None: RESOLVERS}
 
 
 def to_yaml(document: dict[str, Any]) -> str:

@@ -26,6 +26,12 @@ WORDS = [
     "null",
     "<<",
     "=",
+    "1e9",
+    "0o17",
+    "1_000",
+    "NO",
+    ".inf",
+    "5.",
     "é\n b\n",
     "\n \n",
 ]
@@ -62,3 +68,20 @@ def test_lines_stand_as_a_block() -> None:
     assert to_yaml({"description": "One line.\nAnother: #1.\n", "list": [1]}) == (
         "description: |\n  One line.\n  Another: #1.\nlist:\n  - 1\n"
     )
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_large_whole_numbers_are_exact(name: str) -> None:
+    content = b'{"maximum": 18446744073709551617, "minimum": -170141183460469231731687303715884105729}'
+    mistakes: list[str] = []
+    document = read_document(Path(name), content, mistakes)
+    assert document == {"maximum": 2**64 + 1, "minimum": -(2**127) - 1}
+    assert mistakes == []
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1e999}', b'{"a": NaN}', b'{"a": "\\ud800"}', b'{"a": \xff}', b'{"a": 1,}'])
+def test_what_is_no_json_is_refused(content: bytes) -> None:
+    mistakes: list[str] = []
+    assert read_document(Path("a.json"), content, mistakes) is None
+    (mistake,) = mistakes
+    assert mistake.startswith("a.json")

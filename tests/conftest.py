@@ -52,7 +52,7 @@ def absent(what: str) -> NoReturn:
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """What a test configures of the log ends with it."""
-    loggers = [logging.getLogger(name) for name in ("", "httpx", "uvicorn.access", "uvicorn.error")]
+    loggers = [logging.getLogger(name) for name in ("", "aiokafka", "httpx", "uvicorn.access", "uvicorn.error")]
     before = [(logger, list(logger.handlers), list(logger.filters), logger.level) for logger in loggers]
     yield
     for logger, handlers, filters, level in before:

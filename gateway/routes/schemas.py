@@ -19,9 +19,10 @@ from gateway.schemas.text import to_json, to_yaml
 
 BASE = uuid.uuid4().hex
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""Of a released version, which never changes (RFC 8246); a year, in seconds."""
+"""Of a released version that refers to nothing else, which never changes (RFC 8246); a year, in seconds."""
 SHORT = "public, max-age=60"
-"""Of whatever may name another schema later: `latest`, a version that is being written, the index."""
+"""Of whatever may be another schema later: `latest`, a version that is being written or refers to such a one, the
+index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class SchemaRoutes:
         schema = self._schemas.get(title, version)
         if schema is None:
             raise self._missing(path, title, version)
-        lasting = schema.released and version != "latest"
+        lasting = version != "latest" and self._schemas.is_settled(schema)
         return _answer(request, self._written(schema, form), IMMUTABLE if lasting else SHORT)
 
     def _describe(self, title: str, base: str) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class Sources:
     currents: dict[str, Source] = field(default_factory=dict)
 
 
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""Of a version: written in one way only, so that a version has one name (Semantic Versioning 2.0.0, section 2)."""
+
+
 def version_text(version: Version) -> str:
     """As it is written: 1.0.0"""
     return ".".join(map(str, version))
@@ -66,7 +70,7 @@ def version_text(version: Version) -> str:
 def parse_version(text: str) -> Version | None:
     """The version that a text writes, or None."""
     parts = text.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) <= 9 for part in parts):
+    if len(parts) != 3 or not all(_NUMBER.fullmatch(part) for part in parts):
         return None
     return int(parts[0]), int(parts[1]), int(parts[2])
 
@@ -169,7 +173,11 @@ def _read(directory: Path, path: Path, mistakes: list[str]) -> Source | None:
         version = uri[1]
     else:
         found = parse_version(path.stem)
-        assert found is not None, path
+        if found is None:
+            mistakes.append(
+                f"{path}: {path.stem} is no version: its numbers have at most nine digits, and no zero first"
+            )
+            return None
         version = found
     source = Source(title, version, path, document)
     if named is not None and (not isinstance(named, str) or named.rstrip("#") != source.uri):

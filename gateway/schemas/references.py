@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 MAXIMUM_NODES = 100_000
 """Values that one dereferenced schema may hold; references to references could otherwise grow without bound."""
@@ -20,27 +21,54 @@ _TARGET = re.compile(r"(?P<path>/?[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-
 # Keywords whose members are schemas by name: `properties: {enum: …}` is a property called enum.
 _SCHEMAS_BY_NAME = {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies"}
 
+# Keywords beside a `$ref` that change nothing of what is valid.
+_ANNOTATIONS = {"title", "description"}
+_BESIDE_REFERENCES = {
+    "$ref", "$id", "$schema", "$comment", "$defs", "definitions", "examples", "example", "default", *_ANNOTATIONS
+}  # fmt: skip
+
 # Keywords that hold plain values, in which a `$ref` is only a word.
 _VALUES = {"enum", "const", "examples", "example", "default"}
-
-_ABSOLUTE = re.compile(r"/[^#]*")
 
 Find = Callable[[str], "tuple[str, dict[str, Any]] | None"]
 """Gives the `$id` and the schema of an absolute path such as /wiki/change/1.0.0 (or …/latest)."""
 
 
-def named_schemas(part: Any) -> Iterator[str]:
-    """The absolute paths of the other schemas that a schema refers to, such as /wiki/change/1.0.0 (or …/latest)."""
-    if isinstance(part, list):
-        for item in part:
-            yield from named_schemas(item)
-    elif isinstance(part, dict):
+def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
+    """The absolute paths of the other schemas that the one at `uri` refers to, such as /wiki/change/1.0.0 (or
+    …/latest)."""
+    for _, part in _schemas("", document):
         reference = part.get("$ref")
-        if isinstance(reference, str) and (path := _ABSOLUTE.match(reference)) is not None:
-            yield path[0]
+        match = _TARGET.fullmatch(reference) if isinstance(reference, str) else None
+        if match is not None and match["path"]:
+            yield _absolute(match["path"], uri)
+
+
+def ignored_keywords(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Where a schema of draft 7 or before has keywords beside a `$ref`, which these drafts ignore: the place, and those
+    that would have meant something."""
+    for place, part in _schemas("", document):
+        ignored = sorted(part.keys() - _BESIDE_REFERENCES)
+        if isinstance(part.get("$ref"), str) and ignored:
+            yield place, ignored
+
+
+def _schemas(place: str, part: Any, by_name: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A schema and all in it, each with its place; `by_name`: the part holds schemas by their names."""
+    if isinstance(part, list):
+        for number, item in enumerate(part):
+            yield from _schemas(f"{place}/{number}", item)
+    elif isinstance(part, dict):
+        # The names themselves may be taken from elsewhere.
+        if not by_name or isinstance(part.get("$ref"), str):
+            yield place or "/", part
         for key, value in part.items():
-            if key not in _VALUES:
-                yield from named_schemas(value)
+            if by_name or key not in _VALUES:
+                yield from _schemas(f"{place}/{key}", value, not by_name and key in _SCHEMAS_BY_NAME)
+
+
+def _absolute(path: str, base: str) -> str:
+    return path if path.startswith("/") else base.rpartition("/")[0] + "/" + path
 
 
 class BadReferenceError(ValueError):
@@ -79,6 +107,9 @@ class _Dereferencer:
             return [self.schema(item, base, root, trail) for item in part]
         if not isinstance(part, dict):
             return part
+        if "$recursiveRef" in part and self._siblings_count:
+            # What it means depends on the schema from which it was come here, and that is another one here.
+            raise BadReferenceError("$recursiveRef is not read here; write a $ref")
         reference = part.get("$ref")
         if isinstance(reference, str):
             return self._referred(part, reference, base, root, trail)
@@ -116,8 +147,9 @@ class _Dereferencer:
             found = {key: value for key, value in found.items() if key not in ("$id", "$schema", "examples")}
         siblings = {key: value for key, value in part.items() if key != "$ref"}
         if not self._siblings_count or not siblings:
-            identity = {key: part[key] for key in ("$id", "$schema") if part is root and key in part}
-            return {**identity, **found} if isinstance(found, dict) else found
+            kept = {key: part[key] for key in ("$id", "$schema") if part is root and key in part}
+            words = {key: siblings[key] for key in _ANNOTATIONS & siblings.keys()}
+            return {**kept, **found, **words} if isinstance(found, dict) else found
         rest = self.schema(siblings, base, root, trail)
         return {**rest, "allOf": [found, *rest.get("allOf", [])]}
 
@@ -125,19 +157,19 @@ class _Dereferencer:
         self, reference: str, base: str, root: dict[str, Any], trail: tuple[str, ...]
     ) -> tuple[Any, str, dict[str, Any], tuple[str, ...]]:
         match = _TARGET.fullmatch(reference)
-        if match is None or "%" in reference:
+        if match is None or not _is_encoded(match["pointer"] or ""):
             raise BadReferenceError(
                 f'the $ref "{reference}" cannot be followed; it takes a path in the schema repositories, such as '
                 "/fragment/common/1.0.0#"
             )
         target_base, target_root = base, root
         if match["path"]:
-            path = match["path"] if match["path"].startswith("/") else base.rpartition("/")[0] + "/" + match["path"]
+            path = _absolute(match["path"], base)
             found = self._find(path)
             if found is None:
                 raise BadReferenceError(f'the $ref "{reference}" names {path}, which is in no schema repository')
             target_base, target_root = found
-        pointer = match["pointer"] or ""
+        pointer = unquote(match["pointer"] or "")
         place = f"{target_base}#{pointer.rstrip('/')}"
         if place in trail:
             raise BadReferenceError(f"the references go round in a circle: {' -> '.join((*trail, place))}")
@@ -149,6 +181,15 @@ class _Dereferencer:
             raise BadReferenceError(f"with its references the schema holds more than {MAXIMUM_NODES} values")
         if self._depth > MAXIMUM_DEPTH:
             raise BadReferenceError(f"with its references the schema is nested more than {MAXIMUM_DEPTH} levels deep")
+
+
+def _is_encoded(pointer: str) -> bool:
+    """Whether each percent sign begins an octet, and these are text (RFC 6901, section 6)."""
+    try:
+        unquote(pointer, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return re.search(r"%(?![0-9A-Fa-f]{2})", pointer) is None
 
 
 def _at(root: Any, pointer: str, reference: str) -> Any:

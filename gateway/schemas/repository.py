@@ -16,7 +16,7 @@ from gateway.catalog.stream import Stream
 from gateway.catalog.titles import is_title
 from gateway.errors import ConfigurationError
 from gateway.schemas.files import Source, Sources, Version, parse_uri, parse_version, read_sources, version_text
-from gateway.schemas.references import BadReferenceError, dereference, named_schemas
+from gateway.schemas.references import BadReferenceError, dereference, ignored_keywords, named_schemas
 from gateway.schemas.validator import BadSchemaError, compile_validator, draft_of, faults
 
 SHOWN_VERSIONS = 10
@@ -82,6 +82,7 @@ class SchemaRepository:
         self._schemas: dict[str, dict[Version, Schema]] = {}
         self._by_uri: dict[str, Schema] = {}
         self._taken_by: dict[str, Schema | None] = {}
+        self._settled: dict[str, bool] = {}
         for (title, version), source in sorted(self._sources.versions.items()):
             try:
                 schema = self.compiled(source)
@@ -91,6 +92,12 @@ class SchemaRepository:
             self._schemas.setdefault(title, {})[version] = schema
             self._by_uri[schema.uri] = schema
             self.warnings += schema.bad_examples()
+            if schema.draft < "2019":
+                self.warnings += [
+                    f"{schema.path}: at {place}: beside a $ref, its draft ignores {', '.join(names)}; "
+                    "put the $ref into an allOf beside it"
+                    for place, names in ignored_keywords(source.document)
+                ]
         self._titles = Names(self._schemas)
         if mistakes:
             raise ConfigurationError(mistakes)
@@ -122,7 +129,17 @@ class SchemaRepository:
     def references(self, schema: Schema) -> list[str]:
         """The other schemas that a released one refers to, each once."""
         source = self._sources.versions.get((schema.title, _version(schema)))
-        return sorted(set(named_schemas(source.document))) if source is not None else []
+        return sorted(set(named_schemas(source.uri, source.document))) if source is not None else []
+
+    def is_settled(self, schema: Schema) -> bool:
+        """Whether a version stays as it is for ever: it is released, and so is all that it refers to, by its number."""
+        if schema.uri not in self._settled:
+            targets = [self.named(path) for path in self.references(schema)]
+            # References go round in no circle: these are refused.
+            self._settled[schema.uri] = schema.released and all(
+                target is not None and self.is_settled(target) for target in targets
+            )
+        return self._settled[schema.uri]
 
     def get(self, title: str, version: str = "latest") -> Schema | None:
         """A version of a schema, or the newest."""

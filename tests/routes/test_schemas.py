@@ -92,6 +92,20 @@ async def test_what_may_change_is_kept_for_a_short_time(site: Site, version: str
     assert yaml.safe_load(response.content)["$id"] == "/page/edit/2.0.0"
 
 
+async def test_a_released_version_that_refers_to_what_moves_is_kept_for_a_short_time(tmp_path: Path) -> None:
+    for name, text in {
+        "b/1.0.0.yaml": "{type: object}",
+        "a/1.0.0.yaml": "{allOf: [{$ref: /b/1.0.0}]}",
+        "a/1.1.0.yaml": "{allOf: [{$ref: /b/latest}]}",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    async with running(schema_repositories=(str(tmp_path),)) as site:
+        kept = [(await site.get(f"/v2/schemas/a/{version}")).headers for version in ("1.0.0", "1.1.0")]
+        assert [headers["cache-control"] for headers in kept] == [LASTING, SHORT]
+        assert (await site.get("/v2/schemas/a/01.0.0")).status_code == 404
+
+
 async def test_unchanged_ones_are_not_sent_again(site: Site) -> None:
     for path in ("/v2/schemas", "/v2/schemas/page/edit/1.0.0", "/v2/schemas/page/edit/latest.yaml"):
         first = await site.get(path)

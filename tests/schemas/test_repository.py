@@ -364,3 +364,71 @@ def test_the_schemas_of_the_project() -> None:
         assert (PROJECT / title / "current.yaml").read_bytes() == newest.path.read_bytes()
         assert title.startswith("fragment/") or newest.examples
         assert b'"$ref":' not in orjson.dumps(newest.document)
+
+
+@pytest.mark.parametrize(
+    ("name", "pointer"),
+    [("Partial<User>", "Partial%3CUser%3E"), ("a%b", "a%25b"), ("a/b", "a~1b"), ("a/b", "a%7E1b"), ("é", "%C3%A9")],
+)
+def test_a_pointer_may_be_percent_encoded(tmp_path: Path, name: str, pointer: str) -> None:
+    """RFC 6901, section 6."""
+    reference = {"$ref": f"#/definitions/{pointer}"}
+    put(tmp_path, "a/1.0.0.yaml", definitions={name: {"type": "integer"}}, properties={"n": reference})
+    schema = SchemaRepository([tmp_path]).get("a")
+    assert schema is not None
+    assert schema.document["properties"]["n"] == {"type": "integer"}
+
+
+@pytest.mark.parametrize("pointer", ["%", "a%2", "%zz", "%FF", "%C3"])
+def test_a_pointer_that_is_encoded_wrongly_is_named(tmp_path: Path, pointer: str) -> None:
+    put(tmp_path, "a/1.0.0.yaml", properties={"n": {"$ref": f"#/definitions/{pointer}"}})
+    assert f'the $ref "#/definitions/{pointer}" cannot be followed' in mistakes(tmp_path)[0]
+
+
+def test_recursive_references_are_refused_by_name(tmp_path: Path) -> None:
+    tree = {"type": "object", "properties": {"children": {"type": "array", "items": {"$recursiveRef": "#"}}}}
+    put(tmp_path, "a/1.0.0.yaml", **{"$schema": "https://json-schema.org/draft/2019-09/schema"}, **tree)
+    assert "$recursiveRef is not read here; write a $ref" in mistakes(tmp_path)[0]
+
+
+def test_what_an_older_draft_ignores_beside_a_reference_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "x/1.0.0.yaml", type="integer", description="of the target")
+    told = {"n": {"$ref": "/x/1.0.0", "title": "its own", "description": "words", "minimum": 5, "type": "integer"}}
+    draft = {"$schema": "https://json-schema.org/draft-07/schema#"}
+    put(tmp_path, "a/1.0.0.yaml", **draft, properties=told | {"default": {"$ref": "/x/1.0.0", "maximum": 1}})
+    put(tmp_path, "b/1.0.0.yaml", **draft, properties={"n": {"$ref": "/x/1.0.0", "title": "words alone"}})
+    put(tmp_path, "c/1.0.0.yaml", **draft, default={"$ref": "/x/1.0.0", "minimum": 5})
+    schemas = SchemaRepository([tmp_path])
+    schema = schemas.get("a")
+    assert schema is not None
+    assert schema.document["properties"]["n"] == {"type": "integer", "title": "its own", "description": "words"}
+    assert [warning.partition(": ")[2] for warning in schemas.warnings] == [
+        "at /properties/n: beside a $ref, its draft ignores minimum, type; put the $ref into an allOf beside it",
+        "at /properties/default: beside a $ref, its draft ignores maximum; put the $ref into an allOf beside it",
+    ]
+
+
+@pytest.mark.parametrize("name", ["default", "example", "examples", "const", "enum", "plain"])
+@pytest.mark.parametrize("reference", ["/x/latest", "latest", "/x/latest#/properties/n"])
+def test_what_refers_to_something_that_moves_is_not_settled(tmp_path: Path, name: str, reference: str) -> None:
+    target = {"properties": {"n": {"type": "integer"}}}
+    for title in ("x", "a"):
+        put(tmp_path, f"{title}/1.0.0.yaml", **target)
+    put(tmp_path, "a/1.1.0.yaml", properties={name: {"$ref": reference}})
+    put(tmp_path, "b/1.0.0.yaml", allOf=[{"$ref": "/a/1.1.0"}])
+    put(tmp_path, "c/1.0.0.yaml", allOf=[{"$ref": "/a/1.0.0"}], default={"$ref": "/x/latest"})
+    if reference == "latest":
+        put(tmp_path, "a/1.2.0.yaml", **target)
+    schemas = SchemaRepository([tmp_path])
+    settled = {schema.uri: schemas.is_settled(schema) for schema in schemas.all().values()}
+    assert [uri for uri, lasts in settled.items() if not lasts] == ["/a/1.1.0", "/b/1.0.0"]
+
+
+@pytest.mark.parametrize("text", ["01.0.0", "1.00.0", "1.0.00", "1.0.01"])
+def test_a_version_is_written_in_one_way(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "a/1.0.0.yaml")
+    schemas = SchemaRepository([tmp_path])
+    assert schemas.get("a", text) is None
+    assert schemas.named(f"/a/{text}") is None
+    put(tmp_path, f"a/{text}.yaml")
+    assert text in mistakes(tmp_path)[0]

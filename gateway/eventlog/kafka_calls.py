@@ -71,9 +71,8 @@ async def joined(task: asyncio.Task[Result]) -> Result:
         raise LogUnavailable("Kafka: the log is closed")
     error = task.exception()
     if isinstance(error, LogUnavailable):
-        raise LogUnavailable(
-            str(error), error.kind
-        )  # each has one of its own: it keeps the frames of whoever raises it
+        # Each has one of its own: it keeps the frames of whoever raises it.
+        raise LogUnavailable(str(error), error.kind)
     return task.result()
 
 

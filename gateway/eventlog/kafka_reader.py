@@ -174,7 +174,7 @@ class KafkaReader:
         found: list[Batch | Refusal] = []
         expanded = 0
         for partition, buffer in self._buffers.items():
-            if partition not in wanted:
+            if buffer.expanded and partition not in wanted:
                 buffer.fold()
             expanded += buffer.expanded
         ready = [partition for partition in self._buffers if partition in wanted and self._has_records(partition)]

@@ -12,16 +12,15 @@ from struct import Struct
 from aiokafka.record.util import decode_varint
 
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition
-from gateway.eventlog.kafka_codecs import expand
+from gateway.eventlog.kafka_codecs import plain
 
 _HEAD = Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, checksum, attributes, last offset, first and latest timestamp, producer id,
 epoch and sequence, count of records."""
 
 _MAGIC = 2
-_CODEC = 0x07
 _APPEND_TIME = 0x08
-"""Bits of the attributes: the codec, and that all records have the time of the append."""
+"""A bit of the attributes: all records have the time of the append."""
 
 
 def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Record]:
@@ -30,7 +29,7 @@ def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Rec
     base, _, _, magic, _, attributes, _, first, latest, _, _, _, count = _HEAD.unpack_from(batch)
     if magic != _MAGIC:
         raise ValueError(f"a batch of format {magic}")
-    data = expand(attributes & _CODEC, batch[_HEAD.size :])
+    data = plain(batch)[_HEAD.size :]
     place, offset = 0, base - 1
     for _ in range(count):
         try:

@@ -117,10 +117,7 @@ def _refers(part: Any) -> bool:
         return any(map(_refers, part))
     if not isinstance(part, dict):
         return False
-    return any(
-        (key in ("$dynamicRef", "$recursiveRef") and isinstance(value, str)) or _refers(value)
-        for key, value in part.items()
-    )
+    return any((key == "$dynamicRef" and isinstance(value, str)) or _refers(value) for key, value in part.items())
 
 
 def _same(document: dict[str, Any], current: Schema) -> bool:

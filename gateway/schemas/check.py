@@ -12,6 +12,7 @@ from gateway.errors import ConfigurationError
 from gateway.schemas.compatibility import Change, Weight, changes, weight_of
 from gateway.schemas.files import parse_version, read_document
 from gateway.schemas.history import HistoryError, lacking, released_files
+from gateway.schemas.references import all_schemas
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.schemas.shape import equal
 
@@ -130,27 +131,20 @@ def shown(found: list[Change], least: Weight) -> list[str]:
 def forbidden_fields(schema: Schema) -> list[str]:
     """`additionalProperties` beside `allOf`, which does not see the fields that come by it."""
     return [
-        f"{schema.path}: at /{place}: additionalProperties is false, and so forbids the fields that come by the allOf "
+        f"{schema.path}: at {place}: additionalProperties is false, and so forbids the fields that come by the allOf "
         f"beside it ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}): no event with them is valid; leave it "
         "out, or from draft 2019-09 on write unevaluatedProperties: false"
-        for place, names in _closed_to_branches("", schema.document)
+        for place, names in _closed_to_branches(schema.document)
     ]
 
 
-def _closed_to_branches(place: str, node: Any) -> Iterator[tuple[str, list[str]]]:
-    if isinstance(node, list):
-        for number, part in enumerate(node):
-            yield from _closed_to_branches(f"{place}/{number}".lstrip("/"), part)
-    if not isinstance(node, dict):
-        return
-    branches = node.get("allOf")
-    if node.get("additionalProperties") is False and isinstance(branches, list):
-        fields = [name for branch in branches if isinstance(branch, dict) for name in branch.get("properties", {})]
-        if names := [name for name in fields if name not in node.get("properties", {})]:
-            yield place, names
-    for key, part in node.items():
-        if key not in ("enum", "const", "examples", "default"):
-            yield from _closed_to_branches(f"{place}/{key}".lstrip("/"), part)
+def _closed_to_branches(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    for place, node in all_schemas(document):
+        branches = node.get("allOf")
+        if node.get("additionalProperties") is False and isinstance(branches, list):
+            fields = [name for branch in branches if isinstance(branch, dict) for name in branch.get("properties", {})]
+            if names := [name for name in fields if name not in node.get("properties", {})]:
+                yield place, names
 
 
 def _check_history(directory: Path, titles: tuple[str, ...], released_in: str | None, report: Report) -> None:

@@ -37,7 +37,7 @@ Find = Callable[[str], "tuple[str, dict[str, Any]] | None"]
 def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
     """The absolute paths of the other schemas that the one at `uri` refers to, such as /wiki/change/1.0.0 (or
     …/latest)."""
-    for _, part in _schemas("", document):
+    for _, part in all_schemas(document):
         reference = part.get("$ref")
         match = _TARGET.fullmatch(reference) if isinstance(reference, str) else None
         if match is not None and match["path"]:
@@ -47,24 +47,24 @@ def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
 def ignored_keywords(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Where a schema of draft 7 or before has keywords beside a `$ref`, which these drafts ignore: the place, and those
     that would have meant something."""
-    for place, part in _schemas("", document):
+    for place, part in all_schemas(document):
         ignored = sorted(part.keys() - _BESIDE_REFERENCES)
         if isinstance(part.get("$ref"), str) and ignored:
             yield place, ignored
 
 
-def _schemas(place: str, part: Any, by_name: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+def all_schemas(part: Any, place: str = "", by_name: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """A schema and all in it, each with its place; `by_name`: the part holds schemas by their names."""
     if isinstance(part, list):
         for number, item in enumerate(part):
-            yield from _schemas(f"{place}/{number}", item)
+            yield from all_schemas(item, f"{place}/{number}")
     elif isinstance(part, dict):
         # The names themselves may be taken from elsewhere.
         if not by_name or isinstance(part.get("$ref"), str):
             yield place or "/", part
         for key, value in part.items():
             if by_name or key not in _VALUES:
-                yield from _schemas(f"{place}/{key}", value, not by_name and key in _SCHEMAS_BY_NAME)
+                yield from all_schemas(value, f"{place}/{key}", not by_name and key in _SCHEMAS_BY_NAME)
 
 
 def _absolute(path: str, base: str) -> str:

@@ -126,6 +126,12 @@ def test_fields_that_additional_properties_forbid(repository: Path) -> None:
     (mistake,) = check([repository], ("c",)).mistakes
     assert "at /: additionalProperties is false, and so forbids the fields" in mistake
     assert "(b)" in mistake
+    # Also in a field that is called as a keyword is; what stands in a value is no schema.
+    put(repository, "e/1.0.0.yaml", f"properties: {{default: {{{closed.replace(chr(10), ', ')}}}}}")
+    (mistake,) = check([repository], ("e",)).mistakes
+    assert "at /properties/default: additionalProperties is false" in mistake
+    put(repository, "f/1.0.0.yaml", f"default: {{{closed.replace(chr(10), ', ')}}}")
+    assert not check([repository], ("f",)).mistakes
 
 
 def test_a_released_version_refers_to_released_ones(repository: Path) -> None:

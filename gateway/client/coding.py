@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 
 from gateway.client.errors import ClientError
+from gateway.members import Gzip, Members
 from gateway.printable import printable
 
-PIECE = 1024 * 1024
-"""Bytes that are expanded at a time, however few they were before."""
 _GZIP = frozenset({"gzip", "x-gzip"})
 """One and the same (RFC 9110, section 8.4.1.3)."""
-
-
-class GzipMembers:
-    """Of a gzip stream, which is one member or several (RFC 1952, section 2.2), the bytes that can be told so far."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What these bytes expand to, in pieces. Raises zlib.error."""
-        piece = b""
-        while chunk or len(piece) == PIECE:
-            if self._member.eof:
-                # What fills a block up at the end of an archive is no member.
-                chunk = chunk.lstrip(b"\0")
-                if not chunk:
-                    return
-                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            piece = self._member.decompress(chunk, PIECE)
-            chunk = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-            if piece:
-                yield piece
 
 
 def check_coding(shown: str, response: httpx.Response, known: str) -> None:
@@ -52,7 +29,7 @@ async def expanded(response: httpx.Response) -> AsyncIterator[bytes]:
         async for chunk in response.aiter_bytes():
             yield chunk
         return
-    members = GzipMembers()
+    members = Members(Gzip)
     async for chunk in response.aiter_raw():
         try:
             for piece in members.feed(chunk):

@@ -7,22 +7,19 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from gateway.errors import GatewayError
+from gateway.members import Gzip, Member, Members
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-PART_BYTES = 1024 * 1024
-"""Bytes that are unpacked at once."""
 XZ_BYTES = 128 * 1024 * 1024
 """Memory that xz may take: what its strongest level needs (`xz -9`, 65 MiB), and more."""
 
-_GZIP_WINDOW = 31
-"""zlib's number for its largest window in gzip's format."""
 _ZSTD_WINDOW_LOG = 27
 """The largest window, 128 MB: as `zstd` itself takes, and its strongest level needs."""
 
@@ -31,51 +28,14 @@ class InputError(GatewayError):
     """What stands in the input cannot be read."""
 
 
-class _Member(Protocol):
-    """Unpacks one member, or frame; the rest of what was given stays within while it gives `max_length` at a time."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
-class _Gzip:
-    """zlib's, which hands back what it has not used, as a _Member."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(_GZIP_WINDOW)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-
-
 class _Format(NamedTuple):
     name: str
     magics: tuple[bytes, ...]
-    begin: Callable[[], _Member]
+    begin: Callable[[], Member]
 
 
 _FORMATS = (
-    _Format("gzip", (b"\x1f\x8b",), _Gzip),
+    _Format("gzip", (b"\x1f\x8b",), Gzip),
     _Format("bzip2", (b"BZh",), bz2.BZ2Decompressor),
     _Format("xz", (b"\xfd7zXZ\0",), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_BYTES)),
     # A frame, or one to be skipped (RFC 8878 section 3.1.2), with which parallel packers begin.
@@ -97,7 +57,7 @@ class Unpacker:
         self._begun = b""
         self._told = False
         self._format: _Format | None = None
-        self._member: _Member | None = None
+        self._members: Members | None = None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """What these bytes hold, in parts of bounded size. Raises InputError."""
@@ -106,17 +66,13 @@ class Unpacker:
             if any(magic.startswith(self._begun) and magic != self._begun for magic in _MAGICS):
                 return  # It may become one of the formats.
             chunk = self._tell()
-        if self._format is None:
-            yield chunk
-        else:
-            yield from self._unpack(self._format, chunk)
+        yield from self._unpack(chunk)
 
     def finish(self) -> Iterator[bytes]:
         """What is left at the end. Raises InputError where a compressed input is cut off."""
         if not self._told:
-            rest = self._tell()
-            yield from [rest] if self._format is None else self._unpack(self._format, rest)
-        if self._format is not None and self._member is not None:
+            yield from self._unpack(self._tell())
+        if self._format is not None and self._members is not None and self._members.is_within:
             raise InputError(f"the input ends in the middle of its {self._format.name} data")
 
     def _tell(self) -> bytes:
@@ -125,22 +81,14 @@ class Unpacker:
         begun, self._begun = self._begun, b""
         self._format = next((known for known in _FORMATS if begun.startswith(known.magics)), None)
         if self._format is not None:
-            self._member = self._format.begin()
+            self._members = Members(self._format.begin)
         return begun
 
-    def _unpack(self, form: _Format, chunk: bytes) -> Iterator[bytes]:
+    def _unpack(self, chunk: bytes) -> Iterator[bytes]:
+        if self._format is None or self._members is None:
+            yield chunk
+            return
         try:
-            while True:
-                if self._member is None:
-                    chunk = chunk.lstrip(b"\0")  # What pads a member is no beginning of another.
-                    if not chunk:
-                        return
-                    self._member = form.begin()
-                yield self._member.decompress(chunk, PART_BYTES)
-                chunk = b""
-                if self._member.eof:
-                    chunk, self._member = self._member.unused_data, None
-                elif self._member.needs_input:
-                    return
+            yield from self._members.feed(chunk)
         except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
-            raise InputError(f"the input is no whole {form.name} data: {error}") from error
+            raise InputError(f"the input is no whole {self._format.name} data: {error}") from error

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.client import ClientError, Producer, State, Subscription
 from gateway.client.answer import bare
-from gateway.client.coding import PIECE, GzipMembers
+from gateway.members import PART_BYTES, Gzip, Members
 from tests.client.raw import STREAM, RawServer, head, serve
 
 FRAMES = b'retry: 1\n\nid: 1\ndata: {"n":1}\n\nid: 2\ndata: {"n":2}\n\n'
@@ -212,13 +212,13 @@ def test_an_address_is_shown_without_its_password(address: str, shown: str) -> N
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 40))
 def test_members_are_expanded_wherever_they_are_cut(parts: list[bytes], size: int) -> None:
     body = b"".join(gzip.compress(part) for part in parts)
-    members = GzipMembers()
+    members = Members(Gzip)
     cut = [body[at : at + size] for at in range(0, len(body), size)]
     assert b"".join(piece for chunk in cut for piece in members.feed(chunk)) == b"".join(parts)
 
 
 def test_what_expands_a_thousandfold_comes_in_pieces() -> None:
-    length = 10 * PIECE + 1
-    pieces = [len(piece) for piece in GzipMembers().feed(gzip.compress(bytes(length)))]
+    length = 10 * PART_BYTES + 1
+    pieces = [len(piece) for piece in Members(Gzip).feed(gzip.compress(bytes(length)))]
     assert sum(pieces) == length
-    assert max(pieces) == PIECE
+    assert max(pieces) == PART_BYTES

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.intake.lines import BEGINNING_BYTES, Input, Line, LineSplitter
-from gateway.intake.packed import PART_BYTES, InputError, Unpacker
+from gateway.intake.packed import InputError, Unpacker
+from gateway.members import PART_BYTES
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -12,6 +12,7 @@ from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog import kafka_transactions, kafka_writer
 from gateway.eventlog.kafka_writer import KafkaWriter
+from tests.eventlog.kit import to
 
 SECONDS = 0.2
 
@@ -70,19 +71,19 @@ async def test_an_append_ends_in_time(method: str) -> None:
     writer = KafkaWriter(Leaders(), "name", producer, b"before")  # type: ignore[arg-type]
     begun = asyncio.get_running_loop().time()
     with pytest.raises(LogUnavailable):
-        await writer.append("topic", [NewRecord(b"{}")], b"after")
+        await writer.append(to("topic", [NewRecord(b"{}")]), b"after")
     assert asyncio.get_running_loop().time() - begun < 2 * SECONDS + 1
     assert "stop" in producer.calls
     assert writer.position == b"before"
     with pytest.raises(LogUnavailable, match="open another"):
-        await writer.append("topic", [], b"after")
+        await writer.append([], b"after")
 
 
 async def test_an_append_to_what_nobody_tells_of_ends_in_time() -> None:
     writer = KafkaWriter(Leaders(silent=True), "name", Hanging("none"), None)  # type: ignore[arg-type]
     begun = asyncio.get_running_loop().time()
     with pytest.raises(LogUnavailable, match="no answer within"):
-        await writer.append("topic", [NewRecord(b"{}")], b"after")
+        await writer.append(to("topic", [NewRecord(b"{}")]), b"after")
     assert asyncio.get_running_loop().time() - begun < SECONDS + 1
 
 

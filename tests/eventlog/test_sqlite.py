@@ -25,7 +25,7 @@ from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
 from gateway.eventlog.trouble import Kind
-from tests.eventlog.kit import WAIT, batches_of, take
+from tests.eventlog.kit import WAIT, batches_of, take, to
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -154,7 +154,7 @@ async def test_a_file_from_before_there_were_positions(path: Path) -> None:
         )
     log = SqliteLog(path)
     writer = await log.writer("name")
-    await writer.append(TOPIC, [NewRecord(b"new")], b"1")
+    await writer.append(to(TOPIC, [NewRecord(b"new")]), b"1")
     reader = await log.reader({PARTITION: 0})
     assert [record.value for record in await take(reader, 2)] == [b"old", b"new"]
     await log.close()

@@ -42,8 +42,9 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
 
 
 async def say(log: SqliteLog, statement: str) -> None:
-    """To the connection that appends."""
-    await log._writer.run(lambda store: store.connection().execute(statement))
+    """To the connection that appends. Its cursor ends on the thread of the connection: where another thread drops it, that
+    may wipe out the error of the statement which runs meanwhile."""
+    await log._writer.run(lambda store: store.connection().execute(statement).fetchall())
 
 
 async def test_a_full_disk_passes(log: SqliteLog) -> None:

@@ -19,7 +19,7 @@ from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.intake.canary import missing_canaries

@@ -33,7 +33,7 @@ import orjson
 
 from gateway.demo.wiki import WikiSample
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.trouble import demand

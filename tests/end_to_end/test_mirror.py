@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.trouble import demand

@@ -17,7 +17,7 @@ import pytest
 
 from gateway.client import BlockingProducer, EventInvalid, Producer, ProducerOptions
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.trouble import demand

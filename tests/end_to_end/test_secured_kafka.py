@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.follower import Follow, Follower

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow

@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite import SqliteLog
 from gateway.eventlog.sqlite_connection import FORMAT

@@ -10,8 +10,8 @@ import pytest
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import kafka_fetch
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka import fetch as kafka_fetch
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import LogReader
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from tests.eventlog.kit import WAIT, patiently, take

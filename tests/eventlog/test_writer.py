@@ -16,7 +16,7 @@ from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take
 ENDLESS = """
 import asyncio, sys
 from gateway.event import NewRecord
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.sqlite import SqliteLog
 
 async def main():

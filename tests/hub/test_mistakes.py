@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from gateway.event import NO_TIMESTAMP, NewRecord, TopicPartition
-from gateway.eventlog.kafka_fetch import Fetched
-from gateway.eventlog.kafka_records import PartitionBuffer
+from gateway.eventlog.kafka.fetch import Fetched
+from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.memory import MemoryLog
 from gateway.hub import decode as decoding
 from gateway.hub.ring import Ring

@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
-from gateway.eventlog.kafka_connection import FRAME_BYTES
-from gateway.eventlog.kafka_fetch import FetchRequest, Place
+from gateway.eventlog.kafka.cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
+from gateway.eventlog.kafka.connection import FRAME_BYTES
+from gateway.eventlog.kafka.fetch import FetchRequest, Place
 
 _LENGTH = Struct(">i")
 

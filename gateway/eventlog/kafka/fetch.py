@@ -18,7 +18,7 @@ from aiokafka.protocol.fetch import FetchRequest as NamedFetchRequest
 
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED
+from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED
 
 FETCH = 1
 """The number of the request in the protocol."""

@@ -16,7 +16,7 @@ from gateway import telemetry
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_calls import (
+from gateway.eventlog.kafka.calls import (
     CALL_SECONDS,
     FAILURES,
     Together,
@@ -25,8 +25,8 @@ from gateway.eventlog.kafka_calls import (
     read,
     within,
 )
-from gateway.eventlog.kafka_connection import BrokerConnection
-from gateway.eventlog.kafka_connections import (
+from gateway.eventlog.kafka.connection import BrokerConnection
+from gateway.eventlog.kafka.connections import (
     ATTEMPT_SECONDS,
     BACKOFF_SECONDS,
     CLOSE_SECONDS,
@@ -34,9 +34,9 @@ from gateway.eventlog.kafka_connections import (
     Dialer,
     close_connections,
 )
-from gateway.eventlog.kafka_metadata import Address, ClusterMetadata, Memory, Topic, agree, contradicts
-from gateway.eventlog.kafka_protocol import MetadataRequest, read_metadata
-from gateway.eventlog.kafka_trouble import no_leader, trouble_of
+from gateway.eventlog.kafka.metadata import Address, ClusterMetadata, Memory, Topic, agree, contradicts
+from gateway.eventlog.kafka.protocol import MetadataRequest, read_metadata
+from gateway.eventlog.kafka.trouble import no_leader, trouble_of
 from gateway.eventlog.trouble import Trouble, absent
 
 __all__ = [

@@ -12,7 +12,7 @@ from struct import Struct
 from aiokafka.record.util import decode_varint
 
 from gateway.event import NO_TIMESTAMP, Record, TopicPartition
-from gateway.eventlog.kafka_codecs import plain
+from gateway.eventlog.kafka.codecs import plain
 
 _HEAD = Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, checksum, attributes, last offset, first and latest timestamp, producer id,

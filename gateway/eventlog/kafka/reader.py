@@ -13,12 +13,12 @@ from collections.abc import Collection, Mapping
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import TopicPartition
-from gateway.eventlog.kafka_cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
-from gateway.eventlog.kafka_codecs import EXPANDED_BYTES
-from gateway.eventlog.kafka_fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
-from gateway.eventlog.kafka_flight import FetchConnections, Flight
-from gateway.eventlog.kafka_records import PartitionBuffer
-from gateway.eventlog.kafka_trouble import no_leader, trouble_of
+from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
+from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.flight import FetchConnections, Flight
+from gateway.eventlog.kafka.records import PartitionBuffer
+from gateway.eventlog.kafka.trouble import no_leader, trouble_of
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
 

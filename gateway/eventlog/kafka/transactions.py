@@ -11,7 +11,7 @@ from aiokafka.errors import IllegalOperation, KafkaError
 
 from gateway.cooperative import retrieve
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_connections import CLOSE_SECONDS
+from gateway.eventlog.kafka.connections import CLOSE_SECONDS
 from gateway.eventlog.offer import RECORD_BYTES
 
 REQUEST_SECONDS = 3.0

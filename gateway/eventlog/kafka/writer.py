@@ -16,10 +16,10 @@ from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, Prod
 from gateway.certificates import why_refused
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_calls import CALL_SECONDS, FAILURES, within
-from gateway.eventlog.kafka_cluster import Cluster
-from gateway.eventlog.kafka_connections import CLOSE_SECONDS
-from gateway.eventlog.kafka_transactions import producer_options, send_all, stop_producer
+from gateway.eventlog.kafka.calls import CALL_SECONDS, FAILURES, within
+from gateway.eventlog.kafka.cluster import Cluster
+from gateway.eventlog.kafka.connections import CLOSE_SECONDS
+from gateway.eventlog.kafka.transactions import producer_options, send_all, stop_producer
 from gateway.eventlog.trouble import demand
 
 POSITIONS = TopicPartition("gateway.positions", 0)

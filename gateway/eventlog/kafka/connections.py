@@ -18,9 +18,9 @@ from typing import Any
 
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
-from gateway.eventlog.kafka_calls import bounded, joined, reason
-from gateway.eventlog.kafka_connection import BrokerConnection
-from gateway.eventlog.kafka_metadata import TRUST_SECONDS, Address
+from gateway.eventlog.kafka.calls import bounded, joined, reason
+from gateway.eventlog.kafka.connection import BrokerConnection
+from gateway.eventlog.kafka.metadata import TRUST_SECONDS, Address
 from gateway.lookups import look_up_apart
 
 ATTEMPT_SECONDS = 2.0

@@ -17,15 +17,15 @@ from gateway.catalog.stream import Retention
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_calls import CALL_SECONDS, Call, read, within
-from gateway.eventlog.kafka_cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
-from gateway.eventlog.kafka_options import connection_options, parse_bootstrap
-from gateway.eventlog.kafka_producer import Producer
-from gateway.eventlog.kafka_protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
-from gateway.eventlog.kafka_reader import KafkaReader
-from gateway.eventlog.kafka_transactions import stop_producer
-from gateway.eventlog.kafka_trouble import trouble_of
-from gateway.eventlog.kafka_writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
+from gateway.eventlog.kafka.calls import CALL_SECONDS, Call, read, within
+from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka.options import connection_options, parse_bootstrap
+from gateway.eventlog.kafka.producer import Producer
+from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
+from gateway.eventlog.kafka.reader import KafkaReader
+from gateway.eventlog.kafka.transactions import stop_producer
+from gateway.eventlog.kafka.trouble import trouble_of
+from gateway.eventlog.kafka.writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import NO_STAMPS, SICK_SECONDS, Bounds, TopicState
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, demand, refuse

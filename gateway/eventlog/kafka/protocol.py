@@ -22,7 +22,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from gateway.eventlog.kafka_metadata import NO_ID, ClusterMetadata, TopicMetadata
+from gateway.eventlog.kafka.metadata import NO_ID, ClusterMetadata, TopicMetadata
 
 READ_COMMITTED = 1
 """The isolation level that hides aborted and open transactions."""

@@ -17,12 +17,12 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from gateway.cooperative import together
 from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka_batch import ProduceRequest, Verdict, build_batch, read_verdict
-from gateway.eventlog.kafka_calls import Together, read
-from gateway.eventlog.kafka_cluster import RETRY_SECONDS, Cluster
-from gateway.eventlog.kafka_connections import CLOSE_SECONDS, Connections
-from gateway.eventlog.kafka_partitioner import partition_of
-from gateway.eventlog.kafka_trouble import (
+from gateway.eventlog.kafka.batch import ProduceRequest, Verdict, build_batch, read_verdict
+from gateway.eventlog.kafka.calls import Together, read
+from gateway.eventlog.kafka.cluster import RETRY_SECONDS, Cluster
+from gateway.eventlog.kafka.connections import CLOSE_SECONDS, Connections
+from gateway.eventlog.kafka.partitioner import partition_of
+from gateway.eventlog.kafka.trouble import (
     BATCH_TOO_LARGE,
     CLUSTER_FORBIDDEN,
     INVALID_RECORD,

@@ -21,7 +21,7 @@ from gateway.errors import ConfigurationError
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.intake.canary import missing_canaries
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special

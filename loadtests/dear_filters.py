@@ -27,7 +27,7 @@ import orjson
 
 from gateway.demo.wiki import WikiSample
 from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
 from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject

@@ -35,7 +35,7 @@ from gateway.demo.wiki import WikiSample
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
 from loadtests.kafka import KafkaBroker, jars
 from loadtests.machine import CLIENT_CORES, SERVER_CORE, MeasurementError, free_port

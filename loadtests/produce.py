@@ -64,7 +64,7 @@ class Producer:
 async def sqlite(url: str, topic: str) -> AsyncIterator[Append]:
     """Into the embedded log."""
     from gateway.event import NewRecord
-    from gateway.eventlog.sqlite import SqliteLog
+    from gateway.eventlog.sqlite.log import SqliteLog
 
     log = SqliteLog(url.removeprefix("sqlite:///"))
     await log.open()

@@ -17,7 +17,7 @@ import yaml
 
 from gateway.catalog.stream import Retention
 from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
 from tests.services.kafka import free_port

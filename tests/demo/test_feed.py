@@ -13,7 +13,7 @@ from gateway.catalog.stream import Stream
 from gateway.demo.feed import HISTORY, SampleFeed
 from gateway.errors import ConfigurationError
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from tests.eventlog.kit import batches_of
 

@@ -25,7 +25,7 @@ from gateway.description import intake as described_intake
 from gateway.description.facts import Limits
 from gateway.description.openapi import STREAM_PATH
 from gateway.description.streams import SAME_AS_HEADER
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from gateway.event import TopicPartition
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually, run

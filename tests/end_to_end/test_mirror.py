@@ -14,7 +14,7 @@ import pytest
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.kafka import event

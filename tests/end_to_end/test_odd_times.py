@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from gateway.client import Subscription, subscribe
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Trouble
 from gateway.position import LARGEST_INTEGER, SMALLEST_TIME
 from tests.end_to_end.conftest import Serve

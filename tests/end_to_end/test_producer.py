@@ -19,7 +19,7 @@ from gateway.client import BlockingProducer, EventInvalid, Producer, ProducerOpt
 from gateway.event import TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT, GatewayProcess

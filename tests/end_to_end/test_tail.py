@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, environment, run
 

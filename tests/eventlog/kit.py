@@ -16,7 +16,7 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.event import Record, TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import LogUnavailable, Refused
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from tests.eventlog.kit import WAIT, batches_of, take

@@ -18,9 +18,9 @@ from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES, REPEATED, Fate
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.eventlog.sqlite_claims import PRUNED_AT_ONCE, Life
-from gateway.eventlog.sqlite_store import SqliteStore
+from gateway.eventlog.sqlite.claims import PRUNED_AT_ONCE, Life
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.eventlog.sqlite.store import SqliteStore
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -29,7 +29,7 @@ CONTENDER = """
 import asyncio, random, sys
 from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     log = SqliteLog(sys.argv[1], window=600, maximum=100000)

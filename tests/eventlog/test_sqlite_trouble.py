@@ -16,11 +16,11 @@ import pytest_asyncio
 
 from gateway.errors import LogForbids, LogUnavailable
 from gateway.event import NewRecord
-from gateway.eventlog import sqlite as sqlite_log
 from gateway.eventlog.offer import OFFER_SECONDS
-from gateway.eventlog.sqlite import BUSY_SECONDS, SqliteLog
-from gateway.eventlog.sqlite_connection import FORMAT
-from gateway.eventlog.sqlite_trouble import kind_of
+from gateway.eventlog.sqlite import log as sqlite_log
+from gateway.eventlog.sqlite.connection import FORMAT
+from gateway.eventlog.sqlite.log import BUSY_SECONDS, SqliteLog
+from gateway.eventlog.sqlite.trouble import kind_of
 from gateway.eventlog.trouble import Kind
 
 TOPIC = "topic"

@@ -17,7 +17,7 @@ ENDLESS = """
 import asyncio, sys
 from gateway.event import NewRecord
 from gateway.eventlog.kafka.log import KafkaLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     kind, place, topic = sys.argv[1:]

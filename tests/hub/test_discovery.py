@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.hub.ring import Segment
 from tests.hub.test_discovery import fill, held, hub_over, quick, running, until

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module

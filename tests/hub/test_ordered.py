@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub import ordered as ordered_module

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from gateway.hub import discovery as discovery_module
 from gateway.hub import ordered as ordered_module

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
 from gateway.hub.past import Past

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ

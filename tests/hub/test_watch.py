@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.watch import Watch
 

@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryReader
+from gateway.eventlog.memory.log import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake import claiming

@@ -15,7 +15,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogUnavailable
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.intake import produce
 from gateway.intake.lines import Line
 from gateway.intake.produce import Complaints, Production, excerpt, with_fields

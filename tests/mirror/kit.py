@@ -12,7 +12,7 @@ from gateway.catalog.stream import Stream
 from gateway.client import Query, State, Subscription
 from gateway.clock import SystemClock
 from gateway.event import Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import shown_identity
 from gateway.mirror.returns import MirrorsItself, Returns
 from gateway.position import parse_position

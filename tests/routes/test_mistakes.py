@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.errors import MISTAKE
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.subscription.feed import Feed
 from tests.routes.kit import PATIENCE, START, Site, becomes, position, running, stored
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import shown_identity
 from tests.routes.kit import (
     EARLY,

@@ -12,7 +12,7 @@ from gateway import cooperative
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Item

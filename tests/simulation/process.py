@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.catalog.catalog import Catalog
 from gateway.event import TopicPartition, size_of
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past

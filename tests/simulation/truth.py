@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from tests.simulation.frames import Entry
 
 

@@ -25,7 +25,7 @@ from gateway.composition import open_schemas
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
 from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.position import parse_position
 from gateway.subscription import reader as reader_module

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered
 from gateway.subscription import reader, recipients

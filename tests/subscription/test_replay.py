@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.subscription.replay import Replay

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.position import NOTHING_READ, Mark, Wish
 from gateway.subscription.resolve import Origin, Resolver, Start, _is_behind

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Batch
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module

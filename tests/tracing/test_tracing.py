@@ -18,7 +18,7 @@ from opentelemetry.trace import StatusCode
 from gateway import app
 from gateway.configuration import load_settings
 from gateway.errors import ConfigurationError, LogError
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.tracing import opentelemetry as adapter
 from gateway.tracing.opentelemetry import OpenTelemetryTracer, exporter
 from gateway.tracing.port import NO_SPAN

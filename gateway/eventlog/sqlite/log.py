@@ -16,10 +16,10 @@ from gateway.errors import LogError, LogNewer, LogUnavailable
 from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
-from gateway.eventlog.sqlite_claims import Life
-from gateway.eventlog.sqlite_store import Right, SqliteStore
-from gateway.eventlog.sqlite_watch import Watch
-from gateway.eventlog.sqlite_worker import CALL_SECONDS, Worker
+from gateway.eventlog.sqlite.claims import Life
+from gateway.eventlog.sqlite.store import Right, SqliteStore
+from gateway.eventlog.sqlite.watch import Watch
+from gateway.eventlog.sqlite.worker import CALL_SECONDS, Worker
 from gateway.eventlog.trouble import Refusal, Trouble
 
 BUSY_SECONDS = 4.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from gateway.errors import LogForbids, LogNewer, LogUnavailable
-from gateway.eventlog.sqlite_claims import BINDINGS, CLAIMS
-from gateway.eventlog.sqlite_trouble import LASTING, kind_of
+from gateway.eventlog.sqlite.claims import BINDINGS, CLAIMS
+from gateway.eventlog.sqlite.trouble import LASTING, kind_of
 from gateway.eventlog.trouble import Kind
 
 JOURNAL_BYTES = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from gateway.errors import LogError, LogUnavailable
-from gateway.eventlog.sqlite_connection import SqliteConnection
+from gateway.eventlog.sqlite.connection import SqliteConnection
 
 CALL_SECONDS = 6.0
 """A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import LogUnavailable
-from gateway.eventlog.file_writes import FileWrites
-from gateway.eventlog.sqlite_store import SqliteStore
+from gateway.eventlog.sqlite.file_writes import FileWrites
+from gateway.eventlog.sqlite.store import SqliteStore
 
 POLL_SECONDS = 0.01
 """How often the file is asked whether another process has written, where the system does not tell; only while a reader

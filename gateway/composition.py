@@ -18,7 +18,6 @@ from gateway.configuration import Configured
 from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
-from gateway.event import TopicPartition
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite.log import SqliteLog
@@ -26,7 +25,8 @@ from gateway.intake.canary import missing_canaries
 from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special
 from gateway.limits.port import Limiter
-from gateway.position import Ids, PositionEncoder
+from gateway.model.position import Ids, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
 from gateway.schemas.repository import SchemaRepository, check_streams

@@ -30,13 +30,13 @@ from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
+from gateway.model.record import NewRecord
 from gateway.subscription.feed import BlockCache, Selection
 from gateway.subscription.live import Broadcast
 from gateway.subscription.packer import Plain

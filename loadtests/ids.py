@@ -19,9 +19,9 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import TopicPartition
 from gateway.hub.ring import Ring
-from gateway.position import Ids, Mark, PositionEncoder
+from gateway.model.position import Ids, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.timeline import Timeline
 from gateway.wire.sse import SSE

@@ -12,7 +12,7 @@ from gateway.client.errors import EventUnreadable
 from gateway.client.parser import StreamEvent
 from gateway.client.place import Place, Places
 from gateway.errors import BadRecord
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 from gateway.printable import printable
 
 

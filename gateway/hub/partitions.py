@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import Trouble
+from gateway.model.record import TopicPartition
 from gateway.printable import printable
 
 FIRST_WAIT = 0.1

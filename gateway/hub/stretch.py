@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.event import Record, Run, TopicPartition
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
 from gateway.hub.ring import ITEM_OVERHEAD
-from gateway.json_event import parse_again, parsed_size
+from gateway.model.event import parse_again, parsed_size
+from gateway.model.record import Record, Run, TopicPartition
 
 PARSED_BYTES = 8 * 1024 * 1024
 """The most that the parsed events of one stretch may take."""

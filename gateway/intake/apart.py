@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.json_event import nested_beyond
+from gateway.model.event import nested_beyond
 
 MAXIMUM_DEPTH = 250
 """How many objects and arrays may lie in each other; orjson can write no more than 254."""

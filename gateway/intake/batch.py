@@ -11,10 +11,10 @@ from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.cooperative import give_way
 from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble, trouble_with
+from gateway.model.record import NewRecord
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024

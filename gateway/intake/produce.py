@@ -11,11 +11,11 @@ from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.cooperative import Slice, give_way
 from gateway.errors import ConfigurationError
-from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import read_one
 from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
+from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000

@@ -14,7 +14,6 @@ from gateway.claims.port import Claims
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble
@@ -22,6 +21,7 @@ from gateway.intake.accept import Accepted
 from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
 from gateway.intake.window import Window
+from gateway.model.record import NewRecord
 from gateway.tracing.port import NO_SPAN, Attributes, Span
 
 UNKNOWN = LogUnavailable("the log did not answer in time")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.event import Record, TopicPartition
-from gateway.position import Mark, PositionEncoder
-from gateway.position.encoder import Pen
-from gateway.position.mark import Entry
+from gateway.model.position import Mark, PositionEncoder
+from gateway.model.position.encoder import Pen
+from gateway.model.position.mark import Entry
+from gateway.model.record import Record, TopicPartition
 
 
 class Cursor:

@@ -14,14 +14,14 @@ from functools import partial
 from typing import Any
 
 from gateway import telemetry
-from gateway.event import TopicPartition
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
 from gateway.hub.stretch import Stretch
-from gateway.json_event import parse_again, parsed_size
-from gateway.position import Mark, PositionEncoder
+from gateway.model.event import parse_again, parsed_size
+from gateway.model.position import Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.notice import gap_document
 from gateway.subscription.timeline import Timeline

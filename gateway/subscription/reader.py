@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from gateway.subscription import range_end
 from gateway.subscription.judge import Charge, Judge
 from gateway.subscription.live import LiveFeed

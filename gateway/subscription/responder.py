@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
+from gateway.model.record import TopicPartition
 from gateway.subscription.held import LOOK_SECONDS, Connection, Held, Holding
 from gateway.subscription.packer import Gzip, Plain
 from gateway.subscription.recipients import Pipe, Send

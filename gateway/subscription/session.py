@@ -21,7 +21,7 @@ from gateway.errors import (
     Refused,
     TopicAbsent,
 )
-from gateway.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.judge import Charge
 from gateway.subscription.live import Waiting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.hub.ring import Ring, Segment
-from gateway.position import NOTHING_READ, PositionEncoder
+from gateway.model.position import NOTHING_READ, PositionEncoder
 from gateway.subscription.cursor import Cursor
 
 

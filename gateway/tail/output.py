@@ -11,7 +11,7 @@ from rich.text import Text
 from gateway.client import Event
 from gateway.clock import Clock
 from gateway.errors import BadRecord
-from gateway.json_event import one_line, parse_event
+from gateway.model.event import one_line, parse_event
 from gateway.printable import printable
 from gateway.tail.columns import Path, suggest
 from gateway.tail.line import event_line

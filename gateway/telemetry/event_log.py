@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Counts
 from collections.abc import Collection, Mapping
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from gateway.telemetry.metric import Counter, Gauge, log
 
 _LAG = Gauge(

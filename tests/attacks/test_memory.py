@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from gateway.catalog.stream import Retention
-from gateway.event import NewRecord
 from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from gateway.setting_relations import memory_bound
 from gateway.settings import Settings
 from tests.services.kafka import free_port

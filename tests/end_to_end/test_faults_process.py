@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from gateway.composition import open_log
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from gateway.settings import Settings
 from gateway.watchdog import STALLED_STATUS
 from tests.end_to_end.conftest import Launch

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from gateway.composition import open_log
-from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog
+from gateway.model.record import NewRecord
 from gateway.settings import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, Streams, configuration, eventually

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LogForbids, LogNewer, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.sqlite.connection import FORMAT
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import take
 
 OLD = Path(__file__).parent / "data" / "format-0.db"

@@ -15,13 +15,13 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import LogForbids, LogUnavailable
-from gateway.event import NewRecord
 from gateway.eventlog.offer import OFFER_SECONDS
 from gateway.eventlog.sqlite import log as sqlite_log
 from gateway.eventlog.sqlite.connection import FORMAT
 from gateway.eventlog.sqlite.log import BUSY_SECONDS, SqliteLog
 from gateway.eventlog.sqlite.trouble import kind_of
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import NewRecord
 
 TOPIC = "topic"
 ONE = [NewRecord(b"x" * 100)]

@@ -18,8 +18,8 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
-from gateway.event import NewRecord
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord
 from gateway.settings import Settings
 from tests.services.kafka import free_port
 

@@ -147,7 +147,7 @@ BUGS = (
         "any(place in held for place in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.position.mark:Mark.after", "else 1)", "else 0)"),
+    Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
         "gateway.subscription.recipients:Recipients.add",

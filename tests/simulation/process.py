@@ -7,12 +7,12 @@ from contextlib import suppress
 from random import Random
 
 from gateway.catalog.catalog import Catalog
-from gateway.event import TopicPartition, size_of
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
+from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint

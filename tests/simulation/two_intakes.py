@@ -24,12 +24,12 @@ from gateway.claims.memory import MemoryClaims
 from gateway.composition import open_schemas
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
-from gateway.event import NewRecord
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
+from gateway.model.record import NewRecord
 from gateway.settings import Settings
 from tests.routes.intake import change
 from tests.simulation.faults import FaultyLog

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.event import TopicPartition
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.subscription import feed as feed_module
 from gateway.subscription.audience import ASK_STEPS, TURN_STEPS, Audience
 from gateway.subscription.feed import BlockCache, Feed, Selection, subject_at

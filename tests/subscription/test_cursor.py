@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import Record, TopicPartition
-from gateway.position import NOTHING_READ, Mark, PositionEncoder, parse_position
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder, parse_position
+from gateway.model.record import Record, TopicPartition
 from gateway.subscription.cursor import Cursor
 
 PLACES = [TopicPartition(topic, number) for topic in ("alpha", '100%d ä"') for number in range(2)]

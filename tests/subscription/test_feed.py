@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from gateway.event import TopicPartition
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import Break, Ring
-from gateway.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.subscription.audience import Audience
 from gateway.subscription.feed import BlockCache, Feed, Selection
 from gateway.subscription.live import LiveFeed

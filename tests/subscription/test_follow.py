@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gateway.event import TopicPartition
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import TopicPartition
 from gateway.subscription import reader as reader_module
 from gateway.subscription import replay as replay_module
 from gateway.subscription import session as session_module

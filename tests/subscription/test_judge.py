@@ -9,9 +9,9 @@ import pytest
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.event import Record
 from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.hub.stretch import Stretch
+from gateway.model.record import Record
 from gateway.subscription.feed import Selection
 from gateway.subscription.judge import ROUND, Effort, Judge
 

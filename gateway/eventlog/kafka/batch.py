@@ -9,7 +9,7 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.produce import ProduceRequest_v3, ProduceRequest_v7, ProduceRequest_v8
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from gateway.event import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, TopicPartition
 
 BATCH_BYTES = 256 * 1024
 """Records of one partition are sent together up to this; a larger one is alone in its batch."""

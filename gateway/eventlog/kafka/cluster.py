@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from gateway import telemetry
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.kafka.calls import (
     CALL_SECONDS,
     FAILURES,
@@ -38,6 +37,7 @@ from gateway.eventlog.kafka.metadata import Address, ClusterMetadata, Memory, To
 from gateway.eventlog.kafka.protocol import MetadataRequest, read_metadata
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
 from gateway.eventlog.trouble import Trouble, absent
+from gateway.model.record import TopicPartition
 
 __all__ = [
     "ABSENT",

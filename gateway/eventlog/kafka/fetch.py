@@ -17,8 +17,8 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.fetch import FetchRequest as NamedFetchRequest
 
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED
+from gateway.model.record import TopicPartition
 
 FETCH = 1
 """The number of the request in the protocol."""

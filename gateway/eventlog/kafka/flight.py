@@ -11,10 +11,10 @@ from struct import Struct
 from typing import Any
 
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.kafka.cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
 from gateway.eventlog.kafka.connection import FRAME_BYTES
 from gateway.eventlog.kafka.fetch import FetchRequest, Place
+from gateway.model.record import TopicPartition
 
 _LENGTH = Struct(">i")
 

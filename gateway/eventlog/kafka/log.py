@@ -16,7 +16,6 @@ from aiokafka.protocol.offset import OffsetRequest
 from gateway.catalog.stream import Retention
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError, LogForbids, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.calls import CALL_SECONDS, Call, read, within
 from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.options import connection_options, parse_bootstrap
@@ -29,6 +28,7 @@ from gateway.eventlog.kafka.writer import POSITIONS, POSITIONS_SETTINGS, KafkaWr
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import NO_STAMPS, SICK_SECONDS, Bounds, TopicState
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, demand, refuse
+from gateway.model.record import NewRecord, TopicPartition
 
 EARLIEST = -2
 LATEST = -1

@@ -16,7 +16,6 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from gateway.cooperative import together
 from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.batch import ProduceRequest, Verdict, build_batch, read_verdict
 from gateway.eventlog.kafka.calls import Together, read
 from gateway.eventlog.kafka.cluster import RETRY_SECONDS, Cluster
@@ -35,6 +34,7 @@ from gateway.eventlog.kafka.trouble import (
 )
 from gateway.eventlog.offer import Fate, refusal
 from gateway.eventlog.trouble import LASTING, Kind, Trouble, refuse, trouble_with
+from gateway.model.record import NewRecord, TopicPartition
 
 SEND_SECONDS = 4.0
 """What the brokers have not acknowledged by then is late; within OFFER_SECONDS, and with time to say so."""

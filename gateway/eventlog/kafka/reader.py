@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
 from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
@@ -21,6 +20,7 @@ from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
+from gateway.model.record import TopicPartition
 
 RESPONSE_BYTES = 4 * 1024 * 1024
 """The most that a broker sends in one response; a larger record comes alone."""

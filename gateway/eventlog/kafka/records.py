@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.memory_records import MemoryRecords
 
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
 from gateway.eventlog.kafka.codecs import codec_of, plain
 from gateway.eventlog.kafka.fetch import Fetched
 from gateway.eventlog.kafka.salvage import salvage
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition, size_of, sizes_of
 
 BATCH_OVERHEAD = 12
 """Bytes of a batch before its own count of bytes begins."""

@@ -11,8 +11,8 @@ from struct import Struct
 
 from aiokafka.record.util import decode_varint
 
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.kafka.codecs import plain
+from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
 
 _HEAD = Struct(">qiibIhiqqqhii")
 """Base offset, length, leader epoch, magic, checksum, attributes, last offset, first and latest timestamp, producer id,

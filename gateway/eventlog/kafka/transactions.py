@@ -10,9 +10,9 @@ from typing import Any
 from aiokafka.errors import IllegalOperation, KafkaError
 
 from gateway.cooperative import retrieve
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.connections import CLOSE_SECONDS
 from gateway.eventlog.offer import RECORD_BYTES
+from gateway.model.record import NewRecord, TopicPartition
 
 REQUEST_SECONDS = 3.0
 """A request that the brokers have not answered by then is given up, before the call of `append` is."""

@@ -15,12 +15,12 @@ from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, Prod
 
 from gateway.certificates import why_refused
 from gateway.errors import LogError, LogUnavailable, WriterFenced
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.kafka.calls import CALL_SECONDS, FAILURES, within
 from gateway.eventlog.kafka.cluster import Cluster
 from gateway.eventlog.kafka.connections import CLOSE_SECONDS
 from gateway.eventlog.kafka.transactions import producer_options, send_all, stop_producer
 from gateway.eventlog.trouble import demand
+from gateway.model.record import NewRecord, TopicPartition
 
 POSITIONS = TopicPartition("gateway.positions", 0)
 """Where the positions are: the key of a record is the writer's name, its value the position."""

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition, size_of
 from gateway.eventlog.memory.topic import Partition, Topic
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
+from gateway.model.record import NewRecord, Record, TopicPartition, size_of
 
 Key = TypeVar("Key")
 

@@ -8,9 +8,9 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 from gateway.errors import LogError, TopicAbsent
-from gateway.event import NewRecord, Record, size_of
 from gateway.eventlog.offer import refusal
 from gateway.eventlog.port import NO_STAMP
+from gateway.model.record import NewRecord, Record, size_of
 
 
 class Partition:

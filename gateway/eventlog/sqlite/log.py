@@ -13,7 +13,6 @@ from pathlib import Path
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogNewer, LogUnavailable
-from gateway.event import NewRecord, TopicPartition, sizes_of
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite.claims import Life
@@ -21,6 +20,7 @@ from gateway.eventlog.sqlite.store import Right, SqliteStore
 from gateway.eventlog.sqlite.watch import Watch
 from gateway.eventlog.sqlite.worker import CALL_SECONDS, Worker
 from gateway.eventlog.trouble import Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition, sizes_of
 
 BUSY_SECONDS = 4.0
 """How long a call waits for a process that holds the lock of the file."""

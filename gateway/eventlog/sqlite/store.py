@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogForbids, TopicAbsent, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import REPEATED, Fate, refusal
 from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite.claims import Claimed, Life, bind
 from gateway.eventlog.sqlite.connection import IDENTITY, SqliteConnection
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.record import TopicPartition
 
 _BY_OFFSET = b'"offset":%d,"timestamp":%d}'
 _BY_TIMESTAMP = b'"timestamp":%d,"seen":%d}'

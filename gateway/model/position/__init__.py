@@ -4,9 +4,9 @@ An id is JSON (`text.py`), or a short opaque token (`token.py`) where that would
 and `parse_position` reads both.
 """
 
-from gateway.position.encoder import COMPACT_BYTES, DEFAULT_IDS, Ids, PositionEncoder
-from gateway.position.mark import LARGEST_INTEGER, NOTHING_READ, SMALLEST_TIME, Mark, Wish
-from gateway.position.reading import parse_position
+from gateway.model.position.encoder import COMPACT_BYTES, DEFAULT_IDS, Ids, PositionEncoder
+from gateway.model.position.mark import LARGEST_INTEGER, NOTHING_READ, SMALLEST_TIME, Mark, Wish
+from gateway.model.position.reading import parse_position
 
 __all__ = [
     "COMPACT_BYTES",

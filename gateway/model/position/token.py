@@ -17,8 +17,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position.layout import (
+from gateway.model.position.layout import (
     DIGIT_BITS,
     WIDE_DIGITS,
     Parts,
@@ -30,7 +29,8 @@ from gateway.position.layout import (
     shape_for,
     write_head,
 )
-from gateway.position.mark import Entry, Wish
+from gateway.model.position.mark import Entry, Wish
+from gateway.model.record import TopicPartition
 
 PREFIX = b"p1."
 PRIME = 2**48 - 59

@@ -15,8 +15,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.record import TopicPartition
 
 HEADROOM = 1 << 20
 """Milliseconds that times may go on before a slot is too narrow for them."""

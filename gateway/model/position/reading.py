@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position.mark import Wish
-from gateway.position.text import parse_text
-from gateway.position.token import is_token, parse_token
+from gateway.model.position.mark import Wish
+from gateway.model.position.text import parse_text
+from gateway.model.position.token import is_token, parse_token
+from gateway.model.record import TopicPartition
 
 
 def parse_position(text: str | bytes) -> dict[TopicPartition, Wish]:

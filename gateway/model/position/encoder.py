@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from gateway.event import TopicPartition
-from gateway.position.mark import Entry, Mark, Wish
-from gateway.position.text import TextForm
-from gateway.position.token import TokenForm
+from gateway.model.position.mark import Entry, Mark, Wish
+from gateway.model.position.text import TextForm
+from gateway.model.position.token import TokenForm
+from gateway.model.record import TopicPartition
 
 COMPACT_BYTES = 2048
 """Ids that may be longer than this in JSON are compact."""

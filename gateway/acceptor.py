@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from gateway import telemetry
 from gateway.cooperative import give_way
+from gateway.observability import telemetry
 
 ACCEPTED_AT_ONCE = 64
 """Connections accepted before others get their turn."""

@@ -21,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from gateway import telemetry
 from gateway.acceptor import most_connections
 from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
@@ -43,6 +42,8 @@ from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.limits.networks import Networks
 from gateway.machine import memory_limit
+from gateway.observability import telemetry
+from gateway.observability.open import open_tracer
 from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
@@ -72,7 +73,6 @@ from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session
-from gateway.tracing.configured import open_tracer
 
 logger = logging.getLogger("gateway")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway import telemetry
+from gateway.observability import telemetry
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 30.0

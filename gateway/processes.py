@@ -22,7 +22,7 @@ from gateway.app import Gateway
 from gateway.composition import open_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
-from gateway.logs import STANDARD_ERROR, Output, configure_logging
+from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.server import listen
 from gateway.settings import Settings

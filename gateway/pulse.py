@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from gateway import telemetry
 from gateway.catalog.catalog import Catalog
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
+from gateway.observability import telemetry
 from gateway.subscription.connections import stream_names
 from gateway.subscription.held import Held
 from gateway.subscription.live import Broadcast

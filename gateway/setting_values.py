@@ -14,9 +14,9 @@ from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
 from gateway.limits.networks import Amounts, Networks, read_special
+from gateway.observability.open import check_collector
 from gateway.request_target import is_host
 from gateway.settings import Setting
-from gateway.tracing.configured import check_collector
 
 REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
     "db": None,

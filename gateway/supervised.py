@@ -11,10 +11,10 @@ from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
-from gateway import telemetry
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem
-from gateway.figures import Figures
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
 from gateway.post import Post
 from gateway.reload import RELOADED
 from gateway.routes.overview import Rows

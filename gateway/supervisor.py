@@ -25,10 +25,10 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from gateway import telemetry
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
-from gateway.figures import Figures
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
 from gateway.post import Post
 from gateway.reload import RELOADED, Reloader, tell, tell_refusal
 from gateway.restarts import Restarts, cause

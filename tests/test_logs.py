@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
+from gateway.observability.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
 from gateway.settings import Settings
 from gateway.times import read_time
 

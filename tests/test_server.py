@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.connections import ConnectionBounds, Connections
 from gateway.http_protocol import StreamProtocol
-from gateway.logs import TextFormatter
+from gateway.observability.logs import TextFormatter
 from gateway.server import GatewayServer, listen
 from tests.routes.kit import PATIENCE, becomes, running
 

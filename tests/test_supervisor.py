@@ -14,13 +14,14 @@ from typing import Any, cast
 
 import pytest
 
-from gateway import supervised, telemetry
+from gateway import supervised
 from gateway import supervisor as supervisor_module
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem, RestartNeeded
-from gateway.figures import Figures
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
 from gateway.reload import Found, Reloader
 from gateway.restarts import MOST_EARLY_ENDS
 from gateway.schemas.repository import SchemaRepository

@@ -22,10 +22,10 @@ from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE
-from gateway.logs import Output
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
+from gateway.observability.logs import Output
 from gateway.processes import reloading_at_hang_up, stop_on_signals, tell_connections
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.settings import BY_KEY, Settings

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
@@ -20,6 +19,7 @@ from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
 from gateway.hub.seek import seek
 from gateway.model.position import Mark
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
@@ -24,6 +23,7 @@ from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Break, Ring, Segment
 from gateway.model.record import Record, TopicPartition
+from gateway.observability import telemetry
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""

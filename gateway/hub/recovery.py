@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.errors import LogUnavailable
 from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
@@ -17,6 +16,7 @@ from gateway.hub.partitions import Ward
 from gateway.hub.ring import Break, Ring
 from gateway.model.position import Mark
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 TEND_WAIT = 0.1
 """Seconds between two looks at what is due to be tried again."""

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import errors, telemetry
+from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
@@ -30,6 +30,7 @@ from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
+from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""

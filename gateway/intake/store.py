@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.claims.port import Claims
 from gateway.clock import Clock
@@ -22,7 +21,8 @@ from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
 from gateway.intake.window import Window
 from gateway.model.record import NewRecord
-from gateway.tracing.port import NO_SPAN, Attributes, Span
+from gateway.observability import telemetry
+from gateway.observability.tracing import NO_SPAN, Attributes, Span
 
 UNKNOWN = LogUnavailable("the log did not answer in time")
 """What became of an event that the log did not acknowledge; it may be stored."""

@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.limits.ledger import Ledger
 from gateway.limits.port import (
@@ -25,6 +24,7 @@ from gateway.limits.port import (
 )
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
+from gateway.observability import telemetry
 from gateway.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
 
 LEASE_SECONDS = 5.0

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gateway import telemetry
 from gateway.cooperative import together
 from gateway.errors import LogError
 from gateway.eventlog.port import Bounds
@@ -19,6 +18,7 @@ from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
 from gateway.model.position import NOTHING_READ
 from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
+from gateway.observability import telemetry
 
 INTERVAL = 1.0
 """Seconds for which a survey holds."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from gateway import telemetry
 from gateway.cooperative import give_way
+from gateway.observability import telemetry
 from gateway.subscription.feed import Block
 from gateway.subscription.reader import Reader
 from gateway.subscription.recipients import LiveClient

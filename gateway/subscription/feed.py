@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway import telemetry
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
@@ -22,6 +21,7 @@ from gateway.hub.stretch import Stretch
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import Mark, PositionEncoder
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 from gateway.subscription.cursor import Cursor
 from gateway.subscription.notice import gap_document
 from gateway.subscription.timeline import Timeline

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway import telemetry
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
 from gateway.filters.compile import Filter
@@ -17,6 +16,7 @@ from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.ring import Segment
 from gateway.hub.stretch import Stretch
+from gateway.observability import telemetry
 from gateway.subscription.feed import LARGE_SEGMENT, Chosen, Feed, Selection
 
 Charge = Callable[[int], float]

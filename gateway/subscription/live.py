@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from math import inf
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
 from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 from gateway.subscription.audience import TURN_STEPS, Audience
 from gateway.subscription.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
 from gateway.subscription.packer import Gzip

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.eventlog.trouble import demand
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.stretch import Stretch
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 from gateway.subscription.feed import Feed
 from gateway.subscription.judge import Effort, Judge
 from gateway.subscription.reader import RETRY_WAIT, Reader

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.errors import (
     MISTAKE,
@@ -22,6 +21,7 @@ from gateway.errors import (
     TopicAbsent,
 )
 from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.judge import Charge
 from gateway.subscription.live import Waiting

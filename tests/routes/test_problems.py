@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gateway.connections import ConnectionBounds
-from gateway.logs import TextFormatter
+from gateway.observability.logs import TextFormatter
 from gateway.settings import BY_KEY
 from tests.routes.kit import START, Site, position, stored
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.logs import configure_logging
+from gateway.observability.logs import configure_logging
 from gateway.settings import Settings
 from tests.routes.kit import becomes, running
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from gateway import telemetry
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.calls import (
@@ -38,6 +37,7 @@ from gateway.eventlog.kafka.protocol import MetadataRequest, read_metadata
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
 from gateway.eventlog.trouble import Trouble, absent
 from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 __all__ = [
     "ABSENT",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 
-from gateway.seldom import Seldom
-from gateway.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, log
+from gateway.observability.throttle import Seldom
 
 _TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused for their token, by why", ["reason"])
 _KEYS = Gauge(

@@ -1,6 +1,6 @@
 """What the gateway tells of itself: one function for each thing worth telling, each a metric, a log line, or both."""
 
-from gateway.telemetry.access import (
+from gateway.observability.telemetry.access import (
     connection_refused,
     forwarding_ignored,
     keys_fetched,
@@ -10,7 +10,7 @@ from gateway.telemetry.access import (
     limits_shared,
     token_refused,
 )
-from gateway.telemetry.event_log import (
+from gateway.observability.telemetry.event_log import (
     lag,
     log_answers,
     log_away,
@@ -22,7 +22,7 @@ from gateway.telemetry.event_log import (
     passed_over,
     stuck_partitions,
 )
-from gateway.telemetry.export import (
+from gateway.observability.telemetry.export import (
     exposition,
     exposition_of,
     metrics,
@@ -30,7 +30,7 @@ from gateway.telemetry.export import (
     own_figures,
     registry,
 )
-from gateway.telemetry.intake import (
+from gateway.observability.telemetry.intake import (
     append_failed,
     append_works,
     claims,
@@ -41,20 +41,20 @@ from gateway.telemetry.intake import (
     intake_events,
     intake_full,
 )
-from gateway.telemetry.process import (
+from gateway.observability.telemetry.process import (
     draining,
     log_lines_dropped,
     process_state,
     serving,
     worker_ended,
 )
-from gateway.telemetry.records import (
+from gateway.observability.telemetry.records import (
     bad_record,
     mistake,
     record_mistake,
     tell_bad_records,
 )
-from gateway.telemetry.streams import (
+from gateway.observability.telemetry.streams import (
     connections,
     gap_told,
     sessions_hold,

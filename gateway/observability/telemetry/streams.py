@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from gateway.telemetry.metric import Counter, Gauge, WeightedHistogram, log
+from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, log
 
 _GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
 _FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from gateway.tracing.port import NO_TRACER, Tracer
+from gateway.observability.tracing import NO_TRACER, Tracer
 
 
 def check_collector(url: str) -> None:
@@ -21,7 +21,7 @@ def check_collector(url: str) -> None:
     if not fits or parts.query or parts.fragment:
         raise ValueError(f'tracing is "{url[:200]}"; {right}')
     try:
-        import gateway.tracing.opentelemetry  # noqa: F401
+        import gateway.observability.opentelemetry  # noqa: F401
     except ImportError as error:
         install = "pip install 'event-gateway[tracing]'"
         raise ValueError(f"tracing needs what the extra of that name installs ({error.name}): {install}") from error
@@ -32,6 +32,6 @@ def open_tracer(url: str | None, ratio: float) -> Tracer:
     Of the traces that begin here this share is recorded (1: all)."""
     if url is None:
         return NO_TRACER
-    from gateway.tracing.opentelemetry import OpenTelemetryTracer, exporter
+    from gateway.observability.opentelemetry import OpenTelemetryTracer, exporter
 
     return OpenTelemetryTracer(exporter(url), ratio)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from gateway.seldom import Seldom
-from gateway.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, log
+from gateway.observability.throttle import Seldom
 
 _INTAKE = Counter(
     "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]

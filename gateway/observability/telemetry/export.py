@@ -8,9 +8,9 @@ from functools import cache
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
-from gateway import figures
-from gateway.figures import Figures
-from gateway.telemetry import access, event_log, intake, process, records, streams
+from gateway.observability import figures
+from gateway.observability.figures import Figures
+from gateway.observability.telemetry import access, event_log, intake, process, records, streams
 
 registry = REGISTRY
 

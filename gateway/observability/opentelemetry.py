@@ -22,8 +22,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.trace import Tracer as LibraryTracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from gateway.seldom import Seldom
-from gateway.tracing.port import TRACEPARENT, Attributes, Headers, Span
+from gateway.observability.throttle import Seldom
+from gateway.observability.tracing import TRACEPARENT, Attributes, Headers, Span
 
 QUEUE_SPANS = 4096
 """Spans that wait to be sent, some 2 KB each; of more the oldest are dropped."""

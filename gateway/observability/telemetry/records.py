@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from gateway.bad_records import BadRecords
-from gateway.seldom import Seldom
-from gateway.telemetry.metric import Counter, log
+from gateway.observability.telemetry.bad_records import BadRecords
+from gateway.observability.telemetry.metric import Counter, log
+from gateway.observability.throttle import Seldom
 
 _BAD_RECORDS = Counter(
     "gateway_bad_records", "Stored values that are not events, as they came from the log into the ring", ["topic"]

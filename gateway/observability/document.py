@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway import telemetry
+from gateway.observability import telemetry
 
 Labels = tuple[str, ...]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, log
 
 _RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the rings")
 _RING_OCCUPANCY = Gauge(

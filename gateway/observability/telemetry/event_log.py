@@ -6,7 +6,7 @@ from collections import Counter as Counts
 from collections.abc import Collection, Mapping
 
 from gateway.model.record import TopicPartition
-from gateway.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, log
 
 _LAG = Gauge(
     "gateway_lag_records",

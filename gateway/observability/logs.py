@@ -9,9 +9,9 @@ import time
 
 import orjson
 
-from gateway import request_id, telemetry
-from gateway.log_writer import FLUSH_SECONDS, LineStream, LogWriter
-from gateway.seldom import Quota
+from gateway.observability import request_id, telemetry
+from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LogWriter
+from gateway.observability.throttle import Quota
 from gateway.settings import Settings
 from gateway.times import iso_time
 

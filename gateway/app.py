@@ -65,8 +65,8 @@ from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.routes.survey import Surveyor
 from gateway.server import GatewayServer, listen
-from gateway.setting_relations import told_memory
-from gateway.settings import Settings
+from gateway.settings.relations import told_memory
+from gateway.settings.table import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
 from gateway.subscription.feed import BlockCache
 from gateway.subscription.held import Held

@@ -22,15 +22,15 @@ from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.composition import define
-from gateway.configuration import REPLACED, Configured, configure
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
 from gateway.machine import memory_limit
 from gateway.observability.logs import configure_logging
 from gateway.printable import is_text
-from gateway.setting_relations import told_memory
-from gateway.settings import SETTINGS, Setting
+from gateway.settings.configuration import REPLACED, Configured, configure
+from gateway.settings.relations import told_memory
+from gateway.settings.table import SETTINGS, Setting
 
 Command = Callable[..., Any]
 

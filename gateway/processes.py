@@ -25,7 +25,7 @@ from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.reload import OwnReload, Reloader, Source
 from gateway.server import listen
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.supervised import Line
 from gateway.supervisor import Supervisor, tell_stacks_when_asked
 from gateway.watchdog import end_process, watched

@@ -12,10 +12,10 @@ from typing import Any
 from gateway.app import Gateway
 from gateway.catalog.stream import Stream
 from gateway.composition import define
-from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, RestartNeeded
-from gateway.settings import Settings
+from gateway.settings.configuration import Configured
+from gateway.settings.table import Settings
 
 logger = logging.getLogger("gateway")
 

@@ -32,7 +32,7 @@ from gateway.observability.figures import Figures
 from gateway.post import Post
 from gateway.reload import RELOADED, Reloader, tell, tell_refusal
 from gateway.restarts import Restarts, cause
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.watchdog import StallMeter
 
 logger = logging.getLogger("gateway")

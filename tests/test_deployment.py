@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gateway.cli import main
-from gateway.settings import SETTINGS
+from gateway.settings.table import SETTINGS
 from gateway.supervisor import STOP_SECONDS
 from tests.packaging.image import stages
 from tests.services.nginx import RESOLVE, UPSTREAMS

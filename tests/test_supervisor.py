@@ -25,7 +25,7 @@ from gateway.observability.figures import Figures
 from gateway.reload import Found, Reloader
 from gateway.restarts import MOST_EARLY_ENDS
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.supervised import Line
 from gateway.supervisor import GRACE_SECONDS, STACKS_SECONDS, START_SECONDS, TURN, Supervisor, _Worker
 

@@ -13,7 +13,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted, InvalidEvent
 from gateway.intake.canary import canary_event
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 Say = Callable[[str], None]
 

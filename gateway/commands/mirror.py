@@ -14,7 +14,7 @@ from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.processes import stop_on_signals
 from gateway.progress import Progress
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""

@@ -17,7 +17,7 @@ from gateway.intake.produce import Complaints, Production
 from gateway.processes import INTERRUPTED, stop_on_signals
 from gateway.progress import Progress, shown_bytes
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""

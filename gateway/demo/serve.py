@@ -18,7 +18,6 @@ from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
 from gateway.composition import define, open_log, open_schemas
-from gateway.configuration import Configured
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE
@@ -28,7 +27,8 @@ from gateway.mirror.source import subscriber
 from gateway.observability.logs import Output
 from gateway.processes import reloading_at_hang_up, stop_on_signals, tell_connections
 from gateway.reload import OwnReload, Reloader, Source
-from gateway.settings import BY_KEY, Settings
+from gateway.settings.configuration import Configured
+from gateway.settings.table import BY_KEY, Settings
 from gateway.watchdog import end_process, watched
 
 DEMO_LOG = "sqlite:///var/demo.db"

@@ -12,7 +12,7 @@ import orjson
 from gateway.observability import request_id, telemetry
 from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LogWriter
 from gateway.observability.throttle import Quota
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.times import iso_time
 
 PLACE_LINES = 60

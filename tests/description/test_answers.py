@@ -29,7 +29,7 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running

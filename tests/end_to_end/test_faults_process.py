@@ -21,7 +21,7 @@ import pytest
 
 from gateway.composition import open_log
 from gateway.model.record import NewRecord
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.watchdog import STALLED_STATUS
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually

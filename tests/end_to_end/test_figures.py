@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.composition import open_log
 from gateway.model.record import NewRecord
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 

@@ -20,7 +20,7 @@ from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from tests.services.kafka import free_port
 
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.connections import ConnectionBounds
 from gateway.observability.logs import TextFormatter
-from gateway.settings import BY_KEY
+from gateway.settings.table import BY_KEY
 from tests.routes.kit import START, Site, position, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

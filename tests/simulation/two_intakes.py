@@ -30,7 +30,7 @@ from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
 from gateway.model.record import NewRecord
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from tests.routes.intake import change
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import run

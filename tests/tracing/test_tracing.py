@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from gateway import app
-from gateway.configuration import load_settings
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.observability import opentelemetry as adapter
 from gateway.observability.opentelemetry import OpenTelemetryTracer, exporter
 from gateway.observability.tracing import NO_SPAN
+from gateway.settings.configuration import load_settings
 from tests.routes.intake import Log, change, intake, text
 from tests.services.kafka import free_port
 from tests.tracing.collector import collecting

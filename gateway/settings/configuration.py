@@ -15,9 +15,9 @@ from gateway.catalog.document import Plain, did_you_mean
 from gateway.catalog.load import read
 from gateway.catalog.stream_part import error_stream_fault
 from gateway.errors import ConfigurationError
-from gateway.setting_relations import misfits
-from gateway.setting_values import converted
-from gateway.settings import BY_KEY, SETTINGS, Setting, Settings
+from gateway.settings.relations import misfits
+from gateway.settings.table import BY_KEY, SETTINGS, Setting, Settings
+from gateway.settings.values import converted
 
 REPLACED = {"filter_max_cost": "filter_max_steps"}
 """Settings that there were, and those which have taken their place. They are accepted, with a warning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 ORDERED = (
     ("heartbeat", "max_connection_age", "a stream has to last until it has told where it stands"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.settings import SETTINGS
+from gateway.settings.table import SETTINGS
 
 
 def settings_table() -> str:

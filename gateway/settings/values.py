@@ -16,7 +16,7 @@ from gateway.catalog.quantity import milliseconds, size
 from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.observability.open import check_collector
 from gateway.request_target import is_host
-from gateway.settings import Setting
+from gateway.settings.table import Setting
 
 REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
     "db": None,

@@ -31,7 +31,7 @@ from gateway.client.errors import ClientError, EventInvalid, GaveUp, ProducerClo
 from gateway.clock import Clock, SystemClock
 from gateway.errors import BadRecord, InvalidEnvironment
 from gateway.model.event import parse_event
-from gateway.outbound import Outbound
+from gateway.outbound.requests import Outbound
 
 ANSWER_SECONDS = 30.0
 """An answer has come by then; a gateway gives one within five."""

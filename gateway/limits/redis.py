@@ -25,7 +25,7 @@ from gateway.limits.port import (
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
 from gateway.observability import telemetry
-from gateway.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
+from gateway.outbound.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
 
 LEASE_SECONDS = 5.0
 """What a process said of its streams is forgotten so long after it said anything."""

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from gateway.certificates import why_refused
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
+from gateway.outbound.certificates import why_refused
 
 CALL_SECONDS = 5.0
 """A call of the log that has no answer by then raises LogUnavailable, however many brokers it has asked, how often."""

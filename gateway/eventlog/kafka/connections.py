@@ -21,7 +21,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.calls import bounded, joined, reason
 from gateway.eventlog.kafka.connection import BrokerConnection
 from gateway.eventlog.kafka.metadata import TRUST_SECONDS, Address
-from gateway.lookups import look_up_apart
+from gateway.outbound.lookups import look_up_apart
 
 ATTEMPT_SECONDS = 2.0
 """A connection is open by then (name, TCP, TLS, SASL, versions), or the attempt has failed."""

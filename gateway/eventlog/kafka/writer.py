@@ -13,7 +13,6 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, MessageSizeTooLargeError, ProducerFenced, RecordTooLargeError
 
-from gateway.certificates import why_refused
 from gateway.errors import LogError, LogUnavailable, WriterFenced
 from gateway.eventlog.kafka.calls import CALL_SECONDS, FAILURES, within
 from gateway.eventlog.kafka.cluster import Cluster
@@ -21,6 +20,7 @@ from gateway.eventlog.kafka.connections import CLOSE_SECONDS
 from gateway.eventlog.kafka.transactions import producer_options, send_all, stop_producer
 from gateway.eventlog.trouble import demand
 from gateway.model.record import NewRecord, TopicPartition
+from gateway.outbound.certificates import why_refused
 
 POSITIONS = TopicPartition("gateway.positions", 0)
 """Where the positions are: the key of a record is the writer's name, its value the position."""

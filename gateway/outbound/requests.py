@@ -8,8 +8,8 @@ import ssl
 
 import httpx
 
-from gateway.environment import Proxies, Proxy, read_proxies, trusted_authorities
 from gateway.errors import InvalidEnvironment
+from gateway.outbound.environment import Proxies, Proxy, read_proxies, trusted_authorities
 
 _PROXY = "gateway.proxy"
 """The extension of a request that holds the proxy which it went to."""

@@ -27,9 +27,9 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.certificates import why_refused
 from gateway.errors import GatewayError
-from gateway.lookups import look_up_apart
+from gateway.outbound.certificates import why_refused
+from gateway.outbound.lookups import look_up_apart
 from gateway.printable import printable
 
 ANSWER_SECONDS = 0.5

@@ -16,10 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from gateway.connections import Connections
 from gateway.errors import Problem
-from gateway.request_target import check_host, split_target
 from gateway.routes.outlet import CONNECTION, EXTENSION, HALF_CLOSED
 from gateway.routes.problems import written
 from gateway.stream_connection import StreamConnection, let_go
+from gateway.wire.request_target import check_host, split_target
 
 MAXIMUM_PIPELINED = 16
 """Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gateway.errors import GatewayError
-from gateway.members import Gzip, Member, Members
+from gateway.wire.members import Gzip, Member, Members
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -15,8 +15,8 @@ from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
 from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.observability.open import check_collector
-from gateway.request_target import is_host
 from gateway.settings.table import Setting
+from gateway.wire.request_target import is_host
 
 REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
     "db": None,

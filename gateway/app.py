@@ -21,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
-from gateway.acceptor import most_connections
 from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
@@ -30,7 +29,6 @@ from gateway.background import Background
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.composition import connection_bounds, open_admission, open_claims, open_limits
-from gateway.connections import Connections
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
 from gateway.errors import Problem, RestartNeeded
@@ -64,7 +62,9 @@ from gateway.routes.request_ids import RequestIds
 from gateway.routes.schemas import SchemaRoutes
 from gateway.routes.streams import StreamEndpoint
 from gateway.routes.survey import Surveyor
-from gateway.server import GatewayServer, listen
+from gateway.server.acceptor import most_connections
+from gateway.server.connections import Connections
+from gateway.server.server import GatewayServer, listen
 from gateway.settings.relations import told_memory
 from gateway.settings.table import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows

@@ -14,7 +14,6 @@ from gateway.claims.memory import MemoryClaims
 from gateway.claims.port import Claims, Keys
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import Clock, SystemClock
-from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.eventlog.kafka.log import KafkaLog
@@ -29,6 +28,7 @@ from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
 from gateway.schemas.repository import SchemaRepository, check_streams
+from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
 from gateway.settings.table import BY_KEY, Settings
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from gateway.connections import ConnectionBounds
 from gateway.observability.logs import TextFormatter
+from gateway.server.connections import ConnectionBounds
 from gateway.settings.table import BY_KEY
 from tests.routes.kit import START, Site, position, stored
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.routes.outlet import EXTENSION
-from gateway.stream_connection import LAST_CHUNK, StreamConnection
+from gateway.server.stream import LAST_CHUNK, StreamConnection
 from gateway.subscription import recipients, responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked

@@ -12,9 +12,9 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.acceptor import Acceptor
-from gateway.connections import Connections
-from gateway.http_protocol import QuietProtocol, StreamProtocol
+from gateway.server.acceptor import Acceptor
+from gateway.server.connections import Connections
+from gateway.server.protocol import QuietProtocol, StreamProtocol
 
 CLOSE_SECONDS = 1.0
 """At the end of the process, clients may take so long to read what was sent to them."""

@@ -14,11 +14,11 @@ import httptools
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from gateway.connections import Connections
 from gateway.errors import Problem
 from gateway.routes.outlet import CONNECTION, EXTENSION, HALF_CLOSED
 from gateway.routes.problems import written
-from gateway.stream_connection import StreamConnection, let_go
+from gateway.server.connections import Connections
+from gateway.server.stream import StreamConnection, let_go
 from gateway.wire.request_target import check_host, split_target
 
 MAXIMUM_PIPELINED = 16

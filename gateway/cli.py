@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 import click
 
-from gateway import processes
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
@@ -28,6 +27,7 @@ from gateway.intake.produce import with_fields
 from gateway.machine import memory_limit
 from gateway.observability.logs import configure_logging
 from gateway.printable import is_text
+from gateway.process import serve as processes
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Setting

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from gateway.cli import main
+from gateway.process.supervisor import STOP_SECONDS
 from gateway.settings.table import SETTINGS
-from gateway.supervisor import STOP_SECONDS
 from tests.packaging.image import stages
 from tests.services.nginx import RESOLVE, UPSTREAMS
 

@@ -20,7 +20,7 @@ from gateway.app import Gateway
 from gateway.composition import define
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.reload import _RELOADABLE, OwnReload, Reloader, _differences
+from gateway.process.reload import _RELOADABLE, OwnReload, Reloader, _differences
 from gateway.settings.configuration import configure
 from gateway.settings.table import Settings
 from tests.access import kit as access

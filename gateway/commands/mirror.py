@@ -12,8 +12,8 @@ from gateway.errors import LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import stop_on_signals
-from gateway.progress import Progress
+from gateway.process.progress import Progress
+from gateway.process.serve import stop_on_signals
 from gateway.settings.table import Settings
 
 GAPS_TOLD = 3

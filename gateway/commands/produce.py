@@ -14,8 +14,8 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.intake.lines import Input
 from gateway.intake.packed import InputError
 from gateway.intake.produce import Complaints, Production
-from gateway.processes import INTERRUPTED, stop_on_signals
-from gateway.progress import Progress, shown_bytes
+from gateway.process.progress import Progress, shown_bytes
+from gateway.process.serve import INTERRUPTED, stop_on_signals
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 

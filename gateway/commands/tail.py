@@ -17,8 +17,8 @@ from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.printable import is_text
-from gateway.processes import INTERRUPTED
-from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
+from gateway.process.serve import INTERRUPTED
+from gateway.process.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas

@@ -25,11 +25,11 @@ from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.observability.logs import Output
-from gateway.processes import reloading_at_hang_up, stop_on_signals, tell_connections
-from gateway.reload import OwnReload, Reloader, Source
+from gateway.process.reload import OwnReload, Reloader, Source
+from gateway.process.serve import reloading_at_hang_up, stop_on_signals, tell_connections
+from gateway.process.watchdog import end_process, watched
 from gateway.settings.configuration import Configured
 from gateway.settings.table import BY_KEY, Settings
-from gateway.watchdog import end_process, watched
 
 DEMO_LOG = "sqlite:///var/demo.db"
 KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)

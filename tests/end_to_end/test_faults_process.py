@@ -21,8 +21,8 @@ import pytest
 
 from gateway.composition import open_log
 from gateway.model.record import NewRecord
+from gateway.process.watchdog import STALLED_STATUS
 from gateway.settings.table import Settings
-from gateway.watchdog import STALLED_STATUS
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.end_to_end.stream import Client
@@ -71,7 +71,7 @@ def sicken() -> None:
     Gateway.run = run
 
 if PLACE.is_dir() and not any("resource_tracker" in one for one in sys.orig_argv):
-    from gateway import restarts
+    from gateway.process import restarts
     restarts.FIRST_PAUSE = restarts.LONGEST_PAUSE = float(os.environ.get("SICK_PAUSE", "1"))
     sicken()
 """

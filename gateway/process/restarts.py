@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import suppress
 
-from gateway.watchdog import STALLED_STATUS
+from gateway.process.watchdog import STALLED_STATUS
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0

@@ -29,11 +29,11 @@ from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError
 from gateway.observability import telemetry
 from gateway.observability.figures import Figures
-from gateway.post import Post
-from gateway.reload import RELOADED, Reloader, tell, tell_refusal
-from gateway.restarts import Restarts, cause
+from gateway.process.pipe import Post
+from gateway.process.reload import RELOADED, Reloader, tell, tell_refusal
+from gateway.process.restarts import Restarts, cause
+from gateway.process.watchdog import StallMeter
 from gateway.settings.table import Settings
-from gateway.watchdog import StallMeter
 
 logger = logging.getLogger("gateway")
 

@@ -16,19 +16,19 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gateway import signals
 from gateway.app import Gateway
 from gateway.composition import open_log
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
-from gateway.reload import OwnReload, Reloader, Source
+from gateway.process import signals
+from gateway.process.line import Line
+from gateway.process.reload import OwnReload, Reloader, Source
+from gateway.process.supervisor import Supervisor, tell_stacks_when_asked
+from gateway.process.watchdog import end_process, watched
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.server.server import listen
 from gateway.settings.table import Settings
-from gateway.supervised import Line
-from gateway.supervisor import Supervisor, tell_stacks_when_asked
-from gateway.watchdog import end_process, watched
 
 logger = logging.getLogger("gateway")
 

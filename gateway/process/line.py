@@ -15,11 +15,11 @@ from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem
 from gateway.observability import telemetry
 from gateway.observability.figures import Figures
-from gateway.post import Post
-from gateway.reload import RELOADED
+from gateway.process.pipe import Post
+from gateway.process.reload import RELOADED
+from gateway.process.watchdog import beat_seconds
 from gateway.routes.overview import Rows
 from gateway.subscription.connections import Connection, sorted_rows
-from gateway.watchdog import beat_seconds
 
 logger = logging.getLogger("gateway")
 

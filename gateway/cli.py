@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import click
 
+from gateway.app.composition import define
+from gateway.app.machine import memory_limit
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
@@ -20,11 +22,9 @@ from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
-from gateway.composition import define
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.produce import with_fields
-from gateway.machine import memory_limit
 from gateway.observability.logs import configure_logging
 from gateway.printable import is_text
 from gateway.process import serve as processes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.machine import memory_limit
+from gateway.app.machine import memory_limit
 from gateway.settings.relations import CACHES, ID_BYTES, READER_BYTES, memory_bound, told_memory
 from gateway.settings.table import Settings
 

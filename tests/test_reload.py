@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app import Gateway
-from gateway.composition import define
+from gateway.app.composition import define
+from gateway.app.gateway import Gateway
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.process.reload import _RELOADABLE, OwnReload, Reloader, _differences

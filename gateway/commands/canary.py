@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.app.composition import open_log, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
-from gateway.composition import open_log, open_schemas
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import Accepted, InvalidEvent

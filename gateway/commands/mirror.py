@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway.app.composition import open_log
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
-from gateway.composition import open_log
 from gateway.errors import LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name

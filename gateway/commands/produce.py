@@ -6,10 +6,10 @@ import asyncio
 import time
 from typing import BinaryIO
 
+from gateway.app.composition import open_log
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
-from gateway.composition import open_log
 from gateway.errors import ConfigurationError, LogError
 from gateway.intake.lines import Input
 from gateway.intake.packed import InputError

@@ -12,12 +12,12 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from gateway.app import Gateway
+from gateway.app.composition import define, open_log, open_schemas
+from gateway.app.gateway import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
-from gateway.composition import define, open_log, open_schemas
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.app import Gateway
+from gateway.app.composition import define
+from gateway.app.gateway import Gateway
 from gateway.catalog.stream import Stream
-from gateway.composition import define
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.settings.configuration import Configured

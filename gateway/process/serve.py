@@ -16,8 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gateway.app import Gateway
-from gateway.composition import open_log
+from gateway.app.composition import open_log
+from gateway.app.gateway import Gateway
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging

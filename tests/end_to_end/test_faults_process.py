@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.composition import open_log
+from gateway.app.composition import open_log
 from gateway.model.record import NewRecord
 from gateway.process.watchdog import STALLED_STATUS
 from gateway.settings.table import Settings
@@ -43,7 +43,7 @@ PLACE = Path(os.environ["SICK_PLACE"])
 def sicken() -> None:
     '''What a test wants of a process: files named after it are its orders.'''
     import asyncio
-    from gateway.app import Gateway
+    from gateway.app.gateway import Gateway
 
     serve = Gateway.run
 

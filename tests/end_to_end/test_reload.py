@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.composition import open_log
+from gateway.app.composition import open_log
 from gateway.eventlog.port import EventLog
 from gateway.model.record import NewRecord
 from gateway.settings.table import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gateway.access.signed import Rules
 from gateway.access.trust import Terms, Trust
+from gateway.app.composition import define
 from gateway.catalog.catalog import Catalog
-from gateway.composition import define
 from gateway.definitions import Definitions
 from gateway.settings.configuration import Configured
 from gateway.settings.table import Settings

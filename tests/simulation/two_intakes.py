@@ -17,11 +17,11 @@ from typing import Any
 
 import orjson
 
+from gateway.app.composition import open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
-from gateway.composition import open_schemas
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.memory.log import MemoryLog

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from gateway import app
+from gateway.app import gateway as app
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.observability import opentelemetry as adapter

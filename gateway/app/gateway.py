@@ -25,10 +25,12 @@ from gateway.access.fetch import Fetcher
 from gateway.access.gate import Gate
 from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
-from gateway.background import Background
+from gateway.app.background import Background
+from gateway.app.composition import connection_bounds, open_admission, open_claims, open_limits
+from gateway.app.machine import memory_limit
+from gateway.app.sampler import Pulse
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
-from gateway.composition import connection_bounds, open_admission, open_claims, open_limits
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
 from gateway.errors import Problem, RestartNeeded
@@ -39,10 +41,8 @@ from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.limits.networks import Networks
-from gateway.machine import memory_limit
 from gateway.observability import telemetry
 from gateway.observability.open import open_tracer
-from gateway.pulse import Pulse
 from gateway.routes.access import Bearers, Everyone, TokensApart, Viewers
 from gateway.routes.admin import AdminGuard, ReloadRoute
 from gateway.routes.admission import Counted

@@ -35,6 +35,9 @@ from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
 from gateway.errors import Problem, RestartNeeded
 from gateway.eventlog.port import EventLog
+from gateway.feed.feed import BlockCache
+from gateway.feed.held import Held
+from gateway.feed.live import Broadcast
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
@@ -68,9 +71,6 @@ from gateway.server.server import GatewayServer, listen
 from gateway.settings.relations import told_memory
 from gateway.settings.table import Settings
 from gateway.subscription.connections import Connection, connections, sorted_rows
-from gateway.subscription.feed import BlockCache
-from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session
 

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from gateway.catalog.catalog import Catalog
+from gateway.feed.held import Held
+from gateway.feed.live import Broadcast
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.hub.watch import Watch
 from gateway.observability import telemetry
 from gateway.subscription.connections import stream_names
-from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast
 
 INTERVAL = 1.0
 """Seconds from one beat to the next."""

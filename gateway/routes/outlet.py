@@ -9,7 +9,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.cooperative import give_way
-from gateway.subscription import recipients
+from gateway.feed import live_clients as recipients
 from gateway.subscription.responder import Outlet
 
 EXTENSION = "gateway.take_over"

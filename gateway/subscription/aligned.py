@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 
 from gateway.cooperative import give_way
+from gateway.feed.feed import Block
+from gateway.feed.live_clients import LiveClient
 from gateway.observability import telemetry
-from gateway.subscription.feed import Block
 from gateway.subscription.reader import Reader
-from gateway.subscription.recipients import LiveClient
 from gateway.subscription.responder import WRITE_BYTES
 from gateway.subscription.subscription import Subscription
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from gateway.feed.judge import Charge, Judge
+from gateway.feed.live import LiveFeed
 from gateway.model.record import TopicPartition
 from gateway.subscription import range_end
-from gateway.subscription.judge import Charge, Judge
-from gateway.subscription.live import LiveFeed
 from gateway.subscription.responder import Responder
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription

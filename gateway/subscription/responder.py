@@ -7,11 +7,11 @@ from collections.abc import Collection
 from typing import Protocol
 
 from gateway.clock import Clock
+from gateway.feed.held import LOOK_SECONDS, Connection, Held, Holding
+from gateway.feed.live_clients import Pipe, Send
+from gateway.feed.packer import Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
-from gateway.subscription.held import LOOK_SECONDS, Connection, Held, Holding
-from gateway.subscription.packer import Gzip, Plain
-from gateway.subscription.recipients import Pipe, Send
 from gateway.subscription.subscription import Request
 
 WRITE_BYTES = 65536

@@ -20,11 +20,11 @@ from gateway.errors import (
     Refused,
     TopicAbsent,
 )
+from gateway.feed.judge import Charge
+from gateway.feed.live import Waiting
 from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
 from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
-from gateway.subscription.judge import Charge
-from gateway.subscription.live import Waiting
 from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past

@@ -7,9 +7,10 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlencode
 
+from gateway.feed import live_clients as recipients
 from gateway.routes.outlet import EXTENSION
 from gateway.server.stream import LAST_CHUNK, StreamConnection
-from gateway.subscription import recipients, responder
+from gateway.subscription import responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 

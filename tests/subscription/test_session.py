@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed import live_clients as recipients
+from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.live import Broadcast
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub import past
@@ -18,9 +21,6 @@ from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.model.position import parse_position
 from gateway.model.record import NewRecord, TopicPartition
-from gateway.subscription import recipients
-from gateway.subscription.feed import BlockCache, Feed, Selection
-from gateway.subscription.live import Broadcast
 from gateway.subscription.resolve import Origin
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from gateway.feed.feed import subject_at
+from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
 from gateway.filters.values import Meter, OutOfSteps
 from gateway.hub.ring import Item, Segment
 from gateway.observability import telemetry
-from gateway.subscription.feed import subject_at
-from gateway.subscription.timeline import Timeline
 
 Listener = TypeVar("Listener")
 

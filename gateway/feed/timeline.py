@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.feed.cursor import Cursor
 from gateway.hub.ring import Ring, Segment
 from gateway.model.position import NOTHING_READ, PositionEncoder
-from gateway.subscription.cursor import Cursor
 
 
 class Timeline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from gateway.subscription.feed import Block
+from gateway.feed.feed import Block
 from gateway.wire import gzip
 
 

@@ -14,8 +14,8 @@ from itertools import repeat
 from operator import call
 from typing import Protocol
 
-from gateway.subscription.held import Holding
-from gateway.subscription.packer import Gzip, Plain
+from gateway.feed.held import Holding
+from gateway.feed.packer import Gzip, Plain
 
 BUFFER_LIMIT = 65536
 """Unsent bytes of a client, beside the kernel's, from which it is no longer live."""

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from gateway.feed.cursor import Cursor
+from gateway.feed.notice import gap_document
+from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
@@ -22,9 +25,6 @@ from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import Mark, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
-from gateway.subscription.cursor import Cursor
-from gateway.subscription.notice import gap_document
-from gateway.subscription.timeline import Timeline
 from gateway.wire import gzip
 from gateway.wire.format import Format
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
+from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed, Selection
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.ring import Segment
 from gateway.hub.stretch import Stretch
 from gateway.observability import telemetry
-from gateway.subscription.feed import LARGE_SEGMENT, Chosen, Feed, Selection
 
 Charge = Callable[[int], float]
 """Told how many steps were spent; gives the seconds until they are paid for."""

@@ -24,10 +24,10 @@ from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
-from gateway.intake.produce import with_fields
 from gateway.observability.logs import configure_logging
 from gateway.printable import is_text
 from gateway.process import serve as processes
+from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Setting

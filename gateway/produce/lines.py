@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import BinaryIO, NamedTuple
 
 from gateway.cooperative import give_way
-from gateway.intake.packed import InputError, Unpacker
+from gateway.produce.packed import InputError, Unpacker
 
 CHUNK_BYTES = 1024 * 1024
 """Bytes that are read at once."""

@@ -14,8 +14,8 @@ from gateway.errors import ConfigurationError
 from gateway.eventlog.port import EventLog
 from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.intake.apart import read_one
-from gateway.intake.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.model.record import NewRecord
+from gateway.produce.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000

@@ -35,7 +35,7 @@ def main() -> None:
     from gateway.process import standard_streams
 
     standard_streams.install(closed)
-    from gateway.cli import main as command
+    from gateway.commands.cli import main as command
 
     if not is_server and signal.getsignal(signal.SIGINT) is _end:
         from gateway.process.signals import raise_interrupts

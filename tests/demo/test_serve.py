@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.demo import DEMO_LOG, demo_settings
 from gateway.demo.sample import SAMPLE
-from gateway.demo.serve import DEMO_LOG, demo_settings
 from gateway.settings.configuration import configure
 
 ITS_OWN = {

@@ -16,13 +16,13 @@ from gateway.app.machine import memory_limit
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
+from gateway.commands.demo import demo_settings, run_demo, run_demo_from
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
-from gateway.demo.serve import demo_settings, run_demo, run_demo_from
 from gateway.errors import ConfigurationError, LogError
 from gateway.observability.logs import configure_logging
 from gateway.printable import is_text

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from gateway.client.errors import ClientError
-from gateway.printable import printable
+from gateway.text import printable
 from gateway.wire.members import Gzip, Members
 
 _GZIP = frozenset({"gzip", "x-gzip"})

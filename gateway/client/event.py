@@ -13,7 +13,7 @@ from gateway.client.parser import StreamEvent
 from gateway.client.place import Place, Places
 from gateway.errors import BadRecord
 from gateway.model.event import parse_event
-from gateway.printable import printable
+from gateway.text import printable
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, InvalidEnvironment
 from gateway.outbound.requests import Outbound
-from gateway.printable import printable
+from gateway.text import printable
 from gateway.times import iso_time
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.eventlog.trouble import Trouble
 from gateway.model.record import TopicPartition
-from gateway.printable import printable
+from gateway.text import printable
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0

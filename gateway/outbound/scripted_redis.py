@@ -30,7 +30,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.errors import GatewayError
 from gateway.outbound.certificates import why_refused
 from gateway.outbound.lookups import look_up_apart
-from gateway.printable import printable
+from gateway.text import printable
 
 ANSWER_SECONDS = 0.5
 """Redis is away when an answer takes longer."""

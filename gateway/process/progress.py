@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gateway.printable import printable
+from gateway.text import printable
 
 RENEWALS = 5
 """Times a second that the line of a terminal is renewed."""

@@ -12,10 +12,10 @@ from gateway.client import Event
 from gateway.clock import Clock
 from gateway.errors import BadRecord
 from gateway.model.event import one_line, parse_event
-from gateway.printable import printable
 from gateway.tail.columns import Path, suggest
 from gateway.tail.line import event_line
 from gateway.tail.schemas import Schemas
+from gateway.text import printable
 
 REMEMBERED = 1000
 """Kinds of events whose columns are remembered."""

@@ -11,8 +11,8 @@ from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog
-from gateway.intake.accept import Accepted, InvalidEvent
 from gateway.intake.canary import canary_event
+from gateway.intake.validate import Accepted, InvalidEvent
 from gateway.settings.table import Settings
 
 Say = Callable[[str], None]

@@ -19,8 +19,8 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
+from gateway.hub.history_segment import Stretch
 from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
-from gateway.hub.stretch import Stretch
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import Mark, PositionEncoder
 from gateway.model.record import TopicPartition

@@ -15,8 +15,8 @@ from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed, Selection
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
+from gateway.hub.history_segment import Stretch
 from gateway.hub.ring import Segment
-from gateway.hub.stretch import Stretch
 from gateway.observability import telemetry
 
 Charge = Callable[[int], float]

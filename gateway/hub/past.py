@@ -21,8 +21,8 @@ from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
+from gateway.hub.history_segment import Stretch, decode_stretch
 from gateway.hub.losses import Lost, Remains
-from gateway.hub.stretch import Stretch, decode_stretch
 from gateway.model.record import Record, Run, TopicPartition, sizes_of
 
 STRETCH_RECORDS = 256

@@ -11,10 +11,10 @@ from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError
 from gateway.eventlog.offer import Fate
-from gateway.intake.accept import InvalidEvent
 from gateway.intake.error_event import error_event, named
 from gateway.intake.outcome import Refused
 from gateway.intake.store import Store
+from gateway.intake.validate import InvalidEvent
 from gateway.observability import telemetry
 
 MAXIMUM_WAITING = 10_000

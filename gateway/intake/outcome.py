@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.access.grant import NOBODY, Grant
-from gateway.intake.apart import Piece
+from gateway.intake.split import Piece
 from gateway.observability.tracing import NO_SPAN, Span
 
 

@@ -16,9 +16,9 @@ from gateway.errors import LogError, LogUnavailable
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble
-from gateway.intake.accept import Accepted
 from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
+from gateway.intake.validate import Accepted
 from gateway.intake.window import Window
 from gateway.model.record import NewRecord
 from gateway.observability import telemetry

@@ -10,7 +10,7 @@ import orjson
 from gateway.catalog.stream import Stream
 from gateway.client import Places, StreamEvent
 from gateway.errors import BadRecord
-from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, key_of, timestamp_of
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, key_of, timestamp_of
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord
 

@@ -12,8 +12,8 @@ from gateway.clock import Clock
 from gateway.cooperative import Slice, give_way
 from gateway.errors import ConfigurationError
 from gateway.eventlog.port import EventLog
-from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
-from gateway.intake.apart import read_one
+from gateway.intake.split import read_one
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.model.record import NewRecord
 from gateway.produce.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.schemas.repository import SchemaRepository

@@ -15,8 +15,8 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.errors import Problem
-from gateway.routes.outlet import CONNECTION, EXTENSION, HALF_CLOSED
 from gateway.routes.problems import written
+from gateway.routes.sink import CONNECTION, EXTENSION, HALF_CLOSED
 from gateway.server.connections import Connections
 from gateway.server.stream import StreamConnection, let_go
 from gateway.wire.request_target import check_host, split_target

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from gateway.feed.feed import http_chunk
 from gateway.feed.live_clients import Send
-from gateway.routes.outlet import PROBE_SECONDS
+from gateway.routes.sink import PROBE_SECONDS
 
 LAST_CHUNK = b"0\r\n\r\n"
 LINGER_SECONDS = 5.0

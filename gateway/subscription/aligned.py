@@ -10,7 +10,7 @@ from gateway.feed.feed import Block
 from gateway.feed.live_clients import LiveClient
 from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
-from gateway.subscription.responder import WRITE_BYTES
+from gateway.subscription.response_writer import WRITE_BYTES
 from gateway.subscription.subscription import Subscription
 
 STEP_SEGMENTS = 16

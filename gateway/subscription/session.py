@@ -29,7 +29,7 @@ from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
 from gateway.subscription.resolve import Origin, Resolver, Start
-from gateway.subscription.responder import Outlet
+from gateway.subscription.response_writer import Outlet
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 from gateway.wire.sse import SSE

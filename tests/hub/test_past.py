@@ -13,8 +13,8 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
+from gateway.hub.history_segment import Stretch
 from gateway.hub.past import Past
-from gateway.hub.stretch import Stretch
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import existing
 

@@ -12,8 +12,8 @@ import yaml
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import InvalidEvent
 from gateway.intake.canary import canary_event, missing_canaries
+from gateway.intake.validate import InvalidEvent
 from gateway.model.event import is_canary
 from gateway.schemas.repository import SchemaRepository
 

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.feed import live_clients as recipients
-from gateway.routes.outlet import EXTENSION
+from gateway.routes.sink import EXTENSION
 from gateway.server.stream import LAST_CHUNK, StreamConnection
-from gateway.subscription import responder
+from gateway.subscription import response_writer as responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 

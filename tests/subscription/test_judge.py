@@ -12,7 +12,7 @@ from gateway.errors import FilterExhausted
 from gateway.feed.feed import Selection
 from gateway.feed.judge import ROUND, Effort, Judge
 from gateway.filters.compile import FilterBounds, compile_filter
-from gateway.hub.stretch import Stretch
+from gateway.hub.history_segment import Stretch
 from gateway.model.record import Record
 
 DEAR = "event.l.all(x, event.l.all(y, x == y))"

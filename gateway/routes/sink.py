@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.cooperative import give_way
 from gateway.feed import live_clients as recipients
-from gateway.subscription.responder import Outlet
+from gateway.subscription.response_writer import Outlet
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""

@@ -15,7 +15,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
-from gateway.intake.splice import with_members
+from gateway.intake.insert import with_members
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time, read_time

@@ -100,7 +100,7 @@ def test_an_exception_in_json_is_a_member() -> None:
 def configured(**settings: Any) -> Iterator[tuple[Output, Callable[[], str]]]:
     """A log that is written to a pipe, and what has been read of it."""
     reading, writing = os.pipe()
-    output = configure_logging(Settings(**settings), writing)
+    output = configure_logging(settings.get("log_format", "text"), settings.get("log_level", "info"), writing)
 
     def written() -> str:
         output.flush()

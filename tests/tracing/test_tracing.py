@@ -264,7 +264,7 @@ def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
     program = (
         "import sys\n"
         "LIBRARY = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'gateway.observability.opentelemetry')\n"
-        "from gateway.app import Gateway\n"
+        "from gateway.app.gateway import Gateway\n"
         "from gateway.catalog.catalog import Catalog\n"
         "from gateway.schemas.repository import SchemaRepository\n"
         "from gateway.definitions import Definitions\n"

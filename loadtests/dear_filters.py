@@ -1,6 +1,6 @@
 """What filters cost, and whom the dearest of them delay.
 
-    python -m loadtests.dear_filters --expressions      µs of each expression of docs/FILTERS.md, beside Google's library
+    python -m loadtests.dear_filters --expressions      µs of each filter in docs/FILTERS.md, beside Google's library
     python -m loadtests.dear_filters --streams 200      the age of events at a client without a filter, with and without
                                                         so many streams whose filters take all that they may
 

@@ -91,7 +91,7 @@ def test_of_the_changelog_only_what_is_unreleased_counts(tmp_path: Path) -> None
     path = tmp_path / "CHANGELOG.md"
     path.write_text("# Changelog\n\nIntro.\n\n## [Unreleased]\n\n- New.\n\n## [1.0.0]\n\n- Old.\n")
     ((_, found),) = parts(path)
-    assert [(sentence.line, sentence.text) for sentence in found] == [(5, "[Unreleased]"), (7, "New.")]
+    assert [(sentence.line, sentence.text) for sentence in found] == [(5, "Unreleased"), (7, "New.")]
 
 
 def test_of_a_folder_the_docstrings_of_modules_count(tmp_path: Path) -> None:

@@ -262,4 +262,3 @@ def _end_of_expression(text: str, position: int) -> int:
 def expressions_of(template: Template) -> list[Expression]:
     """Those in it."""
     return [part for part in template.parts if isinstance(part, Expression)]
-

@@ -67,7 +67,7 @@ class Place(msgspec.Struct, array_like=True):
     identity: str
     partition: int
     low: int
-    settled: list[int] = []  # noqa: RUF012  # msgspec copies it
+    settled: list[int] = []  # msgspec copies it
 
     @property
     def where(self) -> TopicPartition:

@@ -139,5 +139,3 @@ def _selection(members: Members) -> Callable[[dict[str, Any], Record], dict[str,
         return {name: one for name, one in found if one.__class__ is not Error}
 
     return select
-
-

@@ -1,10 +1,10 @@
-"""What follows from an attempt: the event is done, is tried again later, or is dead. Pure."""
+"""An attempt and its consequence: the event is done, is tried again later, or is dead. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 LONGEST_PAUSE = 60_000
 """Milliseconds for which one answer can stop all requests of a rule (`Retry-After`): whoever answers does not decide
@@ -41,6 +41,29 @@ class Answer(NamedTuple):
     def told(self) -> str:
         """For a person."""
         return self.failure if self.status is None else f"it answers {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that is ready to be sent; `target` is path and query, in ASCII. `timeout` in milliseconds."""
+
+    method: str
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | None
+    timeout: int
+
+
+class Sender(Protocol):
+    """Makes requests."""
+
+    async def send(self, request: Prepared) -> Answer:
+        """What came of it; never raises but for a cancellation."""
+        ...
 
 
 class Verdict(NamedTuple):

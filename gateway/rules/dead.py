@@ -1,4 +1,4 @@
-"""Events that a rule gives up: made into events of its `dead_stream`, and read again from there. Pure."""
+"""Dead events: events that a rule gave up, as events of its `dead_stream`, and how they are read again. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Which event of a rule is next: one of a key at a time, so many at once; and, where the rule is `ordered`, later ones of
-a key behind those that wait for another try. Pure.
+"""The order of a rule's events: one of a key at a time, up to the rule's concurrency. Pure.
 
-What waits for another try stands in topics of the rule. So an ordered rule keeps of each waiting event its number, by
-its key: a number is given when an event first waits, and it keeps it. Of a key only the event with the lowest number is
-tried. The others go where that one went, behind it, and so are due after it.
+If the rule is `ordered`, later events of a key stay behind those that wait for another try.
+
+Events that wait for another try are in topics of the rule. An ordered rule keeps a number for each waiting event, by
+key: an event gets a number when it first waits, and keeps it. Of a key, only the event with the lowest number is tried.
+The others go to the topic where that one is, behind it, and so are due after it.
 """
 
 from __future__ import annotations
@@ -123,6 +124,10 @@ class Lane:
     def follow(self, item: Item, level: int) -> int:
         """It goes behind another one of its key, at this level; returns its number."""
         return self._wait(item, level)
+
+    def forget(self, key: bytes, number: int) -> None:
+        """What was to wait does not: it could not be stored."""
+        self._leave(key, number)
 
     def _wait(self, item: Item, level: int) -> int:
         number = 0

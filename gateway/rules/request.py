@@ -1,9 +1,8 @@
-"""Makes the requests of rules: to the hosts of the declaration alone, within a time and a size, and nowhere that the
-network would not let a stranger go.
+"""Makes the requests of rules: only to the hosts of the declaration, within a time and a size.
 
-The addresses of a host are looked up here, checked, and then asked by themselves. So what a name means cannot change
-between the check and the request (DNS rebinding). Where the environment names a proxy for the host, the proxy looks it
-up, and decides.
+Private networks can only be reached where the configuration names them. The addresses of a host are looked up here,
+checked, and then used directly. So a name cannot change its meaning between the check and the request (DNS rebinding).
+If the environment names a proxy for the host, the proxy looks the name up, and decides.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import httpx
 
@@ -24,7 +23,7 @@ from gateway.outbound.certificates import why_refused
 from gateway.outbound.environment import Proxies, read_proxies
 from gateway.outbound.lookups import look_up_apart
 from gateway.outbound.requests import Authorities, Outbound
-from gateway.rules.attempt import Answer
+from gateway.rules.attempt import Answer, Prepared
 
 ANSWER_BYTES = 65_536
 """Bytes of an answer's body that are read, so that the connection can be used again; what is longer is cut off."""
@@ -37,34 +36,11 @@ MOST_ADDRESSES = 4
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
-_HEADERS = (("accept", "*/*"), ("accept-encoding", "identity"), ("user-agent", "event-gateway"))
+_HEADERS = ((b"accept", b"*/*"), (b"accept-encoding", b"identity"), (b"user-agent", b"event-gateway"))
 
 
 class Forbidden(GatewayError):
     """A host has no address that rules may ask."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request that is ready to be sent; `target` is path and query, in ASCII. `timeout` in milliseconds."""
-
-    method: str
-    scheme: str
-    host: str
-    port: int
-    authority: str
-    target: str
-    headers: tuple[tuple[str, bytes], ...]
-    body: bytes | None
-    timeout: int
-
-
-class Sender(Protocol):
-    """Makes requests."""
-
-    async def send(self, request: Prepared) -> Answer:
-        """What came of it; never raises but for a cancellation."""
-        ...
 
 
 class _Found(NamedTuple):
@@ -127,7 +103,7 @@ class Egress:
         sent = httpx.Request(
             request.method,
             url,
-            headers=[("host", request.authority), *_HEADERS, *request.headers],
+            headers=[(b"host", request.authority.encode()), *_HEADERS, *request.headers],
             content=request.body if request.body is not None else b"" if request.method in ("POST", "PUT") else None,
             extensions={"timeout": timeout, **more},
         )

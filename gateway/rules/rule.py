@@ -13,6 +13,8 @@ from gateway.rules.template import Template, UrlTemplate
 MAXIMUM_CONCURRENCY = 100
 DEFAULT_CONCURRENCY = 10
 DEFAULT_TIMEOUT = 10_000
+NO_LIMIT = Rate(0, 0)
+USUAL = Policy()
 LONGEST_TIMEOUT = 300_000
 """Milliseconds that a request may take."""
 
@@ -55,8 +57,8 @@ class Rule:
     key: Expression | None = None
     ordered: bool = False
     concurrency: int = DEFAULT_CONCURRENCY
-    limit: Rate = Rate(0, 0)
-    policy: Policy = Policy()
+    limit: Rate = NO_LIMIT
+    policy: Policy = USUAL
     line: int = field(default=0, compare=False)
 
 

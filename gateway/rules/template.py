@@ -1,7 +1,7 @@
-"""Texts with expressions in braces, which cannot leave their place. Pure.
+"""Texts with expressions in braces. The value of an expression cannot leave its place. Pure.
 
-What an expression puts in is encoded for where it stands: a part of a path, a part of a query, a header. Scheme, host
-and port are constants. So no event can choose who is asked, step out of a path, or begin another header.
+A value is encoded for its place: a part of a path, a part of a query, a header. Scheme, host and port are constants.
+So no event can choose the server, step out of a path, or begin another header.
 """
 
 from __future__ import annotations

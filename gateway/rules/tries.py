@@ -1,4 +1,4 @@
-"""What is known of an event that waits for another try: a header of its record in the topics of the rule. Pure."""
+"""The history of an event that waits for another try: a header of its record in the topics of the rule. Pure."""
 
 from __future__ import annotations
 

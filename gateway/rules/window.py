@@ -1,7 +1,8 @@
-"""Which records of the partitions of a rule are settled, and the position that says so. Pure.
+"""The settled records of a rule's partitions, and the position that names them. Pure.
 
-Events are done in another order than they come in. So a position says of each partition below which offset all is
-settled, and which above it are: what failed and was put into another topic is never taken up a second time.
+Events are done in another order than they arrive. So a position names, for each partition, the offset below which all
+records are settled, and the settled ones above it. A failed event that was put into another topic is settled, and is
+never taken up a second time.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ VERSION = 1
 
 
 class Window:
-    """One partition, from the first offset that is not settled to the next that is to be read. Where the reading goes on
-    elsewhere, since records are gone, there is another one: what is settled here then counts no longer."""
+    """One partition, from the first offset that is not settled to the next that is to be read.
+
+    Where the reading goes on elsewhere, since records are gone, there is another one: what is settled here then counts
+    no longer."""
 
     def __init__(self, start: int, settled: Iterable[int] = ()) -> None:
         self._read_to = start

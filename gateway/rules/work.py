@@ -1,4 +1,4 @@
-"""What a rule does with an event: its expressions compiled, the requests and events that come of them. Pure."""
+"""A rule ready for events: its compiled expressions make requests and events. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.intake.validate import accept
 from gateway.model.event import is_canary, parse_event
 from gateway.model.record import NewRecord, Record
 from gateway.observability.tracing import TRACEPARENT
-from gateway.rules.request import Prepared
+from gateway.rules.attempt import Prepared
 from gateway.rules.rule import Action, Produce, Request, Rule
 from gateway.rules.template import Unfillable, header_of, json_of, target_of
 from gateway.rules.tries import Tries
@@ -26,7 +26,7 @@ from gateway.schemas.repository import SchemaRepository
 from gateway.times import iso_time
 
 _TRACE = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_JSON = (("content-type", b"application/json"),)
+_JSON = ((b"content-type", b"application/json"),)
 
 Prepare = Callable[[dict[str, Any], Record, Tries], Prepared]
 Make = Callable[[dict[str, Any], Record, Tries, int], tuple[str, NewRecord]]
@@ -71,21 +71,21 @@ class Work:
 
     def _prepare(self, number: int, action: Request) -> Prepare:
         target = target_of(action.url.target, value)
-        headers = [(name, header_of(template, value)) for name, template in action.headers]
+        headers = [(name.encode(), header_of(template, value)) for name, template in action.headers]
         body = json_of(action.json, value) if action.has_json else None
-        typed = any(name == "content-type" for name, _ in headers)
+        typed = any(name == b"content-type" for name, _ in headers)
         own = () if body is None or typed else _JSON
         url, rule = action.url, self.rule.name
 
         def prepare(event: dict[str, Any], record: Record, tries: Tries) -> Prepared:
             topic, partition = tries.partition
             more = [
-                ("idempotency-key", identity(tries, event, number).encode()),
-                ("x-triggered-by", f"{rule}:{topic}/{partition}/{tries.offset}".encode()),
+                (b"idempotency-key", identity(tries, event, number).encode()),
+                (b"x-triggered-by", f"{rule}:{topic}/{partition}/{tries.offset}".encode()),
             ]
             trace = next((given for name, given in record.headers if name == TRACEPARENT), None)
             if trace is not None and _TRACE.fullmatch(trace):
-                more.append((TRACEPARENT, trace))
+                more.append((TRACEPARENT.encode(), trace))
             return Prepared(
                 action.method, url.scheme, url.host, url.port, url.authority,
                 target(event, record),

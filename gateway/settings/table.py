@@ -155,6 +155,9 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _row(
         "list", (), "network", "the networks of your proxies, which say whom they speak for"
     )
+    rule_networks: tuple[str, ...] = _row(
+        "list", (), "network", "private networks that the requests of rules may go to; none otherwise"
+    )
     forwarded_header: str = _choice(
         "x-forwarded-for", "the header in which they say it", "x-forwarded-for", "forwarded"
     )

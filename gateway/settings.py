@@ -290,8 +290,8 @@ class Settings:
         "switch",
         False,
         "",
-        "whether gateways that do not share `limits` in Redis write to the same Kafka; if so, the log is read"
-        " to its end before an event with an id is stored",
+        "whether gateways that share no `limits` in Redis write to the same Kafka. If so, the log is read to its end "
+        "before an event with an id is stored",
     )
     timestamp_ahead_max: float = _seconds(
         3600.0, "how far a stream's `timestamp_field` may lie in the future; 0: without bound", 0, 315_360_000

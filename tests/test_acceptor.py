@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.acceptor import SPARE_FILES, Acceptor, most_connections, raise_file_limit
-from gateway.server import listen
+from gateway.server.acceptor import SPARE_FILES, Acceptor, most_connections, raise_file_limit
+from gateway.server.server import listen
 
 PATIENCE = 5.0
 
@@ -72,7 +72,7 @@ async def test_connections_beyond_the_room_are_closed() -> None:
 
 
 async def test_a_system_without_files_is_asked_again_after_a_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.acceptor.REST_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.server.acceptor.REST_SECONDS", 0.01)
     listener = listen("127.0.0.1", 0, shared=False)
     port = listener.getsockname()[1]
     poor: Any = Exhausted(listener, 3)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway import background
-from gateway.background import Background
+from gateway.app import background
+from gateway.app.background import Background
 
 
 async def test_a_part_that_breaks_off_is_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.certificates import refused_certificate, why_refused
 from gateway.client.answer import reason
+from gateway.outbound.certificates import refused_certificate, why_refused
 from tests.services.certificates import Certificates, make_certificates
 
 

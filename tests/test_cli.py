@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway import cli
-from gateway.cli import main
-from gateway.setting_relations import told_memory
-from gateway.settings import SETTINGS, Settings
+from gateway.commands import cli
+from gateway.commands.cli import main
+from gateway.settings.relations import told_memory
+from gateway.settings.table import SETTINGS, Settings
 
 COMMANDS = sorted(main.commands)
 GOOD = """

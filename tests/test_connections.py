@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway import connections
-from gateway.connections import ConnectionBounds, Connections
+from gateway.server import connections
+from gateway.server.connections import ConnectionBounds, Connections
 
 
 class Client:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.cli import main
-from gateway.settings import SETTINGS
-from gateway.supervisor import STOP_SECONDS
+from gateway.commands.cli import main
+from gateway.process.supervisor import STOP_SECONDS
+from gateway.settings.table import SETTINGS
 from tests.packaging.image import stages
 from tests.services.nginx import RESOLVE, UPSTREAMS
 

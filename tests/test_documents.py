@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import SETTINGS, Setting
-from gateway.settings_table import settings_table
+from gateway.settings.document import settings_table
+from gateway.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parent.parent
 OPERATING = ROOT / "OPERATING.md"

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.environment import Proxies, trusted_authorities, without_secrets
 from gateway.errors import InvalidEnvironment
+from gateway.outbound.environment import Proxies, trusted_authorities, without_secrets
 
 
 def proxies(**variables: str) -> Proxies:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BadRecord
-from gateway.json_event import (
+from gateway.model.event import (
     MAXIMUM_DEPTH,
     check_event,
     is_canary,

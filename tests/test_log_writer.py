@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway import log_writer
-from gateway.log_writer import LINE_BYTES, QUEUE_BYTES, QUEUE_LINES, WRITE_BYTES, LineStream, LogWriter
+from gateway.observability import log_writer
+from gateway.observability.log_writer import LINE_BYTES, QUEUE_BYTES, QUEUE_LINES, WRITE_BYTES, LineStream, LogWriter
 
 PATIENCE = 10.0
 

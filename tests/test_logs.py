@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from gateway.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
-from gateway.settings import Settings
+from gateway.observability.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
+from gateway.settings.table import Settings
 from gateway.times import read_time
 
 CONTROLS = tuple(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import telemetry
-from gateway.figures import Figures
-from gateway.metrics_table import metrics, metrics_table
+from gateway.observability import telemetry
+from gateway.observability.document import metrics, metrics_table
+from gateway.observability.figures import Figures
 from tests.test_documents import OPERATING, ROOT, section, table
 
 PLACE = ROOT / "config" / "observability"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.printable import printable
+from gateway.text import printable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.progress import Progress, shown_bytes, span
+from gateway.process.progress import Progress, shown_bytes, span
 
 
 class Terminal(io.StringIO):

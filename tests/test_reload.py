@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.app import Gateway
-from gateway.composition import define
-from gateway.configuration import configure
+from gateway.app.composition import define
+from gateway.app.gateway import Gateway
 from gateway.errors import ConfigurationError, RestartNeeded
-from gateway.eventlog.memory import MemoryLog
-from gateway.reload import _RELOADABLE, OwnReload, Reloader, _differences
-from gateway.settings import Settings
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.process.reload import _RELOADABLE, OwnReload, Reloader, _differences
+from gateway.settings.configuration import configure
+from gateway.settings.table import Settings
 from tests.access import kit as access
 
 

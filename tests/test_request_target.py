@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import Problem
-from gateway.request_target import Target, check_host, split_target
+from gateway.wire.request_target import Target, check_host, split_target
 
 
 @pytest.mark.parametrize(

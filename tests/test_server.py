@@ -10,10 +10,10 @@ import socket
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.connections import ConnectionBounds, Connections
-from gateway.http_protocol import StreamProtocol
-from gateway.logs import TextFormatter
-from gateway.server import GatewayServer, listen
+from gateway.observability.logs import TextFormatter
+from gateway.server.connections import ConnectionBounds, Connections
+from gateway.server.protocol import StreamProtocol
+from gateway.server.server import GatewayServer, listen
 from tests.routes.kit import PATIENCE, becomes, running
 
 
@@ -33,7 +33,7 @@ async def nothing(scope: object, receive: object, send: object) -> None:
 
 
 async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.TICK_SECONDS", 3600.0)
+    monkeypatch.setattr("gateway.server.server.TICK_SECONDS", 3600.0)
     server = GatewayServer(nothing, access_log=False, known=known())
     with listen("127.0.0.1", 0, shared=False) as listener:
         serving = asyncio.create_task(server.serve([listener]))
@@ -44,7 +44,7 @@ async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatc
 
 
 async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.server.TICK_SECONDS", 0.001)
+    monkeypatch.setattr("gateway.server.server.TICK_SECONDS", 0.001)
     days = iter(range(1, 1_000_000))
     monkeypatch.setattr("uvicorn.server.formatdate", lambda *_, **__: f"day {next(days)}")
     server = GatewayServer(nothing, access_log=False, known=known())

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway.configuration import configure, load_settings
 from gateway.errors import ConfigurationError
-from gateway.settings import BY_KEY, SETTINGS, Settings
-from gateway.settings_table import settings_table
+from gateway.settings.configuration import configure, load_settings
+from gateway.settings.document import settings_table
+from gateway.settings.table import BY_KEY, SETTINGS, Settings
 
 
 def mistakes(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.standard_streams import Descriptor, OutputFailed, text_stream, watch_reader
+from gateway.process.standard_streams import Descriptor, OutputFailed, text_stream, watch_reader
 
 WAIT = 20.0
 

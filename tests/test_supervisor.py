@@ -14,19 +14,20 @@ from typing import Any, cast
 
 import pytest
 
-from gateway import supervised, telemetry
-from gateway import supervisor as supervisor_module
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem, RestartNeeded
-from gateway.figures import Figures
-from gateway.reload import Found, Reloader
-from gateway.restarts import MOST_EARLY_ENDS
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
+from gateway.process import line as supervised
+from gateway.process import supervisor as supervisor_module
+from gateway.process.line import Line
+from gateway.process.reload import Found, Reloader
+from gateway.process.restarts import MOST_EARLY_ENDS
+from gateway.process.supervisor import GRACE_SECONDS, STACKS_SECONDS, START_SECONDS, TURN, Supervisor, _Worker
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Settings
-from gateway.supervised import Line
-from gateway.supervisor import GRACE_SECONDS, STACKS_SECONDS, START_SECONDS, TURN, Supervisor, _Worker
+from gateway.settings.table import Settings
 
 PATIENCE = 10.0
 

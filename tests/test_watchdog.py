@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from gateway.bad_records import REASONS, SUMMARY_SECONDS, BadRecords
-from gateway.restarts import FIRST_PAUSE, LONGEST_PAUSE, MOST_EARLY_ENDS, SETTLED_SECONDS, Restarts, cause
-from gateway.seldom import Quota
-from gateway.watchdog import STALLED_STATUS, StallMeter, watched
+from gateway.observability.telemetry.bad_records import REASONS, SUMMARY_SECONDS, BadRecords
+from gateway.observability.throttle import Quota
+from gateway.process.restarts import FIRST_PAUSE, LONGEST_PAUSE, MOST_EARLY_ENDS, SETTLED_SECONDS, Restarts, cause
+from gateway.process.watchdog import STALLED_STATUS, StallMeter, watched
 
 PATIENCE = 10.0
 

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from gateway.catalog.stream import Retention
-from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.trouble import Refusal, Trouble
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 SICK_SECONDS = 3.0
 """What may pass within moments is waited for so long before it is told."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.configuration import configure
+from gateway.commands.demo import DEMO_LOG, demo_settings
 from gateway.demo.sample import SAMPLE
-from gateway.demo.serve import DEMO_LOG, demo_settings
+from gateway.settings.configuration import configure
 
 ITS_OWN = {
     "log": DEMO_LOG,

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.protocol.offset import OffsetResponse_v2
 
-from gateway.eventlog.kafka_protocol import MetadataResponse_v12
+from gateway.eventlog.kafka.protocol import MetadataResponse_v12
 
 TOPIC = "t"
 IDENTITY = b"\1" * 16

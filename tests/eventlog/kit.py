@@ -14,11 +14,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
+from gateway.model.record import Record, TopicPartition
 
 Result = TypeVar("Result")
 

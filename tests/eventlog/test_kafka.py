@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, WriterFenced
-from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.kafka_batch import ProduceRequest, read_verdict
+from gateway.eventlog.kafka.batch import ProduceRequest, read_verdict
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import Batch, Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Refusal, demand
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, create_topic, patiently, take
 from tests.eventlog.test_kafka_records import BATCH, strange
 from tests.services.kafka import KafkaBroker, free_port

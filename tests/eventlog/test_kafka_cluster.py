@@ -14,12 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import kafka, kafka_calls, kafka_cluster, kafka_connection, kafka_connections, kafka_producer
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.kafka_metadata import NO_ID, TRUST_SECONDS, ClusterMetadata, Memory, Topic, agree, contradicts
+from gateway.eventlog.kafka import calls as kafka_calls
+from gateway.eventlog.kafka import cluster as kafka_cluster
+from gateway.eventlog.kafka import connection as kafka_connection
+from gateway.eventlog.kafka import connections as kafka_connections
+from gateway.eventlog.kafka import log as kafka
+from gateway.eventlog.kafka import producer as kafka_producer
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.kafka.metadata import NO_ID, TRUST_SECONDS, ClusterMetadata, Memory, Topic, agree, contradicts
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import Trouble
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.fake_broker import IDENTITY, TOPIC, FakeBroker, fake_brokers
 from tests.eventlog.kit import existing
 

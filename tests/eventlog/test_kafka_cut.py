@@ -9,11 +9,11 @@ import pytest
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import kafka_fetch
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka import fetch as kafka_fetch
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import LogReader
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, patiently, take
 from tests.services.kafka import KafkaBroker, cut_back
 

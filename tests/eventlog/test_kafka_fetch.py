@@ -20,9 +20,9 @@ from aiokafka.protocol.types import (
 )
 
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
-from gateway.eventlog.kafka_fetch import Fetched, FetchLimits, FetchRequest, Place
-from gateway.eventlog.kafka_protocol import Uuid
+from gateway.eventlog.kafka.fetch import Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.protocol import Uuid
+from gateway.model.record import TopicPartition
 
 CORRELATION = 7
 NEW = {1: (4, 17)}

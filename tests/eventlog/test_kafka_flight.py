@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.eventlog.kafka_cluster import Cluster
-from gateway.eventlog.kafka_connection import FRAME_BYTES
-from gateway.eventlog.kafka_flight import ANSWER_SECONDS, FetchConnections, Flight
+from gateway.eventlog.kafka.cluster import Cluster
+from gateway.eventlog.kafka.connection import FRAME_BYTES
+from gateway.eventlog.kafka.flight import ANSWER_SECONDS, FetchConnections, Flight
 from tests.eventlog.test_kafka_fetch import CORRELATION, NEW, PLACES, answer, request
 
 NODE = 1

@@ -12,8 +12,12 @@ from typing import Any
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.eventlog import kafka, kafka_calls, kafka_cluster, kafka_connections, kafka_producer
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka import calls as kafka_calls
+from gateway.eventlog.kafka import cluster as kafka_cluster
+from gateway.eventlog.kafka import connections as kafka_connections
+from gateway.eventlog.kafka import log as kafka
+from gateway.eventlog.kafka import producer as kafka_producer
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from tests.eventlog.test_kafka_cluster import CALL, CALLS, NOISE
 

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import LogError, LogForbids, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import kafka_producer
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.kafka_producer import Producer
+from gateway.eventlog.kafka import producer as kafka_producer
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.kafka.producer import Producer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import create_topic, patiently, take
 from tests.services.kafka import KafkaBroker, KafkaCluster
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from gateway.errors import ConfigurationError
-from gateway.eventlog.kafka_options import connection_options, parse_address, parse_bootstrap
+from gateway.eventlog.kafka.options import connection_options, parse_address, parse_bootstrap
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.kafka_codecs import EXPANDED_BYTES
-from gateway.eventlog.kafka_fetch import Fetched
-from gateway.eventlog.kafka_records import PartitionBuffer
+from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
+from gateway.eventlog.kafka.fetch import Fetched
+from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import Record, TopicPartition
 
 PARTITION = TopicPartition("topic", 0)
 BATCH = 10

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import kafka_transactions, kafka_writer
-from gateway.eventlog.kafka_writer import KafkaWriter
+from gateway.eventlog.kafka import transactions as kafka_transactions
+from gateway.eventlog.kafka import writer as kafka_writer
+from gateway.eventlog.kafka.writer import KafkaWriter
+from gateway.model.record import NewRecord, TopicPartition
 
 SECONDS = 0.2
 

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from gateway.errors import LogUnavailable, Refused
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"

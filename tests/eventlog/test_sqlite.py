@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogForbids, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog import sqlite_watch, sqlite_worker
-from gateway.eventlog.file_writes import FileWrites
 from gateway.eventlog.offer import all_stored
 from gateway.eventlog.port import Bounds
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.eventlog.sqlite_store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
+from gateway.eventlog.sqlite import watch as sqlite_watch
+from gateway.eventlog.sqlite import worker as sqlite_worker
+from gateway.eventlog.sqlite.file_writes import FileWrites
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.eventlog.sqlite.store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, take
 
 TOPIC = "test"
@@ -32,8 +33,8 @@ PARTITION = TopicPartition(TOPIC, 0)
 
 APPENDER = """
 import asyncio, sys
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.model.record import NewRecord
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     log = SqliteLog(sys.argv[1])

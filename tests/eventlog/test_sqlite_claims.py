@@ -16,20 +16,20 @@ from hypothesis import strategies as st
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES, REPEATED, Fate
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.eventlog.sqlite_claims import PRUNED_AT_ONCE, Life
-from gateway.eventlog.sqlite_store import SqliteStore
+from gateway.eventlog.sqlite.claims import PRUNED_AT_ONCE, Life
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.eventlog.sqlite.store import SqliteStore
+from gateway.model.record import NewRecord, TopicPartition
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
 
 CONTENDER = """
 import asyncio, random, sys
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from gateway.eventlog.offer import REPEATED
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     log = SqliteLog(sys.argv[1], window=600, maximum=100000)

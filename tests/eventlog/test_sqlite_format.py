@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LogForbids, LogNewer, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.port import Bounds
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.eventlog.sqlite_connection import FORMAT
+from gateway.eventlog.sqlite.connection import FORMAT
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import take
 
 OLD = Path(__file__).parent / "data" / "format-0.db"
@@ -148,7 +148,7 @@ async def test_what_fails_in_the_middle_of_an_upgrade_leaves_the_file_as_it_was(
 ) -> None:
     log = SqliteLog(path)
     with monkeypatch.context() as patch:
-        patch.setattr("gateway.eventlog.sqlite_store.SqliteStore.tables", ("CREATE TABLE half (a)", "no statement"))
+        patch.setattr("gateway.eventlog.sqlite.store.SqliteStore.tables", ("CREATE TABLE half (a)", "no statement"))
         with pytest.raises(LogUnavailable):
             await log.describe(["plain"])
     with closing(sqlite3.connect(path)) as connection:

@@ -15,13 +15,13 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import LogForbids, LogUnavailable
-from gateway.event import NewRecord
-from gateway.eventlog import sqlite as sqlite_log
 from gateway.eventlog.offer import OFFER_SECONDS
-from gateway.eventlog.sqlite import BUSY_SECONDS, SqliteLog
-from gateway.eventlog.sqlite_connection import FORMAT
-from gateway.eventlog.sqlite_trouble import kind_of
+from gateway.eventlog.sqlite import log as sqlite_log
+from gateway.eventlog.sqlite.connection import FORMAT
+from gateway.eventlog.sqlite.log import BUSY_SECONDS, SqliteLog
+from gateway.eventlog.sqlite.trouble import kind_of
 from gateway.eventlog.trouble import Kind
+from gateway.model.record import NewRecord
 
 TOPIC = "topic"
 ONE = [NewRecord(b"x" * 100)]
@@ -42,8 +42,9 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
 
 
 async def say(log: SqliteLog, statement: str) -> None:
-    """To the connection that appends."""
-    await log._writer.run(lambda store: store.connection().execute(statement))
+    """To the connection that appends. Its cursor ends on the connection's thread: dropped by another thread, it may wipe
+    out the error of the statement which runs meanwhile."""
+    await log._writer.run(lambda store: store.connection().execute(statement).fetchall())
 
 
 async def test_a_full_disk_passes(log: SqliteLog) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import TopicAbsent, WriterFenced
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.trouble import demand
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take
 
 ENDLESS = """
 import asyncio, sys
-from gateway.event import NewRecord
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.model.record import NewRecord
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     kind, place, topic = sys.argv[1:]

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import Accepted, InvalidEvent, accept, key_of, timestamp_of
+from gateway.intake.validate import Accepted, InvalidEvent, accept, key_of, timestamp_of
 from gateway.schemas.repository import SchemaRepository
 
 NOW = 1_772_357_213_007

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.apart import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, take_apart
+from gateway.intake.split import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, take_apart
 
 MAXIMUM = 1000
 

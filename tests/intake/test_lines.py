@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.lines import BEGINNING_BYTES, Input, Line, LineSplitter
-from gateway.intake.packed import InputError, Unpacker
-from gateway.members import PART_BYTES
+from gateway.produce.lines import BEGINNING_BYTES, Input, Line, LineSplitter
+from gateway.produce.packed import InputError, Unpacker
+from gateway.wire.members import PART_BYTES
 
 if sys.version_info >= (3, 14):
     from compression import zstd

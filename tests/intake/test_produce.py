@@ -14,11 +14,11 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
-from gateway.intake import produce
-from gateway.intake.lines import Line
-from gateway.intake.produce import Complaints, Production, excerpt, with_fields
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord, TopicPartition
+from gateway.produce import production as produce
+from gateway.produce.lines import Line
+from gateway.produce.production import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import batches_of
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.splice import with_members, with_own_members
+from gateway.intake.insert import with_members, with_own_members
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text('meta"\\{}[]: ,é', max_size=8),

@@ -15,10 +15,10 @@ import pytest
 
 from gateway.client import ClientError, NotAnEventStream, Refused, StreamFailed
 from gateway.errors import LogUnavailable, WriterFenced
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryWriter
+from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.mirror import mirror as module
 from gateway.mirror.record import SourcePosition
+from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import answer, message, position, stream
 from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import (
+from gateway.model.position import (
     LARGEST_INTEGER,
     NOTHING_READ,
     SMALLEST_TIME,
@@ -21,6 +20,7 @@ from gateway.position import (
     Wish,
     parse_position,
 )
+from gateway.model.record import TopicPartition
 
 places = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers(0, LARGEST_INTEGER))
 # orjson writes no lone surrogates; a topic never holds one.

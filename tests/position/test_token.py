@@ -9,8 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import (
+from gateway.model.position import (
     LARGEST_INTEGER,
     NOTHING_READ,
     SMALLEST_TIME,
@@ -20,8 +19,9 @@ from gateway.position import (
     Wish,
     parse_position,
 )
-from gateway.position.layout import HEADROOM, MOST_NAMES, MOST_PARTITIONS, WIDE_DIGITS
-from gateway.position.token import CHECK_DIGITS, PREFIX, PRIME, TokenForm, _rest, _written
+from gateway.model.position.layout import HEADROOM, MOST_NAMES, MOST_PARTITIONS, WIDE_DIGITS
+from gateway.model.position.token import CHECK_DIGITS, PREFIX, PRIME, TokenForm, _rest, _written
+from gateway.model.record import TopicPartition
 
 JSON, COMPACT = Ids("json"), Ids("compact")
 NOW = 1_764_000_000_000

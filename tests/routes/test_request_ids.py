@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.logs import configure_logging
-from gateway.settings import Settings
+from gateway.observability.logs import configure_logging
+from gateway.settings.table import Settings
 from tests.routes.kit import becomes, running
 
 

@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed import feed as feed_module
+from gateway.feed.feed import BlockCache, Feed, Selection, subject_at
+from gateway.feed.live import Broadcast, LiveFeed
+from gateway.feed.live_clients import LiveClient
+from gateway.feed.packer import Gzip, Plain
+from gateway.feed.router import ASK_STEPS, TURN_STEPS, Audience
+from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.position import NOTHING_READ, Mark, PositionEncoder
-from gateway.subscription import feed as feed_module
-from gateway.subscription.audience import ASK_STEPS, TURN_STEPS, Audience
-from gateway.subscription.feed import BlockCache, Feed, Selection, subject_at
-from gateway.subscription.live import Broadcast, LiveFeed
-from gateway.subscription.packer import Gzip, Plain
-from gateway.subscription.recipients import LiveClient
-from gateway.subscription.timeline import Timeline
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE

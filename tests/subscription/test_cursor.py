@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import Record, TopicPartition
-from gateway.position import NOTHING_READ, Mark, PositionEncoder, parse_position
-from gateway.subscription.cursor import Cursor
+from gateway.feed.cursor import Cursor
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder, parse_position
+from gateway.model.record import Record, TopicPartition
 
 PLACES = [TopicPartition(topic, number) for topic in ("alpha", '100%d ä"') for number in range(2)]
 STEPS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), max_size=6)

@@ -7,18 +7,18 @@ import json
 
 import pytest
 
-from gateway.event import TopicPartition
+from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.live import LiveFeed
+from gateway.feed.live_clients import LiveClient
+from gateway.feed.packer import Gzip
+from gateway.feed.router import Audience
+from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import Break, Ring
-from gateway.position import NOTHING_READ, Mark, PositionEncoder
-from gateway.subscription.audience import Audience
-from gateway.subscription.feed import BlockCache, Feed, Selection
-from gateway.subscription.live import LiveFeed
-from gateway.subscription.packer import Gzip
-from gateway.subscription.recipients import LiveClient
-from gateway.subscription.timeline import Timeline
+from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.subscription import held as held_module
-from gateway.subscription.held import Held, Holding
+from gateway.feed import held as held_module
+from gateway.feed.held import Held, Holding
 
 
 class Taker:

@@ -9,11 +9,11 @@ import pytest
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.event import Record
+from gateway.feed.feed import Selection
+from gateway.feed.judge import ROUND, Effort, Judge
 from gateway.filters.compile import FilterBounds, compile_filter
-from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Selection
-from gateway.subscription.judge import ROUND, Effort, Judge
+from gateway.hub.history_segment import Stretch
+from gateway.model.record import Record
 
 DEAR = "event.l.all(x, event.l.all(y, x == y))"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.subscription import recipients
-from gateway.subscription.packer import Plain
-from gateway.subscription.recipients import Coding, LiveClient, Recipients
+from gateway.feed import live_clients as recipients
+from gateway.feed.live_clients import Coding, LiveClient, Recipients
+from gateway.feed.packer import Plain
 
 
 class Socket:

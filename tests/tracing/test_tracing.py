@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from gateway import app
-from gateway.configuration import load_settings
+from gateway.app import gateway as app
 from gateway.errors import ConfigurationError, LogError
-from gateway.eventlog.memory import MemoryLog
-from gateway.tracing import opentelemetry as adapter
-from gateway.tracing.opentelemetry import OpenTelemetryTracer, exporter
-from gateway.tracing.port import NO_SPAN
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.observability import opentelemetry as adapter
+from gateway.observability.opentelemetry import OpenTelemetryTracer, exporter
+from gateway.observability.tracing import NO_SPAN
+from gateway.settings.configuration import load_settings
 from tests.routes.intake import Log, change, intake, text
 from tests.services.kafka import free_port
 from tests.tracing.collector import collecting
@@ -263,7 +263,7 @@ async def test_an_absent_collector_costs_one_warning(
 def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
     program = (
         "import sys\n"
-        "LIBRARY = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'gateway.tracing.opentelemetry')\n"
+        "LIBRARY = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'gateway.observability.opentelemetry')\n"
         "from gateway.app import Gateway\n"
         "from gateway.catalog.catalog import Catalog\n"
         "from gateway.schemas.repository import SchemaRepository\n"
@@ -282,7 +282,7 @@ def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
 
 def test_a_setting_without_the_extra_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    monkeypatch.delitem(sys.modules, "gateway.tracing.opentelemetry")
+    monkeypatch.delitem(sys.modules, "gateway.observability.opentelemetry")
     with pytest.raises(ConfigurationError) as caught:
         load_settings({}, {}, {"tracing": ("http://collector:4318", "my.yaml:3")})
     (mistake,) = caught.value.mistakes

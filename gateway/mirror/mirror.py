@@ -253,7 +253,7 @@ class Mirror:
                     if self._stored != before:
                         raise PositionMoved
                 assert self._writer is not None
-                await self._writer.append(self._topic, records, position.encode())
+                await self._writer.append([(self._topic, new) for new in records], position.encode())
                 break
             except (LogUnavailable, TopicAbsent, Refused) as error:
                 self._log_is_away(error)

@@ -8,7 +8,7 @@ import orjson
 
 from gateway.client.answer import PASSING
 from gateway.client.errors import ClientError, EventFailed, EventInvalid, Refused
-from gateway.printable import printable
+from gateway.text import printable
 
 STORED = range(200, 300)
 SOME_STORED = 207

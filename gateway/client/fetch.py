@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from gateway.errors import InvalidEnvironment
-from gateway.outbound import Outbound
+from gateway.outbound.requests import Outbound
 
 
 async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | None:

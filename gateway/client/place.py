@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import Wish, parse_position
+from gateway.model.position import Wish, parse_position
+from gateway.model.record import TopicPartition
 
 
 class Place(NamedTuple):

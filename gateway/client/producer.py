@@ -30,8 +30,8 @@ from gateway.client.delivery import Delivery, read_delivery
 from gateway.client.errors import ClientError, EventInvalid, GaveUp, ProducerClosed
 from gateway.clock import Clock, SystemClock
 from gateway.errors import BadRecord, InvalidEnvironment
-from gateway.json_event import parse_event
-from gateway.outbound import Outbound
+from gateway.model.event import parse_event
+from gateway.outbound.requests import Outbound
 
 ANSWER_SECONDS = 30.0
 """An answer has come by then; a gateway gives one within five."""

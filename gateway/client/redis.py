@@ -6,10 +6,10 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.certificates import why_refused
 from gateway.client.answer import bare
 from gateway.client.errors import PositionStoreError
 from gateway.client.stores import read_position
+from gateway.outbound.certificates import why_refused
 
 SECONDS = 5.0
 """The longest that Redis may take to answer."""

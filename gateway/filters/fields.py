@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import InvalidFields
-from gateway.json_event import StrictDecoder
+from gateway.model.event import StrictDecoder
 
 MAXIMUM_LENGTH = 4_096
 """Of the whole parameter, in characters."""

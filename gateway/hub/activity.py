@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import TopicState
 from gateway.hub.losses import Lost
 from gateway.hub.ring import Item
+from gateway.model.record import TopicPartition
 
 SPAN = 60
 """Seconds that are told."""

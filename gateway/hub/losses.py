@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.hub.ring import Ring
+from gateway.model.record import TopicPartition
 
 MOST_CUTS = 16
 """So many are remembered of each partition; those before count as one, which is the lowest of them."""

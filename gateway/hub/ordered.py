@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from gateway.event import Run, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub.history import share_of
 from gateway.hub.merge import Merge
+from gateway.model.record import Run, TopicPartition
 
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""

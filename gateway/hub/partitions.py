@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import Trouble
-from gateway.printable import printable
+from gateway.model.record import TopicPartition
+from gateway.text import printable
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0

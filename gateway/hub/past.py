@@ -18,12 +18,12 @@ from itertools import accumulate
 
 from gateway.cooperative import Turn, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
+from gateway.hub.history_segment import Stretch, decode_stretch
 from gateway.hub.losses import Lost, Remains
-from gateway.hub.stretch import Stretch, decode_stretch
+from gateway.model.record import Record, Run, TopicPartition, sizes_of
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""

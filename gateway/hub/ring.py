@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.filters.subject import Subject
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
 
 ITEM_OVERHEAD = 400
 """Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""

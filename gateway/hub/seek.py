@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 
 
 async def seek(log: EventLog, partition: TopicPartition, time: int, bounds: Bounds, timeless: bool = True) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
-from gateway import telemetry
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 INTERVAL = 10.0
 """Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""

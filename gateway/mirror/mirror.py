@@ -15,12 +15,12 @@ from gateway.catalog.stream import Stream
 from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
 from gateway.errors import InvalidPosition, LogError, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, LogWriter, shown_identity
 from gateway.mirror.meter import Meter
 from gateway.mirror.record import Recorder, SourcePosition
 from gateway.mirror.returns import MirrorsItself, Returns
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import NewRecord
 
 GATHERED_BYTES = 4 * 1024 * 1024
 """The source is not read while so much waits to be written."""
@@ -253,7 +253,7 @@ class Mirror:
                     if self._stored != before:
                         raise PositionMoved
                 assert self._writer is not None
-                await self._writer.append(self._topic, records, position.encode())
+                await self._writer.append([(self._topic, new) for new in records], position.encode())
                 break
             except (LogUnavailable, TopicAbsent, Refused) as error:
                 self._log_is_away(error)

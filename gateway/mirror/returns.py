@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from gateway.client import ClientError
 from gateway.errors import BadRecord
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 
 SLOTS = 2**20
 """Digests that are remembered at the most, in 8 MB: each until another takes its slot. So of events that return after a

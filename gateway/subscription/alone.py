@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.hub.ring import Segment
+from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
 from gateway.subscription.subscription import Subscription
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.errors import Refused
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import demand
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Start
 from gateway.subscription.subscription import Request
 

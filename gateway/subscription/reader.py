@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from gateway.event import TopicPartition
+from gateway.feed.judge import Charge, Judge
+from gateway.feed.live import LiveFeed
+from gateway.model.record import TopicPartition
 from gateway.subscription import range_end
-from gateway.subscription.judge import Charge, Judge
-from gateway.subscription.live import LiveFeed
-from gateway.subscription.responder import Responder
+from gateway.subscription.response_writer import Responder
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import Problem
-from gateway.position import PositionEncoder
+from gateway.model.position import PositionEncoder
 
 
 def id_too_long(encoder: PositionEncoder, most: int) -> Problem:

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import EventLog
 from gateway.hub.history import PART_RECORDS, read_parts
+from gateway.model.record import TopicPartition
 
 MOST_SEEN = 1_000_000
 """Records that share a millisecond and are counted; of more, some are sent again."""

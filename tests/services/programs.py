@@ -21,11 +21,12 @@ def package(name: str) -> Path:
     return found or absent(f"there is no {name} in {ENVIRONMENT}")
 
 
-def run(command: Sequence[str | Path], directory: Path, **variables: str) -> str:
+def run(command: Sequence[str | Path], directory: Path, given: str = "", **variables: str) -> str:
     """What a program writes that ends by itself, and well."""
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), **variables}
     ended = subprocess.run(
         list(map(str, command)),
+        input=given,
         capture_output=True,
         text=True,
         cwd=directory,

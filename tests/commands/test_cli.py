@@ -66,7 +66,7 @@ def test_check_tells_the_memory_as_a_start_does(config: Path, monkeypatch: pytes
 
 
 def test_check_of_the_configuration_that_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    monkeypatch.chdir(Path(__file__).parents[2])
     result = run("check")
     assert result.exit_code == 0, result.output
     assert "warning" not in result.output

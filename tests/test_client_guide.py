@@ -1,4 +1,4 @@
-"""The programs in CLIENTS.md are those that are tested with real clients."""
+"""The programs in docs/CLIENTS.md are those that are tested with real clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GUIDE = (ROOT / "CLIENTS.md").read_text()
+GUIDE = (ROOT / "docs/CLIENTS.md").read_text()
 CLIENTS = ROOT / "tests" / "clients"
 PROGRAMS = sorted([*CLIENTS.glob("*/follow*"), *CLIENTS.glob("*/send*")])
 

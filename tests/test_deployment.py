@@ -120,7 +120,7 @@ def test_a_container_of_compose_has_time_to_drain() -> None:
 
 
 def test_the_guide_says_how_long_a_stop_may_take() -> None:
-    assert f"`drain_time` and {STOP_SECONDS:.0f} seconds" in (ROOT / "OPERATING.md").read_text()
+    assert f"`drain_time` and {STOP_SECONDS:.0f} seconds" in (ROOT / "docs/OPERATING.md").read_text()
 
 
 def test_prometheus_alone_reaches_the_admin_port(container: dict[str, Any]) -> None:

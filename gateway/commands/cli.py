@@ -85,7 +85,7 @@ def main() -> None:
 def serve(**flags: Any) -> None:
     """Serve the streams of the configuration."""
     configured = _configure(flags)
-    output = configure_logging(configured.settings)
+    output = configure_logging(configured.settings.log_format, configured.settings.log_level)
     output.take_streams()
     try:
         definitions, warnings = define(configured)
@@ -106,7 +106,7 @@ def demo(url: str | None, **flags: Any) -> None:
     """Serve a live sample feed from a log of its own: nothing else is needed."""
     given = demo_settings(flags, os.environ)
     configured = _configure(given)
-    output = configure_logging(configured.settings)
+    output = configure_logging(configured.settings.log_format, configured.settings.log_level)
     output.take_streams()
     try:
         if url is None:

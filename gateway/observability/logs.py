@@ -12,7 +12,6 @@ import orjson
 from gateway.observability import request_id, telemetry
 from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LogWriter
 from gateway.observability.throttle import Quota
-from gateway.settings.table import Settings
 from gateway.times import iso_time
 
 PLACE_LINES = 60
@@ -135,8 +134,8 @@ class QueueHandler(logging.Handler):
 class Output:
     """What the process writes while it serves. Nothing of it waits for a reader."""
 
-    def __init__(self, settings: Settings, descriptor: int = STANDARD_ERROR) -> None:
-        self._formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    def __init__(self, form: str, descriptor: int = STANDARD_ERROR) -> None:
+        self._formatter = JsonFormatter() if form == "json" else TextFormatter()
         self._descriptor = descriptor
         self._writer = LogWriter(descriptor, self._notice, telemetry.log_lines_dropped)
         self._writers = [self._writer]
@@ -171,10 +170,10 @@ class Output:
         return self._formatter.format(logging.LogRecord("gateway", logging.WARNING, __file__, 0, message, None, None))
 
 
-def configure_logging(settings: Settings, descriptor: int = STANDARD_ERROR) -> Output:
-    """Write the log to standard error, in the form and from the level that the settings say."""
-    output = Output(settings, descriptor)
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[output.handler], force=True)
+def configure_logging(form: str, level: str, descriptor: int = STANDARD_ERROR) -> Output:
+    """Write the log to standard error, in this form (`text` or `json`) and from this level."""
+    output = Output(form, descriptor)
+    logging.basicConfig(level=level.upper(), handlers=[output.handler], force=True)
     logging.captureWarnings(True)
     access = logging.getLogger("uvicorn.access")
     for known in list(access.filters):

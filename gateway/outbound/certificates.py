@@ -42,4 +42,4 @@ def why_refused(error: BaseException | None) -> str | None:
     if verdict not in _STRICT:
         return said
     remedy = _REMEDIES.get(verdict, "the certificates have to be as RFC 5280 says")
-    return f'{said}; Python demands it from 3.13 on: {remedy}. Have it issued anew (OPERATING.md, "Certificates")'
+    return f'{said}; Python demands it from 3.13 on: {remedy}. Have it issued anew (docs/OPERATING.md, "Certificates")'

@@ -41,7 +41,7 @@ TOGETHER_BYTES = 1 << 20
 REASON_CHARACTERS = 300
 """Of what Redis or its library says."""
 
-_RIGHT = 'a right is missing ({}); those that are needed are in OPERATING.md, "Rights in Redis"'
+_RIGHT = 'a right is missing ({}); those that are needed are in docs/OPERATING.md, "Rights in Redis"'
 _SLOTS = "this node of a cluster does not hold the keys ({}); limits has to name the one that does"
 _REASONS: tuple[tuple[type[Exception], str, str], ...] = (
     (NoPermissionError, "", _RIGHT),

@@ -139,7 +139,7 @@ def serve(settings: Settings, definitions: Definitions, source: Source, output: 
 def _work(settings: Settings, number: int, line: Connection) -> None:
     """A worker; the first of them has the admin port."""
     tell_stacks_when_asked(STANDARD_ERROR)
-    output = configure_logging(settings)
+    output = configure_logging(settings.log_format, settings.log_level)
     output.take_streams()
     try:
         definitions = pickle.loads(line.recv_bytes())

@@ -1,4 +1,4 @@
-"""The commands and programs of START.md and README.md, run as they stand there against the demo."""
+"""The commands and programs of docs/START.md and README.md, run as they stand there against the demo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.services.kafka import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="module")]
 
-START = (ROOT / "START.md").read_text()
+START = (ROOT / "docs/START.md").read_text()
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://127.0.0.1:8080"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,7 +39,7 @@ BUILD = 180.0
 
 
 def blocks(language: str) -> list[str]:
-    """The programs in START.md of a language."""
+    """The programs in docs/START.md of a language."""
     return [text for name, text in BLOCK.findall(START) if name == language]
 
 

@@ -29,7 +29,7 @@ from tests.services.redis import RedisServer, redis_program
 
 SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]) return 1"
 CLIENT = Client("203.0.113.9", Policy(3, Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0)))
-GUIDE = Path(__file__).parent.parent.parent / "OPERATING.md"
+GUIDE = Path(__file__).parent.parent.parent / "docs/OPERATING.md"
 
 Start = Callable[..., RedisServer]
 

@@ -22,9 +22,9 @@ from gateway.observability import opentelemetry as adapter
 from gateway.observability.opentelemetry import OpenTelemetryTracer, exporter
 from gateway.observability.tracing import NO_SPAN
 from gateway.settings.configuration import load_settings
+from tests.observability.collector import collecting
 from tests.routes.intake import Log, change, intake, text
 from tests.services.kafka import free_port
-from tests.tracing.collector import collecting
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -264,7 +264,7 @@ def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
     program = (
         "import sys\n"
         "LIBRARY = ('opentelemetry.sdk.trace', 'opentelemetry.exporter', 'gateway.observability.opentelemetry')\n"
-        "from gateway.app import Gateway\n"
+        "from gateway.app.gateway import Gateway\n"
         "from gateway.catalog.catalog import Catalog\n"
         "from gateway.schemas.repository import SchemaRepository\n"
         "from gateway.definitions import Definitions\n"

@@ -19,8 +19,8 @@ from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import Batch, Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Refusal, demand
 from gateway.model.record import NewRecord, Record, TopicPartition
+from tests.eventlog.kafka.test_records import BATCH, strange
 from tests.eventlog.kit import WAIT, batches_of, create_topic, patiently, take
-from tests.eventlog.test_kafka_records import BATCH, strange
 from tests.services.kafka import KafkaBroker, free_port
 
 pytestmark = pytest.mark.kafka

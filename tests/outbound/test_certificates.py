@@ -34,7 +34,7 @@ def test_what_python_demands_from_3_13_on_is_told_with_its_remedy(verdict: int, 
         "no connection: the certificate is refused: words of OpenSSL; Python demands it from 3.13 on: "
     )
     assert remedy in said
-    assert "OPERATING.md" in said
+    assert "docs/OPERATING.md" in said
 
 
 @pytest.mark.parametrize("verdict", [10, 18, 19, 20, 62])

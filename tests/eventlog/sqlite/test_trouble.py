@@ -42,7 +42,7 @@ async def log(path: Path) -> AsyncIterator[SqliteLog]:
 
 
 async def say(log: SqliteLog, statement: str) -> None:
-    """To the connection that appends. Its cursor ends on the connection's thread: dropped by another thread, it may wipe
+    """To the connection that appends. Its cursor ends on the connection's thread: dropped by another, it may wipe
     out the error of the statement which runs meanwhile."""
     await log._writer.run(lambda store: store.connection().execute(statement).fetchall())
 

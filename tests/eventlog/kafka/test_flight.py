@@ -14,7 +14,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import Cluster
 from gateway.eventlog.kafka.connection import FRAME_BYTES
 from gateway.eventlog.kafka.flight import ANSWER_SECONDS, FetchConnections, Flight
-from tests.eventlog.test_kafka_fetch import CORRELATION, NEW, PLACES, answer, request
+from tests.eventlog.kafka.test_fetch import CORRELATION, NEW, PLACES, answer, request
 
 NODE = 1
 

@@ -25,7 +25,7 @@ from gateway.eventlog.kafka.metadata import NO_ID, TRUST_SECONDS, ClusterMetadat
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import Trouble
 from gateway.model.record import NewRecord, TopicPartition
-from tests.eventlog.fake_broker import IDENTITY, TOPIC, FakeBroker, fake_brokers
+from tests.eventlog.kafka.fake_broker import IDENTITY, TOPIC, FakeBroker, fake_brokers
 from tests.eventlog.kit import existing
 
 PARTITION = TopicPartition(TOPIC, 0)

@@ -19,7 +19,7 @@ from gateway.eventlog.kafka import log as kafka
 from gateway.eventlog.kafka import producer as kafka_producer
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from tests.eventlog.test_kafka_cluster import CALL, CALLS, NOISE
+from tests.eventlog.kafka.test_cluster import CALL, CALLS, NOISE
 
 ATTEMPT = 0.5
 """The bound of an attempt to connect here, in seconds."""

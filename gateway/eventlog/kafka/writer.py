@@ -70,27 +70,28 @@ class KafkaWriter:
         self.position = position
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter. After an error, other than TopicAbsent and Refused, this writer is of no more use."""
         if self._producer is None:
             raise LogUnavailable(f"Kafka: the writer {self._name!r} has failed; open another")
-        named = {0 if new.partition is None else new.partition for new in records}
+        named = {TopicPartition(topic, new.partition or 0) for topic, new in records}
+        where = ", ".join(sorted({topic for topic, _ in named})) or POSITIONS.topic
         deadline = asyncio.get_running_loop().time() + APPEND_SECONDS
-        async with within(APPEND_SECONDS, f"append to {topic}"):
-            demand(await self._cluster.leaders(TopicPartition(topic, partition) for partition in named))
+        async with within(APPEND_SECONDS, f"append to {where}"):
+            demand(await self._cluster.leaders(named))
         try:
             async with asyncio.timeout_at(deadline):
-                places = await self._transact(topic, records, position)
+                places = await self._transact(records, position)
         except TOO_LARGE as error:
             await self.close()
-            raise LogError(f"Kafka: a record for {topic} is too large: {error}") from error
+            raise LogError(f"Kafka: a record for {where} is too large: {error}") from error
         except FENCED as error:
             await self.close()
             raise WriterFenced(self._name) from error
         except FAILURES as error:
             await self.close()
-            raise LogUnavailable(f"Kafka: append to {topic}: {error!r}") from error
+            raise LogUnavailable(f"Kafka: append to {where}: {error!r}") from error
         except BaseException:
             await self.close()
             raise
@@ -104,13 +105,13 @@ class KafkaWriter:
             await stop_producer(producer)
 
     async def _transact(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         producer = self._producer
         await producer.begin_transaction()
         try:
             new = NewRecord(position, self._name.encode(), partition=POSITIONS.partition)
-            *places, _ = await send_all(producer, [*((topic, record) for record in records), (POSITIONS.topic, new)])
+            *places, _ = await send_all(producer, [*records, (POSITIONS.topic, new)])
         except TOO_LARGE:
             await producer.abort_transaction()
             raise

@@ -109,11 +109,17 @@ class MemoryLog:
 
     def append_now(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
         """Append all of the records or, after an error, none. Raises TopicAbsent; does not look at `available`."""
-        found = self.topic(topic)
-        for new in records:
-            if (error := found.refusal(new)) is not None:
+        self.topic(topic)
+        return self.append_to_topics([(topic, new) for new in records])
+
+    def append_to_topics(self, records: Sequence[tuple[str, NewRecord]]) -> list[tuple[TopicPartition, int]]:
+        """`append_now`, each record to the topic beside it."""
+        for topic, new in records:
+            if (error := self.topic(topic).refusal(new)) is not None:
                 raise error
-        return all_stored(self.offer_now(topic, records))
+        fates = [self._add(topic, self.topic(topic), new) for topic, new in records]
+        self._wake()
+        return all_stored(fates)
 
     def offer_now(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         """`offer`, synchronously. Raises TopicAbsent; does not look at `available`."""
@@ -282,13 +288,13 @@ class MemoryWriter:
         self.position = position
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         self._log.check()
         if self._log.writers[self._name] is not self:
             raise WriterFenced(self._name)
-        places = self._log.append_now(topic, records)
+        places = self._log.append_to_topics(records)
         self.position = position
         return places
 

@@ -121,7 +121,7 @@ class SqliteLog:
         """See EventLog. What is stored is on the disk when it returns."""
         try:
             async with asyncio.timeout(OFFER_SECONDS):
-                fates = await self.append_with(None, topic, records)
+                fates = await self._offer(topic, records)
         except TimeoutError as error:
             # It waits behind others, most likely, for what those have waited for.
             before = self._failure or LogUnavailable("has been stored")
@@ -155,15 +155,27 @@ class SqliteLog:
         """See EventLog."""
         return SqliteWriter(self, await self._writer.run(SqliteStore.take_over, name))
 
-    async def append_with(self, right: Right | None, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+    async def append_with(
+        self, right: Right, records: Sequence[tuple[str, NewRecord]]
+    ) -> list[tuple[TopicPartition, int]]:
         """Append, and set the position of the right."""
         turn, self._turn = self._turn, self._turn + len(records)
-        fates = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), right, self._life)
+        places = await self._writer.run(SqliteStore.append_with, right, records, turn, self._now())
+        self._appended()
+        return places
+
+    async def _offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        turn, self._turn = self._turn, self._turn + len(records)
+        fates = await self._writer.run(SqliteStore.append, topic, records, turn, self._now(), self._life)
+        self._appended()
+        return fates
+
+    def _appended(self) -> None:
+        """Wake who waits, and apply the retention where it is time."""
         self._watch.wake()
         if time.monotonic() - self._expired >= self._expire_interval and self._expiring is None:
             self._expired = time.monotonic()
             self._expiring = asyncio.create_task(self._expire())
-        return fates
 
     async def expire(self, now: int) -> int:
         """Apply the retention of every topic, at this time (ms); returns how many records were deleted."""
@@ -191,11 +203,11 @@ class SqliteWriter:
         return self._right.position
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         right = self._right._replace(position=position)
-        places = all_stored(await self._log.append_with(right, topic, records))
+        places = await self._log.append_with(right, records)
         self._right = right
         return places
 

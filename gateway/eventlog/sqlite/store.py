@@ -240,62 +240,58 @@ class SqliteStore(SqliteConnection):
             return Right(name, epoch, position)
 
     def append(
-        self,
-        topic: str,
-        records: Sequence[NewRecord],
-        turn: int,
-        now: int,
-        right: Right | None = None,
-        life: Life = NO_CLAIMS,
+        self, topic: str, records: Sequence[NewRecord], turn: int, now: int, life: Life = NO_CLAIMS
     ) -> list[Fate]:
-        """Append in one transaction, in which each `once` is claimed for so long. With a right its position is set in
-        it, and one record that cannot be stored is raised, and none is stored. Records without key and partition take
-        turns. Raises TopicAbsent, WriterFenced."""
+        """Append in one transaction, in which each `once` is claimed for so long. Records without key and partition
+        take turns. Raises TopicAbsent."""
         note = None
         with self.writing() as connection:
-            if right is not None:
-                self._set_position(right)
-            states = self._partitions(topic)
-            refused = self._refusals(topic, records, states)
-            if right is not None and (first := next(filter(None, refused), None)) is not None:
-                raise first
+            places = _Places(topic, self._partitions(topic), now)
+            refused = [places.refusal(new) for new in records]
             repeated = self._repeated(records, refused, life, now)
-            rows = []
             noted: list[bytes] = []
             told: list[Fate] = []
-            for place, new in enumerate(records):
-                number = self._choose(new, len(states), turn)
+            for index, new in enumerate(records):
+                number = places.choose(new, turn)
                 turn += new.partition is None and new.key is None
-                error = refused[place]
-                if error is not None or place in repeated:
+                error = refused[index]
+                if error is not None or index in repeated:
                     told.append(error or REPEATED)
                     continue
                 if life.any and new.once is not None:
                     noted.append(new.once)
-                state = states[number]
-                timestamp = now if new.timestamp is None else new.timestamp
-                headers = pack_headers(new.headers)
-                high = timestamp if state.high is None else max(state.high, timestamp)
-                size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
-                total = state.total + size
-                rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
-                told.append((TopicPartition(topic, number), state.next))
-                states[number] = state._replace(next=state.next + 1, high=high, total=total)
-            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            self._save(states.values())
+                told.append(places.add(number, new))
+            self._store([places])
             if noted:
                 note = self._claimed.write(connection, noted, now)
         if note is not None:
             self._claimed.committed(note)
         return told
 
-    def _refusals(
-        self, topic: str, records: Sequence[NewRecord], states: Mapping[int, PartitionRow]
-    ) -> list[LogError | None]:
-        """Why each cannot be stored."""
-        return [
-            refusal(new) if new.partition is None or new.partition in states else TopicAbsent(topic) for new in records
-        ]
+    def append_with(
+        self, right: Right, records: Sequence[tuple[str, NewRecord]], turn: int, now: int
+    ) -> list[tuple[TopicPartition, int]]:
+        """Append each record to the topic beside it and set the position of the right, in one transaction; of what
+        cannot be stored the first is raised, and nothing is stored. Raises LogError, TopicAbsent, WriterFenced."""
+        with self.writing():
+            self._set_position(right)
+            topics: dict[str, _Places] = {}
+            told = []
+            for topic, new in records:
+                if (places := topics.get(topic)) is None:
+                    places = topics[topic] = _Places(topic, self._partitions(topic), now)
+                if (error := places.refusal(new)) is not None:
+                    raise error
+                told.append(places.add(places.choose(new, turn), new))
+                turn += new.partition is None and new.key is None
+            self._store(topics.values())
+            return told
+
+    def _store(self, topics: Collection[_Places]) -> None:
+        """Write what was added to these topics."""
+        rows = [row for places in topics for row in places.rows]
+        self.connection().executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._save([state for places in topics for state in places.states.values()])
 
     def _repeated(
         self, records: Sequence[NewRecord], refused: Sequence[LogError | None], life: Life, now: int
@@ -436,11 +432,37 @@ class SqliteStore(SqliteConnection):
             [(state.first, state.next, state.high, state.total, state.id) for state in states],
         )
 
-    @staticmethod
-    def _choose(new: NewRecord, partitions: int, turn: int) -> int:
+
+class _Places:
+    """Where records of a topic go, in an append: the partitions as they will be, and the rows."""
+
+    def __init__(self, topic: str, states: dict[int, PartitionRow], now: int) -> None:
+        self._topic = topic
+        self._now = now
+        self.states = states
+        self.rows: list[tuple[object, ...]] = []
+
+    def refusal(self, new: NewRecord) -> LogError | None:
+        """Why a record cannot be stored."""
+        return refusal(new) if new.partition is None or new.partition in self.states else TopicAbsent(self._topic)
+
+    def choose(self, new: NewRecord, turn: int) -> int:
+        """The partition of a record; those without key and partition take turns."""
         if new.partition is not None:
             return new.partition
-        return (turn if new.key is None else zlib.crc32(new.key)) % partitions
+        return (turn if new.key is None else zlib.crc32(new.key)) % len(self.states)
+
+    def add(self, number: int, new: NewRecord) -> tuple[TopicPartition, int]:
+        """Put a record at the end of a partition; returns its place."""
+        state = self.states[number]
+        timestamp = self._now if new.timestamp is None else new.timestamp
+        headers = pack_headers(new.headers)
+        high = timestamp if state.high is None else max(state.high, timestamp)
+        size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
+        total = state.total + size
+        self.rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
+        self.states[number] = state._replace(next=state.next + 1, high=high, total=total)
+        return TopicPartition(self._topic, number), state.next
 
 
 def _identity(connection: sqlite3.Connection) -> str:

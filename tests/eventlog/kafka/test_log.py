@@ -20,7 +20,7 @@ from gateway.eventlog.port import Batch, Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Refusal, demand
 from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kafka.test_records import BATCH, strange
-from tests.eventlog.kit import WAIT, batches_of, create_topic, patiently, take
+from tests.eventlog.kit import WAIT, batches_of, create_topic, patiently, take, to
 from tests.services.kafka import KafkaBroker, free_port
 
 pytestmark = pytest.mark.kafka
@@ -312,11 +312,11 @@ async def test_a_log_that_is_not_there_yet(caplog: pytest.LogCaptureFixture) -> 
 async def test_a_position_behind_an_open_transaction_is_waited_for(kafka: str, log: KafkaLog, topic: str) -> None:
     await patiently(lambda: log.create(topic))
     writer = await patiently(lambda: log.writer(topic))
-    await writer.append(topic, [], b"1")
+    await writer.append([], b"1")
     async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"{topic}.other") as other:
         await other.begin_transaction()
         await other.send_and_wait("gateway.positions", b"open", b"other", partition=0)
-        await writer.append(topic, [NewRecord(b"x")], b"2")
+        await writer.append(to(topic, [NewRecord(b"x")]), b"2")
         await writer.close()
         opening = asyncio.create_task(log.writer(topic))
         with pytest.raises(LogUnavailable, match=r"gateway\.positions"):
@@ -331,16 +331,16 @@ async def test_a_position_behind_an_open_transaction_is_waited_for(kafka: str, l
 async def test_a_writer_of_a_broker_that_goes_and_comes(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:
     await patiently(lambda: own_log.create(topic))
     writer = await patiently(lambda: own_log.writer(topic))
-    await writer.append(topic, [NewRecord(b"0", partition=0)], b"0")
+    await writer.append(to(topic, [NewRecord(b"0", partition=0)]), b"0")
     await asyncio.to_thread(broker.kill)
     with pytest.raises(LogUnavailable):
-        await writer.append(topic, [NewRecord(b"lost", partition=0)], b"lost")
+        await writer.append(to(topic, [NewRecord(b"lost", partition=0)]), b"lost")
     with pytest.raises(LogUnavailable):
         await own_log.writer(topic)
     await asyncio.to_thread(broker.start)
     again = await patiently(lambda: own_log.writer(topic))
     assert again.position == b"0"
-    await again.append(topic, [NewRecord(b"1", partition=0)], b"1")
+    await again.append(to(topic, [NewRecord(b"1", partition=0)]), b"1")
     reader = await own_log.reader({TopicPartition(topic, 0): 0})
     assert [record.value for record in await take(reader, 2)] == [b"0", b"1"]
     await reader.close()
@@ -353,7 +353,9 @@ async def test_a_record_too_large_for_a_writer_leaves_nothing_open(log: KafkaLog
     for size in (13_000_000, 20_000_000):
         writer = await patiently(lambda: log.writer(topic))
         with pytest.raises(LogError) as refused:
-            await writer.append(topic, [NewRecord(b"small", partition=0), NewRecord(bytes(size), partition=0)], b"lost")
+            await writer.append(
+                to(topic, [NewRecord(b"small", partition=0), NewRecord(bytes(size), partition=0)]), b"lost"
+            )
         assert not isinstance(refused.value, LogUnavailable)
         ((_, offset),) = await log.append(topic, [NewRecord(b"other", partition=0)])
         reader = await log.reader({partition: offset})
@@ -361,7 +363,7 @@ async def test_a_record_too_large_for_a_writer_leaves_nothing_open(log: KafkaLog
         await reader.close()
     again = await patiently(lambda: log.writer(topic))
     assert again.position is None
-    await again.append(topic, [NewRecord(b"small", partition=0)], b"1")
+    await again.append(to(topic, [NewRecord(b"small", partition=0)]), b"1")
     reader = await log.reader({partition: 0})
     assert [record.value for record in await take(reader, 3)] == [b"other", b"other", b"small"]
     await reader.close()
@@ -376,11 +378,11 @@ async def test_writers_that_fail_leave_nothing_behind(
     await log.open()
     fenced, writer = await log.writer(topic), await log.writer(topic)
     with pytest.raises(WriterFenced):
-        await fenced.append(topic, [NewRecord(b"x")], b"1")
-    await writer.append(topic, [NewRecord(b"x")], b"1")
+        await fenced.append(to(topic, [NewRecord(b"x")]), b"1")
+    await writer.append(to(topic, [NewRecord(b"x")]), b"1")
     await asyncio.to_thread(broker.kill)
     with pytest.raises(LogUnavailable):
-        await writer.append(topic, [NewRecord(b"x")], b"2")
+        await writer.append(to(topic, [NewRecord(b"x")]), b"2")
     with pytest.raises(LogUnavailable):
         await log.append(topic, [NewRecord(b"x")])
     with pytest.raises(LogUnavailable):

@@ -13,6 +13,7 @@ from gateway.eventlog.kafka import transactions as kafka_transactions
 from gateway.eventlog.kafka import writer as kafka_writer
 from gateway.eventlog.kafka.writer import KafkaWriter
 from gateway.model.record import NewRecord, TopicPartition
+from tests.eventlog.kit import to
 
 SECONDS = 0.2
 
@@ -71,19 +72,19 @@ async def test_an_append_ends_in_time(method: str) -> None:
     writer = KafkaWriter(Leaders(), "name", producer, b"before")  # type: ignore[arg-type]
     begun = asyncio.get_running_loop().time()
     with pytest.raises(LogUnavailable):
-        await writer.append("topic", [NewRecord(b"{}")], b"after")
+        await writer.append(to("topic", [NewRecord(b"{}")]), b"after")
     assert asyncio.get_running_loop().time() - begun < 2 * SECONDS + 1
     assert "stop" in producer.calls
     assert writer.position == b"before"
     with pytest.raises(LogUnavailable, match="open another"):
-        await writer.append("topic", [], b"after")
+        await writer.append([], b"after")
 
 
 async def test_an_append_to_what_nobody_tells_of_ends_in_time() -> None:
     writer = KafkaWriter(Leaders(silent=True), "name", Hanging("none"), None)  # type: ignore[arg-type]
     begun = asyncio.get_running_loop().time()
     with pytest.raises(LogUnavailable, match="no answer within"):
-        await writer.append("topic", [NewRecord(b"{}")], b"after")
+        await writer.append(to("topic", [NewRecord(b"{}")]), b"after")
     assert asyncio.get_running_loop().time() - begun < SECONDS + 1
 
 

@@ -21,7 +21,7 @@ from gateway.eventlog.sqlite.connection import FORMAT
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, TopicPartition
-from tests.eventlog.kit import take
+from tests.eventlog.kit import take, to
 
 OLD = Path(__file__).parent / "data" / "format-0.db"
 FIRST, SECOND, OTHER = TopicPartition("plain", 0), TopicPartition("plain", 1), TopicPartition("other", 0)
@@ -79,7 +79,7 @@ async def test_an_older_file_is_upgraded_and_goes_on(path: Path) -> None:
     assert await log.offer("plain", [once, once]) == [(FIRST, 20), REPEATED]
     writer = await log.writer("mirror")
     assert writer.position == b"position-1"
-    assert await writer.append("other", [NewRecord(b"more")], b"position-2") == [(OTHER, 1)]
+    assert await writer.append(to("other", [NewRecord(b"more")]), b"position-2") == [(OTHER, 1)]
     assert await log.find({FIRST: 1_700_000_000_015}) == {FIRST: 15}
     await log.close()
 

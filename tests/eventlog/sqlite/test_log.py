@@ -26,7 +26,7 @@ from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.sqlite.store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
 from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, TopicPartition
-from tests.eventlog.kit import WAIT, batches_of, take
+from tests.eventlog.kit import WAIT, batches_of, take, to
 
 TOPIC = "test"
 PARTITION = TopicPartition(TOPIC, 0)
@@ -155,7 +155,7 @@ async def test_a_file_from_before_there_were_positions(path: Path) -> None:
         )
     log = SqliteLog(path)
     writer = await log.writer("name")
-    await writer.append(TOPIC, [NewRecord(b"new")], b"1")
+    await writer.append(to(TOPIC, [NewRecord(b"new")]), b"1")
     reader = await log.reader({PARTITION: 0})
     assert [record.value for record in await take(reader, 2)] == [b"old", b"new"]
     await log.close()

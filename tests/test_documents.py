@@ -12,7 +12,7 @@ from gateway.settings_table import settings_table
 
 ROOT = Path(__file__).parent.parent
 OPERATING = ROOT / "docs/OPERATING.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), ROOT / "loadtests/README.md"])
 
 
 def section(text: str, heading: str) -> str:

@@ -186,7 +186,7 @@ class Settings:
         0.1, "longest time that events wait to share a write; a single event never waits", 0, 10
     )
     flush_bytes: int = _integer(65536, "bytes", "size at which waiting events are written at once", 1, 1 << 30)
-    retry: int = _integer(2000, "milliseconds", "reconnection delay that clients are told (`retry:`)", 100, 3_600_000)
+    retry: int = _integer(2000, "milliseconds", "reconnection delay for clients (`retry:`)", 100, 3_600_000)
     ring_bytes: int = _integer(
         268_435_456, "bytes", "memory per process for the newest part of the log", 65536, MAXIMUM_BYTES
     )

@@ -21,8 +21,8 @@ def package(name: str) -> Path:
     return found or absent(f"there is no {name} in {ENVIRONMENT}")
 
 
-def run(command: Sequence[str | Path], directory: Path, given: str = "", **variables: str) -> str:
-    """What a program writes that ends by itself, and well."""
+def run(command: Sequence[str | Path], directory: Path, given: str = "", errors: bool = False, **variables: str) -> str:
+    """What a program writes that ends by itself, and well; with `errors`, what it writes there."""
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(directory), **variables}
     ended = subprocess.run(
         list(map(str, command)),
@@ -35,4 +35,4 @@ def run(command: Sequence[str | Path], directory: Path, given: str = "", **varia
         check=False,
     )
     assert ended.returncode == 0, f"{command[:3]}: {ended.stdout[-2000:]}{ended.stderr[-4000:]}"
-    return ended.stdout
+    return ended.stderr if errors else ended.stdout

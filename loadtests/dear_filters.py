@@ -26,10 +26,10 @@ import httpx
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
+from gateway.model.record import NewRecord
 
 GUIDE = Path(__file__).parent.parent / "docs/FILTERS.md"
 DEAR = "event.l.all(x, event.l.all(y, x + y != {}))"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import SETTINGS, Setting
-from gateway.settings_table import settings_table
+from gateway.settings.document import settings_table
+from gateway.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parent.parent
 OPERATING = ROOT / "docs/OPERATING.md"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), ROOT / "loadtests/README.md"])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*tests/README.md")])
 
 
 def section(text: str, heading: str) -> str:

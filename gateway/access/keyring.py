@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gateway import telemetry
 from gateway.access.keys import KeySet, read_keys
 from gateway.access.trust import Trust
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import KeysUnavailable
+from gateway.observability import telemetry
 
 RETRY_SECONDS = 10.0
 """After a fetch that failed."""

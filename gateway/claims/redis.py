@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
 from gateway.claims.redis_scripts import BIND, RENEW, SETTLE, TAKE
 from gateway.clock import Clock
-from gateway.scripted_redis import RedisAway, ScriptedRedis
+from gateway.observability import telemetry
+from gateway.outbound.scripted_redis import RedisAway, ScriptedRedis
 
 PARTS = 3
 """Of a window; a claim is in it for its time, and up to half as long again."""

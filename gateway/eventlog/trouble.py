@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from gateway.errors import LogError, OffsetOutOfRange, Refused, TopicAbsent
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 
 Found = TypeVar("Found")
 

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import LARGEST_SECONDS, Accepted, InvalidEvent, accept
+from gateway.intake.validate import LARGEST_SECONDS, Accepted, InvalidEvent, accept
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time
 

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError
+from gateway.observability import telemetry
 
 HELD_SECONDS = 4.5
 """What another gateway holds is waited for so long: the answer is due soon after."""

@@ -11,7 +11,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import Accepted, InvalidEvent, accept
+from gateway.intake.validate import Accepted, InvalidEvent, accept
 from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"

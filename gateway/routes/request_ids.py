@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import request_id
+from gateway.observability import request_id
 
 HEADER = b"x-request-id"
 CHARACTERS = 256

@@ -9,16 +9,16 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gateway import telemetry
 from gateway.cooperative import together
 from gateway.errors import LogError
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import SPAN
 from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
-from gateway.position import NOTHING_READ
+from gateway.model.position import NOTHING_READ
+from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
+from gateway.observability import telemetry
 
 INTERVAL = 1.0
 """Seconds for which a survey holds."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.catalog.document import MAXIMUM_DEPTH, Findings, parse
-from gateway.json_event import nesting
+from gateway.model.event import nesting
 from gateway.schemas.text import to_json
 
 MAXIMUM_FILES = 10_000

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.client import Duplicates, Event, EventStream, Gap, PositionStore, Query, State, Subscription
 from gateway.clock import Clock
-from gateway.signals import on_signal
+from gateway.process.signals import on_signal
 from gateway.tail.output import Output
 from gateway.tail.progress import Progress
 from gateway.tail.status import StatusLine

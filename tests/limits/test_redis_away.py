@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.limits.port import Client, Policy
 from gateway.limits.rates import Rate
 from gateway.limits.redis import RedisLimiter
-from gateway.scripted_redis import REASON_CHARACTERS, RedisAway, ScriptedRedis, why_away
+from gateway.outbound.scripted_redis import REASON_CHARACTERS, RedisAway, ScriptedRedis, why_away
 from tests.conftest import absent
 from tests.services.certificates import make_certificates
 from tests.services.kafka import free_port

@@ -1,4 +1,4 @@
-"""The kinds of metrics, and the logger of all that is told."""
+"""The kinds of metrics, and the logger of all telemetry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the process and its workers are."""
+"""The state of the process and its workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients get: streams, the events in them, and what is held for them."""
+"""The streams of clients: how many there are, the events in them, and the memory that they hold."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.derive.engine import Engine, event_of
-from gateway.event import Record, TopicPartition
+from gateway.model.record import Record, TopicPartition
 from gateway.times import read_time
 
 SOURCE = "wiki.change"

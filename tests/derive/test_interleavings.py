@@ -17,7 +17,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.derive.clock import BEGINNING
 from gateway.derive.engine import Engine, event_of
 from gateway.derive.position import PartitionPosition, Position, decode, encode
-from gateway.event import Record, TopicPartition
+from gateway.model.record import Record, TopicPartition
 from gateway.times import iso_time, read_time
 from tests.derive import oracle
 from tests.derive.events import SOURCE, configured

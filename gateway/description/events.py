@@ -61,14 +61,12 @@ def components(facts: Facts) -> Json:
         names.append(ANY_EVENT)
     sent = record(
         {
-            "$schema": {**TEXT, "description": "Title and version of its schema, such as /wiki/change/1.0.0."},
-            "meta": record(
-                {"stream": {**TEXT, "description": "The stream that it is for."}}, additionalProperties=True
-            ),
+            "$schema": {**TEXT, "description": "Title and version of the schema, such as /wiki/change/1.0.0."},
+            "meta": record({"stream": {**TEXT, "description": "The stream of the event."}}, additionalProperties=True),
         },
         # Said, since what was generated leaves out members of which nothing is.
         additionalProperties=True,
-        description="An event to be stored, valid against the schema that it names: one of the components.",
+        description="An event to store. It must be valid against the schema that it names.",
     )
     return {
         **({"Event": {"anyOf": names} if schemas else ANY_EVENT} if event(facts) == component("Event") else {}),

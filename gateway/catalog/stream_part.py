@@ -195,7 +195,7 @@ class _StreamReader:
         item = self._members.get(key)
         return item if item is not None and item.value is not None else None
 
-    def _text(self, key: str, pattern: re.Pattern[str] | None = None, form: str = "a text") -> str | None:
+    def _text(self, key: str, pattern: re.Pattern[str] | None = None, form: str = "a string") -> str | None:
         item = self._get(key)
         if item is None:
             return None
@@ -311,7 +311,7 @@ class _StreamReader:
         words: dict[str, int] = {}
         for entry in item.value:
             if not isinstance(entry.value, str):
-                self._wrong(entry.line, f"{key} holds {entry.kind}; it takes a list of texts (in quotes)")
+                self._wrong(entry.line, f"{key} holds {entry.kind}; it takes a list of strings (in quotes)")
             elif not pattern.fullmatch(entry.value):
                 article = "an" if what == "alias" else "a"
                 self._wrong(entry.line, f"{entry.kind} cannot be {article} {what}; {article} {what} is {form}")

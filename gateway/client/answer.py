@@ -1,4 +1,4 @@
-"""What a server answered instead of a stream, and what became of a connection, in words for people."""
+"""Puts into words why there is no stream: an unexpected answer of a server, or a connection that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a response's bytes are before they were compressed, as they come."""
+"""Expands the bytes of a compressed response as they arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server says became of the events of one request. Pure."""
+"""Reads from a server's answer what became of the events of one request. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which events a subscription has had before. Pure."""
+"""Recognises the events that a subscription has had before. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a subscription gives: events, and gaps."""
+"""The items of a subscription: events, and gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small document from a server, where it can be had."""
+"""Fetches a small document from a server, if the server has it."""
 
 from __future__ import annotations
 

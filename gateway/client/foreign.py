@@ -1,4 +1,4 @@
-"""What a server that knows `since` alone leaves to its clients: `filter`, `fields`, `until` and canary events."""
+"""Does what a server that knows only `since` leaves to its clients: `filter`, `fields`, `until`, canary events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an event stood in the log of its server, as far as the ids tell."""
+"""The position of an event in the log of its server, as far as the ids say."""
 
 from __future__ import annotations
 

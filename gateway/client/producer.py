@@ -1,4 +1,4 @@
-"""Sends events to `POST /v1/events` of a gateway, so that each that is taken is stored once, whatever happens."""
+"""Sends events to `POST /v1/events` of a gateway, so that each accepted event is stored once, whatever happens."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A position in Redis, for programs that move from one machine to another. Not imported with `gateway.client`, since
-the library takes its time."""
+"""Keeps a position in Redis, for programs that move between machines. `gateway.client` does not import it, because the
+Redis library is slow to import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a subscription keeps its position. `gateway.client.redis` has one more."""
+"""Stores in which a subscription keeps its position. `gateway.client.redis` has one more."""
 
 from __future__ import annotations
 

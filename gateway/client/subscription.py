@@ -1,4 +1,4 @@
-"""A subscription to event streams over HTTP: connects, reads, and goes on after whatever ends a connection."""
+"""A subscription to event streams over HTTP: connects, reads, and reconnects whatever ends a connection."""
 
 from __future__ import annotations
 

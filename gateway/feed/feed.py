@@ -1,7 +1,7 @@
-"""A feed: what all clients with the same streams, filter, fields and format share.
+"""A feed: all that clients with the same streams, filter, fields and format share.
 
-For every segment of the ring a feed has one block: the frames of the events that match, made once, compressed once.
-Live clients, those that lag and those that resume take the same blocks.
+For each segment of the ring a feed has one block: the frames of the matching events, made once and compressed once.
+Live, lagging and resumed clients take the same blocks.
 """
 
 from __future__ import annotations

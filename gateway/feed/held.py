@@ -1,9 +1,9 @@
-"""What the clients of a process have not taken yet, counted together and bounded.
+"""Bounds the bytes that the clients of a process have not taken yet, all counted together.
 
-Whoever reads by itself, the past or the ring, waits until there is room before anything is made for it: it is a reader
-at a position, and loses nothing. Live delivery waits for nobody: what a connection does not take at once is counted
-when it is there. Where that is too much, or where others wait for room and nothing moves, those who have taken nothing
-for the longest are cut off. They come back with their last id.
+Clients that read the history or the ring on their own wait for room before anything is made for them. They are readers
+at a position, and lose nothing. Live delivery waits for nobody: bytes that a connection does not take at once are
+counted afterwards. When live delivery needs the room, or other readers wait for it and nothing moves, the clients that
+have taken nothing for the longest are cut off. They come back with their last id.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Judging: a stream asks its filter about the records that it reads by itself, in steps that let others run.
+"""Evaluates the filters of streams that read on their own, in steps that let others run.
 
-What is live is judged in the hub's turn (`audience.py`), where a filter may take but little. Whoever needs more reads
-on its own, here: one step at a time in the whole process, and after each the loop goes round for those who are live.
+Live filters are evaluated while the hub delivers (`router.py`), where each may take only a few steps. Streams whose
+filters need more read on their own, here. One step is under way at a time in the process. After each step the event
+loop goes round for the live clients.
 """
 
 from __future__ import annotations

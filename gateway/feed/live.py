@@ -1,6 +1,6 @@
 """Live delivery: the clients that have read all of the ring, and get each new block as it is made.
 
-A live client has no task that runs and no queue. It is written to from here, past the server, and goes back to its own
+A live client has no running task and no queue. This module writes to it past the server. The client returns to its own
 task when it falls behind, when its connection ends, or when its feed changes.
 """
 

@@ -1,8 +1,8 @@
-"""Those who get the same block at the same time: it is written to all of them in one go.
+"""The live clients of a feed: each block is written to all of them in one loop.
 
-The sockets are asked first, past their transports, in one loop of the interpreter's own: that costs a tenth less for
-each delivery than a call of the transport's `write` does. The transport gets what a socket does not take, and from then
-on every block, until it has sent all that it holds: so nothing overtakes what waits.
+The loop asks the sockets first, past their transports. That costs a tenth less per delivery than a call of the
+transport's `write`. The transport gets what its socket does not take, and then every further block until it is empty.
+So nothing overtakes what waits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The documents of what is said beside events: gaps and ends."""
+"""The documents that a stream carries beside its events: gaps and ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How frames are coded on the way out: as they are, or as one gzip member."""
+"""Codes the frames of a stream on their way out: as they are, or as one gzip member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An audience: the live feeds of the same streams, and for which of them a segment holds something."""
+"""The filter router: finds those of the live feeds of the same streams for which a segment holds something."""
 
 from __future__ import annotations
 

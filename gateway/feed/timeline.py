@@ -1,4 +1,4 @@
-"""A timeline: the ids along the ring, for all who read the same partitions."""
+"""A timeline: the ids along the ring, for all clients that read the same partitions."""
 
 from __future__ import annotations
 

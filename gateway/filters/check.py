@@ -1,4 +1,4 @@
-"""What is known of an expression's types before it is evaluated: what cannot be right is refused; `dyn` may be all."""
+"""Checks the types of an expression before it is evaluated. It refuses what cannot be right; `dyn` may be any type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `fields` parameter: an event cut down to some of its members."""
+"""The `fields` parameter: cuts an event down to some of its members."""
 
 from __future__ import annotations
 

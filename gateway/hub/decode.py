@@ -1,4 +1,4 @@
-"""From a stored record to an event: once a record, whoever will read it."""
+"""Decodes a stored record into an event, once for all its readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the log's topics: which exist, their partitions, and where the hub begins to read each."""
+"""Discovers the log's topics: which exist, their partitions, and where the hub begins to read each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stretch of the past: records that everybody reads who stands where it begins."""
+"""A history segment: records of the past that all readers share which stand where it begins."""
 
 from __future__ import annotations
 

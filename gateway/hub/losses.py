@@ -1,4 +1,4 @@
-"""What the log has lost of what was read: memory must not give what the log does not."""
+"""Makes memory forget the records that the log has lost: nobody may get from memory what the log no longer has."""
 
 from __future__ import annotations
 

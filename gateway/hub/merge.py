@@ -1,4 +1,4 @@
-"""Records of several partitions, merged by timestamp as they come. Pure."""
+"""Merges the records of several partitions by timestamp, as they arrive. Pure."""
 
 from __future__ import annotations
 

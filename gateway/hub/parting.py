@@ -1,4 +1,4 @@
-"""Where a log that was cut back, and perhaps written on, parts from what was read of it."""
+"""Finds where a log that was cut back, and perhaps written on, differs from what was read of it."""
 
 from __future__ import annotations
 

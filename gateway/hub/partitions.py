@@ -1,4 +1,4 @@
-"""The partitions that the log does not give: since when, why, and when each is tried again. Pure."""
+"""The partitions that the log does not give: since when, why, and when to try each again. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""What the log does not give: partitions that are sick, topics that are new or others. They are looked for, tried again
-and brought back beside the reading, which waits for none of them."""
+"""Recovers partitions that the log does not give: those that are sick, and topics that are new or recreated.
+
+It looks for them, tries them again and brings them back while the reading continues without them.
+"""
 
 from __future__ import annotations
 

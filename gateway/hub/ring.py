@@ -1,8 +1,8 @@
 """The ring: the newest part of the log in memory, in the order in which the log delivered it.
 
-Records come in segments. A segment is what arrived between two flushes; it is the unit in which clients are served,
-frames are shared and memory is given back. A reader that has come to a segment's start in every partition is called
-aligned: from there on it sees what every other aligned reader sees.
+Records come in segments. A segment is what arrived between two flushes. It is the unit in which clients are served,
+frames are shared and memory is freed. A reader at the start of a segment in every partition is called aligned: from
+there on it sees what every other aligned reader sees.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a partition is begun that is asked for from a time on."""
+"""Decides where a partition begins for a reader that asks for a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching for partitions that cannot be read while the others are: no leader, or records that never come."""
+"""Watches for partitions that cannot be read while others can: without a leader, or with records that never come."""
 
 from __future__ import annotations
 

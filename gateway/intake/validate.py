@@ -1,6 +1,6 @@
-"""Judges an event and makes the record of it. Pure: no input or output, the time is given.
+"""Validates an event and makes its record. Pure: no input or output, and the time is given.
 
-Everything that enters a stream enters it through here, so that what is in the log is known to be valid.
+Every event enters its stream through here. So everything in the log is known to be valid.
 """
 
 from __future__ import annotations

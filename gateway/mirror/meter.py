@@ -1,4 +1,4 @@
-"""How fast a mirror is, and how far behind its source."""
+"""Measures how fast a mirror is, and how far behind its source."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Copies an event stream from elsewhere into a stream of the log, each event once, whatever is killed in between.
+"""Copies an event stream from elsewhere into a stream of the log, each event once, even if a process is killed.
 
-One task reads the source, another writes: while an append is under way, what comes gathers for the next one. With the
-events the log stores, in one transaction, the position after them; whoever opens the mirror next goes on there.
+One task reads the source and another writes. While an append is under way, new events gather for the next one. The log
+stores the position after the events in the same transaction. So the next process that opens the mirror resumes there.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Reading a stored value as an event: one JSON object in UTF-8 (RFC 8259).
+"""Reads a stored value as an event: one JSON object in UTF-8 (RFC 8259).
 
-orjson is the fast path. What it refuses although RFC 8259 allows it (a lone surrogate escape, section 8.2; a number
-beyond a double, section 6; long runs of brackets) is read again by the standard library, strictly.
+orjson is the fast path. It refuses some texts that RFC 8259 allows: a lone surrogate escape (section 8.2), a number
+beyond a double (section 6), long runs of brackets. The standard library reads these again, strictly.
 
-Where nobody looks into an event, msgspec passes over it: as strict, and twice to three times as fast, since nothing is
-made of what it reads.
+Where nobody looks into an event, msgspec passes over it. It is as strict, and two to three times as fast, because it
+makes nothing of what it reads.
 """
 
 from __future__ import annotations

@@ -18,6 +18,6 @@ def settings_table() -> str:
         elif setting.kind == "choice":
             notes += f" (`{'`, `'.join(setting.choices)}`)"
         elif setting.kind == "list":
-            notes += " (repeatable; separated by commas in the variable; a list in the file)"
+            notes += " (repeatable; comma-separated in the variable; a list in the file)"
         lines.append(f"| {flag} | {variable} | {key} | `{setting.shown_default}` | {notes} |")
     return "\n".join(lines) + "\n"

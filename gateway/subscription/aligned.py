@@ -1,4 +1,4 @@
-"""Reading the ring with others: the blocks that all clients of the feed take, up to the newest, and then live."""
+"""Reads the ring together with others: takes the blocks of the feed up to the newest, and is live then."""
 
 from __future__ import annotations
 

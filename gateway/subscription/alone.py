@@ -1,4 +1,4 @@
-"""Reading the ring alone, with frames of one's own: the range ends, or begins in the middle of what others get."""
+"""Reads the ring with frames of one's own, where the range ends or begins in the middle of the others' frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a range with an end, `until`, is over: the log itself is asked, and raises as it does."""
+"""Decides whether a range with an end (`until`) is over. It asks the log, and raises as the log does."""
 
 from __future__ import annotations
 

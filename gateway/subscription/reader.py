@@ -1,4 +1,4 @@
-"""A reader at a position: what a session needs whichever way it reads, the ring or the log."""
+"""A reader at a position: the state that a session needs whether it reads the ring or the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a subscription that is not served."""
+"""The answer to a subscription that is not served."""
 
 from __future__ import annotations
 

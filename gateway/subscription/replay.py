@@ -1,4 +1,4 @@
-"""Replay: a client reads the past, stretch by stretch, with all others that are there."""
+"""Replays the past to a client, one history segment after another, together with all others that are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resolving: what a client wishes for, held against the log (section "Positions" of the contract)."""
+"""Resolves a requested position against the log (section "Positions" of the contract)."""
 
 from __future__ import annotations
 

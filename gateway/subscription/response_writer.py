@@ -1,4 +1,4 @@
-"""The responder: what a session writes with, and what it waits for."""
+"""The response writer: writes for a session, and notices when the client leaves."""
 
 from __future__ import annotations
 

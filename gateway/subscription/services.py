@@ -1,4 +1,4 @@
-"""What all sessions of a process share."""
+"""The services that all sessions of a process share."""
 
 from __future__ import annotations
 

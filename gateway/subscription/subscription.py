@@ -1,6 +1,6 @@
 """A subscription: one client, a reader at a position.
 
-The state, and what follows from each record, is here and pure; `session.py` waits, reads and writes for it.
+The state, and what follows from each record, is here and pure. `session.py` waits, reads and writes for it.
 """
 
 from __future__ import annotations

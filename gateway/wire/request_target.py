@@ -1,4 +1,4 @@
-"""What a request asks for, and of whom: the target of its first line and its Host (RFC 9112 section 3.2). Pure."""
+"""Reads what a request asks for, and of whom: the target of its first line and its Host (RFC 9112, 3.2). Pure."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_serve_knows_every_flag() -> None:
     output = run("serve", "--help").output
     assert all(setting.flag is None or f"{setting.flag} " in output for setting in SETTINGS)
     words = " ".join(output.split())
-    assert "--heartbeat SECONDS idle time after which a heartbeat is sent [0.05 to 3600; default: 15]" in words
+    assert "--heartbeat SECONDS silence after which a stream sends a heartbeat [0.05 to 3600; default: 15]" in words
     assert "--log-format text|json" in words
     assert "default: sqlite:///var/events.db" in words
     assert "default: sqlite:///var/events.db" not in run("demo", "--help").output

@@ -1,9 +1,10 @@
-"""How a compact position lays its entries out: each partition has a slot of so many digits, and a head says which.
+"""The layout of a compact position: a slot of some digits for each partition, and a head that says how many.
 
-A digit is one of base64url's, six bits. A slot holds a number (an offset, or how many records of a time were seen)
-before a time, which counts from a base. So that ids are short, the slots are as narrow as most partitions need; the few
-that need more (a record without a time, or one from the year 3000) have a wide one, and an empty partition none. The
-layout stays the same from id to id, so that one differs from the next in a slot alone: cheap to write, and to compress.
+A digit is one of base64url's, and has six bits. A slot holds a number (an offset, or how many records of a time were
+seen) and then a time, which counts from a base. To keep ids short, slots are as narrow as most partitions need. The few
+that need more have a wide slot: a record without a time, or one from the year 3000. An empty partition has none. The
+layout stays the same from id to id, so that one id differs from the next only in a slot. That is cheap to write, and to
+compress.
 """
 
 from __future__ import annotations

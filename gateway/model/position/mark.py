@@ -1,5 +1,8 @@
-"""Two kinds of value. A `Wish` is what a client asks for: an entry of its Last-Event-ID, not yet held against the log.
-A `Mark` is what has been read: the last record of a partition, as the log holds it."""
+"""Requested and consumed positions.
+
+A `Wish` is a requested position: an entry of `Last-Event-ID`, not yet resolved against the log.
+A `Mark` is a consumed position: the last record that was read of a partition, as the log holds it.
+"""
 
 from __future__ import annotations
 

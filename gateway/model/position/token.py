@@ -1,13 +1,14 @@
-"""The compact form of a position: a token that stands in a URL and a header as it is.
+"""The compact form of a position: a token that needs no escaping in a URL or a header.
 
     p1.  LLLL  head  slots  CCCCCCCC
 
-All behind `p1.` are digits of base64url. `LLLL` is the length of the head in groups of four; the head says which
-partitions there are and how wide the slot of each is (`layout.py`); the slots follow in the same order. Read as one
-number in base 64, with a 1 before it, all of it is divided by a prime, and the rest are the last eight digits. So no
-change of one letter, and none within five neighbours, can leave the rest the same: the difference is no multiple of the
-prime. Others do so once in 2^48. What a slot adds to the rest is known by itself, so that an id costs as much as what
-has changed in it, and a copy.
+Everything after `p1.` is digits of base64url. `LLLL` is the length of the head in groups of four. The head says which
+partitions there are and how wide the slot of each is (`layout.py`). The slots follow in the same order.
+
+The last eight digits are a checksum. The rest, with a 1 before it, is read as one number in base 64 and divided by a
+prime: the remainder is the checksum. No change of one letter, and none within five neighbours, leaves the remainder the
+same, because the difference is not a multiple of the prime. Other changes go unnoticed once in 2^48. The share of each
+slot in the remainder is known by itself. So an id costs a copy, and as much work as has changed in it.
 """
 
 from __future__ import annotations

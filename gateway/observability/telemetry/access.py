@@ -1,4 +1,4 @@
-"""Who is refused, and why."""
+"""Refused requests, and the reasons."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from collections.abc import Collection
 from gateway.observability.telemetry.metric import Counter, Gauge, log
 from gateway.observability.throttle import Seldom
 
-_TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused for their token, by why", ["reason"])
-_KEYS = Gauge(
-    "gateway_token_keys", "Keys that tokens are verified with, as fetched the last time", multiprocess_mode="livemin"
-)
-_KEY_FAILURES = Counter("gateway_token_key_failures", "Fetches of those keys that failed")
+_TOKENS_REFUSED = Counter("gateway_tokens_refused", "Requests refused because of their token, by reason", ["reason"])
+_KEYS = Gauge("gateway_token_keys", "Keys that verify tokens, as last fetched", multiprocess_mode="livemin")
+_KEY_FAILURES = Counter("gateway_token_key_failures", "Failed fetches of the keys that verify tokens")
 _LIMITS_REFUSED = Counter("gateway_limits_refused", "Requests and events refused by a limit", ["limit"])
 _LIMITS_ALONE = Gauge(
     "gateway_limits_alone",
-    "Whether limits that should be shared are counted by a process alone",
+    "Whether a process counts limits alone that it should share",
     multiprocess_mode="livemax",
 )
-_REFUSED = Counter("gateway_connections_refused", "Connections closed at once, since the process may have no more")
+_REFUSED = Counter("gateway_connections_refused", "Connections closed at once because the process has no room for more")
 _REFUSALS = Seldom(10.0)
 
 

@@ -1,4 +1,4 @@
-"""How the event log is: whether it answers, and what it does not give."""
+"""The state of the event log: whether it answers, and what it does not give."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from gateway.observability.telemetry.metric import Counter, Gauge, log
 
 _LAG = Gauge(
     "gateway_lag_records",
-    "Records of a stream that are in the log and not yet in the ring, in the worker that is furthest behind",
+    "Records of a stream that are in the log and not yet in the ring, in the worker that lags most",
     ["stream"],
     multiprocess_mode="livemax",
 )
 _LOG_UP = Gauge("gateway_log_up", "Whether the log answers every worker", multiprocess_mode="livemin")
 _THROTTLED = Counter(
-    "gateway_log_throttled_seconds", "Seconds that Kafka's brokers have asked to be left alone, by their quotas"
+    "gateway_log_throttled_seconds", "Seconds for which Kafka's brokers throttled the gateway by their quotas"
 )
 _UNTRACED = Gauge(
     "gateway_log_untraced",
-    "Whether brokers, or records, have no leader epochs: that a log was cut back and written on is not noticed then",
+    "Whether brokers or records lack leader epochs, so that a truncated log goes unnoticed",
     multiprocess_mode="livemax",
 )
 _STUCK = Gauge(
-    "gateway_stuck_partitions", "Partitions that cannot be read while the log answers", multiprocess_mode="livemax"
+    "gateway_stuck_partitions", "Partitions that cannot be read although the log answers", multiprocess_mode="livemax"
 )
 _STUCK_OF = Gauge(
     "gateway_topic_stuck_partitions",
-    "Partitions of a topic that cannot be read while the log answers, by why",
+    "Partitions of a topic that cannot be read although the log answers, by reason",
     ["topic", "reason"],
     multiprocess_mode="livemax",
 )
 _PASSED_OVER = Counter(
-    "gateway_batches_passed_over", "Batches that cannot be read, and behind which a partition was begun", ["topic"]
+    "gateway_batches_passed_over", "Unreadable batches that a partition skipped at its start", ["topic"]
 )
 _stuck_told: set[tuple[str, str]] = set()
 STUCK_TOLD = 5

@@ -1,4 +1,4 @@
-"""What is sent to the gateway, and what becomes of it."""
+"""The events sent to the gateway, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import time
 from gateway.observability.telemetry.metric import Counter, Gauge, log
 from gateway.observability.throttle import Seldom
 
-_INTAKE = Counter(
-    "gateway_intake_events", "Events that were sent to the intake, by what became of them", ["stream", "outcome"]
-)
-_INTAKE_FULL = Counter("gateway_intake_full", "Requests refused since more came in than the log takes")
+_INTAKE = Counter("gateway_intake_events", "Events sent to the intake, by outcome", ["stream", "outcome"])
+_INTAKE_FULL = Counter("gateway_intake_full", "Requests refused because events arrive faster than the log stores them")
 _ERROR_EVENTS_LOST = Counter(
-    "gateway_error_events_lost", "Invalid events that did not get into an error stream", ["stream"]
+    "gateway_error_events_lost", "Invalid events that did not reach their error stream", ["stream"]
 )
 _CLAIMS_ALONE = Gauge(
     "gateway_claims_alone",
-    "Whether a process cannot tell others what it is about to store, and asks the log instead",
+    "Whether a process cannot share its claims and asks the log instead",
     multiprocess_mode="livemax",
 )
-_CLAIMS = Counter("gateway_claims", "Events with an id, by how it stood with the claim on it", ["standing"])
+_CLAIMS = Counter("gateway_claims", "Events with an id, by the state of their claim", ["standing"])
 _FAILED_APPENDS: dict[str, Seldom] = {}
 
 

@@ -1,25 +1,24 @@
-"""How the process and its workers are."""
+"""The state of the process and its workers."""
 
 from __future__ import annotations
 
-from gateway.observability.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, begin, log
 
-_RING_BYTES = Gauge("gateway_ring_bytes", "Memory of the rings")
+_RING_BYTES = Gauge("gateway_ring_bytes", "Bytes of memory that the rings use")
 _RING_OCCUPANCY = Gauge(
-    "gateway_ring_occupancy_ratio", "How much of its bound the fullest ring takes", multiprocess_mode="livemax"
+    "gateway_ring_occupancy_ratio", "Share of its bound that the fullest ring uses", multiprocess_mode="livemax"
 )
-_REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that read now")
-_LOOP_LAG = Gauge(
-    "gateway_loop_lag_seconds", "How late the event loop was in the last second", multiprocess_mode="livemax"
+_REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that are active")
+_LOOP_LAG = Gauge("gateway_loop_lag_seconds", "Delay of the event loop in the last second", multiprocess_mode="livemax")
+_DRAINING = Gauge("gateway_draining", "Workers that are draining")
+_SERVING = Gauge("gateway_workers", "Workers that serve and answer their supervisor")
+_ENDED = begin(
+    Counter("gateway_workers_ended", "Workers that ended unasked, by cause: stalled, signal, status", ["cause"]),
+    "stalled",
+    "signal",
+    "status",
 )
-_DRAINING = Gauge("gateway_draining", "Workers that drain")
-_SERVING = Gauge("gateway_workers", "Workers that serve, and answer the process that started them")
-_ENDED = Counter(
-    "gateway_workers_ended", "Workers that ended of themselves, by how: stalled, signal, status", ["cause"]
-)
-_LOG_LINES_DROPPED = Counter(
-    "gateway_log_lines_dropped", "Lines that the process wrote, and that were dropped since nobody read them"
-)
+_LOG_LINES_DROPPED = Counter("gateway_log_lines_dropped", "Log lines dropped because nobody read them")
 
 
 def process_state(loop_lag: float, ring_bytes: int, ring_share: float, replay_readers: int) -> None:

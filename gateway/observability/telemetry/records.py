@@ -9,16 +9,14 @@ from gateway.observability.telemetry.bad_records import BadRecords
 from gateway.observability.telemetry.metric import Counter, log
 from gateway.observability.throttle import Seldom
 
-_BAD_RECORDS = Counter(
-    "gateway_bad_records", "Stored values that are not events, as they came from the log into the ring", ["topic"]
-)
+_BAD_RECORDS = Counter("gateway_bad_records", "Records that are not events, read from the log into the ring", ["topic"])
 _BAD_RECORDS_REPLAYED = Counter(
-    "gateway_bad_records_replayed", "Such values in history, once for each time that it was read", ["topic"]
+    "gateway_bad_records_replayed", "Records that are not events, met in history; counted at each read", ["topic"]
 )
 _RECORD_MISTAKES = Counter(
-    "gateway_record_mistakes", "Records that a mistake of the gateway made it pass over, or part of it", ["topic"]
+    "gateway_record_mistakes", "Records skipped, at least in part, because of an internal error", ["topic"]
 )
-_MISTAKES = Counter("gateway_mistakes", "Mistakes of the gateway in what runs in the background", ["part"])
+_MISTAKES = Counter("gateway_mistakes", "Internal errors in background tasks, by part", ["part"])
 _NOT_EVENTS = BadRecords()
 _MISTAKEN_RECORDS = Seldom(10.0)
 _TOLD_MISTAKES: dict[str, Seldom] = {}

@@ -1,34 +1,33 @@
-"""What clients get: streams, the events in them, and what is held for them."""
+"""The streams of clients: how many there are, the events in them, and the memory that they hold."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
 
-from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, log
+from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, begin, log
 
-_GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
-_FAILURES = Counter("gateway_stream_failures", "Streams that ended by a mistake of the gateway")
+_GAPS = begin(Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"]), "expired", "future", "unknown")
+_FAILURES = Counter("gateway_stream_failures", "Streams ended by an internal error")
 _STREAMS = Gauge("gateway_streams", "Open streams")
-_CONNECTIONS = Gauge("gateway_connections", "Open streams in which the events of this stream are", ["stream"])
+_CONNECTIONS = Gauge("gateway_connections", "Open responses that include this stream", ["stream"])
 _EVENTS_READ = Counter("gateway_events_read", "Records read from the log into the ring", ["topic"])
-_BYTES_READ = Counter("gateway_bytes_read", "Bytes of those records", ["topic"])
+_BYTES_READ = Counter("gateway_bytes_read", "Bytes of the records read from the log into the ring", ["topic"])
 _EVENTS_SENT = Counter("gateway_events_sent", "Events written to clients")
-_BYTES_SENT = Counter("gateway_bytes_sent", "Bytes of the frames of those events, before they are compressed")
-_EVENTS_FILTERED = Counter("gateway_events_filtered", "Events not sent to a client, since its filter leaves them out")
-_EXHAUSTED = Counter(
-    "gateway_filter_exhausted", "Events for which a filter had too few steps, and which so do not match it"
-)
+_BYTES_SENT = Counter("gateway_bytes_sent", "Bytes of the frames written to clients, before compression")
+_EVENTS_FILTERED = Counter("gateway_events_filtered", "Events that the filters of clients left out")
+_EXHAUSTED = Counter("gateway_filter_exhausted", "Events that did not match because their filter ran out of steps")
 _DELIVERY = WeightedHistogram(
     "gateway_delivery_seconds",
-    "From the timestamp of an event to its write to a live client; the oldest event of those written together counts",
+    "Seconds from the timestamp of an event to its write to a live client; of events written together the"
+    " oldest counts",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-_SESSION_BYTES = Gauge("gateway_session_bytes", "What is on its way to clients that have not taken it yet")
+_SESSION_BYTES = Gauge("gateway_session_bytes", "Bytes held for clients that have not read them yet")
 _SESSION_CUTS = Counter(
-    "gateway_session_cuts", "Clients cut off, since they took nothing while others needed `session_bytes`"
+    "gateway_session_cuts", "Clients disconnected because they read nothing while others needed `session_bytes`"
 )
-_SESSION_WAITS = Counter("gateway_session_waits", "Times that a client which is behind had to wait for `session_bytes`")
+_SESSION_WAITS = Counter("gateway_session_waits", "Times that a lagging client waited for `session_bytes`")
 
 
 class Tally:

@@ -1,4 +1,4 @@
-"""Text from strangers, made safe for a terminal and a log line."""
+"""Makes text from untrusted clients safe for a terminal and a log line."""
 
 from __future__ import annotations
 

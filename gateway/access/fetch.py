@@ -1,4 +1,4 @@
-"""Fetches a key set: the one place of this room that knows HTTP."""
+"""Fetches a key set. No other module of this room knows HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judges the tokens of requests."""
+"""The gate: decides which tokens are accepted, and what they grant."""
 
 from __future__ import annotations
 

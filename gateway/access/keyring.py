@@ -1,4 +1,4 @@
-"""The keys in force: of a file, or fetched from an address in the background and kept while that is away."""
+"""The keys in force: from a file, or fetched from a URL in the background and kept while that is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs for as long as the process does: a mistake in one part ends neither that part nor the process."""
+"""Keeps background tasks running as long as the process: a mistake in one ends neither that task nor the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings say, made into the parts that they name; nowhere else are adapters named."""
+"""Makes the parts that the settings name. No other module names adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The composition root: where the parts of a process are put together, and run."""
+"""The composition root: puts the parts of a process together and runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory the process may have: of its control groups, and of the machine."""
+"""Finds how much memory the process may have, from its control groups and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pulse: once a second it brings into the metrics what would cost too much to tell each time it changes."""
+"""The sampler: once a second it updates the metrics that would cost too much to update on each change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims that hold over all gateways, kept in Redis; of ids there are only hashes. See `redis_scripts`."""
+"""Claims for all gateways, kept in Redis. It holds only hashes of ids. See `redis_scripts`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""Claims of the workers of one host, in a file of their own: over a log that cannot decide who stores an event, where
-nothing else is shared. What is in it is worth nothing once the host has been started anew."""
+"""Claims for the workers of one host, in a file of their own.
+
+They serve where the log cannot decide who stores an event, and nothing else is shared. The file is worth nothing once
+the host has restarted.
+"""
 
 from __future__ import annotations
 

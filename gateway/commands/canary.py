@@ -1,4 +1,4 @@
-"""`gateway canary`: which streams, and what became of their events."""
+"""`gateway canary`: chooses streams, and reports what became of their canary events."""
 
 from __future__ import annotations
 

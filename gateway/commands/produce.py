@@ -1,4 +1,4 @@
-"""`gateway produce`: progress, signals, and what is said at the end."""
+"""`gateway produce`: progress, signals, and the summary at the end."""
 
 from __future__ import annotations
 

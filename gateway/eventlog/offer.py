@@ -1,4 +1,4 @@
-"""What the adapters share of `EventLog.offer`: its bounds, and `append` in terms of it."""
+"""The part of `EventLog.offer` that the adapters share: its bounds, and `append` in terms of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The event log as the gateway sees it: topics of partitions of records, read by offset.
 
-Three adapters stand beside this file; one conformance kit (`tests/eventlog`) holds all to what is said here.
+Three adapters stand beside this file. One conformance kit (`tests/eventlog`) checks that all of them keep this
+contract.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a log does not give of one topic or partition, and why, while it answers for others."""
+"""Trouble: what a log cannot give of one topic or partition, and why, while it answers for others."""
 
 from __future__ import annotations
 

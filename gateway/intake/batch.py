@@ -1,4 +1,4 @@
-"""Group commit: what comes for a topic while an append to it is on its way waits, and goes together in the next."""
+"""Group commit: records for a topic that arrive while an append to it is under way go together in the next one."""
 
 from __future__ import annotations
 

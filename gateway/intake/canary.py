@@ -1,4 +1,4 @@
-"""Canary events, made of a schema's first example: they tell a stream without events from a broken one. Pure."""
+"""Makes canary events from a schema's first example: they show whether a silent stream is empty or broken. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells of events that are not taken: to the metrics, and to the error streams, for which nobody waits."""
+"""Reports rejected events: to the metrics, and as dead letters to the error streams, which nobody waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts what is missing into the text of an event, and leaves every other byte as it is. Pure."""
+"""Inserts what is missing into the text of an event, and leaves every other byte as it is. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes events in: judges them, stores each once, and tells what became of it."""
+"""Takes events in: validates them, stores each once, and reports what became of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes to the intake in one request, and what became of it."""
+"""The events of one request to the intake, and what became of them."""
 
 from __future__ import annotations
 

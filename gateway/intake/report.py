@@ -1,4 +1,4 @@
-"""A browser's report (Reporting API: `type`, `age`, `url`, `user_agent`, `body`) as an event. Pure."""
+"""Makes an event of a browser's report (Reporting API: `type`, `age`, `url`, `user_agent`, `body`). Pure."""
 
 from __future__ import annotations
 

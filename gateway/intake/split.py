@@ -1,8 +1,8 @@
-"""Takes a body apart into the texts of its events, strictly (RFC 8259), without touching their bytes. Pure.
+"""Splits a body into the texts of its events, strictly (RFC 8259), without touching their bytes. Pure.
 
-What is wrong with one event is told of that one, as long as it can be seen where it ends; what is wrong with the body,
-of the body. The fast path is that the body is written as orjson, or Python's `json`, would write it, as most are: then
-nothing is in it twice, or too large for a number. Any other is read by the standard library's decoder, strictly.
+A mistake in one event concerns only that event, as long as its end can be found. Otherwise it concerns the body. The
+fast path is for bodies as orjson, or Python's `json`, write them, which most are. Then no member stands in it twice,
+and no number is too large. The standard library's decoder reads any other body, strictly.
 """
 
 from __future__ import annotations

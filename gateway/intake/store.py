@@ -1,4 +1,4 @@
-"""Hands events to the log, each once: what was stored lately, or is on its way, is not handed over again."""
+"""Hands events to the log, each once: events that were stored lately or are on their way are not handed over again."""
 
 from __future__ import annotations
 

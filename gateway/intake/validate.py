@@ -1,6 +1,6 @@
-"""Judges an event and makes the record of it. Pure: no input or output, the time is given.
+"""Validates an event and makes its record. Pure: no input or output, and the time is given.
 
-Everything that enters a stream enters it through here, so that what is in the log is known to be valid.
+Every event enters its stream through here. So everything in the log is known to be valid.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: i
     if path is None:
         return now_ms
     value = _at(event, path)
-    time = _milliseconds(value)
+    time = time_of_value(value)
     if time is None:
         what = "missing" if value is None else "not a usable time"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
@@ -225,7 +225,8 @@ def _at(event: dict[str, Any], path: str) -> Any:
     return part
 
 
-def _milliseconds(value: Any) -> int | None:
+def time_of_value(value: Any) -> int | None:
+    """What the value of a timestamp field means, in milliseconds since the epoch; None where it is no time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -1,6 +1,6 @@
-"""Limits that hold over all processes and hosts, counted in Redis.
+"""Limits for all processes and hosts, counted in Redis.
 
-When Redis is away the process goes on by its own counts, and tells Redis all of them when it is back.
+While Redis is away, the process continues with its own counts. It reports all of them to Redis when that is back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures of several processes, added up. They travel as plain values: what counts must not need room on a disk."""
+"""Adds up the metrics of several processes. They travel as plain values: counting must not need room on a disk."""
 
 from __future__ import annotations
 

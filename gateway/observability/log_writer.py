@@ -1,5 +1,7 @@
-"""What a process writes, on its way out: through a bounded queue and a thread, so that whoever reads it slowly, or not
-at all, keeps nobody else waiting. What does not fit is dropped and counted."""
+"""Writes the output of a process through a bounded queue and a thread, so that a slow reader keeps nobody waiting.
+
+Lines that do not fit are dropped and counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the process writes its log: lines for people, or JSON objects, through a queue that keeps nobody waiting."""
+"""Writes the log of a process: lines for people, or JSON objects, through a queue that keeps nobody waiting."""
 
 from __future__ import annotations
 

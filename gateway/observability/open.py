@@ -1,4 +1,4 @@
-"""The tracer that the settings ask for. OpenTelemetry is loaded only where they ask for one."""
+"""Opens the tracer that the settings ask for. OpenTelemetry is imported only where they ask for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, sent as OTLP over HTTP. The only module that knows it; the extra `tracing` installs it."""
+"""Traces by OpenTelemetry, sent as OTLP over HTTP. No other module knows it; the extra `tracing` installs it."""
 
 from __future__ import annotations
 

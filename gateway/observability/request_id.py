@@ -1,4 +1,4 @@
-"""The id of the request that is being answered, for the lines of the log."""
+"""The id of the current request, for the lines of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens often, told seldom."""
+"""Lets a frequent message through only now and then."""
 
 from __future__ import annotations
 

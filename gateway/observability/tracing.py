@@ -1,7 +1,7 @@
-"""The port of traces: spans of a request, and what a record carries so that others go on with its trace.
+"""The port of traces: the spans of a request, and the headers by which the readers of a record continue its trace.
 
-Whoever makes a span gives it only what the configuration bounds: names of streams, counts, outcomes; never what a
-client sent. `NO_TRACER` makes none, and costs a call or two a request.
+Spans hold only what the configuration bounds: names of streams, counts, outcomes. They never hold what a client sent.
+`NO_TRACER` makes no spans, and costs a call or two a request.
 """
 
 from __future__ import annotations

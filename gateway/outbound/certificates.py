@@ -1,8 +1,7 @@
-"""Why a certificate was refused, and what its owner can do.
+"""Explains why a certificate was refused, and what its owner can do.
 
-From Python 3.13 on the standard library refuses certificates that are not as RFC 5280 has them
-(ssl.VERIFY_X509_STRICT). Private authorities that served for years are refused after an update, with words that name no
-remedy.
+From Python 3.13 on, the standard library refuses certificates that break RFC 5280 (ssl.VERIFY_X509_STRICT). After an
+update, private authorities that served for years are refused, with words that name no remedy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the environment says of the way to a server: proxies, and the authorities whose certificates count.
+"""Reads from the environment how to reach a server: proxies, and the authorities whose certificates are trusted.
 
-The variables are those that curl, Go and Python share; where they differ, the rules are curl's. What is wrong
-with one is told with its name and what would be right, once it is needed, and never with a password.
+The variables are those that curl, Go and Python share. Where these differ, the rules are curl's. A mistake in one is
+reported once it matters, with its name and the right form, and never with a password.
 """
 
 from __future__ import annotations

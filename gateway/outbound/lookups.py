@@ -1,7 +1,7 @@
-"""Names looked up apart: a resolver that hangs costs whoever asked for the name, and nobody else.
+"""Looks up names on threads of their own: a resolver that hangs delays only those who asked for the name.
 
-asyncio looks names up on the threads that everything else shares (six, on two cores), and waits for them at the end of
-the process. A few names whose servers say nothing then stop all that reads a file or a key.
+asyncio looks names up on threads that everything else shares (six, on two cores), and waits for them when the process
+ends. A few names whose servers are silent would stop everything that reads a file or a key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to other servers, on the way that the environment says (`environment.py`)."""
+"""Requests to other servers, by the way that the environment names (`environment.py`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Redis as the gateway uses it: scripts, each of which decides something at once for all processes.
 
-One request to Redis is under way at a time, and what comes meanwhile goes together in the next. It is away when an
-answer takes longer than ANSWER_SECONDS; whoever waits is then told so, and nothing is asked again by itself.
+One request to Redis is under way at a time. Callers that arrive meanwhile share the next one. Redis is away when an
+answer takes longer than ANSWER_SECONDS. Its callers then learn that, and nothing is repeated automatically.
 """
 
 from __future__ import annotations

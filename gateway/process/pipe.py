@@ -1,5 +1,7 @@
-"""An end of the line between the supervisor and a worker, with a thread for each direction: neither side ever waits for
-the other, also where that hangs in the middle of a message."""
+"""An end of the pipe between the supervisor and a worker, with a thread for each direction.
+
+Neither side ever waits for the other, even if the other hangs in the middle of a message.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""How far a command has come, told on standard error: one line that renews itself on a terminal, elsewhere a plain
-line now and then. Messages stand above it."""
+"""Shows the progress of a command on standard error. Messages stand above it.
+
+On a terminal it is one line that renews itself. Elsewhere it is a plain line now and then.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reloading: the configuration is read again, held against what is in force, and taken over whole or not at all."""
+"""Reloading: reads the configuration again, compares it with what is in force, and takes all of it over or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a worker that ended is started again, when that makes no sense any more, and why it ended, in words."""
+"""Decides when a worker that ended is started again, and when to give up. Puts into words why it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of a server: one, or several that share the public port."""
+"""Runs a server: in one process, or in several that share the public port."""
 
 from __future__ import annotations
 

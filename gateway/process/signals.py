@@ -1,4 +1,4 @@
-"""Signals to a command that may wait for whoever reads its output: it ends all the same."""
+"""Ends a command on a signal, even if it waits for a reader of its output."""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""The standard streams of a command. What cannot be written to standard output is an error with a name; what cannot be
-written to standard error is lost, and the command goes on. Letters that an encoding lacks become escapes."""
+"""The standard streams of a command.
+
+A failure to write to standard output is an error with a name. A failure to write to standard error loses the text, and
+the command continues. Letters that an encoding lacks become escapes.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Several processes that share the public port, and the one that starts, watches, reloads and stops them.
+"""The supervisor: starts, watches, reloads and stops several processes that share the public port.
 
-The supervisor alone reads the configuration again. It checks all of it, hands the same definitions to every worker, and
-starts a worker that died with those in force: a broken file is met by none of them, and none has others than the rest.
+Only the supervisor reads the configuration again. It checks all of it and hands the same definitions to every worker. A
+worker that died starts again with the definitions in force. So no worker meets a broken file, and none has other
+definitions than the rest.
 
-Each worker tells once a second that its loop runs, and what it has counted. One that says nothing for `stall_limit` is
-killed; its counts are gone on with, its gauges hold no longer. The supervisor itself waits for nobody.
+Each worker reports once a second that its loop runs, and what it has counted. One that is silent for `stall_limit` is
+killed. Its counts are kept, its gauges dropped. The supervisor itself waits for nobody.
 """
 
 from __future__ import annotations

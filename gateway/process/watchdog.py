@@ -1,8 +1,8 @@
-"""The watchdog: a thread that sees the event loop stand still, says where, and ends the process.
+"""The watchdog: a thread that notices when the event loop hangs, reports where, and ends the process.
 
-It counts the time in which it ran itself: a process that is stopped, or a machine that sleeps, stands still as a whole,
-and is no fault of the loop. A call into C that keeps Python's lock stops this thread too; of a worker the supervisor
-sees that (supervisor.py), and of a process alone whoever asks it for /healthz.
+It counts only the time in which it ran itself. A process that is stopped, or a machine that sleeps, stands still as a
+whole, and its loop is not to blame. A call into C that keeps Python's lock stops this thread too. In a worker the
+supervisor notices that (`supervisor.py`), and in a single process the next check of /healthz.
 """
 
 from __future__ import annotations

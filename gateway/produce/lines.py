@@ -1,4 +1,4 @@
-"""Lines of a file or a pipe, which may be compressed: read in parts, none held longer than it may be."""
+"""Reads the lines of a file or a pipe, compressed or not, in parts of bounded size."""
 
 from __future__ import annotations
 

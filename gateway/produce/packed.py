@@ -1,4 +1,4 @@
-"""Input that may be compressed, told by how it begins: gzip, bzip2, xz or zstd, of one member or several."""
+"""Expands input whose beginning shows that it is compressed: gzip, bzip2, xz or zstd, of one member or several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Producing from lines: newline-delimited JSON, each line validated and stored in the order of the input."""
+"""Produces from lines: newline-delimited JSON, each line validated and stored in the order of the input."""
 
 from __future__ import annotations
 

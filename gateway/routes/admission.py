@@ -1,4 +1,4 @@
-"""Lets requests in, as far as the limits allow."""
+"""Admits requests, as far as the limits allow."""
 
 from __future__ import annotations
 

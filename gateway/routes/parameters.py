@@ -1,4 +1,4 @@
-"""The request of a stream: query parameters and headers, read into what the subscription understands."""
+"""Reads the request of a stream, from query parameters and headers."""
 
 from __future__ import annotations
 

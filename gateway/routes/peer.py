@@ -1,4 +1,4 @@
-"""Who sends a request: the peer of the connection, or whom a proxy that is trusted names. Pure."""
+"""Finds the sender of a request: the peer of the connection, or the address that a trusted proxy names. Pure."""
 
 from __future__ import annotations
 

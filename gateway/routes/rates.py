@@ -1,4 +1,4 @@
-"""`/explorer/rates`: how many events each stream had in each of the last seconds, for the page's small charts."""
+"""`/explorer/rates`: the events of each stream in each of the last seconds, for the page's small charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`X-Request-Id`: what a client or a proxy calls a request, or a new name, in the log and in the answer."""
+"""`X-Request-Id`: the name that a client or a proxy gave a request, or a new one, for the log and the answer."""
 
 from __future__ import annotations
 

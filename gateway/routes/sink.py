@@ -1,4 +1,4 @@
-"""The write side of a response: ASGI's `send`, or the connection itself where the server gives it away."""
+"""The write side of a response: ASGI's `send`, or the connection itself if the server gives it away."""
 
 from __future__ import annotations
 

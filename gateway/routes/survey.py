@@ -1,6 +1,6 @@
-"""What there is in the topics of the hub: looked at once a second at the most, however many ask.
+"""Surveys the topics of the hub, once a second at most, however many clients ask.
 
-It tells of topics, and nothing of who may see which: what a client is told is put together from its own catalogue.
+It describes topics, and does not know who may see which. Each client's answer is put together from its own catalogue.
 """
 
 from __future__ import annotations

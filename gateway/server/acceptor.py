@@ -1,4 +1,4 @@
-"""Accepting connections: as many as the process may have, and none lost when it stops."""
+"""Accepts connections: as many as the process may have, and none is lost when it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on what a request may cost before there is one."""
+"""HTTP/1.1 as uvicorn speaks it, with bounds on the cost of a request that has not arrived yet."""
 
 from __future__ import annotations
 

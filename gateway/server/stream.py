@@ -1,4 +1,4 @@
-"""A connection that one endless response has for itself."""
+"""A connection that belongs to one endless response alone."""
 
 from __future__ import annotations
 

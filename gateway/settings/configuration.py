@@ -1,6 +1,6 @@
 """The configuration: settings from flags, variables and the file, and the streams of the file.
 
-A flag wins over a variable, a variable over the file, the file over the default. An empty variable is as if not set.
+A flag wins over a variable, a variable over the file, the file over the default. An empty variable counts as not set.
 """
 
 from __future__ import annotations

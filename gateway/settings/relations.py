@@ -1,4 +1,4 @@
-"""Which settings have to fit together."""
+"""The settings that have to fit together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a source gives for a setting to its typed value, checked by itself."""
+"""Turns what a source gives for a setting into its typed value, and checks it by itself."""
 
 from __future__ import annotations
 

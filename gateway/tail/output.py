@@ -1,4 +1,4 @@
-"""Where events go: lines for people, or the events themselves for programs."""
+"""Writes events: as lines for people, or as they are for programs."""
 
 from __future__ import annotations
 

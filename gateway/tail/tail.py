@@ -1,4 +1,4 @@
-"""The run of `gateway tail`: a subscription, its output, its position in a file, and what is told meanwhile."""
+"""Runs `gateway tail`: a subscription, its output, its position in a file, and its messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to Kafka and what comes back: numbered batches of records, and what a broker says of one."""
+"""Builds the numbered batches of records for Kafka, and reads what a broker answers to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that need brokers: bounded as a whole, made once for all who wait, or of several brokers at the same time."""
+"""Calls that need brokers: bounded as a whole, made once for all callers, or made to several brokers at once."""
 
 from __future__ import annotations
 

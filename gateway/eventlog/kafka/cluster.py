@@ -1,7 +1,7 @@
 """The brokers of a Kafka cluster: metadata, and requests to the leader of a partition.
 
-aiokafka's connections do the work (TLS, SASL, versions); its client and consumer are not used, because they neither
-tell that no broker answers nor end in a bounded time once that is so.
+aiokafka's connections do the work (TLS, SASL, versions). Its client and consumer are not used. They do not report that
+no broker answers, and do not end in a bounded time then.
 """
 
 from __future__ import annotations

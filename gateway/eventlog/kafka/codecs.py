@@ -1,4 +1,4 @@
-"""What a batch holds that was compressed, never more of it than fits: a few bytes may stand for gigabytes."""
+"""Expands compressed batches, never beyond a bound: a few bytes may stand for gigabytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection to one of Kafka's brokers, which is trusted neither with time nor with memory."""
+"""A connection to a Kafka broker, which is trusted neither with time nor with memory."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Connections to Kafka's brokers, bounded in time and memory, whatever a broker does.
 
-aiokafka opens them (TLS, SASL, versions) and numbers the requests. Three kinds are used, since a broker answers the
-requests of one connection in their order:
+aiokafka opens them (TLS, SASL, versions) and numbers the requests. A broker answers the requests of one connection in
+order, so there are three kinds:
 
-- one a broker is shared by the small requests (metadata, offsets), which it answers from memory or an index;
-- what may wait at the broker (batches, producer ids, new topics) has a connection for itself while it waits;
-- so has each fetch (`kafka_flight`).
+- one connection to each broker is shared by the small requests (metadata, offsets), which it answers from memory;
+- a request that may wait at the broker (a batch, a producer id, a new topic) has a connection of its own meanwhile;
+- so has each fetch (`flight.py`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The fetch request of the Kafka protocol, by topic ids (KIP-516), and what is read out of its answer.
+"""The fetch request of the Kafka protocol, by topic ids (KIP-516), and how its answer is read.
 
-Version 13, that of Kafka 3.1 and later, is packed and read here: one request and one answer come with each lone event,
-and aiokafka's schemas were a fifth of what it costs. Version 12 (Kafka 2.7) differs in that topics have names; it is
-the first that tells where the log was cut back (KIP-595). Older brokers are spoken to in aiokafka's own versions.
+Version 13 (Kafka 3.1 and later) is packed and read here. Each lone event takes a request and an answer, and aiokafka's
+schemas were a fifth of that cost. In version 12 (Kafka 2.7) topics have names. It is the first version that says where
+the log was cut back (KIP-595). Older brokers are asked in aiokafka's own versions.
 """
 
 from __future__ import annotations

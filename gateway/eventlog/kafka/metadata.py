@@ -1,7 +1,7 @@
-"""What brokers tell of a cluster, put together: what is newer counts, not what was told last.
+"""Merges what several brokers say of a cluster: the newer statement counts, not the last one.
 
-Brokers learn of an election or of a new topic one after another, and one that is cut off from the others tells for ever
-what once was.
+Brokers learn of an election or a new topic one after another. One that is cut off from the others repeats for ever what
+was true once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How to reach Kafka: the addresses and options of the configuration, checked."""
+"""Reads and checks the options for reaching Kafka: addresses, security, names."""
 
 from __future__ import annotations
 

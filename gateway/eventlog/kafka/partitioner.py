@@ -1,4 +1,4 @@
-"""Which partition of a topic a record goes to: by its key, where Kafka's other clients would put it too."""
+"""Chooses the partition of a record by its key, the same that Kafka's other clients choose."""
 
 from __future__ import annotations
 

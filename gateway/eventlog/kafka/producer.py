@@ -1,7 +1,7 @@
-"""Appends to Kafka without repeating itself: batches that are numbered, so that brokers store none twice (KIP-98).
+"""Appends to Kafka without repeating itself: batches are numbered, so that brokers store none twice (KIP-98).
 
-aiokafka's producer is not used, because it does not say which records of a batch a broker refused, loses its numbers
-when one was, and tries on for ever what its callers were told has failed.
+aiokafka's producer is not used. It does not say which records of a batch a broker refused, and it loses its numbers
+when one was. It also retries for ever what it has reported as failed.
 """
 
 from __future__ import annotations

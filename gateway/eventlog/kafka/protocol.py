@@ -1,6 +1,6 @@
 """The metadata request of the Kafka protocol, which aiokafka has only in versions without topic ids (KIP-516).
 
-It is sent through aiokafka's connections, in its older versions where the broker knows no better.
+It goes through aiokafka's connections, in aiokafka's older versions where the broker knows no newer one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads partitions of a Kafka cluster: a buffer for each, filled by requests in the background.
 
-A request under way is a flight. One that waits for records stays up between two calls of `fetch`. Whatever fails only
-shortens its flight; what it means is decided when the flight has landed, within `fetch`.
+A request under way is a flight. One that waits for records stays up between two calls of `fetch`. A failure only
+shortens its flight. Its meaning is decided within `fetch`, when the flight has landed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The records that a broker sent of one partition: kept as bytes, unpacked only as they are taken."""
+"""The records of one partition as a broker sent them: kept as bytes, and unpacked only when they are taken."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A batch that aiokafka gives up as a whole, since one record of it is strange, read record by record.
+"""Reads a batch record by record that aiokafka gives up as a whole, because one record of it is odd.
 
-Brokers take what aiokafka does not: the name of a header that is not UTF-8. It is shown with escapes here. A record
-that cannot be read at all ends where its length says, and is there without a value; the others are as they were.
+Brokers accept what aiokafka does not: header names that are not UTF-8. They are shown with escapes here. A record that
+cannot be read at all ends where its length says, and has no value. The others stay as they were.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""aiokafka's producer, which the writer uses for its transactions, and its end, also where the brokers are gone."""
+"""aiokafka's producer, which the writer uses for transactions, with an end in bounded time even without brokers."""
 
 from __future__ import annotations
 

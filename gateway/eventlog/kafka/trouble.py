@@ -1,4 +1,4 @@
-"""What Kafka's error codes mean for a topic or partition, and for what is written to it."""
+"""Translates Kafka's error codes, for topics and partitions and for records that are written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Appends to Kafka in transactions that also hold a position: a record of the gateway's own compacted topic.
 
-The name of a writer gives its transactional id. Opening a writer ends what an earlier one with that id has begun and
-fences it off (KIP-98); so the position read after that is the one that counts.
+The name of a writer gives its transactional id. Opening a writer ends what an earlier one with that id has begun, and
+fences it off (KIP-98). So the position that is read after that is the one that counts.
 """
 
 from __future__ import annotations

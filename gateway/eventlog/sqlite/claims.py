@@ -1,9 +1,8 @@
-"""What the SQLite log notes of records that may be offered again: what they are known by, in the transaction that
-stores them. So two processes over one file cannot both store one.
+"""The claims of the SQLite log: ids of records that may be offered again, stored in the transaction of the records.
 
-The notes are a list of what each append has stored, and what there is of it is held in memory: whoever appends has the
-lock of the file, reads what others have noted since, and then knows all. An index in the file would make each append
-write pages all over it.
+So two processes over one file cannot both store one. The claims are a list of what each append has stored, and memory
+holds all of it. An appender has the lock of the file, reads what others have added since, and then knows all claims. An
+index in the file would make each append write pages all over it.
 """
 
 from __future__ import annotations

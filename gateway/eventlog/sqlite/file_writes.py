@@ -1,4 +1,4 @@
-"""Tells a thread when a file has been written to, where the system can (inotify, on Linux)."""
+"""Notifies a thread when a file has been written to, where the system can (inotify, on Linux)."""
 
 from __future__ import annotations
 

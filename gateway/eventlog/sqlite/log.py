@@ -1,6 +1,6 @@
 """The embedded event log: one SQLite file, which several processes of a host may read and write.
 
-Every commit is synced to the disk before it is acknowledged. SQLite is only ever called on threads of its own.
+Every commit is synced to the disk before it is acknowledged. SQLite is only called on threads of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What keeps SQLite from using a file, by what it and the system say."""
+"""Recognises what keeps SQLite from using a file, by its own words and the system's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gateway tells of itself: one function for each thing worth telling, each a metric, a log line, or both."""
+"""Telemetry: one function for each thing worth reporting. Each is a metric, a log line, or both."""
 
 from gateway.observability.telemetry.access import (
     connection_refused,

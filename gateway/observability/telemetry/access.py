@@ -1,4 +1,4 @@
-"""Who is refused, and why."""
+"""Refused requests, and the reasons."""
 
 from __future__ import annotations
 

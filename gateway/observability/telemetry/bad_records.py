@@ -1,4 +1,4 @@
-"""Stored values that are not events, told as a summary of each topic: one line a minute, however many there are."""
+"""Stored values that are not events: one line a minute for each topic summarises them, however many there are."""
 
 from __future__ import annotations
 

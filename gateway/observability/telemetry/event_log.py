@@ -1,4 +1,4 @@
-"""How the event log is: whether it answers, and what it does not give."""
+"""The state of the event log: whether it answers, and what it does not give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent to the gateway, and what becomes of it."""
+"""The events sent to the gateway, and what becomes of them."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What clients get: streams, the events in them, and what is held for them."""
+"""The streams of clients: how many there are, the events in them, and the memory that they hold."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
 
-from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, log
+from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, begin, log
 
-_GAPS = Counter("gateway_gaps", "Gaps reported to clients, by reason", ["reason"])
+_GAPS = begin(Counter("gateway_gaps", "Gaps reported to clients, by reason", ["reason"]), "expired", "future", "unknown")
 _FAILURES = Counter("gateway_stream_failures", "Streams ended by an internal error")
 _STREAMS = Gauge("gateway_streams", "Open streams")
 _CONNECTIONS = Gauge("gateway_connections", "Open responses that include this stream", ["stream"])

@@ -86,7 +86,7 @@ TAKE_WAIT = 3.0
 
 
 async def _nothing_to_reload() -> dict[str, Any]:
-    reason = "this server does not serve what a configuration says, and has nothing to reload"
+    reason = "this server runs without a configuration, and has nothing to reload"
     logger.warning(reason)
     raise RestartNeeded([reason])
 
@@ -299,7 +299,7 @@ class Gateway:
             return every.difference(self.current.readable(self.gate.renewed(grant)).topics)
 
         ended = self.streams.stop(hidden)
-        notes = [f"streams that were ended, since their client may not read them any more: {ended}"] if ended else []
+        notes = [f"streams ended because their client may not read them any more: {ended}"] if ended else []
         try:
             async with asyncio.timeout(TAKE_WAIT):
                 while not self.hub.discovery.answered.issuperset(definitions.catalog.topics):

@@ -86,7 +86,7 @@ async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) 
             except ConfigurationError:
                 pass  # which has been told
             except Exception:
-                logger.exception("nothing was reloaded, by a mistake of the gateway")
+                logger.exception("nothing was reloaded, by an internal error")
 
     answering = asyncio.create_task(answer())
     # Not by the loop, which would give the signal its default back when it is closed.

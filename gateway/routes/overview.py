@@ -91,7 +91,7 @@ def _wanted(request: Request) -> tuple[str, int]:
         raise Problem(400, "Bad request", f"`limit` takes 1 to {MOST_ROWS}, not {limit[:100]!r}", "limit")
     for name in request.query_params:
         if name not in ("sort", "limit"):
-            raise Problem(400, "Bad request", "there are the parameters `sort` and `limit`", name[:100])
+            raise Problem(400, "Bad request", "the parameters are `sort` and `limit`", name[:100])
     return order, int(limit)
 
 

@@ -236,7 +236,7 @@ def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
     for flag in ("--key", "--timestamp"):
         result = run("produce", "page.edit", flag, "a..b", "--config", str(config), text="{}\n")
         assert result.exit_code == 1
-        assert f"{flag}: 'a..b' is no path" in result.output
+        assert f"{flag}: 'a..b' is not a path" in result.output
     assert not (config.parent / "events.db").exists()
 
 

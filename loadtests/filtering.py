@@ -32,10 +32,11 @@ from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
-from gateway.feed.feed import BlockCache, Selection
+from gateway.feed.cache import BlockCache
 from gateway.feed.live import Broadcast
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Plain
+from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions

@@ -35,7 +35,7 @@ from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
 from gateway.errors import Problem, RestartNeeded
 from gateway.eventlog.port import EventLog
-from gateway.feed.feed import BlockCache
+from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.filters.compile import FilterBounds

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed, Selection
+from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps

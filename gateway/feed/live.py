@@ -14,16 +14,19 @@ from functools import cache
 from math import inf
 
 from gateway.clock import Clock
-from gateway.feed.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
 from gateway.feed.live_clients import Coding, LiveClient, Recipients
 from gateway.feed.packer import Gzip
 from gateway.feed.router import TURN_STEPS, Audience
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
 from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
+from gateway.wire.chunked import http_chunk
 from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
-from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
 from gateway.feed.live import LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip
 from gateway.feed.router import Audience
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.feed.feed import Selection
 from gateway.feed.judge import ROUND, Effort, Judge
+from gateway.feed.selection import Selection
 from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.hub.history_segment import Stretch
 from gateway.model.record import Record

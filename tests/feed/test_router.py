@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed import feed as feed_module
-from gateway.feed.feed import BlockCache, Feed, Selection, subject_at
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed, subject_at
 from gateway.feed.live import Broadcast, LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip, Plain
 from gateway.feed.router import ASK_STEPS, TURN_STEPS, Audience
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields

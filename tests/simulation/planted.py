@@ -205,7 +205,7 @@ BUGS = (
     ),
     Planted(
         "feed: canaries for everybody",
-        "gateway.feed.feed:Selection.choose",
+        "gateway.feed.selection:Selection.choose",
         "(canary and not self.canary)",
         "False",
     ),

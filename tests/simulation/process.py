@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.catalog.catalog import Catalog
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed.feed import BlockCache
+from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past

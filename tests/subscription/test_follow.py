@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 from gateway.hub import ordered as ordered_module
 from gateway.model.position import parse_position
 from gateway.model.record import TopicPartition

@@ -12,8 +12,10 @@ import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed import live_clients as recipients
-from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
 from gateway.feed.live import Broadcast
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub import past

@@ -36,14 +36,12 @@ def components(facts: Facts) -> Json:
     free = any(not facts.schemas_of(stream) for stream in facts.catalog.streams.values())
     sent = record(
         {
-            "$schema": {**TEXT, "description": "Title and version of its schema, such as /wiki/change/1.0.0."},
-            "meta": record(
-                {"stream": {**TEXT, "description": "The stream that it is for."}}, additionalProperties=True
-            ),
+            "$schema": {**TEXT, "description": "Title and version of the schema, such as /wiki/change/1.0.0."},
+            "meta": record({"stream": {**TEXT, "description": "The stream of the event."}}, additionalProperties=True),
         },
         # Said, since what was generated leaves out members of which nothing is.
         additionalProperties=True,
-        description="An event to be stored, valid against the schema that it names: one of the components.",
+        description="An event to store. It must be valid against the schema that it names.",
     )
     return {
         "Event": {"anyOf": [*names, ANY_EVENT]} if names and free else {"anyOf": names} if names else ANY_EVENT,

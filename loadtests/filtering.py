@@ -40,6 +40,7 @@ from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.ring import Segment
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord
 from gateway.wire.sse import SSE
@@ -153,14 +154,12 @@ class Watched(Broadcast):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub, BlockCache(CACHE_BYTES), SystemClock(), HEARTBEAT)
-        deliver = hub.deliver
+        hub.deliver, hub.renew = self.deliver, self.renew
 
-        def timed(segment: object) -> None:
-            begun = time.perf_counter()
-            deliver(segment)  # type: ignore[arg-type]
-            self.longest = max(self.longest, time.perf_counter() - begun)
-
-        hub.deliver = timed
+    def deliver(self, segment: Segment) -> None:
+        begun = time.perf_counter()
+        super().deliver(segment)
+        self.longest = max(self.longest, time.perf_counter() - begun)
 
 
 async def measure(kind: str, count: int, rate: int, seconds: float) -> Cost:

@@ -128,7 +128,8 @@ class Gateway:
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.deliver, self.hub.renew = self.broadcast.deliver, self.broadcast.renew
+        self.hub.losses.memories += [lambda lost: cache.clear(), self.past.forget]
         services = Services(
             self.hub,
             self.broadcast,
@@ -163,6 +164,7 @@ class Gateway:
         )
         self.claims, keys = open_claims(settings, log, self.clock)
         self.intake = Intake(self.hub, self.current, self.clock, intake_options, self.claims, keys)
+        self.hub.observe = self.intake.observe
         self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
         self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
         """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""

@@ -183,7 +183,8 @@ class LiveFeed:
 
 
 class Broadcast:
-    """All feeds of the process."""
+    """All feeds of the process. Whoever composes them has the hub call `deliver` and `renew`, and forget what was lost
+    in the cache too."""
 
     def __init__(self, hub: Hub, cache: BlockCache, clock: Clock, heartbeat: float) -> None:
         self.hub = hub
@@ -192,9 +193,6 @@ class Broadcast:
         self.heartbeat = heartbeat
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
         self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
-        hub.deliver = self.deliver
-        hub.renew = self.renew
-        hub.losses.memories.append(lambda lost: cache.clear())
 
     def feed(
         self,

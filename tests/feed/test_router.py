@@ -143,7 +143,9 @@ def broadcast_of(topics: int = 2) -> Broadcast:
     hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), FakeClock(), HubOptions())
     for place in PLACES:
         hub.ring.add(place, NOTHING_READ, 0)
-    return Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    broadcast = Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
+    return broadcast
 
 
 def connect(broadcast: Broadcast, text: str | None, packer: Plain | Gzip, form: Format = SSE) -> LiveReader:

@@ -62,9 +62,9 @@ class Process:
         self.hub = Hub(self.log, by_timestamp, self.clock, options, self.clock.monotonic)
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
-        self.hub.deliver = self._deliver
+        self.hub.deliver, self.hub.renew = self._deliver, self.broadcast.renew
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.losses.memories += [lambda lost: self.cache.clear(), self.past.forget]
         self.held = Held(random.choice([1, 5_000, 10**8]))
         services = Services(
             self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held

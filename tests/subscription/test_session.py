@@ -45,9 +45,11 @@ class Site:
         topics = dict.fromkeys(("east", "west"), by_timestamp)
         self.clock = FakeClock()
         self.hub = Hub(log, topics, self.clock, options)
-        self.broadcast = Broadcast(self.hub, BlockCache(10**7), self.clock, 0.05)
+        cache = BlockCache(10**7)
+        self.broadcast = Broadcast(self.hub, cache, self.clock, 0.05)
+        self.hub.deliver, self.hub.renew = self.broadcast.deliver, self.broadcast.renew
         self.past = Past(log, 4, 1 << 20)
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.losses.memories += [lambda lost: cache.clear(), self.past.forget]
         self.services = Services(self.hub, self.broadcast, self.past, self.clock, 0.05, 1000)
 
     @asynccontextmanager

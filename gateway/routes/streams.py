@@ -96,8 +96,8 @@ class StreamEndpoint:
             await answer(error)(scope, receive, send)
             return
         pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
-        session = Session(self._services, request, pace, charge)
-        session.visitor = visitor(scope, None if self._admission is None else address)
+        asking = visitor(scope, None if self._admission is None else address)
+        session = Session(self._services, request, pace, charge, asking)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:

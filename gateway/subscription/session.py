@@ -49,18 +49,26 @@ class Visitor(NamedTuple):
     agent: str
 
 
+UNKNOWN = Visitor("", "")
+
+
 class Session(Reader):
     """Carries one subscription from its first byte to its last."""
 
     __slots__ = ("_asked", "_start", "ends_at", "exhausted", "pace", "visitor")
 
     def __init__(
-        self, services: Services, request: Request, pace: Pace | None = None, charge: Charge | None = None
+        self,
+        services: Services,
+        request: Request,
+        pace: Pace | None = None,
+        charge: Charge | None = None,
+        visitor: Visitor = UNKNOWN,
     ) -> None:
         super().__init__(services, request, charge)
         self.exhausted: FilterExhausted | None = None
         """Why the response was ended, where the filter had too few steps again and again."""
-        self.visitor = Visitor("", "")
+        self.visitor = visitor
         self.pace = pace
         self.ends_at = inf
         """When the client has been here for long enough, on the clock for durations."""

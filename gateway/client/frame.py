@@ -1,4 +1,4 @@
-"""What a parser makes of one frame of an event stream."""
+"""An event as the parser finds it in a stream."""
 
 from __future__ import annotations
 

@@ -62,8 +62,9 @@ class IntakeOptions:
 
 class Intake:
     """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
-    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log. The hub is to
-    call `observe`."""
+    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log.
+
+    The hub calls `observe`."""
 
     def __init__(
         self,

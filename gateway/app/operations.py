@@ -1,4 +1,4 @@
-"""What the admin port does for the operator, in all processes of a gateway."""
+"""The operations of the admin port, which concern all processes of a gateway."""
 
 from __future__ import annotations
 

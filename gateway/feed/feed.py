@@ -36,7 +36,7 @@ MAXIMUM_CHAINS = 256
 
 _SERIALS = itertools.count()
 
-Matches = list[tuple[Item, bytes | None]]
+Selected = list[tuple[Item, bytes | None]]
 """The records of a segment that belong to the subscription; with the bytes to be sent where one matches."""
 LARGE_SEGMENT = 262_144
 """Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags, and
@@ -118,7 +118,7 @@ class Feed:
         if segment is None:
             return None
         cached: Block | None = self._cache.get((self._serial, segment.serial))
-        return cached or self._make(segment, self._chosen(segment))
+        return cached or self._make(segment, self._choose(segment))
 
     def judged(self, segment: Segment) -> Any:
         """What somebody has found out of the segment for this selection; see `judge.Judged`."""
@@ -134,12 +134,12 @@ class Feed:
             size += sum(map(len, judged.chosen.values()))
         self._cache.put(self._judged_key(segment), judged, size)
 
-    def block_from(self, segment: Segment, chosen: Chosen) -> Block:
+    def block_of_chosen(self, segment: Segment, chosen: Chosen) -> Block:
         """The block of a segment of which this is sent."""
         cached: Block | None = self._cache.get((self._serial, segment.serial))
         return cached or self._make(segment, chosen)
 
-    def block_of(self, segment: Segment, matching: list[int]) -> Block:
+    def block_of_matches(self, segment: Segment, matching: list[int]) -> Block:
         """The same of a segment whose records have been judged: the filter is true of those at these indices."""
         selection, items = self.selection, segment.items
         chosen: Chosen = {}
@@ -152,9 +152,9 @@ class Feed:
                     chosen[index] = data
         return self._make(segment, chosen)
 
-    def matches(self, segment: Segment, chosen: Chosen | None = None) -> Matches:
+    def selected(self, segment: Segment, chosen: Chosen | None = None) -> Selected:
         """The records of the segment; `chosen` is what is sent of them, where they have been judged."""
-        chosen = self._chosen(segment) if chosen is None else chosen
+        chosen = self._choose(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
     def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
@@ -198,7 +198,7 @@ class Feed:
             self._deflate = None
             self._cache.chains -= 1
 
-    def _chosen(self, segment: Segment) -> Chosen:
+    def _choose(self, segment: Segment) -> Chosen:
         """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
         selection = self.selection
         key = (selection.key, "chosen", segment.serial)

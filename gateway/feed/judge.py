@@ -134,7 +134,7 @@ class Judge:
     async def stretch(self, selection: Selection, stretch: Stretch) -> tuple[list[bytes | None], Effort]:
         """What is sent of each record of the past, within a turn; `count` is due."""
         if not selection.reads:
-            return selection.chosen(stretch), Effort()
+            return selection.choose_all(stretch), Effort()
         bench, chosen = Bench(self._filter), []
         for index, record in enumerate(stretch.records):
             data = record.value

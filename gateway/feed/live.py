@@ -59,7 +59,7 @@ class LiveFeed:
     def deliver(self, segment: Segment, matching: list[int] | None, now: float) -> None:
         """Write the block of a segment to every live client. The filter is true of the records at these indices; None
         where there is no filter."""
-        block = self.feed.block(segment.number) if matching is None else self.feed.block_of(segment, matching)
+        block = self.feed.block(segment.number) if matching is None else self.feed.block_of_matches(segment, matching)
         if block is None or not block.data:
             return
         if len(block.data) > BLOCK_LIMIT:

@@ -49,17 +49,17 @@ class Selection:
             return None
         return self.cut(data, subject)
 
-    def choose_of(self, stretch: Stretch, index: int) -> bytes | None:
+    def choose_past(self, stretch: Stretch, index: int) -> bytes | None:
         """The same for a record of the past."""
         data = stretch.records[index].value
         subject = stretch.subject(index) if self.reads and data is not None else None
         return self.choose(data, index in stretch.canaries, subject)
 
-    def chosen(self, stretch: Stretch) -> list[bytes | None]:
-        """`choose_of` each, where no event is looked into."""
+    def choose_all(self, stretch: Stretch) -> list[bytes | None]:
+        """`choose_past` each, where no event is looked into."""
         if self.canary or not stretch.canaries:
             return [record.value for record in stretch.records]
-        return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
+        return [self.choose_past(stretch, index) for index in range(len(stretch.records))]
 
     def cut(self, data: bytes, subject: Subject) -> bytes | None:
         """The bytes to be sent of a record that is sent; None where a mistake of our own keeps it back."""

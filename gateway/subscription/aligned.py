@@ -85,7 +85,7 @@ async def _block(reader: Reader, number: int) -> Block | None:
         return feed.block(number)
     if ring.segment(number) is not segment or not reader.is_current():
         return None
-    return feed.block_from(segment, judged.chosen)
+    return feed.block_of_chosen(segment, judged.chosen)
 
 
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:

@@ -45,7 +45,7 @@ async def _send(reader: Reader, subscription: Subscription, segment: Segment) ->
     judged = await reader.judge.segment(feed, segment)
     if not reader.is_current():
         return False
-    for item, data in feed.matches(segment, None if judged is None else judged.chosen):
+    for item, data in feed.selected(segment, None if judged is None else judged.chosen):
         subscription.offer(item.partition, item.mark, data, frames)
     telemetry.tally.events += len(frames)
     telemetry.tally.bytes += sum(map(len, frames))

@@ -119,7 +119,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
                 assert not alone.data
                 continue
             matching = affected[feed]
-            block = feed.block(segment.number) if matching is None else feed.block_of(segment, matching)
+            block = feed.block(segment.number) if matching is None else feed.block_of_matches(segment, matching)
             assert block is not None
             assert (block.data, block.events) == (alone.data, alone.events)
             assert not block.data or feed.block(segment.number) is block
@@ -132,7 +132,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     segment = fill(ring, [(place, {"n": 2, "wiki": "a"}, False) for place in PLACES])
     assert segment is not None
     now = {feed for audience in audiences.values() for feed, _ in audience.affected(segment)}
-    assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).matches(segment))}
+    assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).selected(segment))}
 
 
 ALPHA = frozenset(["alpha"])
@@ -190,7 +190,7 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
-    matches, block_of = Filter.judge, Feed.block_of
+    matches, block_of_matches = Filter.judge, Feed.block_of_matches
 
     def counted(asked: Filter, subject: Subject, meter: list[int]) -> bool:
         evaluated.append(asked.text)
@@ -198,10 +198,10 @@ async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypa
 
     def noted(feed: Feed, segment: Segment, matching: list[int]) -> Any:
         made.append(feed)
-        return block_of(feed, segment, matching)
+        return block_of_matches(feed, segment, matching)
 
     monkeypatch.setattr(Filter, "judge", counted)
-    monkeypatch.setattr(Feed, "block_of", noted)
+    monkeypatch.setattr(Feed, "block_of_matches", noted)
     broadcast = broadcast_of()
     readers = [connect(broadcast, f'event.wiki == "w{number}" && !event.bot', Plain()) for number in range(1000)]
     other = connect(broadcast, 'event.wiki == "w7"    && !event.bot', Plain(), NDJSON)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import accumulate
 
+from gateway.bounded_cache import BoundedCache
 from gateway.cooperative import Turn, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
@@ -50,8 +51,6 @@ class Past:
     """Bounded: so many readers of the log at once, so many bytes of stretches in memory."""
 
     def __init__(self, log: EventLog, readers: int, capacity: int) -> None:
-        self.capacity = capacity
-        self.size = 0
         self.loaded = 0
         """Stretches read from the log so far."""
         self.reading = 0
@@ -60,7 +59,7 @@ class Past:
         self._log = log
         self._readers = readers
         self._turns = asyncio.Semaphore(readers)
-        self._stretches: OrderedDict[Key, Stretch] = OrderedDict()
+        self._stretches: BoundedCache[Key, Stretch] = BoundedCache(capacity)
         self._loading: dict[Key, asyncio.Task[Stretch]] = {}
         self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
         self._parsed: deque[Stretch] = deque()
@@ -86,7 +85,6 @@ class Past:
         key = (frozenset(positions.items()), identity)
         stretch = self._stretches.get(key)
         if stretch is not None and stretch.covers(ends):
-            self._stretches.move_to_end(key)
             return stretch
         loading = self._loading.get(key)
         if loading is None:
@@ -99,7 +97,7 @@ class Past:
         self._starts |= {place: Remains(remains.start) for place, remains in lost.items()}
         self._cuts += any(remains.end is not None for remains in lost.values())
         for key in [key for key, stretch in self._stretches.items() if stretch.misses(lost)]:
-            self.size -= self._stretches.pop(key).size
+            self._stretches.remove(key)
         for stretch in self._parsed:
             if stretch.misses(lost):
                 stretch.forget()
@@ -149,17 +147,9 @@ class Past:
             if parsed:
                 self._keep_parsed(stretch)
             if stretch.positions != positions:
-                self._keep(key, stretch)
+                self._stretches.put(key, stretch, stretch.size)
             await self._leave((frozenset(stretch.positions.items()), key[1]), frontier)
             return stretch
-
-    def _keep(self, key: Key, stretch: Stretch) -> None:
-        before = self._stretches.pop(key, None)
-        self._stretches[key] = stretch
-        self.size += stretch.size - (before.size if before is not None else 0)
-        while self.size > self.capacity and self._stretches:
-            _, oldest = self._stretches.popitem(last=False)
-            self.size -= oldest.size
 
     def _keep_parsed(self, stretch: Stretch) -> None:
         self._parsed.append(stretch)
@@ -171,11 +161,16 @@ class Past:
         retired = [self._take_frontier(key)]
         self._frontiers[key] = frontier
         frontier.wait(partial(self._expire, key))
-        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self.capacity, frontier.size):
+        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self._stretches.capacity, frontier.size):
             retired.append(self._take_frontier(next(iter(self._frontiers))))
         for other in retired:
             if other is not None:
                 await other.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stretches in memory."""
+        return self._stretches.size
 
     @property
     def waiting_bytes(self) -> int:

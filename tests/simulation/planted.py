@@ -67,7 +67,9 @@ BUGS = (
     ),
     Planted("past: another topic", "gateway.hub.past:_Frontier._confirm", "state.identity != identity", "False"),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
-    Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "past: nothing is forgotten", "gateway.bounded_cache:BoundedCache._trim", "self.size > self.capacity", "False"
+    ),
     Planted(
         "session: waits for the ring without giving way",
         "gateway.subscription.alone:follow",

@@ -46,7 +46,7 @@ class BoundedCache(Generic[Key, Value]):
             self.size += size
             self._trim()
 
-    def items(self) -> Iterable[tuple[Key, Value]]:
+    def entries(self) -> Iterable[tuple[Key, Value]]:
         """All that is kept, the least recently used first."""
         return ((key, value) for key, (value, _) in self._entries.items())
 

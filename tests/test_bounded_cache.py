@@ -6,7 +6,7 @@ from gateway.bounded_cache import BoundedCache
 
 
 def kept(cache: BoundedCache[str, int]) -> list[str]:
-    return [key for key, _ in cache.items()]
+    return [key for key, _ in cache.entries()]
 
 
 def test_the_least_recently_used_goes_first() -> None:

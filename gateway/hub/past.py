@@ -96,7 +96,7 @@ class Past:
         """Keep nothing that the log has lost; who reads there learns what that means for him."""
         self._starts |= {place: Remains(remains.start) for place, remains in lost.items()}
         self._cuts += any(remains.end is not None for remains in lost.values())
-        for key in [key for key, stretch in self._stretches.items() if stretch.misses(lost)]:
+        for key in [key for key, stretch in self._stretches.entries() if stretch.misses(lost)]:
             self._stretches.remove(key)
         for stretch in self._parsed:
             if stretch.misses(lost):

@@ -106,7 +106,7 @@ class Process:
         most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
         assert self.log.readers <= most, "readers of the log are left over"
         assert self.past.size <= self.past._stretches.capacity, "too much of the past is kept"
-        for _, stretch in self.past._stretches.items():
+        for _, stretch in self.past._stretches.entries():
             sizes = [size_of(record) for record in stretch.records]
             assert sum(sizes) < past.STRETCH_BYTES + max(sizes, default=1), "a stretch is too large"
 

@@ -198,7 +198,7 @@ def connect(broadcast: Broadcast, text: str | None) -> Nowhere:
     """A client with a filter of its own."""
     pipe = Nowhere()
     selection = Selection(frozenset([TOPIC]), compile_filter(text) if text else None)
-    broadcast.feed(selection, SSE).add(LiveClient(pipe, Plain()), broadcast.clock.monotonic())
+    broadcast.join(selection, SSE).add(LiveClient(pipe, Plain()), broadcast.clock.monotonic())
     return pipe
 
 

@@ -194,7 +194,7 @@ class Broadcast:
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
         self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
 
-    def feed(
+    def join(
         self,
         selection: Selection,
         form: Format,
@@ -204,14 +204,14 @@ class Broadcast:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
         version, waiting = self.hub.version, dict(waiting or {})
         key = _key(selection, form, version, waiting, ids)
-        feed = self._feeds.get(key)
-        if feed is None:
+        live = self._feeds.get(key)
+        if live is None:
             audience = self._audience(selection.topics, version, waiting, ids)
             audience.users += 1
             made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
-            feed = self._feeds[key] = LiveFeed(made, audience, version, waiting)
-        feed.users += 1
-        return feed
+            live = self._feeds[key] = LiveFeed(made, audience, version, waiting)
+        live.users += 1
+        return live
 
     def _audience(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> Audience[LiveFeed]:
         key = (topics, version, frozenset(waiting.items()), ids)
@@ -224,28 +224,28 @@ class Broadcast:
             audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
         return audience
 
-    def leave(self, feed: LiveFeed) -> None:
+    def leave(self, live: LiveFeed) -> None:
         """One user fewer; the last one takes the feed with it."""
-        feed.users -= 1
-        if feed.users == 0:
-            selection, audience, ids = feed.feed.selection, feed.audience, feed.feed.encoder.ids
-            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting, ids)]
+        live.users -= 1
+        if live.users == 0:
+            selection, audience, ids = live.feed.selection, live.audience, live.feed.encoder.ids
+            del self._feeds[_key(selection, live.feed.format, live.version, live.waiting, ids)]
             audience.users -= 1
             if audience.users == 0:
-                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items()), ids]
+                del self._audiences[selection.topics, live.version, frozenset(live.waiting.items()), ids]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
         counts: Counter[frozenset[str]] = Counter()
-        for feed in self._feeds.values():
-            counts[feed.feed.selection.topics] += feed.users
+        for live in self._feeds.values():
+            counts[live.feed.selection.topics] += live.users
         return counts
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""
-        for feed in list(self._feeds.values()):
-            if feed.version != self.hub.version:
-                feed.release_all(self.hub.ring.open.number)
+        for live in list(self._feeds.values()):
+            if live.version != self.hub.version:
+                live.release_all(self.hub.ring.open.number)
 
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
@@ -256,22 +256,22 @@ class Broadcast:
             sent, clients = tally.events, audience.clients
             if segment.size > LARGE_SEGMENT and segment.size_of(audience.timeline.topics) > LARGE_SEGMENT:
                 # To be read by each on its own, in steps. Whoever gets little of it is served like always.
-                for feed in audience.listeners():
-                    feed.release_all(segment.number)
+                for live in audience.listeners():
+                    live.release_all(segment.number)
                 continue
             try:
                 affected = audience.affected(segment, turn)
             except Exception as error:
-                for feed in audience.listeners():
-                    feed.fail(segment.number, error)
+                for live in audience.listeners():
+                    live.fail(segment.number, error)
                 continue
-            for feed, matching in affected:
+            for live, matching in affected:
                 try:
-                    feed.deliver(segment, matching, now)
+                    live.deliver(segment, matching, now)
                 except Exception as error:
-                    feed.fail(segment.number, error)
-            for feed in audience.take_dear():
-                feed.read_alone(segment.number, now)
+                    live.fail(segment.number, error)
+            for live in audience.take_dear():
+                live.read_alone(segment.number, now)
             if clients:
                 due = clients * segment.count(audience.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
@@ -286,12 +286,12 @@ class Broadcast:
         while True:
             await asyncio.sleep(step)
             now = self.clock.monotonic()
-            for feed in list(self._feeds.values()):
+            for live in list(self._feeds.values()):
                 try:
-                    feed.settle()
-                    feed.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
+                    live.settle()
+                    live.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
-                    feed.fail(self.hub.ring.open.number, error)
+                    live.fail(self.hub.ring.open.number, error)
 
 
 def _key(selection: Selection, form: Format, version: int, waiting: Waiting, ids: Ids) -> tuple[object, ...]:

@@ -53,7 +53,7 @@ async def _send(reader: Reader, subscription: Subscription, number: int, room: i
         segment = ring.segment(number)
         # What is packed is written before anybody else runs.
         full = segment is not None and size + segment.size_of(topics) > room
-        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed.feed, segment)):
+        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed, segment)):
             break
         block = await _block(reader, number)
         if block is None:
@@ -78,7 +78,7 @@ def _size(reader: Reader, number: int) -> int:
 
 async def _block(reader: Reader, number: int) -> Block | None:
     """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
-    feed, ring = reader.feed.feed, reader.hub.ring
+    feed, ring = reader.feed, reader.hub.ring
     segment = ring.segment(number)
     judged = None if segment is None else await reader.judge.segment(feed, segment)
     if segment is None or judged is None:
@@ -90,9 +90,9 @@ async def _block(reader: Reader, number: int) -> Block | None:
 
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
     """Be written to by the hub's turn, until the client falls behind or something ends; the next segment then."""
-    outlet, feed = reader.responder.outlet, reader.feed
+    outlet, live_feed = reader.responder.outlet, reader.live_feed
     pipe = outlet.pipe
-    if pipe is None or feed.alone_until > reader.services.clock.monotonic():
+    if pipe is None or live_feed.alone_until > reader.services.clock.monotonic():
         await reader.wait_for_change(subscription)
         return number
     client = LiveClient(pipe, reader.responder.packer, outlet.send)
@@ -104,14 +104,14 @@ async def _be_live(reader: Reader, subscription: Subscription, number: int) -> i
     client.holding = reader.responder.holding
     client.released = asyncio.get_running_loop().create_future()
     client.on_release = partial(reader.settle_released, subscription)
-    leave = partial(feed.leave, client)
+    leave = partial(live_feed.leave, client)
     for ending in (outlet.gone, reader.responder.stopping):
         ending.add_done_callback(leave)
-    feed.add(client, reader.responder.written)
+    live_feed.add(client, reader.responder.written)
     try:
         number = await client.released
     finally:
-        feed.remove(client)
+        live_feed.remove(client)
         for ending in (outlet.gone, reader.responder.stopping):
             ending.remove_done_callback(leave)
     reader.responder.written = client.quiet_since

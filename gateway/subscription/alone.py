@@ -40,7 +40,7 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
 
 async def _send(reader: Reader, subscription: Subscription, segment: Segment) -> bool:
     """Write what is wanted of a segment; False where the position means something else by now."""
-    feed = reader.feed.feed
+    feed = reader.feed
     frames: list[bytes] = []
     judged = await reader.judge.segment(feed, segment)
     if not reader.is_current():

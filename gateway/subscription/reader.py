@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from gateway.feed.feed import Feed
 from gateway.feed.judge import Charge, Judge
 from gateway.feed.live import LiveFeed
 from gateway.model.record import TopicPartition
@@ -27,9 +28,9 @@ class Reader:
         "_retry_wait",
         "astray",
         "epoch",
-        "feed",
         "hub",
         "judge",
+        "live_feed",
         "request",
         "responder",
         "services",
@@ -41,7 +42,7 @@ class Reader:
         self.hub = services.hub
         self.request = request
         self.judge = Judge(request.selection, services.past.turn, charge)
-        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format, ids=request.ids)
+        self.live_feed: LiveFeed = services.broadcast.join(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
         self.responder = Responder(request, self.hub, services.clock, services.heartbeat, services.held)
         self.epoch = self.hub.ring.epoch
@@ -52,6 +53,11 @@ class Reader:
         self._retry_wait = RETRY_WAIT
 
     @property
+    def feed(self) -> Feed:
+        """What makes the blocks of this reader."""
+        return self.live_feed.feed
+
+    @property
     def over(self) -> bool:
         """Whether nothing more is to be sent."""
         ended = self.subscription is not None and self.subscription.ended is not None
@@ -59,7 +65,7 @@ class Reader:
 
     def is_current(self) -> bool:
         """Whether the position still means what it did: the partitions, and the log under them, are the same."""
-        if self.over or self.feed.version != self.hub.version or self.hub.ring.epoch != self.epoch:
+        if self.over or self.live_feed.version != self.hub.version or self.hub.ring.epoch != self.epoch:
             return False
         return self.subscription is None or not self.retry_due(self.subscription)
 

@@ -164,7 +164,7 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
         if stretch is None or not reader.is_current():
             return
         if stretch.positions != positions:
-            await replay.send(subscription, stretch, reader.feed.feed, pace, reader.is_current)
+            await replay.send(subscription, stretch, reader.feed, pace, reader.is_current)
         elif not await reader.finish_until(subscription, positions):
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()

@@ -84,7 +84,7 @@ class Session(Reader):
 
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
-        self.services.broadcast.leave(self.feed)
+        self.services.broadcast.leave(self.live_feed)
         self.responder.close()
 
     def stop(self) -> None:
@@ -155,13 +155,13 @@ class Session(Reader):
 
     async def _resolve(self, origin: Origin) -> Start:
         async with self.services.resolving.enter():
-            if self.feed.version != self.hub.version:
+            if self.live_feed.version != self.hub.version:
                 self._change_feed()
             epoch = self.hub.ring.epoch
             resolver = Resolver(self.hub, self.services.counting)
-            start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
+            start = await resolver.resolve(origin, list(self.feed.encoder.partitions))
         self.epoch, self.astray = epoch, False
-        for place in self.feed.feed.encoder.partitions:
+        for place in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
             if place not in start.marks:
                 start.marks[place], start.positions[place] = NOTHING_READ, 0
@@ -179,7 +179,7 @@ class Session(Reader):
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
-        encoder = self.feed.feed.encoder
+        encoder = self.feed.encoder
         if start.waiting:
             encoder = encoder.waiting_for(start.waiting, start.marks)
         subscription = self.subscription = Subscription(self.request, encoder, start)
@@ -196,7 +196,7 @@ class Session(Reader):
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
-        places = {*self.feed.feed.encoder.partitions, *origin.wishes}
+        places = {*self.feed.encoder.partitions, *origin.wishes}
         by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
         encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
         return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
@@ -226,19 +226,19 @@ class Session(Reader):
 
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
-        broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting, self.request.ids)
+        broadcast.leave(self.live_feed)
+        self.live_feed = broadcast.join(self.request.selection, self.request.format, waiting, self.request.ids)
         self._check_ids()
 
     def _check_ids(self) -> None:
         """Raises Problem where an id may become longer than one that is read: with it, nobody could come back."""
-        longest, most = self.feed.feed.encoder.longest, self.services.longest_id
+        longest, most = self.feed.encoder.longest, self.services.longest_id
         if self.request.format is SSE and 0 < most < longest:
-            raise id_too_long(self.feed.feed.encoder, most)
+            raise id_too_long(self.feed.encoder, most)
 
     def _share_feed(self, waiting: Waiting) -> bool:
         """Be with those who read the same partitions, and wait for the same; whether that is another feed."""
-        if self.feed.version == self.hub.version and self.feed.waiting == waiting:
+        if self.live_feed.version == self.hub.version and self.live_feed.waiting == waiting:
             return False
         self._change_feed(waiting)
         return True
@@ -248,13 +248,13 @@ class Session(Reader):
         try:
             existing = self.hub.discovery.existing
             if self._share_feed(subscription.waiting):
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+                subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             if self.astray or self.hub.ring.epoch != self.epoch or self.retry_due(subscription):
                 await self._restart(subscription)
                 return
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+                subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             self.responder.lacking = subscription.waiting.keys()
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:

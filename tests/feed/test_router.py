@@ -150,7 +150,7 @@ def broadcast_of(topics: int = 2) -> Broadcast:
 
 def connect(broadcast: Broadcast, text: str | None, packer: Plain | Gzip, form: Format = SSE) -> LiveReader:
     selection = Selection(ALPHA, compile_filter(text) if text else None)
-    return LiveReader(broadcast.feed(selection, form), packer)
+    return LiveReader(broadcast.join(selection, form), packer)
 
 
 class LiveReader:
@@ -163,18 +163,18 @@ class LiveReader:
         assert self.outlet.pipe is not None
         self.client = LiveClient(self.outlet.pipe, packer, self.outlet.send)
         self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
-        self.feed = feed
+        self.live_feed = feed
         feed.add(self.client, 0.0)
 
     def move(self, feed: LiveFeed) -> None:
         """Go on with another feed."""
-        self.feed.remove(self.client)
-        self.feed = feed
+        self.live_feed.remove(self.client)
+        self.live_feed = feed
         feed.add(self.client, 0.0)
 
     def numbers(self) -> list[int]:
         """What came, until now; ends the response."""
-        self.feed.remove(self.client)
+        self.live_feed.remove(self.client)
         data = b"".join([*self.sent, self.client.packer.finish()])
         text = gzip.decompress(data) if isinstance(self.client.packer, Gzip) else data
         return [frame.document()["n"] for frame in Decoder().feed(text) if frame.data]
@@ -209,19 +209,19 @@ async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypa
     deliver(broadcast, {"n": 3, "wiki": "elsewhere", "bot": False})
     # Once for both formats; nothing where nothing can match; no block where nothing matches.
     assert evaluated == ['event.wiki == "w7" && !event.bot', 'event.wiki == "w8" && !event.bot']
-    assert made == [readers[7].feed.feed, other.feed.feed]
+    assert made == [readers[7].live_feed.feed, other.live_feed.feed]
     assert [reader.numbers() for reader in readers[6:9]] == [[], [1], []]
 
 
 async def test_what_nobody_uses_is_given_up() -> None:
     broadcast = broadcast_of()
-    feeds = [broadcast.feed(Selection(ALPHA, compile_filter(f"event.n == {number % 3}")), SSE) for number in range(9)]
+    feeds = [broadcast.join(Selection(ALPHA, compile_filter(f"event.n == {number % 3}")), SSE) for number in range(9)]
     assert len(set(feeds)) == 3
     random.Random(1).shuffle(feeds)
-    for number, feed in enumerate(feeds):
-        assert broadcast.feed(feed.feed.selection, SSE) is feed
-        broadcast.leave(feed)
-        broadcast.leave(feed)
+    for number, live in enumerate(feeds):
+        assert broadcast.join(live.feed.selection, SSE) is live
+        broadcast.leave(live)
+        broadcast.leave(live)
         assert bool(broadcast._feeds) is bool(broadcast._audiences) is (number < 8)
 
 
@@ -231,7 +231,7 @@ async def test_a_client_that_changes_its_feed_in_the_middle_of_a_chain_can_read_
     first, second = connect(broadcast, None, Gzip()), connect(broadcast, "event.n > 2", Gzip())
     for number in range(1, 4):
         deliver(broadcast, {"n": number, "text": "the same words again"})
-    second.move(first.feed)
+    second.move(first.live_feed)
     for number in range(4, 40):
         deliver(broadcast, {"n": number, "text": "the same words again"})
     assert first.numbers() == list(range(1, 40))
@@ -247,7 +247,7 @@ async def test_compressors_are_bounded_and_given_back(monkeypatch: pytest.Monkey
         deliver(broadcast, {"n": number, "text": "the same words again"})
     # Only one of them has a chain; the other's blocks stand alone, and are longer.
     assert broadcast.cache.chains == 1
-    chained, alone = sorted((first, second), key=lambda reader: reader.feed.feed._deflate is None)
+    chained, alone = sorted((first, second), key=lambda reader: reader.live_feed.feed._deflate is None)
     assert len(chained.sent[-1]) < len(alone.sent[-1])
     assert chained.numbers() == list(range(1, 6))
     assert broadcast.cache.chains == 0
@@ -264,7 +264,7 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     deliver(broadcast, {"n": 1, "wiki": "a"})
     deliver(broadcast, {"n": 2, "wiki": "b"})
     for reader in (quiet, busy):
-        reader.feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
+        reader.live_feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
     frame = Decoder().feed(b"".join(quiet.sent))[-1]
     last = Decoder().feed(b"".join(busy.sent))[-1]
     assert frame.data is last.data is None
@@ -275,15 +275,15 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
 async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     broadcast = broadcast_of()
     broken = [connect(broadcast, text, Plain()) for text in (None, 'event.wiki == "a"')]
-    other = LiveReader(broadcast.feed(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
+    other = LiveReader(broadcast.join(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
     for reader in broken:
         reader.client.released = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(reader.feed.audience, "affected", _fail)
+        monkeypatch.setattr(reader.live_feed.audience, "affected", _fail)
     deliver(broadcast, {"n": 1, "wiki": "a"})
     for reader in broken:
         assert reader.client.released is not None
         assert isinstance(reader.client.released.exception(), ZeroDivisionError)
-        assert not reader.feed.clients
+        assert not reader.live_feed.clients
     assert other.numbers() == [1]
 
 
@@ -294,8 +294,8 @@ def _fail(*_: object) -> None:
 async def test_users_are_counted_by_what_they_read() -> None:
     broadcast = broadcast_of(2)
     both = Selection(frozenset(["alpha", "beta"]))
-    held = [broadcast.feed(selection, SSE) for selection in (Selection(ALPHA), Selection(ALPHA), both)]
-    held.append(broadcast.feed(Selection(ALPHA, compile_filter("event.n == 1")), SSE))
+    held = [broadcast.join(selection, SSE) for selection in (Selection(ALPHA), Selection(ALPHA), both)]
+    held.append(broadcast.join(Selection(ALPHA, compile_filter("event.n == 1")), SSE))
     assert broadcast.users() == {ALPHA: 3, both.topics: 1}
     for feed in held:
         broadcast.leave(feed)

@@ -304,7 +304,7 @@ BUGS = (
     Planted(
         "session: feeds are kept",
         "gateway.subscription.session:Session.close",
-        "self.services.broadcast.leave(self.feed)",
+        "self.services.broadcast.leave(self.live_feed)",
         "pass",
     ),
 )

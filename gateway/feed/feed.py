@@ -17,7 +17,7 @@ from gateway.feed.notice import gap_document
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.subject import Subject
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import Mark, PositionEncoder
@@ -157,29 +157,29 @@ class Feed:
         chosen = self._choose(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
-    def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
-        """What `past_block` has made of the stretch for those who have read up to these marks."""
-        cached: PastBlock | None = self._cache.get(self._past_key(stretch, marks))
+    def known_past_block(self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
+        """What `past_block` has made of the history segment for those who have read up to these marks."""
+        cached: PastBlock | None = self._cache.get(self._past_key(segment, marks))
         return cached
 
     def past_block(
-        self, stretch: Stretch, marks: Mapping[TopicPartition, Mark], chosen: Sequence[bytes | None]
+        self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark], chosen: Sequence[bytes | None]
     ) -> PastBlock:
-        """The block of a stretch of the past for everybody who has read up to these marks, and the marks behind it;
-        `chosen` is what is sent of each record."""
+        """The block of a history segment for everybody who has read up to these marks, and the marks behind
+        it; `chosen` is what is sent of each record."""
         cursor = Cursor(self.encoder, marks)
-        identifiers = [identifier for run in stretch.runs for identifier in cursor.follow(*run)]
+        identifiers = [identifier for run in segment.runs for identifier in cursor.follow(*run)]
         message = self.format.message
         frames = [
             message(identifier, data) for identifier, data in zip(identifiers, chosen, strict=True) if data is not None
         ]
-        key = self._past_key(stretch, marks)
-        block = Block(stretch.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
+        key = self._past_key(segment, marks)
+        block = Block(segment.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
         self._cache.put(key, (block, cursor.marks), len(block.data))
         return block, cursor.marks
 
-    def _past_key(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
-        return (self._serial, stretch, tuple([marks[place] for place in self.encoder.partitions]))
+    def _past_key(self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
+        return (self._serial, segment, tuple([marks[place] for place in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.observability import telemetry
 
 
@@ -49,17 +49,17 @@ class Selection:
             return None
         return self.cut(data, subject)
 
-    def choose_past(self, stretch: Stretch, index: int) -> bytes | None:
+    def choose_past(self, segment: HistorySegment, index: int) -> bytes | None:
         """The same for a record of the past."""
-        data = stretch.records[index].value
-        subject = stretch.subject(index) if self.reads and data is not None else None
-        return self.choose(data, index in stretch.canaries, subject)
+        data = segment.records[index].value
+        subject = segment.subject(index) if self.reads and data is not None else None
+        return self.choose(data, index in segment.canaries, subject)
 
-    def choose_all(self, stretch: Stretch) -> list[bytes | None]:
+    def choose_all(self, segment: HistorySegment) -> list[bytes | None]:
         """`choose_past` each, where no event is looked into."""
-        if self.canary or not stretch.canaries:
-            return [record.value for record in stretch.records]
-        return [self.choose_past(stretch, index) for index in range(len(stretch.records))]
+        if self.canary or not segment.canaries:
+            return [record.value for record in segment.records]
+        return [self.choose_past(segment, index) for index in range(len(segment.records))]
 
     def cut(self, data: bytes, subject: Subject) -> bytes | None:
         """The bytes to be sent of a record that is sent; None where a mistake of our own keeps it back."""

@@ -60,7 +60,7 @@ BUGS = (
         "records[-1].offset + 2",
     ),
     Planted(
-        "past: another stretch",
+        "past: another history segment",
         "gateway.hub.past:Past.read",
         "(frozenset(positions.items()), identity)",
         "(frozenset(positions), identity)",
@@ -78,7 +78,7 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: stretches without a bound in bytes",
+        "past: history segments without a bound in bytes",
         "gateway.hub.past:_Share.fitting",
         "bisect_left(within, self._left) + 1",
         "len(within)",

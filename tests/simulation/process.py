@@ -105,10 +105,10 @@ class Process:
         # that wait, and what looks something up.
         most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
         assert self.log.readers <= most, "readers of the log are left over"
-        assert self.past.size <= self.past._stretches.capacity, "too much of the past is kept"
-        for _, stretch in self.past._stretches.entries():
-            sizes = [size_of(record) for record in stretch.records]
-            assert sum(sizes) < past.STRETCH_BYTES + max(sizes, default=1), "a stretch is too large"
+        assert self.past.size <= self.past._segments.capacity, "too much of the past is kept"
+        for _, segment in self.past._segments.entries():
+            sizes = [size_of(record) for record in segment.records]
+            assert sum(sizes) < past.SEGMENT_BYTES + max(sizes, default=1), "a history segment is too large"
 
     def check_idle(self) -> None:
         """Once all clients are gone, nothing is left of them."""

@@ -128,7 +128,7 @@ async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.Monkey
         slow.drain()
         await until(lambda: numbers(slow)[-1] == 799)
         received, told = numbers(slow), gaps(slow)
-    # It had at least one stretch of the past; how much more it says itself.
+    # It had at least one history segment; how much more it says itself.
     assert told or end >= 256
     read = told[0][1] + 1 if told else end
     assert received == [*range(read), *range(100, 800)]

@@ -219,7 +219,7 @@ async def test_a_client_of_a_topic_that_is_away_is_told_its_own_gap(log: MemoryL
 async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(past, "STRETCH_RECORDS", 2)
+    monkeypatch.setattr(past, "SEGMENT_RECORDS", 2)
     monkeypatch.setattr(recipients, "BUFFER_LIMIT", 0)
     log.append_now("east", [event(number, 1000 + number) for number in range(9)])
     async with Site(log).running() as site, site.client(AMID) as outlet:

@@ -18,7 +18,7 @@ from gateway.feed.cache import BlockCache
 from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
 from gateway.feed.live_clients import Coding, LiveClient, Recipients
 from gateway.feed.packer import Gzip
-from gateway.feed.router import TURN_STEPS, Audience
+from gateway.feed.router import TURN_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
@@ -40,11 +40,11 @@ Waiting = Mapping[TopicPartition, Wish]
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("alone_until", "audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
+    __slots__ = ("alone_until", "clients", "feed", "router", "shared", "users", "version", "waiting", "written")
 
-    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int, waiting: Waiting) -> None:
+    def __init__(self, feed: Feed, router: FilterRouter[LiveFeed], version: int, waiting: Waiting) -> None:
         self.feed = feed
-        self.audience = audience
+        self.router = router
         self.version = version
         self.waiting = waiting
         self.users = 0
@@ -115,10 +115,10 @@ class LiveFeed:
         client.quiet_since = now
         client.shared_before = self.shared
         if not self.clients:
-            self.audience.join(self, self.feed.selection.filter)
+            self.router.join(self, self.feed.selection.filter)
         client.spent_before = self._spent()
         self.clients.add(client)
-        self.audience.clients += 1
+        self.router.clients += 1
 
     def remove(self, client: LiveClient) -> None:
         """Take a client out of live delivery; its checksum is brought up to date."""
@@ -127,15 +127,15 @@ class LiveFeed:
         self._charge(client)
         self.clients.remove(client)
         client.quiet_since = max(client.quiet_since, self.written)
-        self.audience.clients -= 1
+        self.router.clients -= 1
         self._count_shared(client)
         if not self.clients:
-            self.audience.leave(self, self.feed.selection.filter)
+            self.router.leave(self, self.feed.selection.filter)
             self.feed.end_chain()
 
     def _spent(self) -> int:
         asked = self.feed.selection.filter
-        return 0 if asked is None else self.audience.spent(asked)
+        return 0 if asked is None else self.router.spent(asked)
 
     def _charge(self, client: LiveClient) -> float:
         """Let a client pay for what the filter has taken since it paid last; the seconds until it is paid for."""
@@ -192,7 +192,7 @@ class Broadcast:
         self.clock = clock
         self.heartbeat = heartbeat
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
-        self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
+        self._routers: dict[tuple[object, ...], FilterRouter[LiveFeed]] = {}
 
     def join(
         self,
@@ -206,33 +206,33 @@ class Broadcast:
         key = _key(selection, form, version, waiting, ids)
         live = self._feeds.get(key)
         if live is None:
-            audience = self._audience(selection.topics, version, waiting, ids)
-            audience.users += 1
-            made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
-            live = self._feeds[key] = LiveFeed(made, audience, version, waiting)
+            router = self._router(selection.topics, version, waiting, ids)
+            router.users += 1
+            made = Feed(selection, form, router.timeline, self.hub.ring, self.cache)
+            live = self._feeds[key] = LiveFeed(made, router, version, waiting)
         live.users += 1
         return live
 
-    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> Audience[LiveFeed]:
+    def _router(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> FilterRouter[LiveFeed]:
         key = (topics, version, frozenset(waiting.items()), ids)
-        audience = self._audiences.get(key)
-        if audience is None:
+        router = self._routers.get(key)
+        if router is None:
             # A position may name partitions of a topic of which the log does not tell.
             partitions = {*self.hub.partitions(topics), *waiting}
             by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in partitions}
             encoder = PositionEncoder(by_timestamp, waiting, ids)
-            audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
-        return audience
+            router = self._routers[key] = FilterRouter(Timeline(encoder, self.hub.ring))
+        return router
 
     def leave(self, live: LiveFeed) -> None:
         """One user fewer; the last one takes the feed with it."""
         live.users -= 1
         if live.users == 0:
-            selection, audience, ids = live.feed.selection, live.audience, live.feed.encoder.ids
+            selection, router, ids = live.feed.selection, live.router, live.feed.encoder.ids
             del self._feeds[_key(selection, live.feed.format, live.version, live.waiting, ids)]
-            audience.users -= 1
-            if audience.users == 0:
-                del self._audiences[selection.topics, live.version, frozenset(live.waiting.items()), ids]
+            router.users -= 1
+            if router.users == 0:
+                del self._routers[selection.topics, live.version, frozenset(live.waiting.items()), ids]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
@@ -252,17 +252,17 @@ class Broadcast:
         now = self.clock.monotonic()
         tally = telemetry.tally
         before, turn = tally.events, [TURN_STEPS]
-        for audience in list(self._audiences.values()):
-            sent, clients = tally.events, audience.clients
-            if segment.size > LARGE_SEGMENT and segment.size_of(audience.timeline.topics) > LARGE_SEGMENT:
+        for router in list(self._routers.values()):
+            sent, clients = tally.events, router.clients
+            if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
                 # To be read by each on its own, in steps. Whoever gets little of it is served like always.
-                for live in audience.listeners():
+                for live in router.listeners():
                     live.release_all(segment.number)
                 continue
             try:
-                affected = audience.affected(segment, turn)
+                affected = router.affected(segment, turn)
             except Exception as error:
-                for live in audience.listeners():
+                for live in router.listeners():
                     live.fail(segment.number, error)
                 continue
             for live, matching in affected:
@@ -270,10 +270,10 @@ class Broadcast:
                     live.deliver(segment, matching, now)
                 except Exception as error:
                     live.fail(segment.number, error)
-            for live in audience.take_dear():
+            for live in router.take_dear():
                 live.read_alone(segment.number, now)
             if clients:
-                due = clients * segment.count(audience.timeline.topics)
+                due = clients * segment.count(router.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
             time = segment.items[0].mark.timestamp

@@ -12,7 +12,7 @@ from gateway.feed.feed import Feed
 from gateway.feed.live import LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip
-from gateway.feed.router import Audience
+from gateway.feed.router import FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
@@ -50,7 +50,7 @@ def feed_of(ring: Ring, cache: BlockCache, selection: Selection, form: Format = 
 
 def live_of(ring: Ring, selection: Selection) -> LiveFeed:
     feed = feed_of(ring, BlockCache(10**6), selection)
-    return LiveFeed(feed, Audience(feed.timeline), 0, {})
+    return LiveFeed(feed, FilterRouter(feed.timeline), 0, {})
 
 
 class Counted:

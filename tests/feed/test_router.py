@@ -20,7 +20,7 @@ from gateway.feed.feed import Feed, subject_at
 from gateway.feed.live import Broadcast, LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip, Plain
-from gateway.feed.router import ASK_STEPS, TURN_STEPS, Audience
+from gateway.feed.router import ASK_STEPS, TURN_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
@@ -92,11 +92,11 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     segments: list[Any], selections: list[Selection], data: Any
 ) -> None:
     ring = ring_of_places()
-    audiences: dict[frozenset[str], Audience[Feed]] = {}
+    routers: dict[frozenset[str], FilterRouter[Feed]] = {}
     feeds = [feed_of(ring, selection, data.draw(st.sampled_from([SSE, NDJSON]))) for selection in selections]
     for feed in feeds:
-        audience = audiences.setdefault(feed.selection.topics, Audience(feed.timeline))
-        audience.join(feed, feed.selection.filter)
+        router = routers.setdefault(feed.selection.topics, FilterRouter(feed.timeline))
+        router.join(feed, feed.selection.filter)
     for content in segments:
         if isinstance(content, TopicPartition):
             end = ring.end(content) + 3
@@ -106,8 +106,8 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
         if segment is None:
             continue
         affected: dict[Feed, list[int] | None] = {}
-        for audience in audiences.values():
-            found = audience.affected(segment)
+        for router in routers.values():
+            found = router.affected(segment)
             assert len(dict(found)) == len(found)
             affected |= dict(found)
         if data.draw(st.booleans()):
@@ -127,11 +127,11 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
                 # At the most canaries matched, which this feed does not want.
                 assert all(segment.items[index].canary for index in matching or [])
     for feed in data.draw(st.lists(st.sampled_from(feeds), unique=True)):
-        audiences[feed.selection.topics].leave(feed, feed.selection.filter)
+        routers[feed.selection.topics].leave(feed, feed.selection.filter)
         feeds.remove(feed)
     segment = fill(ring, [(place, {"n": 2, "wiki": "a"}, False) for place in PLACES])
     assert segment is not None
-    now = {feed for audience in audiences.values() for feed, _ in audience.affected(segment)}
+    now = {feed for router in routers.values() for feed, _ in router.affected(segment)}
     assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).selected(segment))}
 
 
@@ -222,7 +222,7 @@ async def test_what_nobody_uses_is_given_up() -> None:
         assert broadcast.join(live.feed.selection, SSE) is live
         broadcast.leave(live)
         broadcast.leave(live)
-        assert bool(broadcast._feeds) is bool(broadcast._audiences) is (number < 8)
+        assert bool(broadcast._feeds) is bool(broadcast._routers) is (number < 8)
 
 
 async def test_a_client_that_changes_its_feed_in_the_middle_of_a_chain_can_read_on() -> None:
@@ -278,7 +278,7 @@ async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monk
     other = LiveReader(broadcast.join(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
     for reader in broken:
         reader.client.released = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(reader.live_feed.audience, "affected", _fail)
+        monkeypatch.setattr(reader.live_feed.router, "affected", _fail)
     deliver(broadcast, {"n": 1, "wiki": "a"})
     for reader in broken:
         assert reader.client.released is not None
@@ -304,23 +304,23 @@ async def test_users_are_counted_by_what_they_read() -> None:
 
 def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     ring = ring_of_places()
-    audience: Audience[str] = Audience(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
+    router: FilterRouter[str] = FilterRouter(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
     cheap = compile_filter("event.n >= 0")
     dear = [compile_filter(f"event.l.all(x, x < {number})") for number in range(10, 2010)]
-    audience.join("cheap", cheap)
+    router.join("cheap", cheap)
     for number, asked in enumerate(dear):
-        audience.join(f"dear {number}", asked)
+        router.join(f"dear {number}", asked)
     segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
     assert segment is not None
     turn = [TURN_STEPS]
-    affected = dict(audience.affected(segment, turn))
+    affected = dict(router.affected(segment, turn))
     assert turn[0] > -ASK_STEPS * len(dear)
-    alone = audience.take_dear()
-    assert sum(map(audience.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
+    alone = router.take_dear()
+    assert sum(map(router.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
     # Each is told now, or reads on its own; the cheap one is among those who are told.
     assert "cheap" in affected
     assert set(affected) | set(alone) == {"cheap", *(f"dear {number}" for number in range(2000))}
     assert set(affected).isdisjoint(alone)
-    # What is used up in a turn is so for all audiences.
-    assert audience.affected(segment, [0]) == []
-    assert len(audience.take_dear()) == 2001
+    # What is used up in a turn is so for all routers.
+    assert router.affected(segment, [0]) == []
+    assert len(router.take_dear()) == 2001

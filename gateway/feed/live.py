@@ -16,7 +16,7 @@ from math import inf
 from gateway.clock import Clock
 from gateway.feed.cache import BlockCache
 from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
-from gateway.feed.live_clients import Coding, LiveClient, Recipients
+from gateway.feed.live_clients import Coding, LiveClient, LiveClients
 from gateway.feed.packer import Gzip
 from gateway.feed.router import TURN_STEPS, FilterRouter
 from gateway.feed.selection import Selection
@@ -48,7 +48,7 @@ class LiveFeed:
         self.version = version
         self.waiting = waiting
         self.users = 0
-        self.clients = Recipients()
+        self.clients = LiveClients()
         self.alone_until = -inf
         """Until then its clients read on their own, since the filter took too much to be live."""
         self.written = -inf

@@ -9,7 +9,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.cooperative import give_way
-from gateway.feed import live_clients as recipients
+from gateway.feed.live_clients import Pipe, SocketSend
 from gateway.subscription.response_writer import Outlet
 
 EXTENSION = "gateway.take_over"
@@ -63,8 +63,8 @@ class SendOutlet:
     ) -> None:
         self._transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: recipients.Pipe | None = None
-        self.send: recipients.Send | None = None
+        self.pipe: Pipe | None = None
+        self.send: SocketSend | None = None
         self._send = send
         self._writing = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = asyncio.create_task(self._wait_for_disconnect(receive))

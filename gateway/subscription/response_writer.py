@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.feed.held import LOOK_SECONDS, Connection, Held, Holding
-from gateway.feed.live_clients import Pipe, Send
+from gateway.feed.live_clients import Pipe, SocketSend
 from gateway.feed.packer import Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
@@ -25,7 +25,7 @@ class Outlet(Connection, Protocol):
     """Done when the client has left."""
     pipe: Pipe | None
     """The connection itself, where frames may be written past the server, or None."""
-    send: Send | None
+    send: SocketSend | None
     """The socket's own `send`, where the pipe has one."""
 
     async def write(self, data: bytes) -> None:
@@ -37,7 +37,7 @@ class Nobody:
     """The outlet of a response that has not begun."""
 
     pipe: Pipe | None = None
-    send: Send | None = None
+    send: SocketSend | None = None
 
     def __init__(self) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()

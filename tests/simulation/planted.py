@@ -152,7 +152,7 @@ BUGS = (
     Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
-        "gateway.feed.live_clients:Recipients.add",
+        "gateway.feed.live_clients:LiveClients.add",
         "Coding.ALONE if",
         "Coding.CHAINED if",
     ),
@@ -170,19 +170,19 @@ BUGS = (
     ),
     Planted(
         "live: who lags stays",
-        "gateway.feed.live_clients:Recipients._write",
+        "gateway.feed.live_clients:LiveClients._write",
         "not client.keeps_up",
         "False",
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.feed.live_clients:Recipients.place",
+        "gateway.feed.live_clients:LiveClients.place",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
     Planted(
         "live: what was sent in part is sent again",
-        "gateway.feed.live_clients:Recipients.write",
+        "gateway.feed.live_clients:LiveClients.write",
         "chunk[sent:]",
         "chunk",
     ),

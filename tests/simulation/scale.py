@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
-from gateway.feed import feed, live
-from gateway.feed import live_clients as recipients
+from gateway.feed import feed, live, live_clients
 from gateway.hub import discovery, history, ordered, past
 from gateway.subscription import aligned, seen
 from gateway.subscription import response_writer as responder
@@ -18,7 +17,7 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (ordered, "WAITING_BYTES"): (300, 10_000, 4_194_304),
     (history, "FETCH_RECORDS"): (2, 20, 2000),
     (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
-    (recipients, "BUFFER_LIMIT"): (1500, 65536),
+    (live_clients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
     (seen, "MOST_SEEN"): (1_000_000,),

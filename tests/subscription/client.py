@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.feed import live_clients as recipients
-from gateway.feed.live_clients import Pipe, Send
+from gateway.feed import live_clients
+from gateway.feed.live_clients import Pipe, SocketSend
 
 
 class FakeClock:
@@ -95,14 +95,14 @@ def unchunked(data: bytes) -> bytes:
 class FakeOutlet:
     """A response whose client reads when `drain` is called, or at once.
 
-    Where the connection holds more than `recipients.BUFFER_LIMIT`, `write` waits, and where it holds less `write` does
-    not give way, as with a real transport.
+    Where the connection holds more than `live_clients.BUFFER_LIMIT`, `write` waits, and where it holds less `write`
+    does not give way, as with a real transport.
     """
 
     def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: Pipe | None = FakePipe(self) if with_pipe else None
-        self.send: Send | None = self._send if with_pipe else None
+        self.send: SocketSend | None = self._send if with_pipe else None
         self.decoder = Decoder(gzip)
         self.at_once = at_once
         self.was_cut = False
@@ -146,7 +146,7 @@ class FakeOutlet:
         self._moved = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        while self._size > recipients.BUFFER_LIMIT and not self.gone.done():
+        while self._size > live_clients.BUFFER_LIMIT and not self.gone.done():
             await self._moved.wait()
         self.put(data)
 

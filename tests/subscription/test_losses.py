@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed import live_clients as recipients
+from gateway.feed import live_clients
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered
 from gateway.model.record import NewRecord, TopicPartition
@@ -117,7 +117,7 @@ async def test_who_was_away_meanwhile(log: MemoryLog, *, written_on: int, time: 
 @pytest.mark.parametrize("end", [0, 5, 100, 400, 599])
 async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     """It has read a part of the past when the log is cut back, before or behind it."""
-    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 1000)
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 1000)
     old(log, 600)
     async with Site(log, ring_bytes=2000).running() as site, site.client(identifier(-1, 0)) as slow:
         slow.at_once = False

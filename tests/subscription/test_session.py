@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed import live_clients as recipients
+from gateway.feed import live_clients
 from gateway.feed.cache import BlockCache
 from gateway.feed.feed import Feed
 from gateway.feed.live import Broadcast
@@ -220,7 +220,7 @@ async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(past, "SEGMENT_RECORDS", 2)
-    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 0)
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 0)
     log.append_now("east", [event(number, 1000 + number) for number in range(9)])
     async with Site(log).running() as site, site.client(AMID) as outlet:
         outlet.at_once = False

@@ -23,14 +23,14 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
     while reader.is_current():
         if number < ring.open.number:
             room = max(WRITE_BYTES, _size(reader, number))
-            if not await reader.responder.reserve(room, subscription.identifier):
+            if not await reader.writer.reserve(room, subscription.identifier):
                 return
             try:
                 # The wait for room may have been so long that the ring has gone on.
                 there = reader.is_current() and number >= ring.oldest
                 after = await _send(reader, subscription, number, room) if there else None
             finally:
-                reader.responder.release()
+                reader.writer.release()
             if after is None:
                 return
             number = after
@@ -60,14 +60,14 @@ async def _send(reader: Reader, subscription: Subscription, number: int, room: i
             return None
         telemetry.tally.events += block.events
         telemetry.tally.bytes += len(block.data)
-        pieces.append(reader.responder.packer.pack_block(block))
+        pieces.append(reader.writer.packer.pack_block(block))
         size += len(block.data)
         number += 1
     reader.settle(subscription, number)
     if size:
-        await reader.responder.write_packed(b"".join(pieces))
+        await reader.writer.write_packed(b"".join(pieces))
     else:
-        await reader.responder.beat(subscription.identifier)
+        await reader.writer.beat(subscription.identifier)
     return number
 
 
@@ -90,29 +90,29 @@ async def _block(reader: Reader, number: int) -> Block | None:
 
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
     """Be written to by the hub's turn, until the client falls behind or something ends; the next segment then."""
-    outlet, live_feed = reader.responder.outlet, reader.live_feed
-    pipe = outlet.pipe
+    sink, live_feed = reader.writer.sink, reader.live_feed
+    pipe = sink.pipe
     if pipe is None or live_feed.alone_until > reader.services.clock.monotonic():
         await reader.wait_for_change(subscription)
         return number
-    client = LiveClient(pipe, reader.responder.packer, outlet.send)
+    client = LiveClient(pipe, reader.writer.packer, sink.send)
     if not client.keeps_up:
         # Live delivery does not wait for the client, so that one which does not read must not come back to it.
-        await reader.responder.drain()
+        await reader.writer.drain()
         return number
     client.charge = reader.judge.pay
-    client.holding = reader.responder.holding
+    client.holding = reader.writer.holding
     client.released = asyncio.get_running_loop().create_future()
     client.on_release = partial(reader.settle_released, subscription)
     leave = partial(live_feed.leave, client)
-    for ending in (outlet.gone, reader.responder.stopping):
+    for ending in (sink.gone, reader.writer.stopping):
         ending.add_done_callback(leave)
-    live_feed.add(client, reader.responder.written)
+    live_feed.add(client, reader.writer.written)
     try:
         number = await client.released
     finally:
         live_feed.remove(client)
-        for ending in (outlet.gone, reader.responder.stopping):
+        for ending in (sink.gone, reader.writer.stopping):
             ending.remove_done_callback(leave)
-    reader.responder.written = client.quiet_since
+    reader.writer.written = client.quiet_since
     return number

@@ -66,7 +66,7 @@ def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, wor
         topics = session.request.selection.topics
         if topics not in names:
             names[topics] = stream_names(catalog, topics)
-        pipe = session.responder.outlet.pipe
+        pipe = session.writer.sink.pipe
         live = pipe is not None and id(pipe) in pipes[session.live_feed]
         rows.append(_row(session, names[topics], ring, worker, live))
     return rows
@@ -103,7 +103,7 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
 
 def _acknowledged(session: Session) -> int | None:
     """What the kernel knows of the connection, so that nobody has to count."""
-    pipe = session.responder.outlet.pipe
+    pipe = session.writer.sink.pipe
     ask = getattr(pipe, "get_extra_info", None)
     connected = None if ask is None else ask("socket")
     if connected is None or not hasattr(socket, "TCP_INFO"):

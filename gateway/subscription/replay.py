@@ -16,7 +16,7 @@ from gateway.hub.past import Past
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 from gateway.subscription.reader import RETRY_WAIT, Reader
-from gateway.subscription.response_writer import Responder
+from gateway.subscription.response_writer import ResponseWriter
 from gateway.subscription.subscription import Subscription
 
 Pace = Callable[[int], Awaitable[float]]
@@ -26,13 +26,13 @@ Pace = Callable[[int], Awaitable[float]]
 class Replay:
     """What a session does with the past: fetch the next history segment, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_writer")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge) -> None:
+    def __init__(self, past: Past, hub: Hub, writer: ResponseWriter, heartbeat: float, judge: Judge) -> None:
         self._judge = judge
         self._past = past
         self._hub = hub
-        self._responder = responder
+        self._writer = writer
         self._heartbeat = heartbeat
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
@@ -67,11 +67,11 @@ class Replay:
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[HistorySegment]) -> None:
         """Until it is done, or the response is over."""
-        outlet, stopping = self._responder.outlet, self._responder.stopping
-        ways: set[asyncio.Future[Any]] = {loading, outlet.gone, stopping}
-        while not loading.done() and not self._responder.over:
+        sink, stopping = self._writer.sink, self._writer.stopping
+        ways: set[asyncio.Future[Any]] = {loading, sink.gone, stopping}
+        while not loading.done() and not self._writer.over:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier)
+            await self._writer.beat(subscription.identifier)
 
     async def send(
         self,
@@ -87,13 +87,13 @@ class Replay:
         and loses nothing.
         """
         # What is made of it is about as large.
-        if not await self._responder.reserve(segment.size, subscription.identifier):
+        if not await self._writer.reserve(segment.size, subscription.identifier):
             return
         try:
             # The wait for room may have been long.
             size = await self._send(subscription, segment, feed) if is_current() else 0
         finally:
-            self._responder.release()
+            self._writer.release()
         paced = await pace(size) if pace is not None and size else 0.0
         if (seconds := max(paced, self._judge.owed)) > 0:
             await self._rest(subscription, seconds)
@@ -110,14 +110,14 @@ class Replay:
                     found = feed.past_block(segment, marks, chosen)
                     found[0].effort = effort
                 block, marks = found
-                packed = self._responder.packer.pack_block(block)
+                packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
             telemetry.tally.filtered += len(segment.records) - block.events
             if size:
-                await self._responder.write_packed(packed)
+                await self._writer.write_packed(packed)
             subscription.settle(marks)
         subscription.reach(segment.positions)
         return size
@@ -126,11 +126,11 @@ class Replay:
         """Read no further for so long; the client hears that the stream lives."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        outlet, stopping = self._responder.outlet, self._responder.stopping
-        while (left := end - loop.time()) > 0 and not self._responder.over:
-            endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
+        sink, stopping = self._writer.sink, self._writer.stopping
+        while (left := end - loop.time()) > 0 and not self._writer.over:
+            endings: set[asyncio.Future[Any]] = {sink.gone, stopping}
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier)
+            await self._writer.beat(subscription.identifier)
 
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
         """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
@@ -148,14 +148,14 @@ class Replay:
         telemetry.tally.events += len(frames)
         telemetry.tally.bytes += len(data)
         if data:
-            await self._responder.write(data)
+            await self._writer.write(data)
         return len(data)
 
 
 async def read_past(reader: Reader, subscription: Subscription, pace: Pace | None) -> None:
     """Read the past until the ring holds what comes next."""
     services = reader.services
-    replay = Replay(services.past, reader.hub, reader.responder, services.heartbeat, reader.judge)
+    replay = Replay(services.past, reader.hub, reader.writer, services.heartbeat, reader.judge)
     while reader.is_current():
         positions = reader.readable(subscription)
         if reader.hub.ring.place(positions) is not None:
@@ -169,4 +169,4 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()
             await reader.wait_for_change(subscription, RETRY_WAIT)
-        await reader.responder.beat(subscription.identifier)
+        await reader.writer.beat(subscription.identifier)

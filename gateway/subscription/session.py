@@ -29,7 +29,7 @@ from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
 from gateway.subscription.resolve import Origin, Resolver, Start
-from gateway.subscription.response_writer import Outlet
+from gateway.subscription.response_writer import Sink
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 from gateway.wire.sse import SSE
@@ -85,11 +85,11 @@ class Session(Reader):
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
         self.services.broadcast.leave(self.live_feed)
-        self.responder.close()
+        self.writer.close()
 
     def stop(self) -> None:
         """End the response soon."""
-        self.responder.stop()
+        self.writer.stop()
 
     async def prepare(self) -> bool:
         """Hold the request against the log; False where its range is finished already.
@@ -105,9 +105,9 @@ class Session(Reader):
         except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent, TimeoutError):
             return True
 
-    async def run(self, outlet: Outlet) -> None:
+    async def run(self, sink: Sink) -> None:
         """Serve until the client leaves, the range ends or the process stops."""
-        self.responder.begin(outlet)
+        self.writer.begin(sink)
         telemetry.stream_opened()
         try:
             await self._open()
@@ -128,10 +128,10 @@ class Session(Reader):
             telemetry.stream_closed()
 
     async def _finish(self, last: bytes = b"") -> None:
-        if not self.responder.outlet.gone.done():
-            packer = self.responder.packer
+        if not self.writer.sink.gone.done():
+            packer = self.writer.packer
             packed = packer.pack(last) if last else b""
-            await self.responder.outlet.write(packed + packer.finish())
+            await self.writer.sink.write(packed + packer.finish())
 
     def _farewell(self) -> bytes:
         """Where the range goes on, the client gets to know where it stands, and when to come back."""
@@ -150,7 +150,7 @@ class Session(Reader):
         document = orjson.dumps(problem.document())
         # Writing may be what failed.
         with suppress(Exception):
-            await self.responder.write(self.request.format.notice(b"error", self._identifier, document))
+            await self.writer.write(self.request.format.notice(b"error", self._identifier, document))
             await self._finish()
 
     async def _resolve(self, origin: Origin) -> Start:
@@ -175,7 +175,7 @@ class Session(Reader):
         if start is None:
             origin = self._fixed_origin()
             identifier = self._unresolved(origin)
-            await self.responder.write(form.opening(identifier, retry))
+            await self.writer.write(form.opening(identifier, retry))
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
@@ -187,7 +187,7 @@ class Session(Reader):
         opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
         first = opening + b"".join(subscription.gaps(start.gaps, wishes))
         if first:
-            await self.responder.write(first)
+            await self.writer.write(first)
 
     def _fixed_origin(self) -> Origin:
         """What the client asked for. Where that was live events, it gets those from the moment it asked."""
@@ -207,19 +207,19 @@ class Session(Reader):
             try:
                 return await self._resolve_patiently(origin, identifier)
             except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
-                await self.responder.pause(RETRY_WAIT)
-                await self.responder.beat(identifier)
+                await self.writer.pause(RETRY_WAIT)
+                await self.writer.beat(identifier)
         return None
 
     async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
         """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
         where the response is over."""
         resolving = asyncio.create_task(self._resolve(origin))
-        ways: set[asyncio.Future[Any]] = {resolving, self.responder.outlet.gone, self.responder.stopping}
+        ways: set[asyncio.Future[Any]] = {resolving, self.writer.sink.gone, self.writer.stopping}
         try:
             while not resolving.done() and not self.over:
                 await asyncio.wait(ways, timeout=self.services.heartbeat, return_when=asyncio.FIRST_COMPLETED)
-                await self.responder.beat(identifier)
+                await self.writer.beat(identifier)
             return resolving.result() if resolving.done() else None
         finally:
             resolving.cancel()
@@ -255,7 +255,7 @@ class Session(Reader):
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
-            self.responder.lacking = subscription.waiting.keys()
+            self.writer.lacking = subscription.waiting.keys()
             placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
             if placement is None:
                 await read_past(self, subscription, self.pace)
@@ -270,11 +270,11 @@ class Session(Reader):
         except (OffsetOutOfRange, TopicAbsent):
             self.astray = True
             self.hub.look_again()
-            await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier)
+            await self.writer.pause(RETRY_WAIT)
+            await self.writer.beat(subscription.identifier)
         except LogUnavailable:
-            await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier)
+            await self.writer.pause(RETRY_WAIT)
+            await self.writer.beat(subscription.identifier)
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
@@ -291,4 +291,4 @@ class Session(Reader):
         else:
             self.retry_soon()
         if frames:
-            await self.responder.write(frames)
+            await self.writer.write(frames)

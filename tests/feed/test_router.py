@@ -34,7 +34,7 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.effort import examples
-from tests.subscription.client import Decoder, FakeClock, FakeOutlet
+from tests.subscription.client import Decoder, FakeClock, FakeSink
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
@@ -157,11 +157,11 @@ class LiveReader:
     """A live client that keeps what it was sent."""
 
     def __init__(self, feed: LiveFeed, packer: Plain | Gzip) -> None:
-        self.outlet = FakeOutlet()
+        self.sink = FakeSink()
         self.sent: list[bytes] = []
-        self.outlet.put = self.sent.append  # type: ignore[assignment, method-assign]
-        assert self.outlet.pipe is not None
-        self.client = LiveClient(self.outlet.pipe, packer, self.outlet.send)
+        self.sink.put = self.sent.append  # type: ignore[assignment, method-assign]
+        assert self.sink.pipe is not None
+        self.client = LiveClient(self.sink.pipe, packer, self.sink.send)
         self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
         self.live_feed = feed
         feed.add(self.client, 0.0)

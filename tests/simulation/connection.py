@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from gateway.feed import live_clients
 from gateway.routes.sink import EXTENSION
 from gateway.server.stream import LAST_CHUNK, StreamConnection
-from gateway.subscription import response_writer as responder
+from gateway.subscription import response_writer
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 
@@ -78,7 +78,7 @@ class Connection(asyncio.Transport):
         while self.get_write_buffer_size() > live_clients.BUFFER_LIMIT and not self.lost:
             await self._moved.wait()
         if message.get("body"):
-            assert len(message["body"]) <= 2 * responder.WRITE_BYTES, "a piece that is too large"
+            assert len(message["body"]) <= 2 * response_writer.WRITE_BYTES, "a piece that is too large"
             self._put(message["body"])
         if not message.get("more_body"):
             self.ended = True

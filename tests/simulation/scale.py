@@ -8,8 +8,7 @@ from random import Random
 
 from gateway.feed import feed, live, live_clients
 from gateway.hub import discovery, history, ordered, past
-from gateway.subscription import aligned, seen
-from gateway.subscription import response_writer as responder
+from gateway.subscription import aligned, response_writer, seen
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -21,7 +20,7 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
     (seen, "MOST_SEEN"): (1_000_000,),
-    (responder, "WRITE_BYTES"): (700, 65536),
+    (response_writer, "WRITE_BYTES"): (700, 65536),
     (past, "SEGMENT_RECORDS"): (4, 16, 128),
     (past, "MOST_RECORDS"): (9, 512),
     (past, "SEGMENT_BYTES"): (300, 2000, 524_288),

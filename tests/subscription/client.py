@@ -92,7 +92,7 @@ def unchunked(data: bytes) -> bytes:
     return content
 
 
-class FakeOutlet:
+class FakeSink:
     """A response whose client reads when `drain` is called, or at once.
 
     Where the connection holds more than `live_clients.BUFFER_LIMIT`, `write` waits, and where it holds less `write`
@@ -168,14 +168,14 @@ class FakeOutlet:
 
 
 class FakePipe:
-    """The connection under an outlet."""
+    """The connection under a sink."""
 
-    def __init__(self, outlet: FakeOutlet) -> None:
-        self._outlet = outlet
+    def __init__(self, sink: FakeSink) -> None:
+        self._sink = sink
 
     def write(self, data: bytes) -> None:
-        self._outlet.most_buffered = max(self._outlet.most_buffered, self._outlet.buffered)
-        self._outlet.put(unchunked(data))
+        self._sink.most_buffered = max(self._sink.most_buffered, self._sink.buffered)
+        self._sink.put(unchunked(data))
 
     def get_write_buffer_size(self) -> int:
-        return self._outlet.buffered
+        return self._sink.buffered

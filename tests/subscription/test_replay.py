@@ -17,13 +17,13 @@ FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 class Answering:
-    """As much of a responder as a replay uses: a client that stays."""
+    """As much of a response writer as a replay uses: a client that stays."""
 
     over = False
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.outlet = SimpleNamespace(gone=loop.create_future())
+        self.sink = SimpleNamespace(gone=loop.create_future())
         self.stopping = loop.create_future()
 
     async def beat(self, *_: object, **__: object) -> None:

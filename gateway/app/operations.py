@@ -35,7 +35,7 @@ class Operations:
 
 async def nothing_to_reload() -> dict[str, Any]:
     """The reload of a server without a configuration. Raises RestartNeeded."""
-    reason = "this server does not serve what a configuration says, and has nothing to reload"
+    reason = "this server runs without a configuration, and has nothing to reload"
     logger.warning(reason)
     raise RestartNeeded([reason])
 

@@ -151,10 +151,13 @@ def test_keywords_beside_a_reference_count_from_2019_on(tmp_path: Path) -> None:
         "/absent/1.0.0",
         "/b/1.0.0#/nothing/there",
         "/b/1.0.0#anchor",
+        "/b/1.0.0#/anyOf/00",
+        "/b/1.0.0#/anyOf/1",
+        "/b/1.0.0#/anyOf/0000000000",
     ],
 )
 def test_references_that_cannot_be_followed(tmp_path: Path, reference: str) -> None:
-    put(tmp_path, "b/1.0.0.yaml", type="object")
+    put(tmp_path, "b/1.0.0.yaml", type="object", anyOf=[{}])
     put(tmp_path, "a/1.0.0.yaml", properties={"x": {"$ref": reference}})
     (mistake,) = mistakes(tmp_path)
     assert mistake.startswith(f"{tmp_path / 'a/1.0.0.yaml'}: ")

@@ -112,9 +112,7 @@ def test_bad_records_are_summed_up_a_topic_and_minute() -> None:
         bad.note("a", 0, offset, "no object" if offset % 10 else f"odd {offset}")
     assert bad.due(SUMMARY_SECONDS) == []
     (line,) = bad.due(SUMMARY_SECONDS + 1)
-    assert line.startswith(
-        "skipped 1000 records that are not events: a/0 offset 0 to 0 offset 999: no object (900); "
-    )
+    assert line.startswith("skipped 1000 records that are not events: a/0 offset 0 to 0 offset 999: no object (900); ")
     assert bad.due(SUMMARY_SECONDS * 9) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.text import printable, shown_bytes, span
+from gateway.text import counted, printable, shown_bytes, span
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_bytes(count: float, shown: str) -> None:
 )
 def test_spans(milliseconds: int, said: str) -> None:
     assert span(milliseconds) == said
+
+
+def test_one_of_a_thing_has_no_s() -> None:
+    assert [counted(number, "open stream") for number in (0, 1, 2, 1234)] == [
+        "0 open streams",
+        "1 open stream",
+        "2 open streams",
+        "1,234 open streams",
+    ]

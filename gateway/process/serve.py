@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.app.composition import open_log
 from gateway.app.gateway import Gateway
-from gateway.app.operations import Operations
+from gateway.app.gateway.operations import Operations
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
@@ -30,6 +30,7 @@ from gateway.process.watchdog import end_process, watched
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.server.server import listen
 from gateway.settings.table import Settings
+from gateway.text import counted
 
 logger = logging.getLogger("gateway")
 
@@ -167,7 +168,8 @@ def _serve_in_process(
 
         async def say(port: int) -> None:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            logger.info("serving %d streams on http://%s:%d", len(gateway.current.catalog.streams), host, port)
+            streams = counted(len(gateway.current.catalog.streams), "stream")
+            logger.info("serving %s on http://%s:%d", streams, host, port)
 
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()

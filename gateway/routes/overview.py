@@ -15,6 +15,7 @@ from gateway.routes.answers import json_answer
 from gateway.routes.negotiate import prefers_json
 from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
 from gateway.subscription.session import Visitor
+from gateway.text import counted
 from gateway.times import iso_time
 
 AGENT_CHARACTERS = 100
@@ -79,7 +80,7 @@ class Overview:
         accept = request.headers.get("accept")
         if prefers_json(accept) or "text/html" not in (accept or ""):
             return json_answer({"total": total, "connections": [row.document() for row in rows]})
-        return _page(f"{total} open streams", _table(rows))
+        return _page(counted(total, "open stream"), _table(rows))
 
 
 def _wanted(request: Request) -> tuple[str, int]:

@@ -81,7 +81,7 @@ class Slice:
             self._begun = self._loop.time()
 
 
-class Turn:
+class FairLock:
     """Work of many tasks, one at a time: `async with` it, around a step that does not wait. In the order in which they
     came; each step is followed by some rounds of the loop for all others."""
 

@@ -18,7 +18,7 @@ from gateway.feed.cache import BlockCache
 from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
 from gateway.feed.live_clients import Coding, LiveClient, LiveClients
 from gateway.feed.packer import Gzip
-from gateway.feed.router import TURN_STEPS, FilterRouter
+from gateway.feed.router import DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
@@ -251,7 +251,7 @@ class Broadcast:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
         tally = telemetry.tally
-        before, turn = tally.events, [TURN_STEPS]
+        before, budget = tally.events, [DELIVERY_STEPS]
         for router in list(self._routers.values()):
             sent, clients = tally.events, router.clients
             if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
@@ -260,7 +260,7 @@ class Broadcast:
                     live.release_all(segment.number)
                 continue
             try:
-                affected = router.affected(segment, turn)
+                affected = router.affected(segment, budget)
             except Exception as error:
                 for live in router.listeners():
                     live.fail(segment.number, error)

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import accumulate
 
 from gateway.bounded_cache import BoundedCache
-from gateway.cooperative import Turn, give_way, retrieve
+from gateway.cooperative import FairLock, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
@@ -55,10 +55,10 @@ class Past:
         """History segments read from the log so far."""
         self.reading = 0
         """Readers that read from the log now."""
-        self.turn = Turn()
+        self.lock = FairLock()
         self._log = log
         self._readers = readers
-        self._turns = asyncio.Semaphore(readers)
+        self._permits = asyncio.Semaphore(readers)
         self._segments: BoundedCache[Key, HistorySegment] = BoundedCache(capacity)
         self._loading: dict[Key, asyncio.Task[HistorySegment]] = {}
         self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
@@ -127,9 +127,9 @@ class Past:
     async def _read(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> HistorySegment:
-        async with self._turns:
+        async with self._permits:
             cuts = self._cuts
-            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.turn)
+            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.lock)
             self.reading += 1
             try:
                 segment = await frontier.next(ends, parsed)
@@ -219,9 +219,9 @@ class _Share:
 class _Frontier:
     """A reader of the log, and how far it has come."""
 
-    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, turn: Turn) -> None:
+    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, lock: FairLock) -> None:
         self._log = log
-        self._turn = turn
+        self._lock = lock
         self._identity = identity
         self._positions = dict(positions)
         self._reader: LogReader | None = None
@@ -276,7 +276,7 @@ class _Frontier:
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        async with self._turn:
+        async with self._lock:
             segment = decode_segment(share.runs, dict(self._positions), parsed)
         segment.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
         return segment

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
-from gateway.cooperative import Turn
+from gateway.cooperative import FairLock
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
@@ -66,7 +66,7 @@ class StreamEndpoint:
         self._bounds = bounds
         self._admission = admission
         self._exhausted = ExhaustedFilters(services.clock)
-        self._reading = Turn()
+        self._reading = FairLock()
         """Of requests that have a filter, which may take milliseconds to compile."""
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
@@ -194,10 +194,10 @@ class StreamEndpoint:
 
     async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
         """`_read`, which counts by the time that it takes, whatever comes of it."""
-        turn = self._reading if b"filter=" in scope["query_string"] else nullcontext()
+        lock = self._reading if b"filter=" in scope["query_string"] else nullcontext()
         taken = 0.0
         try:
-            async with turn:
+            async with lock:
                 begun = time.thread_time()
                 try:
                     request, named_in = self._read(scope, catalog)

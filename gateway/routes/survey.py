@@ -129,13 +129,13 @@ class Surveyor:
                 self._firsts.pop(place, None)
             elif self._firsts.get(place, ("", -1, 0))[:2] != (self._identity(place), bound.start):
                 missing[place] = bound
-        turns = asyncio.Semaphore(READERS)
+        permits = asyncio.Semaphore(READERS)
         names = list(missing)
         parts = [names[begin : begin + READER_PARTITIONS] for begin in range(0, len(names), READER_PARTITIONS)]
-        await together(self._read({place: missing[place] for place in part}, turns) for part in parts)
+        await together(self._read({place: missing[place] for place in part}, permits) for part in parts)
 
-    async def _read(self, bounds: Mapping[TopicPartition, Bounds], turns: asyncio.Semaphore) -> None:
-        async with turns:
+    async def _read(self, bounds: Mapping[TopicPartition, Bounds], permits: asyncio.Semaphore) -> None:
+        async with permits:
             try:
                 ends = {place: bound.end for place, bound in bounds.items()}
                 starts = {place: bound.start for place, bound in bounds.items()}

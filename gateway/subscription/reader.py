@@ -41,7 +41,7 @@ class Reader:
         self.services = services
         self.hub = services.hub
         self.request = request
-        self.judge = Judge(request.selection, services.past.turn, charge)
+        self.judge = Judge(request.selection, services.past.lock, charge)
         self.live_feed: LiveFeed = services.broadcast.join(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
         self.writer = ResponseWriter(request, self.hub, services.clock, services.heartbeat, services.held)

@@ -103,7 +103,7 @@ class Replay:
             size = await self._send_alone(subscription, segment)
         else:
             marks = subscription.cursor.marks
-            async with self._past.turn:
+            async with self._past.lock:
                 found = feed.known_past_block(segment, marks)
                 if found is None:
                     chosen, effort = await self._judge.history_segment(feed.selection, segment)
@@ -137,7 +137,7 @@ class Replay:
         selection = subscription.request.selection
         marks = subscription.cursor.marks
         frames: list[bytes] = []
-        async with self._past.turn:
+        async with self._past.lock:
             judged, effort = await self._judge.history_segment(selection, segment)
         self._judge.count(effort)
         chosen = iter(judged)

@@ -20,7 +20,7 @@ from gateway.feed.feed import Feed, subject_at
 from gateway.feed.live import Broadcast, LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip, Plain
-from gateway.feed.router import ASK_STEPS, TURN_STEPS, FilterRouter
+from gateway.feed.router import ASK_STEPS, DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
@@ -312,15 +312,15 @@ def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
         router.join(f"dear {number}", asked)
     segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
     assert segment is not None
-    turn = [TURN_STEPS]
-    affected = dict(router.affected(segment, turn))
-    assert turn[0] > -ASK_STEPS * len(dear)
+    budget = [DELIVERY_STEPS]
+    affected = dict(router.affected(segment, budget))
+    assert budget[0] > -ASK_STEPS * len(dear)
     alone = router.take_dear()
-    assert sum(map(router.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
+    assert sum(map(router.spent, [cheap, *dear])) < DELIVERY_STEPS - budget[0]
     # Each is told now, or reads on its own; the cheap one is among those who are told.
     assert "cheap" in affected
     assert set(affected) | set(alone) == {"cheap", *(f"dear {number}" for number in range(2000))}
     assert set(affected).isdisjoint(alone)
-    # What is used up in a turn is so for all routers.
+    # What is used up in a delivery is so for all routers.
     assert router.affected(segment, [0]) == []
     assert len(router.take_dear()) == 2001

@@ -62,6 +62,6 @@ class Cursor:
                 # A record without a time is as old as the one before it. An id by time that said "none" would lead back
                 # to the first record.
                 if mark.timestamp >= 0 or not encoder.by_timestamp(place):
-                    self._pen.put(encoder.indices[place], encoder.wish(place, mark))
+                    self._pen.put(encoder.indices[place], encoder.requested(place, mark))
         self._stale.clear()
         return self._pen

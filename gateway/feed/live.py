@@ -23,7 +23,7 @@ from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
-from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
+from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 from gateway.wire.chunked import http_chunk
@@ -33,8 +33,8 @@ BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
-Waiting = Mapping[TopicPartition, Wish]
-"""What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
+Waiting = Mapping[TopicPartition, RequestedPosition]
+"""What the log does not give yet, and what was requested there. Who waits for the same shares a feed."""
 
 
 class LiveFeed:

@@ -103,7 +103,7 @@ class StreamEndpoint:
         if self.draining:
             session.stop()
         try:
-            if request.origin.wishes:
+            if request.origin.requested:
                 check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
@@ -223,7 +223,7 @@ class StreamEndpoint:
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
         here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub, places = self._services.hub, request.origin.wishes
+        hub, places = self._services.hub, request.origin.requested
         topics = {place.topic for place in places} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}
         if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):

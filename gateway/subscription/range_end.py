@@ -23,7 +23,7 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
         return False
     passed = clock.now() >= until
     existing = [place for place in start.positions if place.topic in hub.discovery.existing]
-    # What is wished for from a time beyond the range is read again for the overlap alone.
+    # What is requested from a time beyond the range is read again for the overlap alone.
     open_places = [place for place in existing if not _begins_at(request, place, until)]
     if not open_places:
         return passed
@@ -56,8 +56,13 @@ async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]
 
 
 def _begins_at(request: Request, place: TopicPartition, time: int) -> bool:
-    wish = request.origin.wish(place)
-    return wish is not None and wish.offset is None and wish.timestamp is not None and wish.timestamp >= time
+    requested = request.origin.requested_of(place)
+    return (
+        requested is not None
+        and requested.offset is None
+        and requested.timestamp is not None
+        and requested.timestamp >= time
+    )
 
 
 async def _knows_all(hub: Hub, request: Request) -> bool:

@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.feed.judge import Charge
 from gateway.feed.live import Waiting
-from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.model.position import NOTHING_READ, PositionEncoder, RequestedPosition
 from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.reader import RETRY_WAIT, Reader
@@ -183,9 +183,9 @@ class Session(Reader):
         if start.waiting:
             encoder = encoder.waiting_for(start.waiting, start.marks)
         subscription = self.subscription = Subscription(self.request, encoder, start)
-        wishes = self.request.origin.wishes
-        opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
-        first = opening + b"".join(subscription.gaps(start.gaps, wishes))
+        requested = self.request.origin.requested
+        opening = b"" if waited else form.opening(subscription.before(start.gaps, requested), retry)
+        first = opening + b"".join(subscription.gaps(start.gaps, requested))
         if first:
             await self.writer.write(first)
 
@@ -196,10 +196,12 @@ class Session(Reader):
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
-        places = {*self.feed.encoder.partitions, *origin.wishes}
+        places = {*self.feed.encoder.partitions, *origin.requested}
         by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
         encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
-        return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
+        return encoder.identifier(
+            {place: origin.requested_of(place) or RequestedPosition(None, self._asked) for place in places}
+        )
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
@@ -280,8 +282,8 @@ class Session(Reader):
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
         # What is waited for has been read by the others of the process perhaps, and not by this client.
         reached = {place: position for place, position in subscription.positions.items() if place not in waiting}
-        wishes = subscription.wishes()
-        origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
+        requested = subscription.requested()
+        origin = Origin(requested=requested, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)
         if start is None:
             return

@@ -12,7 +12,7 @@ from gateway.feed.cursor import Cursor
 from gateway.feed.notice import end_document, gap_document
 from gateway.feed.selection import Selection
 from gateway.hub.ring import Break, Ring
-from gateway.model.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, Wish
+from gateway.model.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Start
 from gateway.wire.format import Format
@@ -49,7 +49,7 @@ class Subscription:
         self.remaining = request.limit
         self.ended: str | None = None
         self.waiting = dict(start.waiting)
-        """Partitions that are not there, or that the log does not give: what is wished for there is held against the
+        """Partitions that are not there, or that the log does not give: what was requested there is held against the
         log once they are back."""
         self.untold = set(start.untold)
         """Topics of which the log did not tell how many partitions they have."""
@@ -84,8 +84,8 @@ class Subscription:
 
     def wait_for(self, places: Iterable[TopicPartition]) -> None:
         """Let these partitions wait with the positions that they have."""
-        wishes = self.wishes()
-        self.waiting.update({place: wishes[place] for place in places})
+        requested = self.requested()
+        self.waiting.update({place: requested[place] for place in places})
 
     def awaited(self, topics: Collection[str], sick: Collection[TopicPartition]) -> bool:
         """Whether one of these topics is waited for that is not sick any more."""
@@ -97,11 +97,11 @@ class Subscription:
         for place in encoder.partitions:
             if place.topic in self.untold and place not in self.positions:
                 # It was there all the time, and what the client asked for holds for it too.
-                asked = self.request.origin.wish(place) or self.waiting.get(TopicPartition(place.topic, 0))
-                self.waiting[place] = asked or Wish(None, 0)
+                asked = self.request.origin.requested_of(place) or self.waiting.get(TopicPartition(place.topic, 0))
+                self.waiting[place] = asked or RequestedPosition(None, 0)
         kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
         self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
-        self.waiting = {place: wish for place, wish in self.waiting.items() if place in kept}
+        self.waiting = {place: requested for place, requested in self.waiting.items() if place in kept}
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
@@ -121,36 +121,36 @@ class Subscription:
 
     def restart(self, start: Start) -> bytes:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
-        wishes = self.wishes()
+        requested = self.requested()
         self.waiting, self.untold = dict(start.waiting), set(start.untold)
         self.encoder = self.encoder.waiting_for(self.waiting, start.marks)
         self.cursor = Cursor(self.encoder, start.marks)
         self.positions = dict(start.positions)
-        return b"".join(self.gaps(start.gaps, wishes))
+        return b"".join(self.gaps(start.gaps, requested))
 
-    def gaps(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> list[bytes]:
+    def gaps(self, gaps: Sequence[Break], requested: Mapping[TopicPartition, RequestedPosition]) -> list[bytes]:
         """Frames that tell of missing events. Each has the position in which it alone and those before it have been
         told, so that wherever the connection breaks, what was not told is told again."""
         form = self.request.format
         return [
-            form.notice(b"gap", self.before(gaps[index + 1 :], wishes), gap_document(gap))
+            form.notice(b"gap", self.before(gaps[index + 1 :], requested), gap_document(gap))
             for index, gap in enumerate(gaps)
         ]
 
-    def before(self, gaps: Sequence[Break], wishes: Mapping[TopicPartition, Wish]) -> bytes:
-        """The position in which these gaps have not been told yet: there it is still what was wished for."""
+    def before(self, gaps: Sequence[Break], requested: Mapping[TopicPartition, RequestedPosition]) -> bytes:
+        """The position in which these gaps have not been told yet: there it is still what was requested."""
         untold = {gap.partition for gap in gaps}
         encoder, marks = self.encoder, self.cursor.marks
-        return encoder.identifier({place: wishes[place] if place in untold else marks[place] for place in marks})
+        return encoder.identifier({place: requested[place] if place in untold else marks[place] for place in marks})
 
-    def wishes(self) -> dict[TopicPartition, Wish]:
-        """The position as a wish, to be held against the log again."""
-        wishes = {}
+    def requested(self) -> dict[TopicPartition, RequestedPosition]:
+        """The position as one that is requested, to be held against the log again."""
+        requested = {}
         for partition, mark in self.cursor.marks.items():
             # By timestamp, a mark that has seen nothing is a time to begin with, and no record has it.
             by_offset = mark.offset >= 0 and (mark.seen > 0 or not self.encoder.by_timestamp(partition))
-            wishes[partition] = Wish(mark.offset if by_offset else None, mark.timestamp, mark.seen)
-        return wishes | self.waiting
+            requested[partition] = RequestedPosition(mark.offset if by_offset else None, mark.timestamp, mark.seen)
+        return requested | self.waiting
 
     def offer(self, partition: TopicPartition, mark: Mark, data: bytes | None, frames: list[bytes]) -> None:
         """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""

@@ -104,8 +104,8 @@ BUGS = (
     Planted(
         "resolve: expired one too early",
         "gateway.subscription.resolve:Resolver._from_log",
-        "max(wish.offset + 1, reached) < bounds.start",
-        "max(wish.offset, reached) < bounds.start",
+        "max(requested.offset + 1, reached) < bounds.start",
+        "max(requested.offset, reached) < bounds.start",
     ),
     Planted(
         "resolve: another record is trusted",
@@ -116,7 +116,7 @@ BUGS = (
     Planted(
         "resolve: compacted is unknown",
         "gateway.subscription.resolve:Resolver._inside",
-        "record is not None and record.offset == wish.offset",
+        "record is not None and record.offset == requested.offset",
         "record is not None",
     ),
     Planted(
@@ -134,13 +134,13 @@ BUGS = (
     Planted(
         "resolve: unnamed is live",
         "gateway.subscription.resolve:Origin._unnamed",
-        "return Wish(None, 0)",
+        "return RequestedPosition(None, 0)",
         "return None",
     ),
     Planted(
         "resolve: what is away counts as read",
         "gateway.subscription.resolve:Resolver._absent",
-        "tail is not None and _is_behind(wish, tail)",
+        "tail is not None and _is_behind(requested, tail)",
         "tail is not None",
     ),
     Planted(
@@ -270,9 +270,9 @@ BUGS = (
     ),
     Planted(
         "session: what waits is forgotten",
-        "gateway.subscription.subscription:Subscription.wishes",
-        "return wishes | self.waiting",
-        "return wishes",
+        "gateway.subscription.subscription:Subscription.requested",
+        "return requested | self.waiting",
+        "return requested",
     ),
     Planted(
         "session: a range ends without what is sick",

@@ -5,7 +5,7 @@ and `parse_position` reads both.
 """
 
 from gateway.model.position.encoder import COMPACT_BYTES, DEFAULT_IDS, Ids, PositionEncoder
-from gateway.model.position.mark import LARGEST_INTEGER, NOTHING_READ, SMALLEST_TIME, Mark, Wish
+from gateway.model.position.mark import LARGEST_INTEGER, NOTHING_READ, SMALLEST_TIME, Mark, RequestedPosition
 from gateway.model.position.reading import parse_position
 
 __all__ = [
@@ -17,6 +17,6 @@ __all__ = [
     "Ids",
     "Mark",
     "PositionEncoder",
-    "Wish",
+    "RequestedPosition",
     "parse_position",
 ]

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 HEADROOM = 1 << 20
@@ -44,9 +44,9 @@ Parts = tuple[Kind, int, int]
 """An entry: the kind, the number, the time."""
 
 
-def parts_of(wish: Entry) -> Parts:
-    """A wish as an entry. Beside an offset, what was seen says nothing."""
-    offset, timestamp, seen = wish
+def parts_of(position: Entry) -> Parts:
+    """A position of a partition as an entry. Beside an offset, what was seen says nothing."""
+    offset, timestamp, seen = position
     if offset is None:
         return (Kind.TIME, seen, timestamp or 0) if timestamp or seen else (Kind.EMPTY, 0, 0)
     return (Kind.OFFSET_ALONE, offset, 0) if timestamp is None else (Kind.OFFSET, offset, timestamp)
@@ -69,15 +69,17 @@ class Shape(NamedTuple):
         value = number << self.time_bits | time
         return None if value >> (DIGIT_BITS * self.digits) else value
 
-    def unpack(self, value: int) -> Wish:
+    def unpack(self, value: int) -> RequestedPosition:
         """What the slot says. Raises InvalidPosition for what no position holds."""
         number = value >> self.time_bits
         time = (value & ((1 << self.time_bits) - 1)) + self.base
         if number > LARGEST_INTEGER or not SMALLEST_TIME <= time <= LARGEST_INTEGER:
             raise InvalidPosition("it holds numbers that no record has")
         if self.kind is Kind.OFFSET:
-            return Wish(number, time)
-        return Wish(number, None) if self.kind is Kind.OFFSET_ALONE else Wish(None, time, number)
+            return RequestedPosition(number, time)
+        return (
+            RequestedPosition(number, None) if self.kind is Kind.OFFSET_ALONE else RequestedPosition(None, time, number)
+        )
 
 
 WIDE = {

@@ -1,7 +1,7 @@
 """Requested and consumed positions.
 
-A `Wish` is a requested position: an entry of `Last-Event-ID`, not yet resolved against the log.
-A `Mark` is a consumed position: the last record that was read of a partition, as the log holds it.
+A requested position is an entry of `Last-Event-ID`, not yet resolved against the log. A consumed position is the last
+record that was read of a partition, as the log holds it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOTHING_READ = Mark(-1, 0)
 """The mark of an empty partition."""
 
 
-class Wish(NamedTuple):
+class RequestedPosition(NamedTuple):
     """One entry of a Last-Event-ID: an offset, or a timestamp (ms) with the records of it already seen, or both."""
 
     offset: int | None
@@ -41,4 +41,4 @@ class Wish(NamedTuple):
 
 
 Entry = tuple[int | None, int | None, int]
-"""A wish where it need not be one by name: offset, timestamp, seen."""
+"""Either where it need not be one by name: offset, timestamp, seen."""

@@ -30,7 +30,7 @@ from gateway.model.position.layout import (
     shape_for,
     write_head,
 )
-from gateway.model.position.mark import Entry, Wish
+from gateway.model.position.mark import Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 PREFIX = b"p1."
@@ -52,7 +52,7 @@ def is_token(text: bytes) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def parse_token(text: bytes) -> dict[TopicPartition, Wish]:
+def parse_token(text: bytes) -> dict[TopicPartition, RequestedPosition]:
     """The entries, as those of the same position in JSON. Raises InvalidPosition."""
     found = _TOKEN.fullmatch(text)
     if found is None or not text.startswith(PREFIX):
@@ -72,12 +72,12 @@ def parse_token(text: bytes) -> dict[TopicPartition, Wish]:
     places, shapes = read_head(a2b_base64(body[LENGTH_DIGITS:start].translate(_FROM_URL)))
     if not places or start + sum([shape.digits for shape in shapes]) != len(body):
         raise InvalidPosition(_CHANGED)
-    wishes = {}
+    position = {}
     for place, shape in zip(places, shapes, strict=True):
         end = start + shape.digits
-        wishes[place] = shape.unpack(_number(body[start:end]))
+        position[place] = shape.unpack(_number(body[start:end]))
         start = end
-    return wishes
+    return position
 
 
 class _Layout:
@@ -119,9 +119,9 @@ class TokenForm:
         )  # fmt: skip
         """Bytes of the longest id that there may be."""
 
-    def pen(self, wishes: Iterable[Entry]) -> TokenPen:
-        """Begins with this position: a wish for each partition, in their order."""
-        return TokenPen(self, [*map(parts_of, wishes)])
+    def pen(self, positions: Iterable[Entry]) -> TokenPen:
+        """Begins with this position: one for each partition, in their order."""
+        return TokenPen(self, [*map(parts_of, positions)])
 
     def layout_for(self, entries: list[Parts], before: _Layout | None) -> _Layout:
         """One in which all of them have a slot: the one before with some slots more that are wide, or a new one."""
@@ -154,10 +154,10 @@ class TokenPen:
         self._body = bytearray(b"".join([layout.head, *slots]))
         self._rest = _rest(bytes(self._body))
 
-    def put(self, index: int, wish: Entry) -> None:
+    def put(self, index: int, position: Entry) -> None:
         """The partition at this index is there now."""
         layout = self._layout
-        entry = self._entries[index] = parts_of(wish)
+        entry = self._entries[index] = parts_of(position)
         shape = layout.shapes[index]
         value = shape.pack(entry)
         if value is None:
@@ -171,11 +171,11 @@ class TokenPen:
         """The id."""
         return b"".join((PREFIX, self._body, _written(self._rest, CHECK_DIGITS)))
 
-    def follow(self, index: int, wishes: Sequence[Entry]) -> list[bytes]:
+    def follow(self, index: int, positions: Sequence[Entry]) -> list[bytes]:
         """The ids as one partition moves on."""
         texts = []
-        for wish in wishes:
-            self.put(index, wish)
+        for position in positions:
+            self.put(index, position)
             texts.append(self.text())
         return texts
 

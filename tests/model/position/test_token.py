@@ -16,7 +16,7 @@ from gateway.model.position import (
     Ids,
     Mark,
     PositionEncoder,
-    Wish,
+    RequestedPosition,
     parse_position,
 )
 from gateway.model.position.layout import HEADROOM, MOST_NAMES, MOST_PARTITIONS, WIDE_DIGITS
@@ -36,14 +36,14 @@ times = st.one_of(
 marks = st.one_of(
     st.just(NOTHING_READ), st.builds(Mark, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6))
 )
-wishes = st.one_of(
-    st.builds(Wish, st.none(), times, st.integers(0, LARGEST_INTEGER)),
-    st.builds(Wish, st.integers(0, LARGEST_INTEGER), st.one_of(st.none(), times), st.just(0)),
+requested = st.one_of(
+    st.builds(RequestedPosition, st.none(), times, st.integers(0, LARGEST_INTEGER)),
+    st.builds(RequestedPosition, st.integers(0, LARGEST_INTEGER), st.one_of(st.none(), times), st.just(0)),
 )
-positions = st.dictionaries(places, st.tuples(st.one_of(marks, wishes), st.booleans()), min_size=1, max_size=12)
+positions = st.dictionaries(places, st.tuples(st.one_of(marks, requested), st.booleans()), min_size=1, max_size=12)
 
 
-def both(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> tuple[bytes, bytes]:
+def both(drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]]) -> tuple[bytes, bytes]:
     by_timestamp = {place: by for place, (_, by) in drawn.items()}
     position = {place: at for place, (at, _) in drawn.items()}
     one, other = (PositionEncoder(by_timestamp, ids=ids).identifier(position) for ids in (JSON, COMPACT))
@@ -64,7 +64,7 @@ def sealed(body: bytes) -> bytes:
 
 
 @given(positions)
-def test_both_forms_say_the_same(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_both_forms_say_the_same(drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]]) -> None:
     text, compact = both(drawn)
     read = parse_position(text)
     assert parse_position(compact) == read
@@ -72,14 +72,16 @@ def test_both_forms_say_the_same(drawn: dict[TopicPartition, tuple[Mark | Wish, 
 
 
 @given(positions)
-def test_a_token_stands_in_urls_and_headers_as_it_is(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_a_token_stands_in_urls_and_headers_as_it_is(
+    drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]],
+) -> None:
     _, compact = both(drawn)
     assert compact.startswith(PREFIX)
     assert set(compact.decode()) <= {*DIGITS, "."}
 
 
 @given(positions)
-def test_no_id_is_longer_than_foretold(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_no_id_is_longer_than_foretold(drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]]) -> None:
     by_timestamp = {place: by for place, (_, by) in drawn.items()}
     for text, ids in zip(both(drawn), (JSON, COMPACT), strict=True):
         assert len(text) <= PositionEncoder(by_timestamp, ids=ids).longest
@@ -95,7 +97,7 @@ def test_the_longest_id_that_is_foretold_is_near_to_what_there_may_be() -> None:
 
 @given(positions, st.data())
 def test_a_letter_that_was_changed_is_refused(
-    drawn: dict[TopicPartition, tuple[Mark | Wish, bool]], data: st.DataObject
+    drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]], data: st.DataObject
 ) -> None:
     text = both(drawn)[1].decode()
     index = data.draw(st.integers(0, len(text) - 1))
@@ -115,7 +117,7 @@ def test_every_change_of_one_letter_is_refused() -> None:
 
 @given(positions, st.data())
 def test_what_was_cut_or_put_in_is_refused(
-    drawn: dict[TopicPartition, tuple[Mark | Wish, bool]], data: st.DataObject
+    drawn: dict[TopicPartition, tuple[Mark | RequestedPosition, bool]], data: st.DataObject
 ) -> None:
     text = both(drawn)[1].decode()
     begin = data.draw(st.integers(0, len(text)))
@@ -161,9 +163,9 @@ def test_what_a_stranger_seals_is_a_position_or_refused(head: bytes) -> None:
     for groups in range(len(digits) // 4 + 1):
         with suppress(InvalidPosition):
             read = parse_position(sealed(_written(groups, 4) + digits))
-            for wish in read.values():
-                assert wish.offset is None or 0 <= wish.offset <= LARGEST_INTEGER
-                assert wish.timestamp is None or SMALLEST_TIME <= wish.timestamp <= LARGEST_INTEGER
+            for requested in read.values():
+                assert requested.offset is None or 0 <= requested.offset <= LARGEST_INTEGER
+                assert requested.timestamp is None or SMALLEST_TIME <= requested.timestamp <= LARGEST_INTEGER
 
 
 def head_of(*numbers: int | bytes) -> bytes:
@@ -225,7 +227,7 @@ def test_a_pen_writes_what_is_written_afresh(begin: list[Mark], moves: list[tupl
     pen = encoder.pen(position)
     for index, mark in moves:
         position[names[index]] = mark
-        pen.put(index, encoder.wish(names[index], mark))
+        pen.put(index, encoder.requested(names[index], mark))
         assert parse_position(pen.text()) == parse_position(encoder.identifier(position))
 
 
@@ -234,7 +236,7 @@ def test_only_a_slot_and_the_checksum_change_from_id_to_id() -> None:
     encoder = PositionEncoder(dict.fromkeys(position, False), ids=COMPACT)
     pen = encoder.pen(position)
     before = pen.text()
-    pen.put(350, Wish(95_000_000, NOW + 5))
+    pen.put(350, RequestedPosition(95_000_000, NOW + 5))
     after = pen.text()
     changed = [index for index, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
     slots = [index for index in changed if index < len(after) - CHECK_DIGITS]
@@ -261,11 +263,11 @@ def test_odd_times_of_a_few_make_no_slot_of_the_others_wider() -> None:
 def test_times_that_go_on_change_the_layout_now_and_then() -> None:
     position = many(64)
     form = TokenForm(dict.fromkeys(position, False))
-    pen = form.pen([Wish(mark.offset, mark.timestamp) for mark in position.values()])
+    pen = form.pen([RequestedPosition(mark.offset, mark.timestamp) for mark in position.values()])
     heads = set()
     sizes = []
     for step in range(4 * 64):
-        pen.put(step % 64, Wish(91_000_000 + step, NOW + step * HEADROOM // 16))
+        pen.put(step % 64, RequestedPosition(91_000_000 + step, NOW + step * HEADROOM // 16))
         heads.add(pen._layout.head)
         sizes.append(len(pen.text()))
     assert len(heads) < 40

@@ -276,7 +276,7 @@ class Broadcast:
                 due = clients * segment.count(router.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
-            time = segment.items[0].mark.timestamp
+            time = segment.items[0].consumed.timestamp
             if time >= 0:  # Others have none, and so no age.
                 tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
 

@@ -138,4 +138,4 @@ class FilterRouter(Generic[Listener]):
 
 
 def _pass_over(item: Item, error: Exception) -> None:
-    telemetry.record_mistake(*item.partition, item.mark.offset, error)
+    telemetry.record_mistake(*item.partition, item.consumed.offset, error)

@@ -13,11 +13,11 @@ from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
-from gateway.hub.history import mark_before, read_parts
+from gateway.hub.history import consumed_before, read_parts
 from gateway.hub.parting import find_cut
 from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
 from gateway.hub.seek import seek
-from gateway.model.position import Mark
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 class Beginning(NamedTuple):
     """Where the hub begins to read a partition: what counts as read, the next offset, and the end of what is there."""
 
-    mark: Mark
+    consumed: ConsumedPosition
     position: int
     end: int
 
@@ -78,7 +78,7 @@ class Discovery:
         """The partitions that exist and could not be begun, and whether they begin at their first record."""
         self.log_identity = ""
         """That of the log, empty while it is not known."""
-        self.origins: dict[TopicPartition, Mark] = {}
+        self.origins: dict[TopicPartition, ConsumedPosition] = {}
         """Where the hub began to read each partition."""
 
     def partitions(self, topic: str) -> list[TopicPartition]:
@@ -159,8 +159,8 @@ class Discovery:
                 findings.refused[place] = begin
                 self.unbegun[place] = wanted.get(place, True)
                 continue
-            self._ring.add(place, begin.mark, begin.position)
-            self.origins[place] = begin.mark
+            self._ring.add(place, begin.consumed, begin.position)
+            self.origins[place] = begin.consumed
             self.unbegun.pop(place, None)
             findings.begun.append(place)
             findings.changed = True
@@ -205,11 +205,11 @@ class Discovery:
         """Where to go on in a partition that was cut back; `parting` as `find_cut` has it."""
         return await self._attempt(place, bounds, lambda given: find_cut(self._log, self._ring, place, given, parting))
 
-    async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
+    async def _recreated(self, partition: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> Break:
         resumed = await seek(self._log, partition, tail.timestamp, bounds)
         by_timestamp = self._by_timestamp[partition.topic]
-        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
-        return Break(partition, tail.offset, resumed, "unknown", mark)
+        consumed = await consumed_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
+        return Break(partition, tail.offset, resumed, "unknown", consumed)
 
     async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
         if not wanted:
@@ -259,14 +259,14 @@ class Discovery:
                     raise
                 start = beyond(trouble, start, bounds.end)
                 telemetry.passed_over(partition, trouble, start)
-        return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
+        return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
 
     async def _newest_since(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
         """The newest part, and at least all records of its newest millisecond, so that what was read last, and how many
         records share its time, is known of every partition."""
         newest = await self.newest(partition, *bounds)
         if newest is None:
-            return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
+            return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
         since = self._clock.now() - int(self._ring_fill * 1000)
         if 0 <= newest < since:
             since = newest
@@ -277,8 +277,8 @@ class Discovery:
             # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
             # ring can hold is not read.
             position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
-        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
-        return Beginning(mark, position, bounds.end)
+        consumed = await consumed_before(self._log, partition, position, bounds, since, by_timestamp)
+        return Beginning(consumed, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
         """The timestamp of the last record, or None where there is none within reach."""
@@ -298,7 +298,7 @@ class Discovery:
 
 
 def _first(bounds: Bounds) -> Beginning:
-    return Beginning(Mark(bounds.start - 1, 0), bounds.start, bounds.end)
+    return Beginning(ConsumedPosition(bounds.start - 1, 0), bounds.start, bounds.end)
 
 
 def _places(topic: str, first: int, end: int) -> list[TopicPartition]:

@@ -8,7 +8,7 @@ from gateway.cooperative import give_way
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
-from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import Record, Run, TopicPartition
 
 FIRST_RECORDS = 500
@@ -143,15 +143,15 @@ async def ask_first_records(
     return found
 
 
-async def mark_before(
+async def consumed_before(
     log: EventLog,
     partition: TopicPartition,
     position: int,
     bounds: Bounds,
     since: int,
     by_timestamp: bool,
-) -> Mark:
-    """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
+) -> ConsumedPosition:
+    """The consumed position of a reader whose next record is at `position`, the first record at or after `since` (ms).
 
     By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
     gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
@@ -159,10 +159,10 @@ async def mark_before(
     if position <= 0:
         return NOTHING_READ
     if by_timestamp or position <= bounds.start:
-        return Mark(position - 1, since)
+        return ConsumedPosition(position - 1, since)
     record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
     found = record is not None and record.offset == position - 1
-    return Mark(position - 1, record.timestamp if found and record is not None else since)
+    return ConsumedPosition(position - 1, record.timestamp if found and record is not None else since)
 
 
 async def read_parts(

@@ -210,8 +210,8 @@ class Hub:
                 break
             # The others are read again with what lies behind the damage: so all of it is merged.
             for place in self.recovery.positions():
-                mark = self.discovery.origins[place]
-                self.ring.add(place, mark, mark.offset + 1)
+                consumed = self.discovery.origins[place]
+                self.ring.add(place, consumed, consumed.offset + 1)
         self.flush()
         self.filled.set()
         self.tell_change()

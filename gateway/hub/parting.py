@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
-from gateway.hub.history import first_records, mark_before
+from gateway.hub.history import consumed_before, first_records
 from gateway.hub.ring import Break, Ring
-from gateway.model.position import Mark
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 
 
@@ -23,15 +23,17 @@ async def find_cut(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bou
         offset = demand(await log.find({place: start.timestamp}))[place]
         cut = cut if offset is None else min(cut, offset)
     resumed = max(cut, bounds.start)
-    return Break(place, tail.offset, resumed, "unknown", await mark_at(log, ring, place, bounds, resumed))
+    return Break(place, tail.offset, resumed, "unknown", await consumed_at(log, ring, place, bounds, resumed))
 
 
-async def mark_at(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, position: int) -> Mark:
-    """The mark of whoever has read all that the log has before the position, whatever was there once: its time is that
-    of the record before, since those after it may be older than what was cut off. Raises as `demand`."""
+async def consumed_at(
+    log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, position: int
+) -> ConsumedPosition:
+    """The consumed position of whoever has read all that the log has before the position, whatever was there once: its
+    time is that of the record before, since those after it may be older than what was cut off. Raises as `demand`."""
     known = ring.before(place, position)
     if known is None:
-        known = await mark_before(log, place, position, bounds, 0, by_timestamp=False)
+        known = await consumed_before(log, place, position, bounds, 0, by_timestamp=False)
     return known._replace(offset=position - 1)
 
 
@@ -46,7 +48,7 @@ async def _first_difference(log: EventLog, ring: Ring, place: TopicPartition, bo
         record = (await first_records(log, {place: offset}, {place: bounds.end}))[place]
         if record is None or record.offset != offset:
             return False
-        return (record.timestamp, record.key, glance(record)[0]) == (item.mark.timestamp, item.key, item.data)
+        return (record.timestamp, record.key, glance(record)[0]) == (item.consumed.timestamp, item.key, item.data)
 
     newest = ring.before(place, end)
     if newest is None or await is_there(newest.offset):
@@ -55,10 +57,10 @@ async def _first_difference(log: EventLog, ring: Ring, place: TopicPartition, bo
     while low < high:
         middle = (low + high) // 2
         item = ring.next(place, middle)
-        if item is None or item.mark.offset >= high:
+        if item is None or item.consumed.offset >= high:
             high = middle
-        elif await is_there(item.mark.offset):
-            low = item.mark.offset + 1
+        elif await is_there(item.consumed.offset):
+            low = item.consumed.offset + 1
         else:
             high = middle
     return high

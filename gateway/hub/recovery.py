@@ -16,7 +16,7 @@ from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
 from gateway.hub.ring import Break, Ring
-from gateway.model.position import Mark
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 
@@ -186,11 +186,11 @@ class Recovery:
             return False
         begin = beyond(trouble, position, end)
         tail = self._ring.tail(place)
-        mark = Mark(begin - 1, tail.timestamp if tail is not None else 0)
+        consumed = ConsumedPosition(begin - 1, tail.timestamp if tail is not None else 0)
         telemetry.passed_over(place, trouble, begin)
         self._reading.flush()
-        self._ring.add(place, mark, begin)
-        self._discovery.origins[place] = mark
+        self._ring.add(place, consumed, begin)
+        self._discovery.origins[place] = consumed
         if begin >= end:
             del catching_up[place]
         self.joining.add(place)
@@ -233,7 +233,7 @@ class Recovery:
                 self.joining.add(place)
         self._tell_sick()
 
-    async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
+    async def _mend(self, place: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> bool:
         """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
         where it is not known where that is."""
         position, trouble = self._ring.end(place), self.ward.troubles.get(place)
@@ -243,8 +243,8 @@ class Recovery:
             parting = -1
         else:
             if position < bounds.start:
-                mark = Mark(bounds.start - 1, tail.timestamp)
-                self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+                consumed = ConsumedPosition(bounds.start - 1, tail.timestamp)
+                self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", consumed))
             return True
         if await self._discovery.others({place.topic}):
             # The look tells of another topic, once and of all its partitions.

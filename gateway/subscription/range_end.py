@@ -38,7 +38,7 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
         if held is None:
             in_log[place] = position
         else:
-            times.append(held.mark.timestamp)
+            times.append(held.consumed.timestamp)
     first = await first_records(hub.log, in_log, ends)
     times += [None if record is None else record.timestamp for record in first.values()]
     return all(passed if time is None else time >= until for time in times)

@@ -112,7 +112,7 @@ class Reader:
         """Everything before this segment was delivered."""
         ring = self.hub.ring
         held = [place for place in subscription.positions if place in ring.partitions()]
-        subscription.settle(ring.marks_at(number, held), interrupted)
+        subscription.settle(ring.consumed_at(number, held), interrupted)
 
     def settle_released(self, subscription: Subscription, number: int) -> None:
         """Everything before this segment was delivered live, a gap included."""

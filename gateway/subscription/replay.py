@@ -102,14 +102,14 @@ class Replay:
         if subscription.request.finite:
             size = await self._send_alone(subscription, segment)
         else:
-            marks = subscription.cursor.marks
+            consumed = subscription.cursor.consumed
             async with self._past.lock:
-                found = feed.known_past_block(segment, marks)
+                found = feed.known_past_block(segment, consumed)
                 if found is None:
                     chosen, effort = await self._judge.history_segment(feed.selection, segment)
-                    found = feed.past_block(segment, marks, chosen)
+                    found = feed.past_block(segment, consumed, chosen)
                     found[0].effort = effort
-                block, marks = found
+                block, consumed = found
                 packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
@@ -118,7 +118,7 @@ class Replay:
             telemetry.tally.filtered += len(segment.records) - block.events
             if size:
                 await self._writer.write_packed(packed)
-            subscription.settle(marks)
+            subscription.settle(consumed)
         subscription.reach(segment.positions)
         return size
 
@@ -135,7 +135,7 @@ class Replay:
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
         """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
-        marks = subscription.cursor.marks
+        consumed = subscription.cursor.consumed
         frames: list[bytes] = []
         async with self._past.lock:
             judged, effort = await self._judge.history_segment(selection, segment)
@@ -143,7 +143,7 @@ class Replay:
         chosen = iter(judged)
         for place, records in segment.runs:
             for record, data in zip(records, chosen, strict=False):
-                subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
+                subscription.offer(place, consumed[place].after(record.offset, record.timestamp), data, frames)
         data = b"".join(frames)
         telemetry.tally.events += len(frames)
         telemetry.tally.bytes += len(data)

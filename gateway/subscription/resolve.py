@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
-from gateway.hub.history import first_records, mark_before
+from gateway.hub.history import consumed_before, first_records
 from gateway.hub.hub import Hub
-from gateway.hub.parting import mark_at
+from gateway.hub.parting import consumed_at
 from gateway.hub.ring import Break
 from gateway.hub.seek import seek
-from gateway.model.position import NOTHING_READ, Mark, RequestedPosition
+from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.seen import MOST_SEEN, Counting
 
@@ -25,7 +25,7 @@ LIVE_GRAIN = 10_000
 class Start:
     """Where a subscription begins: what was read, the next offsets, and the gaps to be told first."""
 
-    marks: dict[TopicPartition, Mark] = field(default_factory=dict)
+    consumed: dict[TopicPartition, ConsumedPosition] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
     waiting: dict[TopicPartition, RequestedPosition] = field(default_factory=dict)
@@ -128,10 +128,10 @@ class Resolver:
             now = self._hub.clock.now()
             requested = RequestedPosition(None, now - now % LIVE_GRAIN)
         start.waiting[partition] = requested
-        start.marks[partition] = Mark(
+        start.consumed[partition] = ConsumedPosition(
             -1 if requested.offset is None else requested.offset, requested.timestamp or 0, requested.seen
         )
-        start.positions[partition] = start.marks[partition].offset + 1
+        start.positions[partition] = start.consumed[partition].offset + 1
 
     async def _check_view(self, origin: Origin) -> set[TopicPartition]:
         """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
@@ -169,15 +169,17 @@ class Resolver:
         if self._from_memory(partition, requested, start):
             return
         tail = self._hub.ring.tail(partition)
-        mark = NOTHING_READ
+        consumed = NOTHING_READ
         if requested is not None and (requested.offset is not None or requested.seen):
-            mark = Mark(-1 if requested.offset is None else requested.offset, requested.timestamp or 0, requested.seen)
+            consumed = ConsumedPosition(
+                -1 if requested.offset is None else requested.offset, requested.timestamp or 0, requested.seen
+            )
         if tail is not None and _is_behind(requested, tail):
-            mark = tail
-        elif tail is not None or mark != NOTHING_READ:
+            consumed = tail
+        elif tail is not None or consumed != NOTHING_READ:
             start.waiting[partition] = requested if requested is not None else RequestedPosition(None, 0)
-        start.marks[partition] = mark
-        start.positions[partition] = mark.offset + 1
+        start.consumed[partition] = consumed
+        start.positions[partition] = consumed.offset + 1
 
     def _from_memory(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> bool:
         hub = self._hub
@@ -185,20 +187,20 @@ class Resolver:
         if tail is None or not hub.available or not hub.filled.is_set() or partition in hub.catching_up:
             return False
         if requested is None:
-            start.marks[partition] = tail
+            start.consumed[partition] = tail
             start.positions[partition] = hub.ring.end(partition)
             return True
         if requested.offset is None or requested.timestamp is None:
             return False
         if (tail.offset, tail.timestamp) == (requested.offset, requested.timestamp):
-            mark: Mark | None = tail
+            consumed: ConsumedPosition | None = tail
         else:
             item = hub.ring.holds(partition, requested.offset)
-            mark = item.mark if item and item.mark.timestamp == requested.timestamp else None
-        if mark is None:
+            consumed = item.consumed if item and item.consumed.timestamp == requested.timestamp else None
+        if consumed is None:
             return False
-        start.marks[partition] = mark
-        start.positions[partition] = mark.offset + 1
+        start.consumed[partition] = consumed
+        start.positions[partition] = consumed.offset + 1
         return True
 
     async def _from_log(
@@ -216,9 +218,9 @@ class Resolver:
         elif max(requested.offset + 1, reached) < bounds.start and not self._has_read_all(
             partition, requested, bounds.start
         ):
-            mark = Mark(bounds.start - 1, requested.timestamp or 0)
+            consumed = ConsumedPosition(bounds.start - 1, requested.timestamp or 0)
             resumed = await self._first_offset(partition, bounds.start, bounds)
-            self._gap(partition, requested, resumed, "expired", mark, start)
+            self._gap(partition, requested, resumed, "expired", consumed, start)
         elif requested.offset >= bounds.end:
             await self._past_the_end(partition, requested, bounds, start)
         else:
@@ -242,28 +244,30 @@ class Resolver:
         self._hub.confirm([partition])
         bounds = demand(await self._log.bounds([partition]))[partition]
         position = min(max(cut, bounds.start), bounds.end)
-        mark = await mark_at(self._log, self._hub.ring, partition, bounds, position)
-        self._gap(partition, requested, position, "unknown", mark, start)
+        consumed = await consumed_at(self._log, self._hub.ring, partition, bounds, position)
+        self._gap(partition, requested, position, "unknown", consumed, start)
 
-    async def _begin(self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start) -> Mark:
+    async def _begin(
+        self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start
+    ) -> ConsumedPosition:
         by_timestamp = self._hub.by_timestamp[partition.topic]
-        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
-        start.marks[partition] = mark
+        consumed = await consumed_before(self._log, partition, position, bounds, since, by_timestamp)
+        start.consumed[partition] = consumed
         start.positions[partition] = position
-        return mark
+        return consumed
 
-    async def _begin_live(self, partition: TopicPartition, bounds: Bounds, start: Start) -> Mark:
+    async def _begin_live(self, partition: TopicPartition, bounds: Bounds, start: Start) -> ConsumedPosition:
         if not self._hub.by_timestamp[partition.topic]:
             return await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
         # A position by time holds the newest record's time, and how many share it; the clock may be ahead of records.
         newest = await self._hub.discovery.newest(partition, *bounds)
         if newest is None or newest < 0:
             begun = 0 if newest is None else self._hub.clock.now()
-            start.marks[partition] = NOTHING_READ if bounds.end == 0 else Mark(bounds.end - 1, begun)
+            start.consumed[partition] = NOTHING_READ if bounds.end == 0 else ConsumedPosition(bounds.end - 1, begun)
             start.positions[partition] = bounds.end
         else:
             await self._at_time(partition, RequestedPosition(None, newest, MOST_SEEN), bounds, 0, start)
-        return start.marks[partition]
+        return start.consumed[partition]
 
     async def _at_time(
         self,
@@ -276,7 +280,8 @@ class Resolver:
     ) -> None:
         time = requested.timestamp or 0
         position = await seek(self._log, partition, time - overlap, bounds, timeless)
-        # The mark is not set back with the overlap: else every resume would begin earlier than the one before.
+        # The consumed position is not set back with the overlap: else every resume would begin earlier than the one
+        # before.
         await self._begin(partition, position, bounds, time, start)
         # At the log's start nobody can say how many records of the millisecond have expired: rather twice than never.
         if requested.seen and not overlap and (position == 0 or position > bounds.start):
@@ -291,15 +296,15 @@ class Resolver:
         time = requested.timestamp or 0
         found = await self._counting.following(self._log, partition, time, position, bounds.end, requested.seen)
         if found.records:
-            start.marks[partition] = Mark(found.last, time, found.records)
-        start.positions[partition] = max(found.position, start.marks[partition].offset + 1)
+            start.consumed[partition] = ConsumedPosition(found.last, time, found.records)
+        start.positions[partition] = max(found.position, start.consumed[partition].offset + 1)
 
     async def _past_the_end(
         self, partition: TopicPartition, requested: RequestedPosition, bounds: Bounds, start: Start
     ) -> None:
         if requested.timestamp is None:
-            mark = await self._begin_live(partition, bounds, start)
-            self._gap(partition, requested, bounds.end, "future", mark, start)
+            consumed = await self._begin_live(partition, bounds, start)
+            self._gap(partition, requested, bounds.end, "future", consumed, start)
         else:
             await self._unknown(partition, requested, bounds, start)
 
@@ -314,8 +319,8 @@ class Resolver:
         if cut is not None and cut < position:
             await self._at_cut(partition, requested, cut, start)
             return
-        mark = await self._begin(partition, position, bounds, time, start)
-        self._gap(partition, requested, position, "unknown", mark, start)
+        consumed = await self._begin(partition, position, bounds, time, start)
+        self._gap(partition, requested, position, "unknown", consumed, start)
         self._hub.look_again()
 
     async def _inside(
@@ -329,7 +334,7 @@ class Resolver:
             # One that is not there any more is compacted away, whatever the ring still holds.
             if record is not None and record.offset == requested.offset:
                 held = self._hub.ring.holds(partition, requested.offset)
-                if held is not None and record.timestamp != held.mark.timestamp:
+                if held is not None and record.timestamp != held.consumed.timestamp:
                     # The hub does not know yet that the log was cut back: what it has behind this is not there.
                     raise LogUnavailable("the log is not the one that was read")
                 if timestamp is not None and record.timestamp != timestamp:
@@ -339,7 +344,7 @@ class Resolver:
         seen = 0
         if self._hub.by_timestamp[partition.topic] and timestamp is not None:
             seen = await self._count_seen(partition, timestamp, requested.offset, bounds.start)
-        start.marks[partition] = Mark(requested.offset, timestamp or 0, seen)
+        start.consumed[partition] = ConsumedPosition(requested.offset, timestamp or 0, seen)
         start.positions[partition] = max(requested.offset + 1, min(reached, bounds.end))
 
     async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int, start: int) -> int:
@@ -358,19 +363,19 @@ class Resolver:
         requested: RequestedPosition,
         resumed: int,
         reason: str,
-        mark: Mark,
+        consumed: ConsumedPosition,
         start: Start,
     ) -> None:
         asked = requested.offset if requested.offset is not None else requested.timestamp or 0
-        start.marks[partition] = mark
-        start.positions[partition] = mark.offset + 1
-        start.gaps.append(Break(partition, asked, resumed, reason, mark))
+        start.consumed[partition] = consumed
+        start.positions[partition] = consumed.offset + 1
+        start.gaps.append(Break(partition, asked, resumed, reason, consumed))
 
 
-def _is_behind(requested: RequestedPosition | None, mark: Mark) -> bool:
-    """Whether nothing that was read up to the mark is requested, as far as times can say."""
+def _is_behind(requested: RequestedPosition | None, consumed: ConsumedPosition) -> bool:
+    """Whether nothing that was read up to a consumed position is requested, as far as times can say."""
     if requested is None:
         return True
     if requested.offset is not None or (not requested.seen and (requested.timestamp or 0) <= 0):
         return False  # Who stands before the first record asks for all of them, those without a time too.
-    return (requested.timestamp or 0, requested.seen) >= (mark.timestamp, mark.seen)
+    return (requested.timestamp or 0, requested.seen) >= (consumed.timestamp, consumed.seen)

@@ -163,8 +163,8 @@ class Session(Reader):
         self.epoch, self.astray = epoch, False
         for place in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
-            if place not in start.marks:
-                start.marks[place], start.positions[place] = NOTHING_READ, 0
+            if place not in start.consumed:
+                start.consumed[place], start.positions[place] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -181,7 +181,7 @@ class Session(Reader):
                 return
         encoder = self.feed.encoder
         if start.waiting:
-            encoder = encoder.waiting_for(start.waiting, start.marks)
+            encoder = encoder.waiting_for(start.waiting, start.consumed)
         subscription = self.subscription = Subscription(self.request, encoder, start)
         requested = self.request.origin.requested
         opening = b"" if waited else form.opening(subscription.before(start.gaps, requested), retry)

@@ -12,7 +12,7 @@ from gateway.feed.cursor import Cursor
 from gateway.feed.notice import end_document, gap_document
 from gateway.feed.selection import Selection
 from gateway.hub.ring import Break, Ring
-from gateway.model.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, RequestedPosition
+from gateway.model.position import DEFAULT_IDS, NOTHING_READ, ConsumedPosition, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Start
 from gateway.wire.format import Format
@@ -44,7 +44,7 @@ class Subscription:
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
         self.encoder = encoder
-        self.cursor = Cursor(encoder, start.marks)
+        self.cursor = Cursor(encoder, start.consumed)
         self.positions = dict(start.positions)
         self.remaining = request.limit
         self.ended: str | None = None
@@ -76,7 +76,7 @@ class Subscription:
         comes next either."""
         held = []
         for place, position in self.positions.items():
-            never_read = self.cursor.marks[place] == NOTHING_READ and ring.tail(place) is None
+            never_read = self.cursor.consumed[place] == NOTHING_READ and ring.tail(place) is None
             away = place in sick or (place.topic not in topics and not never_read)
             if away and place not in self.waiting and ring.place({place: position}) is None:
                 held.append(place)
@@ -91,28 +91,30 @@ class Subscription:
         """Whether one of these topics is waited for that is not sick any more."""
         return any(place.topic in topics and place not in sick for place in self.waiting)
 
-    def rejoin(self, encoder: PositionEncoder, origins: Mapping[TopicPartition, Mark], fallback: Mark) -> None:
+    def rejoin(
+        self, encoder: PositionEncoder, origins: Mapping[TopicPartition, ConsumedPosition], fallback: ConsumedPosition
+    ) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
-        marks = self.cursor.marks
+        consumed = self.cursor.consumed
         for place in encoder.partitions:
             if place.topic in self.untold and place not in self.positions:
                 # It was there all the time, and what the client asked for holds for it too.
                 asked = self.request.origin.requested_of(place) or self.waiting.get(TopicPartition(place.topic, 0))
                 self.waiting[place] = asked or RequestedPosition(None, 0)
-        kept = {place: marks.get(place) or origins.get(place, fallback) for place in encoder.partitions}
+        kept = {place: consumed.get(place) or origins.get(place, fallback) for place in encoder.partitions}
         self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
         self.waiting = {place: requested for place, requested in self.waiting.items() if place in kept}
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
-    def settle(self, marks: Mapping[TopicPartition, Mark], interrupted: bool = False) -> None:
-        """Say that everything up to these marks has been read and delivered; after an interruption (of which the client
-        was told) they may lie before those known."""
-        for partition, mark in marks.items():
-            if self.cursor.marks[partition] != mark:
-                self.cursor.advance(partition, mark)
+    def settle(self, consumed: Mapping[TopicPartition, ConsumedPosition], interrupted: bool = False) -> None:
+        """Say that everything up to these positions has been read and delivered; after an interruption (of which the
+        client was told) they may lie before those known."""
+        for partition, last in consumed.items():
+            if self.cursor.consumed[partition] != last:
+                self.cursor.advance(partition, last)
             known = 0 if interrupted else self.positions[partition]
-            self.positions[partition] = max(known, mark.offset + 1)
+            self.positions[partition] = max(known, last.offset + 1)
 
     def reach(self, positions: Mapping[TopicPartition, int]) -> None:
         """Say that the log has been read up to these offsets, perhaps beyond the last record."""
@@ -123,8 +125,8 @@ class Subscription:
         """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
         requested = self.requested()
         self.waiting, self.untold = dict(start.waiting), set(start.untold)
-        self.encoder = self.encoder.waiting_for(self.waiting, start.marks)
-        self.cursor = Cursor(self.encoder, start.marks)
+        self.encoder = self.encoder.waiting_for(self.waiting, start.consumed)
+        self.cursor = Cursor(self.encoder, start.consumed)
         self.positions = dict(start.positions)
         return b"".join(self.gaps(start.gaps, requested))
 
@@ -140,30 +142,34 @@ class Subscription:
     def before(self, gaps: Sequence[Break], requested: Mapping[TopicPartition, RequestedPosition]) -> bytes:
         """The position in which these gaps have not been told yet: there it is still what was requested."""
         untold = {gap.partition for gap in gaps}
-        encoder, marks = self.encoder, self.cursor.marks
-        return encoder.identifier({place: requested[place] if place in untold else marks[place] for place in marks})
+        encoder, consumed = self.encoder, self.cursor.consumed
+        return encoder.identifier(
+            {place: requested[place] if place in untold else consumed[place] for place in consumed}
+        )
 
     def requested(self) -> dict[TopicPartition, RequestedPosition]:
         """The position as one that is requested, to be held against the log again."""
         requested = {}
-        for partition, mark in self.cursor.marks.items():
-            # By timestamp, a mark that has seen nothing is a time to begin with, and no record has it.
-            by_offset = mark.offset >= 0 and (mark.seen > 0 or not self.encoder.by_timestamp(partition))
-            requested[partition] = RequestedPosition(mark.offset if by_offset else None, mark.timestamp, mark.seen)
+        for partition, last in self.cursor.consumed.items():
+            # By timestamp, a position that has seen nothing is a time to begin with, and no record has it.
+            by_offset = last.offset >= 0 and (last.seen > 0 or not self.encoder.by_timestamp(partition))
+            requested[partition] = RequestedPosition(last.offset if by_offset else None, last.timestamp, last.seen)
         return requested | self.waiting
 
-    def offer(self, partition: TopicPartition, mark: Mark, data: bytes | None, frames: list[bytes]) -> None:
+    def offer(
+        self, partition: TopicPartition, consumed: ConsumedPosition, data: bytes | None, frames: list[bytes]
+    ) -> None:
         """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""
         if self.ended or partition in self._past or partition in self.waiting:
             return
-        if mark.offset < self.positions[partition]:
+        if consumed.offset < self.positions[partition]:
             return
         until = self.request.until
-        if until is not None and mark.timestamp >= until:
+        if until is not None and consumed.timestamp >= until:
             self.finish_partitions([partition], frames)
             return
-        self.cursor.advance(partition, mark)
-        self.positions[partition] = mark.offset + 1
+        self.cursor.advance(partition, consumed)
+        self.positions[partition] = consumed.offset + 1
         if data is None:
             return
         frames.append(self.request.format.message(self.identifier, data))
@@ -179,10 +185,10 @@ class Subscription:
             return
         until = self.request.until
         assert until is not None
-        for partition, mark in self.cursor.marks.items():
+        for partition, last in self.cursor.consumed.items():
             # By timestamp, the last record read does not say that what follows it is beyond the range.
-            if self.encoder.by_timestamp(partition) and mark.timestamp < until:
-                self.cursor.advance(partition, Mark(mark.offset, until))
+            if self.encoder.by_timestamp(partition) and last.timestamp < until:
+                self.cursor.advance(partition, ConsumedPosition(last.offset, until))
         self._end("until", frames)
 
     def _end(self, reason: str, frames: list[bytes]) -> None:

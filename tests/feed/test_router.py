@@ -28,7 +28,7 @@ from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
@@ -100,7 +100,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     for content in segments:
         if isinstance(content, TopicPartition):
             end = ring.end(content) + 3
-            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", Mark(end - 1, 2000)))
+            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", ConsumedPosition(end - 1, 2000)))
         else:
             segment = fill(ring, content)
         if segment is None:

@@ -15,8 +15,8 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.position import (
     LARGEST_INTEGER,
     SMALLEST_TIME,
+    ConsumedPosition,
     Ids,
-    Mark,
     PositionEncoder,
     RequestedPosition,
     parse_position,
@@ -154,7 +154,7 @@ async def test_a_token_of_other_streams_names_what_is_not_here(site: Site, way: 
     other = ids(await site.get(f"/v2/stream/few?{EARLY}&limit=1&ids=compact"))[0]
     detail = problem(await ask(site, way, other, "/v2/stream/many"), 404, way)
     assert "'few' is not in this subscription" in detail
-    beyond = {TopicPartition("few", 9): Mark(1, START)}
+    beyond = {TopicPartition("few", 9): ConsumedPosition(1, START)}
     token = PositionEncoder(dict.fromkeys(beyond, False), ids=Ids("compact")).identifier(beyond).decode()
     assert "partitions 0 to 1" in problem(await ask(site, way, token, "/v2/stream/few"), 404, way)
 

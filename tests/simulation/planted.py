@@ -31,7 +31,10 @@ BUGS = (
     Planted("ring: place one segment late", "gateway.hub.ring:Ring.place", "position - 1, key", "position, key"),
     Planted("ring: everybody is aligned", "gateway.hub.ring:Ring.aligned", "return False", "continue"),
     Planted(
-        "ring: marks of the segment after", "gateway.hub.ring:Ring.marks_at", "state, number)", "state, number + 1)"
+        "ring: consumed positions of the segment after",
+        "gateway.hub.ring:Ring.consumed_at",
+        "state, number)",
+        "state, number + 1)",
     ),
     Planted(
         "ring: start stays at eviction",
@@ -96,9 +99,9 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: marks of another",
+        "past: consumed positions of another",
         "gateway.feed.feed:Feed._past_key",
-        "tuple([marks[place] for place in self.encoder.partitions])",
+        "tuple([consumed[place] for place in self.encoder.partitions])",
         "0",
     ),
     Planted(
@@ -149,7 +152,9 @@ BUGS = (
         "any(place in held for place in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
+    Planted(
+        "position: seen starts at none", "gateway.model.position.entry:ConsumedPosition.after", "else 1)", "else 0)"
+    ),
     Planted(
         "gzip: everybody has the key",
         "gateway.feed.live_clients:LiveClients.add",
@@ -220,8 +225,8 @@ BUGS = (
     Planted(
         "until: one more",
         "gateway.subscription.subscription:Subscription.offer",
-        "mark.timestamp >= until",
-        "mark.timestamp > until",
+        "consumed.timestamp >= until",
+        "consumed.timestamp > until",
     ),
     Planted(
         "until: the log is not asked",

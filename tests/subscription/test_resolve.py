@@ -11,7 +11,7 @@ import pytest
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
-from gateway.model.position import NOTHING_READ, Mark, RequestedPosition
+from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.resolve import Origin, Resolver, Start, _is_behind
 from tests.subscription.client import FakeClock
@@ -72,8 +72,8 @@ async def test_no_position_is_live(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 11, 11])
     start = await resolve(log)
     assert start.positions == {ALPHA: 3, BETA: 0}
-    assert (start.marks[ALPHA].offset, start.marks[ALPHA].timestamp) == (2, 11)
-    assert start.marks[BETA] == NOTHING_READ
+    assert (start.consumed[ALPHA].offset, start.consumed[ALPHA].timestamp) == (2, 11)
+    assert start.consumed[BETA] == NOTHING_READ
     assert not start.gaps
 
 
@@ -87,7 +87,7 @@ async def test_an_offset_and_its_timestamp_go_on_at_the_next_record(log: MemoryL
 async def test_an_offset_alone_is_trusted_inside_the_log(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(0, None)))
-    assert (start.marks[ALPHA].timestamp, start.positions[ALPHA]) == (10, 1)
+    assert (start.consumed[ALPHA].timestamp, start.positions[ALPHA]) == (10, 1)
     assert not start.gaps
 
 
@@ -282,19 +282,25 @@ async def test_a_topic_that_does_not_exist_is_read_from_its_first_record() -> No
     log.create_topic("alpha")
     for requested in (None, RequestedPosition(None, 0)):
         start = await resolve(log, *([(BETA, requested)] if requested else []))
-        assert (start.marks[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
+        assert (start.consumed[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
         assert not start.gaps
         assert not start.waiting
 
 
 @pytest.mark.parametrize(
-    ("requested", "mark"), [(RequestedPosition(7, 70), Mark(7, 70)), (RequestedPosition(None, 70, 2), Mark(-1, 70, 2))]
+    ("requested", "consumed"),
+    [
+        (RequestedPosition(7, 70), ConsumedPosition(7, 70)),
+        (RequestedPosition(None, 70, 2), ConsumedPosition(-1, 70, 2)),
+    ],
 )
-async def test_what_was_read_of_a_topic_that_is_not_there_is_kept(requested: RequestedPosition, mark: Mark) -> None:
+async def test_what_was_read_of_a_topic_that_is_not_there_is_kept(
+    requested: RequestedPosition, consumed: ConsumedPosition
+) -> None:
     log = MemoryLog()
     log.create_topic("alpha")
     start = await resolve(log, (BETA, requested))
-    assert start.marks[BETA] == mark
+    assert start.consumed[BETA] == consumed
     assert start.waiting == {BETA: requested}
     assert not start.gaps
 
@@ -303,7 +309,7 @@ async def test_records_already_seen_of_a_millisecond_are_passed_over(log: Memory
     fill(log, ALPHA, [10, *[20] * 1000, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(None, 20, 400)), by_timestamp=True)
     assert start.positions[ALPHA] == 401
-    assert start.marks[ALPHA] == Mark(400, 20, 400)
+    assert start.consumed[ALPHA] == ConsumedPosition(400, 20, 400)
 
 
 async def test_fewer_of_a_millisecond_than_were_seen_pass_over_no_other(log: MemoryLog) -> None:
@@ -322,8 +328,8 @@ async def test_seen_is_counted_over_what_was_compacted(log: MemoryLog) -> None:
 async def test_live_by_timestamp_holds_the_newest_record_and_its_count(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 20])
     start = await resolve(log, by_timestamp=True)
-    assert start.marks[ALPHA] == Mark(2, 20, 2)
-    assert start.marks[BETA] == NOTHING_READ
+    assert start.consumed[ALPHA] == ConsumedPosition(2, 20, 2)
+    assert start.consumed[BETA] == NOTHING_READ
 
 
 async def test_live_by_timestamp_is_the_same_from_the_log(log: MemoryLog) -> None:
@@ -332,9 +338,9 @@ async def test_live_by_timestamp_is_the_same_from_the_log(log: MemoryLog) -> Non
     async with hub_of(log, by_timestamp=True) as hub:
         hub.filled.clear()
         start = await Resolver(hub).resolve(Origin(), [ALPHA, BETA])
-    assert start.marks[ALPHA] == Mark(2, 20, 2)
+    assert start.consumed[ALPHA] == ConsumedPosition(2, 20, 2)
     assert start.positions == {ALPHA: 3, BETA: 0}
-    assert start.marks[BETA] == NOTHING_READ
+    assert start.consumed[BETA] == NOTHING_READ
 
 
 async def test_at_the_start_of_the_log_records_seen_may_have_expired(log: MemoryLog) -> None:
@@ -352,7 +358,7 @@ async def test_an_overlap_is_none_for_since_and_does_not_set_the_position_back(l
         start = await Resolver(hub).resolve(
             Origin({ALPHA: RequestedPosition(None, 30)}, overlaps={"alpha": 10}), [ALPHA]
         )
-        assert (start.positions[ALPHA], start.marks[ALPHA].timestamp) == (1, 30)
+        assert (start.positions[ALPHA], start.consumed[ALPHA].timestamp) == (1, 30)
 
 
 async def test_an_overlap_is_read_again(log: MemoryLog) -> None:
@@ -405,7 +411,7 @@ async def test_a_record_of_any_time_is_gone_on_after(log: MemoryLog, time: int) 
                 hub.filled.clear()
             start = await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(1, time)}), [ALPHA])
         assert start.positions[ALPHA] == 2
-        assert start.marks[ALPHA][:2] == (1, time)
+        assert start.consumed[ALPHA][:2] == (1, time)
         assert not start.gaps
 
 
@@ -473,18 +479,18 @@ async def test_a_time_that_is_none_makes_no_start_read_more_than_the_ring_holds(
 
 
 @pytest.mark.parametrize(
-    ("requested", "mark", "behind"),
+    ("requested", "consumed", "behind"),
     [
-        (RequestedPosition(None, 0), Mark(4, -1, 1), False),
-        (RequestedPosition(None, 0), Mark(4, 50, 1), False),
-        (RequestedPosition(None, -1, 1), Mark(4, -1, 1), True),
-        (RequestedPosition(None, 51), Mark(4, 50, 1), True),
-        (RequestedPosition(None, 50), Mark(4, 50, 1), False),
-        (RequestedPosition(3, 50), Mark(4, 50, 1), False),
-        (None, Mark(4, -1, 1), True),
+        (RequestedPosition(None, 0), ConsumedPosition(4, -1, 1), False),
+        (RequestedPosition(None, 0), ConsumedPosition(4, 50, 1), False),
+        (RequestedPosition(None, -1, 1), ConsumedPosition(4, -1, 1), True),
+        (RequestedPosition(None, 51), ConsumedPosition(4, 50, 1), True),
+        (RequestedPosition(None, 50), ConsumedPosition(4, 50, 1), False),
+        (RequestedPosition(3, 50), ConsumedPosition(4, 50, 1), False),
+        (None, ConsumedPosition(4, -1, 1), True),
     ],
 )
 def test_who_stood_at_nothing_asks_for_all_that_a_lost_topic_had(
-    requested: RequestedPosition | None, mark: Mark, behind: bool
+    requested: RequestedPosition | None, consumed: ConsumedPosition, behind: bool
 ) -> None:
-    assert _is_behind(requested, mark) is behind
+    assert _is_behind(requested, consumed) is behind

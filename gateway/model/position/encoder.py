@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from gateway.model.position.mark import Entry, Mark, RequestedPosition
+from gateway.model.position.entry import ConsumedPosition, Entry, RequestedPosition
 from gateway.model.position.text import TextForm
 from gateway.model.position.token import TokenForm
 from gateway.model.record import TopicPartition
@@ -77,22 +77,22 @@ class PositionEncoder:
         """Whether the ids hold times of this partition and no offsets."""
         return self._by_timestamp[partition]
 
-    def requested(self, partition: TopicPartition, at: Mark | RequestedPosition) -> RequestedPosition:
+    def requested(self, partition: TopicPartition, at: ConsumedPosition | RequestedPosition) -> RequestedPosition:
         """What an id asks for, sent back, that says that the partition is there."""
-        if (waiting := self._waiting.get(partition)) is not None and isinstance(at, Mark):
+        if (waiting := self._waiting.get(partition)) is not None and isinstance(at, ConsumedPosition):
             at = waiting
         offset, timestamp, seen = at
         if self._by_timestamp[partition] and timestamp is not None:
             return RequestedPosition(None, timestamp, seen)
         if offset is not None and offset < 0:
-            # A mark before the first record; an offset of -1 beside a time means the time.
+            # A position before the first record; an offset of -1 beside a time means the time.
             return RequestedPosition(None, timestamp, 0)
         return RequestedPosition(offset, timestamp, 0 if offset is not None else seen)
 
-    def pen(self, position: Mapping[TopicPartition, Mark | RequestedPosition]) -> Pen:
+    def pen(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> Pen:
         """Begins with this position."""
         return self._form.pen([self.requested(place, position[place]) for place in self.partitions])
 
-    def identifier(self, position: Mapping[TopicPartition, Mark | RequestedPosition]) -> bytes:
+    def identifier(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> bytes:
         """The id of one position."""
         return self.pen(position).text()

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
+from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 HEADROOM = 1 << 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import RequestedPosition
+from gateway.model.position.entry import RequestedPosition
 from gateway.model.position.text import parse_text
 from gateway.model.position.token import is_token, parse_token
 from gateway.model.record import TopicPartition

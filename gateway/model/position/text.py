@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
+from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 _BY_OFFSET = b'"offset":%d,"timestamp":%d}'

@@ -18,6 +18,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.errors import InvalidPosition
+from gateway.model.position.entry import Entry, RequestedPosition
 from gateway.model.position.layout import (
     DIGIT_BITS,
     WIDE_DIGITS,
@@ -30,7 +31,6 @@ from gateway.model.position.layout import (
     shape_for,
     write_head,
 )
-from gateway.model.position.mark import Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 PREFIX = b"p1."

@@ -14,8 +14,8 @@ from gateway.model.position import (
     LARGEST_INTEGER,
     NOTHING_READ,
     SMALLEST_TIME,
+    ConsumedPosition,
     Ids,
-    Mark,
     PositionEncoder,
     RequestedPosition,
     parse_position,
@@ -26,28 +26,28 @@ places = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers
 # orjson writes no lone surrogates; a topic never holds one.
 places = places.filter(lambda place: place.topic.isprintable())
 times = st.integers(SMALLEST_TIME, LARGEST_INTEGER)
-marks = st.one_of(
+consumed_positions = st.one_of(
     st.just(NOTHING_READ),
-    st.builds(Mark, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6)),
+    st.builds(ConsumedPosition, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6)),
 )
 JSON = Ids("json")
 
 
-@given(st.dictionaries(places, st.tuples(marks, st.booleans()), min_size=1))
-def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[Mark, bool]]) -> None:
+@given(st.dictionaries(places, st.tuples(consumed_positions, st.booleans()), min_size=1))
+def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[ConsumedPosition, bool]]) -> None:
     encoder = PositionEncoder({place: by_timestamp for place, (_, by_timestamp) in drawn.items()}, ids=JSON)
-    requested = parse_position(encoder.identifier({place: mark for place, (mark, _) in drawn.items()}))
-    for place, (mark, by_timestamp) in drawn.items():
+    requested = parse_position(encoder.identifier({place: consumed for place, (consumed, _) in drawn.items()}))
+    for place, (consumed, by_timestamp) in drawn.items():
         if by_timestamp:
-            assert requested[place] == RequestedPosition(None, mark.timestamp, mark.seen)
-        elif mark.offset < 0:
-            assert requested[place] == RequestedPosition(None, mark.timestamp)
+            assert requested[place] == RequestedPosition(None, consumed.timestamp, consumed.seen)
+        elif consumed.offset < 0:
+            assert requested[place] == RequestedPosition(None, consumed.timestamp)
         else:
-            assert requested[place] == RequestedPosition(mark.offset, mark.timestamp)
+            assert requested[place] == RequestedPosition(consumed.offset, consumed.timestamp)
 
 
-@given(st.dictionaries(places, marks, min_size=1))
-def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, Mark]) -> None:
+@given(st.dictionaries(places, consumed_positions, min_size=1))
+def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, ConsumedPosition]) -> None:
     encoder = PositionEncoder(dict.fromkeys(drawn, False), ids=JSON)
     text = encoder.identifier(drawn)
     assert b"\n" not in text
@@ -148,9 +148,9 @@ def test_no_bytes_raise_anything_else(text: bytes) -> None:
 
 
 def test_a_mark_counts_the_records_of_its_millisecond() -> None:
-    mark = NOTHING_READ.after(0, 5)
-    assert mark == Mark(0, 5, 1)
-    assert mark.after(1, 5) == Mark(1, 5, 2)
-    assert mark.after(1, 5).after(2, 6) == Mark(2, 6, 1)
-    # A mark that has seen nothing only says where to begin: the first record of that time is the first.
-    assert Mark(3, 5).after(4, 5) == Mark(4, 5, 1)
+    consumed = NOTHING_READ.after(0, 5)
+    assert consumed == ConsumedPosition(0, 5, 1)
+    assert consumed.after(1, 5) == ConsumedPosition(1, 5, 2)
+    assert consumed.after(1, 5).after(2, 6) == ConsumedPosition(2, 6, 1)
+    # A position that has seen nothing only says where to begin: the first record of that time is the first.
+    assert ConsumedPosition(3, 5).after(4, 5) == ConsumedPosition(4, 5, 1)

@@ -13,7 +13,7 @@ SMALLEST_TIME = -(2**63)
 """A record's time may be any number of 64 bits."""
 
 
-class Mark(NamedTuple):
+class ConsumedPosition(NamedTuple):
     """The last record read of a partition. `seen` counts the records of that very millisecond read up to it.
 
     The next record to be read is the one at `offset + 1` or, where that is gone by compaction, the next after it.
@@ -23,13 +23,13 @@ class Mark(NamedTuple):
     timestamp: int
     seen: int = 0
 
-    def after(self, offset: int, timestamp: int) -> Mark:
-        """The mark once the record at `offset` has been read too."""
-        return Mark(offset, timestamp, self.seen + 1 if timestamp == self.timestamp and self.seen else 1)
+    def after(self, offset: int, timestamp: int) -> ConsumedPosition:
+        """The position once the record at `offset` has been read too."""
+        return ConsumedPosition(offset, timestamp, self.seen + 1 if timestamp == self.timestamp and self.seen else 1)
 
 
-NOTHING_READ = Mark(-1, 0)
-"""The mark of an empty partition."""
+NOTHING_READ = ConsumedPosition(-1, 0)
+"""The position in an empty partition."""
 
 
 class RequestedPosition(NamedTuple):

@@ -58,11 +58,11 @@ class Cursor:
         if self._pen is None:
             self._pen = encoder.pen(consumed)
         else:
-            for place in self._stale:
-                last = consumed[place]
+            for partition in self._stale:
+                last = consumed[partition]
                 # A record without a time is as old as the one before it. An id by time that said "none" would lead back
                 # to the first record.
-                if last.timestamp >= 0 or not encoder.by_timestamp(place):
-                    self._pen.put(encoder.indices[place], encoder.requested(place, last))
+                if last.timestamp >= 0 or not encoder.by_timestamp(partition):
+                    self._pen.put(encoder.indices[partition], encoder.requested(partition, last))
         self._stale.clear()
         return self._pen

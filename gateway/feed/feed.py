@@ -186,7 +186,7 @@ class Feed:
     def _past_key(
         self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
     ) -> tuple[object, ...]:
-        return (self._serial, segment, tuple([consumed[place] for place in self.encoder.partitions]))
+        return (self._serial, segment, tuple([consumed[partition] for partition in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where

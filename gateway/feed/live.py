@@ -108,7 +108,7 @@ class LiveFeed:
                 client.coding = Coding.ALONE
             else:
                 client.pipe.write(chunk)
-            self.clients.place(client)
+            self.clients.regroup(client)
 
     def add(self, client: LiveClient, now: float) -> None:
         """Write to the client from now on; it was written to at `now`, the last time."""
@@ -219,7 +219,7 @@ class Broadcast:
         if router is None:
             # A position may name partitions of a topic of which the log does not tell.
             partitions = {*self.hub.partitions(topics), *waiting}
-            by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in partitions}
+            by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
             encoder = PositionEncoder(by_timestamp, waiting, ids)
             router = self._routers[key] = FilterRouter(Timeline(encoder, self.hub.ring))
         return router

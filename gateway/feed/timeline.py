@@ -14,7 +14,7 @@ class Timeline:
 
     def __init__(self, encoder: PositionEncoder, ring: Ring) -> None:
         self.encoder = encoder
-        self.topics = frozenset(place.topic for place in encoder.partitions)
+        self.topics = frozenset(partition.topic for partition in encoder.partitions)
         self._ring = ring
         self._cursor: Cursor | None = None
         self._next = -1
@@ -41,7 +41,7 @@ class Timeline:
 
     def _cursor_at(self, number: int) -> Cursor:
         if self._cursor is None or self._next != number or self._epoch != self._ring.epoch:
-            held = [place for place in self.encoder.partitions if place in self._ring.partitions()]
+            held = [partition for partition in self.encoder.partitions if partition in self._ring.partitions()]
             consumed = dict.fromkeys(self.encoder.partitions, NOTHING_READ) | self._ring.consumed_at(number, held)
             self._cursor = Cursor(self.encoder, consumed)
             self._next = number

@@ -106,7 +106,7 @@ class _Partition:
         self.runs: deque[_Run] = deque()
 
 
-class Placement(NamedTuple):
+class Location(NamedTuple):
     """Where a reader finds its next record: a segment, and whether it is aligned with that segment's start."""
 
     number: int
@@ -314,7 +314,7 @@ class Ring:
             found[partition] = run.before if run else state.tail
         return found
 
-    def place(self, positions: Mapping[TopicPartition, int]) -> Placement | None:
+    def locate(self, positions: Mapping[TopicPartition, int]) -> Location | None:
         """Where a reader goes on whose next offsets are these, or None where the ring does not hold its next record."""
         number = self.open.number
         for partition, position in positions.items():
@@ -324,7 +324,7 @@ class Ring:
             if position <= state.tail.offset:
                 index = max(0, bisect_right(state.runs, position - 1, key=_offset_before) - 1)
                 number = min(number, state.runs[index].number)
-        return Placement(number, self.aligned(number, positions))
+        return Location(number, self.aligned(number, positions))
 
     def aligned(self, number: int, positions: Mapping[TopicPartition, int]) -> bool:
         """Whether a reader at the start of the segment has read just what every aligned reader has read there."""

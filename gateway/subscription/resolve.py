@@ -64,7 +64,7 @@ class Origin:
     def _unnamed(self, topic: str) -> RequestedPosition | None:
         """A partition beside others that were read is new, and all of it is requested; beside mere times it begins at
         the earliest of them. A topic that is not named at all begins at the earliest time of the others, or live."""
-        beside = [requested for place, requested in self.requested.items() if place.topic == topic]
+        beside = [requested for partition, requested in self.requested.items() if partition.topic == topic]
         if any(requested.offset is not None or requested.seen for requested in beside):
             return RequestedPosition(None, 0)
         others = beside or self.requested.values()
@@ -94,7 +94,7 @@ class Resolver:
         confirmed = False
         discovery = self._hub.discovery
         hidden = discovery.hidden.keys() - discovery.known.keys()
-        partitions = sorted({*(place for place in partitions if self._hub.has(place)), *untold})
+        partitions = sorted({*(each for each in partitions if self._hub.has(each)), *untold})
         for partition in partitions:
             requested = origin.requested_of(partition)
             if partition.topic in hidden or partition in untold:
@@ -138,16 +138,20 @@ class Resolver:
         names what the log has and the hub does not know of yet: another process has seen it, and has delivered of
         it."""
         existing = self._hub.discovery.existing
-        unknown = {place for place in origin.requested if place.topic not in existing or not self._hub.has(place)}
+        unknown = {
+            partition
+            for partition in origin.requested
+            if partition.topic not in existing or not self._hub.has(partition)
+        }
         if not unknown:
             return set()
-        states = await self._log.describe({place.topic for place in unknown})
-        for place in unknown:
-            state = states.get(place.topic)
-            if isinstance(state, TopicState) and place.partition < state.partitions:
+        states = await self._log.describe({partition.topic for partition in unknown})
+        for partition in unknown:
+            state = states.get(partition.topic)
+            if isinstance(state, TopicState) and partition.partition < state.partitions:
                 self._hub.look_again()
-                raise TopicAbsent(place.topic)
-        return {place for place in unknown if isinstance(states.get(place.topic), Trouble)}
+                raise TopicAbsent(partition.topic)
+        return {partition for partition in unknown if isinstance(states.get(partition.topic), Trouble)}
 
     async def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises TopicAbsent where the log holds another topic than the ring does: what was found in the one would be

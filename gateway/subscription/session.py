@@ -161,10 +161,10 @@ class Session(Reader):
             resolver = Resolver(self.hub, self.services.counting)
             start = await resolver.resolve(origin, list(self.feed.encoder.partitions))
         self.epoch, self.astray = epoch, False
-        for place in self.feed.encoder.partitions:
+        for partition in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
-            if place not in start.consumed:
-                start.consumed[place], start.positions[place] = NOTHING_READ, 0
+            if partition not in start.consumed:
+                start.consumed[partition], start.positions[partition] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -196,11 +196,14 @@ class Session(Reader):
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
-        places = {*self.feed.encoder.partitions, *origin.requested}
-        by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
+        partitions = {*self.feed.encoder.partitions, *origin.requested}
+        by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
         encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
         return encoder.identifier(
-            {place: origin.requested_of(place) or RequestedPosition(None, self._asked) for place in places}
+            {
+                partition: origin.requested_of(partition) or RequestedPosition(None, self._asked)
+                for partition in partitions
+            }
         )
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
@@ -258,16 +261,16 @@ class Session(Reader):
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             self.writer.lacking = subscription.waiting.keys()
-            placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
-            if placement is None:
+            location = self.hub.ring.locate(subscription.readable(existing, self.hub.ring.partitions()))
+            if location is None:
                 await read_past(self, subscription, self.pace)
-            elif self.is_aligned(subscription, placement.number):
-                await aligned.follow(self, subscription, placement.number)
+            elif self.is_aligned(subscription, location.number):
+                await aligned.follow(self, subscription, location.number)
             else:
-                await alone.follow(self, subscription, placement.number)
+                await alone.follow(self, subscription, location.number)
         except Refused as refused:
             # The others go on without these, which come once the log gives them.
-            subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
+            subscription.wait_for(partition for partition in refused.troubles if partition in subscription.positions)
             self.retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self.astray = True
@@ -281,7 +284,9 @@ class Session(Reader):
     async def _restart(self, subscription: Subscription) -> None:
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
         # What is waited for has been read by the others of the process perhaps, and not by this client.
-        reached = {place: position for place, position in subscription.positions.items() if place not in waiting}
+        reached = {
+            partition: position for partition, position in subscription.positions.items() if partition not in waiting
+        }
         requested = subscription.requested()
         origin = Origin(requested=requested, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)

@@ -66,44 +66,50 @@ class Subscription:
     def readable(self, topics: Collection[str], held: Collection[TopicPartition] = ()) -> dict[TopicPartition, int]:
         """The next offsets of the partitions of these topics, and of those held, that have not come to `until`."""
         return {
-            place: self.positions[place]
-            for place in self.open_partitions()
-            if place not in self.waiting and (place.topic in topics or place in held)
+            partition: self.positions[partition]
+            for partition in self.open_partitions()
+            if partition not in self.waiting and (partition.topic in topics or partition in held)
         }
 
     def suspend(self, ring: Ring, topics: Collection[str], sick: Collection[TopicPartition]) -> None:
         """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what
         comes next either."""
         held = []
-        for place, position in self.positions.items():
-            never_read = self.cursor.consumed[place] == NOTHING_READ and ring.tail(place) is None
-            away = place in sick or (place.topic not in topics and not never_read)
-            if away and place not in self.waiting and ring.place({place: position}) is None:
-                held.append(place)
+        for partition, position in self.positions.items():
+            never_read = self.cursor.consumed[partition] == NOTHING_READ and ring.tail(partition) is None
+            away = partition in sick or (partition.topic not in topics and not never_read)
+            if away and partition not in self.waiting and ring.locate({partition: position}) is None:
+                held.append(partition)
         self.wait_for(held)
 
-    def wait_for(self, places: Iterable[TopicPartition]) -> None:
+    def wait_for(self, partitions: Iterable[TopicPartition]) -> None:
         """Let these partitions wait with the positions that they have."""
         requested = self.requested()
-        self.waiting.update({place: requested[place] for place in places})
+        self.waiting.update({partition: requested[partition] for partition in partitions})
 
     def awaited(self, topics: Collection[str], sick: Collection[TopicPartition]) -> bool:
         """Whether one of these topics is waited for that is not sick any more."""
-        return any(place.topic in topics and place not in sick for place in self.waiting)
+        return any(partition.topic in topics and partition not in sick for partition in self.waiting)
 
     def rejoin(
         self, encoder: PositionEncoder, origins: Mapping[TopicPartition, ConsumedPosition], fallback: ConsumedPosition
     ) -> None:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
         consumed = self.cursor.consumed
-        for place in encoder.partitions:
-            if place.topic in self.untold and place not in self.positions:
+        for partition in encoder.partitions:
+            if partition.topic in self.untold and partition not in self.positions:
                 # It was there all the time, and what the client asked for holds for it too.
-                asked = self.request.origin.requested_of(place) or self.waiting.get(TopicPartition(place.topic, 0))
-                self.waiting[place] = asked or RequestedPosition(None, 0)
-        kept = {place: consumed.get(place) or origins.get(place, fallback) for place in encoder.partitions}
-        self.positions = {place: self.positions.get(place, kept[place].offset + 1) for place in encoder.partitions}
-        self.waiting = {place: requested for place, requested in self.waiting.items() if place in kept}
+                asked = self.request.origin.requested_of(partition) or self.waiting.get(
+                    TopicPartition(partition.topic, 0)
+                )
+                self.waiting[partition] = asked or RequestedPosition(None, 0)
+        kept = {
+            partition: consumed.get(partition) or origins.get(partition, fallback) for partition in encoder.partitions
+        }
+        self.positions = {
+            partition: self.positions.get(partition, kept[partition].offset + 1) for partition in encoder.partitions
+        }
+        self.waiting = {partition: requested for partition, requested in self.waiting.items() if partition in kept}
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
@@ -144,7 +150,7 @@ class Subscription:
         untold = {gap.partition for gap in gaps}
         encoder, consumed = self.encoder, self.cursor.consumed
         return encoder.identifier(
-            {place: requested[place] if place in untold else consumed[place] for place in consumed}
+            {partition: requested[partition] if partition in untold else consumed[partition] for partition in consumed}
         )
 
     def requested(self) -> dict[TopicPartition, RequestedPosition]:

@@ -154,25 +154,25 @@ class RingMachine(RuleBasedStateMachine):
         """A reader finds its next record, or learns that it is gone."""
         chosen = data.draw(st.lists(places, unique=True, min_size=1))
         positions = {place: data.draw(st.integers(0, self.ends[place] + 1)) for place in chosen}
-        placement = self.ring.place(positions)
+        location = self.ring.locate(positions)
         gone = any(position <= self.start[place].offset for place, position in positions.items())
-        assert (placement is None) == gone
-        if placement is None:
+        assert (location is None) == gone
+        if location is None:
             return
         unread = [
             number
             for number, place, consumed in self.records()
             if place in positions and consumed.offset >= positions[place]
         ]
-        assert placement.number == min(unread, default=max(self.segments))
-        assert placement.aligned == self.ring.aligned(placement.number, positions)
+        assert location.number == min(unread, default=max(self.segments))
+        assert location.aligned == self.ring.aligned(location.number, positions)
         # Aligned: nothing in the segments to come has been read already.
         reread = [
             consumed
-            for _, place, consumed in self.records(placement.number)
+            for _, place, consumed in self.records(location.number)
             if place in positions and consumed.offset < positions[place]
         ]
-        if placement.aligned:
+        if location.aligned:
             assert not reread
         elif not reread:
             # It is ahead of what the ring has read.
@@ -186,7 +186,7 @@ TestRing.settings = settings(max_examples=examples(60), stateful_step_count=40, 
 def test_a_partition_that_is_not_held_has_no_tail() -> None:
     ring = Ring(1000)
     assert ring.tail(PLACES[0]) is None
-    assert ring.place({PLACES[0]: 0}) is None
+    assert ring.locate({PLACES[0]: 0}) is None
     ring.remove(PLACES[0])
 
 

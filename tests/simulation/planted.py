@@ -26,9 +26,12 @@ class Planted:
 
 BUGS = (
     Planted(
-        "ring: place one too low", "gateway.hub.ring:Ring.place", "position <= state.start", "position < state.start"
+        "ring: location one too low",
+        "gateway.hub.ring:Ring.locate",
+        "position <= state.start",
+        "position < state.start",
     ),
-    Planted("ring: place one segment late", "gateway.hub.ring:Ring.place", "position - 1, key", "position, key"),
+    Planted("ring: location one segment late", "gateway.hub.ring:Ring.locate", "position - 1, key", "position, key"),
     Planted("ring: everybody is aligned", "gateway.hub.ring:Ring.aligned", "return False", "continue"),
     Planted(
         "ring: consumed positions of the segment after",
@@ -101,7 +104,7 @@ BUGS = (
     Planted(
         "past: consumed positions of another",
         "gateway.feed.feed:Feed._past_key",
-        "tuple([consumed[place] for place in self.encoder.partitions])",
+        "tuple([consumed[partition] for partition in self.encoder.partitions])",
         "0",
     ),
     Planted(
@@ -149,7 +152,7 @@ BUGS = (
     Planted(
         "session: follows others in a topic that is away",
         "gateway.subscription.reader:Reader.is_aligned",
-        "any(place in held for place in subscription.waiting)",
+        "any(partition in held for partition in subscription.waiting)",
         "False",
     ),
     Planted(
@@ -181,7 +184,7 @@ BUGS = (
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.feed.live_clients:LiveClients.place",
+        "gateway.feed.live_clients:LiveClients.regroup",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
@@ -231,7 +234,7 @@ BUGS = (
     Planted(
         "until: the log is not asked",
         "gateway.subscription.range_end:is_read",
-        "all(position >= bounds[place].end for place, position in read.items())",
+        "all(position >= bounds[partition].end for partition, position in read.items())",
         "True",
     ),
     Planted(
@@ -246,8 +249,8 @@ BUGS = (
     Planted(
         "hub: what is sick is waited for",
         "gateway.hub.history:History.fetch",
-        "for place, end in self.ends.items() if place not in self.troubles}",
-        "for place, end in self.ends.items()}",
+        "for partition, end in self.ends.items() if partition not in self.troubles}",
+        "for partition, end in self.ends.items()}",
     ),
     Planted(
         "hub: what waits for others is lost when one heals",
@@ -258,11 +261,14 @@ BUGS = (
     Planted(
         "hub: one that heals goes on at the end",
         "gateway.hub.recovery:Recovery.join",
-        "self._ring.end(place) for",
-        "self._ring.end(place) + 1 for",
+        "self._ring.end(partition) for",
+        "self._ring.end(partition) + 1 for",
     ),
     Planted(
-        "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
+        "hub: who heals is not read again",
+        "gateway.hub.recovery:Recovery._examine",
+        "self.joining.add(partition)",
+        "pass",
     ),
     Planted(
         "hub: what is refused of a topic that is another by now",
@@ -271,7 +277,10 @@ BUGS = (
         "if True:",
     ),
     Planted(
-        "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"
+        "hub: another topic is joined",
+        "gateway.hub.recovery:Recovery.join",
+        "if partition.topic in others:",
+        "if False:",
     ),
     Planted(
         "session: what waits is forgotten",
@@ -282,14 +291,14 @@ BUGS = (
     Planted(
         "session: a range ends without what is sick",
         "gateway.subscription.reader:Reader.finish_until",
-        "for place in subscription.waiting):",
-        "for place in ()):",
+        "for partition in subscription.waiting\n",
+        "for partition in ()\n",
     ),
     Planted(
         "resolve: partitions of a hidden topic are dropped",
         "gateway.subscription.resolve:Resolver.resolve",
-        "if self._hub.has(place)), *untold})",
-        "if self._hub.has(place))})",
+        "if self._hub.has(each)), *untold})",
+        "if self._hub.has(each))})",
     ),
     Planted(
         "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self.flush()", "self.ring.close()"
@@ -297,8 +306,8 @@ BUGS = (
     Planted(
         "session: joins new partitions at their end",
         "gateway.subscription.subscription:Subscription.rejoin",
-        "kept[place].offset + 1",
-        "kept[place].offset + 2",
+        "kept[partition].offset + 1",
+        "kept[partition].offset + 2",
     ),
     Planted(
         "session: gaps are told at once",

@@ -48,13 +48,13 @@ class PositionEncoder:
     ) -> None:
         self.partitions = tuple(sorted(by_timestamp))
         self.ids = ids
-        self._by_timestamp = {place: by_timestamp[place] for place in self.partitions}
+        self._by_timestamp = {partition: by_timestamp[partition] for partition in self.partitions}
         self._waiting = dict(waiting or {})
         """The partitions that the log does not give yet: an id holds what was requested there, word for word."""
         self._form: TextForm | TokenForm = TextForm(self._by_timestamp)
         if ids.form == "compact" or (ids.form is None and self._form.longest > ids.compact_from):
             self._form = TokenForm(self._by_timestamp)
-        self.indices = {place: index for index, place in enumerate(self.partitions)}
+        self.indices = {partition: index for index, partition in enumerate(self.partitions)}
 
     @property
     def longest(self) -> int:
@@ -67,11 +67,11 @@ class PositionEncoder:
         return isinstance(self._form, TokenForm)
 
     def waiting_for(
-        self, waiting: Mapping[TopicPartition, RequestedPosition], places: Iterable[TopicPartition]
+        self, waiting: Mapping[TopicPartition, RequestedPosition], partitions: Iterable[TopicPartition]
     ) -> PositionEncoder:
         """One for these partitions of the same topics, of which some wait."""
-        by_topic = {place.topic: by_timestamp for place, by_timestamp in self._by_timestamp.items()}
-        return PositionEncoder({place: by_topic[place.topic] for place in places}, waiting, self.ids)
+        by_topic = {partition.topic: by_timestamp for partition, by_timestamp in self._by_timestamp.items()}
+        return PositionEncoder({partition: by_topic[partition.topic] for partition in partitions}, waiting, self.ids)
 
     def by_timestamp(self, partition: TopicPartition) -> bool:
         """Whether the ids hold times of this partition and no offsets."""
@@ -91,7 +91,7 @@ class PositionEncoder:
 
     def pen(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> Pen:
         """Begins with this position."""
-        return self._form.pen([self.requested(place, position[place]) for place in self.partitions])
+        return self._form.pen([self.requested(partition, position[partition]) for partition in self.partitions])
 
     def identifier(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> bytes:
         """The id of one position."""

@@ -58,10 +58,10 @@ def _parse_entry(index: int, entry: object) -> tuple[TopicPartition, RequestedPo
     seen = _integer(index, entry, "seen", 0) or 0
     if offset is None and timestamp is None:
         raise InvalidPosition(f"entry {index} needs an `offset` or a `timestamp`")
-    place = TopicPartition(topic, partition)
+    named = TopicPartition(topic, partition)
     if offset == -1:
-        return place, None if timestamp is None else RequestedPosition(None, timestamp, seen)
-    return place, RequestedPosition(offset, timestamp, seen)
+        return named, None if timestamp is None else RequestedPosition(None, timestamp, seen)
+    return named, RequestedPosition(offset, timestamp, seen)
 
 
 def _integer(index: int, entry: Mapping[str, object], key: str, least: int) -> int | None:
@@ -79,8 +79,8 @@ class TextForm:
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
         """The partitions, in the order of their entries; and whether ids hold times of them and no offsets."""
         self._heads = [
-            (b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition), by_time)
-            for place, by_time in by_timestamp.items()
+            (b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.partition), by_time)
+            for partition, by_time in by_timestamp.items()
         ]
         self.longest = 1 + sum(len(head) + _LONGEST + 1 for head, _ in self._heads)
         """Bytes of the longest id that there may be."""

@@ -69,13 +69,13 @@ def parse_token(text: bytes) -> dict[TopicPartition, RequestedPosition]:
     start = LENGTH_DIGITS + 4 * _number(body[:LENGTH_DIGITS])
     if start > len(body):
         raise InvalidPosition(_CHANGED)
-    places, shapes = read_head(a2b_base64(body[LENGTH_DIGITS:start].translate(_FROM_URL)))
-    if not places or start + sum([shape.digits for shape in shapes]) != len(body):
+    partitions, shapes = read_head(a2b_base64(body[LENGTH_DIGITS:start].translate(_FROM_URL)))
+    if not partitions or start + sum([shape.digits for shape in shapes]) != len(body):
         raise InvalidPosition(_CHANGED)
     position = {}
-    for place, shape in zip(places, shapes, strict=True):
+    for partition, shape in zip(partitions, shapes, strict=True):
         end = start + shape.digits
-        position[place] = shape.unpack(_number(body[start:end]))
+        position[partition] = shape.unpack(_number(body[start:end]))
         start = end
     return position
 
@@ -85,8 +85,8 @@ class _Layout:
 
     __slots__ = ("ends", "head", "shapes", "starts", "weights")
 
-    def __init__(self, places: Sequence[TopicPartition], shapes: list[Shape]) -> None:
-        head = b2a_base64(write_head(places, shapes), newline=False).translate(_TO_URL)
+    def __init__(self, partitions: Sequence[TopicPartition], shapes: list[Shape]) -> None:
+        head = b2a_base64(write_head(partitions, shapes), newline=False).translate(_TO_URL)
         self.head = _written(len(head) // 4, LENGTH_DIGITS) + head
         self.shapes = shapes
         self.starts: list[int] = []
@@ -110,12 +110,12 @@ class TokenForm:
     """Writes positions over a fixed set of partitions as tokens."""
 
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
-        self._places = list(by_timestamp)
+        self._partitions = list(by_timestamp)
         self.layout: _Layout | None = None
         """That of the position written last: the next has it too, as a rule."""
         self.longest = (
-            len(PREFIX) + LENGTH_DIGITS + CHECK_DIGITS + WIDE_DIGITS * len(self._places)
-            + 4 * -(-longest_head(self._places) // 3)
+            len(PREFIX) + LENGTH_DIGITS + CHECK_DIGITS + WIDE_DIGITS * len(self._partitions)
+            + 4 * -(-longest_head(self._partitions) // 3)
         )  # fmt: skip
         """Bytes of the longest id that there may be."""
 
@@ -128,7 +128,7 @@ class TokenForm:
         shapes = None if before is None else [*map(shape_for, entries, before.shapes)]
         if shapes is None or sum([shape.digits >= WIDE_DIGITS for shape in shapes]) * WIDE_SHARE > len(shapes):
             shapes = fit(entries)
-        self.layout = _Layout(self._places, shapes)
+        self.layout = _Layout(self._partitions, shapes)
         return self.layout
 
 

@@ -204,7 +204,7 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: i
     if path is None:
         return now_ms
     value = _at(event, path)
-    time = _milliseconds(value)
+    time = time_of_value(value)
     if time is None:
         what = "missing" if value is None else "no time that can be used"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
@@ -225,7 +225,8 @@ def _at(event: dict[str, Any], path: str) -> Any:
     return part
 
 
-def _milliseconds(value: Any) -> int | None:
+def time_of_value(value: Any) -> int | None:
+    """What the value of a timestamp field means, in milliseconds since the epoch; None where it is no time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -26,6 +26,15 @@ TRANSACTION_MINUTES = 15
 """How long a transaction may be open: what the brokers allow where nobody set them otherwise."""
 
 
+_PLACES = (
+    f"`{TOPIC}` STRING METADATA FROM 'topic' VIRTUAL",
+    f"`{PARTITION}` BIGINT METADATA FROM 'partition' VIRTUAL",
+    f"`{OFFSET}` BIGINT METADATA FROM 'offset' VIRTUAL",
+    f"`{ARRIVAL}` AS PROCTIME()",
+)
+_KEYED = {"key.format": "raw", "key.fields": KEY, "value.fields-include": "EXCEPT_KEY"}
+
+
 class Unsayable(GatewayError):
     """What a declaration says and SQL cannot say the same, with the line of the configuration."""
 
@@ -77,30 +86,17 @@ def clock(time: str) -> str:
 
 def source_table(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation) -> str:
     """The table of all that is read. Raises Unsayable."""
-    columns = [f"{quoted(column)} {kind.sql(dialect=Flink)}" for column, kind in _columns(sources, derivation).items()]
+    columns = [f"{quoted(column)} {kind}" for column, kind in column_types(sources, derivation).items()]
     columns += [
         f"{quoted(KEY)} BYTES",
-        f"{quoted(TOPIC)} STRING METADATA FROM 'topic' VIRTUAL",
-        f"{quoted(PARTITION)} INT METADATA FROM 'partition' VIRTUAL",
-        f"{quoted(OFFSET)} BIGINT METADATA FROM 'offset' VIRTUAL",
-        f"{quoted(ARRIVAL)} AS PROCTIME()",
+        *_PLACES,
         f"{quoted(TIME)} AS COALESCE({_time(sources, derivation)}, {_NO_TIME})",
         # An event at the very end of what may come belongs to a window that must not be closed yet.
         f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
     ]
-    start = {"scan.startup.mode": "earliest-offset"}
     options = {
-        "connector": "kafka",
-        "topic": ";".join(topic for source in sources for topic in source.stream.topics),
-        **_connection(broker),
-        "properties.group.id": f"derive.{topic_of(name, derivation)}",
-        "properties.isolation.level": "read_committed",
-        **start,
-        # A source that has no partition to read says no time, and everything would wait for it.
-        "scan.parallelism": str(max(1, min(source.stream.partitions for source in sources))),
-        "key.format": "raw",
-        "key.fields": KEY,
-        "value.fields-include": "EXCEPT_KEY",
+        **_source_options(sources, broker, name, derivation),
+        **_KEYED,
         "value.format": "json",
         "value.json.ignore-parse-errors": "true",
     }
@@ -111,27 +107,74 @@ def sink_table(
     name: str, derivation: Derivation, columns: Sequence[tuple[str, Type]], key: str | None, broker: Broker, uri: bool = True
 ) -> str:
     """The table of what is written. `key`: `own` is made of the row, `source` is that of what it was made of."""
-    topic = topic_of(name, derivation)
     head = [f"{quoted('$schema')} STRING"] if uri else []
     head.append("`meta` ROW<`id` STRING, `dt` STRING, `stream` STRING>")
     if key is not None:
         head.append(f"{quoted(KEY)} {'BYTES' if key == 'source' else 'STRING'}")
     head.append("`$timestamp` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'")
     members = [f"{quoted(member)} {kind.sql.sql(dialect=Flink)}" for member, kind in columns]
-    keyed = {"key.format": "raw", "key.fields": KEY, "value.fields-include": "EXCEPT_KEY"}
     options = {
-        "connector": "kafka",
-        "topic": topic,
-        **_connection(broker),
-        **(keyed if key is not None else {}),
+        **_sink_options(name, derivation, broker),
+        **(_KEYED if key is not None else {}),
         "value.format": "json",
         "value.json.encode.ignore-null-fields": "true",
+    }
+    return _table("sink", [*head, *members], options)
+
+
+def compacted_table(name: str, derivation: Derivation, broker: Broker) -> str:
+    """The table of what is written to a compacted topic: a value, or none where its key is deleted."""
+    columns = ["`$value` STRING", f"{quoted(KEY)} STRING", "`$timestamp` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'"]
+    options = {
+        **_sink_options(name, derivation, broker),
+        **_KEYED,
+        "value.format": "raw",
+        # The order of time is that of one writer.
+        "sink.parallelism": "1",
+    }
+    return _table("sink", columns, options)
+
+
+def state_table(table: str, source: Source, broker: Broker, name: str, derivation: Derivation) -> str:
+    """The table of a stream that is looked into: each change, a deletion being one without a value. Its time is that of
+    its record, which the gateway gives it, and which deletions have too."""
+    columns = [
+        "`$value` STRING",
+        f"{quoted(KEY)} STRING",
+        *_PLACES,
+        "`$timestamp` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        f"{quoted(TIME)} AS CAST(`$timestamp` AS TIMESTAMP(3))",
+        f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
+    ]
+    options = {**_source_options([source], broker, name, derivation), **_KEYED, "value.format": "raw"}
+    # All of it, however little of the events.
+    options["scan.startup.mode"] = "earliest-offset"
+    return _table(table, columns, options)
+
+
+def _source_options(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": ";".join(topic for source in sources for topic in source.stream.topics),
+        **_connection(broker),
+        "properties.group.id": f"derive.{topic_of(name, derivation)}",
+        "properties.isolation.level": "read_committed",
+        "scan.startup.mode": "earliest-offset",
+        # A reader that has no partition tells no time, and everything would wait for it.
+        "scan.parallelism": str(min(source.stream.partitions for source in sources)),
+    }
+
+
+def _sink_options(name: str, derivation: Derivation, broker: Broker) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": topic_of(name, derivation),
+        **_connection(broker),
         "sink.delivery-guarantee": "exactly-once",
         # Nobody else may have it: whoever begins with the same one ends the transactions of the other.
         "sink.transactional-id-prefix": f"gateway.{name}.v{derivation.version}",
         "properties.transaction.timeout.ms": str(TRANSACTION_MINUTES * 60_000),
     }
-    return _table("sink", [*head, *members], options)
 
 
 def _table(name: str, columns: Sequence[str], options: Mapping[str, str]) -> str:
@@ -145,6 +188,11 @@ def _connection(broker: Broker) -> dict[str, str]:
         "properties.bootstrap.servers": broker.servers,
         **{f"properties.{key}": value for key, value in broker.options.items()},
     }
+
+
+def column_types(sources: Sequence[Source], derivation: Derivation) -> dict[str, str]:
+    """The columns of what is read, as SQL has them."""
+    return {name: kind.sql(dialect=Flink) for name, kind in _columns(sources, derivation).items()}
 
 
 def _columns(sources: Sequence[Source], derivation: Derivation) -> dict[str, exp.DataType]:

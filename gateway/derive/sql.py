@@ -60,12 +60,12 @@ BOOL, INT, DOUBLE, STRING = Type("bool"), Type("int"), Type("double"), Type("str
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What a name in an expression means: the columns of a row, behind the name of its table where there is one; or,
-    where it is no object, one column."""
+    """What a name in an expression means: the columns of a row; or, where it is no object, the one `column`; or the
+    members of the JSON in the column `json`, which is NULL where there is none."""
 
     type: Type
-    table: str | None = None
     column: str | None = None
+    json: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,8 @@ class _Translator:
         found = self._path(node)
         if found.type.kind == "none":
             raise self._refused(node, f"this {found.type.reason}", start(node))
+        if found.type.kind == "list" and isinstance(found.sql, exp.TryCast):
+            raise self._refused(node, "a list of what is looked up has no counterpart in SQL", start(node))
         if found.type.kind == "object":
             raise self._refused(node, "an object as a whole has no counterpart in SQL", start(node))
         return found
@@ -219,16 +221,15 @@ class _Translator:
             if name not in known.fields:
                 raise self._refused(node, f"no schema has {'.'.join(names[:depth])}", start(node))
             known = known.fields[name]
+        if variable.json is not None:
+            return Translated(_json_member(variable.json, names, known), known)
         if variable.column is not None:
-            return Translated(exp.Column(this=exp.Identifier(this=variable.column, quoted=True)), known)
+            names = [variable.column]
         if not names:
             return Translated(exp.Null(), known)
-        parts = [exp.Identifier(this=name, quoted=True) for name in names]
-        if variable.table is not None:
-            parts = [exp.Identifier(this=variable.table, quoted=True), *parts]
-        column: exp.Expression = exp.Column(this=parts[0])
-        for part in parts[1:]:
-            column = exp.Dot(this=column, expression=part)
+        column: exp.Expression = exp.Column(this=exp.Identifier(this=names[0], quoted=True))
+        for name in names[1:]:
+            column = exp.Dot(this=column, expression=exp.Identifier(this=name, quoted=True))
         return Translated(column, known)
 
     def _has(self, node: Has, operand: Node, name: str) -> Translated:
@@ -347,6 +348,19 @@ class _Translator:
 
     def _refused(self, node: Node, reason: str, position: int | None = None) -> InvalidExpression:
         return refusal(self._text, node.position if position is None else position, reason)
+
+
+def _json_member(column: str, names: list[str], known: Type) -> exp.Expression:
+    """A member of the JSON in a column."""
+    whole = exp.Column(this=exp.Identifier(this=column, quoted=True))
+    if not names:
+        return whole
+    path = exp.Literal.string("$" + "".join("['" + name.replace("'", "\\'") + "']" for name in names))
+    if known.kind == "object":
+        # Not of use but for whether it is there.
+        return exp.Anonymous(this="JSON_QUERY", expressions=[whole, path])
+    found = exp.Anonymous(this="JSON_VALUE", expressions=[whole, path])
+    return found if known.kind == "string" else exp.TryCast(this=found, to=known.sql)
 
 
 def _signed(sign: str, operands: list[exp.Expression]) -> exp.Expression:

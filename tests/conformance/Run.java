@@ -11,7 +11,19 @@ import org.apache.flink.table.api.TableEnvironment;
  * insert is one job, which ends where its sources do.
  */
 public class Run {
-    public static void main(String[] arguments) throws Exception {
+    public static void main(String[] arguments) {
+        try {
+            run(arguments);
+        } catch (Throwable error) {
+            error.printStackTrace();
+            for (Throwable cause = error; cause != null; cause = cause.getCause()) System.err.println(cause.getMessage());
+            // Threads of the cluster would keep a process whose job has failed.
+            System.exit(1);
+        }
+        System.exit(0);
+    }
+
+    private static void run(String[] arguments) throws Exception {
         Configuration options = new Configuration();
         String[] files = Arrays.stream(arguments).filter(argument -> !argument.contains("=")).toArray(String[]::new);
         for (String argument : arguments) {
@@ -26,16 +38,24 @@ public class Run {
             tables.useDatabase("file_" + number);
             for (String statement : Files.readString(Path.of(files[number])).split(";\n")) {
                 String sql = statement.replaceAll("(?m)^--.*$", "").strip();
-                if (sql.startsWith("SET ")) {
-                    String[] pair = sql.substring(4).replace("'", "").split("=", 2);
-                    tables.getConfig().set(pair[0].strip(), pair[1].strip());
-                } else if (sql.startsWith("INSERT ")) {
-                    inserts.addInsertSql(sql);
-                } else if (!sql.isEmpty()) {
-                    tables.executeSql(sql);
+                try {
+                    execute(sql, tables, inserts);
+                } catch (Exception error) {
+                    throw new IllegalArgumentException(files[number] + ": " + error.getMessage() + "\n" + sql, error);
                 }
             }
         }
         inserts.execute().await();
+    }
+
+    private static void execute(String sql, TableEnvironment tables, StatementSet inserts) {
+        if (sql.startsWith("SET ")) {
+            String[] pair = sql.substring(4).replace("'", "").split("=", 2);
+            tables.getConfig().set(pair[0].strip(), pair[1].strip());
+        } else if (sql.startsWith("INSERT ")) {
+            inserts.addInsertSql(sql);
+        } else if (!sql.isEmpty()) {
+            tables.executeSql(sql);
+        }
     }
 }

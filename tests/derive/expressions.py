@@ -77,16 +77,16 @@ def random_truth(random: Random, depth: int = 3) -> str:
     return random.choice((f"({one} && {other})", f"({one} || {other})", f"!({one})", f"({one} ? {other} : {one})"))
 
 
-def random_value(random: Random) -> tuple[str, str]:
-    """An expression and the type of its value: string, integer, number or boolean."""
-    return random.choice(
-        (
-            lambda: (_text(random, 2), "string"),
-            lambda: (_whole(random, 2), "integer"),
-            lambda: (_double(random, 2), "number"),
-            lambda: (random_truth(random, 1), "boolean"),
-        )
-    )()
+def random_value(random: Random, kinds: tuple[str, ...] = ("string", "integer", "number", "boolean")) -> str:
+    """An expression whose value is of one of these types of JSON."""
+    match random.choice(kinds):
+        case "string":
+            return _text(random, 2)
+        case "integer":
+            return _whole(random, 2)
+        case "number":
+            return random.choice((_double(random, 2), "event.score"))
+    return random_truth(random, 1)
 
 
 def _comparison(random: Random) -> str:

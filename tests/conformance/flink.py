@@ -16,7 +16,7 @@ DEFAULT_JARS = Path(".cache/flink")
 SECONDS = 400.0
 """A job that takes longer is taken for one that hangs."""
 
-_PROGRAM = Path(__file__).with_name("Run.java")
+_PROGRAM = Path(__file__).parents[2] / "config/flink/SqlRunner.java"
 _EXPORTS = (
     "java.rmi/sun.rmi.registry",
     "java.security.jgss/sun.security.krb5",
@@ -78,6 +78,7 @@ def run(scripts: Sequence[str], directory: Path, jars_directory: Path) -> None:
         "-cp",
         f"{jars_directory}/*",
         str(_PROGRAM),
+        "--local",
         *(f"{key}={value}" for key, value in options.items()),
         *map(str, files),
     ]

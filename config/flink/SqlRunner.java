@@ -5,15 +5,21 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.StatementSet;
 import org.apache.flink.table.api.TableEnvironment;
+import org.apache.flink.table.api.TableResult;
 
 /**
- * Runs files of SQL in this JVM: `java -cp … Run.java [OPTION=VALUE]… FILE…`. Each has a database of its own, and all that they
- * insert is one job, which ends where its sources do.
+ * Runs scripts of `gateway derive flink` with Flink: `SqlRunner [--local] [OPTION=VALUE]… FILE…`. Each file has a database of its own,
+ * and all that they insert is one job. Options are those of Flink's configuration. In a cluster it is the job's entry class; with
+ * `--local`, and Flink's jars in the class path, it is a program that runs the job in its own JVM until it ends.
  */
-public class Run {
-    public static void main(String[] arguments) {
-        try {
+public class SqlRunner {
+    public static void main(String[] arguments) throws Exception {
+        if (!Arrays.asList(arguments).contains("--local")) {
             run(arguments);
+            return;
+        }
+        try {
+            run(arguments).await();
         } catch (Throwable error) {
             error.printStackTrace();
             for (Throwable cause = error; cause != null; cause = cause.getCause()) System.err.println(cause.getMessage());
@@ -23,9 +29,9 @@ public class Run {
         System.exit(0);
     }
 
-    private static void run(String[] arguments) throws Exception {
+    private static TableResult run(String[] arguments) throws Exception {
         Configuration options = new Configuration();
-        String[] files = Arrays.stream(arguments).filter(argument -> !argument.contains("=")).toArray(String[]::new);
+        String[] files = Arrays.stream(arguments).filter(one -> !one.contains("=") && !one.startsWith("--")).toArray(String[]::new);
         for (String argument : arguments) {
             int sign = argument.indexOf('=');
             if (sign > 0) options.setString(argument.substring(0, sign), argument.substring(sign + 1));
@@ -45,7 +51,7 @@ public class Run {
                 }
             }
         }
-        inserts.execute().await();
+        return inserts.execute();
     }
 
     private static void execute(String sql, TableEnvironment tables, StatementSet inserts) {

@@ -1,25 +1,27 @@
-"""The exceptions of the gateway.
+"""The exceptions of the gateway, all of which derive from GatewayError. Their classes say whether a retry can help.
 
-GatewayError
-├── Problem                 an answer given before a stream starts (RFC 9457)
-├── ConfigurationError      a mistake in the configuration, with its place
-│   └── RestartNeeded       no mistake, but not possible in a process that runs
-├── InvalidExpression       a filter that cannot be used, with line and column
-├── FilterExhausted         a filter that needs too many steps on most events
-├── InvalidFields           a `fields` list that cannot be used
-├── InvalidPosition         a Last-Event-ID that cannot be read
-├── BadRecord               a stored value that is not an event
-├── InvalidToken            a bearer token that is not accepted (`access.signed`)
-├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
-├── KeysUnavailable         the keys of tokens cannot be fetched now
-└── LogError                what the event log could not do
-    ├── LogUnavailable      nothing answers, and it passes: ask again later
-    │   └── LogNewer        the log's file is of a format that this version does not know
-    ├── LogForbids          what the log does not let the gateway do, until somebody acts
-    ├── Refused             it answers, and does not give some topics or partitions: ask again later
-    ├── OffsetOutOfRange    the offset asked for is not in the partition
-    ├── TopicAbsent         the topic, or the partition, does not exist
-    └── WriterFenced        another writer with the same name has taken over
+    GatewayError
+    ├── Problem                 an answer given before a stream starts (RFC 9457)
+    ├── ConfigurationError      a mistake in the configuration, with its place
+    │   └── RestartNeeded       no mistake, but not possible in a process that runs
+    ├── InvalidExpression       a filter that cannot be used, with line and column
+    ├── FilterExhausted         a filter that needs too many steps on most events
+    ├── InvalidFields           a `fields` list that cannot be used
+    ├── InvalidPosition         a Last-Event-ID that cannot be read
+    ├── BadRecord               a stored value that is not an event
+    ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
+    ├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
+    ├── KeysUnavailable         the keys of tokens cannot be fetched now
+    └── LogError                what the event log could not do
+        ├── LogUnavailable      nothing answers, and it passes: ask again later
+        │   └── LogNewer        the log's file is of a format that this version does not know
+        ├── LogForbids          what the log does not let the gateway do, until somebody acts
+        ├── Refused             it answers, and does not give some topics or partitions: ask again later
+        ├── OffsetOutOfRange    the offset asked for is not in the partition
+        ├── TopicAbsent         the topic, or the partition, does not exist
+        └── WriterFenced        another writer with the same name has taken over
+
+Adapters translate foreign exceptions into these.
 """
 
 from __future__ import annotations

@@ -30,17 +30,17 @@ from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
+from gateway.feed.feed import BlockCache, Selection
+from gateway.feed.live import Broadcast
+from gateway.feed.live_clients import LiveClient
+from gateway.feed.packer import Plain
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
-from gateway.json_event import parse_event
-from gateway.subscription.feed import BlockCache, Selection
-from gateway.subscription.live import Broadcast
-from gateway.subscription.packer import Plain
-from gateway.subscription.recipients import LiveClient
+from gateway.model.event import parse_event
+from gateway.model.record import NewRecord
 from gateway.wire.sse import SSE
 from loadtests.client import MeasurementError
 

@@ -1,4 +1,4 @@
-"""Where the token of a request stands (RFC 6750 section 2). Pure."""
+"""Finds the token of a request (RFC 6750 section 2). Pure."""
 
 from __future__ import annotations
 

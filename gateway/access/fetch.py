@@ -1,4 +1,4 @@
-"""Fetches a key set: the one place of this room that knows HTTP."""
+"""Fetches a key set. No other module of this room knows HTTP."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import asyncio
 import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
-from gateway.certificates import why_refused
 from gateway.errors import InvalidEnvironment, KeysUnavailable
-from gateway.lookups import look_up_apart
-from gateway.outbound import Authorities, Outbound
+from gateway.outbound.certificates import why_refused
+from gateway.outbound.lookups import look_up_apart
+from gateway.outbound.requests import Authorities, Outbound
 
 FETCH_SECONDS = 5.0
 """All of a fetch, however slowly the answer comes."""

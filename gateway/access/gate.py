@@ -1,11 +1,10 @@
-"""Judges the tokens of requests."""
+"""The gate: decides which tokens are accepted, and what they grant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from gateway import telemetry
 from gateway.access import static
 from gateway.access.credential import PARAMETER, Credential, find, invalid_token, missing_token
 from gateway.access.grant import NOBODY, Grant
@@ -14,6 +13,7 @@ from gateway.access.signed import InvalidToken, UnknownKey, verify
 from gateway.access.trust import Trust
 from gateway.clock import Clock
 from gateway.errors import Problem
+from gateway.observability import telemetry
 
 _JWT_DOTS = 2
 

@@ -1,4 +1,4 @@
-"""What the holder of a token may do."""
+"""A grant: the streams that the holder of a token may read and write."""
 
 from __future__ import annotations
 

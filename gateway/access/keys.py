@@ -1,6 +1,6 @@
 """The public keys of a JSON Web Key Set (RFC 7517). Pure.
 
-Each key is bound to the algorithms that fit it when it is read, so that no token chooses how it is verified.
+When a key is read, it is bound to the algorithms that fit it. So no token chooses how it is verified.
 """
 
 from __future__ import annotations

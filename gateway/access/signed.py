@@ -1,6 +1,6 @@
-"""JSON Web Tokens (RFC 7519, RFC 8725): whether one is accepted, and what it grants. Pure: the time is given.
+"""Verifies JSON Web Tokens (RFC 7519, RFC 8725), and reads what they grant. Pure: the time is given.
 
-The signature, the audience and the issuer are PyJWT's to judge; the times are judged here, by the gateway's clock.
+PyJWT checks the signature, the audience and the issuer. The times are checked here, by the gateway's clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whom the configuration in force trusts: static tokens, where the keys of signed ones are, and on which terms."""
+"""The trust in force: static tokens, where the keys of signed tokens are, and the terms for accepting tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The streams by name, and the resolution of what a client asks for."""
+"""The streams by name, and the resolution of the names that a client asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the configuration file: the streams, and the settings beside them. Collects every mistake with its place."""
+"""Reads the configuration file: the streams, and the settings beside them. Collects every mistake with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which events a subscription has had before. Pure."""
+"""Recognises the events that a subscription has had before. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import orjson
 
 from gateway.client.parser import StreamEvent
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import Wish, parse_position
+from gateway.model.position import Wish, parse_position
+from gateway.model.record import TopicPartition
 
 RECENT_IDS = 100_000
 """Ids of events that are remembered where nothing else is said; one takes about 150 bytes."""

@@ -1,4 +1,4 @@
-"""What a subscription gives: events, and gaps."""
+"""The items of a subscription: events, and gaps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gateway.client.errors import EventUnreadable
 from gateway.client.parser import StreamEvent
 from gateway.client.place import Place, Places
 from gateway.errors import BadRecord
-from gateway.json_event import parse_event
-from gateway.printable import printable
+from gateway.model.event import parse_event
+from gateway.text import printable
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An event stream, read from bytes as they come (WHATWG HTML, section 9.2.6, "Interpreting an event stream")."""
+"""Parses an event stream from bytes as they arrive (WHATWG HTML, section 9.2.6, "Interpreting an event stream")."""
 
 from __future__ import annotations
 

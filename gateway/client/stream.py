@@ -1,4 +1,4 @@
-"""`subscribe`: the events of streams, one after the other, each counted as processed when the next one is asked for."""
+"""`subscribe`: the events of streams one by one. An event counts as processed when the next one is asked for."""
 
 from __future__ import annotations
 

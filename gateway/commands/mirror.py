@@ -1,20 +1,20 @@
-"""`gateway mirror`: progress, signals, and what is said at the end."""
+"""`gateway mirror`: progress, signals, and the summary at the end."""
 
 from __future__ import annotations
 
 import asyncio
 
+from gateway.app.composition import open_log
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
-from gateway.composition import open_log
 from gateway.errors import LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import stop_on_signals
-from gateway.progress import Progress
-from gateway.settings import Settings
+from gateway.process.progress import Progress
+from gateway.process.serve import stop_on_signals
+from gateway.settings.table import Settings
 
 GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""

@@ -1,4 +1,4 @@
-"""`gateway produce`: progress, signals, and what is said at the end."""
+"""`gateway produce`: progress, signals, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 import time
 from typing import BinaryIO
 
+from gateway.app.composition import open_log
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
-from gateway.composition import open_log
 from gateway.errors import ConfigurationError, LogError
-from gateway.intake.lines import Input
-from gateway.intake.packed import InputError
-from gateway.intake.produce import Complaints, Production
-from gateway.processes import INTERRUPTED, stop_on_signals
-from gateway.progress import Progress, shown_bytes
+from gateway.process.progress import Progress, shown_bytes
+from gateway.process.serve import INTERRUPTED, stop_on_signals
+from gateway.produce.lines import Input
+from gateway.produce.packed import InputError
+from gateway.produce.production import Complaints, Production
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gateway.intake.accept import time_of_value
+from gateway.intake.validate import time_of_value
 
 BEGINNING = -(2**63)
 """Before every time; the clock of a partition from which nothing was read."""

@@ -11,7 +11,7 @@ from gateway.derive.identity import Key
 from gateway.derive.operator import Held
 from gateway.derive.row import KeyMaker, Results, RowMaker, Selection
 from gateway.derive.waiting import Waiting
-from gateway.event import Record
+from gateway.model.record import Record
 
 GRAINS = 32
 """A replay begins at most a 32nd of the time earlier than it has to."""

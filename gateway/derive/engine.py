@@ -26,8 +26,8 @@ from gateway.derive.sliding import Sliding
 from gateway.derive.stateless import Stateless
 from gateway.derive.windows import Windows
 from gateway.errors import BadRecord
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition
-from gateway.json_event import is_canary, parse_event
+from gateway.model.event import is_canary, parse_event
+from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
 
 Event = dict[str, Any] | BadRecord | None
 """What a record holds: an event, none (a deletion), or nothing that can be read."""

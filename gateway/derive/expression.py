@@ -11,7 +11,6 @@ from typing import Any
 
 from gateway.catalog.derivation import Expression
 from gateway.errors import InvalidExpression
-from gateway.event import Record
 from gateway.filters.check import Kind, base, check
 from gateway.filters.code import compile_truth, compile_value
 from gateway.filters.compile import DEEPEST, STEPS
@@ -20,6 +19,7 @@ from gateway.filters.lexer import refusal, shorten
 from gateway.filters.syntax import parse
 from gateway.filters.tree import Call, Has, ListOf, Loop, MapOf, Name, Node, Select, start, walk
 from gateway.filters.values import Duration, Error, Map, OutOfSteps, Timestamp, Type, UInt
+from gateway.model.record import Record
 from gateway.times import iso_time
 
 LONGEST = 4_096

@@ -9,7 +9,7 @@ from gateway.derive.aggregate import Aggregate, figures
 from gateway.derive.expression import ROW, condition
 from gateway.derive.identity import Key
 from gateway.derive.row import KeyMaker, RowMaker
-from gateway.event import Record
+from gateway.model.record import Record
 from gateway.times import iso_time
 
 _NO_RECORD = Record("", 0, 0, 0, None, None)

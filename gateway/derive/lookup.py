@@ -10,10 +10,10 @@ from gateway.derive.identity import record_key
 from gateway.derive.operator import Held
 from gateway.derive.row import KeyMaker, Results, RowMaker, Selection
 from gateway.derive.waiting import Waiting
-from gateway.event import Record
 from gateway.filters.compile import DEEPEST
 from gateway.filters.syntax import parse
 from gateway.filters.tree import Has, Name, Node, Select, children
+from gateway.model.record import Record
 
 GRAIN = 100
 """Milliseconds that a replay begins earlier than it has to, at the most."""

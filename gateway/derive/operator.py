@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from gateway.derive.clock import Opened, Place
 from gateway.errors import GatewayError
-from gateway.event import Record
+from gateway.model.record import Record
 
 
 @dataclass(frozen=True, slots=True)

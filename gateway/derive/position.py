@@ -18,7 +18,7 @@ import orjson
 from gateway.catalog.derivation import Derivation, Expression
 from gateway.derive.clock import BEGINNING
 from gateway.errors import GatewayError
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 
 FORMAT = 1
 

@@ -11,8 +11,8 @@ import orjson
 from gateway.catalog.derivation import Members
 from gateway.derive.expression import EVENT, Value, value
 from gateway.derive.identity import Identity, Key, is_key, key_text, record_key
-from gateway.event import Record
 from gateway.filters.values import Error
+from gateway.model.record import Record
 from gateway.times import iso_time
 
 LONGEST_KEY = 1_024

@@ -13,7 +13,7 @@ from gateway.derive.grouped import Grouping
 from gateway.derive.identity import Key
 from gateway.derive.operator import Held
 from gateway.derive.row import Results, RowMaker, key_order
-from gateway.event import Record
+from gateway.model.record import Record
 
 
 class Session:

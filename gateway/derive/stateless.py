@@ -8,7 +8,7 @@ from gateway.catalog.derivation import Derivation
 from gateway.derive.clock import Place
 from gateway.derive.operator import NoOpenings
 from gateway.derive.row import RowMaker, Selection
-from gateway.event import Record
+from gateway.model.record import Record
 
 
 class Stateless:

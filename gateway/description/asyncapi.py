@@ -1,4 +1,4 @@
-"""`/asyncapi.json`: AsyncAPI 3.0, from the side of a client: it receives from streams, and sends to the intake."""
+"""`/asyncapi.json`: AsyncAPI 3.0 from the side of a client, which receives from streams and sends to the intake."""
 
 from __future__ import annotations
 

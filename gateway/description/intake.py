@@ -1,4 +1,4 @@
-"""`POST /v1/events`. The parameters that there are stand here and nowhere else."""
+"""`POST /v1/events`. No other module defines its parameters."""
 
 from __future__ import annotations
 

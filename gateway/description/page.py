@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as a page. No script, nothing from elsewhere, one response."""
+"""`/docs`: the OpenAPI document as a page. One response, without scripts or anything from elsewhere."""
 
 from __future__ import annotations
 

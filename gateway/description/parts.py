@@ -1,4 +1,4 @@
-"""What several operations share: headers, problems, and how they are written."""
+"""Parts that several operations share: headers, problems, and how they are written."""
 
 from __future__ import annotations
 

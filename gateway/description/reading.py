@@ -1,4 +1,4 @@
-"""The catalogue, the schemas, the state of the server, the page and the documents themselves: all that is only read."""
+"""The operations that only read: catalogue, schemas, the state of the server, the page and the documents themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /v2/stream/{streams}`. The parameters that there are stand here and nowhere else."""
+"""`GET /v2/stream/{streams}`. No other module defines its parameters."""
 
 from __future__ import annotations
 

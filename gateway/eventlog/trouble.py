@@ -1,4 +1,4 @@
-"""What a log does not give of one topic or partition, and why, while it answers for others."""
+"""Trouble: what a log cannot give of one topic or partition, and why, while it answers for others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from gateway.errors import LogError, OffsetOutOfRange, Refused, TopicAbsent
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 
 Found = TypeVar("Found")
 

@@ -8,11 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
-from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, refuse
 from gateway.hub.activity import Activity
@@ -24,6 +22,8 @@ from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Break, Ring, Segment
+from gateway.model.record import Record, TopicPartition
+from gateway.observability import telemetry
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""

@@ -1,10 +1,10 @@
-"""The past: history read once for all who want it.
+"""Reads history once for all who want it.
 
-Clients that replay the same hour are not read to one by one. History comes in stretches, and a stretch depends on
-nothing but the log and the offsets at which it begins: whoever stands there gets the same one, from memory where
-somebody came by before. Stretches end at fixed offsets, so that readers which began at different places meet soon.
+Clients that replay the same hour share its reads. History comes in segments, and a history segment depends only on the
+log and the offsets at which it begins. All readers at these offsets get the same segment, from memory where an earlier
+reader has asked for it. Segments end at fixed offsets, so that readers that began at different positions meet soon.
 
-A reader of the log belongs to nobody. It waits where its last stretch ended for the next client that comes there.
+A reader of the log belongs to no client. It waits where its last segment ended for the next client that arrives there.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from itertools import accumulate
 
 from gateway.cooperative import Turn, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
-from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
+from gateway.hub.history_segment import Stretch, decode_stretch
 from gateway.hub.losses import Lost, Remains
-from gateway.hub.stretch import Stretch, decode_stretch
+from gateway.model.record import Record, Run, TopicPartition, sizes_of
 
 STRETCH_RECORDS = 256
 """A stretch ends where a partition goes over a multiple of this in its offsets."""

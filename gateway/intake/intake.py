@@ -1,4 +1,4 @@
-"""Takes events in: judges them, stores each once, and tells what became of it."""
+"""Takes events in: validates them, stores each once, and reports what became of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import errors, telemetry
+from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
@@ -19,8 +19,6 @@ from gateway.errors import LogError, Problem
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
-from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
-from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.batch import FAILURES, WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
@@ -28,8 +26,11 @@ from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
+from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
+from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""

@@ -1,7 +1,7 @@
-"""What clients are told of events that the log did not take. Pure.
+"""Explains to clients why the log did not take their events. Pure.
 
-They learn the kind of the trouble, and whether to send it again. What the adapters say names hosts, files and topics,
-and is for the operator.
+Clients learn the kind of the trouble, and whether to send the event again. The adapters' words name hosts, files and
+topics, and are for the operator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which limits hold for an address. Pure."""
+"""Decides which limits hold for an address. Pure."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""How fast a mirror is, and how far behind its source."""
+"""Measures how fast a mirror is, and how far behind its source."""
 
 from __future__ import annotations
 
 from collections import deque
 
 from gateway.clock import Clock
-from gateway.progress import span
+from gateway.process.progress import span
 
 WINDOW_SECONDS = 5.0
 """The rate is that of the last seconds."""

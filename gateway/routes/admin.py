@@ -1,4 +1,4 @@
-"""The admin port: who may ask there, and `POST /-/reload`."""
+"""The admin port: who has access, and `POST /-/reload`."""
 
 from __future__ import annotations
 

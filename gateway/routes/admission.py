@@ -1,4 +1,4 @@
-"""Lets requests in, as far as the limits allow."""
+"""Admits requests, as far as the limits allow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import telemetry
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Problem
+from gateway.feed.judge import Charge
 from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.networks import Networks, Policies
 from gateway.limits.port import (
@@ -25,10 +25,10 @@ from gateway.limits.port import (
     Limiter,
     Refusal,
 )
+from gateway.observability import telemetry
+from gateway.observability.throttle import Seldom
 from gateway.routes.peer import sender
 from gateway.routes.problems import answer
-from gateway.seldom import Seldom
-from gateway.subscription.judge import Charge
 from gateway.subscription.replay import Pace
 
 MOST_PARAMETERS = 64

@@ -13,7 +13,6 @@ import orjson
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from gateway import request_id, telemetry
 from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
@@ -22,10 +21,11 @@ from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.telling import away, forbidden
+from gateway.observability import request_id, telemetry
+from gateway.observability.tracing import NO_TRACER, Attributes, Span, Tracer
 from gateway.routes.access import Viewers
 from gateway.routes.admission import BODY_BYTES, Admission
 from gateway.routes.problems import answer
-from gateway.tracing.port import NO_TRACER, Attributes, Span, Tracer
 
 EVENTS_PATH = "/v1/events"
 PARAMETERS = tuple(DESCRIBED)

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
+from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
 
 Workers = Callable[[], tuple[Sequence[str], Sequence[str]]]

@@ -1,4 +1,4 @@
-"""Content negotiation (RFC 9110 section 12.5): which format and which coding a client gets."""
+"""Content negotiation (RFC 9110 section 12.5): the format and the coding that a client gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) for whatever goes wrong before a stream starts."""
+"""Problem documents (RFC 9457) for failures before a stream starts."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
-from gateway.routes.outlet import CONNECTION, HALF_CLOSED, Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
+from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendOutlet, take_over
 from gateway.subscription.services import Services
 from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request

@@ -1,16 +1,16 @@
-"""Reading the ring with others: the blocks that all clients of the feed take, up to the newest, and then live."""
+"""Reads the ring together with others: takes the blocks of the feed up to the newest, and is live then."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 
-from gateway import telemetry
 from gateway.cooperative import give_way
-from gateway.subscription.feed import Block
+from gateway.feed.feed import Block
+from gateway.feed.live_clients import LiveClient
+from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
-from gateway.subscription.recipients import LiveClient
-from gateway.subscription.responder import WRITE_BYTES
+from gateway.subscription.response_writer import WRITE_BYTES
 from gateway.subscription.subscription import Subscription
 
 STEP_SEGMENTS = 16

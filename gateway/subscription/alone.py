@@ -1,10 +1,10 @@
-"""Reading the ring alone, with frames of one's own: the range ends, or begins in the middle of what others get."""
+"""Reads the ring with frames of one's own, where the range ends or begins in the middle of the others' frames."""
 
 from __future__ import annotations
 
-from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.hub.ring import Segment
+from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
 from gateway.subscription.subscription import Subscription
 

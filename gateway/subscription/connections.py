@@ -1,4 +1,4 @@
-"""The open streams as a table for the operator. What it shows is found when it is asked for; no stream holds it."""
+"""Shows the operator the open streams as a table. It is computed when somebody asks, so that no stream keeps it."""
 
 from __future__ import annotations
 

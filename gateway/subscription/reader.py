@@ -1,15 +1,15 @@
-"""A reader at a position: what a session needs whichever way it reads, the ring or the log."""
+"""A reader at a position: the state that a session needs whether it reads the ring or the log."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
 
-from gateway.event import TopicPartition
+from gateway.feed.judge import Charge, Judge
+from gateway.feed.live import LiveFeed
+from gateway.model.record import TopicPartition
 from gateway.subscription import range_end
-from gateway.subscription.judge import Charge, Judge
-from gateway.subscription.live import LiveFeed
-from gateway.subscription.responder import Responder
+from gateway.subscription.response_writer import Responder
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 

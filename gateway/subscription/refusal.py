@@ -1,9 +1,9 @@
-"""What is said of a subscription that is not served."""
+"""The answer to a subscription that is not served."""
 
 from __future__ import annotations
 
 from gateway.errors import Problem
-from gateway.position import PositionEncoder
+from gateway.model.position import PositionEncoder
 
 
 def id_too_long(encoder: PositionEncoder, most: int) -> Problem:

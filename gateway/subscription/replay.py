@@ -1,4 +1,4 @@
-"""Replay: a client reads the past, stretch by stretch, with all others that are there."""
+"""Replays the past to a client, one history segment after another, together with all others that are there."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from gateway import telemetry
 from gateway.cooperative import give_way
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import demand
+from gateway.feed.feed import Feed
+from gateway.feed.judge import Effort, Judge
+from gateway.hub.history_segment import Stretch
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
-from gateway.hub.stretch import Stretch
-from gateway.subscription.feed import Feed
-from gateway.subscription.judge import Effort, Judge
+from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 from gateway.subscription.reader import RETRY_WAIT, Reader
-from gateway.subscription.responder import Responder
+from gateway.subscription.response_writer import Responder
 from gateway.subscription.subscription import Subscription
 
 Pace = Callable[[int], Awaitable[float]]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway import telemetry
 from gateway.cooperative import give_way
 from gateway.errors import (
     MISTAKE,
@@ -21,15 +20,16 @@ from gateway.errors import (
     Refused,
     TopicAbsent,
 )
-from gateway.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.feed.judge import Charge
+from gateway.feed.live import Waiting
+from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
-from gateway.subscription.judge import Charge
-from gateway.subscription.live import Waiting
 from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
 from gateway.subscription.resolve import Origin, Resolver, Start
-from gateway.subscription.responder import Outlet
+from gateway.subscription.response_writer import Outlet
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 from gateway.wire.sse import SSE

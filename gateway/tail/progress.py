@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.clock import Clock
-from gateway.progress import span
+from gateway.process.progress import span
 
 BEHIND = 10_000
 """Milliseconds from which a subscription counts as catching up."""

@@ -10,7 +10,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import load
 from gateway.derive.engine import Engine, event_of
-from gateway.event import Record, TopicPartition
+from gateway.model.record import Record, TopicPartition
 from gateway.times import read_time
 
 SOURCE = "wiki.change"
@@ -19,7 +19,8 @@ SOURCE = "wiki.change"
 def configured(tmp_path: Path, *derived: str) -> Catalog:
     """The catalogue of `wiki.change` and of these streams, each `name: {derive: …}` on a line of its own."""
     path = tmp_path / "gateway.yaml"
-    path.write_text("streams:\n  wiki.change: {}\n" + "".join(f"  {one}\n" for one in derived))
+    titled = [one.replace("{derive:", "{schema_title: row, derive:") for one in derived]
+    path.write_text("streams:\n  wiki.change: {}\n" + "".join(f"  {one}\n" for one in titled))
     return load(path).catalog
 
 

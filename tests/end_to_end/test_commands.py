@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually, run
 from tests.end_to_end.stream import Client, check_sequence

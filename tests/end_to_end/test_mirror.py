@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.kafka import event
 from tests.end_to_end.process import GatewayProcess, configuration, eventually

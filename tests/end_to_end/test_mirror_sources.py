@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.mirror import GAPS_TOLD
-from gateway.event import TopicPartition
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import TopicPartition
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually
 from tests.eventlog.kit import take
 from tests.services.kafka import free_port

@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.composition import open_log
-from gateway.event import NewRecord
+from gateway.app.composition import open_log
 from gateway.eventlog.port import EventLog
-from gateway.settings import Settings
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, Streams, configuration, eventually
 from tests.end_to_end.stream import Client, check_sequence

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
+from gateway.hub.history_segment import Stretch
 from gateway.hub.past import Past
-from gateway.hub.stretch import Stretch
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import existing
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]

@@ -6,12 +6,12 @@ import tracemalloc
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition, size_of
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import history as history_module
 from gateway.hub.history import History
+from gateway.hub.history_segment import Stretch
 from gateway.hub.past import PARSED_BYTES, STRETCH_BYTES, Past
-from gateway.hub.stretch import Stretch
+from gateway.model.record import NewRecord, TopicPartition, size_of
 from tests.eventlog.kit import existing
 
 LARGE = STRETCH_BYTES // 4

@@ -24,7 +24,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import Problem
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission

@@ -21,7 +21,7 @@ from gateway.clock import SystemClock
 from gateway.limits.port import Client, Policy
 from gateway.limits.rates import Rate
 from gateway.limits.redis import RedisLimiter
-from gateway.scripted_redis import REASON_CHARACTERS, RedisAway, ScriptedRedis, why_away
+from gateway.outbound.scripted_redis import REASON_CHARACTERS, RedisAway, ScriptedRedis, why_away
 from tests.conftest import absent
 from tests.services.certificates import make_certificates
 from tests.services.kafka import free_port
@@ -29,7 +29,7 @@ from tests.services.redis import RedisServer, redis_program
 
 SCRIPT = "redis.call('SET', KEYS[1], ARGV[1]) return 1"
 CLIENT = Client("203.0.113.9", Policy(3, Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0), Rate(1.0, 1.0)))
-GUIDE = Path(__file__).parent.parent.parent / "OPERATING.md"
+GUIDE = Path(__file__).parent.parent.parent / "docs/OPERATING.md"
 
 Start = Callable[..., RedisServer]
 

@@ -15,10 +15,10 @@ import pytest
 
 from gateway.client import ClientError, NotAnEventStream, Refused, StreamFailed
 from gateway.errors import LogUnavailable, WriterFenced
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryWriter
+from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.mirror import mirror as module
 from gateway.mirror.record import SourcePosition
+from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import answer, message, position, stream
 from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat
 
@@ -29,13 +29,13 @@ class Writer(MemoryWriter):
     log: Log
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         kind = self.log.failures.pop(0) if self.log.failures else ""
         if kind == "lose":
             raise LogUnavailable("lost")
-        places = await super().append(topic, records, position)
+        places = await super().append(records, position)
         self.log.appends.append(len(records))
         if kind == "deaf":
             raise LogUnavailable("not heard")
@@ -288,9 +288,8 @@ async def test_another_mirror_was_there_while_the_log_was_away(log: Log) -> None
     await reached(log, position(0))
     other = await log.writer(NAME)
     log.failures = ["", "lose"]
-    await other.append(
-        TARGET.name, [NewRecord(b'{"n":%d}' % n) for n in range(1, 5)], SourcePosition(position(4), 5).encode()
-    )
+    records = [(TARGET.name, NewRecord(b'{"n":%d}' % n)) for n in range(1, 5)]
+    await other.append(records, SourcePosition(position(4), 5).encode())
     live.send(message(1))
     await running
     assert bench.server.position(1) == position(4)

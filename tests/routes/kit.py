@@ -13,14 +13,14 @@ from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
 from gateway.access.trust import Trust
-from gateway.app import Gateway
+from gateway.app.composition import open_schemas, token_terms
+from gateway.app.gateway import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
-from gateway.settings import Settings
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.services.kafka import free_port
 
 PATIENCE = 20.0

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway import app
-from gateway.app import Gateway
+from gateway.app import gateway as app
+from gateway.app.gateway import Gateway
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 
 from gateway import cooperative
-from gateway.event import TopicPartition
 from gateway.intake import intake as intake_module
 from gateway.intake.outcome import Submission
+from gateway.model.record import TopicPartition
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import existing
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text

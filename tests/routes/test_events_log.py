@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.intake import intake as intake_module
 from gateway.intake.telling import told_of
+from gateway.model.record import NewRecord, TopicPartition
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.event import NewRecord
 from gateway.intake import intake as intake_module
+from gateway.model.record import NewRecord
 from tests.routes.intake import PATH, IntakeSite, Unread, bare, change, intake, text
 from tests.routes.kit import becomes
 

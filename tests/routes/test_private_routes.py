@@ -15,9 +15,9 @@ import httpx
 from gateway.access.trust import Trust
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import TopicPartition
 from gateway.routes.events import EVENTS_PATH
 from tests.access.kit import AUDIENCE, ISSUER, document, public_jwk
 from tests.routes.intake import change

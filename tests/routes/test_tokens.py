@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from prometheus_client import generate_latest
 
-from gateway import telemetry
 from gateway.access.grant import NOBODY
 from gateway.definitions import Definitions
+from gateway.observability import telemetry
 from tests.access.kit import claims, signed
 from tests.routes.intake import change
 from tests.routes.kit import Site, frames, running

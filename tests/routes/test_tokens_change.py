@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gateway.access.signed import Rules
 from gateway.access.trust import Terms, Trust
+from gateway.app.composition import define
 from gateway.catalog.catalog import Catalog
-from gateway.composition import define
-from gateway.configuration import Configured
 from gateway.definitions import Definitions
-from gateway.settings import Settings
+from gateway.settings.configuration import Configured
+from gateway.settings.table import Settings
 from tests.access.kit import claims, document, public_jwk, signed
 from tests.routes.kit import becomes, stored
 from tests.routes.tokens import SETTINGS, STATIC, STREAMS, bearer, names, post, serving, token

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import whereabouts

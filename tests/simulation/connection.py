@@ -7,9 +7,10 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway.routes.outlet import EXTENSION
-from gateway.stream_connection import LAST_CHUNK, StreamConnection
-from gateway.subscription import recipients, responder
+from gateway.feed import live_clients as recipients
+from gateway.routes.sink import EXTENSION
+from gateway.server.stream import LAST_CHUNK, StreamConnection
+from gateway.subscription import response_writer as responder
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 

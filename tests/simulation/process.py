@@ -7,18 +7,18 @@ from contextlib import suppress
 from random import Random
 
 from gateway.catalog.catalog import Catalog
-from gateway.event import TopicPartition, size_of
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed.feed import BlockCache
+from gateway.feed.held import Held
+from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
+from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint
-from gateway.subscription.feed import BlockCache
-from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast
 from gateway.subscription.services import Services
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import VirtualLoop

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
+from gateway.feed import feed, live
+from gateway.feed import live_clients as recipients
 from gateway.hub import discovery, history, ordered, past
-from gateway.subscription import aligned, feed, live, recipients, responder, seen
+from gateway.subscription import aligned, seen
+from gateway.subscription import response_writer as responder
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {

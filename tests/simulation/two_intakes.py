@@ -17,20 +17,20 @@ from typing import Any
 
 import orjson
 
+from gateway.app.composition import open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
-from gateway.composition import open_schemas
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
-from gateway.settings import Settings
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.routes.intake import change
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import run

@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.subscription import recipients
-from gateway.subscription.recipients import Pipe, Send
+from gateway.feed import live_clients as recipients
+from gateway.feed.live_clients import Pipe, Send
 
 
 class FakeClock:

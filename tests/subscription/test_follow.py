@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed.feed import Selection
 from gateway.hub import ordered as ordered_module
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import TopicPartition
 from gateway.subscription import reader as reader_module
 from gateway.subscription import replay as replay_module
 from gateway.subscription import session as session_module
-from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request

@@ -8,11 +8,12 @@ from functools import partial
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed import live_clients as recipients
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered
-from gateway.subscription import reader, recipients
+from gateway.model.record import NewRecord, TopicPartition
+from gateway.subscription import reader
 from tests.subscription.client import FakeOutlet
 from tests.subscription.test_session import Site, event, numbers, reads, until
 

@@ -6,10 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.hub.history_segment import Stretch
 from gateway.hub.past import Past
-from gateway.hub.stretch import Stretch
+from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.replay import Replay
 from tests.simulation import loop
 

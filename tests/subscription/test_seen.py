@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Batch
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
+from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription import seen as seen_module
 from gateway.subscription import session as session_module
 from gateway.subscription.seen import Counting

@@ -10,17 +10,17 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed import live_clients as recipients
+from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.live import Broadcast
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub import past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.position import parse_position
-from gateway.subscription import recipients
-from gateway.subscription.feed import BlockCache, Feed, Selection
-from gateway.subscription.live import Broadcast
+from gateway.model.position import parse_position
+from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.resolve import Origin
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session

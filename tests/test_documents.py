@@ -12,9 +12,7 @@ from gateway.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parent.parent
 OPERATING = ROOT / "docs/OPERATING.md"
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), ROOT / "tests/README.md", ROOT / "loadtests/README.md"]
-)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*tests/README.md")])
 
 
 def section(text: str, heading: str) -> str:

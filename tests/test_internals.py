@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 INTERNALS = ROOT / "docs" / "internals"
-DOCUMENTS = [ROOT / "ARCHITECTURE.md", ROOT / "tests" / "README.md", *sorted(INTERNALS.glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "tests" / "README.md",
+    *sorted(INTERNALS.glob("*.md")),
+]
 FILES = [path.relative_to(ROOT).as_posix() for room in ("gateway", "tests") for path in (ROOT / room).rglob("*.*")]
 _NAMED = re.compile(r"`([\w./*-]+(?:\.(?:py|js|json|md|toml)|/))`")
 """A file, perhaps with the end of its path, or with a `*` for several; or a folder, which ends in a slash."""

@@ -147,7 +147,7 @@ def _open_errors(configured: Configured) -> list[str]:
             place = configured.places.get((stream.name, "error_stream"), stream.name)
             warnings.append(
                 f"{place}: the stream {stream.name} is private, and its invalid events go to {name}, which is public; "
-                f"give that `public: false`, or another error_stream to this"
+                f"set `public: false` on it, or choose another error_stream"
             )
     return warnings
 

@@ -31,7 +31,7 @@ from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Setting
-from gateway.text import is_text
+from gateway.text import counted, is_text
 
 Command = Callable[..., Any]
 
@@ -147,7 +147,7 @@ def check(**flags: Any) -> None:
     if hint is not None:
         click.echo(f"warning: {hint}")
     click.echo(told)
-    click.echo(f"{configured.settings.config}: {len(configured.catalog.streams)} streams, no mistakes")
+    click.echo(f"{configured.settings.config}: {counted(len(configured.catalog.streams), 'stream')}, no mistakes")
 
 
 @main.command()

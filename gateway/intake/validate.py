@@ -79,10 +79,10 @@ def accept(
     object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
-        raise InvalidEvent("the event is no JSON object")
+        raise InvalidEvent("the event is not a JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
-        raise InvalidEvent("/meta: it is no object; it takes one, such as {} or {stream: …}")
+        raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
     target = _stream(meta, catalog, stream, hint)
     schema = _schema(event, target, schemas)
     added = _missing(meta, target, now_ms, new_id, request_id)
@@ -142,7 +142,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
         if stream is None:
             raise InvalidEvent("/meta/stream: it is missing; it takes the name of a stream")
     elif not isinstance(name, str):
-        raise InvalidEvent("/meta/stream: it is no text; it takes the name of a stream")
+        raise InvalidEvent("/meta/stream: it is not a string; it takes the name of a stream")
     elif stream is None:
         # Aliases are for readers: the stored name must be the one that all events of the stream carry.
         stream = catalog.streams.get(name)
@@ -162,7 +162,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
 def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
     uri = event.get("$schema")
     if not isinstance(uri, str):
-        what = "it is no text" if "$schema" in event else "it is missing"
+        what = "it is not a string" if "$schema" in event else "it is missing"
         raise InvalidEvent(f"/$schema: {what}; {_right(stream, schemas)}")
     schema = schemas.named(uri)
     if schema is None:
@@ -189,7 +189,7 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     values = [_at(event, path) for path in fields]
     for path, value in zip(fields, values, strict=True):
         if value is None:
-            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the stream's key is made of it")
+            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the record's key needs it")
     if len(values) > 1:
         return orjson.dumps(values)
     return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
@@ -206,7 +206,7 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: i
     value = _at(event, path)
     time = time_of_value(value)
     if time is None:
-        what = "missing" if value is None else "no time that can be used"
+        what = "missing" if value is None else "not a usable time"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
     if 0 < ahead_ms < time - now_ms:
         raise InvalidEvent(

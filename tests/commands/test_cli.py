@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 def test_check_of_a_good_configuration(config: Path) -> None:
     result = run("check", "--config", str(config))
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == f"{config}: 1 streams, no mistakes"
+    assert result.output.splitlines()[-1] == f"{config}: 1 stream, no mistakes"
 
 
 def test_check_tells_the_memory_as_a_start_does(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,14 +229,14 @@ def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) ->
     assert "line 3: not JSON" in result.output
     assert "0 stored, 2 invalid" in result.output
     short = run("produce", "wiki.change", "--skip", "5", *place, text="one\n")
-    assert "the input has 1 lines, and --skip passes over 5" in short.output
+    assert "the input has 1 line, and --skip passes over 5" in short.output
 
 
 def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
     for flag in ("--key", "--timestamp"):
         result = run("produce", "page.edit", flag, "a..b", "--config", str(config), text="{}\n")
         assert result.exit_code == 1
-        assert f"{flag}: 'a..b' is no path" in result.output
+        assert f"{flag}: 'a..b' is not a path" in result.output
     assert not (config.parent / "events.db").exists()
 
 

@@ -1,7 +1,7 @@
 """Check the style of the documents:
 
 python -m tests.prose              what breaks the rules of scripts/prose.toml
-python -m tests.prose --all FILE   every finding in a document, also those that its allowance covers
+python -m tests.prose --all FILE   every finding in a document
 python -m tests.prose --count      a table of what each document holds
 """
 
@@ -60,7 +60,7 @@ def main() -> int:
     failed = False
     for name in arguments.all or names:
         counts[name], lines = check(style, ROOT / name)
-        exceeded = [f"{name}: {rule}" for rule in style.exceeded(name, counts[name])]
+        exceeded = [f"{name}: {rule}" for rule in style.exceeded(counts[name])]
         failed |= bool(exceeded)
         if arguments.all or exceeded:
             sys.stderr.writelines(f"{line}\n" for line in [*lines, *exceeded])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,6 @@ class Style:
     words: tuple[tuple[re.Pattern[str], str], ...]
     """A pattern, and what to write instead."""
 
-    allowed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Of documents that are not there yet: how much of each rule they may break."""
-
     def check(self, text: Iterable[Sentence]) -> tuple[Count, list[Finding]]:
         """Count, and tell each sentence that is too long or has a word that is not to be used."""
         total = long = 0
@@ -69,20 +66,14 @@ class Style:
         too_long = sum(finding.rule.endswith(" words") for finding in findings)
         return Count(total, too_long, long, len(findings) - too_long), findings
 
-    def most(self, document: str, sentences: int) -> Count:
-        """What a document of so many sentences may hold."""
-        allowed = self.allowed.get(document, {})
-        long = max(allowed.get("long", 0), int(self.long_share * sentences))
-        return Count(sentences, allowed.get("too_long", 0), long, allowed.get("words", 0))
-
-    def exceeded(self, document: str, count: Count) -> list[str]:
-        """The rules that a document breaks more often than it may, in words."""
-        most = self.most(document, count.sentences)
-        return [
-            f"{name}: {getattr(count, name)}, at most {getattr(most, name)}"
-            for name in (each.name for each in fields(Count))
-            if getattr(count, name) > getattr(most, name)
-        ]
+    def exceeded(self, count: Count) -> list[str]:
+        """The rules that a document with this count breaks, in words."""
+        rules = {
+            f"sentences over {self.most_words} words": (count.too_long, 0),
+            f"sentences over {self.long_words} words": (count.long, max(1, int(self.long_share * count.sentences))),
+            "words to avoid": (count.words, 0),
+        }
+        return [f"{rule}: {found}, at most {most}" for rule, (found, most) in rules.items() if found > most]
 
 
 def read_style(path: Path) -> Style:
@@ -97,4 +88,4 @@ def read_style(path: Path) -> Style:
     except re.error as error:
         raise ValueError(f"{path}: {error.pattern!r}: {error}") from None
     bounds = (document["most_words"], document["long_words"], document["long_share"])
-    return Style(*bounds, tuple(document["documents"]), words, document["allowed"])
+    return Style(*bounds, tuple(document["documents"]), words)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prose.__main__ import ROOT, STYLE, main, parts
+from tests.prose.__main__ import STYLE, main, parts
 from tests.prose.sentences import Sentence, sentences
 from tests.prose.style import Count, Style, read_style
 
@@ -49,7 +49,7 @@ def test_inline_code_is_one_word() -> None:
     assert next(sentences("Run `gateway serve --log x` — now, [or later](#then).")).words == 5
 
 
-STRICT = Style(35, 25, 0.5, (), (), {"old.md": {"too_long": 1, "long": 3}})
+STRICT = Style(35, 25, 0.5, (), ())
 
 
 def test_what_is_too_long_is_found_with_its_line() -> None:
@@ -58,10 +58,12 @@ def test_what_is_too_long_is_found_with_its_line() -> None:
     assert [(finding.line, finding.rule) for finding in findings] == [(3, "36 words")]
 
 
-def test_an_allowance_holds_for_its_document_alone() -> None:
-    count = Count(sentences=4, too_long=1, long=3)
-    assert STRICT.exceeded("old.md", count) == []
-    assert STRICT.exceeded("new.md", count) == ["too_long: 1, at most 0", "long: 3, at most 2"]
+def test_a_document_may_have_some_long_sentences_and_none_that_is_too_long() -> None:
+    assert STRICT.exceeded(Count(sentences=4, long=2)) == []
+    assert STRICT.exceeded(Count(sentences=4, too_long=1, long=3)) == [
+        "sentences over 35 words: 1, at most 0",
+        "sentences over 25 words: 3, at most 2",
+    ]
 
 
 def words(text: str) -> int:
@@ -103,13 +105,9 @@ def test_of_a_folder_the_docstrings_of_modules_count(tmp_path: Path) -> None:
 def test_a_bad_pattern_is_named(tmp_path: Path) -> None:
     path = tmp_path / "style.toml"
     bounds = "most_words = 1\nlong_words = 1\nlong_share = 1.0\ndocuments = []\n"
-    path.write_text(f'{bounds}[allowed]\n[[word]]\npattern = "("\ninstead = ""\n')
+    path.write_text(f'{bounds}[[word]]\npattern = "("\ninstead = ""\n')
     with pytest.raises(ValueError, match=r"'\('"):
         read_style(path)
-
-
-def test_allowances_are_for_documents_that_exist() -> None:
-    assert [name for name in read_style(STYLE).allowed if not (ROOT / name).exists()] == []
 
 
 def test_the_documents_keep_to_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from gateway.model.record import Record
+
 KeyValue = str | int | bool
 Key = tuple[KeyValue, ...]
 """The values of `by`, `latest` or a lookup's key."""
@@ -31,6 +33,12 @@ class Identity:
     def of_window(self, key: Key, start: int, end: int) -> str:
         """Of what is made of a key's events in a window (ms)."""
         return _uuid(f"{self._prefix}{key_text(key)}|{start}|{end}")
+
+    def of_refusal(self, kind: str, record: Record | None, value: bytes) -> str:
+        """Of what was refused: of a record by its place, else by what it is."""
+        if record is not None:
+            return _uuid(f"{self._prefix}{kind}|{record.topic}|{record.partition}|{record.offset}")
+        return _uuid(f"{self._prefix}{kind}|{md5(value, usedforsecurity=False).hexdigest()}")
 
 
 def key_text(key: Key) -> str:

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MISTAKE = "the gateway made a mistake; its operator finds it in the log"
+MISTAKE = "this is an internal error of the gateway; the log of its operator has the details"
 """What a client is told of our own mistakes."""
 
 

@@ -47,9 +47,9 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
     if failure:
         progress.say(f"gateway mirror: {failure}")
     elif not stop.is_set():
-        progress.say("the source has ended the stream")
-    gaps = f", {meter.gaps} gaps were told: events are missing" if meter.gaps else ""
-    returned = f", {meter.returned} that came again were left out" if meter.returned else ""
+        progress.say("the source ended the stream")
+    gaps = f", gaps reported: {meter.gaps} (events are missing)" if meter.gaps else ""
+    returned = f", {meter.returned} repeated events dropped" if meter.returned else ""
     progress.say(f"{meter.events} events stored{returned}{gaps}")
     if failure:
         return 1

@@ -29,7 +29,7 @@ def run_produce(
     """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
     ConfigurationError."""
     if stream.schema_title is None:
-        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, for it has no schema_title"])
+        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, since it has no schema_title"])
     schemas = SchemaRepository(settings.schema_repositories)
     return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 
@@ -80,11 +80,12 @@ async def _produce(
         progress.say("gateway produce: interrupted")
     if failure or production.too_many_errors or stop.is_set():
         progress.say(
-            f"line {production.settled + 1} is the first that is not known to be stored: "
-            f"go on with the same input and --skip {production.settled}"
+            f"line {production.settled + 1} is the first line that may not be stored: "
+            f"continue with the same input and --skip {production.settled}"
         )
     elif source.lines < skip:
-        progress.say(f"gateway produce: the input has {source.lines:,} lines, and --skip passes over {skip:,}")
+        lines = "1 line" if source.lines == 1 else f"{source.lines:,} lines"
+        progress.say(f"gateway produce: the input has {lines}, but --skip is {skip:,}")
     seconds = time.monotonic() - started
     rate = f"{production.stored / max(0.001, seconds):,.0f} events/s"
     progress.say(f"{production.stored} stored, {production.invalid} invalid, in {seconds:.1f} s ({rate})")

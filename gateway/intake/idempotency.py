@@ -69,7 +69,7 @@ class IdempotencyKeys:
 
 def log_unavailable() -> Problem:
     """What is told of a request where the log does not answer before anything of it is handed over."""
-    detail = "the log does not answer; nothing of this request is stored by it"
+    detail = "the log does not answer; this request has stored nothing"
     return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
 
 

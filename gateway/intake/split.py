@@ -148,7 +148,7 @@ def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     else:
         raise TooManyEvents
     if not text.startswith("]", position):
-        raise BadBody("the body is no whole JSON: its array does not end")
+        raise BadBody("the body is not complete JSON: its array does not end")
     if _skip(text, position + 1) != len(text):
         raise BadBody("the body has more behind the end of its array")
     if pieces:
@@ -201,7 +201,7 @@ def _beyond(value: bytes, event: Any) -> str | None:
         return "it has a number that is larger than a double can be"
     except TypeError as error:
         if "surrogate" in str(error):
-            return "it has a lone surrogate, which is no character"
+            return "it has a lone surrogate, which is not a character"
         return "it has an integer of more than 64 bits"
     return None
 
@@ -250,7 +250,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> NoReturn:
-    raise Fault(f"not JSON: {name} is no number")
+    raise Fault(f"not JSON: {name} is not a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)

@@ -82,7 +82,7 @@ def accept(
         raise InvalidEvent("the event is no JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
-        raise InvalidEvent("/meta: it is no object; it takes one, such as {} or {stream: …}")
+        raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
     target = _stream(meta, catalog, stream, hint)
     schema = _schema(event, target, schemas)
     added = _missing(meta, target, now_ms, new_id, request_id)
@@ -142,7 +142,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
         if stream is None:
             raise InvalidEvent("/meta/stream: it is missing; it takes the name of a stream")
     elif not isinstance(name, str):
-        raise InvalidEvent("/meta/stream: it is no text; it takes the name of a stream")
+        raise InvalidEvent("/meta/stream: it is not a string; it takes the name of a stream")
     elif stream is None:
         # Aliases are for readers: the stored name must be the one that all events of the stream carry.
         stream = catalog.streams.get(name)
@@ -162,7 +162,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
 def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
     uri = event.get("$schema")
     if not isinstance(uri, str):
-        what = "it is no text" if "$schema" in event else "it is missing"
+        what = "it is not a string" if "$schema" in event else "it is missing"
         raise InvalidEvent(f"/$schema: {what}; {_right(stream, schemas)}")
     schema = schemas.named(uri)
     if schema is None:

@@ -173,7 +173,7 @@ def tell(document: dict[str, Any]) -> None:
 
 def tell_refusal(error: ConfigurationError) -> None:
     """Say in the log why nothing was reloaded."""
-    logger.error("nothing was reloaded; what was in force before still is")
+    logger.error("nothing was reloaded; the previous configuration stays in effect")
     for mistake in error.mistakes:
         logger.error("%s", mistake)
 

@@ -91,4 +91,4 @@ class Unpacker:
         try:
             yield from self._members.feed(chunk)
         except (zlib.error, lzma.LZMAError, zstd.ZstdError, OSError, EOFError) as error:
-            raise InputError(f"the input is no whole {self._format.name} data: {error}") from error
+            raise InputError(f"the input is not valid {self._format.name} data: {error}") from error

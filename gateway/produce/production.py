@@ -32,7 +32,7 @@ def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Strea
     """The stream with other fields for the records' keys and timestamps: dotted paths. Raises ConfigurationError."""
     for flag, path in (("--key", key), ("--timestamp", timestamp)):
         if path is not None and not all(path.split(".")):
-            raise ConfigurationError([f"{flag}: {path!r} is no path to a field, such as meta.dt"])
+            raise ConfigurationError([f"{flag}: {path!r} is not a path to a field, such as meta.dt"])
     if key is not None:
         stream = replace(stream, message_key_fields=(key,))
     return stream if timestamp is None else replace(stream, timestamp_field=timestamp)

@@ -43,13 +43,13 @@ COUNTED_APART = ("/v2/stream/", "/v1/events")
 """Streams and events, which have limits of their own."""
 
 _DETAILS = {
-    STREAMS: "all the streams that may be open are",
-    STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of your address take too much",
+    STREAMS: "the gateway has as many open streams as it allows",
+    STREAMS_PER_ADDRESS: "your address has as many open streams as it may have",
+    FILTERS: "the filters of your address use too much processing time",
     CONNECTS: "your address opens streams too fast",
-    REQUESTS: "your address asks too fast",
+    REQUESTS: "your address sends requests too fast",
     INTAKE: "your address sends events too fast",
-    AWAY: "the limits cannot be counted now",
+    AWAY: "the limits cannot be checked now",
 }
 
 

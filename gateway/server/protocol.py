@@ -90,7 +90,7 @@ class StreamProtocol(HttpToolsProtocol):
         self._known.arrived(self)
         if late and begun:
             seconds = self._known.bounds.head_timeout
-            self._refuse(Problem(408, "Request timeout", f"the request has not come within {seconds:g} s"))
+            self._refuse(Problem(408, "Request timeout", f"the request did not arrive within {seconds:g} s"))
         else:
             self.transport.close()
 

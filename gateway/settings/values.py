@@ -123,7 +123,7 @@ def _check_log(url: str) -> None:
     for server in url.removeprefix("kafka://").rstrip("/").split(","):
         host, _, port = server.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:
-            raise ValueError(f'log names "{server}", which is no host:port; {right}')
+            raise ValueError(f'log names "{server}", which is not host:port; {right}')
 
 
 def _check_limits(url: str) -> None:
@@ -155,7 +155,7 @@ def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
     if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
         raise ValueError(f"limits has another {name} than {' or '.join(right)}")
     if name == "db" and not (value.isascii() and value.isdigit()):
-        raise ValueError("limits has a db that is no number")
+        raise ValueError("limits has a db that is not a number")
     if not value:
         raise ValueError(f"limits has an {name} that is empty")
 
@@ -171,7 +171,7 @@ def _check_cookie(name: str) -> None:
     # RFC 6265 section 4.1.1
     if not all(character.isascii() and (character.isalnum() or character in "!#$%&'*+-.^_`|~") for character in name):
         raise ValueError(
-            f'token_cookie is "{name[:100]}", which is no name of a cookie; it takes letters, digits, - and _'
+            f'token_cookie is "{name[:100]}", which is not the name of a cookie; it takes letters, digits, - and _'
         )
 
 
@@ -210,7 +210,7 @@ def _check_special(document: Mapping[str, Any]) -> None:
 def _check_public_url(text: str) -> None:
     url = urlsplit(text)
     if text and not (url.scheme in ("http", "https") and url.netloc and is_host(url.netloc.encode())):
-        raise ValueError(f"public_url: {text!r} is no address of a server, such as https://stream.example.org")
+        raise ValueError(f"public_url: {text!r} is not the address of a server, such as https://stream.example.org")
     if url.query or url.fragment:
         raise ValueError(f"public_url: {text!r} has more than a scheme, a host and a path")
 

@@ -70,8 +70,8 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "NaN": (b'{"a":NaN}', "not JSON: NaN is no number"),
-    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is no number"),
+    "NaN": (b'{"a":NaN}', "not JSON: NaN is not a number"),
+    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is not a number"),
     "a name twice": (b'{"b":{"a":1,"a":1}}', "the member 'a' is there twice in one object"),
     "a name twice, escaped": (b'{"a":1,"\\u0061":2}', "the member 'a' is there twice in one object"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, f"nested more than {MAXIMUM_DEPTH} deep"),
@@ -79,8 +79,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "invalid UTF-8": (b'{"a":"\xff"}', "not UTF-8: byte 6 of the event"),
     "an overlong form": (b'{"a":"\xc0\x80"}', "not UTF-8: byte 6 of the event"),
     "a surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', "not UTF-8: byte 6 of the event"),
-    "a lone surrogate": (b'{"a":"\\ud800"}', "it has a lone surrogate, which is no character"),
-    "a lone surrogate as a name": (b'{"\\udc00":1}', "it has a lone surrogate, which is no character"),
+    "a lone surrogate": (b'{"a":"\\ud800"}', "it has a lone surrogate, which is not a character"),
+    "a lone surrogate as a name": (b'{"\\udc00":1}', "it has a lone surrogate, which is not a character"),
     "an integer": (b'{"a":18446744073709551616}', "it has an integer of more than 64 bits"),
     "a negative integer": (b'{"a":-9223372036854775809}', "it has an integer of more than 64 bits"),
     "a long integer": (b'{"a":' + b"9" * 200 + b"}", "it has an integer of more than 64 bits"),

@@ -100,7 +100,7 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("jwks", "https://user:word@issuer.example/keys", "a user or a password"),
         ("token_algorithms", "RS256,none", 'names "none"; it takes some of RS256'),
         ("token_algorithms", "HS256", 'names "HS256"'),
-        ("token_cookie", "a b", "no name of a cookie"),
+        ("token_cookie", "a b", "not the name of a cookie"),
         ("token_max_bytes", "255", "a whole number of bytes from 256"),
         ("intake_token", "maybe", "none or required"),
         ("retry", "0", 'retry is "0"; it takes a whole number of milliseconds from 100'),
@@ -134,7 +134,7 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("limits", "redis://h:1/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs, which goes with rediss:// alone"),
         ("limits", "rediss://h:1/0?ssl_ca_certs=", "an ssl_ca_certs that is empty"),
         ("limits", "rediss://h:1/0?ssl_cert_reqs=maybe", "another ssl_cert_reqs than none or required"),
-        ("limits", "unix:///r.sock?db=x", "a db that is no number"),
+        ("limits", "unix:///r.sock?db=x", "a db that is not a number"),
     ],
 )
 def test_wrong_values_are_told_with_their_source(key: str, value: Any, told: str) -> None:

@@ -40,7 +40,7 @@ def parse_address(text: str) -> tuple[str, int]:
         host, port = text.strip(), str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigurationError([f"Kafka: {text!r} is no address; host:port would be one"])
+        raise ConfigurationError([f"Kafka: {text!r} is not an address; write it like host:port"])
     return host, int(port)
 
 

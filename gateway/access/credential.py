@@ -80,7 +80,7 @@ def find(
     bearer = _bearer(authorizations[0]) if authorizations else None
     if bearer is not None:
         if any(in_query):
-            raise ambiguous(f"there is a token in `Authorization` and one in `{PARAMETER}`; send one of the two")
+            raise ambiguous(f"there is a token in `Authorization` and one in `{PARAMETER}`; send only one of them")
         return Credential(_checked(bearer, longest), "header")
     if any(in_query):
         return Credential(_checked(in_query[0], longest), "query")
@@ -108,5 +108,5 @@ def _checked(token: str, longest: int) -> str:
     if len(token) > longest:
         raise invalid_token(f"it is longer than {longest} bytes (token_max_bytes)")
     if _TOKEN.fullmatch(token) is None:
-        raise invalid_token("it has characters that no token may have")
+        raise invalid_token("it contains characters that a token cannot have")
     return token

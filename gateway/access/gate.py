@@ -33,7 +33,7 @@ class Gate:
         too. Raises Problem: 400, 401, or 503 where the keys have not come yet."""
         if not self._trust().takes_tokens:
             if brief and in_query:
-                raise Problem(400, "Bad request", f"`{PARAMETER}`: tokens are not accepted here", PARAMETER)
+                raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are accepted here", PARAMETER)
             return NOBODY
         return await self._judged(headers, in_query if brief else (), self._trust().terms.cookie if brief else None)
 
@@ -84,7 +84,7 @@ class Gate:
             # The keys may have been changed a moment ago.
             await self._keyring.look()
         if not self._keyring.keys:
-            detail = "the keys to verify tokens are not loaded yet; try again in a moment"
+            detail = "the keys that verify tokens are not loaded yet; try again in a moment"
             raise Problem(503, "Keys unavailable", detail, headers={"retry-after": f"{RETRY_SECONDS:.0f}"})
         return self._verified(shown.token, brief)
 

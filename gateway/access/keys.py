@@ -102,7 +102,7 @@ def _read(item: Any, allowed: tuple[str, ...]) -> list[tuple[str | None, PyJWK]]
     if not isinstance(item, dict):
         raise ValueError("it is not an object")
     if "d" in item or "k" in item:
-        raise ValueError("it is secret; publish only public keys, and replace this one")
+        raise ValueError("it is a private key; replace it, and publish only public keys")
     key_id = item.get("kid")
     if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID):
         raise ValueError(f"its kid is not a string of at most {MAXIMUM_KEY_ID} characters")

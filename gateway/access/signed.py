@@ -79,7 +79,7 @@ def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
         if claims is not None:
             return claims
     if len(found) > TRIED_KEYS:
-        raise InvalidToken(f"{len(found)} keys fit, of which {TRIED_KEYS} are tried; it has to name its own (kid)")
+        raise InvalidToken(f"{len(found)} keys fit, of which {TRIED_KEYS} are tried; it must name its own (kid)")
     if key_id in keys.ids and key_id is not None:
         raise InvalidToken("it cannot be verified")
     # Keys without names are changed without a sign of it.
@@ -99,7 +99,7 @@ def _verified(token: str, key: PyJWK, name: str, rules: Rules) -> Mapping[str, A
     except InvalidAudienceError:
         raise InvalidToken("it is for another audience (aud)") from None
     except InvalidIssuerError:
-        raise InvalidToken("it has another issuer (iss)") from None
+        raise InvalidToken("it is from another issuer (iss)") from None
     except (PyJWTError, ValueError, TypeError, RecursionError):
         raise InvalidToken("it cannot be verified") from None
     return claims
@@ -119,7 +119,7 @@ def _head(token: str, rules: Rules) -> tuple[str | None, str]:
     try:
         header = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError, TypeError, RecursionError):
-        raise InvalidToken("it is not a valid JSON Web Token") from None
+        raise InvalidToken("it is not a readable JSON Web Token") from None
     name, key_id = header.get("alg"), header.get("kid")
     algorithm = algorithm_of(name)
     if not isinstance(name, str) or algorithm is None or algorithm not in map(algorithm_of, rules.algorithms):
@@ -141,10 +141,10 @@ def _check_times(claims: Mapping[str, Any], rules: Rules, now: float, brief: boo
         raise InvalidToken("it was issued in the future (iat)")
     if brief:
         if issued is None:
-            raise InvalidToken("in a URL or a cookie, it must have a time of issue (iat)")
+            raise InvalidToken("in a URL or a cookie it must say when it was issued (iat)")
         if expires - issued > rules.brief_lifetime:
             most = f"at most {rules.brief_lifetime:g} s (token_brief_lifetime)"
-            raise InvalidToken(f"in a URL or a cookie, its lifetime from iat to exp must be {most}")
+            raise InvalidToken(f"in a URL or a cookie it may be valid for {most}, from iat to exp")
     return expires
 
 

@@ -1,4 +1,4 @@
-"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
+"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | derive …`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
 from gateway.commands.demo import demo_settings, run_demo, run_demo_from
+from gateway.commands.derive import derive
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
@@ -30,7 +31,7 @@ from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Setting
-from gateway.text import is_text
+from gateway.text import counted, is_text
 
 Command = Callable[..., Any]
 
@@ -146,8 +147,7 @@ def check(**flags: Any) -> None:
     if hint is not None:
         click.echo(f"warning: {hint}")
     click.echo(told)
-    streams = len(configured.catalog.streams)
-    click.echo(f"{configured.settings.config}: {streams} stream{'s' if streams != 1 else ''}, no mistakes")
+    click.echo(f"{configured.settings.config}: {counted(len(configured.catalog.streams), 'stream')}, no mistakes")
 
 
 @main.command()
@@ -257,5 +257,6 @@ def _stream(configured: Configured, name: str) -> Stream:
 
 main.add_command(init)
 main.add_command(schemas)
+main.add_command(derive)
 main.add_command(tail)
 main.add_command(token)

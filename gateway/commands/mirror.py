@@ -15,6 +15,7 @@ from gateway.mirror.source import subscriber
 from gateway.process.progress import Progress
 from gateway.process.serve import stop_on_signals
 from gateway.settings.table import Settings
+from gateway.text import counted
 
 GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""
@@ -48,9 +49,9 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
         progress.say(f"gateway mirror: {failure}")
     elif not stop.is_set():
         progress.say("the source ended the stream")
-    gaps = f", gaps reported: {meter.gaps} (events are missing)" if meter.gaps else ""
-    returned = f", {meter.returned} repeated events dropped" if meter.returned else ""
-    progress.say(f"{meter.events} events stored{returned}{gaps}")
+    gaps = f", {counted(meter.gaps, 'gap')}: events are missing" if meter.gaps else ""
+    returned = f", {meter.returned:,} repeated events dropped" if meter.returned else ""
+    progress.say(f"{counted(meter.events, 'event')} stored{returned}{gaps}")
     if failure:
         return 1
     return GAPS_TOLD if meter.gaps else 0

@@ -59,7 +59,7 @@ def missing_canaries(catalog: Catalog, schemas: SchemaRepository, now_ms: int) -
             try:
                 canary_event(stream, catalog, schemas, now_ms)
             except InvalidEvent as error:
-                yield f"{stream.name}: it has canary_events_enabled and can have none: {error}"
+                yield f"{stream.name}: canary_events_enabled is set, but it can have none: {error}"
 
 
 def _at_time(event: dict[str, Any], path: list[str], now_ms: int) -> dict[str, Any]:

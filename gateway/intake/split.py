@@ -124,13 +124,13 @@ def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     text = body.decode("utf-8", "surrogateescape")
     position = _skip(text, 0)
     if position == len(text):
-        raise BadBody("the body is empty; it takes an event or an array of events")
+        raise BadBody("the body is empty; send an event or an array of events")
     if text[position] != "[":
         yield [_alone(text, position)]
         return
     position = _skip(text, position + 1)
     if text.startswith("]", position):
-        raise BadBody("the array is empty; it takes at least one event")
+        raise BadBody("the array is empty; send at least one event")
     pieces: list[Piece] = []
     size = 0
     for _ in range(maximum):
@@ -148,9 +148,9 @@ def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     else:
         raise TooManyEvents
     if not text.startswith("]", position):
-        raise BadBody("the body is not complete JSON: its array does not end")
+        raise BadBody("the body is incomplete JSON: its array does not end")
     if _skip(text, position + 1) != len(text):
-        raise BadBody("the body has more behind the end of its array")
+        raise BadBody("the body continues after the end of its array")
     if pieces:
         yield pieces
 
@@ -160,7 +160,7 @@ def _alone(text: str, position: int) -> Piece:
     try:
         event, end = _DECODER.raw_decode(text, position)
         if _skip(text, end) != len(text):
-            raise Fault("not JSON: there is more behind the end of the event; several events come as a JSON array")
+            raise Fault("not JSON: the body continues after the event; send several events as a JSON array")
     except _FAULTS as fault:
         return _faulty(text, position, len(text), fault)
     return _judged(text[position:end], event)
@@ -172,7 +172,7 @@ def _next(text: str, position: int) -> tuple[Piece, int]:
         event, end = _DECODER.raw_decode(text, position)
         after = _skip(text, end)
         if text[after : after + 1] not in (",", "]"):
-            raise Fault("not JSON: there is neither a comma nor the array's end behind it")
+            raise Fault("not JSON: neither a comma nor the end of the array follows it")
     except _FAULTS as fault:
         after = _end_of_value(text, position)
         return _faulty(text, position, after, fault), after
@@ -198,7 +198,7 @@ def _beyond(value: bytes, event: Any) -> str | None:
         if _HUGE.search(value) is not None:
             orjson.loads(value)
     except orjson.JSONDecodeError:
-        return "it has a number that is larger than a double can be"
+        return "it has a number that is too large for a double"
     except TypeError as error:
         if "surrogate" in str(error):
             return "it has a lone surrogate, which is not a character"
@@ -245,7 +245,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Fault(f"the member {name[:100]!r} is there twice in one object")
+        raise Fault(f"the member {name[:100]!r} appears twice in one object")
     return members
 
 

@@ -11,8 +11,8 @@ from gateway.eventlog.trouble import Kind, trouble_with
 from gateway.intake.batch import FAILURES, WITHDRAWN
 from gateway.intake.store import ELSEWHERE
 
-_AGAIN = "a retry fails again until its operator"
-_DOUBT = ", so that the event may or may not be stored; a retry with the same meta.id stores it once"
+_AGAIN = "a repeat fails until the operator"
+_DOUBT = ", and may have stored it or not; sent again with the same meta.id, it is stored once"
 
 
 def is_forbidden(fate: LogError) -> bool:
@@ -25,13 +25,13 @@ def is_forbidden(fate: LogError) -> bool:
 def forbidden(kind: str) -> str:
     """What is told of an event that the log will not take before somebody acts."""
     if kind in (Kind.NO_RIGHT, Kind.UNAVAILABLE):
-        return f"the gateway may not write to the stream's topic; {_AGAIN} grants the right"
-    return f"the log cannot store the event ({kind}); {_AGAIN} has fixed this"
+        return f"the gateway may not write to the stream's topic; {_AGAIN} allows it"
+    return f"the log cannot take it ({kind}); {_AGAIN} fixes that"
 
 
 def away(kind: str) -> str:
     """What is told of a request of which nothing was stored, by no fault of its own."""
-    why = "the log does not answer" if kind in ("", Kind.UNAVAILABLE) else f"the log cannot store events now ({kind})"
+    why = "the log does not answer" if kind in ("", Kind.UNAVAILABLE) else f"the log accepts no events now ({kind})"
     return f"{why}; send it again in a moment"
 
 
@@ -46,6 +46,6 @@ def told_of(fate: LogError) -> str:
         why = "did not answer in time" if kind is Kind.UNAVAILABLE else f"has not confirmed the event ({kind})"
         return f"the log {why}{_DOUBT}"
     if isinstance(fate, FAILURES):
-        return f"the log cannot store the event now ({kind}); it is not stored"
+        return f"the log does not accept it now ({kind}); the event is not stored"
     # It is the event's own fault. Without a kind, the text is our own, and names nothing.
-    return f"the log refuses the event: {kind}" if fate.kind else str(fate)
+    return f"the log refuses it: {kind}" if fate.kind else str(fate)

@@ -79,7 +79,7 @@ def accept(
     object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
-        raise InvalidEvent("the event is no JSON object")
+        raise InvalidEvent("the event is not a JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
         raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
@@ -189,7 +189,7 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     values = [_at(event, path) for path in fields]
     for path, value in zip(fields, values, strict=True):
         if value is None:
-            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the stream's key is made of it")
+            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the record's key needs it")
     if len(values) > 1:
         return orjson.dumps(values)
     return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
@@ -204,9 +204,9 @@ def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: i
     if path is None:
         return now_ms
     value = _at(event, path)
-    time = _milliseconds(value)
+    time = time_of_value(value)
     if time is None:
-        what = "missing" if value is None else "no time that can be used"
+        what = "missing" if value is None else "not a usable time"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
     if 0 < ahead_ms < time - now_ms:
         raise InvalidEvent(
@@ -225,7 +225,8 @@ def _at(event: dict[str, Any], path: str) -> Any:
     return part
 
 
-def _milliseconds(value: Any) -> int | None:
+def time_of_value(value: Any) -> int | None:
+    """What the value of a timestamp field means, in milliseconds since the epoch; None where it is no time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.text import counted
+
 QUEUE_LINES = 10_000
 QUEUE_BYTES = 4_194_304
 """Lines, and bytes of them, that wait for a reader. Of a full queue the newest go; it takes more once half is empty."""
@@ -112,7 +114,7 @@ class LogWriter:
         """Say how many lines were dropped, where they are missing."""
         count, self._dropped = self._dropped, 0
         if count:
-            text = self._form(f"{count} lines of the log were dropped, which could not be written")
+            text = self._form(f"dropped {counted(count, 'line')} of the log, which nobody read")
             line = _Line(text.encode(errors="backslashreplace") + b"\n", count, is_notice=True)
             self._lines.append(line)
             self._size += len(line.data)

@@ -40,5 +40,5 @@ def why_refused(error: BaseException | None) -> str | None:
     said = f"the certificate is refused: {words.rstrip('.')}"
     if verdict not in _STRICT:
         return said
-    remedy = _REMEDIES.get(verdict, "the certificates have to be as RFC 5280 says")
-    return f'{said}; Python demands it from 3.13 on: {remedy}. Have it issued anew (docs/OPERATING.md, "Certificates")'
+    remedy = _REMEDIES.get(verdict, "the certificates must comply with RFC 5280")
+    return f'{said}; Python 3.13 and later require it: {remedy}. Have it reissued (docs/OPERATING.md, "Certificates")'

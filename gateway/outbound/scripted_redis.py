@@ -41,16 +41,16 @@ TOGETHER_BYTES = 1 << 20
 REASON_CHARACTERS = 300
 """Of what Redis or its library says."""
 
-_RIGHT = 'a right is missing ({}); those that are needed are in docs/OPERATING.md, "Rights in Redis"'
-_SLOTS = "this node of a cluster does not hold the keys ({}); limits has to name the one that does"
+_RIGHT = 'a right is missing ({}); docs/OPERATING.md, "Rights in Redis", lists what is needed'
+_SLOTS = "this node of a cluster does not hold the keys ({}); limits must name the one that does"
 _REASONS: tuple[tuple[type[Exception], str, str], ...] = (
     (NoPermissionError, "", _RIGHT),
     # Redis 7, of what a script does.
     (RedisError, "user executing the script can't", _RIGHT),
-    (AuthenticationError, "must be called with the client already authenticated", "it wants a password"),
+    (AuthenticationError, "must be called with the client already authenticated", "it requires a password"),
     (AuthenticationError, "", "its user or password is refused ({})"),
-    (RedisError, "DB index is out of range", "it has no database of this number"),
-    (RedisError, "SELECT is not allowed in cluster mode", "a cluster has no database but 0"),
+    (RedisError, "DB index is out of range", "it has no database with this number"),
+    (RedisError, "SELECT is not allowed in cluster mode", "a cluster has only database 0"),
     (MovedError, "", _SLOTS),
     (ClusterDownError, "", _SLOTS),
     (ReadOnlyError, "", "it is a replica, which takes no writes"),

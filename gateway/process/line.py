@@ -99,7 +99,7 @@ class Line:
         if isinstance(answer, ConfigurationError):
             raise answer
         if not isinstance(answer, dict):
-            raise Problem(500, "Internal error", "the reload has failed, or is not known to be done; see the log")
+            raise Problem(500, "Internal error", "the reload failed, or its outcome is unknown; see the log")
         return answer
 
     def drain(self) -> None:
@@ -154,7 +154,7 @@ class Line:
                 others = await answer
         except TimeoutError:
             raise Problem(
-                503, "Service unavailable", "the supervisor does not tell the figures of the workers"
+                503, "Service unavailable", "the supervisor does not report the metrics of the workers"
             ) from None
         finally:
             del self._figures[question]

@@ -166,14 +166,14 @@ def tell(document: dict[str, Any]) -> None:
     ]
     logger.info("reloaded: %s", "; ".join(parts) or "nothing has changed")
     if waiting := document["settings"]["restart"]:
-        logger.warning("these settings have changed, and wait for a restart: %s", ", ".join(waiting))
+        logger.warning("these changed settings wait for a restart: %s", ", ".join(waiting))
     for warning in document["warnings"]:
         logger.warning("%s", warning)
 
 
 def tell_refusal(error: ConfigurationError) -> None:
     """Say in the log why nothing was reloaded."""
-    logger.error("nothing was reloaded; the previous configuration stays in effect")
+    logger.error("nothing was reloaded; the previous configuration stays in force")
     for mistake in error.mistakes:
         logger.error("%s", mistake)
 

@@ -35,15 +35,15 @@ def cause(status: int | None, silent: bool) -> tuple[str, str]:
     """Of an exit status as `multiprocessing` tells it: a word for the metric, and a sentence part for people. `silent`:
     the supervisor has killed it, since it did not answer."""
     if status == STALLED_STATUS:
-        return "stalled", f"ended with status {status}: its watchdog ended it, since its event loop stood still"
+        return "stalled", f"ended with status {status}: its watchdog ended it because its event loop was blocked"
     if silent:
         return "stalled", "did not answer, and was killed"
     if status is not None and status < 0:
         name = f"signal {-status}"
         with suppress(ValueError):
             name = signal.Signals(-status).name
-        hint = "; the system kills where memory is short" if name == "SIGKILL" else ""
+        hint = "; the system does that when memory is short" if name == "SIGKILL" else ""
         return "signal", f"was killed by {name}{hint}"
     if status == 0:
-        return "status", "ended in order, though nobody told the supervisor to stop"
+        return "status", "ended in order although the supervisor was not told to stop"
     return "status", f"ended with status {status}; its lines above say why"

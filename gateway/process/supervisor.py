@@ -179,7 +179,7 @@ class Supervisor:
         pause = self._restarts[worker.number].pause(now - worker.begun)
         if pause is None:
             logger.critical(
-                "worker %d %s; so have those before it, each soon after its start, and the process ends",
+                "worker %d %s, as did those before it soon after their start; the process ends",
                 worker.number,
                 why,
             )
@@ -201,7 +201,7 @@ class Supervisor:
         elif not worker.asked:
             worker.asked = True
             logger.error(
-                "worker %d has not answered for %.0f s%s; it is asked where it stands, and killed",
+                "worker %d has not answered for %.0f s%s; it is asked for its stacks, and killed",
                 worker.number,
                 stood,
                 _state(worker.process.pid),
@@ -261,7 +261,7 @@ class Supervisor:
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if worker.due is None and not worker.post.send(message):
-            logger.error("worker %d takes nothing of what it is told, and is killed", worker.number)
+            logger.error("worker %d reads no messages, and is killed", worker.number)
             worker.process.kill()
 
     def _reload(self) -> None:
@@ -275,7 +275,7 @@ class Supervisor:
             self._answer(asking, error)
             return
         except Exception:
-            logger.exception("nothing was reloaded, by a mistake of the gateway")
+            logger.exception("nothing was reloaded, by an internal error")
             self._answer(asking, None)
             return
         self._reloader.take(found)

@@ -81,7 +81,7 @@ class Watchdog:
         while not self._over.wait(self._turn):
             now = time.monotonic()
             if meter.look(self._beats, now - before) >= self._limit:
-                message = f"the event loop has stood still for {meter.stood:.1f} s (`stall_limit`); the process ends"
+                message = f"the event loop has been blocked for {meter.stood:.1f} s (`stall_limit`); the process ends"
                 self._end(message, stacks(self._ident))
                 return
             before = now

@@ -147,4 +147,4 @@ class Complaints:
         if self._count <= self._shown:
             self._say(f"line {number}: {cut(reason, REASON_CHARACTERS)}")
         if self._count == self._shown:
-            self._say("further lines that are invalid are only counted")
+            self._say("further invalid lines are only counted")

@@ -264,7 +264,7 @@ def _hasty(query: bytes) -> bool:
     for name, value in QueryParams(query).multi_items():
         if name not in PARAMETERS:
             close = difflib.get_close_matches(name[:100], PARAMETERS, cutoff=0.5)
-            hint = f"; did you mean `{close[0]}`?" if close else "; the only parameter is `hasty`"
+            hint = f"; did you mean `{close[0]}`?" if close else "; the parameter is `hasty`"
             raise _bad(name, f"there is no such parameter{hint}")
         if hasty is not None:
             raise _bad(name, "it is given more than once; send it once")

@@ -13,7 +13,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.streams import PARAMETERS as DESCRIBED
 from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
 from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position
@@ -127,7 +127,7 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
             raise _bad(name, "it is given more than once; send it once")
         values[name] = value
     if "last_event_id" in values and "lastEventId" in values:
-        raise _bad("lastEventId", "it is the same as `last_event_id`; send one of the two")
+        raise _bad("lastEventId", "it is `last_event_id` in another spelling; send only one of them")
     return values
 
 

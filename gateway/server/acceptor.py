@@ -57,7 +57,7 @@ def allowed_connections(configured: int) -> tuple[int, int, str]:
     possible = files - SPARE_FILES
     wanted = configured or FEW_CONNECTIONS
     advice = (
-        f"a process may have {files} open files, of which {SPARE_FILES} are kept for other things than connections: "
+        f"a process may have {files} open files, of which {SPARE_FILES} are reserved for other uses than connections: "
         f"allow at least {wanted + SPARE_FILES} (`ulimit -n`, `LimitNOFILE=` of systemd, `ulimits: nofile` of a "
         "container)"
     )
@@ -121,7 +121,7 @@ class Acceptor:
             if self._has_room():
                 self._take(connection)
             else:
-                telemetry.connection_refused("there are as many as may be")
+                telemetry.connection_refused("the limit is reached")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 connection.close()
         return True

@@ -129,7 +129,7 @@ class StreamProtocol(HttpToolsProtocol):
             # The parser keeps a trailer until it is whole.
             self._between_chunks += len(data)
             if self._between_chunks > longest:
-                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) behind a chunk")
+                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) after a chunk")
         if self._refusal is None and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._parse(data)
@@ -140,7 +140,7 @@ class StreamProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            detail = "this is not HTTP that can be read"
+            detail = "this is not valid HTTP"
             self._refuse(self._fault or Problem(400, "Bad request", detail))
 
     def _ignore_upgrade(self, rest: bytes) -> None:
@@ -162,7 +162,7 @@ class StreamProtocol(HttpToolsProtocol):
         then the connection ends. Returns whether it stays until then."""
         self._half_closed.set()
         if not self._owes or self.unread:
-            self._refuse(Problem(400, "Bad request", "the connection was closed before the request had come whole"))
+            self._refuse(Problem(400, "Bad request", "the connection closed before the request was complete"))
         elif self._is_answering:
             self.cycle.keep_alive = False
             if self.scope["http_version"] == "1.1":
@@ -182,7 +182,9 @@ class StreamProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAXIMUM_PIPELINED:
-            self._reject(Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} wait for their answers here"))
+            self._reject(
+                Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} requests may wait for their answers")
+            )
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -198,7 +200,7 @@ class StreamProtocol(HttpToolsProtocol):
         most = self._known.bounds.headers
         if len(self.headers) >= most:
             detail = f"it has more than {most} headers (`request_headers_max`)"
-            self._reject(Problem(431, "Request head too large", detail))
+            self._reject(Problem(431, "Request headers too large", detail))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -285,7 +287,7 @@ class StreamProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse_head(self, detail: str) -> None:
-        self._refuse(Problem(431, "Request head too large", detail))
+        self._refuse(Problem(431, "Request headers too large", detail))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer a request that cannot be read, after those before it, and read nothing behind it."""

@@ -147,6 +147,6 @@ def listen(host: str, port: int, shared: bool, unsent: int = 0, stalled: float =
         listener.close()
         why = f"cannot listen on {host} port {port}: {error.strerror or error}"
         if error.errno == errno.EADDRINUSE:
-            why += "; another program has it, so take another (`--port`, `--admin-port`), or end that one"
+            why += "; another program uses it: choose another (`--port`, `--admin-port`), or stop that program"
         raise OSError(error.errno, why) from error
     return listener

@@ -142,18 +142,18 @@ def _check_limits(url: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"limits names no Redis that can be reached; it takes {right}")
+        raise ValueError(f"limits is not the URL of a Redis; it takes {right}")
     for name, value in parameters:
         _check_redis_parameter(name, value, secured=scheme == "rediss")
 
 
 def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
     if name not in REDIS_PARAMETERS:
-        raise ValueError(f"limits has a parameter behind its ? that is none of {', '.join(REDIS_PARAMETERS)}")
+        raise ValueError(f"limits has a parameter behind its ? other than {', '.join(REDIS_PARAMETERS)}")
     if name.startswith("ssl_") and not secured:
-        raise ValueError(f"limits has {name}, which goes with rediss:// alone")
+        raise ValueError(f"limits has {name}, which works with rediss:// only")
     if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
-        raise ValueError(f"limits has another {name} than {' or '.join(right)}")
+        raise ValueError(f"limits has an {name} other than {' or '.join(right)}")
     if name == "db" and not (value.isascii() and value.isdigit()):
         raise ValueError("limits has a db that is not a number")
     if not value:
@@ -223,6 +223,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
+    "rule_networks": _check_networks("rule_networks"),
     "public_url": _check_public_url,
     "trusted_proxies": _check_networks("trusted_proxies"),
     "tracing": check_collector,

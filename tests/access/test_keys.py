@@ -46,8 +46,8 @@ def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], named: dict[s
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x"}, "it is secret"),
-        ({**public_jwk("a"), "d": "AA"}, "it is secret"),
+        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x"}, "it is a private key"),
+        ({**public_jwk("a"), "d": "AA"}, "it is a private key"),
         (public_jwk("a", use="enc"), "not for verifying"),
         (public_jwk("a", key_ops=["sign"]), "not for verifying"),
         (public_jwk("a", key_ops="verify-nothing"), "not for verifying"),
@@ -96,7 +96,7 @@ def test_what_is_no_key_set_is_told(content: bytes, why: str) -> None:
 
 def test_no_message_repeats_a_secret() -> None:
     number = format(private_key("a").private_numbers().private_value, "x")
-    with pytest.raises(ValueError, match="secret") as caught:
+    with pytest.raises(ValueError, match="private key") as caught:
         read_keys(document({**public_jwk("a"), "d": number}), ALGORITHMS)
     assert number not in str(caught.value)
 

@@ -107,7 +107,7 @@ def test_clocks_may_differ_a_little(changed: dict[str, Any]) -> None:
 def test_what_stands_in_an_address_is_short_lived() -> None:
     verify(signed(claims(lifetime=300)), KEYS, RULES, NOW, brief=True)
     assert "at most 300 s" in refusal(signed(claims(lifetime=301)), brief=True)
-    assert "a time of issue" in refusal(signed(claims(iat=None)), brief=True)
+    assert "when it was issued" in refusal(signed(claims(iat=None)), brief=True)
     # Not to be had by an old date: the life counts from `iat`, whenever that was.
     assert "at most 300 s" in refusal(signed(claims(iat=NOW // 1000 - 290)), brief=True)
     verify(signed(claims(lifetime=86_400)), KEYS, RULES, NOW, brief=False)
@@ -179,7 +179,7 @@ def test_so_many_keys_are_tried_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
     many = key_set(*map(public_jwk, names))
     tried = Mock(wraps=jwt.decode)
     monkeypatch.setattr(jwt, "decode", tried)
-    with pytest.raises(InvalidToken, match="11 keys fit, of which 10 are tried; it has to name its own") as caught:
+    with pytest.raises(InvalidToken, match="11 keys fit, of which 10 are tried; it must name its own") as caught:
         verify(signed(claims(), names[-1], kid=None), many, RULES, NOW, brief=False)
     assert not isinstance(caught.value, UnknownKey)
     assert tried.call_count == TRIED_KEYS
@@ -228,7 +228,7 @@ def test_claims_that_nobody_uses_refuse_no_token(name: str, value: Any) -> None:
 
 
 def test_what_a_token_calls_critical_is_not_ignored() -> None:
-    assert "not a valid JSON Web Token" in refusal(signed(claims(), crit=["exp2"], exp2=1))
+    assert "not a readable JSON Web Token" in refusal(signed(claims(), crit=["exp2"], exp2=1))
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) ->
     assert "line 3: not JSON" in result.output
     assert "0 stored, 2 invalid" in result.output
     short = run("produce", "wiki.change", "--skip", "5", *place, text="one\n")
-    assert "the input has 1 line, but --skip is 5" in short.output
+    assert "the input has 1 line, and --skip passes over 5" in short.output
 
 
 def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:

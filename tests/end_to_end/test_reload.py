@@ -269,7 +269,7 @@ async def test_schemas_and_settings(site: Site) -> None:
         "warnings": [],
         "workers": ["reloaded"],
     }
-    await site.says("these settings have changed, and wait for a restart: retry")
+    await site.says("these changed settings wait for a restart: retry")
     assert (await gateway.get("/v2/schemas/thing/latest")).json()["description"] == "new"
     schema(site, "thing", "1.0.0", description="another")
     (warning,) = (await site.reload()).json()["warnings"]

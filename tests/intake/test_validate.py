@@ -149,7 +149,7 @@ def test_what_a_schema_has_no_place_for_is_not_put_in(tmp_path: Path, allowed: l
 
 
 def test_no_object_and_no_schema() -> None:
-    assert "no JSON object" in refused([example()])
+    assert "not a JSON object" in refused([example()])
     event = example()
     del event["$schema"]
     assert "/$schema: it is missing" in refused(event)

@@ -268,8 +268,8 @@ def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
         "from gateway.catalog.catalog import Catalog\n"
         "from gateway.schemas.repository import SchemaRepository\n"
         "from gateway.definitions import Definitions\n"
-        "from gateway.eventlog.memory import MemoryLog\n"
-        "from gateway.configuration import load_settings\n"
+        "from gateway.eventlog.memory.log import MemoryLog\n"
+        "from gateway.settings.configuration import load_settings\n"
         "settings = load_settings({}, {}, {})\n"
         "Gateway(settings, Definitions(Catalog(()), SchemaRepository([]), None), MemoryLog()).public()\n"
         # The client for Redis loads some of it by itself, where it is installed.

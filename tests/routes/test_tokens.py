@@ -131,9 +131,9 @@ async def test_the_time_of_an_answer_does_not_depend_on_what_is_hidden(site: Sit
         (token(aud="https://other.example"), "another audience"),
         (signed(claims(int(time.time() * 1000)), "stranger", kid="first"), "cannot be verified"),
         (signed(claims(int(time.time() * 1000)), "stranger"), "unknown key"),
-        ("a.b.c", "not a valid JSON Web Token"),
+        ("a.b.c", "not a readable JSON Web Token"),
         ("x" * 8193, "longer than 8192 bytes (token_max_bytes)"),
-        ("é", "characters that no token may have"),
+        ("é", "that a token cannot have"),
     ],
 )
 async def test_a_bad_token_is_told(site: Site, path: str, shown: str, why: str) -> None:
@@ -204,7 +204,7 @@ async def test_a_token_in_a_cookie_opens_streams(site: Site) -> None:
 async def test_what_is_long_lived_is_not_taken_from_an_address(site: Site) -> None:
     for shown, why in (
         (token(lifetime=301), "at most 300 s"),
-        (token(iat=None), "a time of issue"),
+        (token(iat=None), "when it was issued"),
         (STATIC, "a static token is accepted in `Authorization` only"),
     ):
         for path, headers in (
@@ -225,7 +225,7 @@ async def test_a_gateway_without_tokens_says_so() -> None:
     async with running(streams=STREAMS) as site:
         response = await site.get(f"/v2/stream/news?access_token={token()}")
         assert response.status_code == 400
-        assert response.json()["detail"] == "`access_token`: tokens are not accepted here"
+        assert response.json()["detail"] == "`access_token`: no tokens are accepted here"
         # Whatever a proxy in front wants to be shown is its own matter.
         assert names(await site.get("/v2/streams", headers=bearer("x"))) == ["news", "open"]
 

@@ -98,7 +98,7 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
                 raise ConnectionError(f"it announces {size:,} bytes")
             frame = await self._take(reader, size)
             if not self._requests:
-                raise ConnectionError("it sent what nobody asked for")
+                raise ConnectionError("it sent an unexpected answer")
             try:
                 self._handle_frame(frame)
             except Exception as mistake:

@@ -127,7 +127,7 @@ class FetchRequest:
                 raise ValueError("it answers another request")
             error, found = self._read_by_name(frame) if self._old is not None else self._unpack(frame)
             if not all(fetched.partition in self._places for fetched in found):
-                raise ValueError("it tells of partitions that nobody asked for")
+                raise ValueError("it contains partitions that were not requested")
         except (ValueError, LookupError, TypeError, struct.error) as mistake:
             raise LogUnavailable(f"Kafka: an answer to a fetch is malformed: {mistake!r}") from mistake
         if error:

@@ -145,7 +145,7 @@ class FetchConnection:
         (size,) = _LENGTH.unpack_from(self._received)
         missing = size + _LENGTH.size - len(self._received)
         if self._flight is None or not 0 <= size <= FRAME_BYTES or missing < 0:
-            self.close("it sent what nobody asked for")
+            self.close("it sent an unexpected answer")
         elif missing == 0:
             frame = bytes(memoryview(self._received)[_LENGTH.size :])
             self._received = bytearray()

@@ -166,7 +166,7 @@ class Producer:
         if late:
             _, late = await asyncio.wait(late, timeout=SEND_SECONDS)
         if late:
-            raise LogUnavailable(f"Kafka: what became of an append to {topic} is not known yet")
+            raise LogUnavailable(f"Kafka: the outcome of an append to {topic} is not known yet")
 
     async def _leaders(self, topic: str, records: Sequence[NewRecord]) -> Mapping[int, int | None]:
         """The partitions of the topic, with their leaders; asked for where a record names one that is not known."""

@@ -371,7 +371,7 @@ class KafkaReader:
         if fetched.cut is not None:
             epoch, offset = fetched.cut
             if not 0 <= offset < buffer.ahead:
-                detail = f"Kafka: {partition.topic}/{partition.partition} parts from what was read only after it"
+                detail = f"Kafka: {partition.topic}/{partition.partition} was cut back, but behind what was read"
                 return Trouble(Kind.UNAVAILABLE, detail)
             buffer.drop()
             # What was not handed over yet is read again, and nobody is the wiser.

@@ -199,7 +199,7 @@ class SqliteConnection:
         """Make what the file lacks, all or nothing. Records stay as they are, so that a process of an older version may
         go on beside this one. A file that may not be written is read as it is, where that is possible."""
         found = self._format(connection)
-        self._note = f" (while its format {found} is brought to {FORMAT})"
+        self._note = f" (while its format {found} is upgraded to {FORMAT})"
         try:
             connection.execute("BEGIN IMMEDIATE")
             if self._format(connection) < FORMAT:
@@ -210,7 +210,7 @@ class SqliteConnection:
         except sqlite3.OperationalError as error:
             if kind_of(error, self._path) is not Kind.NO_RIGHT or not _has_records(connection):
                 raise
-            self._note = f" (of format {found}; it cannot be brought to {FORMAT} as long as it may not be written)"
+            self._note = f" (of format {found}; it cannot be upgraded to {FORMAT} while it may not be written)"
             return
         self._note = ""
 

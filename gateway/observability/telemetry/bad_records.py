@@ -48,9 +48,9 @@ class BadRecords:
 def _summary(topic: str, noted: _Topic) -> str:
     reasons = "; ".join(f"{reason} ({count})" for reason, count in noted.reasons.most_common(TOLD_REASONS))
     if noted.count == 1:
-        return f"passed over a record that is not an event: {topic}/{_shown(noted.first)}: {reasons}"
+        return f"skipped a record that is not an event: {topic}/{_shown(noted.first)}: {reasons}"
     places = f"{topic}/{_shown(noted.first)} to {_shown(noted.last)}"
-    return f"passed over {noted.count} records that are not events: {places}: {reasons}"
+    return f"skipped {noted.count} records that are not events: {places}: {reasons}"
 
 
 def _shown(place: tuple[int, int]) -> str:

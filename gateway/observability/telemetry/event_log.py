@@ -62,8 +62,8 @@ def log_untraced(where: str) -> None:
     """What was read there has no leader epoch, or the broker takes none."""
     _UNTRACED.set(1)
     log.warning(
-        "Kafka tells no leader epochs of %s (brokers before 2.7, or records in a form from before 0.11): where such a "
-        "log is cut back and written on again, that is not noticed",
+        "Kafka reports no leader epochs for %s (brokers before 2.7, or records in a format from before 0.11); "
+        "the gateway would not notice a truncated log",
         where,
     )
 
@@ -78,7 +78,7 @@ def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
     """The log gives these, and their records do not come; of no others any more."""
     if partitions:
         names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
-        log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
+        log.warning("the log answers, but these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
 
@@ -101,17 +101,21 @@ def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collectio
         more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
         if told is begun and begun:
             why = next(iter(begun.values()))
-            log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
+            log.warning(
+                "the log answers, but cannot be read at %s%s; their events wait: %s", ", ".join(names), more, why
+            )
         elif told is healed and healed:
-            log.info("the log gives again: %s%s", ", ".join(names), more)
+            log.info("these partitions can be read again: %s%s", ", ".join(names), more)
 
 
 def passed_over(partition: TopicPartition, trouble: object, begin: int) -> None:
     """A partition is begun behind a batch that cannot be read."""
     _PASSED_OVER.labels(partition.topic).inc()
-    log.warning("%s/%d is begun at offset %d; who comes from before it waits: %s", *partition, begin, trouble)
+    log.warning("%s/%d begins at offset %d; clients from before it wait: %s", *partition, begin, trouble)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
     """The log was not continuous under the reader of the hub."""
-    log.warning("%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed)
+    log.warning(
+        "%s/%d was not continuous after offset %d (%s): continuing at %d", *partition, requested, reason, resumed
+    )

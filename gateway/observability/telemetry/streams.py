@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, log
+from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, begin, log
 
-_GAPS = Counter("gateway_gaps", "Gaps told to clients, by reason", ["reason"])
+_GAPS = begin(Counter("gateway_gaps", "Gaps reported, by reason", ["reason"]), "expired", "future", "unknown")
 _FAILURES = Counter("gateway_stream_failures", "Streams ended by an internal error")
 _STREAMS = Gauge("gateway_streams", "Open streams")
 _CONNECTIONS = Gauge("gateway_connections", "Open responses that include this stream", ["stream"])
@@ -101,4 +101,4 @@ def stream_failed(error: BaseException) -> None:
     told = error.__dict__
     if not told.setdefault("told", False):
         told["told"] = True
-        log.error("a mistake of the gateway ends streams", exc_info=error)
+        log.error("an internal error ends streams", exc_info=error)

@@ -42,7 +42,7 @@ def schema(uri: str) -> dict[str, Any]:
 
 BAD: dict[str, tuple[bytes, str]] = {
     "not JSON": (b"hello", "not JSON"),
-    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is no number"),
+    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is not a number"),
     "a name twice": (text(change()).replace(b'"bot"', b'"user": "Eve", "bot"'), "'user' appears twice"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, "nested more than 250 deep"),
     "invalid UTF-8": (text(change(comment="x")).replace(b'"x"', b'"\xff"'), "not UTF-8"),

@@ -100,7 +100,7 @@ def read_keys(document: bytes | str, algorithms: Iterable[str]) -> KeySet:
 def _read(item: Any, allowed: tuple[str, ...]) -> list[tuple[str | None, PyJWK]]:
     """One key, for each algorithm that it fits. Raises ValueError that repeats nothing of it."""
     if not isinstance(item, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     if "d" in item or "k" in item:
         raise ValueError("it is a private key; replace it, and publish only public keys")
     key_id = item.get("kid")

@@ -250,7 +250,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> NoReturn:
-    raise Fault(f"not JSON: {name} is no number")
+    raise Fault(f"not JSON: {name} is not a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)

@@ -43,7 +43,7 @@ def told_of(fate: LogError) -> str:
     if fate is WITHDRAWN or fate is ELSEWHERE:
         return str(fate)
     if isinstance(fate, LogUnavailable):
-        why = "did not answer in time" if kind is Kind.UNAVAILABLE else f"has not confirmed it ({kind})"
+        why = "did not answer in time" if kind is Kind.UNAVAILABLE else f"has not confirmed the event ({kind})"
         return f"the log {why}{_DOUBT}"
     if isinstance(fate, FAILURES):
         return f"the log does not accept it now ({kind}); the event is not stored"

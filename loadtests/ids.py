@@ -19,7 +19,9 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.ring import Ring
 from gateway.model.position import Ids, Mark, PositionEncoder

@@ -1,10 +1,10 @@
-"""Text for people."""
+"""Text from untrusted clients, and numbers for people."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.text import counted, printable
+from gateway.text import counted, printable, shown_bytes, span
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,18 @@ def test_one_of_a_thing_has_no_s() -> None:
         "2 open streams",
         "1,234 open streams",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
+)
+def test_bytes(count: float, shown: str) -> None:
+    assert shown_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "said"),
+    [(0, "0 s"), (-5, "0 s"), (59_999, "59 s"), (60_000, "1 min"), (3_723_000, "1 h 2 min"), (200_000_000, "2 d 7 h")],
+)
+def test_spans(milliseconds: int, said: str) -> None:
+    assert span(milliseconds) == said

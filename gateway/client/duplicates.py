@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway.client.parser import StreamEvent
+from gateway.client.frame import StreamEvent
 from gateway.errors import InvalidPosition
 from gateway.model.position import Wish, parse_position
 from gateway.model.record import TopicPartition

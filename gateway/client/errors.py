@@ -19,12 +19,8 @@ All of them derive from ClientError.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gateway.client.gap import Gap
 from gateway.errors import GatewayError
-
-if TYPE_CHECKING:
-    from gateway.client.event import Gap
 
 
 class ClientError(GatewayError):

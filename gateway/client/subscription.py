@@ -37,8 +37,9 @@ from gateway.client.errors import (
     Refused,
     StreamFailed,
 )
-from gateway.client.event import gap_of_large
-from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import gap_of_large
+from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, InvalidEnvironment

@@ -14,6 +14,7 @@ import click
 
 from gateway.app.composition import define, open_log, open_schemas
 from gateway.app.gateway import Gateway
+from gateway.app.operations import Reload, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
@@ -68,8 +69,8 @@ async def run_demo(configured: Configured, source: Source, output: Output) -> No
     what = "about 20 changes a second to pages of wikis that do not exist"
     tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
     gateway = Gateway(settings, definitions, log)
-    gateway.reload = OwnReload(gateway, Reloader(source, settings, definitions))
-    await _serve(gateway, stop, feed.run(), what, tried, output)
+    reload = OwnReload(gateway, Reloader(source, settings, definitions))
+    await _serve(gateway, reload, stop, feed.run(), what, tried, output)
 
 
 async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
@@ -85,7 +86,7 @@ async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
     gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
-    await _serve(gateway, stop, mirror.run(stop), f"what {bare(url)} gives", tried, output)
+    await _serve(gateway, nothing_to_reload, stop, mirror.run(stop), f"what {bare(url)} gives", tried, output)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -97,7 +98,13 @@ def mirrored_stream(url: str) -> Stream:
 
 
 async def _serve(
-    gateway: Gateway, stop: asyncio.Event, feed: Coroutine[Any, Any, None], what: str, tried: str, output: Output
+    gateway: Gateway,
+    reload: Reload,
+    stop: asyncio.Event,
+    feed: Coroutine[Any, Any, None],
+    what: str,
+    tried: str,
+    output: Output,
 ) -> None:
     """Serve what the feed writes; an error of the feed ends it too. Raises OSError where that cannot be."""
     settings = gateway.settings
@@ -118,8 +125,8 @@ async def _serve(
 
     try:
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with reloading_at_hang_up(gateway.reload):
-                await gateway.run(stop, on_open=say)
+            async with reloading_at_hang_up(reload):
+                await gateway.run(stop, gateway.operations(reload, stop.set), on_open=say)
     finally:
         feeding.cancel()
         # Not awaited by itself: a cancellation of this task would be taken for that of the other.

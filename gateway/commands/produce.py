@@ -11,14 +11,14 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogError
-from gateway.process.progress import Progress, shown_bytes
+from gateway.process.progress import Progress
 from gateway.process.serve import INTERRUPTED, stop_on_signals
 from gateway.produce.lines import Input
 from gateway.produce.packed import InputError
 from gateway.produce.production import Complaints, Production
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
-from gateway.text import counted
+from gateway.text import counted, shown_bytes
 
 SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed, Selection
+from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.ring import Segment
 from gateway.observability import telemetry
 
@@ -130,15 +131,15 @@ class Judge:
         feed.remember(segment, judged)
         return judged
 
-    async def stretch(self, selection: Selection, stretch: Stretch) -> tuple[list[bytes | None], Effort]:
+    async def history_segment(self, selection: Selection, segment: HistorySegment) -> tuple[list[bytes | None], Effort]:
         """What is sent of each record of the past, within a turn; `count` is due."""
         if not selection.reads:
-            return selection.chosen(stretch), Effort()
+            return selection.choose_all(segment), Effort()
         bench, chosen = Bench(self._filter), []
-        for index, record in enumerate(stretch.records):
+        for index, record in enumerate(segment.records):
             data = record.value
-            if data is not None and (selection.canary or index not in stretch.canaries):
-                subject = stretch.subject(index)
+            if data is not None and (selection.canary or index not in segment.canaries):
+                subject = segment.subject(index)
                 chosen.append(selection.cut(data, subject) if bench.matches(subject) else None)
             else:
                 chosen.append(None)

@@ -35,7 +35,7 @@ class _Group(Generic[Listener]):
         """Steps that the filter has taken since somebody is here."""
 
 
-class Audience(Generic[Listener]):
+class FilterRouter(Generic[Listener]):
     """Judges each record once for all filters that it may match. A filter that nothing matches costs nothing, and one
     that the index knows costs nothing but for its candidates, however many there are."""
 

@@ -15,12 +15,12 @@ from gateway.model.event import parse_again, parsed_size
 from gateway.model.record import Record, Run, TopicPartition
 
 PARSED_BYTES = 8 * 1024 * 1024
-"""The most that the parsed events of one stretch may take."""
+"""The most that the parsed events of one history segment may take."""
 _SERIALS = itertools.count()
 
 
 @dataclass(slots=True, eq=False)
-class Stretch:
+class HistorySegment:
     """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
 
     A record's value is on one line, and None where it is not an event; its headers are gone. Without records, and with
@@ -75,8 +75,8 @@ class Stretch:
         self._subjects.clear()
 
 
-def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> Stretch:
-    """A stretch of these records."""
+def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
+    """A history segment of these records."""
     runs: list[Run] = []
     flat: list[Record] = []
     events: list[dict[str, Any] | None] = []
@@ -103,4 +103,4 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
         runs.append((place, flat[begin:]))
         spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
     given = events if parsed else None
-    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)
+    return HistorySegment(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

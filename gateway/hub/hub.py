@@ -229,9 +229,9 @@ class Hub:
         try:
             history = History(reader, positions, ends)
             while not history.finished:
-                for _, records in await history.fetch(IDLE_WAIT):
+                for partition, records in await history.fetch(IDLE_WAIT):
                     for record in records:
-                        self._append(record, keep_event=False)
+                        self._append(partition, record, keep_event=False)
                 self._flush_when_full()
                 await history.give_up(self.log)
                 await give_way()
@@ -335,7 +335,7 @@ class Hub:
                 decoded = await asyncio.to_thread(decode, record)
                 if self.recovery.is_foreign(partition):
                     return size
-            self._append(record, keep_event=True, decoded=decoded)
+            self._append(partition, record, keep_event=True, decoded=decoded)
             size += length
             if self._flush_when_full():
                 await give_way()
@@ -344,17 +344,17 @@ class Hub:
         telemetry.tally.read(partition.topic, len(records), size)
         return size
 
-    def _append(self, record: Record, keep_event: bool, decoded: Decoded | None = None) -> None:
+    def _append(
+        self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded | None = None
+    ) -> None:
         """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
         try:
-            self._put(record, keep_event, decoded or decode(record))
+            self._put(partition, record, keep_event, decoded or decode(record))
         except Exception as error:
             telemetry.record_mistake(record.topic, record.partition, record.offset, error)
-            partition = TopicPartition(record.topic, record.partition)
             self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
 
-    def _put(self, record: Record, keep_event: bool, decoded: Decoded) -> None:
-        partition = TopicPartition(record.topic, record.partition)
+    def _put(self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded) -> None:
         if record.offset < self.ring.end(partition):
             return
         if decoded.event is not None:

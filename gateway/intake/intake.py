@@ -62,7 +62,9 @@ class IntakeOptions:
 
 class Intake:
     """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
-    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log."""
+    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log.
+
+    The hub calls `observe`."""
 
     def __init__(
         self,
@@ -87,7 +89,6 @@ class Intake:
             self._looks.look,
             claims,
         )
-        hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
         """Of bodies of more than LARGE_BYTES: what one takes once it is parsed is not there many times."""
@@ -123,7 +124,7 @@ class Intake:
         """Forget bytes that were held."""
         self._reading -= size
 
-    def _observe(self, topic: str, event: Mapping[str, Any]) -> None:
+    def observe(self, topic: str, event: Mapping[str, Any]) -> None:
         """An event was read from the log, where this process or another one has put it."""
         definitions = self._current.definitions
         if definitions is not self._observed:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from gateway.clock import Clock
-from gateway.process.progress import span
-from gateway.text import counted
+from gateway.text import counted, span
 
 WINDOW_SECONDS = 5.0
 """The rate is that of the last seconds."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from gateway.app.composition import open_log
 from gateway.app.gateway import Gateway
+from gateway.app.operations import Operations
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
@@ -175,8 +176,8 @@ def _serve_in_process(
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with _supervised(gateway, reloader, line):
-                await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
+            async with _operating(gateway, stop, reloader, line) as operations:
+                await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
         asyncio.run(run())
@@ -190,20 +191,26 @@ def _serve_in_process(
 
 
 @asynccontextmanager
-async def _supervised(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
+async def _operating(
+    gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
+) -> AsyncIterator[Operations]:
+    """What the process can be asked to do: along its line to the supervisor, or by itself."""
     if line is not None:
         settings = gateway.settings
         supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)
-        gateway.reload = supervised.reload
-        gateway.drain = supervised.drain
-        gateway.connections = supervised.connections
-        gateway.exposition = supervised.exposition
-        gateway.workers = lambda: (supervised.silent, supervised.down)
         try:
-            yield
+            yield Operations(
+                supervised.reload,
+                supervised.drain,
+                supervised.connections,
+                supervised.exposition,
+                lambda: (supervised.silent, supervised.down),
+            )
         finally:
             supervised.close()
     elif reloader is not None:
-        gateway.reload = OwnReload(gateway, reloader)
-        async with reloading_at_hang_up(gateway.reload):
-            yield
+        reload = OwnReload(gateway, reloader)
+        async with reloading_at_hang_up(reload):
+            yield gateway.operations(reload, stop.set)
+    else:
+        yield gateway.operations(drain=stop.set)

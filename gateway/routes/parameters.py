@@ -13,7 +13,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.streams import PARAMETERS as DESCRIBED
 from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
 from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position

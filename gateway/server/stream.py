@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from itertools import accumulate
 
-from gateway.feed.feed import http_chunk
-from gateway.feed.live_clients import Send
+from gateway.feed.live_clients import SocketSend
 from gateway.routes.sink import PROBE_SECONDS
+from gateway.wire.chunked import http_chunk
 
 LAST_CHUNK = b"0\r\n\r\n"
 LINGER_SECONDS = 5.0
@@ -54,7 +54,7 @@ class StreamConnection(asyncio.Protocol):
         transport: asyncio.Transport,
         paused: bool,
         on_end: Callable[[], None] | None,
-        send: Send | None = None,
+        send: SocketSend | None = None,
         probe: bytes = b"",
     ) -> None:
         self.pipe: asyncio.Transport = transport

@@ -20,11 +20,12 @@ BASE_BYTES = 100 << 20
 """What a process takes without any client or event."""
 CONNECTION_BYTES = 8400
 READER_BYTES = 5 << 20
-"""What one reader of history may hold: what waits to be merged, its stretch, and what was fetched ahead of it."""
+"""What one reader of history may hold: what waits to be merged, its history segment, and what was fetched ahead of
+it."""
 PARSED_FACTOR = 25
 """Bytes that an event takes for each byte of its JSON once it is parsed, at the worst."""
 PARSED_KEPT = 24 << 20
-"""Bytes of parsed events of the past: those that are kept, and those of the stretch that is being made."""
+"""Bytes of parsed events of the past: those that are kept, and those of the history segment that is being made."""
 ID_BYTES = 240
 """What is held of an event that may be sent again: that it is stored, and in the embedded log what it is known by."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")

@@ -161,6 +161,9 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _row(
         "list", (), "network", "networks of your proxies, whose forwarding headers are trusted"
     )
+    rule_networks: tuple[str, ...] = _row(
+        "list", (), "network", "private networks that the requests of rules may go to; none otherwise"
+    )
     forwarded_header: str = _choice(
         "x-forwarded-for", "header in which trusted proxies name the client", "x-forwarded-for", "forwarded"
     )

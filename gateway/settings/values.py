@@ -223,6 +223,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
+    "rule_networks": _check_networks("rule_networks"),
     "public_url": _check_public_url,
     "trusted_proxies": _check_networks("trusted_proxies"),
     "tracing": check_collector,

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.feed.cursor import Cursor
-from gateway.feed.feed import Selection
 from gateway.feed.notice import end_document, gap_document
+from gateway.feed.selection import Selection
 from gateway.hub.ring import Break, Ring
 from gateway.model.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, Wish
 from gateway.model.record import TopicPartition

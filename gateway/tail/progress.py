@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gateway.clock import Clock
-from gateway.process.progress import span
-from gateway.text import counted
+from gateway.text import counted, span
 
 BEHIND = 10_000
 """Milliseconds from which a subscription counts as catching up."""

@@ -9,10 +9,10 @@ import pytest
 
 from gateway.cooperative import Turn
 from gateway.errors import FilterExhausted
-from gateway.feed.feed import Selection
 from gateway.feed.judge import ROUND, Effort, Judge
+from gateway.feed.selection import Selection
 from gateway.filters.compile import FilterBounds, compile_filter
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.model.record import Record
 
 DEAR = "event.l.all(x, event.l.all(y, x == y))"
@@ -22,10 +22,10 @@ def selection(text: str = DEAR, steps: int = 2_000) -> Selection:
     return Selection(frozenset({"t"}), compile_filter(text, FilterBounds(steps=steps)))
 
 
-def stretch(count: int) -> Stretch:
+def history_segment(count: int) -> HistorySegment:
     value = b'{"l":[' + b",".join([b"1"] * 200) + b"]}"
     records = [Record("t", 0, offset, 0, None, value, ()) for offset in range(count)]
-    return Stretch(1, [], records, set(), {}, 0)
+    return HistorySegment(1, [], records, set(), {}, 0)
 
 
 async def test_a_dear_filter_lets_others_run_and_is_paid_for() -> None:
@@ -45,7 +45,7 @@ async def test_a_dear_filter_lets_others_run_and_is_paid_for() -> None:
     judge = Judge(chosen, turn, charge)
     running = asyncio.create_task(live())
     async with turn:
-        found, effort = await judge.stretch(chosen, stretch(60))
+        found, effort = await judge.history_segment(chosen, history_segment(60))
     running.cancel()
     judge.count(effort)
     assert found == [None] * 60
@@ -72,7 +72,7 @@ async def test_one_that_needs_too_much_on_some_events_does_not() -> None:
 async def test_without_a_filter_nothing_is_paid() -> None:
     unfiltered = Selection(frozenset({"t"}))
     judge = Judge(unfiltered, Turn(), lambda steps: 1.0)
-    found, effort = await judge.stretch(unfiltered, stretch(2))
+    found, effort = await judge.history_segment(unfiltered, history_segment(2))
     judge.count(effort)
     assert len(found) == 2
     assert found[0] is not None

@@ -62,6 +62,7 @@ async def taking(
     intake = Intake(
         hub, Current(Definitions(catalog, schemas, "gateway.errors", report_stream="browser.reports")), clock, options
     )
+    hub.observe = intake.observe
     reading = asyncio.create_task(hub.run())
     await hub.filled.wait()
     try:

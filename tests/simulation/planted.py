@@ -60,14 +60,16 @@ BUGS = (
         "records[-1].offset + 2",
     ),
     Planted(
-        "past: another stretch",
+        "past: another history segment",
         "gateway.hub.past:Past.read",
         "(frozenset(positions.items()), identity)",
         "(frozenset(positions), identity)",
     ),
     Planted("past: another topic", "gateway.hub.past:_Frontier._confirm", "state.identity != identity", "False"),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
-    Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "past: nothing is forgotten", "gateway.bounded_cache:BoundedCache._trim", "self.size > self.capacity", "False"
+    ),
     Planted(
         "session: waits for the ring without giving way",
         "gateway.subscription.alone:follow",
@@ -76,7 +78,7 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: stretches without a bound in bytes",
+        "past: history segments without a bound in bytes",
         "gateway.hub.past:_Share.fitting",
         "bisect_left(within, self._left) + 1",
         "len(within)",
@@ -150,7 +152,7 @@ BUGS = (
     Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
-        "gateway.feed.live_clients:Recipients.add",
+        "gateway.feed.live_clients:LiveClients.add",
         "Coding.ALONE if",
         "Coding.CHAINED if",
     ),
@@ -168,19 +170,19 @@ BUGS = (
     ),
     Planted(
         "live: who lags stays",
-        "gateway.feed.live_clients:Recipients._write",
+        "gateway.feed.live_clients:LiveClients._write",
         "not client.keeps_up",
         "False",
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.feed.live_clients:Recipients.place",
+        "gateway.feed.live_clients:LiveClients.place",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
     Planted(
         "live: what was sent in part is sent again",
-        "gateway.feed.live_clients:Recipients.write",
+        "gateway.feed.live_clients:LiveClients.write",
         "chunk[sent:]",
         "chunk",
     ),
@@ -205,7 +207,7 @@ BUGS = (
     ),
     Planted(
         "feed: canaries for everybody",
-        "gateway.feed.feed:Selection.choose",
+        "gateway.feed.selection:Selection.choose",
         "(canary and not self.canary)",
         "False",
     ),
@@ -302,7 +304,7 @@ BUGS = (
     Planted(
         "session: feeds are kept",
         "gateway.subscription.session:Session.close",
-        "self.services.broadcast.leave(self.feed)",
+        "self.services.broadcast.leave(self.live_feed)",
         "pass",
     ),
 )

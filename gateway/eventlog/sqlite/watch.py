@@ -24,7 +24,7 @@ COMMIT_POLL_SECONDS = 0.0005
 """The same after a write: its commit can be seen once it has been synced to the disk."""
 
 COMMIT_SECONDS = 0.05
-"""Seconds after a write within which a commit is expected, and the interval of checks meanwhile."""
+"""Seconds after a write within which a commit is expected this soon."""
 
 TROUBLE_SECONDS = 0.5
 """How often it is asked while it cannot be read."""

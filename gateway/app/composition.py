@@ -15,6 +15,7 @@ from gateway.claims.port import Claims, Keys
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Definitions
+from gateway.derive.check import check_derivations
 from gateway.errors import ConfigurationError
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
@@ -117,6 +118,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
         *notes,
@@ -124,7 +126,10 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
         *_long_ids(configured),
         *_open_errors(configured),
+        *derived.warnings,
     ]
+    if derived.mistakes:
+        raise ConfigurationError([*missing, *derived.mistakes])
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.

@@ -1,4 +1,4 @@
-"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
+"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | derive …`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
 from gateway.commands.demo import demo_settings, run_demo, run_demo_from
+from gateway.commands.derive import derive
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
@@ -251,5 +252,6 @@ def _stream(configured: Configured, name: str) -> Stream:
 
 main.add_command(init)
 main.add_command(schemas)
+main.add_command(derive)
 main.add_command(tail)
 main.add_command(token)

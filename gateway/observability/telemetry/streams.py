@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 from gateway.observability.telemetry.metric import Counter, Gauge, WeightedHistogram, begin, log
 
-_GAPS = begin(
-    Counter("gateway_gaps", "Gaps reported to clients, by reason", ["reason"]), "expired", "future", "unknown"
-)
+_GAPS = begin(Counter("gateway_gaps", "Gaps reported, by reason", ["reason"]), "expired", "future", "unknown")
 _FAILURES = Counter("gateway_stream_failures", "Streams ended by an internal error")
 _STREAMS = Gauge("gateway_streams", "Open streams")
 _CONNECTIONS = Gauge("gateway_connections", "Open responses that include this stream", ["stream"])

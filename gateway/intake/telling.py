@@ -23,20 +23,20 @@ def is_forbidden(fate: LogError) -> bool:
 
 
 def forbidden(kind: str) -> str:
-    """What is told of an event that the log will not take before somebody acts."""
+    """The message for an event that the log refuses until an operator acts."""
     if kind in (Kind.NO_RIGHT, Kind.UNAVAILABLE):
         return f"the gateway may not write to the stream's topic; {_AGAIN} allows it"
     return f"the log cannot take it ({kind}); {_AGAIN} fixes that"
 
 
 def away(kind: str) -> str:
-    """What is told of a request of which nothing was stored, by no fault of its own."""
+    """The message for a request of which nothing was stored, through no fault of its own."""
     why = "the log does not answer" if kind in ("", Kind.UNAVAILABLE) else f"the log accepts no events now ({kind})"
     return f"{why}; send it again in a moment"
 
 
 def told_of(fate: LogError) -> str:
-    """What is told of one event."""
+    """The message for one event."""
     kind = trouble_with(fate).kind
     if is_forbidden(fate):
         return forbidden(kind)

@@ -1,4 +1,4 @@
-"""What streams are made of: that their sources are there, and that nothing is made of itself."""
+"""Checks the sources of derived streams: that they exist, and that no stream derives from itself."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@
       given: [{}, {bot: true}]
       expect: [{wiki: enwiki}]
 
-What is given is laid over `base`. It goes to the first source, or is a mapping from streams to their events. Of one
-`$partition` says its partition (0 otherwise), and `$delete: [key]` makes it a deletion. `until` moves the clocks of all
-partitions on, as canaries do. An expected row is compared in the members that it names; null is a deletion. `late` and
-`errors` count what is refused.
+The events of `given` are merged into `base`. They go to the first source, or `given` maps streams to their events.
+`$partition` sets the partition of an event (0 by default), and `$delete: [key]` makes it a deletion. `until` advances
+the clocks of all partitions, as canaries do. An expected row is compared in the members that it names; null is a
+deletion. `late` and `errors` count what is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`gateway derive flink`: a derived stream as a script of Flink SQL, with equal results. Pure.
 
-What follows from each partition's own sequence alone follows from it there too: an event is late by the newest time of
-its own partition before any window sees it, and the watermark, which is the least of all partitions, only closes what
-is complete.
+The script depends on the sequence of each partition alone, as the engine does. An event is late by the newest time of
+its own partition, before any window sees it. The watermark, which is the least of all partitions, closes only complete
+windows.
 """
 
 from __future__ import annotations

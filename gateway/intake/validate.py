@@ -53,7 +53,7 @@ class Accepted(NamedTuple):
 
     @property
     def record(self) -> NewRecord:
-        """What is appended to the topic."""
+        """The record that is appended to the topic."""
         return NewRecord(self.value, self.key, self.timestamp)
 
 
@@ -105,7 +105,7 @@ def accept(
 def _missing(
     meta: dict[str, Any], stream: Stream, now_ms: int, new_id: str | None, request_id: str | None
 ) -> dict[str, str]:
-    """What `meta` lacks; what an event may well do without comes last."""
+    """The members that `meta` lacks; optional ones come last."""
     missing = {}
     if "stream" not in meta:
         missing["stream"] = stream.name
@@ -174,7 +174,7 @@ def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) ->
 
 
 def _right(stream: Stream, schemas: SchemaRepository) -> str:
-    """What the `$schema` of the stream's events says."""
+    """The forms of `$schema` that the stream accepts."""
     newest = schemas.taken_by(stream)
     such_as = "" if newest is None else f", such as {newest.uri}"
     return f"it takes a version of {stream.schema_title}{such_as}"
@@ -196,10 +196,10 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:
-    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field` (what `read_time` reads, in which is
-    all that `format: date-time` takes, or a number of seconds or milliseconds), or now where it has none. Raises
-    InvalidEvent where the field is missing, no time, or further ahead of now than `ahead_ms`: one such record would
-    stand before all others for readers by time, and keep its topic from expiring."""
+    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field`, or now if the stream has none. The
+    field may hold all that `read_time` reads, which includes `format: date-time`, or a number of seconds or
+    milliseconds. Raises InvalidEvent if the field is missing, not a time, or more than `ahead_ms` ahead of now. Such
+    a record would stay the newest one for readers by time, and keep its topic from expiring."""
     path = stream.timestamp_field
     if path is None:
         return now_ms
@@ -226,7 +226,7 @@ def _at(event: dict[str, Any], path: str) -> Any:
 
 
 def time_of_value(value: Any) -> int | None:
-    """What the value of a timestamp field means, in milliseconds since the epoch; None where it is no time."""
+    """The value of a timestamp field in milliseconds since the epoch; None if it is not a time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -33,6 +34,17 @@ ALONE = ("attacks", "explorer", "fuzz", "loadtests")
 def pytest_configure(config: pytest.Config) -> None:
     """What tests tell comes together at the end."""
     config.pluginmanager.register(Gatherer(config))
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays, and need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """At the end of the process, nothing that stayed counts as left over."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

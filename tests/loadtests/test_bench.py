@@ -80,6 +80,7 @@ def test_what_takes_too_long_is_given_up() -> None:
     assert "taking too long" in result.stderr
 
 
+@pytest.mark.long
 def test_locust_finds_its_people() -> None:
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--list"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT, check=False)

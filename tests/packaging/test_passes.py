@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.process import ROOT
 
-NAMES = ("side by side (above)", "in pairs", "alone")
+NAMES = ("side by side (above)", "with processes", "alone")
 
 
 # 1: a test failed; 5: none was collected.
@@ -20,7 +20,7 @@ def test_all_passes_run_and_a_failure_of_any_is_one_of_all(tmp_path: Path, statu
     program.write_text(
         f'''#!/bin/sh
 echo "$*" >>"{calls}"
-case $1 in *=auto) exit {statuses[0]} ;; *=2) exit {statuses[1]} ;; *) exit {statuses[2]} ;; esac
+case "$*" in *loadfile*) exit {statuses[1]} ;; --num*) exit {statuses[0]} ;; *) exit {statuses[2]} ;; esac
 '''
     )
     program.chmod(0o755)

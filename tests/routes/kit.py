@@ -21,6 +21,7 @@ from gateway.definitions import Definitions
 from gateway.event import NewRecord
 from gateway.eventlog.memory import MemoryLog
 from gateway.settings import Settings
+from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
 PATIENCE = 20.0
@@ -182,7 +183,7 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
 
 def _client(port: int) -> httpx.AsyncClient:
     headers = {"accept-encoding": "identity"}
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=headers)
+    return http_client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=headers)
 
 
 @asynccontextmanager

@@ -64,6 +64,7 @@ BROKER = "Kafka: broker-7:9092: cellar.reports-0"
 PLACE = TopicPartition("cellar.reports", 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
@@ -231,6 +232,7 @@ class Closing(Log):
         self.closed.set()
 
 
+@pytest.mark.long
 async def test_the_log_is_closed_once_all_is_stored() -> None:
     log = Closing()
 

@@ -13,6 +13,7 @@ from tests.routes.kit import EARLY, MARGIN, START, Site, position, running, stor
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("offset", "timestamp", "gap"),
     [
@@ -42,6 +43,7 @@ async def test_a_position_that_no_longer_exists_is_told(
         assert (resumed["event"], resumed["id"][0]["offset"]) == ("message", gap["resumed"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offset", [1, 2, 3])
 async def test_no_gap_is_told_where_nothing_was_lost(site: Site, name: str, offset: int) -> None:
     site.put(name, *(stored(number) for number in range(4)))
@@ -54,6 +56,7 @@ async def test_no_gap_is_told_where_nothing_was_lost(site: Site, name: str, offs
         assert (first["event"], first["data"]["number"]) == ("message", offset + 1)
 
 
+@pytest.mark.long
 async def test_streams_wait_for_the_log_and_go_on() -> None:
     log = MemoryLog()
     async with running(log) as site, site.stream("/v2/stream/page.create") as reading:
@@ -74,6 +77,7 @@ async def test_streams_wait_for_the_log_and_go_on() -> None:
             assert await reading.numbers(1) == [1]
 
 
+@pytest.mark.long
 async def test_the_port_is_opened_without_the_log() -> None:
     log = MemoryLog()
     log.available = False

@@ -22,10 +22,12 @@ def test_nothing_comes_that_is_lost(first: int) -> None:
         simulate_losses(seed)
 
 
+@pytest.mark.long
 def test_nothing_comes_that_is_lost_in_a_few_worlds() -> None:
     assert sum(simulate_losses(seed)[1] for seed in range(QUICK_SEEDS)) > QUICK_SEEDS, "hardly anything was lost"
 
 
+@pytest.mark.long
 def test_a_seed_runs_the_same_way_again() -> None:
     assert simulate_losses(7) == simulate_losses(7) != simulate_losses(8)
 

@@ -34,6 +34,7 @@ def test_records_of_any_time_come_once(first: int) -> None:
         simulate_losses(seed, OddTimes)
 
 
+@pytest.mark.long
 def test_records_of_any_time_come_once_in_a_few_worlds() -> None:
     for seed in range(6):
         simulate_losses(seed, OddTimes)

@@ -21,6 +21,7 @@ def test_the_guarantees_hold(first: int) -> None:
         simulate(seed)
 
 
+@pytest.mark.long
 def test_the_guarantees_hold_in_a_few_worlds() -> None:
     for seed in range(QUICK_SEEDS):
         simulate(seed)
@@ -33,6 +34,7 @@ def test_the_guarantees_hold_for_a_crowd() -> None:
     assert result.delivered > 10 * CROWD
 
 
+@pytest.mark.long
 def test_a_seed_runs_the_same_way_again() -> None:
     first, again = simulate(7), simulate(7)
     assert first == again

@@ -32,13 +32,13 @@ def main() -> None:
     if is_server:
         # To a server SIGHUP means a reload, and must not end it while it starts.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    from gateway import standard_streams
+    from gateway.process import standard_streams
 
     standard_streams.install(closed)
-    from gateway.cli import main as command
+    from gateway.commands.cli import main as command
 
     if not is_server and signal.getsignal(signal.SIGINT) is _end:
-        from gateway.signals import raise_interrupts
+        from gateway.process.signals import raise_interrupts
 
         raise_interrupts()
     try:

@@ -1,4 +1,4 @@
-"""Time, injected: what the gateway knows of clocks, so that tests can hold them still."""
+"""Time, injected: the gateway's view of clocks, so that tests can hold them still."""
 
 from __future__ import annotations
 

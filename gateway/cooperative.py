@@ -1,10 +1,12 @@
-"""Giving way: the event loop is left to others.
+"""Yielding: work that shares the event loop leaves it to others in time.
 
-An `await` does not do so by itself. What is done already, a lock that nobody holds, a queue with something in it, a
-transport with room and a coroutine that returns at once do not suspend; a loop around them stands in the way of all
-others, and where it waits for one of these others, for ever. So whoever loops until something is so gives way on each
-pass, whatever else it waits for; and what is under way is taken off the books by the work itself, in its last step,
-not by a callback which is yet to run when the work is seen to be done.
+An `await` alone does not yield. It does not suspend where its result is there already: a finished task, a lock that
+nobody holds, a queue with something in it, a transport with room, a coroutine that returns at once. A loop around such
+an `await` blocks everybody else. If it waits for one of them, it blocks for ever. So each loop yields on every pass,
+whatever else it waits for.
+
+Work removes itself from the books of what is under way in its last step. A callback would run too late: others may see
+the work as finished before the callback has run.
 """
 
 from __future__ import annotations

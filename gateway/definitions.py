@@ -1,4 +1,4 @@
-"""The streams and schemas that are in force, held by all who use them, and replaced as a whole."""
+"""The streams and schemas in force, held by all who use them, and replaced as a whole."""
 
 from __future__ import annotations
 

@@ -1,25 +1,27 @@
-"""The exceptions of the gateway.
+"""The exceptions of the gateway, all of which derive from GatewayError. Their classes say whether a retry can help.
 
-GatewayError
-├── Problem                 an answer given before a stream starts (RFC 9457)
-├── ConfigurationError      a mistake in the configuration, with its place
-│   └── RestartNeeded       no mistake, but not possible in a process that runs
-├── InvalidExpression       a filter that cannot be used, with line and column
-├── FilterExhausted         a filter that needs too many steps on most events
-├── InvalidFields           a `fields` list that cannot be used
-├── InvalidPosition         a Last-Event-ID that cannot be read
-├── BadRecord               a stored value that is not an event
-├── InvalidToken            a bearer token that is not accepted (`access.signed`)
-├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
-├── KeysUnavailable         the keys of tokens cannot be fetched now
-└── LogError                what the event log could not do
-    ├── LogUnavailable      nothing answers, and it passes: ask again later
-    │   └── LogNewer        the log's file is of a format that this version does not know
-    ├── LogForbids          what the log does not let the gateway do, until somebody acts
-    ├── Refused             it answers, and does not give some topics or partitions: ask again later
-    ├── OffsetOutOfRange    the offset asked for is not in the partition
-    ├── TopicAbsent         the topic, or the partition, does not exist
-    └── WriterFenced        another writer with the same name has taken over
+    GatewayError
+    ├── Problem                 an answer given before a stream starts (RFC 9457)
+    ├── ConfigurationError      a mistake in the configuration, with its place
+    │   └── RestartNeeded       no mistake, but not possible in a process that runs
+    ├── InvalidExpression       a filter that cannot be used, with line and column
+    ├── FilterExhausted         a filter that needs too many steps on most events
+    ├── InvalidFields           a `fields` list that cannot be used
+    ├── InvalidPosition         a Last-Event-ID that cannot be read
+    ├── BadRecord               a stored value that is not an event
+    ├── InvalidToken            a bearer token that is not accepted (`access.signed`)
+    ├── InvalidEnvironment      a variable that says how servers are reached, and cannot be used
+    ├── KeysUnavailable         the keys of tokens cannot be fetched now
+    └── LogError                what the event log could not do
+        ├── LogUnavailable      nothing answers, and it passes: ask again later
+        │   └── LogNewer        the log's file is of a format that this version does not know
+        ├── LogForbids          what the log does not let the gateway do, until somebody acts
+        ├── Refused             it answers, and does not give some topics or partitions: ask again later
+        ├── OffsetOutOfRange    the offset asked for is not in the partition
+        ├── TopicAbsent         the topic, or the partition, does not exist
+        └── WriterFenced        another writer with the same name has taken over
+
+Adapters translate foreign exceptions into these.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MISTAKE = "the gateway made a mistake; its operator finds it in the log"
+MISTAKE = "an internal error; the operator finds it in the log"
 """What a client is told of our own mistakes."""
 
 
@@ -99,13 +101,13 @@ class FilterExhausted(GatewayError):
     def __init__(self, steps: int, exhausted: int, asked: int) -> None:
         super().__init__(
             f"`filter`: it needs more than {steps:,} steps (filter_max_steps) on {exhausted} of the last {asked} "
-            "events: loops within loops, long texts and large regular expressions take most"
+            "events: nested loops, long strings and large regular expressions cost most"
         )
 
     @property
     def problem(self) -> Problem:
         """What the client is told."""
-        return Problem(400, "Filter takes too much", str(self), "filter")
+        return Problem(400, "Filter too expensive", str(self), "filter")
 
 
 class InvalidFields(GatewayError):
@@ -156,7 +158,7 @@ class Refused(LogError):
     def __init__(self, troubles: Mapping[Any, Any]) -> None:
         named = [f"{topic}/{number} ({trouble.kind})" for (topic, number), trouble in list(troubles.items())[:5]]
         more = f" and {len(troubles) - 5} more" if len(troubles) > 5 else ""
-        super().__init__(f"the log does not give {', '.join(named)}{more}")
+        super().__init__(f"the log cannot be read at {', '.join(named)}{more}")
         self.troubles = dict(troubles)
 
 

@@ -1,9 +1,10 @@
 """Times as clients and events write them, and as they are shown.
 
-A text is read as RFC 3339 and ISO 8601 have it: a calendar date (`2026-01-31`, `20260131`, `2026-01`), a week date
-(`2026-W05-6`, `2026-W05`) or an ordinal one (`2026-031`) of the years 0000 to 9999, alone (its midnight) or with a time
-of day behind a `T` or a space, as far as the second and any fraction of it, and an offset. No offset is UTC.
-`gateway/explorer/times.js` is the same for the page, and one table of cases is held against both.
+A text is read as RFC 3339 and ISO 8601 have it. The date is a calendar date (`2026-01-31`, `20260131`, `2026-01`), a
+week date (`2026-W05-6`, `2026-W05`) or an ordinal date (`2026-031`), in the years 0000 to 9999. A date alone is its
+midnight. A time of day may follow a `T` or a space, as far as the second and any fraction of it, and then an offset.
+Without an offset, the time is UTC. `gateway/explorer/times.js` does the same for the page, and one table of cases tests
+both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: beside their place first, then put there in one step."""
+"""Writes files whole or not at all: beside their place first, and then moved there in one step."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What filters cost, and whom the dearest of them delay.
 
-    python -m loadtests.dear_filters --expressions      µs of each expression of FILTERS.md, beside Google's library
+    python -m loadtests.dear_filters --expressions      µs of each filter in docs/FILTERS.md, beside Google's library
     python -m loadtests.dear_filters --streams 200      the age of events at a client without a filter, with and without
                                                         so many streams whose filters take all that they may
 
@@ -26,12 +26,12 @@ import httpx
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
+from gateway.model.record import NewRecord
 
-GUIDE = Path(__file__).parent.parent / "FILTERS.md"
+GUIDE = Path(__file__).parent.parent / "docs/FILTERS.md"
 DEAR = "event.l.all(x, event.l.all(y, x + y != {}))"
 """About 4,400 of the 5,000 steps that a filter may take on an event, whose list this is."""
 LIST = list(range(22))

@@ -19,11 +19,13 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import TopicPartition
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
+from gateway.feed.selection import Selection
+from gateway.feed.timeline import Timeline
 from gateway.hub.ring import Ring
-from gateway.position import Ids, Mark, PositionEncoder
-from gateway.subscription.feed import BlockCache, Feed, Selection
-from gateway.subscription.timeline import Timeline
+from gateway.model.position import Ids, Mark, PositionEncoder
+from gateway.model.record import TopicPartition
 from gateway.wire.sse import SSE
 
 PARTITIONS = (1, 12, 100, 700)

@@ -32,11 +32,11 @@ from typing import Any
 import orjson
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 from loadtests.kafka import KafkaBroker, jars
 from loadtests.machine import CLIENT_CORES, SERVER_CORE, MeasurementError, free_port
 from loadtests.server import Server

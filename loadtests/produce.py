@@ -63,8 +63,8 @@ class Producer:
 @asynccontextmanager
 async def sqlite(url: str, topic: str) -> AsyncIterator[Append]:
     """Into the embedded log."""
-    from gateway.event import NewRecord
-    from gateway.eventlog.sqlite import SqliteLog
+    from gateway.eventlog.sqlite.log import SqliteLog
+    from gateway.model.record import NewRecord
 
     log = SqliteLog(url.removeprefix("sqlite:///"))
     await log.open()

@@ -82,7 +82,7 @@ class Perf:
 
 
 if __name__ == "__main__":
-    from gateway.cli import main
+    from gateway.commands.cli import main
 
     Sampler(Path(sys.argv[1])).install()
     sys.argv[:2] = ["gateway"]

@@ -1,4 +1,4 @@
-"""The programs in CLIENTS.md are those that are tested with real clients."""
+"""The programs in docs/CLIENTS.md and docs/PYTHON.md are those that are tested with real clients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GUIDE = (ROOT / "CLIENTS.md").read_text()
+GUIDE = "".join((ROOT / name).read_text() for name in ("docs/CLIENTS.md", "docs/PYTHON.md"))
 CLIENTS = ROOT / "tests" / "clients"
 PROGRAMS = sorted([*CLIENTS.glob("*/follow*"), *CLIENTS.glob("*/send*")])
 

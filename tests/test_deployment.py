@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.cli import main
-from gateway.settings import SETTINGS
-from gateway.supervisor import STOP_SECONDS
+from gateway.commands.cli import main
+from gateway.process.supervisor import STOP_SECONDS
+from gateway.settings.table import SETTINGS
 from tests.packaging.image import stages
 from tests.services.nginx import RESOLVE, UPSTREAMS
 
@@ -96,7 +96,7 @@ def test_the_names_of_ports_and_volumes_hold(pod: dict[str, Any], container: dic
 
 
 def test_the_probes_ask_for_what_there_is(container: dict[str, Any]) -> None:
-    app = (ROOT / "gateway" / "app.py").read_text()
+    app = (ROOT / "gateway" / "app" / "gateway.py").read_text()
     # Not /readyz: where the log is away from all pods, new clients have to wait in a gateway, not be sent off.
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["path"] == "/healthz"
@@ -120,7 +120,7 @@ def test_a_container_of_compose_has_time_to_drain() -> None:
 
 
 def test_the_guide_says_how_long_a_stop_may_take() -> None:
-    assert f"`drain_time` and {STOP_SECONDS:.0f} seconds" in (ROOT / "OPERATING.md").read_text()
+    assert f"`drain_time` and {STOP_SECONDS:.0f} seconds" in (ROOT / "docs/OPERATING.md").read_text()
 
 
 def test_prometheus_alone_reaches_the_admin_port(container: dict[str, Any]) -> None:

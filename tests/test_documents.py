@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import SETTINGS, Setting
-from gateway.settings_table import settings_table
+from gateway.settings.document import settings_table
+from gateway.settings.table import SETTINGS, Setting
 
 ROOT = Path(__file__).parent.parent
-OPERATING = ROOT / "OPERATING.md"
+OPERATING = ROOT / "docs/OPERATING.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*tests/README.md")])
 
 
 def section(text: str, heading: str) -> str:
@@ -27,6 +28,21 @@ def table(text: str) -> list[str]:
     first = next((index for index, line in enumerate(lines) if line.startswith("|")), len(lines))
     last = next((index for index in range(first, len(lines)) if not lines[index].startswith("|")), len(lines))
     return lines[first:last]
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a document, as GitHub makes them of its headings."""
+    found = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in headings(target.read_text()), link
 
 
 def test_the_table_of_the_settings_is_that_of_the_code() -> None:

@@ -12,7 +12,7 @@ from gateway.demo.wiki import WikiSample
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 
-GUIDE = (Path(__file__).parent.parent / "FILTERS.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs/FILTERS.md").read_text()
 EXPRESSIONS = "".join(re.findall(r"^```cel\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)).splitlines()
 EVERYTHING = {
     'event.meta.domain.endsWith(".example")',

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.machine import memory_limit
-from gateway.setting_relations import CACHES, ID_BYTES, READER_BYTES, memory_bound, told_memory
-from gateway.settings import Settings
+from gateway.app.machine import memory_limit
+from gateway.settings.relations import CACHES, ID_BYTES, READER_BYTES, memory_bound, told_memory
+from gateway.settings.table import Settings
 
 
 @pytest.mark.parametrize("key", CACHES)

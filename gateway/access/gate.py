@@ -1,11 +1,10 @@
-"""Judges the tokens of requests."""
+"""The gate: decides which tokens are accepted, and what they grant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from gateway import telemetry
 from gateway.access import static
 from gateway.access.credential import PARAMETER, Credential, find, invalid_token, missing_token
 from gateway.access.grant import NOBODY, Grant
@@ -14,6 +13,7 @@ from gateway.access.signed import InvalidToken, UnknownKey, verify
 from gateway.access.trust import Trust
 from gateway.clock import Clock
 from gateway.errors import Problem
+from gateway.observability import telemetry
 
 _JWT_DOTS = 2
 
@@ -33,7 +33,7 @@ class Gate:
         too. Raises Problem: 400, 401, or 503 where the keys have not come yet."""
         if not self._trust().takes_tokens:
             if brief and in_query:
-                raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are taken here", PARAMETER)
+                raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are accepted here", PARAMETER)
             return NOBODY
         return await self._judged(headers, in_query if brief else (), self._trust().terms.cookie if brief else None)
 
@@ -74,17 +74,17 @@ class Gate:
         held = static.find(trust.static_tokens, shown.token)
         if held is not None:
             if brief:
-                raise InvalidToken("a static token is taken from `Authorization` alone")
+                raise InvalidToken("a static token is accepted in `Authorization` only")
             return held.grant
         if not trust.takes_signed or shown.token.count(".") != _JWT_DOTS:
-            raise InvalidToken("nobody here knows it")
+            raise InvalidToken("it is unknown")
         try:
             return self._verified(shown.token, brief)
         except UnknownKey:
             # The keys may have been changed a moment ago.
             await self._keyring.look()
         if not self._keyring.keys:
-            detail = "the keys that tokens are verified with have not come yet; try again in a moment"
+            detail = "the keys that verify tokens are not loaded yet; try again in a moment"
             raise Problem(503, "Keys unavailable", detail, headers={"retry-after": f"{RETRY_SECONDS:.0f}"})
         return self._verified(shown.token, brief)
 

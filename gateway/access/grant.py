@@ -1,4 +1,4 @@
-"""What the holder of a token may do."""
+"""A grant: the streams that the holder of a token may read and write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def globs_of(value: object) -> tuple[str, ...]:
     3.3); sorted, each once. Raises ValueError that says what it takes."""
     items = value.split() if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) and item for item in items):
-        raise ValueError("it takes a list of stream names, in which * and ? may stand")
+        raise ValueError("it takes a list of stream names, with * and ? as wildcards")
     if len(items) > MAXIMUM_GLOBS:
         raise ValueError(f"it has {len(items)} names of streams; it may have {MAXIMUM_GLOBS}")
     if any(len(item) > MAXIMUM_GLOB_CHARACTERS for item in items):

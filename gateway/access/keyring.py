@@ -1,4 +1,4 @@
-"""The keys in force: of a file, or fetched from an address in the background and kept while that is away."""
+"""The keys in force: from a file, or fetched from a URL in the background and kept while that is away."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gateway import telemetry
 from gateway.access.keys import KeySet, read_keys
 from gateway.access.trust import Trust
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import KeysUnavailable
+from gateway.observability import telemetry
 
 RETRY_SECONDS = 10.0
 """After a fetch that failed."""

@@ -1,6 +1,6 @@
 """The public keys of a JSON Web Key Set (RFC 7517). Pure.
 
-Each key is bound to the algorithms that fit it when it is read, so that no token chooses how it is verified.
+When a key is read, it is bound to the algorithms that fit it. So no token chooses how it is verified.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RSA_BITS = (2048, 8192)
 
 
 def algorithm_of(name: object) -> str | None:
-    """The algorithm of this name, whichever of its names it is; None where nobody here knows it."""
+    """The algorithm of this name, whichever of its names it is; None where it is unknown."""
     name = OTHER_NAMES.get(name, name) if isinstance(name, str) else None
     return name if name in FITTING else None
 
@@ -81,7 +81,7 @@ def read_keys(document: bytes | str, algorithms: Iterable[str]) -> KeySet:
         raise ValueError("it is not JSON") from None
     items = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(items, list):
-        raise ValueError('it is no key set (RFC 7517): it takes {"keys": […]}')
+        raise ValueError('it is not a key set (RFC 7517): it takes {"keys": […]}')
     if len(items) > MAXIMUM_KEYS:
         raise ValueError(f"it has {len(items)} keys; a key set may have {MAXIMUM_KEYS}")
     allowed = tuple(dict.fromkeys(filter(None, map(algorithm_of, algorithms))))
@@ -102,10 +102,10 @@ def _read(item: Any, allowed: tuple[str, ...]) -> list[tuple[str | None, PyJWK]]
     if not isinstance(item, dict):
         raise ValueError("it is no object")
     if "d" in item or "k" in item:
-        raise ValueError("it is secret; publish public keys alone, and make a new one in its stead")
+        raise ValueError("it is a private key; replace it, and publish only public keys")
     key_id = item.get("kid")
     if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID):
-        raise ValueError(f"its kid is no text of at most {MAXIMUM_KEY_ID} characters")
+        raise ValueError(f"its kid is not a string of at most {MAXIMUM_KEY_ID} characters")
     operations = item.get("key_ops", ["verify"])
     if item.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise ValueError("it is not for verifying")

@@ -1,7 +1,7 @@
-"""Static tokens: random texts of which the configuration holds the hash alone.
+"""Static tokens: random texts of which the configuration holds only the hash.
 
-A hash without salt and without cost is enough for a text that nobody can guess: `gateway token new` makes one of 256
-random bits, and `gateway token hash` refuses one that is short.
+A hash without salt and without cost is enough for a text that nobody can guess. `gateway token new` makes one of 256
+random bits, and `gateway token hash` refuses a short one.
 """
 
 from __future__ import annotations

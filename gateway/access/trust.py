@@ -1,4 +1,4 @@
-"""Whom the configuration in force trusts: static tokens, where the keys of signed ones are, and on which terms."""
+"""The trust in force: static tokens, where the keys of signed tokens are, and the terms for accepting tokens."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def check_key_place(place: str) -> None:
     if secret:
         raise ValueError("jwks has a user or a password in it; keys are public")
     if url.scheme == "http" and host not in LOOPBACK:
-        raise ValueError(f'jwks is "{place[:200]}", which anybody on the way could change; {right}')
+        raise ValueError(f'jwks is "{place[:200]}", which anyone on the network could change; {right}')
 
 
 def load_trust(static_tokens: tuple[StaticToken, ...], key_place: str | None, terms: Terms) -> tuple[Trust, list[str]]:

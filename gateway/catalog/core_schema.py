@@ -1,6 +1,6 @@
-"""What a plain word of YAML means: the core schema of YAML 1.2.2, section 10.3.2, with `<<`. Pure.
+"""The meaning of plain words in YAML: the core schema of YAML 1.2.2, section 10.3.2, with `<<`. Pure.
 
-As in JSON, and in what most programs but PyYAML write and read: `no` and `on` are words, dates and 12:30 too.
+It is that of JSON, and of most programs except PyYAML: `no` and `on` are words, and so are dates and 12:30.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file of YAML 1.2 read with the line of every value, and the mistakes found in it."""
+"""Reads a file of YAML 1.2 with the line of every value, and collects the mistakes in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that a client means: by patterns, and by what is close to them. Pure, and bounded however many there are."""
+"""Finds the names that a client means: by patterns, or by similarity. Pure, and bounded for any number of names."""
 
 from __future__ import annotations
 

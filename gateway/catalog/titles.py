@@ -1,6 +1,6 @@
-"""What a stream's `schema_title` says: one title, or a `/regular expression/` of titles.
+"""Reads a stream's `schema_title`: one title, or a `/regular expression/` for titles.
 
-As in Wikimedia's configuration, an expression is searched for: `^` and `$` bind it to the ends of a title.
+As in Wikimedia's configuration, the expression is searched for: `^` and `$` bind it to the ends of a title.
 """
 
 from __future__ import annotations

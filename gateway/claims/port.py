@@ -1,8 +1,8 @@
-"""The port of claims: who of several gateways stores an event, over a log that cannot decide that itself.
+"""The port of claims: they decide which of several gateways stores an event, where the log cannot decide that itself.
 
-A claim is made before an event is appended, and tells all other gateways so. Its holder says what became of the append:
-the claim is then that of something stored, for as long as the window lasts, or it is free. Of a holder that says
-nothing more the claim lapses; only the log can tell then, and whoever has asked it may take the claim over.
+A gateway claims an event before it appends it, so that all others know. After the append it says how that ended. If the
+event is stored, the claim stays for as long as the window lasts. If not, the claim is free again. The claim of a holder
+that falls silent lapses. Then only the log can tell, and a gateway that has asked it may take the claim over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claims that hold over all gateways, kept in Redis; of ids there are only hashes. See `redis_scripts`."""
+"""Claims for all gateways, kept in Redis. It holds only hashes of ids. See `redis_scripts`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
 from gateway.claims.redis_scripts import BIND, RENEW, SETTLE, TAKE
 from gateway.clock import Clock
-from gateway.scripted_redis import RedisAway, ScriptedRedis
+from gateway.observability import telemetry
+from gateway.outbound.scripted_redis import RedisAway, ScriptedRedis
 
 PARTS = 3
 """Of a window; a claim is in it for its time, and up to half as long again."""

@@ -1,10 +1,11 @@
-"""The rules of claims (`book.py`) as Redis decides them, each in one script, and so at once for all gateways. Times are
-Redis's own, in milliseconds.
+"""The rules of claims (`book.py`) as scripts for Redis. Each decides in one step for all gateways.
 
-Claims are fields of three hashes, the parts of a window: what comes goes into the newest; once that is half a window
-old, or full, the next is begun and the oldest forgotten. So their number is bounded, whatever comes, and none has a key
-or a time of its own. A field is "s" of what is stored, else when it lapses and who holds it: "1772357213007:…". Names
-that are bound are fields beside them.
+Times are Redis's own, in milliseconds. Claims are fields of three hashes, the parts of a window. New claims go into the
+newest part. When that part is half a window old, or full, the next one begins and the oldest is forgotten. So the
+number of claims is bounded, and none has a key or a time of its own.
+
+The value of a field is "s" for a stored event. Otherwise it says when the claim lapses and who holds it:
+"1772357213007:…". Names that are bound are fields in the same hashes.
 """
 
 from __future__ import annotations

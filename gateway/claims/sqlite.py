@@ -1,5 +1,8 @@
-"""Claims of the workers of one host, in a file of their own: over a log that cannot decide who stores an event, where
-nothing else is shared. What is in it is worth nothing once the host has been started anew."""
+"""Claims for the workers of one host, in a file of their own.
+
+They serve where the log cannot decide who stores an event, and nothing else is shared. The file is worth nothing once
+the host has restarted.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gateway import telemetry
 from gateway.claims.book import Entry, standing
 from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
 from gateway.errors import LogError
-from gateway.eventlog.sqlite_claims import BINDINGS, PRUNED_AT_ONCE, Life, bind
-from gateway.eventlog.sqlite_connection import SqliteConnection
-from gateway.eventlog.sqlite_worker import Worker
+from gateway.eventlog.sqlite.claims import BINDINGS, PRUNED_AT_ONCE, Life, bind
+from gateway.eventlog.sqlite.connection import SqliteConnection
+from gateway.eventlog.sqlite.worker import Worker
+from gateway.observability import telemetry
 
 BUSY_SECONDS = 0.5
 """A claim waits so long for those of other workers."""

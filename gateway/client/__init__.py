@@ -1,4 +1,4 @@
-"""The Python client: events of a gateway, or of any server that is compatible with Wikimedia's, and events into one.
+"""The Python client: reads events from a gateway or a server compatible with Wikimedia's, and sends events to one.
 
     from gateway.client import subscribe
 
@@ -6,8 +6,8 @@
         async for event in events:
             print(event.json["title"])
 
-`subscribe_blocking` is the same for programs without an event loop, `Producer` and `BlockingProducer` send. What can go
-wrong is in `gateway.client.errors`. The server is not imported.
+`subscribe_blocking` does the same for programs without an event loop. `Producer` and `BlockingProducer` send events.
+`gateway.client.errors` has the errors. The server is not imported.
 """
 
 from gateway.client.answer import bare, is_address
@@ -29,8 +29,10 @@ from gateway.client.errors import (
     Refused,
     StreamFailed,
 )
-from gateway.client.event import Event, Gap
-from gateway.client.parser import EventStreamParser, StreamEvent
+from gateway.client.event import Event
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import Gap
+from gateway.client.parser import EventStreamParser
 from gateway.client.place import Place, Places
 from gateway.client.producer import Producer, ProducerOptions
 from gateway.client.query import Query, stream_address

@@ -1,4 +1,4 @@
-"""What a server answered instead of a stream, and what became of a connection, in words for people."""
+"""Puts into words why there is no stream: an unexpected answer of a server, or a connection that failed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 
-from gateway.certificates import refused_certificate, why_refused
 from gateway.client.errors import ClientError
-from gateway.environment import without_secrets
-from gateway.outbound import proxy_of
-from gateway.printable import is_text, printable
+from gateway.outbound.certificates import refused_certificate, why_refused
+from gateway.outbound.environment import without_secrets
+from gateway.outbound.requests import proxy_of
+from gateway.text import is_text, printable
 
 CONNECT_SECONDS = 10.0
 """Seconds that a connection may take to be made."""

@@ -1,4 +1,4 @@
-"""What a response's bytes are before they were compressed, as they come."""
+"""Expands the bytes of a compressed response as they arrive."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 
 from gateway.client.errors import ClientError
-from gateway.members import Gzip, Members
-from gateway.printable import printable
+from gateway.text import printable
+from gateway.wire.members import Gzip, Members
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 """One and the same (RFC 9110, section 8.4.1.3)."""

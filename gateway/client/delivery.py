@@ -1,4 +1,4 @@
-"""What a server says became of the events of one request. Pure."""
+"""Reads from a server's answer what became of the events of one request. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import orjson
 
 from gateway.client.answer import PASSING
 from gateway.client.errors import ClientError, EventFailed, EventInvalid, Refused
-from gateway.printable import printable
+from gateway.text import printable
 
 STORED = range(200, 300)
 SOME_STORED = 207

@@ -1,4 +1,4 @@
-"""Which events a subscription has had before. Pure."""
+"""Recognises the events that a subscription has had before. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway.client.parser import StreamEvent
+from gateway.client.frame import StreamEvent
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import Wish, parse_position
+from gateway.model.position import Wish, parse_position
+from gateway.model.record import TopicPartition
 
 RECENT_IDS = 100_000
 """Ids of events that are remembered where nothing else is said; one takes about 150 bytes."""

@@ -1,28 +1,26 @@
-"""What a client cannot mend by trying again.
+"""The errors that a client cannot fix by trying again.
 
-ClientError
-├── Refused             the server answered with an error
-├── NotAnEventStream    the server answered with something else than an event stream
-├── StreamFailed        the server ended the stream with `event: error`
-├── InvalidQuery        what is asked for cannot be: a time, a limit, a filter, a token
-├── EventsMissing       the server told a gap: events are gone. The stream can be read on
-│   └── EventTooLarge   an event is larger than the client reads. The stream can be read on
-├── EventUnreadable     the data of an event is no JSON object
-├── PositionStoreError  a position cannot be loaded or stored. The stream can be read on
-├── EventInvalid        an event that was sent is not valid, and is not stored
-├── EventFailed         an event that was sent is valid, and the log of the server does not take it
-├── GaveUp              an event was sent again and again; whether it is stored is not known
-└── ProducerClosed      the producer takes no more events
+    ClientError
+    ├── Refused             the server answered with an error
+    ├── NotAnEventStream    the server answered with something else than an event stream
+    ├── StreamFailed        the server ended the stream with `event: error`
+    ├── InvalidQuery        the query is invalid: a time, a limit, a filter, a token
+    ├── EventsMissing       the server reports a gap: events are gone; the stream can continue
+    │   └── EventTooLarge   an event is larger than the client reads; the stream can continue
+    ├── EventUnreadable     the data of an event is not a JSON object
+    ├── PositionStoreError  a position cannot be loaded or stored; the stream can continue
+    ├── EventInvalid        an event that was sent is not valid, and is not stored
+    ├── EventFailed         an event that was sent is valid, but the log of the server does not take it
+    ├── GaveUp              an event was sent again and again; whether it is stored is not known
+    └── ProducerClosed      the producer takes no more events
+
+All of them derive from ClientError.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gateway.client.gap import Gap
 from gateway.errors import GatewayError
-
-if TYPE_CHECKING:
-    from gateway.client.event import Gap
 
 
 class ClientError(GatewayError):

@@ -1,4 +1,4 @@
-"""A small document from a server, where it can be had."""
+"""Fetches a small document from a server, if the server has it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from gateway.errors import InvalidEnvironment
-from gateway.outbound import Outbound
+from gateway.outbound.requests import Outbound
 
 
 async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | None:

@@ -1,16 +1,16 @@
-"""What a server that knows `since` alone leaves to its clients: `filter`, `fields`, `until` and canary events."""
+"""Does what a server that knows only `since` leaves to its clients: `filter`, `fields`, `until`, canary events."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from gateway.client.parser import StreamEvent
+from gateway.client.frame import StreamEvent
 from gateway.client.place import Places
 from gateway.client.query import Query
 from gateway.errors import BadRecord
 from gateway.filters.fields import compile_fields
-from gateway.json_event import is_canary, parse_event
+from gateway.model.event import is_canary, parse_event
 
 
 class LocalQuery:

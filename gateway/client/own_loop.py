@@ -1,4 +1,4 @@
-"""An event loop for programs that have none, or whose own is busy: a notebook's runs all the time."""
+"""An event loop for programs that have none, or whose loop is busy: that of a notebook runs all the time."""
 
 from __future__ import annotations
 

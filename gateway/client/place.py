@@ -1,12 +1,12 @@
-"""Where an event stood in the log of its server, as far as the ids tell."""
+"""The position of an event in the log of its server, as far as the ids say."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.event import TopicPartition
-from gateway.position import Wish, parse_position
+from gateway.model.position import Wish, parse_position
+from gateway.model.record import TopicPartition
 
 
 class Place(NamedTuple):

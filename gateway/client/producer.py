@@ -1,4 +1,4 @@
-"""Sends events to `POST /v1/events` of a gateway, so that each that is taken is stored once, whatever happens."""
+"""Sends events to `POST /v1/events` of a gateway, so that each accepted event is stored once, whatever happens."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from gateway.client.delivery import Delivery, read_delivery
 from gateway.client.errors import ClientError, EventInvalid, GaveUp, ProducerClosed
 from gateway.clock import Clock, SystemClock
 from gateway.errors import BadRecord, InvalidEnvironment
-from gateway.json_event import parse_event
-from gateway.outbound import Outbound
+from gateway.model.event import parse_event
+from gateway.outbound.requests import Outbound
 
 ANSWER_SECONDS = 30.0
 """An answer has come by then; a gateway gives one within five."""

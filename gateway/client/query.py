@@ -1,4 +1,4 @@
-"""What is asked of a server: streams, and which of their events."""
+"""The query to a server: which streams, and which of their events."""
 
 from __future__ import annotations
 

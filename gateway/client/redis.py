@@ -1,15 +1,15 @@
-"""A position in Redis, for programs that move from one machine to another. Not imported with `gateway.client`, since
-the library takes its time."""
+"""Keeps a position in Redis, for programs that move between machines. `gateway.client` does not import it, because the
+Redis library is slow to import."""
 
 from __future__ import annotations
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gateway.certificates import why_refused
 from gateway.client.answer import bare
 from gateway.client.errors import PositionStoreError
 from gateway.client.stores import read_position
+from gateway.outbound.certificates import why_refused
 
 SECONDS = 5.0
 """The longest that Redis may take to answer."""

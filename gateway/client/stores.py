@@ -1,4 +1,4 @@
-"""Where a subscription keeps its position. `gateway.client.redis` has one more."""
+"""Stores in which a subscription keeps its position. `gateway.client.redis` has one more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway.client.errors import PositionStoreError
 from gateway.client.parser import MAXIMUM_EVENT_BYTES
-from gateway.printable import printable
+from gateway.text import printable
 
 LONGEST = MAXIMUM_EVENT_BYTES
 """Bytes of a position: as many as an event may have that brings it."""

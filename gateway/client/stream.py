@@ -1,4 +1,4 @@
-"""`subscribe`: the events of streams, one after the other, each counted as processed when the next one is asked for."""
+"""`subscribe`: the events of streams one by one. An event counts as processed when the next one is asked for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import httpx
 
 from gateway.client.duplicates import Duplicates, RecentIds
 from gateway.client.errors import EventsMissing, EventTooLarge
-from gateway.client.event import TOO_LARGE, Event, Gap, read_gap
-from gateway.client.parser import MAXIMUM_EVENT_BYTES, StreamEvent
+from gateway.client.event import Event
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import TOO_LARGE, Gap, read_gap
+from gateway.client.parser import MAXIMUM_EVENT_BYTES
 from gateway.client.query import Time, make_query, stream_address
 from gateway.client.stores import MemoryPositions, PositionStore
 from gateway.client.subscription import State, Subscription, Token

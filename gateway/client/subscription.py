@@ -1,4 +1,4 @@
-"""A subscription to event streams over HTTP: connects, reads, and goes on after whatever ends a connection."""
+"""A subscription to event streams over HTTP: connects, reads, and reconnects whatever ends a connection."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ from gateway.client.errors import (
     Refused,
     StreamFailed,
 )
-from gateway.client.event import gap_of_large
-from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser, StreamEvent
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import gap_of_large
+from gateway.client.parser import MAXIMUM_EVENT_BYTES, EventStreamParser
 from gateway.client.query import Query
 from gateway.clock import Clock, SystemClock
 from gateway.errors import GatewayError, InvalidEnvironment
-from gateway.outbound import Outbound
-from gateway.printable import printable
+from gateway.outbound.requests import Outbound
+from gateway.text import printable
 from gateway.times import iso_time
 
 if TYPE_CHECKING:

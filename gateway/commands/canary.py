@@ -1,19 +1,19 @@
-"""`gateway canary`: which streams, and what became of their events."""
+"""`gateway canary`: chooses streams, and reports what became of their canary events."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 
+from gateway.app.composition import open_log, open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
-from gateway.composition import open_log, open_schemas
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog
-from gateway.intake.accept import Accepted, InvalidEvent
 from gateway.intake.canary import canary_event
-from gateway.settings import Settings
+from gateway.intake.validate import Accepted, InvalidEvent
+from gateway.settings.table import Settings
 
 Say = Callable[[str], None]
 

@@ -1,4 +1,4 @@
-"""`gateway init`: a configuration to begin with."""
+"""`gateway init`: writes a configuration to begin with."""
 
 from __future__ import annotations
 

@@ -1,20 +1,21 @@
-"""`gateway mirror`: progress, signals, and what is said at the end."""
+"""`gateway mirror`: progress, signals, and the summary at the end."""
 
 from __future__ import annotations
 
 import asyncio
 
+from gateway.app.composition import open_log
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
-from gateway.composition import open_log
 from gateway.errors import LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
-from gateway.processes import stop_on_signals
-from gateway.progress import Progress
-from gateway.settings import Settings
+from gateway.process.progress import Progress
+from gateway.process.serve import stop_on_signals
+from gateway.settings.table import Settings
+from gateway.text import counted
 
 GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""
@@ -48,9 +49,9 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
         progress.say(f"gateway mirror: {failure}")
     elif not stop.is_set():
         progress.say("the source has ended the stream")
-    gaps = f", {meter.gaps} gaps were told: events are missing" if meter.gaps else ""
-    returned = f", {meter.returned} that came again were left out" if meter.returned else ""
-    progress.say(f"{meter.events} events stored{returned}{gaps}")
+    gaps = f", {counted(meter.gaps, 'gap')}: events are missing" if meter.gaps else ""
+    returned = f", {meter.returned:,} left out that came again" if meter.returned else ""
+    progress.say(f"{counted(meter.events, 'event')} stored{returned}{gaps}")
     if failure:
         return 1
     return GAPS_TOLD if meter.gaps else 0

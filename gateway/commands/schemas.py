@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from gateway.configuration import configure
 from gateway.errors import ConfigurationError
 from gateway.schemas.bump import BumpRefused, bump
 from gateway.schemas.check import check, shown
 from gateway.schemas.compatibility import Weight
 from gateway.schemas.repository import SchemaRepository
-from gateway.settings import BY_KEY
+from gateway.settings.configuration import configure
+from gateway.settings.table import BY_KEY
 
 _DIRECTORIES = BY_KEY["schema_repositories"]
 _CONFIG = BY_KEY["config"]

@@ -16,14 +16,14 @@ from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
 from gateway.filters.fields import compile_fields
-from gateway.printable import is_text
-from gateway.processes import INTERRUPTED
-from gateway.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
+from gateway.process.serve import INTERRUPTED
+from gateway.process.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.local_time import read_local_time
 from gateway.tail.output import JsonLines, Lines, Output
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
+from gateway.text import is_text
 
 TOKEN = "GATEWAY_TAIL_TOKEN"
 """The variable with a bearer token. There is no flag for it: everybody on the machine sees those."""

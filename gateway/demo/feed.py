@@ -15,10 +15,10 @@ from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.demo.wiki import Event, WikiSample
 from gateway.errors import ConfigurationError, LogError, Refused
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
-from gateway.intake.accept import key_of
+from gateway.intake.validate import key_of
+from gateway.model.record import NewRecord, TopicPartition
 
 HISTORY = 3_600_000
 """Milliseconds of history that are filled in at the most."""

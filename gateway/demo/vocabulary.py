@@ -1,5 +1,8 @@
-"""The words that the sample wikis are made of. The hosts end in .example and the addresses are those of documentation,
-so that nothing of the sample can be taken for a real site or a real person's address."""
+"""The words that the sample wikis are made of.
+
+Hosts end in .example, and addresses are those reserved for documentation. So nobody can mistake the sample for a real
+site or a real person's address.
+"""
 
 from __future__ import annotations
 

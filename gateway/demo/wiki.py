@@ -1,6 +1,6 @@
-"""Events that look like the changes of a handful of wikis. Pure and seeded: the same seed and times, the same events.
+"""Events that look like the changes of a handful of wikis. Pure and seeded: equal seeds and times give equal events.
 
-The pages live on: an edit begins at the revision and the length at which the last one left its page.
+Pages have a history: an edit begins at the revision and the length at which the last edit left its page.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the gateway says of itself to programs and people: OpenAPI, AsyncAPI, and a page. Pure."""
+"""The documents of the API for programs and people: OpenAPI, AsyncAPI, and a page. Pure."""

@@ -1,4 +1,4 @@
-"""`/asyncapi.json`: AsyncAPI 3.0, from the side of a client: it receives from streams, and sends to the intake."""
+"""`/asyncapi.json`: AsyncAPI 3.0 from the side of a client, which receives from streams and sends to the intake."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _GAP = record(
     ("requested", "resumed"),
 )
 _NOTICES: dict[str, tuple[str, Json]] = {
-    "gap": ("Events that were asked for are not there any more.", _GAP),
-    "error": ("A problem that does not heal; the stream ends.", PROBLEM),
-    "end": ("A finite stream is finished.", record({"reason": {"enum": ["limit", "until"]}})),
+    "gap": ("Requested events no longer exist.", _GAP),
+    "error": ("A permanent problem; the stream ends.", PROBLEM),
+    "end": ("A finite stream is complete.", record({"reason": {"enum": ["limit", "until"]}})),
 }
 """What a stream tells beside events."""
 
@@ -49,8 +49,8 @@ def asyncapi(facts: Facts, base: str) -> Json:
         "info": {
             "title": "Event gateway",
             "version": facts.version,
-            "description": "Live event streams over HTTP, as a client sees them: it receives from streams (server-sent "
-            "events, or JSON lines), and sends to the intake. /openapi.json describes the requests in full.",
+            "description": "Live event streams over HTTP, from the side of a client. It receives from streams "
+            "(server-sent events or JSON lines), and sends to the intake. /openapi.json describes the requests.",
         },
         "defaultContentType": "application/json",
         "servers": {"gateway": {**server_address(base), "description": "This server."}},
@@ -108,7 +108,7 @@ def _intake_channel(names: list[str]) -> Json:
     return {
         "address": "/v1/events",
         "title": "Intake",
-        "description": "Events for the streams that take some; `meta.stream` names it.",
+        "description": "Takes events; `meta.stream` names the stream of each.",
         "messages": {name: _component(name) for name in names},
     }
 

@@ -1,4 +1,4 @@
-"""What the documents tell that is not the same for every gateway."""
+"""The facts in the documents that differ between gateways."""
 
 from __future__ import annotations
 

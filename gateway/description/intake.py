@@ -1,4 +1,4 @@
-"""`POST /v1/events`. The parameters that there are stand here and nowhere else."""
+"""`POST /v1/events`. No other module defines its parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.intake.body import TEXT as PLAIN
 
 PARAMETERS: dict[str, tuple[str, Json]] = {
     "hasty": (
-        "Whether to answer before the log has acknowledged the events.",
+        "Answer before the log has acknowledged the events.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},
     ),
 }
@@ -36,11 +36,11 @@ def intake(facts: Facts) -> Json:
         "tags": ["intake"],
         "summary": "Send events",
         "description": (
-            "One event or an array of them. Each is held against the schema that its `$schema` names, and stored "
-            "in the stream that its `meta.stream` names, byte for byte; `meta.id`, `meta.dt` and `meta.request_id` "
-            "are set where they are missing. An event that comes again, by its `meta.id` or an `Idempotency-Key`, "
-            f"is stored once and counts as `repeated`. At most {limits.intake_max_events} events and "
-            f"{limits.intake_max_bytes} bytes, {limits.intake_event_max_bytes} bytes an event."
+            "Takes one event or an array of events. Validates each against the schema in its `$schema`, and stores its "
+            "bytes in the stream in its `meta.stream`. Adds `meta.id`, `meta.dt` and `meta.request_id` if they are "
+            "missing. An event that is sent again, with the same `meta.id` or `Idempotency-Key`, is stored once "
+            f"and counts as `repeated`. At most {limits.intake_max_events} events and "
+            f"{limits.intake_max_bytes} bytes, {limits.intake_event_max_bytes} bytes per event."
         ),
         "parameters": [
             *(
@@ -50,21 +50,21 @@ def intake(facts: Facts) -> Json:
             parameter(
                 "Content-Encoding",
                 "header",
-                f"How the body is coded: {' or '.join(CODINGS)}; not at all where it is absent.",
+                f"The content coding of the body: {' or '.join(CODINGS)}; by default none.",
                 {**TEXT, "enum": ["identity", *CODINGS]},
                 example="identity",
             ),
             parameter(
                 "Idempotency-Key",
                 "header",
-                "Tells a request that is sent again from another one, for events without `meta.id`.",
+                "Identifies a request that is sent again, for events without `meta.id`.",
                 {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"},
                 example="8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
             parameter(
                 "X-Request-Id",
                 "header",
-                "Becomes `meta.request_id` of events that have none.",
+                "Becomes the `meta.request_id` of events without one.",
                 {**TEXT, "pattern": "^[!-~]{1,256}$"},
                 example="a-1",
             ),
@@ -77,12 +77,14 @@ def intake(facts: Facts) -> Json:
             "content": {JSON: _body(facts)},
         },
         "responses": {
-            "201": answer("Every event is stored; the log has acknowledged it.", json_of(stored), ("Cache-Control",)),
-            "202": answer("Every event is valid and on its way (`hasty`).", json_of(accepted), ("Cache-Control",)),
-            "207": answer("Some events are stored, and others not.", json_of(some), ("Cache-Control", "Retry-After")),
+            "201": answer("All events are stored; the log has acknowledged them.", json_of(stored), ("Cache-Control",)),
+            "202": answer(
+                "All events are valid and on their way to the log (`hasty`).", json_of(accepted), ("Cache-Control",)
+            ),
+            "207": answer("Some events are stored, others are not.", json_of(some), ("Cache-Control", "Retry-After")),
             "400": answer(
-                "No event is stored: `invalid` ones, or those that the log did not take (`error`); or the request "
-                "itself is wrong.",
+                "No event is stored: the events are `invalid`, the log did not take them (`error`), or the request "
+                "itself is invalid.",
                 refused,
                 ("Cache-Control", "WWW-Authenticate", "Connection"),
             ),

@@ -14,19 +14,18 @@ STREAM_PATH = "/v2/stream/{streams}"
 INTAKE_PATH = "/v1/events"
 
 _TAGS = {
-    "streams": "What there is, and how to follow it.",
-    "intake": "Events in, over HTTP.",
-    "schemas": "What events look like.",
-    "service": "Whether all is well.",
-    "documents": "This description, in three forms.",
-    "page": "The explorer, and what it loads.",
+    "streams": "List streams, and subscribe to them.",
+    "intake": "Send events over HTTP.",
+    "schemas": "The schemas of events.",
+    "service": "Liveness and readiness.",
+    "documents": "This description in three formats.",
+    "page": "The explorer and its files.",
 }
 _ABOUT = (
-    "Live event streams over HTTP: subscribe, filter, travel in time, resume without loss.\n\n"
-    "Every error before a stream starts is a problem document (RFC 9457) that says what is wrong and what would be "
-    "right. "
-    "`HEAD` is answered wherever `GET` is, another method with 405 and `Allow`, an unknown path with 404. "
-    "Every origin may read every answer, and preflights are answered."
+    "Live event streams over HTTP: subscribe, filter, replay the past, and resume without loss.\n\n"
+    "Every error before a stream starts is a problem document (RFC 9457), which says what is wrong and what is "
+    "accepted. `HEAD` is supported wherever `GET` is. Other methods get 405 with `Allow`, unknown paths 404. "
+    "Every origin may read every response, and preflight requests are answered."
 )
 
 
@@ -72,7 +71,12 @@ def _schemes(facts: Facts) -> Json:
         },
     }
     if facts.cookie is not None:
-        schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": facts.cookie, "description": "The same."}
+        schemes["cookie"] = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": facts.cookie,
+            "description": "A token in a cookie, for reading.",
+        }
     return schemes
 
 

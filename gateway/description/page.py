@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as a page. No script, nothing from elsewhere, one response."""
+"""`/docs`: the OpenAPI document as a page. One response, without scripts or anything from elsewhere."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ def page(document: Json, base: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(info['title'])}: the API</title>"
+        f"<title>{escape(info['title'])}: API reference</title>"
         '<meta name="color-scheme" content="light dark">'
         f'<link rel="icon" href="/explorer/newest/icon.svg" type="image/svg+xml"><style>{style()}</style></head><body>'
         '<a class="skip" href="#reference">To the reference</a>'
         '<header class="top"><a class="home" href="/">'
         '<img src="/explorer/newest/icon.svg" alt="" width="26" height="26">'
-        f' {escape(info["title"])}</a><nav aria-label="Forms"><a href="/">Explorer</a>'
+        f' {escape(info["title"])}</a><nav aria-label="Formats"><a href="/">Explorer</a>'
         '<a href="/openapi.json">OpenAPI</a><a href="/asyncapi.json">AsyncAPI</a></nav></header>'
         f'<div class="columns"><nav class="contents" aria-label="Contents">{links}'
         f'<div><p class="group"><a href="#components">Bodies and events</a></p><ul>{named}</ul></div></nav>'
-        f'<main id="reference" tabindex="-1"><h1>The API <span class="count">{escape(info["version"])}</span></h1>'
+        f'<main id="reference" tabindex="-1"><h1>API reference '
+        f'<span class="count">{escape(info["version"])}</span></h1>'
         f"{_paragraphs(info['description'])}{sections}"
-        '<section><h2 id="components">Bodies and events</h2><p class="lead">What they look like. Those of events '
-        'are the newest versions that the streams take; <a href="/v2/schemas">/v2/schemas</a> has all.</p>'
+        '<section><h2 id="components">Bodies and events</h2><p class="lead">The schemas of bodies and events, '
+        'of events the newest versions. <a href="/v2/schemas">/v2/schemas</a> lists all versions.</p>'
         + "".join(_schema_section(name, schema) for name, schema in schemas.items())
         + "</section></main></div></body></html>\n"
     )
@@ -94,10 +95,10 @@ def _try(path: str, method: str, operation: Json, base: str) -> str:
     command = curl(method, url, operation)
     links = ""
     if method == "get":
-        links = f'<p class="try"><a href="{escape(url)}" rel="nofollow">Open it</a>'
+        links = f'<p class="try"><a href="{escape(url)}" rel="nofollow">Open</a>'
         if operation["operationId"] == "subscribe":
             stream = operation["parameters"][0]["example"]
-            links += f' <a href="/?streams={quote(stream)}">Watch it in the explorer</a>'
+            links += f' <a href="/?streams={quote(stream)}">Open in the explorer</a>'
         links += "</p>"
     return f'<pre tabindex="0"><code>{escape(command)}</code></pre>{links}'
 
@@ -133,7 +134,9 @@ def _parameters(parameters: list[Json]) -> str:
 
 
 def _shown_example(one: Json) -> str:
-    return f' <span class="example">e.g. <code>{escape(str(one["example"]))}</code></span>' if "example" in one else ""
+    return (
+        f' <span class="example">Example: <code>{escape(str(one["example"]))}</code></span>' if "example" in one else ""
+    )
 
 
 def _body(body: Json) -> str:
@@ -146,7 +149,7 @@ def _body(body: Json) -> str:
 
 def _media(schema: Json) -> str:
     found = schema.get("description")
-    return str(found) if found else "An event, or an array of events."
+    return str(found) if found else "An event or an array of events."
 
 
 def _responses(document: Json, responses: Json) -> str:
@@ -164,7 +167,7 @@ def _responses(document: Json, responses: Json) -> str:
             f'<span class="kinds">{kinds}{shapes}</span>'
             f"<details><summary>Headers</summary>{headers}</details></dd></div>"
         )
-    return f'<h4>Answers</h4><dl class="answers">{"".join(rows)}</dl>'
+    return f'<h4>Responses</h4><dl class="answers">{"".join(rows)}</dl>'
 
 
 def _name(schema: Json) -> str:
@@ -228,11 +231,11 @@ def _constraints(schema: Json) -> str:
 
 
 _BOUNDS = {
-    "minimum": "from",
-    "maximum": "to",
+    "minimum": "minimum",
+    "maximum": "maximum",
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
-    "maxLength": "characters up to",
+    "maxLength": "maximum length",
     "format": "format",
     "default": "default",
 }

@@ -1,4 +1,4 @@
-"""What several operations share: headers, problems, and how they are written."""
+"""Parts that several operations share: headers, problems, and how they are written."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ COUNT: Json = {"type": "integer", "minimum": 0}
 TIME: Json = {"type": ["string", "null"], "format": "date-time"}
 
 HEADERS: dict[str, tuple[str, Json]] = {
-    "Access-Control-Allow-Origin": ("Every origin may read the answer.", {"const": "*"}),
+    "Access-Control-Allow-Origin": ("Every origin may read the response.", {"const": "*"}),
     "Access-Control-Expose-Headers": ("A page may read every header.", {"const": "*"}),
-    "Accept": ("The media types that would have been taken.", TEXT),
-    "Accept-Encoding": ("The codings that would have been understood.", TEXT),
-    "Cache-Control": ("Who may keep the answer, and for how long.", TEXT),
-    "Connection": ("`close` where the connection ends with the answer.", TEXT),
-    "Content-Encoding": ("`gzip` where the request accepts it.", TEXT),
-    "Content-Security-Policy": ("What a page may load and run.", TEXT),
-    "Cross-Origin-Opener-Policy": ("Keeps the page apart from those that open it.", TEXT),
-    "ETag": ("Names this content; send it back as `If-None-Match`.", TEXT),
-    "Event-Gateway": ("The query parameters that this server honours.", TEXT),
+    "Accept": ("The media types that are accepted.", TEXT),
+    "Accept-Encoding": ("The content codings that are accepted.", TEXT),
+    "Cache-Control": ("Which caches may store the response, and for how long.", TEXT),
+    "Connection": ("`close` if the connection ends with the response.", TEXT),
+    "Content-Encoding": ("`gzip` if the request accepts it.", TEXT),
+    "Content-Security-Policy": ("What the page may load and run.", TEXT),
+    "Cross-Origin-Opener-Policy": ("Isolates the page from pages that open it.", TEXT),
+    "ETag": ("Identifies this content; send it back as `If-None-Match`.", TEXT),
+    "Event-Gateway": ("The query parameters that this server supports.", TEXT),
     "Event-Gateway-Heartbeat": (
         "Seconds of silence after which the stream sends a heartbeat.",
         {"type": "string", "pattern": r"^[0-9.]+$"},
     ),
-    "Event-Gateway-Log": ("Tells the log from that of other servers; absent while it is not known.", TEXT),
-    "Permissions-Policy": ("What a page may use of the device.", TEXT),
-    "Referrer-Policy": ("What a page tells others of its address.", TEXT),
-    "Retry-After": ("Seconds after which it is worth trying again.", {"type": "string", "pattern": "^[0-9]+$"}),
-    "Vary": ("The request headers that the answer depends on.", TEXT),
-    "WWW-Authenticate": ("How to show a token (RFC 6750).", TEXT),
-    "X-Accel-Buffering": ("`no`: a proxy passes the stream on as it comes.", TEXT),
-    "X-Content-Type-Options": ("The answer is nothing else than its type says.", {"const": "nosniff"}),
-    "X-Frame-Options": ("`DENY`", TEXT),
-    "X-Request-Id": ("What the request is called in the log: the name that it came with, or a new one.", TEXT),
+    "Event-Gateway-Log": ("Identifies the log among those of other servers; absent while it is unknown.", TEXT),
+    "Permissions-Policy": ("Which features of the device the page may use.", TEXT),
+    "Referrer-Policy": ("What the page reveals of its address to other sites.", TEXT),
+    "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Vary": ("The request headers on which the response depends.", TEXT),
+    "WWW-Authenticate": ("How to send a token (RFC 6750).", TEXT),
+    "X-Accel-Buffering": ("`no`: proxies do not buffer the stream.", TEXT),
+    "X-Content-Type-Options": ("Browsers do not guess another media type.", {"const": "nosniff"}),
+    "X-Frame-Options": ("`DENY`: no page may embed this one.", TEXT),
+    "X-Request-Id": ("The id of the request in the log: the one that was sent, or a new one.", TEXT),
 }
 """Every header that an answer may have, beside those of the connection and the content."""
 
@@ -50,26 +50,30 @@ PAGE_HEADERS = (
 )
 
 PROBLEMS: dict[str, tuple[int, str, tuple[str, ...]]] = {
-    "BadRequest": (400, "A parameter, a header or the body is wrong; the problem names it.", ("WWW-Authenticate",)),
-    "Unauthorized": (401, "A token is needed, or the one shown is not accepted.", ("WWW-Authenticate", "Connection")),
-    "NotFound": (404, "There is no such thing; the problem names what is close to it.", ()),
-    "NotAcceptable": (406, "Nothing that `Accept` names can be had.", ()),
-    "RequestTimeout": (408, "The body has not come in time.", ("Connection",)),
-    "TooLarge": (413, "The body is too large, or holds too many events.", ("Connection",)),
+    "BadRequest": (400, "A parameter, a header or the body is invalid; the problem names it.", ("WWW-Authenticate",)),
+    "Unauthorized": (401, "A token is required, or the token was not accepted.", ("WWW-Authenticate", "Connection")),
+    "NotFound": (404, "The resource does not exist; the problem lists similar names.", ()),
+    "NotAcceptable": (406, "No media type in `Accept` is available.", ()),
+    "RequestTimeout": (408, "The body did not arrive in time.", ("Connection",)),
+    "TooLarge": (413, "The body is too large, or has too many events.", ("Connection",)),
     "UnsupportedType": (
         415,
-        "The media type or coding of the body is none that is taken.",
+        "The media type or the content coding of the body is not supported.",
         ("Accept", "Accept-Encoding", "Connection"),
     ),
-    "KeyUsed": (422, "The `Idempotency-Key` came with another body before.", ("Connection",)),
+    "KeyUsed": (422, "The `Idempotency-Key` was used with another body.", ("Connection",)),
     "TooMany": (
         429,
-        "Over a limit, which `limit` names; try again after `Retry-After` seconds.",
+        "A limit is exceeded, which `limit` names; try again after `Retry-After` seconds.",
         ("Retry-After", "Connection"),
     ),
-    "HeadTooLarge": (431, "The request line and headers are too large; the connection ends.", ("Connection",)),
-    "Mistake": (500, "A mistake of the gateway, which its operator finds in the log.", ()),
-    "Unavailable": (503, "Not now; try again after `Retry-After` seconds.", ("Retry-After", "Connection")),
+    "HeadTooLarge": (431, "The request line and headers are too large. The connection is closed.", ("Connection",)),
+    "Mistake": (500, "An internal error, which the operator finds in the log.", ()),
+    "Unavailable": (
+        503,
+        "Temporarily unavailable; try again after `Retry-After` seconds.",
+        ("Retry-After", "Connection"),
+    ),
 }
 """The problems that operations share, by the name of the component."""
 
@@ -136,36 +140,42 @@ def shared() -> Json:
 
 PROBLEM = record(
     {
-        "type": {**TEXT, "description": "A URI that names the kind of problem; `about:blank` for that of the status."},
-        "title": {**TEXT, "description": "What it is, in short."},
+        "type": {
+            **TEXT,
+            "description": "A URI that identifies the type of problem; `about:blank` if the status says it all.",
+        },
+        "title": {**TEXT, "description": "A short summary."},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {**TEXT, "description": "What is wrong here, and what would be right."},
-        "parameter": {**TEXT, "description": "The parameter or header at fault, as it was sent."},
-        "limit": {**TEXT, "description": "The limit that refuses the request."},
+        "detail": {**TEXT, "description": "What is wrong with this request, and what is accepted."},
+        "parameter": {**TEXT, "description": "The invalid parameter or header, as it was sent."},
+        "limit": {**TEXT, "description": "The limit that the request exceeds."},
     },
     ("parameter", "limit"),
-    description="What went wrong (RFC 9457).",
+    description="A problem document (RFC 9457).",
 )
 REFUSED = record(
     {
-        "index": {**COUNT, "description": "Its place in the request, from 0."},
-        "event": {"description": "The event; the beginning of its text where it is long or not JSON."},
-        "detail": {**TEXT, "description": "Why it is not stored."},
+        "index": {**COUNT, "description": "The index of the event in the request, from 0."},
+        "event": {"description": "The event, or the beginning of its text if it is long or not JSON."},
+        "detail": {**TEXT, "description": "Why the event is not stored."},
     },
     description="An event that was not stored.",
 )
 STREAM = record(
     {
         "name": TEXT,
-        "aliases": {"type": "array", "items": TEXT, "description": "Other names for it."},
+        "aliases": {"type": "array", "items": TEXT, "description": "Other names of the stream."},
         "title": TEXT,
         "description": TEXT,
-        "schema": {"type": ["string", "null"], "format": "uri", "description": "Where its newest schema is."},
-        "topics": {"type": "array", "items": TEXT, "description": "The topics of the log that it is read from."},
+        "schema": {"type": ["string", "null"], "format": "uri", "description": "The URL of the newest schema."},
+        "topics": {"type": "array", "items": TEXT, "description": "The topics that the stream consists of."},
         "oldest": {**TIME, "description": "The time of the oldest event, the earliest that `since` reaches."},
         "newest": {**TIME, "description": "The time of the newest event."},
-        "rate": {"type": "number", "minimum": 0, "description": "Events a second, over the last minute."},
-        "example": {"type": ["object", "null"], "description": "A recent event; of one stream alone."},
+        "rate": {"type": "number", "minimum": 0, "description": "Events per second in the last minute."},
+        "example": {
+            "type": ["object", "null"],
+            "description": "A recent event; only in the answer for a single stream.",
+        },
     },
     ("example",),
     description="A stream of the catalogue.",
@@ -174,8 +184,8 @@ SCHEMA_VERSIONS = record(
     {
         "title": TEXT,
         "description": TEXT,
-        "versions": {"type": "array", "items": TEXT, "description": "The newest last."},
+        "versions": {"type": "array", "items": TEXT, "description": "All versions, the newest last."},
         "latest": {**TEXT, "format": "uri"},
     },
-    description="A schema, and its versions.",
+    description="A schema with its versions.",
 )

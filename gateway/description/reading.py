@@ -1,4 +1,4 @@
-"""The catalogue, the schemas, the state of the server, the page and the documents themselves: all that is only read."""
+"""The operations that only read: catalogue, schemas, the state of the server, the page and the documents themselves."""
 
 from __future__ import annotations
 
@@ -19,46 +19,53 @@ from gateway.description.parts import (
 )
 
 _KEPT = ("Cache-Control", "ETag", "Vary")
-_IF_NONE_MATCH = parameter("If-None-Match", "header", "An `ETag` that came before.", TEXT, example='"a"')
-_NOT_MODIFIED = {"304": answer("It is what `If-None-Match` names.", None, (*_KEPT, *PAGE_HEADERS))}
+_IF_NONE_MATCH = parameter("If-None-Match", "header", "The `ETag` of an earlier response.", TEXT, example='"a"')
+_NOT_MODIFIED = {"304": answer("The content still has the `ETag` in `If-None-Match`.", None, (*_KEPT, *PAGE_HEADERS))}
 
 
 def catalogue(facts: Facts) -> Json:
     """Paths of streams and schemas."""
     stream, schema = facts.example_stream(), next(iter(facts.schemas.titles()), None)
-    title = parameter("title", "path", "The title, its slashes as `%2F`.", {**TEXT, "minLength": 1}, **_example(schema))
+    title = parameter(
+        "title", "path", "The title, with slashes as `%2F`.", {**TEXT, "minLength": 1}, **_example(schema)
+    )
     version = parameter(
         "version",
         "path",
-        "A version or `latest`; with `.yaml` or `.json` behind it, in that form.",
+        "A version, or `latest`. The endings `.yaml` and `.json` select the format.",
         {**TEXT, "minLength": 1},
         example="latest",
     )
-    name = parameter("name", "path", "The name, or an alias.", {**TEXT, "minLength": 1})
+    name = parameter("name", "path", "The name or an alias of the stream.", {**TEXT, "minLength": 1})
     name |= _example(None if stream is None else stream.name)
     versions, headers = component("SchemaVersions"), ("Cache-Control", "ETag")
     tokens = ["Unauthorized", "Unavailable", "BadRequest"] * facts.tokens
     private = ("Cache-Control", "Vary")
     return {
         "/v2/streams": _get(
-            ("listStreams", "streams", "List the streams", "Every stream that there is for who asks."),
+            (
+                "listStreams",
+                "streams",
+                "List the streams",
+                "Lists the public streams, and the private ones that the token covers.",
+            ),
             {"200": answer("The streams.", json_of({"type": "array", "items": component("Stream")}), private)},
             *tokens,
         ),
         "/v2/streams/{name}": _get(
-            ("getStream", "streams", "One stream", "What the list says of it, and a recent event."),
+            ("getStream", "streams", "Get a stream", "Describes a stream, with a recent event as an example."),
             {"200": answer("The stream.", json_of(component("Stream")), private)},
             "NotFound",
             *tokens,
             parameters=[name],
         ),
         "/v2/schemas": _get(
-            ("listSchemas", "schemas", "List the schemas", "Titles and versions."),
+            ("listSchemas", "schemas", "List the schemas", "Lists the titles and versions of all schemas."),
             {"200": answer("The titles.", json_of({"type": "array", "items": versions}), headers), **_NOT_MODIFIED},
             parameters=[_IF_NONE_MATCH],
         ),
         "/v2/schemas/{title}": _get(
-            ("listVersions", "schemas", "The versions of a schema", "Of one title."),
+            ("listVersions", "schemas", "List the versions of a schema", "Lists the versions of one title."),
             {"200": answer("The versions.", json_of(versions), headers), **_NOT_MODIFIED},
             "NotFound",
             parameters=[title, _IF_NONE_MATCH],
@@ -67,8 +74,8 @@ def catalogue(facts: Facts) -> Json:
             (
                 "getSchema",
                 "schemas",
-                "A schema",
-                "The JSONSchema, without references. A released version never changes, and may be kept for ever.",
+                "Get a schema",
+                "Returns the JSON Schema with all references resolved. A released version never changes.",
             ),
             {
                 "200": answer(
@@ -101,28 +108,36 @@ def service() -> Json:
     no_store = ("Cache-Control",)
     return {
         "/healthz": _get(
-            ("health", "service", "Whether the process lives", "For what restarts it."),
-            {"200": answer("It does.", json_of(record({"status": {"const": "ok"}})), no_store)},
+            ("health", "service", "Liveness", "Liveness probe: whether the process should keep running."),
+            {"200": answer("The process is alive.", json_of(record({"status": {"const": "ok"}})), no_store)},
         ),
         "/readyz": _get(
-            ("readiness", "service", "Whether the process can serve", "For what sends it requests."),
+            ("readiness", "service", "Readiness", "Readiness probe: whether the process can serve requests."),
             {
                 "200": answer(
-                    "It can. `stuck` names partitions that no process could read, `restarting` workers to be started "
-                    "again, `ailing` parts that were, and `appends` topics whose events are not stored, and why.",
+                    "The process is ready. `stuck` lists partitions that no process can read, `restarting` workers "
+                    "that are restarting, and `ailing` tasks that failed and were restarted. `appends` lists "
+                    "topics whose events are not stored, with the reason.",
                     json_of(ready),
                     no_store,
                 ),
-                "503": answer("It cannot now; `missing` says why.", json_of(missing), no_store),
+                "503": answer("The process is not ready; `missing` lists the reasons.", json_of(missing), no_store),
             },
         ),
-        "/openapi.json": _document("openapi", "This document", "OpenAPI 3.1.", "application/json", {"type": "object"}),
-        "/asyncapi.json": _document(
-            "asyncapi", "The streams as channels", "AsyncAPI 3.0.", "application/json", {"type": "object"}
+        "/openapi.json": _document(
+            "openapi", "The API as OpenAPI", "OpenAPI 3.1.", "application/json", {"type": "object"}
         ),
-        "/docs": _document("docs", "This document for people", "A page.", "text/html", TEXT, PAGE_HEADERS),
+        "/asyncapi.json": _document(
+            "asyncapi", "The streams as AsyncAPI", "AsyncAPI 3.0.", "application/json", {"type": "object"}
+        ),
+        "/docs": _document("docs", "The API as a page", "HTML.", "text/html", TEXT, PAGE_HEADERS),
         "/": _get(
-            ("explorer", "page", "The explorer", "A page for people; an index of the API for programs."),
+            (
+                "explorer",
+                "page",
+                "Open the explorer",
+                "Returns the explorer to browsers, and an index of the API to programs.",
+            ),
             {
                 "200": answer(
                     "The page, or the index.",
@@ -137,11 +152,16 @@ def service() -> Json:
             parameters=[_IF_NONE_MATCH],
         ),
         "/explorer/rates": _get(
-            ("rates", "page", "Events of each second", "What the page draws: counts of the last minute."),
+            (
+                "rates",
+                "page",
+                "Event rates",
+                "Returns the number of events in each second of the last minute, as the explorer shows them.",
+            ),
             {"200": answer("The counts.", json_of(_RATES), no_store)},
         ),
         "/explorer/{version}/{name}": _get(
-            ("explorerFile", "page", "A file of the explorer", "Its address names its content."),
+            ("explorerFile", "page", "Get a file of the explorer", "The URL changes with the content of the explorer."),
             {
                 "200": answer(
                     "The file.",
@@ -152,7 +172,13 @@ def service() -> Json:
             },
             "NotFound",
             parameters=[
-                parameter("version", "path", "What the page names.", {**TEXT, "minLength": 1}, example="newest"),
+                parameter(
+                    "version",
+                    "path",
+                    "The version that the page refers to.",
+                    {**TEXT, "minLength": 1},
+                    example="newest",
+                ),
                 parameter("name", "path", "The name of the file.", {**TEXT, "minLength": 1}, example="base.css"),
                 _IF_NONE_MATCH,
             ],
@@ -195,7 +221,7 @@ def _document(
     identity: str, summary: str, description: str, kind: str, schema: Json, names: tuple[str, ...] = ()
 ) -> dict[str, Json]:
     return _get(
-        (identity, "documents", summary, f"{description} Made of the streams, schemas and bounds in force."),
+        (identity, "documents", summary, f"{description} Generated from the streams, schemas and limits in effect."),
         {
             "200": answer(
                 "The document.",

@@ -1,47 +1,53 @@
-"""`GET /v2/stream/{streams}`. The parameters that there are stand here and nowhere else."""
+"""`GET /v2/stream/{streams}`. No other module defines its parameters."""
 
 from __future__ import annotations
 
 import json
 
+from gateway.description.events import event
 from gateway.description.facts import Facts
-from gateway.description.parts import TEXT, Json, answer, component, parameter, problems
+from gateway.description.parts import TEXT, Json, answer, parameter, problems
 
-_POSITION = "Resume after this position: the last `id` that was received, a JSON array or a compact text"
+_POSITION = "Resume after this position: the last `id` that you received, a JSON array or a compact text"
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date alone is midnight, no zone is "
-        "UTC), milliseconds since 1970, or a span back from now (`10m`, `2h`, `7d`). Empty, or in the future: live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date is midnight, and UTC is the "
+        "default), milliseconds since 1970, or a time span before now (`10m`, `2h`, `7d`). Without it, or in the "
+        "future: start live.",
         TEXT,
         "10m",
     ),
-    "until": ("Stop before the first event at or after this time, written like `since`, and after it.", TEXT, "0m"),
+    "until": (
+        "Stop before the first event at or after this time. It has the forms of `since`, and must be later.",
+        TEXT,
+        "0m",
+    ),
     "limit": (
-        "End the response after so many events.",
+        "End the response after this many events.",
         {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
         "10",
     ),
     "filter": (
-        "A CEL expression; only events for which it is true are sent. It sees `event`, `topic`, `partition`, `offset`, "
-        "`timestamp` (milliseconds) and `key`.",
+        "A CEL expression; only events for which it is true are sent. Its variables are `event`, `topic`, "
+        "`partition`, `offset`, `timestamp` (milliseconds) and `key`.",
         TEXT,
         'event.wiki == "enwiki" && !event.bot',
     ),
     "fields": (
-        "Comma-separated dotted paths that events are cut down to. `$schema` and `meta` always stay.",
+        "Comma-separated dotted paths. Events are cut down to these fields, `$schema` and `meta`.",
         TEXT,
         "title,user",
     ),
     "last_event_id": (
-        f"{_POSITION}. For clients that cannot set the header `Last-Event-ID`, which wins.",
+        f"{_POSITION}. For clients that cannot set the header `Last-Event-ID`, which takes precedence.",
         TEXT,
         None,
     ),
-    "lastEventId": ("The same as `last_event_id`; one of the two may be given.", TEXT, None),
+    "lastEventId": ("The same as `last_event_id`; send one of the two.", TEXT, None),
     "ids": (
-        "The form of ids: `json`, or `compact`, a short opaque text. Where nothing is said, an id is compact where it "
-        "might be long in JSON. Both are taken back.",
+        "The form of ids: `json`, or `compact` for a short opaque text. By default, ids that may be long as JSON are "
+        "compact. Both forms are accepted.",
         {"type": "string", "enum": ["json", "compact"]},
         "compact",
     ),
@@ -59,8 +65,8 @@ these in words: to generators of clients all three are one name, `last_event_id`
 
 MEDIA_TYPES = {
     "text/event-stream": "Server-sent events: `id:` is the position after the event, `data:` the event as stored.",
-    "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event a "
-    "line. An empty line is a heartbeat; `$gap`, `$error`, `$end` tell the rest.",
+    "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event "
+    "per line. An empty line is a heartbeat. Objects with `$gap` or `$error` report what those events report.",
 }
 """A range (OpenAPI 3.1, media types) for what is JSON by the line: a client that was generated takes any type with
 `json` in its name for one JSON document, asks for it rather than for a stream, and fails."""
@@ -77,10 +83,10 @@ def stream(facts: Facts) -> Json:
         "tags": ["streams"],
         "summary": "Subscribe to streams",
         "description": (
-            "Events as they come, or from a time or position on. The response does not end by itself, unless `limit` "
-            "or `until` say so. After a disconnect, send back the last `id`, as EventSource does: nothing is lost or "
-            "repeated. Server-sent events beside `message` are `gap` (events that were asked for have expired), "
-            "`error` (a problem that does not heal) and `end` (of a finite response)."
+            "Sends events live, or from a time or position. The response is endless unless `limit` or `until` is "
+            "set. After a disconnect, send back the last `id`, as EventSource does: no event is lost or repeated. "
+            "Besides `message`, there are the events `gap` (requested events have expired), `error` (a permanent "
+            "problem) and `end` (of a finite response)."
         ),
         "parameters": [
             parameter(
@@ -95,9 +101,9 @@ def stream(facts: Facts) -> Json:
             parameter(
                 "Last-Event-ID",
                 "header",
-                f"{_POSITION}. At most {facts.limits.last_event_id_max} bytes. It wins over `since`. Clients that "
-                f"cannot set it may give one of the query parameters `{'` and `'.join(SAME_AS_HEADER)}`; the header "
-                "wins.",
+                f"{_POSITION}. At most {facts.limits.last_event_id_max} bytes. It takes precedence over `since`. "
+                "Clients that cannot set the header can send one of the query parameters "
+                f"`{'` and `'.join(SAME_AS_HEADER)}`; the header takes precedence.",
                 TEXT,
                 **({} if position is None else {"example": position}),
             ),
@@ -105,7 +111,7 @@ def stream(facts: Facts) -> Json:
         "responses": {
             "200": answer(
                 "The events.",
-                {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
+                {kind: _content(facts, description) for kind, description in MEDIA_TYPES.items()},
                 (
                     "Cache-Control",
                     "Connection",
@@ -117,7 +123,7 @@ def stream(facts: Facts) -> Json:
                     "X-Accel-Buffering",
                 ),
             ),
-            "204": answer("What was asked for has ended already; EventSource stops.", None, ("Cache-Control",)),
+            "204": answer("The requested range has ended already; EventSource stops.", None, ("Cache-Control",)),
             **problems(
                 "BadRequest", "NotFound", "NotAcceptable", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)
             ),
@@ -135,5 +141,5 @@ def _query(facts: Facts, name: str) -> Json:
     return parameter(name, "query", description, schema, **({} if shown is None else {"example": shown}))
 
 
-def _content(description: str) -> Json:
-    return {"schema": {"type": "string", "description": description}, "x-event": component("Event")}
+def _content(facts: Facts, description: str) -> Json:
+    return {"schema": {"type": "string", "description": description}, "x-event": event(facts)}

@@ -1,4 +1,4 @@
-"""What the adapters share of `EventLog.offer`: its bounds, and `append` in terms of it."""
+"""The part of `EventLog.offer` that the adapters share: its bounds, and `append` in terms of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, TopicPartition
 
 OFFER_SECONDS = 4.5
 """An offer has ended by then: who offers may have promised an answer within five seconds."""

@@ -1,6 +1,7 @@
 """The event log as the gateway sees it: topics of partitions of records, read by offset.
 
-Three adapters stand beside this file; one conformance kit (`tests/eventlog`) holds all to what is said here.
+Three adapters stand beside this file. One conformance kit (`tests/eventlog`) checks that all of them keep this
+contract.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from gateway.catalog.stream import Retention
-from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.trouble import Refusal, Trouble
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 SICK_SECONDS = 3.0
 """What may pass within moments is waited for so long before it is told."""
@@ -133,12 +134,13 @@ class LogWriter(Protocol):
         ...
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
-        """Append the records (there may be none) and set the position; returns the place of each record.
+        """Append the records, each to the topic beside it (there may be none), and set the position; returns the place
+        of each record. Those of one partition stand in the order given. `once` is not looked at.
 
-        Raises LogError, TopicAbsent and WriterFenced when nothing was stored. After LogUnavailable all or nothing was:
-        the position of a writer opened anew tells which.
+        Raises LogError, TopicAbsent and WriterFenced when nothing was stored, in no topic. After LogUnavailable all or
+        nothing was: the position of a writer opened anew tells which.
         """
         ...
 

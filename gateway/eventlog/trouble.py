@@ -1,4 +1,4 @@
-"""What a log does not give of one topic or partition, and why, while it answers for others."""
+"""Trouble: what a log cannot give of one topic or partition, and why, while it answers for others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from gateway.errors import LogError, OffsetOutOfRange, Refused, TopicAbsent
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 
 Found = TypeVar("Found")
 
@@ -85,7 +85,7 @@ def out_of_range(partition: TopicPartition, offset: int) -> Trouble:
 def cut_back(partition: TopicPartition, offset: int, stamp: int = -1) -> Trouble:
     """The log went back, and may have been written on: nothing that was read from this offset on is there any more. It
     may have begun before; nobody knows where, for an offset below 0."""
-    where = f"to {offset}" if offset >= 0 else "to a place that it does not tell"
+    where = f"to {offset}" if offset >= 0 else "to an unknown offset"
     detail = f"{partition.topic}/{partition.partition} was cut back {where}"
     return Trouble(Kind.CUT, detail, offset, stamp=stamp)
 

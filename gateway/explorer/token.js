@@ -1,5 +1,5 @@
 /**
- * Positions in their compact form, as the gateway writes them (`gateway/position/token.py`). Read to be shown; whether one
+ * Positions in their compact form, as the gateway writes them (`gateway/model/position/token.py`). Read to be shown; whether one
  * is whole, the gateway judges. Pure.
  */
 

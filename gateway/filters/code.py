@@ -1,11 +1,11 @@
-"""A tree into a Python function, by way of Python's own tree (`ast`).
+"""Compiles a tree into a Python function, by way of Python's own tree (`ast`).
 
-Names in it come from this file alone; constants and names of the expression stand beside it and are referred to, so
-that nothing that a user wrote is ever read as Python.
+The names in the function come from this file alone. Constants and names of the expression stand beside it and are
+referred to. So no text of a user is ever read as Python.
 
-Where an expression only has to be told true or not, no value is made: `truth(node, True)` is code for "it is true",
-`truth(node, False)` for "it is false"; of an expression that fails, neither holds. With these two, `&&` and `||` are
-Python's `and` and `or`, in both of which an error on one side is absorbed as CEL has it.
+Where only the truth of an expression counts, no value is made. `truth(node, True)` is code for "it is true", and
+`truth(node, False)` for "it is false". Neither holds of an expression that fails. With these two, `&&` and `||` are
+Python's `and` and `or`, and in both an error on one side is absorbed as CEL requires.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Filters: CEL expressions (github.com/google/cel-spec) that say of a record whether it is wanted.
+"""Filters: CEL expressions (github.com/google/cel-spec) that say whether a client wants a record.
 
-An expression comes from anyone, and is evaluated for every event. What it may be is bounded before it is compiled; what
-it does is counted while it does it.
+Anyone may send an expression, and it is evaluated for every event. Its size is bounded before it is compiled, and its
+work is metered during evaluation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The `fields` parameter: an event cut down to some of its members."""
+"""The `fields` parameter: cuts an event down to some of its members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import InvalidFields
-from gateway.json_event import StrictDecoder
+from gateway.model.event import StrictDecoder
 
 MAXIMUM_LENGTH = 4_096
 """Of the whole parameter, in characters."""

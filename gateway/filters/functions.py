@@ -1,4 +1,4 @@
-"""CEL's functions. Each takes the meter and the values, and gives a value or an error."""
+"""CEL's functions. Each takes the meter and the values, and returns a value or an error."""
 
 from __future__ import annotations
 

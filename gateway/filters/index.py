@@ -1,6 +1,6 @@
-"""An index of filters: which of them an event can match at all, by the equalities that they ask for.
+"""An index of filters: finds those that an event can match at all, by the equalities that they require.
 
-The filter stays the judge. What is told here is told for certain: a filter that is no candidate does not match.
+The filter itself still decides. The index is certain about the others: a filter that is no candidate does not match.
 """
 
 from __future__ import annotations

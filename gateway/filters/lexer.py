@@ -1,4 +1,4 @@
-"""The tokens of an expression's text (cel-spec, doc/langdef.md, "Syntax"). Linear in the text, whatever is in it."""
+"""Splits the text of an expression into tokens (cel-spec, doc/langdef.md, "Syntax"), in linear time on any text."""
 
 from __future__ import annotations
 

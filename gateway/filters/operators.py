@@ -1,4 +1,4 @@
-"""Arithmetic, logic, literals and loops: what an operator or a macro gives for values that are known at last.
+"""Arithmetic, logic, literals and loops: the results of operators and macros for values known only at run time.
 
 Failures are values (`values.Error`); only running out of steps raises.
 """

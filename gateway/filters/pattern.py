@@ -1,7 +1,7 @@
 """Regular expressions, by RE2 (google-re2): linear in the text, in bounded memory, compiled once.
 
-What RE2 takes time for before it refuses is bounded here, by the pattern's text alone. Python's own `re` is never asked
-with a pattern of others: without RE2 there are none.
+RE2 takes time for some patterns before it refuses them. The bounds here look at the pattern's text alone and come
+first. Python's own `re` never sees a user's pattern: without RE2 there are no patterns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One record as the expressions see it, shared by all filters that are asked about it."""
+"""One record as expressions see it, shared by all filters that are evaluated on it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The text of an expression into a tree: the grammar and the macros of CEL (cel-spec, doc/langdef.md).
+"""Parses the text of an expression into a tree: the grammar and the macros of CEL (cel-spec, doc/langdef.md).
 
-One pass over the tokens. The parser is recursive, and counts how deep it is: what lies around a node, in the text or in
-the tree, is counted alike, so that everything behind it may be recursive too.
+It takes one pass over the tokens. The parser is recursive and counts its depth. Nesting in the text and in the tree
+counts alike, so that everything after the parser may be recursive too.
 """
 
 from __future__ import annotations

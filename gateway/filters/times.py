@@ -1,7 +1,7 @@
 """Timestamps, durations and time zones: their texts, their parts, their bounds.
 
-A zone is a constant of the expression: a name of the zone database, as the package `tzdata` has it, or an offset. What
-an event supplies can be an offset alone. So nothing is ever opened for a name that somebody has made up.
+A zone is a constant of the expression: a name of the zone database in the package `tzdata`, or an offset. An event can
+supply only an offset. So no file is ever opened for an invented name.
 """
 
 from __future__ import annotations

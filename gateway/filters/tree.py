@@ -1,4 +1,4 @@
-"""The tree of an expression. A node is not changed once it is made; `position` counts characters of the text from 0."""
+"""The tree of an expression. A node never changes once it is made; `position` counts characters of the text from 0."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
 """CEL's values in Python; access to them, and comparison.
 
-An event is what the JSON parser made of it: dict, list, str, int, float, bool, None. What only an expression can make
-has classes here. A failed evaluation is a value too (`Error`): no operator has a fast path for it, so that it falls
-through each of them to `failed`, and nothing is paid for errors where there are none.
+An event is what the JSON parser made of it: dict, list, str, int, float, bool, None. Classes here stand for the values
+that only an expression can make. A failed evaluation is a value too (`Error`). No operator has a fast path for it, so
+that it falls through to `failed`. So errors cost nothing where there are none.
 
-What takes time in proportion to a value pays for it from the meter first (`spend`). A step is 0.1 to 0.25 µs.
+Work in proportion to a value is paid for from the meter first (`spend`). A step is 0.1 to 0.25 µs.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway.json_event import LARGEST_INTEGER, SMALLEST_INTEGER
+from gateway.model.event import LARGEST_INTEGER, SMALLEST_INTEGER
 
 INT_MAX = LARGEST_INTEGER
 INT_MIN = SMALLEST_INTEGER

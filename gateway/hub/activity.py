@@ -1,8 +1,8 @@
-"""How many events each topic had in each of the last seconds, and its newest one. Pure: the time is given.
+"""Counts the events of each topic in each of the last seconds, and keeps the newest event. Pure: the time is given.
 
-It counts as records are read, so that a busy topic hides no quiet one, and what is told costs the same under any load.
-Events belong to the second of their record's time: a late one changes its own second alone, and what the hub reads at
-a start counts as what it has seen happen.
+It counts records as the hub reads them. So a busy topic hides no quiet one, and an answer costs the same under any
+load. An event belongs to the second of its record's time. So a late event changes only its own second, and the records
+that the hub reads at a start count as if it had seen them happen.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import TopicState
 from gateway.hub.losses import Lost
 from gateway.hub.ring import Item
+from gateway.model.record import TopicPartition
 
 SPAN = 60
 """Seconds that are told."""

@@ -1,14 +1,14 @@
-"""From a stored record to an event: once a record, whoever will read it."""
+"""Decodes a stored record into an event, once for all its readers."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gateway import telemetry
 from gateway.errors import BadRecord
-from gateway.event import Record
 from gateway.filters.subject import Subject
-from gateway.json_event import check_event, is_canary, one_line, parse_event
+from gateway.model.event import check_event, is_canary, one_line, parse_event
+from gateway.model.record import Record
+from gateway.observability import telemetry
 
 
 class Decoded(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is known of the log's topics: which exist, their partitions, and where the hub begins to read each."""
+"""Discovers the log's topics: which exist, their partitions, and where the hub begins to read each."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
-from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
 from gateway.hub.history import mark_before, read_parts
 from gateway.hub.parting import find_cut
 from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
 from gateway.hub.seek import seek
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 MAXIMUM_LOOK_BACK = 65536
 """Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
@@ -243,7 +243,7 @@ class Discovery:
         except (TopicAbsent, OffsetOutOfRange):
             return absent(place.topic)
         except TimeoutError:
-            return Trouble(Kind.UNAVAILABLE, f"it does not tell within {BEGIN_SECONDS:g} s where to begin")
+            return Trouble(Kind.UNAVAILABLE, f"it does not say within {BEGIN_SECONDS:g} s where to begin")
 
     async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
         """The newest part of the log; of one with a batch that cannot be read, what lies behind that."""

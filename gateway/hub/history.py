@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.event import Record, Run, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
-from gateway.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.record import Record, Run, TopicPartition
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000

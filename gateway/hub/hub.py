@@ -8,11 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
-from gateway.event import Record, TopicPartition
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, refuse
 from gateway.hub.activity import Activity
@@ -24,6 +22,8 @@ from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Break, Ring, Segment
+from gateway.model.record import Record, TopicPartition
+from gateway.observability import telemetry
 
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
@@ -193,7 +193,7 @@ class Hub:
             except Exception as error:
                 # A mistake of our own: what was read stays, and the hub goes on behind it.
                 telemetry.mistake("hub", error)
-                self._set_available(False, f"a mistake of the gateway ({type(error).__name__})")
+                self._set_available(False, f"an internal error ({type(error).__name__})")
                 await self._back_off()
 
     async def _back_off(self) -> None:
@@ -229,9 +229,9 @@ class Hub:
         try:
             history = History(reader, positions, ends)
             while not history.finished:
-                for _, records in await history.fetch(IDLE_WAIT):
+                for partition, records in await history.fetch(IDLE_WAIT):
                     for record in records:
-                        self._append(record, keep_event=False)
+                        self._append(partition, record, keep_event=False)
                 self._flush_when_full()
                 await history.give_up(self.log)
                 await give_way()
@@ -335,7 +335,7 @@ class Hub:
                 decoded = await asyncio.to_thread(decode, record)
                 if self.recovery.is_foreign(partition):
                     return size
-            self._append(record, keep_event=True, decoded=decoded)
+            self._append(partition, record, keep_event=True, decoded=decoded)
             size += length
             if self._flush_when_full():
                 await give_way()
@@ -344,17 +344,17 @@ class Hub:
         telemetry.tally.read(partition.topic, len(records), size)
         return size
 
-    def _append(self, record: Record, keep_event: bool, decoded: Decoded | None = None) -> None:
+    def _append(
+        self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded | None = None
+    ) -> None:
         """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
         try:
-            self._put(record, keep_event, decoded or decode(record))
+            self._put(partition, record, keep_event, decoded or decode(record))
         except Exception as error:
             telemetry.record_mistake(record.topic, record.partition, record.offset, error)
-            partition = TopicPartition(record.topic, record.partition)
             self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
 
-    def _put(self, record: Record, keep_event: bool, decoded: Decoded) -> None:
-        partition = TopicPartition(record.topic, record.partition)
+    def _put(self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded) -> None:
         if record.offset < self.ring.end(partition):
             return
         if decoded.event is not None:

@@ -1,12 +1,12 @@
-"""What the log has lost of what was read: memory must not give what the log does not."""
+"""Makes memory forget the records that the log has lost: nobody may get from memory what the log no longer has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.hub.ring import Ring
+from gateway.model.record import TopicPartition
 
 MOST_CUTS = 16
 """So many are remembered of each partition; those before count as one, which is the lowest of them."""

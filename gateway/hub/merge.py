@@ -1,4 +1,4 @@
-"""Records of several partitions, merged by timestamp as they come. Pure."""
+"""Merges the records of several partitions by timestamp, as they arrive. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import heapq
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
-from gateway.event import Record, Run, TopicPartition, sizes_of
 from gateway.eventlog.port import NO_STAMP
+from gateway.model.record import Record, Run, TopicPartition, sizes_of
 
 
 class Merge:

@@ -1,8 +1,8 @@
-"""Reads what is live in the order of time, also where there is much to catch up on.
+"""Reads live records in the order of time, also while the hub catches up.
 
-A log gives what it has of one partition, and then of the next. So each read is merged by timestamp, and where one was
-late, or the log has more, it is asked where it ends: until then whoever is behind holds the others back, as in history.
-Where nothing is to be caught up on, no record waits.
+A log gives what it has of one partition, and then of the next. So each read is merged by timestamp. When a read was
+late, or the log has more, the log is asked where it ends. Until the hub has read that far, a partition that is behind
+holds the others back, as in history. When there is nothing to catch up on, no record waits.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from gateway.event import Run, TopicPartition
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub.history import share_of
 from gateway.hub.merge import Merge
+from gateway.model.record import Run, TopicPartition
 
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""

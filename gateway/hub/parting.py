@@ -1,14 +1,14 @@
-"""Where a log that was cut back, and perhaps written on, parts from what was read of it."""
+"""Finds where a log that was cut back, and perhaps written on, differs from what was read of it."""
 
 from __future__ import annotations
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
 from gateway.hub.history import first_records, mark_before
 from gateway.hub.ring import Break, Ring
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
 
 
 async def find_cut(log: EventLog, ring: Ring, place: TopicPartition, bounds: Bounds, parting: int) -> Break:

@@ -1,13 +1,13 @@
-"""The partitions that the log does not give: since when, why, and when each is tried again. Pure."""
+"""The partitions that the log does not give: since when, why, and when to try each again. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import Trouble
-from gateway.printable import printable
+from gateway.model.record import TopicPartition
+from gateway.text import printable
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0

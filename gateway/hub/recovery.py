@@ -1,5 +1,7 @@
-"""What the log does not give: partitions that are sick, topics that are new or others. They are looked for, tried again
-and brought back beside the reading, which waits for none of them."""
+"""Recovers partitions that the log does not give: those that are sick, and topics that are new or recreated.
+
+It looks for them, tries them again and brings them back while the reading continues without them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,16 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
 from gateway.hub.ring import Break, Ring
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 TEND_WAIT = 0.1
 """Seconds between two looks at what is due to be tried again."""

@@ -1,8 +1,8 @@
 """The ring: the newest part of the log in memory, in the order in which the log delivered it.
 
-Records come in segments. A segment is what arrived between two flushes; it is the unit in which clients are served,
-frames are shared and memory is given back. A reader that has come to a segment's start in every partition is called
-aligned: from there on it sees what every other aligned reader sees.
+Records come in segments. A segment is what arrived between two flushes. It is the unit in which clients are served,
+frames are shared and memory is freed. A reader at the start of a segment in every partition is called aligned: from
+there on it sees what every other aligned reader sees.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.filters.subject import Subject
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
 
 ITEM_OVERHEAD = 400
 """Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
@@ -229,7 +229,7 @@ class Ring:
             state = self._partitions.get(partition)
             if state is not None and state.runs and state.runs[0].first < start:
                 self._begin_at(partition, state, start)
-                # No further than what is held: a record that comes later is newer, wherever the log says that it starts.
+                # No further than what is held: a record that comes later is newer, wherever the log says it starts.
                 self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:

@@ -1,10 +1,10 @@
-"""Where a partition is begun that is asked for from a time on."""
+"""Decides where a partition begins for a reader that asks for a time."""
 
 from __future__ import annotations
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 
 
 async def seek(log: EventLog, partition: TopicPartition, time: int, bounds: Bounds, timeless: bool = True) -> int:

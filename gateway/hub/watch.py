@@ -1,15 +1,15 @@
-"""Watching for partitions that cannot be read while the others are: no leader, or records that never come."""
+"""Watches for partitions that cannot be read while others can: without a leader, or with records that never come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 
-from gateway import telemetry
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import TopicPartition
+from gateway.observability import telemetry
 
 INTERVAL = 10.0
 """Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""

@@ -1,4 +1,4 @@
-"""Group commit: what comes for a topic while an append to it is on its way waits, and goes together in the next."""
+"""Group commit: records for a topic that arrive while an append to it is under way go together in the next one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.cooperative import give_way
 from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble, trouble_with
+from gateway.model.record import NewRecord
+from gateway.observability import telemetry
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024

@@ -42,15 +42,15 @@ def media_type(header: str | None) -> str:
     headers = {"accept": offered}
     if header is None or not header.strip():
         raise Problem(
-            415, "Unsupported media type", f"there is no Content-Type; events come as {offered}", headers=headers
+            415, "Unsupported media type", f"Content-Type is missing; send events as {offered}", headers=headers
         )
     name = header.partition(";")[0].strip().lower()
     if name not in MEDIA_TYPES:
-        detail = f"events come as {offered}, not as {name[:100]!r}"
+        detail = f"send events as {offered}, not as {name[:100]!r}"
         raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
     for key, quoted, plain in _PARAMETER.findall(header):
         if key.lower() == "charset" and (quoted or plain).lower() not in _CHARACTER_SETS:
-            detail = f"events are UTF-8, not {(quoted or plain)[:100]!r}"
+            detail = f"send events as UTF-8, not {(quoted or plain)[:100]!r}"
             raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
     return name
 
@@ -61,7 +61,7 @@ def coding(header: str | None) -> str:
     name = name.removeprefix("x-")
     if name not in (*CODINGS, "identity"):
         offered = ", ".join(CODINGS)
-        detail = f"a body may be coded as {offered} or not at all, but not as {name[:100]!r}"
+        detail = f"send the body uncompressed, or as {offered}, but not as {name[:100]!r}"
         # RFC 9110 section 12.5.3: which codings would have been understood.
         raise Problem(415, "Unsupported content coding", detail, "Content-Encoding", {"accept-encoding": offered})
     return name
@@ -70,7 +70,7 @@ def coding(header: str | None) -> str:
 def too_large(bound: int) -> Problem:
     """What is said of a body over the bound."""
     return Problem(
-        413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), counted when it is expanded"
+        413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), after decompression"
     )
 
 
@@ -165,4 +165,4 @@ class Expander:
 
 
 def _broken(coding: str, reason: str) -> Problem:
-    return Problem(400, "Bad body", f"the body is no {coding} data: {reason}", "Content-Encoding")
+    return Problem(400, "Bad body", f"the body is not valid {coding} data: {reason}", "Content-Encoding")

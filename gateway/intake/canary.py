@@ -1,4 +1,4 @@
-"""Canary events, made of a schema's first example: they tell a stream without events from a broken one. Pure."""
+"""Makes canary events from a schema's first example: they show whether a silent stream is empty or broken. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import LARGEST_SECONDS, Accepted, InvalidEvent, accept
+from gateway.intake.validate import LARGEST_SECONDS, Accepted, InvalidEvent, accept
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time
 
@@ -59,7 +59,7 @@ def missing_canaries(catalog: Catalog, schemas: SchemaRepository, now_ms: int) -
             try:
                 canary_event(stream, catalog, schemas, now_ms)
             except InvalidEvent as error:
-                yield f"{stream.name}: it has canary_events_enabled and can have none: {error}"
+                yield f"{stream.name}: canary_events_enabled is set, but it can have none: {error}"
 
 
 def _at_time(event: dict[str, Any], path: list[str], now_ms: int) -> dict[str, Any]:

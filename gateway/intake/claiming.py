@@ -1,7 +1,7 @@
-"""Settles with other gateways who appends an event that may come to several of them.
+"""Agrees with other gateways who appends an event that may reach several of them.
 
-What comes for a topic while claims are asked for waits, and is asked for together, so that events keep their order and
-share a question. What another gateway is about to store is waited for apart from the rest.
+Events that arrive for a topic while claims are asked for wait, and share the next question. So events keep their order.
+An event that another gateway is about to store waits separately from the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway import telemetry
 from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError
+from gateway.observability import telemetry
 
 HELD_SECONDS = 4.5
 """What another gateway holds is waited for so long: the answer is due soon after."""

@@ -1,6 +1,6 @@
-"""An event that was refused, as an event itself: the raw event and the reason. Pure.
+"""Makes an event of a refused event: the raw event and the reason. Pure.
 
-The fields are those of Wikimedia's error schema, so that a stream may name that one or the one that is shipped.
+The fields are those of Wikimedia's error schema. So a stream may name that schema or the one that is shipped.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import Accepted, InvalidEvent, accept
+from gateway.intake.validate import Accepted, InvalidEvent, accept
 from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"

@@ -1,21 +1,21 @@
-"""Tells of events that are not taken: to the metrics, and to the error streams, for which nobody waits."""
+"""Reports rejected events: to the metrics, and as dead letters to the error streams, which nobody waits for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.cooperative import Slice
 from gateway.definitions import Current
 from gateway.errors import LogError
 from gateway.eventlog.offer import Fate
-from gateway.intake.accept import InvalidEvent
 from gateway.intake.error_event import error_event, named
 from gateway.intake.outcome import Refused
 from gateway.intake.store import Store
+from gateway.intake.validate import InvalidEvent
+from gateway.observability import telemetry
 
 MAXIMUM_WAITING = 10_000
 """Invalid events that are being made into others; of more than these there is only the metric."""

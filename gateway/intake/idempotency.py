@@ -69,10 +69,10 @@ class IdempotencyKeys:
 
 def log_unavailable() -> Problem:
     """What is told of a request where the log does not answer before anything of it is handed over."""
-    detail = "the log does not answer; nothing of this request is stored by it"
+    detail = "the log does not answer; this request stored nothing"
     return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
 
 
 def _used() -> Problem:
-    detail = "this key came with another body before; a new request takes a new key"
-    return Problem(422, "Idempotency-Key is used already", detail, "Idempotency-Key")
+    detail = "this key was used with another body; use a new key for a new request"
+    return Problem(422, "Idempotency-Key already used", detail, "Idempotency-Key")

@@ -1,4 +1,4 @@
-"""Takes events in: judges them, stores each once, and tells what became of it."""
+"""Takes events in: validates them, stores each once, and reports what became of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from gateway import errors, telemetry
+from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
@@ -19,8 +19,6 @@ from gateway.errors import LogError, Problem
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
-from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, accept
-from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.batch import FAILURES, WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
@@ -28,14 +26,17 @@ from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
+from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
+from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
 """An answer waits so long for the log, and not longer: 503 is due within five seconds."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
-NO_REPORTS = "it is a report of a browser, and no stream takes these (report_stream)"
+NO_REPORTS = "it is a browser report, and no stream takes these (report_stream)"
 LARGE_BYTES = 262_144
 """A body of more is taken apart beside the event loop, one at a time: what makes it slow is in no step of its own."""
 LOOK_EVENTS = 16
@@ -61,7 +62,9 @@ class IntakeOptions:
 
 class Intake:
     """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
-    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log."""
+    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log.
+
+    The hub calls `observe`."""
 
     def __init__(
         self,
@@ -86,7 +89,6 @@ class Intake:
             self._looks.look,
             claims,
         )
-        hub.observe = self._observe
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
         """Of bodies of more than LARGE_BYTES: what one takes once it is parsed is not there many times."""
@@ -114,7 +116,7 @@ class Intake:
         held already is all that may be."""
         if self._reading + self._store.size + size > self.options.queue_bytes:
             telemetry.intake_full()
-            detail = "more comes in than the log takes (intake_queue_bytes); send it again in a moment"
+            detail = "events arrive faster than the log stores them (intake_queue_bytes); send it again in a moment"
             raise Problem(503, "Overloaded", detail, headers={"retry-after": "1"})
         self._reading += size
 
@@ -122,7 +124,7 @@ class Intake:
         """Forget bytes that were held."""
         self._reading -= size
 
-    def _observe(self, topic: str, event: Mapping[str, Any]) -> None:
+    def observe(self, topic: str, event: Mapping[str, Any]) -> None:
         """An event was read from the log, where this process or another one has put it."""
         definitions = self._current.definitions
         if definitions is not self._observed:
@@ -153,7 +155,7 @@ class Intake:
     async def take(self, submission: Submission) -> Outcome:
         """Judge and store. Raises Problem for what is wrong with the request as a whole."""
         if self._draining:
-            raise Problem(503, "Stopping", "the server stops; send it again", headers={"retry-after": "1"})
+            raise Problem(503, "Stopping", "the server is stopping; send it again", headers={"retry-after": "1"})
         self._running += 1
         self._idle.clear()
         try:

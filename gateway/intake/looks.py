@@ -1,4 +1,4 @@
-"""Looks into the log: what it has by now is known once the hub has read it to its end."""
+"""Looks into the log: learns what it has by now, which is known once the hub has read it to its end."""
 
 from __future__ import annotations
 

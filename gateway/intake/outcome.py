@@ -1,4 +1,4 @@
-"""What comes to the intake in one request, and what became of it."""
+"""The events of one request to the intake, and what became of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.access.grant import NOBODY, Grant
-from gateway.intake.apart import Piece
-from gateway.tracing.port import NO_SPAN, Span
+from gateway.intake.split import Piece
+from gateway.observability.tracing import NO_SPAN, Span
 
 
 @dataclass(frozen=True, slots=True)

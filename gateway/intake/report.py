@@ -1,12 +1,12 @@
-"""A browser's report (Reporting API: `type`, `age`, `url`, `user_agent`, `body`) as an event. Pure."""
+"""Makes an event of a browser's report (Reporting API: `type`, `age`, `url`, `user_agent`, `body`). Pure."""
 
 from __future__ import annotations
 
 from typing import Any, TypeGuard
 
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import InvalidEvent
-from gateway.intake.splice import with_own_members
+from gateway.intake.insert import with_own_members
+from gateway.intake.validate import InvalidEvent
 from gateway.schemas.repository import SchemaRepository
 from gateway.times import iso_time
 

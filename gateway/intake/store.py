@@ -1,4 +1,4 @@
-"""Hands events to the log, each once: what was stored lately, or is on its way, is not handed over again."""
+"""Hands events to the log, each once: events that were stored lately or are on their way are not handed over again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gateway import telemetry
 from gateway.catalog.stream import Stream
 from gateway.claims.port import Claims
 from gateway.clock import Clock
 from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble
-from gateway.intake.accept import Accepted
 from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
+from gateway.intake.validate import Accepted
 from gateway.intake.window import Window
-from gateway.tracing.port import NO_SPAN, Attributes, Span
+from gateway.model.record import NewRecord
+from gateway.observability import telemetry
+from gateway.observability.tracing import NO_SPAN, Attributes, Span
 
 UNKNOWN = LogUnavailable("the log did not answer in time")
 """What became of an event that the log did not acknowledge; it may be stored."""

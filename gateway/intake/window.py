@@ -1,4 +1,4 @@
-"""Which events were stored lately: so that one which is sent again is not stored twice. Pure."""
+"""Remembers which events were stored lately, so that one which is sent again is not stored twice. Pure."""
 
 from __future__ import annotations
 

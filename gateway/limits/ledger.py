@@ -1,4 +1,4 @@
-"""What the clients of one process use. Pure: time is handed in."""
+"""The ledger: what the clients of one process use. Pure: time is handed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which limits hold for an address. Pure."""
+"""Decides which limits hold for an address. Pure."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def read_special(document: Mapping[str, Any], usual: Amounts) -> tuple[tuple[Net
     special = []
     for name, entry in document.items():
         if not isinstance(entry, Mapping):
-            raise ValueError(f"limit_networks: {name} is no mapping; it takes {', '.join(_KEYS)}")
+            raise ValueError(f"limit_networks: {name} is not a mapping; it takes {', '.join(_KEYS)}")
         for key in entry:
             if key not in _KEYS:
                 raise ValueError(f"limit_networks: {name} has no {key}; it takes {', '.join(_KEYS)}")
@@ -121,7 +121,7 @@ def _network(text: object) -> Network:
     try:
         network = ipaddress.ip_network(str(text), strict=False)
     except ValueError:
-        raise ValueError(f'"{text}" is no network; it takes one such as 203.0.113.0/24 or 2001:db8::/32') from None
+        raise ValueError(f'"{text}" is not a network; it takes one such as 203.0.113.0/24 or 2001:db8::/32') from None
     if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
         if network.prefixlen < 96:
             return network

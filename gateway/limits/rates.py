@@ -1,6 +1,6 @@
-"""How much may be spent a second: a leaky bucket that needs one number for each spender.
+"""Limits a rate: a leaky bucket that needs one number for each client.
 
-The generic cell rate algorithm (ITU-T I.371): of each spender it is kept when all that was spent will be paid for.
+It is the generic cell rate algorithm (ITU-T I.371). The number is the time at which all that was spent will be paid.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Limits that hold over all processes and hosts, counted in Redis.
+"""Limits for all processes and hosts, counted in Redis.
 
-When Redis is away the process goes on by its own counts, and tells Redis all of them when it is back.
+While Redis is away, the process continues with its own counts. It reports all of them to Redis when that is back.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from gateway import telemetry
 from gateway.clock import Clock
 from gateway.limits.ledger import Ledger
 from gateway.limits.port import (
@@ -25,7 +24,8 @@ from gateway.limits.port import (
 )
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
-from gateway.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
+from gateway.observability import telemetry
+from gateway.outbound.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
 
 LEASE_SECONDS = 5.0
 """What a process said of its streams is forgotten so long after it said anything."""

@@ -1,7 +1,8 @@
-"""What Redis decides, each in one script, and so at once for all processes. Times are Redis's own, in milliseconds.
+"""The decisions of Redis, each in one script, which holds for all processes at once.
 
-A process says of itself how many streams it holds, as a number that stands for itself: said twice it is the same, and
-nothing is ever added. What it says is one hash (bucket → streams), which ends with the process: unless it is renewed.
+Times are Redis's own, in milliseconds. A process reports how many streams it holds, as an absolute number. Repeated
+reports change nothing, and nothing is ever added. A report is one hash (bucket → streams). It expires with the process,
+because nobody renews it then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Copies an event stream from elsewhere into a stream of the log, each event once, whatever is killed in between.
+"""Copies an event stream from elsewhere into a stream of the log, each event once, even if a process is killed.
 
-One task reads the source, another writes: while an append is under way, what comes gathers for the next one. With the
-events the log stores, in one transaction, the position after them; whoever opens the mirror next goes on there.
+One task reads the source and another writes. While an append is under way, new events gather for the next one. The log
+stores the position after the events in the same transaction. So the next process that opens the mirror resumes there.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from gateway.catalog.stream import Stream
 from gateway.client import State, StreamEvent, Subscription, bare
 from gateway.clock import Clock
 from gateway.errors import InvalidPosition, LogError, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord
 from gateway.eventlog.port import EventLog, LogWriter, shown_identity
 from gateway.mirror.meter import Meter
 from gateway.mirror.record import Recorder, SourcePosition
 from gateway.mirror.returns import MirrorsItself, Returns
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import NewRecord
+from gateway.text import counted
 
 GATHERED_BYTES = 4 * 1024 * 1024
 """The source is not read while so much waits to be written."""
@@ -114,7 +115,7 @@ class Mirror:
                     await self._copy(stopped)
                     return
                 except PositionMoved:
-                    self._say("another mirror has written meanwhile; going on after its position")
+                    self._say("another mirror has written meanwhile; resuming after its position")
         finally:
             await _cancel([stopped, opening])
             await self._leave_writer()
@@ -143,7 +144,7 @@ class Mirror:
 
     async def _read(self) -> None:
         if self._stored.events:
-            self._say(f"going on after {self._stored.events:,} events")
+            self._say(f"resuming after {counted(self._stored.events, 'event')}")
         subscription = self._subscribe(self._stored.id, self._on_state)
         recorder = Recorder(self._stream, self._stored.id)
         returns = Returns()
@@ -253,7 +254,7 @@ class Mirror:
                     if self._stored != before:
                         raise PositionMoved
                 assert self._writer is not None
-                await self._writer.append(self._topic, records, position.encode())
+                await self._writer.append([(self._topic, new) for new in records], position.encode())
                 break
             except (LogUnavailable, TopicAbsent, Refused) as error:
                 self._log_is_away(error)

@@ -10,9 +10,9 @@ import orjson
 from gateway.catalog.stream import Stream
 from gateway.client import Places, StreamEvent
 from gateway.errors import BadRecord
-from gateway.event import NewRecord
-from gateway.intake.accept import TIMESTAMP_AHEAD, InvalidEvent, key_of, timestamp_of
-from gateway.json_event import parse_event
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, key_of, timestamp_of
+from gateway.model.event import parse_event
+from gateway.model.record import NewRecord
 
 
 class SourcePosition(NamedTuple):

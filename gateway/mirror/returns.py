@@ -1,8 +1,8 @@
-"""Events that come back: of mirrors that form a circle, each reads again what it has written, be it by way of others.
+"""Recognises events that come back: in a circle of mirrors, each mirror reads again what it has written.
 
-A mirror changes no byte of an event and keeps its time, so an event that returns is known by both. Where it has a
-`meta.id` it is left out. Where it has none, another may well be the same, and is copied; but where hardly any other
-comes any more, the circle is the only explanation.
+A mirror changes no byte of an event and keeps its time, so both together identify an event that returns. If the event
+has a `meta.id`, it is left out. If it has none, it may be another event that looks the same, and is copied. But when
+hardly any other event arrives, a circle is the only explanation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from gateway.client import ClientError
 from gateway.errors import BadRecord
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 
 SLOTS = 2**20
 """Digests that are remembered at the most, in 8 MB: each until another takes its slot. So of events that return after a

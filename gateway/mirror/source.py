@@ -1,4 +1,4 @@
-"""The source of a mirror: a subscription to all that a stream has, over HTTP."""
+"""The source of a mirror: a subscription over HTTP to everything that a stream has."""
 
 from __future__ import annotations
 

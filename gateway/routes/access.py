@@ -1,4 +1,4 @@
-"""Who asks, and which streams there are for them."""
+"""Finds who asks, and which streams exist for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets requests in, as far as the limits allow."""
+"""Admits requests, as far as the limits allow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway import telemetry
 from gateway.clock import Clock, SystemClock
 from gateway.errors import Problem
+from gateway.feed.judge import Charge
 from gateway.limits.ledger import FORGET_SECONDS, Ledger
 from gateway.limits.networks import Networks, Policies
 from gateway.limits.port import (
@@ -25,10 +25,10 @@ from gateway.limits.port import (
     Limiter,
     Refusal,
 )
+from gateway.observability import telemetry
+from gateway.observability.throttle import Seldom
 from gateway.routes.peer import sender
 from gateway.routes.problems import answer
-from gateway.seldom import Seldom
-from gateway.subscription.judge import Charge
 from gateway.subscription.replay import Pace
 
 MOST_PARAMETERS = 64
@@ -43,13 +43,13 @@ COUNTED_APART = ("/v2/stream/", "/v1/events")
 """Streams and events, which have limits of their own."""
 
 _DETAILS = {
-    STREAMS: "all the streams that may be open are",
-    STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of your address take too much",
+    STREAMS: "the maximum number of streams is open",
+    STREAMS_PER_ADDRESS: "your address has its maximum number of open streams",
+    FILTERS: "the filters of your address take too much work",
     CONNECTS: "your address opens streams too fast",
-    REQUESTS: "your address asks too fast",
+    REQUESTS: "your address sends requests too fast",
     INTAKE: "your address sends events too fast",
-    AWAY: "the limits cannot be counted now",
+    AWAY: "limits cannot be checked now",
 }
 
 

@@ -1,4 +1,4 @@
-"""Answers in JSON that are right for this moment only."""
+"""JSON answers that hold only for the moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v2/streams`: which streams there are, what they hold, and how much goes on in them."""
+"""`/v2/streams`: the streams, what they hold, and their rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that may be kept: named by what is in them (RFC 9110 section 8.8.3), and packed once."""
+"""Answers that clients may keep: named by their content (RFC 9110 section 8.8.3), and compressed once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Cross-origin requests (WHATWG Fetch, "CORS protocol"): every origin may read every public answer.
 
-None may be taken for something else than it says: what clients wrote is no script or page of this origin ("nosniff").
+No answer may pass for another type: text from clients is no script or page of this origin ("nosniff").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`/openapi.json`, `/asyncapi.json` and `/docs`: what the gateway says of itself, of the definitions in force."""
+"""`/openapi.json`, `/asyncapi.json` and `/docs`: the documents of the API, of the definitions in force."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ import orjson
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
 
-from gateway import request_id, telemetry
 from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
@@ -22,10 +21,11 @@ from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.telling import away, forbidden
+from gateway.observability import request_id, telemetry
+from gateway.observability.tracing import NO_TRACER, Attributes, Span, Tracer
 from gateway.routes.access import Viewers
 from gateway.routes.admission import BODY_BYTES, Admission
 from gateway.routes.problems import answer
-from gateway.tracing.port import NO_TRACER, Attributes, Span, Tracer
 
 EVENTS_PATH = "/v1/events"
 PARAMETERS = tuple(DESCRIBED)
@@ -101,7 +101,7 @@ class EventsEndpoint:
 
     async def _read(self, scope: Scope, headers: dict[bytes, bytes], body: _Body, span: Span) -> Submission:
         if scope["method"] != "POST":
-            detail = f"{scope['method'][:20]} is not possible here; possible: POST"
+            detail = f"{scope['method'][:20]} is not allowed here; allowed: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
         counted = _Counted(None if self._admission is None else partial(self._admission.take_events, scope))
         await counted.reach(1)
@@ -161,7 +161,7 @@ class _Body:
                     if self.unread:
                         await give_way()
         except TimeoutError:
-            raise Problem(408, "Request timeout", f"the body has not come within {BODY_SECONDS:g} s") from None
+            raise Problem(408, "Request timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
         self.data = expander.finish()
 
     async def discard(self) -> None:
@@ -264,7 +264,7 @@ def _hasty(query: bytes) -> bool:
     for name, value in QueryParams(query).multi_items():
         if name not in PARAMETERS:
             close = difflib.get_close_matches(name[:100], PARAMETERS, cutoff=0.5)
-            hint = f"; did you mean `{close[0]}`?" if close else "; there is `hasty`"
+            hint = f"; did you mean `{close[0]}`?" if close else "; the parameter is `hasty`"
             raise _bad(name, f"there is no such parameter{hint}")
         if hasty is not None:
             raise _bad(name, "it is given twice")

@@ -1,6 +1,6 @@
-"""Streams that were ended since their filter takes too much: who comes back with it is told so at once.
+"""Remembers the streams that ended because of an expensive filter, and refuses them at once when they come back.
 
-A browser's EventSource comes back after `event: error`, and stops for good after a status that is no success.
+A browser's EventSource comes back after `event: error`, and stops for good after an error status.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 from gateway.clock import Clock
 from gateway.errors import FilterExhausted
-from gateway.subscription.feed import Selection
+from gateway.feed.selection import Selection
 
 REMEMBERED = 1_000
 """The newest so many."""

@@ -1,4 +1,4 @@
-"""`GET /`: the explorer, a page for people; to programs an index of the API. Its files are served from memory."""
+"""`GET /`: the explorer, a page for people. Programs get an index of the API. Its files are served from memory."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
 from gateway.hub.watch import Watch
+from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
 
 Workers = Callable[[], tuple[Sequence[str], Sequence[str]]]
@@ -91,7 +91,7 @@ class Readiness:
         return {topic: str(trouble.kind) for topic, trouble in self._failing.items() if topic in public}
 
     def _stuck(self) -> dict[str, str] | list[str]:
-        silent = dict.fromkeys(self._watch.stuck, "its records do not come")
+        silent = dict.fromkeys(self._watch.stuck, "no records arrive")
         told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:

@@ -1,4 +1,4 @@
-"""Content negotiation (RFC 9110 section 12.5): which format and which coding a client gets."""
+"""Content negotiation (RFC 9110 section 12.5): the format and the coding that a client gets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def choose_format(accept: str | None) -> Format:
             best = (quality, form)
     if best is None:
         offers = ", ".join(media_type for media_type, _ in _OFFERS)
-        raise Problem(406, "Not acceptable", f"this stream can be had as {offers}", "Accept")
+        raise Problem(406, "Not acceptable", f"this stream is available as {offers}", "Accept")
     return best[1]
 
 

@@ -1,4 +1,4 @@
-"""The request of a stream: query parameters and headers, read into what the subscription understands."""
+"""Reads the request of a stream, from query parameters and headers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.streams import PARAMETERS as DESCRIBED
 from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Problem
-from gateway.event import TopicPartition
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
-from gateway.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position
+from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position
+from gateway.model.record import TopicPartition
 from gateway.routes.negotiate import accepts_gzip, choose_format
-from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.subscription import Request
 from gateway.times import parse_time
@@ -122,10 +122,10 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
             known = ", ".join(PARAMETERS)
             raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", name)
         if name in values:
-            raise _bad(name, "it is given more than once; once is right")
+            raise _bad(name, "it is given more than once; send it once")
         values[name] = value
     if "last_event_id" in values and "lastEventId" in values:
-        raise _bad("lastEventId", "it is `last_event_id` in another spelling; give one of the two")
+        raise _bad("lastEventId", "it is `last_event_id` in another spelling; send only one of them")
     return values
 
 

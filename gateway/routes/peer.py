@@ -1,4 +1,4 @@
-"""Who sends a request: the peer of the connection, or whom a proxy that is trusted names. Pure."""
+"""Finds the sender of a request: the peer of the connection, or the address that a trusted proxy names. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from gateway.limits.networks import Address, Networks, plain
-from gateway.request_target import is_host
+from gateway.wire.request_target import is_host
 
 X_FORWARDED_FOR = b"x-forwarded-for"
 FORWARDED = b"forwarded"

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) for whatever goes wrong before a stream starts."""
+"""Problem documents (RFC 9457) for failures before a stream starts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path[:200]!r}; begin at /v2/streams"
     elif error.status_code == 405:
-        detail = f"{request.method[:20]} is not possible here; possible: {headers.get('allow', 'GET')}"
+        detail = f"{request.method[:20]} is not allowed here; allowed: {headers.get('allow', 'GET')}"
     else:
         detail = str(error.detail)
     return answer(Problem(error.status_code, title, detail, headers=headers))

@@ -1,4 +1,4 @@
-"""The address by which clients know the gateway: documents, links and examples in answers begin with it."""
+"""The address by which clients know the gateway. Documents, links and examples in answers begin with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/explorer/rates`: how many events each stream had in each of the last seconds, for the page's small charts."""
+"""`/explorer/rates`: the events of each stream in each of the last seconds, for the page's small charts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from gateway.catalog.catalog import Catalog
 from gateway.cooperative import Slice
-from gateway.event import TopicPartition
 from gateway.hub.hub import Hub
+from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
 from gateway.routes.survey import covered_seconds
 

@@ -1,4 +1,4 @@
-"""`X-Request-Id`: what a client or a proxy calls a request, or a new name, in the log and in the answer."""
+"""`X-Request-Id`: the name that a client or a proxy gave a request, or a new one, for the log and the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import request_id
+from gateway.observability import request_id
 
 HEADER = b"x-request-id"
 CHARACTERS = 256

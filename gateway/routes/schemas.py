@@ -1,4 +1,4 @@
-"""`/v2/schemas`: the schemas of the repositories, without `$ref`s. What a client names is only looked up in memory."""
+"""`/v2/schemas`: the schemas of the repositories, without `$ref`s. Names from clients are only looked up in memory."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
-from gateway.routes.outlet import CONNECTION, HALF_CLOSED, Response, SendOutlet, take_over
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
+from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendSink, take_over
 from gateway.subscription.services import Services
 from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request
@@ -96,8 +96,8 @@ class StreamEndpoint:
             await answer(error)(scope, receive, send)
             return
         pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
-        session = Session(self._services, request, pace, charge)
-        session.visitor = visitor(scope, None if self._admission is None else address)
+        asking = visitor(scope, None if self._admission is None else address)
+        session = Session(self._services, request, pace, charge, asking)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
@@ -127,8 +127,8 @@ class StreamEndpoint:
             raise
         if response is None:
             known = scope.get("extensions", {})
-            outlet = SendOutlet(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
-            await self._carry(session, outlet)
+            sink = SendSink(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
+            await self._carry(session, sink)
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))
@@ -254,7 +254,7 @@ class StreamEndpoint:
 def _check_method(scope: Scope) -> None:
     if scope["method"] not in METHODS:
         allowed = ", ".join(METHODS)
-        detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
+        detail = f"{scope['method'][:20]} is not allowed here; allowed: {allowed}"
         raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
 
 

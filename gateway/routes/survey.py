@@ -1,6 +1,6 @@
-"""What there is in the topics of the hub: looked at once a second at the most, however many ask.
+"""Surveys the topics of the hub, once a second at most, however many clients ask.
 
-It tells of topics, and nothing of who may see which: what a client is told is put together from its own catalogue.
+It describes topics, and does not know who may see which. Each client's answer is put together from its own catalogue.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from gateway import telemetry
 from gateway.cooperative import together
 from gateway.errors import LogError
-from gateway.event import NO_TIMESTAMP, Record, TopicPartition
 from gateway.eventlog.port import Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import SPAN
 from gateway.hub.history import ask_first_records
 from gateway.hub.hub import Hub
-from gateway.position import NOTHING_READ
+from gateway.model.position import NOTHING_READ
+from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
+from gateway.observability import telemetry
 
 INTERVAL = 1.0
 """Seconds for which a survey holds."""

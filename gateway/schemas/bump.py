@@ -1,9 +1,9 @@
 """`gateway schemas bump`: writes the next version of a schema from `current`.
 
-A version stands by itself: its references are followed and its `allOf`s merged, so that it says the same for ever.
-What stands beside the version before (`1.0.0` and `latest` as links or as files that name one, the same in JSON) is
-written for the new one too. Each file is written whole, and proven by the loader before it is; what a death in between
-has left out is written when the command is run again.
+A version stands by itself: its references are followed and its `allOf`s merged, so that its meaning never changes. If
+the version before has companions, the new one gets them too: `1.0.0` and `latest` as links or as files that name one,
+and the same in JSON. Each file is written whole, after the loader has checked it. If the command dies in between, the
+next run writes the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`gateway schemas check`: what is wrong with the schemas of some directories, beyond that each can be read."""
+"""`gateway schemas check`: finds mistakes in the schemas of some directories, beyond whether each can be read."""
 
 from __future__ import annotations
 

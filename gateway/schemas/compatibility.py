@@ -1,15 +1,15 @@
-"""What changed from one version of a schema to another, and whether it breaks anybody. Pure.
+"""Finds what changed from one version of a schema to another, and whether it breaks anybody. Pure.
 
-A change breaks those who write when an event that was valid is not any more, and those who read when a field is gone,
-may be missing where it never was, or may hold another type than before. What remains is harmless: a new optional
-field, a looser bound, one more value of an enumeration, other words. So two things hold without a new major version: an
-event of the fields that the old version names is valid under the new one, and whatever was made for the fields of the
-old version, such as a table, still takes those of the new.
+A change breaks writers when an event that was valid is not valid any more. It breaks readers when a field is gone, may
+be missing where it never was, or may hold another type. Other changes are harmless: a new optional field, a looser
+bound, one more value of an enumeration, other words. So two things hold without a new major version. An event with the
+fields of the old version is valid under the new one. A table, or anything else that was made for the fields of the old
+version, still takes those of the new.
 
-Fields, types, required fields and enumerations are compared one by one, so that each change has its path. Whether any
-other keyword lets through all that was let through before is decided by the canonical forms of jsonschema-rs; where
-they cannot tell, the change counts as one that breaks. What readers get through branches, positions of lists and maps
-is compared as a whole (`readers.py`).
+Fields, types, required fields and enumerations are compared one by one, so that each change has its path. For any other
+keyword, the canonical forms of jsonschema-rs decide whether it allows everything that was allowed before. Where they
+cannot tell, the change counts as breaking. The readings through branches, positions of lists and maps are compared as a
+whole (`readers.py`).
 """
 
 from __future__ import annotations

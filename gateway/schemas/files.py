@@ -1,7 +1,7 @@
-"""The files of schema repositories: which there are, what stands in them, and what is wrong with them.
+"""The files of schema repositories: finds them, reads them, and collects what is wrong with them.
 
-A repository is a directory; `wiki/change/1.0.0.yaml` in it is version 1.0.0 of the schema titled wiki/change, and
-`current.yaml` beside it is the one that is being written, of the version that its `$id` names.
+A repository is a directory. In it, `wiki/change/1.0.0.yaml` is version 1.0.0 of the schema titled wiki/change.
+`current.yaml` beside it is the version that is being written, and its `$id` names that version.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.catalog.document import MAXIMUM_DEPTH, Findings, parse
-from gateway.json_event import nesting
+from gateway.model.event import nesting
 from gateway.schemas.text import to_json
 
 MAXIMUM_FILES = 10_000

@@ -1,7 +1,7 @@
-"""What git knows about the files of a repository: how each version was when it was released.
+"""Asks git about the files of a repository: how each version was when it was released.
 
-A version is released when its file is first committed; where a tag or a branch is named, when it stands there. What was
-committed is asked of git itself, so nothing has to be kept beside the schemas.
+A version is released when its file is first committed or, if a tag or a branch is named, when it stands there. Git
+itself knows what was committed, so that nothing has to be kept beside the schemas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A schema of an older draft as one of 2020-12, for documents whose readers know that one alone. Pure."""
+"""Rewrites a schema of an older draft as one of 2020-12, for documents whose readers know no other. Pure."""
 
 from __future__ import annotations
 

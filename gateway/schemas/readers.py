@@ -1,4 +1,4 @@
-"""What changes for whoever reads the events of one schema and gets those of another. Pure."""
+"""Compares what the events of two schemas mean for a program that reads the one and gets the other. Pure."""
 
 from __future__ import annotations
 

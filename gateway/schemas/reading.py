@@ -1,9 +1,9 @@
-"""What whoever reads the events of a schema gets: the types, and what is always there. Pure.
+"""Describes what a reader of a schema's events gets: the types, and the fields that are always there. Pure.
 
-The constraints of a schema that shape what is made for its events, such as a table or the classes of a program, brought
-into one form: alternatives (`anyOf`, `oneOf`, `if`, `dependentSchemas`) become what each of them may give, and what
-applies together (`allOf`, patterns that fit a name) what is left of both. As everywhere here, a writer writes the
-fields that the schema names.
+Some constraints of a schema shape what is made for its events, such as a table or the classes of a program. They are
+brought into one form. Alternatives (`anyOf`, `oneOf`, `if`, `dependentSchemas`) become what each of them may give.
+Constraints that apply together (`allOf`, patterns that fit a name) become what is left of both. As everywhere here, a
+writer writes the fields that the schema names.
 """
 
 from __future__ import annotations

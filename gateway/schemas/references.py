@@ -1,6 +1,6 @@
-"""Puts the schemas that a schema refers to in the place of its `$ref`s.
+"""Replaces the `$ref`s of a schema by the schemas that they refer to.
 
-Pure: what is not loaded cannot be referred to, so no reference leads to a file or to the network.
+Pure: only loaded schemas can be referred to, so no reference leads to a file or to the network.
 """
 
 from __future__ import annotations

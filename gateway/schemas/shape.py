@@ -1,6 +1,6 @@
-"""A dereferenced schema with the branches of its `allOf`s merged into it, wherever that says exactly the same.
+"""Merges the branches of `allOf` into a dereferenced schema, wherever that means exactly the same.
 
-What cannot be merged stays in `allOf`. Pure.
+Branches that cannot be merged stay in `allOf`. Pure.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`gateway schemas sql`: the table for the events of a schema. Pure; sqlglot writes each dialect.
+"""`gateway schemas sql`: makes the table for the events of a schema. Pure; sqlglot writes each dialect.
 
-Fields that the schema names become columns, objects the dialect's structures (in PostgreSQL, which has none that nest
-without a name of their own, JSONB), objects of any name maps. What may be of several types is JSON, as text where the
-dialect has no such type. A column is NOT NULL where the field is required and cannot be null.
+Fields that the schema names become columns. Objects become the dialect's structures, and objects with any names become
+maps. PostgreSQL has no nameless structures that nest, so that objects become JSONB there. A value of several types is
+JSON, as text where the dialect has no such type. A column is NOT NULL if the field is required and cannot be null.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compiles schemas into validators, and bounds what a schema may cost.
 
-Patterns run in the linear-time engine of jsonschema-rs: what needs backtracking is refused, and so is what compiles to
-too large a program. The time of a match is then at worst proportional to the text and to the size of the program.
+Patterns run in the linear-time engine of jsonschema-rs. Patterns that need backtracking are refused, and so are those
+that compile to a large program. The time of a match is then at worst proportional to the text and to the program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a range with an end, `until`, is over: the log itself is asked, and raises as it does."""
+"""Decides whether a range with an end (`until`) is over. It asks the log, and raises as the log does."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.errors import Refused
-from gateway.event import TopicPartition
 from gateway.eventlog.trouble import demand
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Start
 from gateway.subscription.subscription import Request
 

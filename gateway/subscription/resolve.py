@@ -1,4 +1,4 @@
-"""Resolving: what a client wishes for, held against the log (section "Positions" of the contract)."""
+"""Resolves a requested position against the log (section "Positions" of the contract)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
-from gateway.event import TopicPartition
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
 from gateway.hub.history import first_records, mark_before
@@ -14,7 +13,8 @@ from gateway.hub.hub import Hub
 from gateway.hub.parting import mark_at
 from gateway.hub.ring import Break
 from gateway.hub.seek import seek
-from gateway.position import NOTHING_READ, Mark, Wish
+from gateway.model.position import NOTHING_READ, Mark, Wish
+from gateway.model.record import TopicPartition
 from gateway.subscription.seen import MOST_SEEN, Counting
 
 LIVE_GRAIN = 10_000

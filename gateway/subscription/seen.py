@@ -1,7 +1,7 @@
-"""Counting the records that share a millisecond: positions that are times say how many of them were read.
+"""Counts the records that share a millisecond: a position by time says how many of them were read.
 
-An id may claim a million, of any partition. So the log is read part by part, of which only the times are kept, to the
-first other time; for so long, and by one client at a time where it is long.
+An id may claim a million such records in any partition. So the log is read part by part, up to the first other time,
+and only the times are kept. The count has a deadline, and one client at a time does a long one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import NamedTuple
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import EventLog
 from gateway.hub.history import PART_RECORDS, read_parts
+from gateway.model.record import TopicPartition
 
 MOST_SEEN = 1_000_000
 """Records that share a millisecond and are counted; of more, some are sent again."""

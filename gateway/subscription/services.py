@@ -1,4 +1,4 @@
-"""What all sessions of a process share."""
+"""The services that all sessions of a process share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from random import Random
 
 from gateway.clock import Clock
 from gateway.cooperative import Gate
+from gateway.feed.held import Held
+from gateway.feed.live import Broadcast
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
-from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast
 from gateway.subscription.seen import Counting
 
 RESOLVED_AT_ONCE = 16

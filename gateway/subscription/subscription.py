@@ -1,6 +1,6 @@
 """A subscription: one client, a reader at a position.
 
-The state, and what follows from each record, is here and pure; `session.py` waits, reads and writes for it.
+The state, and what follows from each record, is here and pure. `session.py` waits, reads and writes for it.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.event import TopicPartition
+from gateway.feed.cursor import Cursor
+from gateway.feed.notice import end_document, gap_document
+from gateway.feed.selection import Selection
 from gateway.hub.ring import Break, Ring
-from gateway.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, Wish
-from gateway.subscription.cursor import Cursor
-from gateway.subscription.feed import Selection
-from gateway.subscription.notice import end_document, gap_document
+from gateway.model.position import DEFAULT_IDS, NOTHING_READ, Ids, Mark, PositionEncoder, Wish
+from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Start
 from gateway.wire.format import Format
 

@@ -1,4 +1,4 @@
-"""Which members of an event a person wants to see on one line."""
+"""Chooses the members of an event that a person wants to see on one line."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from gateway.printable import printable
 from gateway.tail.columns import LONGEST_VALUE, Path, flags, look_up
 from gateway.tail.local_time import show_local_time
+from gateway.text import printable
 
 _STYLES = ("bold", "green", "cyan", "blue", "dim", "yellow")
 """Of the columns in their order; the first is what the event is about."""

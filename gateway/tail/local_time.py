@@ -1,5 +1,7 @@
-"""Times for people on the command line: in the zone of the machine, as they are written and as they are shown, so that
-what was shown means the same where it is written."""
+"""Times for people on the command line, in the zone of the machine.
+
+They are read and shown in the same way, so that a time that was shown means the same when it is typed in.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where events go: lines for people, or the events themselves for programs."""
+"""Writes events: as lines for people, or as they are for programs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.text import Text
 from gateway.client import Event
 from gateway.clock import Clock
 from gateway.errors import BadRecord
-from gateway.json_event import one_line, parse_event
-from gateway.printable import printable
+from gateway.model.event import one_line, parse_event
 from gateway.tail.columns import Path, suggest
 from gateway.tail.line import event_line
 from gateway.tail.schemas import Schemas
+from gateway.text import printable
 
 REMEMBERED = 1000
 """Kinds of events whose columns are remembered."""

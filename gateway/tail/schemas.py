@@ -1,4 +1,4 @@
-"""The schemas of events, from the server that sends them."""
+"""Gets the schemas of events from the server that sends them."""
 
 from __future__ import annotations
 

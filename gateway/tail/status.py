@@ -1,5 +1,7 @@
-"""What goes on with the connection, told beside the events: a line that comes and goes on a terminal, now and then a
-line elsewhere."""
+"""Shows the state of the connection beside the events.
+
+On a terminal it is a line that comes and goes. Elsewhere it is a line now and then.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run of `gateway tail`: a subscription, its output, its position in a file, and what is told meanwhile."""
+"""Runs `gateway tail`: a subscription, its output, its position in a file, and its messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.client import Duplicates, Event, EventStream, Gap, PositionStore, Query, State, Subscription
 from gateway.clock import Clock
-from gateway.signals import on_signal
+from gateway.process.signals import on_signal
 from gateway.tail.output import Output
 from gateway.tail.progress import Progress
 from gateway.tail.status import StatusLine

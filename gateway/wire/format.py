@@ -1,4 +1,4 @@
-"""What the two formats have in common: the frames that a subscription can send."""
+"""The frames that a subscription can send, whatever the format."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """gzip for streams (RFC 1952), compressed once for all clients.
 
-A response is one gzip member: a header, then deflate blocks that each end on a byte boundary, so that what has arrived
-can be decoded at once. Blocks are made once for every client of a feed, as in video: a key block refers to nothing
-before it, those that follow refer back as far as the last key block. A client that joins between two key blocks gets
-blocks that stand alone until the next key. Members are never concatenated: browsers stop silently after the first.
+A response is one gzip member: a header, and deflate blocks that each end on a byte boundary. So what has arrived can be
+decoded at once. Blocks are made once for every client of a feed, as in video. A key block refers to nothing before it,
+and those that follow refer back as far as the last key block. A client that joins between two key blocks gets blocks
+that stand alone until the next key block. Members are never concatenated: browsers stop without a word after the first.
 """
 
 from __future__ import annotations

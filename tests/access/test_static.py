@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from gateway.access.grant import Grant
 from gateway.access.static import StaticToken, digest_of, find, read_static_tokens
-from gateway.cli import main
+from gateway.commands.cli import main
 
 DIGEST = hashlib.sha256(b"x" * 40).hexdigest()
 

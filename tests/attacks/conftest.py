@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.attacks.force import Options
 from tests.attacks.plain import STREAM
 from tests.attacks.siege import ABOUT, DRAIN_TIME, REPORT_VARIABLE, SECONDS, Line, Siege, besieged, table

@@ -7,7 +7,7 @@ import itertools
 import json
 from contextlib import suppress
 
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from tests.attacks.dear import FILTERS, SPENT, STORM, spending, texts
 from tests.attacks.force import Force, get, stream
 from tests.attacks.grammar import Grammar

@@ -26,8 +26,8 @@ from urllib.parse import quote, urlencode
 
 from aiokafka import AIOKafkaProducer
 
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from loadtests.machine import allow_files
 from tests.end_to_end.process import ROOT
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from tests.attacks.force import Force, get, stream
 
 BATCH = 1000

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from tests.attacks.force import Force, get, stream
 
 MEGABYTE = 1 << 20

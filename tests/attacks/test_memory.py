@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from gateway.catalog.stream import Retention
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.setting_relations import memory_bound
-from gateway.settings import Settings
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
+from gateway.settings.relations import memory_bound
+from gateway.settings.table import Settings
 from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.attacks.conftest import SETTINGS
 from tests.attacks.monitor import Monitor
 from tests.attacks.plain import STREAM, PlainClient

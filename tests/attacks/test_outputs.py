@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.attacks.conftest import SETTINGS, STREAMS, TOPICS
 from tests.attacks.force import Options
 from tests.attacks.plain import STREAM

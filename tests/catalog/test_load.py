@@ -92,7 +92,7 @@ streams:
         ("topics: [x, x]", 3, "twice"),
         ("stream_aliases: ['a,b']", 3, "cannot be an alias"),
         ("stream_aliases: [one]", 3, "the alias one is the name of the stream at line 2"),
-        ("title: [x]", 3, "title is a list; it takes a text"),
+        ("title: [x]", 3, "title is a list; it takes a string"),
         ("description: 3", 3, "in quotes"),
         ("schema_title: ../x", 3, "a title such as wiki/change"),
         ("schema_title: /x", 3, "a title such as wiki/change"),

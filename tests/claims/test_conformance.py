@@ -16,7 +16,7 @@ from gateway.claims.port import Asked, Claims, Kind
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import ClaimFile, SqliteClaims
 from gateway.clock import SystemClock
-from gateway.eventlog.sqlite_claims import Life
+from gateway.eventlog.sqlite.claims import Life
 
 SECONDS, MAXIMUM = 600.0, 3000
 LEASE = 0.9

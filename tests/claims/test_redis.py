@@ -13,7 +13,7 @@ from gateway.claims.port import Asked, ClaimsAway, Kind
 from gateway.claims.redis import CAUTIOUS_SECONDS, YOUNG_MILLISECONDS, RedisClaims
 from gateway.clock import SystemClock
 from gateway.intake.store import known_by
-from gateway.telemetry import exposition
+from gateway.observability.telemetry import exposition
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.redis

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.client import ClientError, Producer, State, Subscription
 from gateway.client.answer import bare
-from gateway.members import PART_BYTES, Gzip, Members
+from gateway.wire.members import PART_BYTES, Gzip, Members
 from tests.client.raw import STREAM, RawServer, head, serve
 
 FRAMES = b'retry: 1\n\nid: 1\ndata: {"n":1}\n\nid: 2\ndata: {"n":2}\n\n'

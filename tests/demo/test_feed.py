@@ -12,9 +12,9 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.demo.feed import HISTORY, SampleFeed
 from gateway.errors import ConfigurationError
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import Record, TopicPartition
 from tests.eventlog.kit import batches_of
 
 NOW = 1_772_357_213_007

@@ -19,17 +19,17 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route, Router
 
 from gateway.catalog.stream import Stream
-from gateway.connections import ConnectionBounds
 from gateway.definitions import Definitions
 from gateway.description import intake as described_intake
 from gateway.description.facts import Limits
 from gateway.description.openapi import STREAM_PATH
 from gateway.description.streams import SAME_AS_HEADER
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
-from gateway.settings import Settings
+from gateway.server.connections import ConnectionBounds
+from gateway.settings.table import Settings
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running

@@ -1,4 +1,4 @@
-"""The clients that others wrote, each in the program that CLIENTS.md shows."""
+"""The clients that others wrote, each in the program that docs/CLIENTS.md shows."""
 
 from __future__ import annotations
 

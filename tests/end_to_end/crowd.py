@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from gateway.acceptor import raise_file_limit
+from gateway.server.acceptor import raise_file_limit
 from tests.end_to_end.follower import follow
 
 EVENT = re.compile(rb'\ndata: \{"n":(\d+)')

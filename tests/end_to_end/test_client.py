@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gateway.client import EventsMissing, FilePositions, Gap, Refused, subscribe, subscribe_blocking
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT
 from tests.end_to_end.relay import Relay

@@ -1,4 +1,4 @@
-"""Real clients in the programs that CLIENTS.md shows: cut off under load, none of them loses or repeats an event."""
+"""Real clients, in the programs of docs/CLIENTS.md: cut off under load, none of them loses or repeats an event."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually, run
 from tests.end_to_end.stream import Client, check_sequence
@@ -352,7 +352,7 @@ async def test_produce_is_interrupted_and_goes_on(tmp_path: Path, log: str) -> N
     process.send_signal(signal.SIGINT)
     _, said = await process.communicate()
     assert process.returncode == 130
-    assert b"line 1001 is the first that is not known to be stored: go on with the same input and --skip 1000" in said
+    assert b"line 1001 is the first that may not be stored: continue with the same input and --skip 1000" in said
     assert b"1000 stored, 0 invalid" in said
     await stored.close()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import event, open_producer, place_topic

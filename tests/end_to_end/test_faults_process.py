@@ -19,10 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.composition import open_log
-from gateway.event import NewRecord
-from gateway.settings import Settings
-from gateway.watchdog import STALLED_STATUS
+from gateway.app.composition import open_log
+from gateway.model.record import NewRecord
+from gateway.process.watchdog import STALLED_STATUS
+from gateway.settings.table import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.end_to_end.stream import Client
@@ -43,7 +43,7 @@ PLACE = Path(os.environ["SICK_PLACE"])
 def sicken() -> None:
     '''What a test wants of a process: files named after it are its orders.'''
     import asyncio
-    from gateway.app import Gateway
+    from gateway.app.gateway import Gateway
 
     serve = Gateway.run
 
@@ -71,7 +71,7 @@ def sicken() -> None:
     Gateway.run = run
 
 if PLACE.is_dir() and not any("resource_tracker" in one for one in sys.orig_argv):
-    from gateway import restarts
+    from gateway.process import restarts
     restarts.FIRST_PAUSE = restarts.LONGEST_PAUSE = float(os.environ.get("SICK_PAUSE", "1"))
     sicken()
 """
@@ -223,7 +223,7 @@ async def test_what_was_dropped_is_told_when_there_is_room_again(site: Site, fif
 
     async def read() -> bool:
         told.extend(fifo.read())
-        return b"lines of the log were dropped" in told
+        return b"of the log, which nobody read" in told
 
     await eventually(read, "the notice")
     assert await gateway.stop() == 0

@@ -1,4 +1,4 @@
-"""The commands and programs of START.md and README.md, run as they stand there against the demo."""
+"""The commands and programs of README.md, docs/START.md and docs/STREAMS.md, run against the demo."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.services.kafka import free_port
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="module")]
 
-START = (ROOT / "START.md").read_text()
-README = (ROOT / "README.md").read_text()
+START = (ROOT / "docs/START.md").read_text()
+PAGES = [(ROOT / name).read_text() for name in ("README.md", "docs/STREAMS.md")]
 ADDRESS = "http://127.0.0.1:8080"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENOUGH = 5
@@ -39,18 +39,18 @@ BUILD = 180.0
 
 
 def blocks(language: str) -> list[str]:
-    """The programs in START.md of a language."""
+    """The programs in docs/START.md of a language."""
     return [text for name, text in BLOCK.findall(START) if name == language]
 
 
 def commands(text: str) -> list[str]:
-    """The commands in a README's indented lines that ask the gateway; one that goes over several lines as it is."""
+    """The commands in a page's indented lines that ask the gateway; one that goes over several lines as it is."""
     found = re.findall(r"^    ((?:curl|\.venv/bin/gateway (?:tail|produce)) (?:.*\n     )*.*)$", text, re.MULTILINE)
     return [re.sub(r"\s+# .*$", "", each) for each in found]
 
 
 SHELL = [text for text in blocks("sh") if text.startswith("curl")]
-IN_README = [each for each in commands(README) if "stream.example.org" not in each and " produce " not in each]
+IN_PAGES = list(dict.fromkeys(each for text in PAGES for each in commands(text) if "stream.example.org" not in each))
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -140,7 +140,7 @@ def assert_each_once(found: Sequence[str], log: Sequence[str]) -> None:
     assert list(found) == list(log[first : first + len(found)])
 
 
-@pytest.mark.parametrize("text", [*SHELL, *IN_README])
+@pytest.mark.parametrize("text", [*SHELL, *IN_PAGES])
 async def test_a_command(text: str, demo: GatewayProcess, folder: Path, curl: str) -> None:
     assert curl
     run = Run(demo, folder)
@@ -151,7 +151,7 @@ async def test_a_command(text: str, demo: GatewayProcess, folder: Path, curl: st
 
 async def test_the_guides_have_commands() -> None:
     assert len(SHELL) == 2
-    assert len(IN_README) >= 5
+    assert len(IN_PAGES) >= 6
 
 
 async def test_the_page(demo: GatewayProcess, folder: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.kafka import event
 from tests.end_to_end.process import GatewayProcess, configuration, eventually
@@ -272,7 +272,7 @@ async def test_an_interrupt_and_a_second_mirror(serve: Serve, tmp_path: Path, to
         await eventually(one_more, "the eleventh event")
         mirrors[1].signal_group(signal.SIGINT)
         assert await mirrors[1].ended() == 0
-        assert "1 events stored" in mirrors[1].errors
+        assert "1 event stored" in mirrors[1].errors
         assert await target.count() == 11
     finally:
         for mirror in mirrors:

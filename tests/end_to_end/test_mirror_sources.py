@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.commands.mirror import GAPS_TOLD
-from gateway.event import TopicPartition
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import TopicPartition
 from tests.end_to_end.process import ROOT, WAIT, configuration, environment, eventually
 from tests.eventlog.kit import take
 from tests.services.kafka import free_port
@@ -207,7 +207,7 @@ async def test_half_a_frame_and_ids_that_are_no_positions(run: Start) -> None:
         assert b"last-event-id: 20\r\n" in source.requests[2]
         kept = len(source.requests)
         again = await run(source.port)
-        await again.says("going on after")
+        await again.says("resuming after")
         await eventually(lambda: _more(source, kept), "another request")
         assert b"last-event-id: %d0\r\n" % kept in source.requests[kept]
         assert await again.stop() == 0

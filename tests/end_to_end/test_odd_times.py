@@ -15,11 +15,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from gateway.client import Subscription, subscribe
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Trouble
-from gateway.position import LARGEST_INTEGER, SMALLEST_TIME
+from gateway.model.position import LARGEST_INTEGER, SMALLEST_TIME
+from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, configuration, environment, eventually
 from tests.eventlog.kit import create_topic, take

@@ -16,11 +16,11 @@ import orjson
 import pytest
 
 from gateway.client import BlockingProducer, EventInvalid, Producer, ProducerOptions
-from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT, GatewayProcess
 from tests.end_to_end.relay import Relay

@@ -16,10 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.composition import open_log
-from gateway.event import NewRecord
+from gateway.app.composition import open_log
 from gateway.eventlog.port import EventLog
-from gateway.settings import Settings
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, Streams, configuration, eventually
 from tests.end_to_end.stream import Client, check_sequence
@@ -269,7 +269,7 @@ async def test_schemas_and_settings(site: Site) -> None:
         "warnings": [],
         "workers": ["reloaded"],
     }
-    await site.says("these settings have changed, and wait for a restart: retry")
+    await site.says("these changed settings wait for a restart: retry")
     assert (await gateway.get("/v2/schemas/thing/latest")).json()["description"] == "new"
     schema(site, "thing", "1.0.0", description="another")
     (warning,) = (await site.reload()).json()["warnings"]

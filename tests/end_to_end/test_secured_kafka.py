@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.account import Account
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.follower import Follow, Follower

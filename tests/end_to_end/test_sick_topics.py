@@ -13,9 +13,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.follower import Follow
 from tests.end_to_end.kafka import event, open_producer, place_topic

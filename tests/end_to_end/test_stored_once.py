@@ -18,12 +18,12 @@ import httpx
 import orjson
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.kafka import KafkaLog
+from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
-from gateway.eventlog.sqlite import SqliteLog
-from gateway.eventlog.sqlite_connection import FORMAT
+from gateway.eventlog.sqlite.connection import FORMAT
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import demand
+from gateway.model.record import TopicPartition
 from tests.effort import lasting
 from tests.end_to_end.conftest import Launch, Serve
 from tests.end_to_end.process import WAIT, GatewayProcess, eventually, run

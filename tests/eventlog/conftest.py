@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.memory import MemoryLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from tests.eventlog.kit import Bench, KafkaBench, MemoryBench, SqliteBench
 
 

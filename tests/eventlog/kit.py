@@ -14,11 +14,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 Result = TypeVar("Result")
 
@@ -54,6 +54,11 @@ class CuttableBench(Bench, Protocol):
     async def cut(self, partition: TopicPartition, end: int) -> None:
         """Lose the records from an offset on, as if they had never been."""
         ...
+
+
+def to(topic: str, records: Sequence[NewRecord]) -> list[tuple[str, NewRecord]]:
+    """Records for a LogWriter, all to one topic."""
+    return [(topic, new) for new in records]
 
 
 async def refused(reader: LogReader, partition: TopicPartition) -> Trouble:

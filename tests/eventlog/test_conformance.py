@@ -8,10 +8,10 @@ import time
 import pytest
 
 from gateway.errors import LogError, LogUnavailable, TopicAbsent
-from gateway.event import NewRecord, Record, TopicPartition
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.port import Batch, Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import WAIT, Bench, batches_of, existing, refused, take
 
 START = time.time_ns() // 1_000_000 - 3_600_000

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import NO_STAMP
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import (
     WAIT,
     Bench,

@@ -8,33 +8,36 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import TopicAbsent, WriterFenced
-from gateway.event import NewRecord, TopicPartition
+from gateway.errors import LogError, TopicAbsent, WriterFenced
+from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.trouble import demand
-from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take
+from gateway.model.record import NewRecord, TopicPartition
+from tests.eventlog.kit import WAIT, Bench, KafkaBench, batches_of, take, to
 
 ENDLESS = """
 import asyncio, sys
-from gateway.event import NewRecord
-from gateway.eventlog.kafka import KafkaLog
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.model.record import NewRecord
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
     kind, place, topic = sys.argv[1:]
     log = SqliteLog(place) if kind == "sqlite" else KafkaLog([place])
     await log.open()
     await log.create(topic)
+    await log.create(topic + ".other")
     writer = await log.writer(topic)
     number = int(writer.position or b"0")
     while True:
-        await writer.append(topic, [NewRecord(b"%d" % n, partition=0) for n in range(number, number + 7)],
-                            b"%d" % (number + 7))
+        records = [(name, NewRecord(b"%d" % n, partition=0))
+                   for n in range(number, number + 7) for name in (topic, topic + ".other")]
+        await writer.append(records, b"%d" % (number + 7))
         number += 7
         print(number, flush=True)
 
 asyncio.run(main())
 """
-"""A program that appends numbers for ever, and goes on at its position."""
+"""A program that appends numbers to two topics for ever, and goes on at its position."""
 
 
 async def values(bench: Bench, topic: str, name: str | None = None) -> tuple[list[bytes | None], bytes | None]:
@@ -60,10 +63,10 @@ async def test_a_position_is_kept_with_the_records(bench: Bench, topic: str) -> 
     writer = await bench.log.writer(topic)
     first_position = writer.position
     assert first_position is None
-    ((place, first),) = await writer.append(topic, [NewRecord(b"0", partition=0)], b"\x00one")
+    ((place, first),) = await writer.append(to(topic, [NewRecord(b"0", partition=0)]), b"\x00one")
     assert (place, first) == (TopicPartition(topic, 0), 0)
     assert writer.position == b"\x00one"
-    places = await writer.append(topic, [NewRecord(b"%d" % n, partition=0) for n in (1, 2)], b"two")
+    places = await writer.append(to(topic, [NewRecord(b"%d" % n, partition=0) for n in (1, 2)]), b"two")
     assert [partition for partition, _ in places] == [place, place]
     assert [offset for _, offset in places] == sorted(offset for _, offset in places)
     await writer.close()
@@ -74,7 +77,7 @@ async def test_records_of_a_writer_are_like_any_others(bench: Bench, topic: str)
     await bench.log.create(topic)
     writer = await bench.log.writer(topic)
     given = [NewRecord(b"x", b"key", 1_700_000_000_000, 0, (("h", b"v"),)), NewRecord(None, b"k", 1_700_000_000_001)]
-    await writer.append(topic, given, b"1")
+    await writer.append(to(topic, given), b"1")
     reader = await bench.log.reader({TopicPartition(topic, 0): 0})
     assert [(record.value, record.key, record.timestamp, record.headers) for record in await take(reader, 2)] == [
         (new.value, new.key, new.timestamp, new.headers) for new in given
@@ -86,8 +89,8 @@ async def test_records_of_a_writer_are_like_any_others(bench: Bench, topic: str)
 async def test_a_position_moves_without_records(bench: Bench, topic: str) -> None:
     await bench.log.create(topic)
     writer = await bench.log.writer(topic)
-    assert await writer.append(topic, [], b"1") == []
-    assert await writer.append(topic, [], b"2") == []
+    assert await writer.append([], b"1") == []
+    assert await writer.append([], b"2") == []
     await writer.close()
     assert await values(bench, topic) == ([], b"2")
 
@@ -95,29 +98,92 @@ async def test_a_position_moves_without_records(bench: Bench, topic: str) -> Non
 async def test_names_have_positions_of_their_own(bench: Bench, topic: str) -> None:
     await bench.log.create(topic)
     one, two = await bench.log.writer(f"{topic}.one"), await bench.log.writer(f"{topic}.zwei ü")
-    await one.append(topic, [NewRecord(b"1")], b"1")
-    await two.append(topic, [NewRecord(b"2")], b"2")
-    await one.append(topic, [NewRecord(b"3")], b"3")
+    await one.append(to(topic, [NewRecord(b"1")]), b"1")
+    await two.append(to(topic, [NewRecord(b"2")]), b"2")
+    await one.append(to(topic, [NewRecord(b"3")]), b"3")
     await two.close()
     again = await bench.log.writer(f"{topic}.zwei ü")
     assert again.position == b"2"
-    await one.append(topic, [NewRecord(b"4")], b"4")
+    await one.append(to(topic, [NewRecord(b"4")]), b"4")
     await one.close()
     await again.close()
     assert await values(bench, topic, f"{topic}.one") == ([b"1", b"2", b"3", b"4"], b"4")
 
 
+async def test_records_of_several_topics_are_one_append(bench: Bench, topic: str) -> None:
+    other = f"{topic}.other"
+    await bench.log.create(topic)
+    await bench.log.create(other, 2)
+    writer = await bench.log.writer(topic)
+    given = [(other if n % 3 else topic, NewRecord(b"%d" % n, partition=0)) for n in range(7)]
+    places = await writer.append([*given, (other, NewRecord(b"7", partition=1))], b"1")
+    assert [partition for partition, _ in places] == [
+        *(TopicPartition(name, 0) for name, _ in given),
+        TopicPartition(other, 1),
+    ]
+    await writer.append([(other, NewRecord(b"8", partition=0))], b"2")
+    await writer.close()
+    assert await values(bench, topic) == ([b"0", b"3", b"6"], b"2")
+    assert await values(bench, other, topic) == ([b"1", b"2", b"4", b"5", b"8"], b"2")
+
+
+async def test_an_append_of_several_topics_is_stored_in_all_or_none(bench: Bench, topic: str) -> None:
+    other, absent = f"{topic}.other", f"{topic}.absent"
+    await bench.log.create(topic)
+    await bench.log.create(other)
+    first = (topic, NewRecord(b"lost", partition=0))
+    lost = {
+        (absent, NewRecord(b"lost", partition=0)): TopicAbsent,
+        (other, NewRecord(b"lost", partition=7)): TopicAbsent,
+        (other, NewRecord(bytes(RECORD_BYTES + 1), partition=0)): LogError,
+    }
+    for last, error in lost.items():
+        for records in ([first, last], [last, first]):
+            writer = await bench.log.writer(topic)
+            with pytest.raises(error):
+                await writer.append(records, b"lost")
+            assert writer.position is None
+            await writer.close()
+    assert await values(bench, topic) == ([], None)
+    assert await values(bench, other, topic) == ([], None)
+
+
+async def test_a_writer_that_was_taken_over_stores_nothing_in_any_topic(bench: Bench, topic: str) -> None:
+    other = f"{topic}.other"
+    await bench.log.create(topic)
+    await bench.log.create(other)
+    old = await bench.log.writer(topic)
+    await old.append([], b"1")
+    new = await bench.log.writer(topic)
+    with pytest.raises(WriterFenced):
+        await old.append([(topic, NewRecord(b"zombie")), (other, NewRecord(b"zombie"))], b"zombie")
+    await new.append([(other, NewRecord(b"new", partition=0))], b"2")
+    await old.close()
+    await new.close()
+    assert await values(bench, topic) == ([], b"2")
+    assert await values(bench, other, topic) == ([b"new"], b"2")
+
+
+async def test_a_position_of_no_topic_moves_where_topics_are_gone(bench: Bench, topic: str) -> None:
+    writer = await bench.log.writer(topic)
+    assert await writer.append([], b"1") == []
+    await writer.close()
+    again = await bench.log.writer(topic)
+    assert again.position == b"1"
+    await again.close()
+
+
 async def test_a_writer_that_was_taken_over_stores_nothing(bench: Bench, topic: str) -> None:
     await bench.log.create(topic)
     old = await bench.log.writer(topic)
-    await old.append(topic, [NewRecord(b"old")], b"1")
+    await old.append(to(topic, [NewRecord(b"old")]), b"1")
     new = await bench.log.writer(topic)
     assert new.position == b"1"
     with pytest.raises(WriterFenced) as fenced:
-        await old.append(topic, [NewRecord(b"zombie")], b"zombie")
+        await old.append(to(topic, [NewRecord(b"zombie")]), b"zombie")
     assert fenced.value.name == topic
     assert "has taken over" in str(fenced.value)
-    await new.append(topic, [NewRecord(b"new")], b"2")
+    await new.append(to(topic, [NewRecord(b"new")]), b"2")
     await old.close()
     await new.close()
     assert await values(bench, topic) == ([b"old", b"new"], b"2")
@@ -126,12 +192,12 @@ async def test_a_writer_that_was_taken_over_stores_nothing(bench: Bench, topic: 
 async def test_an_append_that_fails_stores_nothing(bench: Bench, topic: str) -> None:
     writer = await bench.log.writer(topic)
     with pytest.raises(TopicAbsent):
-        await writer.append(topic, [NewRecord(b"lost")], b"lost")
+        await writer.append(to(topic, [NewRecord(b"lost")]), b"lost")
     assert writer.position is None
     await bench.log.create(topic)
-    await writer.append(topic, [NewRecord(b"stored")], b"1")
+    await writer.append(to(topic, [NewRecord(b"stored")]), b"1")
     with pytest.raises(TopicAbsent):
-        await writer.append(topic, [NewRecord(b"lost", partition=0), NewRecord(b"lost", partition=7)], b"lost")
+        await writer.append(to(topic, [NewRecord(b"lost", partition=0), NewRecord(b"lost", partition=7)]), b"lost")
     await writer.close()
     assert await values(bench, topic) == ([b"stored"], b"1")
 
@@ -161,3 +227,5 @@ async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str
     stored, position = await values(bench, topic)
     assert stored == [b"%d" % number for number in range(len(stored))]
     assert position == b"%d" % len(stored)
+    others, _ = await values(bench, f"{topic}.other", topic)
+    assert others == stored

@@ -13,8 +13,8 @@ import orjson
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
 
 from gateway.demo.wiki import WikiSample
-from gateway.event import NewRecord
-from gateway.eventlog.sqlite import SqliteLog
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
 from tests.end_to_end.process import ROOT, WAIT
 
 ARTEFACTS = ROOT / ".cache" / "explorer"

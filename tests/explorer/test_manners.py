@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.async_api import Browser, expect
 
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from tests.end_to_end.process import GatewayProcess
 from tests.explorer.kit import Explorer, Feed
 

@@ -11,7 +11,7 @@ from gateway.errors import InvalidExpression
 from gateway.filters.compile import DEEPEST, FilterBounds, compile_filter
 from gateway.filters.lexer import MOST_TOKENS
 from gateway.filters.subject import Subject
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 
 LARGEST = FilterBounds(1 << 20, 1_000, 10**9)
 """More than the settings allow of depth, and all that they allow of length."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 from tests.effort import examples
 
 EDIT: dict[str, Any] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import InvalidFields
 from gateway.filters.fields import MAXIMUM_LENGTH, MAXIMUM_NAMES, MAXIMUM_PATHS, compile_fields
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 from tests.effort import examples
 
 

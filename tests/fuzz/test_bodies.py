@@ -17,9 +17,9 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.client.parser import EventStreamParser
 from gateway.errors import Problem
-from gateway.intake.accept import InvalidEvent, accept
-from gateway.intake.apart import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.body import Expander, coding, media_type
+from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
+from gateway.intake.validate import InvalidEvent, accept
 from gateway.schemas.repository import SchemaRepository
 from tests.access.kit import NOW
 from tests.effort import examples

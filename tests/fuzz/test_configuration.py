@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gateway.access.keys import read_keys
 from gateway.access.static import read_static_tokens
-from gateway.configuration import configure
 from gateway.errors import ConfigurationError
-from gateway.settings import BY_KEY
+from gateway.settings.configuration import configure
+from gateway.settings.table import BY_KEY
 from tests.access.kit import ALGORITHMS, document, public_jwk
 from tests.effort import examples
 from tests.fuzz.kit import JSON, Fuzzer, damaged, pieces

@@ -21,7 +21,7 @@ from gateway.filters.compile import FilterBounds, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.limits.networks import Networks
-from gateway.position import parse_position
+from gateway.model.position import parse_position
 from gateway.routes.negotiate import accepts_gzip, choose_format, prefers_json
 from gateway.routes.parameters import PARAMETERS, Bounds, read_request
 from gateway.routes.peer import sender

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import TopicPartition
 from gateway.eventlog.port import TopicState
 from gateway.hub.activity import AHEAD, EXAMPLES_BYTES, LONGEST_EXAMPLE, SPAN, Activity
 from gateway.hub.losses import Remains
 from gateway.hub.ring import Item
-from gateway.position import Mark
+from gateway.model.position import Mark
+from gateway.model.record import TopicPartition
 
 NOW = 1_800_000_000
 """Seconds."""

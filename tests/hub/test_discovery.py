@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
-from gateway.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.record import NewRecord, TopicPartition
 from tests.subscription.client import FakeClock
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.hub.ring import Segment
+from gateway.model.record import NewRecord, TopicPartition
 from tests.hub.test_discovery import fill, held, hub_over, quick, running, until
 
 __all__ = ["quick"]

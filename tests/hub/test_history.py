@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_parts
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from gateway.event import NO_TIMESTAMP, NewRecord, TopicPartition
-from gateway.eventlog.kafka_fetch import Fetched
-from gateway.eventlog.kafka_records import PartitionBuffer
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.kafka.fetch import Fetched
+from gateway.eventlog.kafka.records import PartitionBuffer
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import decode as decoding
 from gateway.hub.ring import Ring
+from gateway.model.record import NO_TIMESTAMP, NewRecord, TopicPartition
 from tests.hub.test_discovery import held, hub_over, quick, running, until
 
 __all__ = ["quick"]

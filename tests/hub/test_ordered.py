@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import Bounds, LogReader
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub
 from gateway.hub.merge import Merge
 from gateway.hub.ordered import OrderedReader, Read
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.hub.test_discovery import hub_over, running, until
 
 PARTS = 3

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
 from gateway.hub import discovery as discovery_module
 from gateway.hub import ordered as ordered_module
@@ -16,6 +15,7 @@ from gateway.hub import recovery as recovery_module
 from gateway.hub.hub import Hub
 from gateway.hub.ordered import OrderedReader, Read
 from gateway.hub.partitions import FIRST_WAIT, LONGEST_WAIT, TRIAL_SECONDS, Ward, waiting_for
+from gateway.model.record import TopicPartition
 from tests.hub.test_discovery import fill, held, hub_over, running, until
 
 WELL, SICK = TopicPartition("alpha", 0), TopicPartition("beta", 0)

@@ -8,11 +8,11 @@ from itertools import count
 import pytest
 
 from gateway.clock import SystemClock
-from gateway.event import NewRecord, Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
-from gateway.position import NOTHING_READ
+from gateway.model.position import NOTHING_READ
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 PATIENCE = 10.0
 

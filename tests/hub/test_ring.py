@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.event import TopicPartition
 from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
-from gateway.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.record import TopicPartition
 from tests.effort import examples
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.watch import Watch
+from gateway.model.record import NewRecord, TopicPartition
 
 FIRST, SECOND = TopicPartition("alpha", 0), TopicPartition("alpha", 1)
 

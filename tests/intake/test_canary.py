@@ -12,9 +12,9 @@ import yaml
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.accept import InvalidEvent
 from gateway.intake.canary import canary_event, missing_canaries
-from gateway.json_event import is_canary
+from gateway.intake.validate import InvalidEvent
+from gateway.model.event import is_canary
 from gateway.schemas.repository import SchemaRepository
 
 NOW = 1_767_225_600_123

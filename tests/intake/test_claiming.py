@@ -19,14 +19,14 @@ from gateway.claims.port import Asked, Kind
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryReader
+from gateway.eventlog.memory.log import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake import claiming
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Outcome, Submission
 from gateway.intake.store import ELSEWHERE, known_by
+from gateway.model.record import NewRecord, TopicPartition
 from tests.intake.test_intake import SHIPPED, STREAMS
 from tests.routes.intake import Log, change
 
@@ -76,6 +76,7 @@ class Gateways:
         claims = MemoryClaims(self.book if shared else Book(600.0, 10_000), clock, sure)
         current = Current(Definitions(catalog, SHIPPED, "gateway.errors"))
         intake = Intake(hub, current, clock, IntakeOptions(), claims, claims)
+        hub.observe = intake.observe
         self._tasks += [asyncio.create_task(hub.run()), asyncio.create_task(intake.run())]
         await hub.filled.wait()
         self.hubs.append(hub)

@@ -1,5 +1,5 @@
 """The intake as a whole, over a log in memory: valid events come back byte for byte, others are refused, whatever
-their schema; and nothing that is sent is a mistake of the gateway."""
+their schema; and nothing that is sent is an internal error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import Problem
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
@@ -62,6 +62,7 @@ async def taking(
     intake = Intake(
         hub, Current(Definitions(catalog, schemas, "gateway.errors", report_stream="browser.reports")), clock, options
     )
+    hub.observe = intake.observe
     reading = asyncio.create_task(hub.run())
     await hub.filled.wait()
     try:

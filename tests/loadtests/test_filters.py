@@ -6,7 +6,7 @@ import pytest
 
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
-from gateway.json_event import parse_event
+from gateway.model.event import parse_event
 from loadtests.events import wiki, wiki_events
 from loadtests.filters import FILTERS, expected
 

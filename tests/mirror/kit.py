@@ -11,11 +11,11 @@ import httpx
 from gateway.catalog.stream import Stream
 from gateway.client import Query, State, Subscription
 from gateway.clock import SystemClock
-from gateway.event import Record, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror
+from gateway.model.record import Record, TopicPartition
 from tests.client.server import ALL, STREAM, Server, answer
 from tests.eventlog.kit import batches_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.catalog.stream import Stream
 from gateway.client import Query
-from gateway.demo.serve import mirrored_stream
+from gateway.commands.demo import mirrored_stream
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import default_name
 from gateway.mirror.record import SourcePosition

@@ -15,10 +15,10 @@ import pytest
 
 from gateway.client import ClientError, NotAnEventStream, Refused, StreamFailed
 from gateway.errors import LogUnavailable, WriterFenced
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryWriter
+from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.mirror import mirror as module
 from gateway.mirror.record import SourcePosition
+from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import answer, message, position, stream
 from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat
 
@@ -29,13 +29,13 @@ class Writer(MemoryWriter):
     log: Log
 
     async def append(
-        self, topic: str, records: Sequence[NewRecord], position: bytes
+        self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         kind = self.log.failures.pop(0) if self.log.failures else ""
         if kind == "lose":
             raise LogUnavailable("lost")
-        places = await super().append(topic, records, position)
+        places = await super().append(records, position)
         self.log.appends.append(len(records))
         if kind == "deaf":
             raise LogUnavailable("not heard")
@@ -118,7 +118,7 @@ async def test_a_mirror_goes_on_where_the_one_before_stopped(log: Log, form: Any
     assert again.server.position(0) == form(14)
     assert numbers(await bench.values()) == list(range(30))
     assert log.position == SourcePosition(form(29), 30)
-    assert any("going on after 15 events" in line for line in again.said)
+    assert any("resuming after 15 events" in line for line in again.said)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -196,7 +196,7 @@ async def test_a_gap_is_told(log: Log) -> None:
     meter = await bench.run()
     assert numbers(await bench.values()) == [3, 8]
     assert meter.gaps == 1
-    assert "1 gaps" in meter.told()
+    assert "1 gap," in meter.told()
     (told,) = [line for line in bench.said if line.startswith("GAP")]
     assert '"requested":3' in told
 
@@ -288,9 +288,8 @@ async def test_another_mirror_was_there_while_the_log_was_away(log: Log) -> None
     await reached(log, position(0))
     other = await log.writer(NAME)
     log.failures = ["", "lose"]
-    await other.append(
-        TARGET.name, [NewRecord(b'{"n":%d}' % n) for n in range(1, 5)], SourcePosition(position(4), 5).encode()
-    )
+    records = [(TARGET.name, NewRecord(b'{"n":%d}' % n)) for n in range(1, 5)]
+    await other.append(records, SourcePosition(position(4), 5).encode())
     live.send(message(1))
     await running
     assert bench.server.position(1) == position(4)

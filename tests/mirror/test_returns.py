@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import shown_identity
 from gateway.mirror.returns import MirrorsItself, Returns
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import ALL, message, position, stream
 from tests.eventlog.kit import batches_of
 from tests.mirror.kit import TARGET, WAIT, Bench, Live, frame

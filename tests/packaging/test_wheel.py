@@ -52,7 +52,7 @@ def test_the_wheel_of_the_sdist_is_the_same(built: Path, tmp_path: Path) -> None
     subprocess.run(build, cwd=source, check=True, capture_output=True)
     (again,) = tmp_path.glob("*.whl")
     assert again.read_bytes() == (built / again.name).read_bytes()
-    assert {"CHANGELOG.md", "CLIENTS.md", "tests", "scripts", "Dockerfile"} <= {path.name for path in source.iterdir()}
+    assert {"CHANGELOG.md", "docs", "tests", "scripts", "Dockerfile"} <= {path.name for path in source.iterdir()}
 
 
 def test_the_version_has_one_source_and_an_entry_in_the_changelog(built: Path, files: list[str]) -> None:

@@ -13,10 +13,10 @@ import httpx
 
 from gateway.catalog.stream import Stream
 from gateway.errors import LogError, LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import NO_STAMPS
+from gateway.model.record import NewRecord, TopicPartition
 from tests.routes.kit import Site, running
 
 PATH = "/v1/events"

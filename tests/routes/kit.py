@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,14 +13,15 @@ from httpx_sse import ServerSentEvent
 from httpx_sse._decoders import SSEDecoder
 
 from gateway.access.trust import Trust
-from gateway.app import Gateway
+from gateway.app.composition import open_schemas, token_terms
+from gateway.app.gateway import Gateway
+from gateway.app.gateway.operations import Reload, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.composition import open_schemas, token_terms
 from gateway.definitions import Definitions
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
-from gateway.settings import Settings
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
@@ -191,7 +192,7 @@ async def running(
     log: MemoryLog | None = None,
     streams: Sequence[Stream] = STREAMS,
     admin: bool = False,
-    reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    reload: Reload = nothing_to_reload,
     **more: Any,
 ) -> AsyncIterator[Site]:
     """A gateway over a log in memory, on free ports, until the end of the block."""
@@ -209,15 +210,14 @@ async def running(
     trust = Trust(terms=token_terms(settings))
     definitions = Definitions(catalog, open_schemas(settings), settings.error_stream, trust, settings.report_stream)
     gateway = Gateway(settings, definitions, log)
-    if reload is not None:
-        gateway.reload = reload
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
 
     async def on_open(port: int) -> None:
         opened.set_result(port)
 
-    task = asyncio.create_task(gateway.run(stop, with_admin=admin, on_open=on_open))
+    operations = gateway.operations(reload, stop.set)
+    task = asyncio.create_task(gateway.run(stop, operations, with_admin=admin, on_open=on_open))
     try:
         async with asyncio.timeout(PATIENCE):
             port = await opened

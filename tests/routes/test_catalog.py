@@ -9,9 +9,9 @@ import time
 import pytest
 
 from gateway.catalog.stream import Stream
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import LogReader
+from gateway.model.record import NewRecord
 from gateway.routes import survey
 from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, stored
 

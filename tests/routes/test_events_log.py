@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import LogError, LogForbids, LogUnavailable, Refused, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.intake import intake as intake_module
 from gateway.intake.telling import told_of
+from gateway.model.record import NewRecord, TopicPartition
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
 from tests.routes.kit import PATIENCE, becomes
 
@@ -277,5 +277,5 @@ async def test_a_mistake_in_the_log_leaves_nobody_waiting(
     with monkeypatch.context() as patch:
         patch.setattr(site.log, "offer", broken)
         assert (await site.post(event)).status_code == 503
-    assert any("a mistake of the gateway" in record.message for record in caplog.records)
+    assert any("an internal error" in record.message for record in caplog.records)
     assert (await site.post(event)).json() == {"stored": 1, "repeated": 0}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from gateway.event import NewRecord
 from gateway.intake import intake as intake_module
+from gateway.model.record import NewRecord
 from tests.routes.intake import PATH, IntakeSite, Unread, bare, change, intake, text
 from tests.routes.kit import becomes
 
@@ -132,7 +132,7 @@ async def test_while_it_cannot_be_told_what_is_stored_nothing_is_taken_again(
     site.log.available = False
     answer = await site.post(event)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    assert "nothing of this request is stored" in answer.json()["detail"]
+    assert "this request stored nothing" in answer.json()["detail"]
     site.log.available = True
     assert (await site.post(event)).json() == {"stored": 1, "repeated": 0}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import FilterExhausted, Problem
+from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.routes import exhausted
 from gateway.routes.exhausted import REMEMBERED, SECONDS, ExhaustedFilters
-from gateway.subscription.feed import Selection
 from tests.subscription.client import FakeClock
 
 

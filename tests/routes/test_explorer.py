@@ -9,7 +9,7 @@ from importlib import resources
 import httpx
 import pytest
 
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from tests.routes.kit import Site, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,9 +10,9 @@ from starlette.requests import Request
 
 from gateway.catalog.stream import Stream
 from gateway.errors import LogUnavailable
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import TopicPartition
 from gateway.routes.health import Readiness
 from tests.routes.kit import PATIENCE, Site, running
 

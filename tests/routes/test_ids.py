@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.catalog.stream import Stream
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
-from gateway.position import LARGEST_INTEGER, SMALLEST_TIME, Ids, Mark, PositionEncoder, Wish, parse_position
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.position import LARGEST_INTEGER, SMALLEST_TIME, Ids, Mark, PositionEncoder, Wish, parse_position
+from gateway.model.record import NewRecord, TopicPartition
 from tests.routes.kit import EARLY, START, Site, becomes, frames, lines, numbers, running, stored
 from tests.routes.test_problems import problem
 

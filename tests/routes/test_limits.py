@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.event import TopicPartition
 from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
+from gateway.model.record import TopicPartition
 from tests.routes.intake import change, intake
 from tests.routes.kit import START, Site, becomes, running, stored
 

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from gateway.errors import MISTAKE
-from gateway.eventlog.memory import MemoryLog
-from gateway.subscription.feed import Feed
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed.feed import Feed
 from tests.routes.kit import PATIENCE, START, Site, becomes, position, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

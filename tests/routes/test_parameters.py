@@ -7,8 +7,8 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import Problem
-from gateway.event import TopicPartition
-from gateway.position import Wish
+from gateway.model.position import Wish
+from gateway.model.record import TopicPartition
 from gateway.routes.parameters import REMEMBERED_LENGTH, Bounds, read_request
 
 CATALOG = Catalog([Stream("one", ("one",))])

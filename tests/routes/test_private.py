@@ -17,7 +17,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.errors import Problem
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.schemas.repository import SchemaRepository
 from tests.routes.kit import PATIENCE, Site, becomes, position, running, stored
 

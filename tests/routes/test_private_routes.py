@@ -16,9 +16,9 @@ import pytest
 from gateway.access.trust import Trust
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import TopicPartition
 from gateway.routes.events import EVENTS_PATH
 from tests.access.kit import AUDIENCE, ISSUER, document, public_jwk
 from tests.routes.intake import change
@@ -109,7 +109,7 @@ async def site(*streams: Stream) -> AsyncIterator[Site]:
 
 def requests(here: Site) -> Iterator[httpx.Request]:
     """Everything that is asked."""
-    for route in here.gateway.public_routes():
+    for route in here.gateway.public_routes(here.gateway.operations()):
         parts = re.findall(r"{(\w+)(?::\w+)?}", route.path)
         for number, given in enumerate(itertools.product(*(PARTS.get(part, NAMES) for part in parts))):
             path = re.sub("{[^}]*}", "%s", route.path) % given

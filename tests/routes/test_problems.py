@@ -11,9 +11,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from gateway.connections import ConnectionBounds
-from gateway.logs import TextFormatter
-from gateway.settings import BY_KEY
+from gateway.observability.logs import TextFormatter
+from gateway.server.connections import ConnectionBounds
+from gateway.settings.table import BY_KEY
 from tests.routes.kit import START, Site, position, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.limits.networks import Networks
 from gateway.routes.peer import FORWARDED, X_FORWARDED_FOR, public_address
-from gateway.setting_values import converted
-from gateway.settings import BY_KEY
+from gateway.settings.table import BY_KEY
+from gateway.settings.values import converted
 from tests.routes.kit import running
 
 PROXIES = ("127.0.0.0/8",)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.logs import configure_logging
-from gateway.settings import Settings
+from gateway.observability.logs import configure_logging
 from tests.routes.kit import becomes, running
 
 
@@ -17,7 +16,7 @@ from tests.routes.kit import becomes, running
 def lines(tmp_path: Path) -> Iterator[Callable[[], str]]:
     """What is logged."""
     with (tmp_path / "log").open("wb", 0) as file:
-        output = configure_logging(Settings(log_format="json"), file.fileno())
+        output = configure_logging("json", "info", file.fileno())
 
         def written() -> str:
             output.flush()

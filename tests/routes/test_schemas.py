@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from gateway.composition import open_schemas
+from gateway.app.composition import open_schemas
 from gateway.errors import ConfigurationError
-from gateway.settings import Settings
+from gateway.settings.table import Settings
 from gateway.tail.schemas import Schemas
 from tests.routes.kit import Site, running
 

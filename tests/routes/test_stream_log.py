@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from tests.routes.kit import EARLY, MARGIN, START, Site, position, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

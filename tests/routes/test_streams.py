@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import shown_identity
+from gateway.model.record import NewRecord
 from tests.routes.kit import (
     EARLY,
     MARGIN,

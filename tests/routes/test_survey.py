@@ -11,12 +11,12 @@ import pytest
 from gateway import cooperative
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Item
-from gateway.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes
 from gateway.routes.survey import Surveyor, covered_seconds
 

@@ -14,7 +14,7 @@ from gateway.access.static import digest_of, read_static_tokens
 from gateway.access.trust import Trust
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from tests.access.kit import AUDIENCE, ISSUER, claims, document, public_jwk, signed
 from tests.routes.intake import change
 from tests.routes.kit import PATIENCE, Site, becomes, running, stored

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.commands.cli import main
 
 PROJECT = Path(__file__).parents[2]
 

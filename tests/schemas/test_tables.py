@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.cli import main
+from gateway.commands.cli import main
 from gateway.schemas.flink import Flink
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.shape import span_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import whereabouts
@@ -259,7 +259,7 @@ class Client:
                 connection.lose()
             else:
                 for session in list(process.endpoint.sessions):
-                    if session.responder.outlet.pipe is connection:
+                    if session.writer.sink.pipe is connection:
                         session.stop()
                         break
                 else:

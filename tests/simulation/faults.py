@@ -8,11 +8,11 @@ from random import Random
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMPS, Batch, Bounds, LogReader, LogWriter, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
+from gateway.model.record import NewRecord, TopicPartition
 
 LEADERLESS = Trouble(Kind.NO_LEADER, "simulated")
 FORBIDDEN = Trouble(Kind.NO_RIGHT, "simulated")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 
 
 class Entry(NamedTuple):

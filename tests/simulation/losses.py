@@ -16,8 +16,8 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord, TopicPartition
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import StandsStillError, run

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from tests.simulation.frames import Entry, Frame
 from tests.simulation.order import Order
 from tests.simulation.place import Place, Wanted

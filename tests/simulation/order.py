@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.event import TopicPartition
+from gateway.model.record import TopicPartition
 from tests.simulation.truth import Stored
 
 

@@ -60,14 +60,16 @@ BUGS = (
         "records[-1].offset + 2",
     ),
     Planted(
-        "past: another stretch",
+        "past: another history segment",
         "gateway.hub.past:Past.read",
         "(frozenset(positions.items()), identity)",
         "(frozenset(positions), identity)",
     ),
     Planted("past: another topic", "gateway.hub.past:_Frontier._confirm", "state.identity != identity", "False"),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
-    Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "past: nothing is forgotten", "gateway.bounded_cache:BoundedCache._trim", "self.size > self.capacity", "False"
+    ),
     Planted(
         "session: waits for the ring without giving way",
         "gateway.subscription.alone:follow",
@@ -76,14 +78,14 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: stretches without a bound in bytes",
+        "past: history segments without a bound in bytes",
         "gateway.hub.past:_Share.fitting",
         "bisect_left(within, self._left) + 1",
         "len(within)",
     ),
     Planted(
         "session: what was written is held on",
-        "gateway.subscription.held:Holding.release",
+        "gateway.feed.held:Holding.release",
         "self._reserved = 0",
         "pass",
     ),
@@ -95,7 +97,7 @@ BUGS = (
     ),
     Planted(
         "past: marks of another",
-        "gateway.subscription.feed:Feed._past_key",
+        "gateway.feed.feed:Feed._past_key",
         "tuple([marks[place] for place in self.encoder.partitions])",
         "0",
     ),
@@ -147,67 +149,65 @@ BUGS = (
         "any(place in held for place in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.position.mark:Mark.after", "else 1)", "else 0)"),
+    Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
     Planted(
         "gzip: everybody has the key",
-        "gateway.subscription.recipients:Recipients.add",
+        "gateway.feed.live_clients:LiveClients.add",
         "Coding.ALONE if",
         "Coding.CHAINED if",
     ),
     Planted(
         "gzip: shared blocks not counted",
-        "gateway.subscription.packer:Gzip.count_shared",
+        "gateway.feed.packer:Gzip.count_shared",
         "if length:",
         "if False:",
     ),
     Planted(
         "live: released one segment early",
-        "gateway.subscription.live:LiveFeed.deliver",
+        "gateway.feed.live:LiveFeed.deliver",
         "client.release(segment.number + 1)",
         "client.release(segment.number)",
     ),
     Planted(
         "live: who lags stays",
-        "gateway.subscription.recipients:Recipients._write",
+        "gateway.feed.live_clients:LiveClients._write",
         "not client.keeps_up",
         "False",
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.subscription.recipients:Recipients.place",
+        "gateway.feed.live_clients:LiveClients.place",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
     Planted(
         "live: what was sent in part is sent again",
-        "gateway.subscription.recipients:Recipients.write",
+        "gateway.feed.live_clients:LiveClients.write",
         "chunk[sent:]",
         "chunk",
     ),
     Planted(
         "gzip: the chain goes on after a heartbeat",
-        "gateway.subscription.live:LiveFeed.heartbeat",
+        "gateway.feed.live:LiveFeed.heartbeat",
         "client.coding = Coding.ALONE",
         "pass",
     ),
     Planted(
         "live: not settled on release",
-        "gateway.subscription.recipients:LiveClient.release",
+        "gateway.feed.live_clients:LiveClient.release",
         "self.on_release(number)",
         "pass",
     ),
-    Planted(
-        "feed: heartbeat one segment on", "gateway.subscription.timeline:Timeline.end", "open.number", "open.number - 1"
-    ),
+    Planted("feed: heartbeat one segment on", "gateway.feed.timeline:Timeline.end", "open.number", "open.number - 1"),
     Planted(
         "feed: filters share their blocks",
-        "gateway.subscription.feed:Feed._judged_key",
+        "gateway.feed.feed:Feed._judged_key",
         "(self.selection.key, segment.serial)",
         "(self.selection.topics, segment.serial)",
     ),
     Planted(
         "feed: canaries for everybody",
-        "gateway.subscription.feed:Selection.choose",
+        "gateway.feed.selection:Selection.choose",
         "(canary and not self.canary)",
         "False",
     ),
@@ -304,7 +304,7 @@ BUGS = (
     Planted(
         "session: feeds are kept",
         "gateway.subscription.session:Session.close",
-        "self.services.broadcast.leave(self.feed)",
+        "self.services.broadcast.leave(self.live_feed)",
         "pass",
     ),
 )

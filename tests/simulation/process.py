@@ -7,18 +7,18 @@ from contextlib import suppress
 from random import Random
 
 from gateway.catalog.catalog import Catalog
-from gateway.event import TopicPartition, size_of
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed.cache import BlockCache
+from gateway.feed.held import Held
+from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
 from gateway.hub.ring import Segment
+from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
 from gateway.routes.streams import StreamEndpoint
-from gateway.subscription.feed import BlockCache
-from gateway.subscription.held import Held
-from gateway.subscription.live import Broadcast
 from gateway.subscription.services import Services
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import VirtualLoop
@@ -62,9 +62,9 @@ class Process:
         self.hub = Hub(self.log, by_timestamp, self.clock, options, self.clock.monotonic)
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
-        self.hub.deliver = self._deliver
+        self.hub.deliver, self.hub.renew = self._deliver, self.broadcast.renew
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.losses.memories += [lambda lost: self.cache.clear(), self.past.forget]
         self.held = Held(random.choice([1, 5_000, 10**8]))
         services = Services(
             self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held
@@ -105,10 +105,10 @@ class Process:
         # that wait, and what looks something up.
         most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
         assert self.log.readers <= most, "readers of the log are left over"
-        assert self.past.size <= self.past.capacity, "too much of the past is kept"
-        for stretch in self.past._stretches.values():
-            sizes = [size_of(record) for record in stretch.records]
-            assert sum(sizes) < past.STRETCH_BYTES + max(sizes, default=1), "a stretch is too large"
+        assert self.past.size <= self.past._segments.capacity, "too much of the past is kept"
+        for _, segment in self.past._segments.entries():
+            sizes = [size_of(record) for record in segment.records]
+            assert sum(sizes) < past.SEGMENT_BYTES + max(sizes, default=1), "a history segment is too large"
 
     def check_idle(self) -> None:
         """Once all clients are gone, nothing is left of them."""

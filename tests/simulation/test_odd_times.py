@@ -20,7 +20,7 @@ BUGS = (
     ),
     Planted(
         "position: a negative time is none",
-        "gateway.position.text:_parse_entry",
+        "gateway.model.position.text:_parse_entry",
         "return place, Wish(offset, timestamp, seen)",
         "return place, Wish(offset, timestamp if timestamp is None or timestamp >= 0 else 0, seen)",
     ),

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import NewRecord, TopicPartition
 from tests.simulation.frames import Entry
 
 

@@ -17,20 +17,20 @@ from typing import Any
 
 import orjson
 
+from gateway.app.composition import open_schemas
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
-from gateway.composition import open_schemas
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
-from gateway.event import NewRecord
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
 from gateway.hub.hub import Hub, HubOptions
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.intake.outcome import Submission
-from gateway.settings import Settings
+from gateway.model.record import NewRecord
+from gateway.settings.table import Settings
 from tests.routes.intake import change
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import run
@@ -75,6 +75,7 @@ class Gateway:
         self.claims = MemoryClaims(world.book, clock)
         current = Current(Definitions(catalog, SHIPPED, None))
         self.intake = Intake(self.hub, current, clock, IntakeOptions(), self.claims, self.claims)
+        self.hub.observe = self.intake.observe
         self.sending: set[asyncio.Task[Any]] = set()
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.intake.run())]
 

@@ -15,8 +15,8 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.model.record import TopicPartition
 from tests.simulation.client import Client
 from tests.simulation.faults import FORBIDDEN, LEADERLESS, FaultyLog
 from tests.simulation.loop import StandsStillError, VirtualLoop, run

@@ -8,19 +8,19 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from gateway.event import TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.feed.selection import Selection
 from gateway.hub import ordered as ordered_module
-from gateway.position import parse_position
+from gateway.model.position import parse_position
+from gateway.model.record import TopicPartition
 from gateway.subscription import reader as reader_module
 from gateway.subscription import replay as replay_module
 from gateway.subscription import session as session_module
-from gateway.subscription.feed import Selection
 from gateway.subscription.resolve import Origin
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request
 from gateway.wire.sse import SSE
-from tests.subscription.client import FakeOutlet
+from tests.subscription.client import FakeSink
 from tests.subscription.test_session import PATIENCE, Site, event, numbers, until
 
 
@@ -32,14 +32,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def client(site: Site, origin: Origin, *topics: str) -> AsyncIterator[FakeOutlet]:
+async def client(site: Site, origin: Origin, *topics: str) -> AsyncIterator[FakeSink]:
     """A client of these topics, until the end of the block."""
-    session, outlet = Session(site.services, Request(Selection(frozenset(topics)), SSE, origin)), FakeOutlet()
+    session, sink = Session(site.services, Request(Selection(frozenset(topics)), SSE, origin)), FakeSink()
     assert await session.prepare()
-    task = asyncio.create_task(session.run(outlet))
+    task = asyncio.create_task(session.run(sink))
     try:
         async with asyncio.timeout(PATIENCE):
-            yield outlet
+            yield sink
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -69,15 +69,15 @@ async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tu
         log.available = not away
         site.hub.follow({"north": False})
         origin, first = ORIGINS[wish]
-        async with client(site, origin, *topics) as outlet:
+        async with client(site, origin, *topics) as sink:
             if away:
-                await until(lambda: any("waiting for the log" in frame.comments for frame in outlet.frames))
+                await until(lambda: any("waiting for the log" in frame.comments for frame in sink.frames))
             log.available = True
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
-            await until(lambda: len(numbers(outlet)) == 60 - first)
-            assert numbers(outlet) == list(range(first, 60))
-            assert not any(frame.event == "gap" for frame in outlet.frames)
+            await until(lambda: len(numbers(sink)) == 60 - first)
+            assert numbers(sink) == list(range(first, 60))
+            assert not any(frame.event == "gap" for frame in sink.frames)
 
 
 @pytest.mark.parametrize("topics", [("north",), ("north", "east")])
@@ -104,11 +104,11 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
         site.hub.follow({"north": False})
         await until(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
         origin, first = ORIGINS[wish]
-        async with client(site, origin, *topics) as outlet:
-            await until(lambda: bool(outlet.frames))
+        async with client(site, origin, *topics) as sink:
+            await until(lambda: bool(sink.frames))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
             gate.set()
-            await until(lambda: len(numbers(outlet)) >= 60 - first)
-            assert numbers(outlet) == list(range(first, 60))
+            await until(lambda: len(numbers(sink)) >= 60 - first)
+            assert numbers(sink) == list(range(first, 60))
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             assert not site.hub.catching_up

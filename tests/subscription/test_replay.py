@@ -1,4 +1,4 @@
-"""What a replay does with a stretch of the past."""
+"""What a replay does with a history segment."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.past import Past
-from gateway.hub.stretch import Stretch
+from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.replay import Replay
 from tests.simulation import loop
 
@@ -17,13 +17,13 @@ FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 class Answering:
-    """As much of a responder as a replay uses: a client that stays."""
+    """As much of a response writer as a replay uses: a client that stays."""
 
     over = False
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.outlet = SimpleNamespace(gone=loop.create_future())
+        self.sink = SimpleNamespace(gone=loop.create_future())
         self.stopping = loop.create_future()
 
     async def beat(self, *_: object, **__: object) -> None:
@@ -50,7 +50,7 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
             (loading,) = past._loading.values()
             log.append_now("t", [NewRecord(b'{"n":3}', None, 6, 1)])
 
-        async def ask_when_it_is_done() -> Stretch | None:
+        async def ask_when_it_is_done() -> HistorySegment | None:
             while not loading.done():  # noqa: ASYNC110
                 await asyncio.sleep(0)
             return await late.fetch(subscription, positions)

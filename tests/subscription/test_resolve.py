@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.errors import LogUnavailable, TopicAbsent
-from gateway.event import NewRecord, TopicPartition
-from gateway.eventlog.memory import MemoryLog
+from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
-from gateway.position import NOTHING_READ, Mark, Wish
+from gateway.model.position import NOTHING_READ, Mark, Wish
+from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.resolve import Origin, Resolver, Start, _is_behind
 from tests.subscription.client import FakeClock
 

@@ -7,7 +7,7 @@ from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.json_event import one_line
+from gateway.model.event import one_line
 from gateway.wire.sse import SSE
 
 IDENTIFIER = b'[{"topic":"t","partition":0,"offset":1,"timestamp":2}]'

@@ -35,7 +35,7 @@ test("what was read between two ids", () => {
 });
 
 test("an id in its compact form is read like the same in JSON", () => {
-  // What gateway/position writes; tests/position/test_token.py holds it to this.
+  // What gateway/model/position writes; tests/model/position/test_token.py holds it to this.
   const token = "p1.AAANAygsAQAAAEQWgICSlqiWogYDAAFhAwEDAgIBAQFiBwACAQABYgIDQZq2l-gBcAAAAAAAkZq2l-gGgAAA-jEV89Lg";
   assert.deepEqual(parsePosition(token), [
     { topic: "a", partition: 0, offset: 4, timestamp: 1764000000000 },

@@ -1,0 +1,257 @@
+"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | derive …`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, BinaryIO
+
+import click
+
+from gateway.app.composition import define
+from gateway.app.machine import memory_limit
+from gateway.catalog.stream import Stream
+from gateway.client import ClientError, is_address
+from gateway.commands.canary import run_canary
+from gateway.commands.demo import demo_settings, run_demo, run_demo_from
+from gateway.commands.derive import derive
+from gateway.commands.init import init
+from gateway.commands.mirror import run_mirror
+from gateway.commands.produce import run_produce
+from gateway.commands.schemas import schemas
+from gateway.commands.tail import Time, tail
+from gateway.commands.token import token
+from gateway.errors import ConfigurationError, LogError
+from gateway.observability.logs import configure_logging
+from gateway.process import serve as processes
+from gateway.produce.production import with_fields
+from gateway.settings.configuration import REPLACED, Configured, configure
+from gateway.settings.relations import told_memory
+from gateway.settings.table import SETTINGS, Setting
+from gateway.text import counted, is_text
+
+Command = Callable[..., Any]
+
+
+def _option(setting: Setting, with_default: bool) -> Callable[[Command], Command]:
+    if setting.kind == "switch":
+        return click.option(setting.flag or "", setting.key, is_flag=True, default=None, help=setting.help)
+    default = f"default: {setting.shown_default}" if with_default else ""
+    notes = "; ".join(note for note in (setting.bounds, default) if note)
+    placeholder = "|".join(setting.choices) or setting.unit.upper() or "N"
+    repeatable: dict[str, Any] = {"multiple": True} if setting.kind == "list" else {}
+    shown = setting.help + (", repeatable" if repeatable else "") + (f"  [{notes}]" if notes else "")
+    return click.option(setting.flag or "", setting.key, metavar=placeholder, help=shown, **repeatable)
+
+
+def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings, or of all; for those in `own` it has a default of its own."""
+
+    def add(command: Command) -> Command:
+        for setting in reversed(SETTINGS):
+            if setting.flag and (not keys or setting.key in keys):
+                command = _option(setting, setting.key not in own)(command)
+                for old in (old for old, new in REPLACED.items() if new == setting.key):
+                    command = click.option(f"--{old.replace('_', '-')}", old, hidden=True)(command)
+        return command
+
+    return add
+
+
+def _fail(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(1)
+
+
+def _configure(flags: dict[str, Any]) -> Configured:
+    try:
+        return configure(flags, os.environ)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        raise
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="event-gateway", prog_name="gateway")
+def main() -> None:
+    """A public event streaming gateway: topics out to server-sent events, with filters and resume."""
+
+
+@main.command()
+@_with_settings()
+def serve(**flags: Any) -> None:
+    """Serve the streams of the configuration."""
+    configured = _configure(flags)
+    output = configure_logging(configured.settings.log_format, configured.settings.log_level)
+    output.take_streams()
+    try:
+        definitions, warnings = define(configured)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
+    source = partial(configure, flags, dict(os.environ))
+    sys.exit(processes.serve(configured.settings, definitions, source, output))
+
+
+@main.command()
+@click.option("--from", "url", metavar="URL", help="an event stream to serve instead, of Wikimedia or another gateway")
+@_with_settings(own=("log",))
+def demo(url: str | None, **flags: Any) -> None:
+    """Serve a live sample feed from a log of its own: nothing else is needed."""
+    given = demo_settings(flags, os.environ)
+    configured = _configure(given)
+    output = configure_logging(configured.settings.log_format, configured.settings.log_level)
+    output.take_streams()
+    try:
+        if url is None:
+            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ)), output))
+        else:
+            asyncio.run(run_demo_from(configured.settings, url, output))
+    except OSError as error:
+        _fail([f"gateway demo: {error.strerror or error}"])
+    except (ClientError, ConfigurationError, LogError) as error:
+        _fail([f"gateway demo: {error}"])
+
+
+@main.command()
+@_with_settings("config", "log", "schema_repositories", "error_stream", "jwks")
+def check(**flags: Any) -> None:
+    """Read the configuration and the schemas, and print every mistake with its place."""
+    mistakes: list[str] = []
+    configured: Configured | None = None
+    try:
+        configured = configure(flags, os.environ)
+    except ConfigurationError as error:
+        mistakes += error.mistakes
+    if configured is not None:
+        warnings = configured.warnings
+        try:
+            _, warnings = define(configured)
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
+    if mistakes:
+        click.echo("\n".join(mistakes))
+        click.echo(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
+        sys.exit(1)
+    assert configured is not None
+    told, hint = told_memory(configured.settings, memory_limit())
+    if hint is not None:
+        click.echo(f"warning: {hint}")
+    click.echo(told)
+    click.echo(f"{configured.settings.config}: {counted(len(configured.catalog.streams), 'stream')}, no mistakes")
+
+
+@main.command()
+@click.argument("stream")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--key", metavar="FIELD", help="the dotted path of the field that becomes the record's key")
+@click.option("--timestamp", metavar="FIELD", help="that of the record's time: ISO 8601, or a number")
+@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after so many invalid lines")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="pass over the first N lines")
+@_with_settings("config", "log", "schema_repositories")
+def produce(
+    stream: str,
+    file: BinaryIO,
+    key: str | None,
+    timestamp: str | None,
+    max_errors: int | None,
+    skip: int,
+    **flags: Any,
+) -> None:
+    """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first.
+
+    The input may be compressed (gzip, bzip2, xz, zstd). At the end it says how many events were stored, and where it
+    did not come to the end, how many lines to --skip to go on. Exit status: 0, 1 where a line was invalid or the log
+    failed, 130 where it was interrupted.
+    """
+    configured = _configure(flags)
+    try:
+        target = with_fields(_stream(configured, stream), key, timestamp)
+        status = run_produce(configured.settings, configured.catalog, target, file, max_errors, skip)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    sys.exit(status)
+
+
+@main.command()
+@click.argument("streams", nargs=-1, metavar="[STREAM]...")
+@_with_settings("config", "log", "schema_repositories")
+def canary(streams: tuple[str, ...], **flags: Any) -> None:
+    """Put one canary event into each STREAM, or into all streams that have canary_events_enabled.
+
+    It is the first example of the stream's schema, with meta.domain canary; who subscribes does not see it without
+    canary=true. Run every few minutes, it tells a stream in which nothing happens from one that is broken.
+
+    Exit status: 0, or 1 where the event of any stream is not stored.
+    """
+    configured = _configure(flags)
+    try:
+        named = [_stream(configured, name) for name in streams]
+        status = run_canary(configured.settings, configured.catalog, named, click.echo, _complain)
+    except ConfigurationError as error:
+        _fail([f"gateway canary: {mistake}" for mistake in error.mistakes])
+        return
+    sys.exit(status)
+
+
+def _complain(line: str) -> None:
+    click.echo(f"gateway canary: {line}", err=True)
+
+
+@main.command()
+@click.argument("url")
+@click.argument("stream")
+@click.option(
+    "--since",
+    type=Time(),
+    help="where to begin when there is no position yet: 10m, 2h, 7d, 14:30, or ISO 8601; local without an offset",
+)
+@click.option("--name", help="the name of the position, where another than stream and address is wanted")
+@_with_settings("config", "log")
+def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: Any) -> None:
+    """Copy the event stream at URL, of Wikimedia or another gateway, into STREAM.
+
+    The events keep their bytes. The position is stored with them: started again, it goes on after the last event, and
+    none is lost or stored twice. One mirror at a time: another with the same name takes over.
+
+    Exit status: 0, 1 where it cannot go on, 3 where the source has told a gap.
+    """
+    if not is_address(url):
+        where = "; the address comes before the stream" if is_address(stream) else ""
+        _fail([f"gateway mirror: {url!r} is no address{where}; write it as in http://127.0.0.1:8080/v2/stream/name"])
+    if not is_text(name or ""):
+        _fail([f"gateway mirror: --name: {name!r} is no text"])
+    configured = _configure(flags)
+    try:
+        target = _stream(configured, stream)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    sys.exit(run_mirror(configured.settings, target, url, since, name))
+
+
+def _stream(configured: Configured, name: str) -> Stream:
+    """The stream of this name or alias. Raises ConfigurationError."""
+    found = configured.catalog.get(name)
+    if found is None:
+        close = configured.catalog.close_matches(name)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigurationError([f"there is no stream {name!r}{hint}"])
+    return found
+
+
+main.add_command(init)
+main.add_command(schemas)
+main.add_command(derive)
+main.add_command(tail)
+main.add_command(token)

@@ -1,0 +1,150 @@
+"""`gateway demo`: the server with a log of its own and a live sample feed in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from gateway.app.composition import define, open_log, open_schemas
+from gateway.app.gateway import Gateway
+from gateway.app.gateway.operations import Reload, nothing_to_reload
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Retention, Stream
+from gateway.client import ClientError, bare, is_address
+from gateway.clock import SystemClock
+from gateway.definitions import Definitions
+from gateway.demo.feed import SampleFeed
+from gateway.demo.sample import SAMPLE
+from gateway.mirror.meter import Meter
+from gateway.mirror.mirror import Mirror, default_name
+from gateway.mirror.source import subscriber
+from gateway.observability.logs import Output
+from gateway.process.reload import OwnReload, Reloader, Source
+from gateway.process.serve import reloading_at_hang_up, stop_on_signals, tell_connections
+from gateway.process.watchdog import end_process, watched
+from gateway.settings.configuration import Configured
+from gateway.settings.table import BY_KEY, Settings
+
+DEMO_LOG = "sqlite:///var/demo.db"
+KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)
+"""How much the demo keeps of a stream that it mirrors: a week, or 2 GB."""
+
+_log = logging.getLogger(__name__)
+
+
+def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The flags of the demo: where nothing else is said, its own log, and without a configuration the sample."""
+    given = dict(flags)
+
+    def is_said(key: str) -> bool:
+        return given.get(key) not in (None, ()) or bool(environment.get(BY_KEY[key].variable or ""))
+
+    if not is_said("log"):
+        given["log"] = DEMO_LOG
+    if not is_said("config") and not Path(BY_KEY["config"].default).exists():
+        given["config"] = str(SAMPLE / "gateway.yaml")
+        if not is_said("schema_repositories"):
+            given["schema_repositories"] = (str(SAMPLE / "schemas"),)
+    return given
+
+
+async def run_demo(configured: Configured, source: Source, output: Output) -> None:
+    """Fill the log with an hour of history, then serve it and go on; `source` is read at each reload. Raises OSError,
+    LogError, ConfigurationError."""
+    stop = stop_on_signals()
+    settings = configured.settings
+    definitions, _ = define(configured)
+    log = open_log(settings)
+    await log.open()
+    feed = SampleFeed(log, definitions.catalog, SystemClock())
+    click.echo("Making an hour of history …", err=True)
+    await feed.fill()
+    what = "about 20 changes a second to pages of wikis that do not exist"
+    tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
+    gateway = Gateway(settings, definitions, log)
+    reload = OwnReload(gateway, Reloader(source, settings, definitions))
+    await _serve(gateway, reload, stop, feed.run(), what, tried, output)
+
+
+async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
+    """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
+    if not is_address(url):
+        # Before anything is served, and said to be.
+        raise ClientError(f"{bare(url)!r} is no address; write it as in http://127.0.0.1:8080/v2/stream/wiki.change")
+    stop = stop_on_signals()
+    log = open_log(settings)
+    await log.open()
+    stream = mirrored_stream(url)
+    clock = SystemClock()
+    mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
+    tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
+    gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
+    await _serve(gateway, nothing_to_reload, stop, mirror.run(stop), f"what {bare(url)} gives", tried, output)
+
+
+def mirrored_stream(url: str) -> Stream:
+    """A stream called as the last part of the address."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]).strip("-._")[
+        :200
+    ]
+    return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {bare(url)}", retention=KEPT)
+
+
+async def _serve(
+    gateway: Gateway,
+    reload: Reload,
+    stop: asyncio.Event,
+    feed: Coroutine[Any, Any, None],
+    what: str,
+    tried: str,
+    output: Output,
+) -> None:
+    """Serve what the feed writes; an error of the feed ends it too. Raises OSError where that cannot be."""
+    settings = gateway.settings
+    if not tell_connections(settings):
+        feed.close()
+        raise OSError("there is no room for connections")
+    feeding = asyncio.create_task(feed)
+
+    def on_end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            stop.set()
+
+    feeding.add_done_callback(on_end)
+
+    async def say(port: int) -> None:
+        name = next(iter(gateway.current.catalog.streams))
+        click.echo(_invitation(f"http://{gateway.settings.host}:{port}", name, what, tried))
+
+    try:
+        with watched(settings.stall_limit, end_process(output.last_words)):
+            async with reloading_at_hang_up(reload):
+                await gateway.run(stop, gateway.operations(reload, stop.set), on_open=say)
+    finally:
+        feeding.cancel()
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([feeding])
+        if not feeding.cancelled():
+            feeding.result()
+
+
+def _invitation(address: str, name: str, what: str, tried: str) -> str:
+    stream = f"{address}/v2/stream/{name}"
+    return f"""
+The gateway is at {address}, with {what}.
+Try, in another terminal:
+
+  curl -N {stream}
+  curl -N '{stream}?since=10m&limit=5' -H 'Accept: application/x-ndjson'
+  curl -N -G {stream} --data-urlencode {tried}
+  curl {address}/v2/streams
+
+Ctrl-C ends it.
+"""

@@ -1,0 +1,267 @@
+"""The fetch request of the Kafka protocol, by topic ids (KIP-516), and how its answer is read.
+
+Version 13 (Kafka 3.1 and later) is packed and read here. Each lone event takes a request and an answer, and aiokafka's
+schemas were a fifth of that cost. In version 12 (Kafka 2.7) topics have names. It is the first version that says where
+the log was cut back (KIP-595). Older brokers are asked in aiokafka's own versions.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from struct import Struct
+from typing import Any, NamedTuple
+
+from aiokafka.errors import for_code
+from aiokafka.protocol.fetch import FetchRequest as NamedFetchRequest
+
+from gateway.errors import LogUnavailable
+from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED
+from gateway.model.record import TopicPartition
+
+FETCH = 1
+"""The number of the request in the protocol."""
+
+BY_ID = 13
+"""The version that names topics by id."""
+
+NEWEST = BY_ID
+"""The newest version that is spoken here."""
+
+TRACED = 12
+"""The version that is told the epoch of what was read last, and answers where the log parts from it."""
+
+NO_EPOCH = -1
+"""The epoch where none is known."""
+
+DIVERGING = 0
+"""The tagged field of an answer that tells where the log parts from what was read."""
+
+NO_SESSION = (0, -1)
+"""Id and epoch of a fetch outside of any session."""
+
+_LENGTH = Struct(">i")
+_HEADER = Struct(">hhih")
+"""Request, version, correlation, length of the client's name."""
+_REQUEST = Struct(">iiiibii")
+"""Replica, wait (ms), least bytes, most bytes, isolation level, session id and epoch."""
+_ASKED = Struct(">iiqiqix")
+"""Partition, leader epoch, offset, last fetched epoch, start of the log, most bytes, no tagged fields."""
+_REST = b"\x01\x01\x00"
+"""No forgotten topics, an empty rack, no tagged fields."""
+_RESPONSE = Struct(">ihi")
+"""Throttle time (ms), error, session id."""
+_ANSWERED = Struct(">ihqqq")
+"""Partition, error, high watermark, last stable offset, start of the log."""
+_ABORTED = Struct(">qq")
+_DIVERGING = Struct(">iq")
+"""The last epoch that the log has of those up to the one that was read last, and its end there."""
+
+
+class Place(NamedTuple):
+    """Where a partition is read: the offset, the epoch of what was read before it, and that of the leader who is asked,
+    each as far as is known."""
+
+    offset: int
+    read: int = NO_EPOCH
+    leader: int = NO_EPOCH
+
+
+class Fetched(NamedTuple):
+    """What a broker answered about one partition. `end` is the offset after the last record that it has to give,
+    `start` the first offset that it has; `aborted`: the producer and the first offset of each transaction. `cut` is
+    where the log parts from what was read, an epoch and the offset at which it ends there; None where it does not.
+    `traced` says whether the broker can tell."""
+
+    partition: TopicPartition
+    error: int
+    end: int
+    aborted: Sequence[tuple[int, int]]
+    records: bytes
+    start: int = -1
+    cut: tuple[int, int] | None = None
+    traced: bool = True
+
+
+class FetchLimits(NamedTuple):
+    """How long the broker may wait for something (ms), and how many bytes it may send: in all, and of a partition."""
+
+    wait: int
+    size: int
+    partition_size: int
+
+
+class FetchRequest:
+    """Asks one broker for records, from a place of each partition; `ids` has the id of each topic."""
+
+    def __init__(self, places: Mapping[TopicPartition, Place], ids: Mapping[str, bytes], limits: FetchLimits) -> None:
+        self._places = places
+        self._ids = ids
+        self._limits = limits
+        self._topics: dict[str, list[tuple[int, Place]]] = {}
+        for (topic, partition), place in places.items():
+            self._topics.setdefault(topic, []).append((partition, place))
+        self._old: Any = None
+        self._version = BY_ID
+        self.throttled = 0
+        """After `read`: for how long the broker wants no other request (ms)."""
+
+    def encode(self, versions: Mapping[int, tuple[int, int]], correlation: int, client: bytes) -> bytes:
+        """What goes over the wire to a broker of these versions. Raises aiokafka's errors where they are too old."""
+        least, most = versions.get(FETCH, (0, 0))
+        if least <= NEWEST and most >= TRACED:
+            self._version, tags = min(most, NEWEST), b"\0"
+            body = self._pack()
+        else:
+            self._old = self._by_name().prepare(versions)
+            self._version, tags, body = self._old.API_VERSION, b"", self._old.encode()
+        head = _HEADER.pack(FETCH, self._version, correlation, len(client)) + client + tags
+        return b"".join((_LENGTH.pack(len(head) + len(body)), head, body))
+
+    def read(self, frame: bytes, correlation: int) -> list[Fetched]:
+        """What the answer to the request says of each partition, with nothing that was not asked for. Raises
+        LogUnavailable where it is malformed, or an error as a whole."""
+        try:
+            if _LENGTH.unpack_from(frame)[0] != correlation:
+                raise ValueError("it answers another request")
+            error, found = self._read_by_name(frame) if self._old is not None else self._unpack(frame)
+            if not all(fetched.partition in self._places for fetched in found):
+                raise ValueError("it contains partitions that were not requested")
+        except (ValueError, LookupError, TypeError, struct.error) as mistake:
+            raise LogUnavailable(f"Kafka: an answer to a fetch is malformed: {mistake!r}") from mistake
+        if error:
+            raise LogUnavailable(f"Kafka: fetch: {for_code(error).__name__}")
+        return found
+
+    def _pack(self) -> bytes:
+        wait, size, partition_size = self._limits
+        parts = [
+            _REQUEST.pack(CONSUMER, wait, 1, size, READ_COMMITTED, *NO_SESSION),
+            _varint(len(self._topics) + 1),
+        ]
+        for topic, partitions in self._topics.items():
+            parts += (self._name(topic), _varint(len(partitions) + 1))
+            parts += [
+                _ASKED.pack(number, place.leader, place.offset, place.read, -1, partition_size)
+                for number, place in partitions
+            ]
+            parts.append(b"\0")
+        parts.append(_REST)
+        return b"".join(parts)
+
+    def _name(self, topic: str) -> bytes:
+        """A topic as this version writes it."""
+        if self._version >= BY_ID:
+            return self._ids[topic]
+        name = topic.encode()
+        return _varint(len(name) + 1) + name
+
+    def _unpack(self, frame: bytes) -> tuple[int, list[Fetched]]:
+        by_id = self._version >= BY_ID
+        names = {self._ids[topic] if by_id else topic.encode(): topic for topic in self._topics}
+        body = _Body(frame, _LENGTH.size)
+        body.skip_tags()
+        self.throttled, error, _ = body.unpack(_RESPONSE)
+        found = []
+        for _ in range(body.varint() - 1):
+            topic = names[body.take(16 if by_id else max(0, body.varint() - 1))]
+            for _ in range(body.varint() - 1):
+                number, code, _, end, start = body.unpack(_ANSWERED)
+                aborted = []
+                for _ in range(body.varint() - 1):
+                    producer, first = body.unpack(_ABORTED)
+                    aborted.append((producer, first))
+                    body.skip_tags()
+                body.take(4)  # the replica to prefer, of those in this rack
+                records = body.take(max(0, body.varint() - 1))
+                told = body.tag(DIVERGING)
+                cut = None if told is None else _DIVERGING.unpack_from(told)
+                place = TopicPartition(topic, number)
+                found.append(Fetched(place, code, end, aborted, records, start, cut))
+            body.skip_tags()
+        body.skip_tags()
+        return error, found
+
+    def _by_name(self) -> Any:
+        wait, size, partition_size = self._limits
+        topics = [
+            (topic, [(number, place.offset, partition_size) for number, place in partitions])
+            for topic, partitions in self._topics.items()
+        ]
+        return NamedFetchRequest(wait, 1, size, READ_COMMITTED, topics)
+
+    def _read_by_name(self, frame: bytes) -> tuple[int, list[Fetched]]:
+        response = self._old.RESPONSE_TYPE.decode(BytesIO(frame[_LENGTH.size :]))
+        self.throttled = getattr(response, "throttle_time_ms", 0)
+        found = [
+            Fetched(
+                TopicPartition(topic, fields[0]),
+                fields[1],
+                fields[3 if response.API_VERSION >= 4 else 2],
+                fields[5 if response.API_VERSION >= 5 else 4] or [],
+                fields[-1] or b"",
+                fields[4] if response.API_VERSION >= 5 else -1,
+                traced=False,
+            )
+            for topic, partitions in response.topics
+            for fields in partitions
+        ]
+        return getattr(response, "error_code", 0), found
+
+
+class _Body:
+    """Bytes that are read from the front to the end. Everything raises ValueError, struct.error or IndexError where
+    fewer are left than it takes, so that no count in the bytes can make it read longer than they are."""
+
+    __slots__ = ("_bytes", "_place")
+
+    def __init__(self, data: bytes, place: int) -> None:
+        self._bytes = data
+        self._place = place
+
+    def unpack(self, form: Struct) -> tuple[int, ...]:
+        found = form.unpack_from(self._bytes, self._place)
+        self._place += form.size
+        return found
+
+    def take(self, count: int) -> bytes:
+        end = self._place + count
+        if end > len(self._bytes):
+            raise ValueError("it is cut off")
+        found = self._bytes[self._place : end]
+        self._place = end
+        return found
+
+    def varint(self) -> int:
+        value = shift = 0
+        while shift < 35:
+            byte = self._bytes[self._place]
+            self._place += 1
+            if byte < 0x80:
+                return value | byte << shift
+            value |= (byte & 0x7F) << shift
+            shift += 7
+        raise ValueError("a number is too long")
+
+    def skip_tags(self) -> None:
+        self.tag(-1)
+
+    def tag(self, wanted: int) -> bytes | None:
+        """Pass over tagged fields; the content of this one, where it is there."""
+        found = None
+        for _ in range(self.varint()):
+            number = self.varint()
+            content = self.take(self.varint())
+            if number == wanted:
+                found = content
+        return found
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    found.append(number)
+    return bytes(found)

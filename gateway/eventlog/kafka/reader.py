@@ -1,0 +1,409 @@
+"""Reads partitions of a Kafka cluster: a buffer for each, filled by requests in the background.
+
+A request under way is a flight. One that waits for records stays up between two calls of `fetch`. A failure only
+shortens its flight. Its meaning is decided within `fetch`, when the flight has landed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+
+from gateway.cooperative import give_way
+from gateway.errors import LogUnavailable
+from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
+from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.flight import FetchConnections, Flight
+from gateway.eventlog.kafka.records import PartitionBuffer
+from gateway.eventlog.kafka.trouble import no_leader, trouble_of
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
+from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
+from gateway.model.record import TopicPartition
+
+RESPONSE_BYTES = 4 * 1024 * 1024
+"""The most that a broker sends in one response; a larger record comes alone."""
+
+PARTITION_BYTES = 1024 * 1024
+"""The most that a broker sends of one partition; a larger batch of records comes as the only one."""
+
+AHEAD_BYTES = PARTITION_BYTES // 2
+"""A partition is asked for more when less than this is left of what was fetched. So a partition holds at most this and
+one response."""
+
+MOST_AHEAD_BYTES = 16 * 1024 * 1024
+"""Where all partitions together hold so much, only those are asked for that are wanted and of which nothing is left."""
+
+LONG_POLL_SECONDS = 0.5
+"""A broker waits so long for the first record."""
+
+FETCH_SECONDS = 3.0
+"""A broker that has not answered so long after it should have is away."""
+
+FLIGHTS = 2
+"""Requests to one broker at a time: the second where the first waits for other partitions than those wanted now."""
+
+OFFSET_OUT_OF_RANGE = 1
+
+
+class KafkaReader:
+    """A LogReader over Kafka."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._connections = FetchConnections(cluster)
+        self._buffers: dict[TopicPartition, PartitionBuffer] = {}
+        self._bound: dict[str, Topic] = {}
+        self._flights: list[Flight] = []
+        self._stale: list[Flight] = []
+        self._landing: asyncio.Future[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._errors: dict[TopicPartition, Trouble] = {}
+        """What ends the reading of a partition, once all before it was taken."""
+        self._trouble: dict[TopicPartition, tuple[float, Trouble]] = {}
+        """Since when a partition has not been given, and why: an election may go on."""
+        self._unreachable: LogUnavailable | None = None
+        self.starts: dict[TopicPartition, int] = {}
+        """See LogReader."""
+
+    @property
+    def more(self) -> bool:
+        """See LogReader."""
+        return any(buffer.unfetched or buffer.position < buffer.ahead for buffer in self._buffers.values())
+
+    async def assign(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
+        """See LogReader. Whether the partitions exist is told by `fetch`; a topic that is deleted and created again
+        after this is another, and its partitions absent."""
+        bound = await self._cluster.topics({topic for topic, _ in positions}) if positions else {}
+        self._leave()
+        self._bound = bound
+        self._buffers = {
+            partition: PartitionBuffer(partition, offset, stamps.get(partition, NO_STAMP))
+            for partition, offset in positions.items()
+        }
+        self.starts = {}
+        self._errors = {}
+        self._trouble = {}
+        self._unreachable = None
+        self._launch(set())
+
+    async def add(
+        self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
+    ) -> None:
+        """See LogReader. What is under way for others goes on."""
+        for partition, offset in positions.items():
+            self._drop(partition)
+            if all(other.topic != partition.topic for other in self._buffers):
+                # Nobody reads it: which topic it is by now is learnt anew.
+                self._bound.pop(partition.topic, None)
+            self._buffers[partition] = PartitionBuffer(partition, offset, stamps.get(partition, NO_STAMP))
+
+    def _drop(self, partition: TopicPartition) -> None:
+        """Read a partition no further; what is under way for it is of no interest."""
+        self._buffers.pop(partition, None)
+        self.starts.pop(partition, None)
+        self._errors.pop(partition, None)
+        self._trouble.pop(partition, None)
+
+    async def fetch(
+        self,
+        wait: float,
+        max_records: int = 1000,
+        partitions: Collection[TopicPartition] | None = None,
+        max_bytes: int = FETCH_BYTES,
+    ) -> list[Batch | Refusal]:
+        """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
+        deadline = time.monotonic() + wait
+        wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
+        while True:
+            failed = self._land()
+            found = self._take(wanted, max_records, max_bytes)
+            found += self._refusals(wanted)
+            if failed and not found:
+                self._raise_unreachable(wanted)
+            # Ahead of the next call only where there is more: what waited for the next record would bring that one
+            # alone, however many have come by then. Where one partition has more, none is left out of the request.
+            if not found or self.more:
+                self._launch(wanted)
+            if found:
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._raise_unreachable(wanted)
+                return []
+            await self._wait(left)
+            await give_way()
+
+    async def close(self) -> None:
+        """See LogReader."""
+        self._leave()
+        flights, self._stale = self._stale, []
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        for flight in flights:
+            flight.cancel()
+        closing = asyncio.gather(self._connections.close(), return_exceptions=True)
+        await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until a flight lands or should have, at most so long. One future and one timer: this is done for each lone
+        event, and `asyncio.wait` with its callbacks needs one more turn of the loop."""
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        for flight in self._flights:
+            if flight.outcome is not None:  # what could not be sent has landed already
+                await give_way()
+                return
+            seconds = min(seconds, flight.deadline - now, flight.late - now)
+        self._landing = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._landing
+        finally:
+            timer.cancel()
+            self._landing = None
+
+    def _wake(self) -> None:
+        if self._landing is not None and not self._landing.done():
+            self._landing.set_result(None)
+
+    def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
+        """What was fetched; the partitions read go to the back of the queue, so that none starves."""
+        found: list[Batch | Refusal] = []
+        expanded = 0
+        for partition, buffer in self._buffers.items():
+            if buffer.expanded and partition not in wanted:
+                buffer.fold()
+            expanded += buffer.expanded
+        ready = [partition for partition in self._buffers if partition in wanted and self._has_records(partition)]
+        for index, partition in enumerate(ready):
+            if max_records <= 0 or max_bytes <= 0:
+                break
+            buffer = self._buffers[partition]
+            before, among = buffer.position, len(ready) - index
+            expanded -= buffer.expanded
+            records, size, wrong = buffer.take(
+                part_of(max_records, among), part_of(max_bytes, among), expand=expanded < EXPANDED_BYTES
+            )
+            expanded += buffer.expanded
+            if wrong is not None:
+                self._errors[partition] = wrong
+            max_records -= len(records)
+            max_bytes -= size
+            if buffer.position > before:
+                found.append(Batch(partition, records, buffer.position, buffer.stamp))
+                self._buffers[partition] = self._buffers.pop(partition)
+        return found
+
+    def _has_records(self, partition: TopicPartition) -> bool:
+        buffer, trouble = self._buffers[partition], self._errors.get(partition)
+        return buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
+
+    def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
+        """Those that are read no further, since something has befallen them, or since nobody has given them for a
+        while, though brokers answer."""
+        found: list[Batch | Refusal] = []
+        now = time.monotonic()
+        for partition in [partition for partition in self._buffers if partition in wanted]:
+            buffer = self._buffers[partition]
+            trouble = self._errors.get(partition)
+            if trouble is None and partition in self._trouble and self._unreachable is None:
+                since, sick = self._trouble[partition]
+                trouble = sick if now - since > SICK_SECONDS else None
+            unread = buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
+            if trouble is not None and not unread:
+                self._drop(partition)
+                found.append(Refusal(partition, trouble))
+        return found
+
+    def _raise_unreachable(self, wanted: Collection[TopicPartition]) -> None:
+        """Raise where nothing can be learnt of any of the partitions, since no broker answers."""
+        if self._unreachable is None or not wanted or any(partition not in self._trouble for partition in wanted):
+            return
+        raise LogUnavailable(str(self._unreachable), self._unreachable.kind) from self._unreachable
+
+    # Flights.
+
+    def _launch(self, wanted: Collection[TopicPartition]) -> None:
+        """Send requests for the partitions of which little is left and none is under way."""
+        flying = {partition for flight in self._flights for partition in flight.places}
+        hungry: dict[int | None, dict[TopicPartition, Place]] = {}
+        held = sum(buffer.size for buffer in self._buffers.values())
+        for partition, buffer in self._buffers.items():
+            full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
+            if not full and partition not in flying and partition not in self._errors:
+                node, epoch = self._leader(partition)
+                hungry.setdefault(node, {})[partition] = Place(buffer.ahead, buffer.epoch, epoch)
+        at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
+        for node, places in hungry.items():
+            others = sum(flight.node == node for flight in self._flights)
+            starving = any(partition in wanted and not self._buffers[partition].size for partition in places)
+            if others == 0 or (starving and others < FLIGHTS):
+                flight = Flight(node, places, self._wake)
+                self._flights.append(flight)
+                if node is None:
+                    flight.run(self._look(places))
+                else:
+                    self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
+
+    def _leader(self, partition: TopicPartition) -> tuple[int | None, int]:
+        """The node to ask, and the epoch in which it was elected; None where the metadata has to be asked for first."""
+        bound = self._bound.get(partition.topic)
+        known = self._cluster.cached(partition.topic)
+        if bound is None or known is None or known.topic_id != bound.topic_id:
+            return None, NO_EPOCH
+        return known.leaders.get(partition.partition), known.epochs.get(partition.partition, NO_EPOCH)
+
+    async def _look(self, partitions: Collection[TopicPartition]) -> dict[str, Topic]:
+        """Metadata, not too often: this is the way of all that fails."""
+        if any(partition in self._trouble for partition in partitions):
+            await asyncio.sleep(RETRY_SECONDS)
+        return await self._cluster.refresh({topic for topic, _ in partitions})
+
+    def _watch(self, flight: Flight) -> None:
+        """Look whether the node still leads: one that hangs says nothing, and the others elect another meanwhile."""
+        flight.late = time.monotonic() + HEDGE_SECONDS
+        if flight.node is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._look_after(flight, flight.node))
+
+    async def _look_after(self, flight: Flight, node: int) -> None:
+        try:
+            await self._cluster.refresh({topic for topic, _ in flight.places})
+        except LogUnavailable:
+            return
+        finally:
+            if self._watching is asyncio.current_task():
+                self._watching = None
+        if not self._cluster.leads(node, flight.places):
+            flight.cancel()
+
+    def _ids(self, partitions: Collection[TopicPartition]) -> dict[str, bytes]:
+        return {topic: self._bound[topic].topic_id for topic, _ in partitions}
+
+    def _read(self, flight: Flight, node: int, wait: float) -> None:
+        """Ask a node for records, which may wait for the first of them (seconds)."""
+        limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
+        request = FetchRequest(flight.places, self._ids(flight.places), limits)
+        self._connections.send(node, request, flight, wait, FETCH_SECONDS)
+
+    def _land(self) -> bool:
+        """Take in what the flights have brought; whether any of them failed."""
+        failed = False
+        now = time.monotonic()
+        for flight in self._flights[:]:
+            if flight.outcome is None:
+                if now < flight.deadline:
+                    if now >= flight.late:
+                        self._watch(flight)
+                    continue
+                flight.cancel()
+            self._flights.remove(flight)
+            outcome = flight.outcome
+            if isinstance(outcome, LogUnavailable):
+                failed = True
+                self._fail(flight, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif flight.node is None:
+                failed = self._land_metadata(flight, outcome) or failed
+            else:
+                failed = self._land_records(flight, outcome) or failed
+        return failed
+
+    def _land_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
+        if self._unreachable is not None:
+            # Nobody answered for anything: what a partition lacks by itself counts from now on.
+            self._unreachable = None
+            self._trouble.clear()
+        failed = False
+        for partition in flight.places.keys() & self._buffers.keys():
+            topic, number = partition
+            found = topics.get(topic)
+            bound = self._bound.setdefault(topic, found) if found is not None else None
+            exists = found is not None and bound is not None and found.topic_id == bound.topic_id
+            trouble: Trouble | None = None
+            if found is None or not exists or number not in found.leaders:
+                trouble = (self._cluster.refused(topic) if found is None else None) or absent(topic)
+            elif found.leaders[number] is None:
+                trouble = no_leader(topic, number)
+            if trouble is not None:
+                failed = True
+                self._note(partition, trouble)
+        return failed
+
+    def _land_records(self, flight: Flight, results: list[Fetched]) -> bool:
+        failed = False
+        for fetched in results:
+            partition = fetched.partition
+            buffer = self._buffers.get(partition)
+            if buffer is None or flight.places[partition][:2] != (buffer.ahead, buffer.epoch):
+                continue  # It was dropped, or added anew, while this was under way.
+            trouble = self._take_in(buffer, fetched)
+            if trouble is None:
+                self._trouble.pop(partition, None)
+                continue
+            buffer.unfetched = False
+            self._note(partition, trouble)
+            if trouble.kind not in LASTING:
+                failed = True
+                self._cluster.forget([partition.topic])
+        return failed
+
+    def _take_in(self, buffer: PartitionBuffer, fetched: Fetched) -> Trouble | None:
+        """Put what a broker answered into the buffer; or what it means, where that is no records."""
+        partition = fetched.partition
+        if fetched.error == OFFSET_OUT_OF_RANGE and buffer.epoch != NO_EPOCH:
+            # The offset may be there, and what is not known be the epoch: the answer is the same.
+            buffer.drop()
+            buffer.stamp = buffer.epoch = NO_EPOCH
+            buffer.doubted = True
+            return None
+        if fetched.error == OFFSET_OUT_OF_RANGE:
+            return out_of_range(partition, buffer.ahead)
+        if fetched.error:
+            return trouble_of(fetched.error, f"{partition.topic}/{partition.partition}")
+        if fetched.start >= 0:
+            self.starts[partition] = fetched.start
+        if buffer.doubted:
+            return cut_back(partition, -1)
+        if fetched.cut is not None:
+            epoch, offset = fetched.cut
+            if not 0 <= offset < buffer.ahead:
+                detail = f"Kafka: {partition.topic}/{partition.partition} was cut back, but behind what was read"
+                return Trouble(Kind.UNAVAILABLE, detail)
+            buffer.drop()
+            # What was not handed over yet is read again, and nobody is the wiser.
+            return cut_back(partition, offset, epoch) if offset < buffer.position else None
+        wrong = buffer.add(fetched)
+        if not fetched.traced or (fetched.records and wrong is None and buffer.epoch == NO_EPOCH):
+            self._cluster.tell_untraced(f"{partition.topic}/{partition.partition}")
+        return wrong
+
+    def _fail(self, flight: Flight, error: LogUnavailable) -> None:
+        self._cluster.forget({topic for topic, _ in flight.places})
+        for partition in flight.places.keys() & self._buffers.keys():
+            self._buffers[partition].unfetched = False
+            self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
+        if flight.node is None:
+            self._unreachable = error
+
+    def _note(self, partition: TopicPartition, trouble: Trouble) -> None:
+        if trouble.kind in LASTING:
+            self._errors[partition] = trouble
+        since = self._trouble.get(partition, (time.monotonic(), trouble))[0]
+        self._trouble[partition] = (since, trouble)
+
+    def _leave(self) -> None:
+        """Let go of the flights; their connections come back when they land, those of too many are closed."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        for flight in self._flights:
+            flight.abandon()
+        flying = [flight for flight in (*self._stale, *self._flights) if flight.flying]
+        self._flights = []
+        self._stale = flying[-FLIGHTS:]
+        for flight in flying[:-FLIGHTS]:
+            flight.cancel()

@@ -1,0 +1,67 @@
+"""A cursor: how far one reader has come in every partition of its subscription, and the `id:` that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gateway.model.position import Mark, PositionEncoder
+from gateway.model.position.encoder import Pen
+from gateway.model.position.mark import Entry
+from gateway.model.record import Record, TopicPartition
+
+
+class Cursor:
+    """Marks for a fixed set of partitions. Changing one and writing the id costs the same for one partition as for a
+    hundred but for a copy of the bytes: only what changed is written anew, and nothing before an id is asked for."""
+
+    __slots__ = ("_encoder", "_pen", "_stale", "marks")
+
+    def __init__(self, encoder: PositionEncoder, marks: Mapping[TopicPartition, Mark]) -> None:
+        self._encoder = encoder
+        self.marks = dict(marks)
+        self._pen: Pen | None = None
+        self._stale: set[TopicPartition] = set()
+
+    def advance(self, partition: TopicPartition, mark: Mark) -> None:
+        """Say that everything up to this mark has been read."""
+        self.marks[partition] = mark
+        self._stale.add(partition)
+
+    def follow(self, partition: TopicPartition, records: Iterable[Record]) -> list[bytes]:
+        """Say that these records, the next of one partition, have been read; the position after each. Much cheaper than
+        record by record."""
+        pen = self._brought_up_to_date()
+        by_timestamp = self._encoder.by_timestamp(partition)
+        offset, timestamp, seen = self.marks[partition]
+        timed: Entry = (None, timestamp, seen)
+        entries: list[Entry] = []
+        for record in records:
+            offset, known = record.offset, timestamp
+            timestamp = record.timestamp
+            seen = seen + 1 if timestamp == known and seen else 1
+            if not by_timestamp:
+                entries.append((offset, timestamp, 0))
+                continue
+            if timestamp >= 0:
+                timed = (None, timestamp, seen)
+            entries.append(timed)
+        self.marks[partition] = Mark(offset, timestamp, seen)
+        return pen.follow(self._encoder.indices[partition], entries)
+
+    def identifier(self) -> bytes:
+        """The position as it stands in `id:`."""
+        return self._brought_up_to_date().text()
+
+    def _brought_up_to_date(self) -> Pen:
+        encoder, marks = self._encoder, self.marks
+        if self._pen is None:
+            self._pen = encoder.pen(marks)
+        else:
+            for place in self._stale:
+                mark = marks[place]
+                # A record without a time is as old as the one before it. An id by time that said "none" would lead back
+                # to the first record.
+                if mark.timestamp >= 0 or not encoder.by_timestamp(place):
+                    self._pen.put(encoder.indices[place], encoder.wish(place, mark))
+        self._stale.clear()
+        return self._pen

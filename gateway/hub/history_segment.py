@@ -1,0 +1,106 @@
+"""A history segment: records of the past that all readers share which stand where it begins."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.filters.subject import Subject
+from gateway.hub.decode import decode, glance
+from gateway.hub.losses import Lost
+from gateway.hub.ring import ITEM_OVERHEAD
+from gateway.model.event import parse_again, parsed_size
+from gateway.model.record import Record, Run, TopicPartition
+
+PARSED_BYTES = 8 * 1024 * 1024
+"""The most that the parsed events of one history segment may take."""
+_SERIALS = itertools.count()
+
+
+@dataclass(slots=True, eq=False)
+class HistorySegment:
+    """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
+
+    A record's value is on one line, and None where it is not an event; its headers are gone. Without records, and with
+    the positions where it began, it is the end of the log.
+    """
+
+    serial: int
+    runs: list[Run]
+    records: list[Record]
+    """The same, one after the other."""
+    canaries: set[int]
+    """The indices of those that are canaries."""
+    positions: Mapping[TopicPartition, int]
+    size: int
+    exhausted: Mapping[TopicPartition, int] = field(default_factory=dict)
+    """Partitions that had no more to be merged, and their ends then."""
+    events: list[dict[str, Any] | None] | None = None
+    """The parsed events, as long as they are kept; where one is missing, it is parsed again each time."""
+    parsed: int = 0
+    """Bytes that these take, about."""
+    spans: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    """The first and the last offset of each partition that it has records of."""
+    _subjects: dict[int, Subject] = field(default_factory=dict)
+
+    def subject(self, index: int) -> Subject:
+        """What filters see of a record that is an event."""
+        subject = self._subjects.get(index)
+        if subject is None:
+            topic, partition, offset, timestamp, key, data, _ = self.records[index]
+            event = self.events[index] if self.events is not None else None
+            subject = Subject(event or parse_again(data), topic, partition, offset, timestamp, key)
+            if event is not None:
+                self._subjects[index] = subject
+        return subject
+
+    def covers(self, ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether what lies before these ends was merged, as far as it belongs here."""
+        return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
+
+    def misses(self, lost: Lost) -> TopicPartition | None:
+        """A partition of which it has records that are gone by now."""
+        for place, (first, last) in self.spans.items():
+            remains = lost.get(place)
+            if remains is not None and remains.misses(first, last):
+                return place
+        return None
+
+    def forget(self) -> None:
+        """Keep the parsed events no longer."""
+        self.events = None
+        self.parsed = 0
+        self._subjects.clear()
+
+
+def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
+    """A history segment of these records."""
+    runs: list[Run] = []
+    flat: list[Record] = []
+    events: list[dict[str, Any] | None] = []
+    canaries: set[int] = set()
+    spans: dict[TopicPartition, tuple[int, int]] = {}
+    size = kept = 0
+    for place, stored in taken:
+        begin = len(flat)
+        for record in stored:
+            if parsed:
+                event, data, canary = decode(record, replayed=True)
+                # What is large is parsed again by whoever looks into it, one event at a time.
+                weight = 0 if data is None else parsed_size(data) + ITEM_OVERHEAD
+                fits = kept + weight <= PARSED_BYTES
+                kept += weight if fits else 0
+                events.append(event if fits else None)
+            else:
+                data, canary = glance(record)
+            if canary:
+                canaries.add(len(flat))
+            as_it_is = data is record.value and not record.headers
+            flat.append(record if as_it_is else record._replace(value=data, headers=()))
+            size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
+        runs.append((place, flat[begin:]))
+        spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
+    given = events if parsed else None
+    return HistorySegment(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

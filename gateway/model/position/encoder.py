@@ -1,0 +1,96 @@
+"""Writes the positions of one subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from gateway.model.position.mark import Entry, Mark, Wish
+from gateway.model.position.text import TextForm
+from gateway.model.position.token import TokenForm
+from gateway.model.record import TopicPartition
+
+COMPACT_BYTES = 2048
+"""Ids that may be longer than this in JSON are compact."""
+
+
+class Ids(NamedTuple):
+    """The form that ids have: one that was asked for, or compact where JSON may be longer than `compact_from` bytes."""
+
+    form: Literal["json", "compact"] | None = None
+    compact_from: int = COMPACT_BYTES
+
+
+DEFAULT_IDS = Ids()
+
+
+class Pen(Protocol):
+    """A position as it is written; `index` is that of a partition in their order."""
+
+    def put(self, index: int, wish: Entry) -> None:
+        """The partition is there now."""
+
+    def text(self) -> bytes:
+        """The id."""
+
+    def follow(self, index: int, wishes: Sequence[Entry]) -> list[bytes]:
+        """The ids as one partition moves on: all by offset, or all by time."""
+
+
+class PositionEncoder:
+    """Writes positions of one subscription: the same partitions, in the same order, every time."""
+
+    def __init__(
+        self,
+        by_timestamp: Mapping[TopicPartition, bool],
+        waiting: Mapping[TopicPartition, Wish] | None = None,
+        ids: Ids = DEFAULT_IDS,
+    ) -> None:
+        self.partitions = tuple(sorted(by_timestamp))
+        self.ids = ids
+        self._by_timestamp = {place: by_timestamp[place] for place in self.partitions}
+        self._waiting = dict(waiting or {})
+        """The partitions that the log does not give yet: an id holds what is wished for there, word for word."""
+        self._form: TextForm | TokenForm = TextForm(self._by_timestamp)
+        if ids.form == "compact" or (ids.form is None and self._form.longest > ids.compact_from):
+            self._form = TokenForm(self._by_timestamp)
+        self.indices = {place: index for index, place in enumerate(self.partitions)}
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest id that there may be, whatever is read."""
+        return self._form.longest
+
+    @property
+    def compact(self) -> bool:
+        """Whether ids are tokens."""
+        return isinstance(self._form, TokenForm)
+
+    def waiting_for(self, waiting: Mapping[TopicPartition, Wish], places: Iterable[TopicPartition]) -> PositionEncoder:
+        """One for these partitions of the same topics, of which some wait."""
+        by_topic = {place.topic: by_timestamp for place, by_timestamp in self._by_timestamp.items()}
+        return PositionEncoder({place: by_topic[place.topic] for place in places}, waiting, self.ids)
+
+    def by_timestamp(self, partition: TopicPartition) -> bool:
+        """Whether the ids hold times of this partition and no offsets."""
+        return self._by_timestamp[partition]
+
+    def wish(self, partition: TopicPartition, at: Mark | Wish) -> Wish:
+        """What an id asks for, sent back, that says that the partition is there."""
+        if (waiting := self._waiting.get(partition)) is not None and isinstance(at, Mark):
+            at = waiting
+        offset, timestamp, seen = at
+        if self._by_timestamp[partition] and timestamp is not None:
+            return Wish(None, timestamp, seen)
+        if offset is not None and offset < 0:
+            # A mark before the first record; an offset of -1 beside a time means the time.
+            return Wish(None, timestamp, 0)
+        return Wish(offset, timestamp, 0 if offset is not None else seen)
+
+    def pen(self, position: Mapping[TopicPartition, Mark | Wish]) -> Pen:
+        """Begins with this position."""
+        return self._form.pen([self.wish(place, position[place]) for place in self.partitions])
+
+    def identifier(self, position: Mapping[TopicPartition, Mark | Wish]) -> bytes:
+        """The id of one position."""
+        return self.pen(position).text()

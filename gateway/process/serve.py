@@ -1,0 +1,216 @@
+"""Runs a server: in one process, or in several that share the public port."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from gateway.app.composition import open_log
+from gateway.app.gateway import Gateway
+from gateway.app.gateway.operations import Operations
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError, LogNewer
+from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
+from gateway.process import signals
+from gateway.process.line import Line
+from gateway.process.reload import OwnReload, Reloader, Source
+from gateway.process.supervisor import Supervisor, tell_stacks_when_asked
+from gateway.process.watchdog import end_process, watched
+from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
+from gateway.server.server import listen
+from gateway.settings.table import Settings
+from gateway.text import counted
+
+logger = logging.getLogger("gateway")
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the number of the signal."""
+COLLECT_AFTER = 50_000
+"""Allocations after which the youngest objects are looked through for cycles; frames make none."""
+
+SWITCH_SECONDS = 0.0001
+"""For so long the threads that read the log wait for the one that serves: by default ten times as long, for each call
+into SQLite, while it is busy."""
+
+
+def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
+    """Set at SIGTERM and SIGINT; a second one ends the process at once. `output_blocks`: of a command that waits for
+    whoever reads what it writes. Of a worker, set also at the end of its
+    supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    supervisor = multiprocessing.parent_process()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set() and supervisor is None:
+            os._exit(128 + number)
+        stop.set()
+
+    def on_orphaned(sentinel: int) -> None:
+        loop.remove_reader(sentinel)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if output_blocks:
+            signals.on_signal(number, partial(on_signal, number))
+        else:
+            loop.add_signal_handler(number, on_signal, number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if supervisor is not None:
+        loop.add_reader(supervisor.sentinel, on_orphaned, supervisor.sentinel)
+    return stop
+
+
+@asynccontextmanager
+async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
+    """Reload at each SIGHUP. One that was held back until now is seen at once, and one that comes after the end by
+    nobody: the signal ends no process that serves."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    async def answer() -> None:
+        while True:
+            await asked.wait()
+            asked.clear()
+            try:
+                await reload()
+            except ConfigurationError:
+                pass  # which has been told
+            except Exception:
+                logger.exception("nothing was reloaded, by an internal error")
+
+    answering = asyncio.create_task(answer())
+    # Not by the loop, which would give the signal its default back when it is closed.
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(asked.set))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        answering.cancel()
+        # Not awaited by itself: a cancellation of this task would be taken for that of the other.
+        await asyncio.wait([answering])
+
+
+def tell_connections(settings: Settings) -> bool:
+    """Raise the limit of open files, and say how many connections a process may have; False where they are too few to
+    serve anybody."""
+    raise_file_limit()
+    try:
+        most, files, advice = allowed_connections(settings.process_connections)
+    except NoRoom as error:
+        logger.error("%s", error)
+        return False
+    logger.info("a process may have %d open files, and so at most %d connections", files, most)
+    if advice:
+        logger.warning("%s", advice)
+    return True
+
+
+def serve(settings: Settings, definitions: Definitions, source: Source, output: Output) -> int:
+    """Serve until a signal; returns the exit status. `source` is read at each reload."""
+    if not tell_connections(settings):
+        return 1
+    reloader = Reloader(source, settings, definitions)
+    if settings.workers == 1:
+        return _serve_in_process(settings, definitions, output, reloader=reloader)
+    if settings.port == 0:
+        logger.error("with several workers the port must be named; 0 would give each its own")
+        return 1
+    try:
+        # What the workers cannot have must not start them again and again, nor may they join another server's port.
+        for host, port in ((settings.host, settings.port), (settings.admin_host, settings.admin_port)):
+            listen(host, port, shared=False).close()
+    except OSError as error:
+        logger.error("%s", error.strerror or error)
+        return 1
+    return Supervisor(settings, definitions, reloader, _work).run()
+
+
+def _work(settings: Settings, number: int, line: Connection) -> None:
+    """A worker; the first of them has the admin port."""
+    tell_stacks_when_asked(STANDARD_ERROR)
+    output = configure_logging(settings.log_format, settings.log_level)
+    output.take_streams()
+    try:
+        definitions = pickle.loads(line.recv_bytes())
+    except EOFError:
+        raise SystemExit(1) from None  # the supervisor has ended already
+    status = _serve_in_process(settings, definitions, output, with_admin=number == 0, line=line)
+    output.flush()
+    raise SystemExit(status)
+
+
+def _serve_in_process(
+    settings: Settings,
+    definitions: Definitions,
+    output: Output,
+    with_admin: bool = True,
+    reloader: Reloader | None = None,
+    line: Connection | None = None,
+) -> int:
+    """Serve in this process, which reloads by itself, or along the line to its supervisor."""
+
+    async def run() -> None:
+        stop = stop_on_signals()
+        gateway = Gateway(settings, definitions, open_log(settings))
+
+        async def say(port: int) -> None:
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            streams = counted(len(gateway.current.catalog.streams), "stream")
+            logger.info("serving %s on http://%s:%d", streams, host, port)
+
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 50)
+        with watched(settings.stall_limit, end_process(output.last_words)):
+            async with _operating(gateway, stop, reloader, line) as operations:
+                await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        logger.error("%s", error.strerror or error)
+        return 1
+    except LogNewer as error:
+        logger.error("%s", error)
+        return 1
+    return 0
+
+
+@asynccontextmanager
+async def _operating(
+    gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
+) -> AsyncIterator[Operations]:
+    """What the process can be asked to do: along its line to the supervisor, or by itself."""
+    if line is not None:
+        settings = gateway.settings
+        supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)
+        try:
+            yield Operations(
+                supervised.reload,
+                supervised.drain,
+                supervised.connections,
+                supervised.exposition,
+                lambda: (supervised.silent, supervised.down),
+            )
+        finally:
+            supervised.close()
+    elif reloader is not None:
+        reload = OwnReload(gateway, reloader)
+        async with reloading_at_hang_up(reload):
+            yield gateway.operations(reload, stop.set)
+    else:
+        yield gateway.operations(drain=stop.set)

@@ -1,0 +1,52 @@
+"""Ends a command on a signal, even if it waits for a reader of its output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+BLOCKED_SECONDS = 2.0
+"""A loop that has not seen a signal for so long waits for a reader, which may never come."""
+ENDING_SECONDS = 15.0
+"""Seconds in which a command ends after a signal: longer than an append takes."""
+
+
+def raise_interrupts() -> None:
+    """Have SIGINT raise KeyboardInterrupt, as Python does, and end the process where that does not end it: what says so
+    may wait for a reader, too."""
+
+    def handle(number: int, _: object) -> None:
+        def end() -> None:
+            threading.Event().wait(BLOCKED_SECONDS)
+            os._exit(128 + number)
+
+        threading.Thread(target=end, daemon=True).start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
+    """Call `then` in the running loop at each such signal, and end the process where it cannot be called or does not
+    end it in time.
+
+    The system interrupts a write for a signal, and Python then calls the handler also while the loop stands (PEP 475).
+    """
+    loop = asyncio.get_running_loop()
+
+    def handle(*_: object) -> None:
+        seen = threading.Event()
+
+        def end() -> None:
+            if seen.wait(BLOCKED_SECONDS):
+                threading.Event().wait(ENDING_SECONDS)
+            os._exit(128 + number)
+
+        threading.Thread(target=end, daemon=True).start()
+        loop.call_soon_threadsafe(seen.set)
+        loop.call_soon_threadsafe(then)
+
+    signal.signal(number, handle)

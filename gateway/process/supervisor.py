@@ -1,0 +1,345 @@
+"""The supervisor: starts, watches, reloads and stops several processes that share the public port.
+
+Only the supervisor reads the configuration again. It checks all of it and hands the same definitions to every worker. A
+worker that died starts again with the definitions in force. So no worker meets a broken file, and none has other
+definitions than the rest.
+
+Each worker reports once a second that its loop runs, and what it has counted. One that is silent for `stall_limit` is
+killed. Its counts are kept, its gauges dropped. The supervisor itself waits for nobody.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
+from gateway.process.pipe import Post
+from gateway.process.reload import RELOADED, Reloader, tell, tell_refusal
+from gateway.process.restarts import Restarts, cause
+from gateway.process.watchdog import StallMeter
+from gateway.settings.table import Settings
+
+logger = logging.getLogger("gateway")
+
+STOP_SECONDS = 20.0
+"""A worker that has not ended so long after the drain time is killed: intake stores what it took, which takes a while
+where the log is slow."""
+TURN = 0.1
+"""Seconds in which the supervisor sees a signal."""
+RELOAD_WAIT = 20.0
+"""Seconds that all workers may take to put definitions in force; one that is started again begins with them."""
+START_SECONDS = 120.0
+"""A worker that has not said anything so long after its start hangs."""
+GRACE_SECONDS = 3.0
+"""Beyond `stall_limit`, in which a worker's own watchdog ends it: that tells more than the supervisor can."""
+SILENT_SECONDS = 3.0
+"""A worker that says nothing for so long, or half of `stall_limit`, is told as one that does not answer."""
+STACKS_SECONDS = 1.0
+"""Before it is killed, a worker has so long to write where it stands; it can unless it is stopped."""
+FAILED_STATUS = 71
+"""The exit status where workers end again and again (EX_OSERR of sysexits.h)."""
+
+HELD_BACK = (signal.SIGINT, signal.SIGHUP)
+"""A worker starts with these blocked. The first it lets through once it can end in order, the second never: what a
+terminal or an operator sends to all processes comes from the supervisor."""
+TELL_STACKS = signal.SIGUSR2
+
+Run = Callable[[Settings, int, Pipe], None]
+"""What a worker does: (settings, its number, its line to the supervisor, whose first message are the definitions)."""
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    number: int
+    process: BaseProcess
+    post: Post = field(init=False)
+    status: str = RELOADED
+    """How the newest reload went; empty until it says. One that is started begins with what is in force."""
+    figures: Figures = field(default_factory=Figures)
+    beats: int = 0
+    meter: StallMeter = field(default_factory=lambda: StallMeter(TURN))
+    begun: float = field(default_factory=time.monotonic)
+    asked: bool = False
+    """Whether it was asked where it stands, and is killed next."""
+    due: float | None = None
+    """When another is started in the place of this one, which has ended."""
+
+
+class Supervisor:
+    """Starts the workers, starts those again that end, reloads them, and stops them all at a signal."""
+
+    def __init__(self, settings: Settings, definitions: Definitions, reloader: Reloader, run: Run) -> None:
+        self._settings = settings
+        self._definitions = definitions
+        self._reloader = reloader
+        self._run = run
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._restarts = [Restarts() for _ in range(settings.workers)]
+        self._inbox: queue.SimpleQueue[tuple[_Worker, bytes]] = queue.SimpleQueue()
+        self._ended = Figures()
+        """The counts of workers that have ended."""
+        self._told: tuple[list[str], list[str]] = ([], [])
+        """The workers that do not answer, and those that have ended, as all were told."""
+        self._looked = time.monotonic()
+        self._stopping: list[int] = []
+        self._failed = False
+        self._hung_up = False
+        self._asking: list[_Worker] = []
+        self._serial = 0
+
+    def run(self) -> int:
+        """Until a signal; returns the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: self._stopping.append(number))
+        signal.signal(signal.SIGHUP, self._on_hang_up)
+        resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
+        self._workers = [self._start(number) for number in range(self._settings.workers)]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        while not self._stopping:
+            self._turn()
+            if self._hung_up or self._asking:
+                self._reload()
+        return self._stop()
+
+    def _on_hang_up(self, *_: object) -> None:
+        self._hung_up = True
+
+    def _start(self, number: int) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=self._run, args=(self._settings, number, theirs), name=f"worker-{number}"
+        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+        process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        # They come along the line: what a process is started with is written to it while the supervisor waits.
+        return self._connect(number, process, ours, pickle.dumps(self._definitions))
+
+    def _connect(self, number: int, process: BaseProcess, line: Pipe, first: bytes) -> _Worker:
+        def heard(message: bytes) -> None:
+            self._inbox.put((worker, message))
+
+        worker = _Worker(number, process)
+        worker.post = Post(line, heard, process.name)
+        worker.post.send(first)
+        return worker
+
+    def _turn(self) -> None:
+        """Listen, and look after the workers, for a moment."""
+        self._listen(TURN)
+        now = time.monotonic()
+        elapsed, self._looked = now - self._looked, now
+        for number, worker in enumerate(self._workers):
+            if worker.due is None and not worker.process.is_alive():
+                self._bury(worker, now)
+            elif worker.due is None:
+                self._judge(worker, elapsed)
+            elif now >= worker.due and not self._stopping:
+                self._workers[number] = self._start(number)
+        self._tell_workers()
+
+    def _listen(self, seconds: float) -> None:
+        """Take what workers say in so long."""
+        deadline = time.monotonic() + seconds
+        with suppress(queue.Empty):
+            while (rest := deadline - time.monotonic()) > 0:
+                worker, message = self._inbox.get(timeout=rest)
+                if message:  # else it has ended, which is seen elsewhere
+                    self._take(worker, pickle.loads(message))
+
+    def _bury(self, worker: _Worker, now: float) -> None:
+        """A worker has ended: its counts stay, and are gone on with; what it said of itself holds no longer."""
+        kind, why = cause(worker.process.exitcode, worker.asked)
+        telemetry.worker_ended(kind)
+        worker.post.close()
+        self._ended.add_counts(worker.figures)
+        worker.figures = Figures()
+        # Another begins with the definitions that are in force then.
+        worker.status = RELOADED
+        self._asking = [one for one in self._asking if one is not worker]
+        pause = self._restarts[worker.number].pause(now - worker.begun)
+        if pause is None:
+            logger.critical(
+                "worker %d %s, as did those before it soon after their start; the process ends",
+                worker.number,
+                why,
+            )
+            worker.due = float("inf")
+            self._failed = True
+            self._stopping.append(signal.SIGTERM)
+            return
+        logger.error("worker %d %s; another is started in %g s", worker.number, why, pause)
+        worker.due = now + pause
+
+    def _judge(self, worker: _Worker, elapsed: float) -> None:
+        """Kill a worker whose loop stands still."""
+        stood = worker.meter.look(worker.beats, elapsed)
+        if not self._settings.stall_limit:
+            return
+        limit = max(self._settings.stall_limit + GRACE_SECONDS, 0 if worker.beats else START_SECONDS)
+        if stood < limit:
+            worker.asked = False
+        elif not worker.asked:
+            worker.asked = True
+            logger.error(
+                "worker %d has not answered for %.0f s%s; it is asked for its stacks, and killed",
+                worker.number,
+                stood,
+                _state(worker.process.pid),
+            )
+            if worker.beats and worker.process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, TELL_STACKS)
+        elif stood >= limit + STACKS_SECONDS:
+            worker.process.kill()
+
+    def _is_silent(self, worker: _Worker) -> bool:
+        limit = self._settings.stall_limit
+        return worker.beats > 0 and worker.meter.stood >= (min(SILENT_SECONDS, limit / 2) if limit else SILENT_SECONDS)
+
+    def _tell_workers(self) -> None:
+        """Let all know which of them do not answer, and which are not there, where that has changed."""
+        up = [worker for worker in self._workers if worker.due is None]
+        silent = [worker.process.name for worker in up if self._is_silent(worker)]
+        down = [worker.process.name for worker in self._workers if worker.due is not None]
+        if self._told != (silent, down):
+            self._told = silent, down
+            self._tell_all(("workers", silent, down))
+
+    def _take(self, worker: _Worker, said: tuple[Any, ...]) -> None:
+        kind, *rest = said
+        if kind == "alive":
+            worker.beats += 1
+            worker.figures = rest[0]
+            if worker.beats == 1 and any(self._told):
+                self._send(worker, pickle.dumps(("workers", *self._told)))
+        elif kind == "figures":
+            self._send(worker, pickle.dumps(("figures", rest[0], self._others(worker))))
+        elif kind == "reload":
+            self._asking.append(worker)
+        elif kind == "drain":
+            self._stopping.append(signal.SIGTERM)
+        elif kind == "connections":
+            self._tell_all(("list", worker.number, *rest))
+            for other in self._workers:
+                if other.due is not None or self._is_silent(other):
+                    self._send(worker, pickle.dumps(("rows", other.number, rest[0], ([], 0))))
+        elif kind == "rows":
+            asker, *table = rest
+            self._send(self._workers[asker], pickle.dumps(("rows", worker.number, *table)))
+        elif rest[0] == self._serial:
+            worker.status = rest[1]
+
+    def _others(self, asker: _Worker) -> list[Figures]:
+        """The figures of all processes but one; of those that do not answer the counts alone."""
+        others = [worker for worker in self._workers if worker is not asker]
+        told = [Figures(one.figures.counts) if self._is_silent(one) else one.figures for one in others]
+        return [telemetry.own_counts(), self._ended, *told]
+
+    def _tell_all(self, message: tuple[object, ...]) -> None:
+        for worker in self._workers:
+            self._send(worker, pickle.dumps(message))
+
+    def _send(self, worker: _Worker, message: bytes) -> None:
+        if worker.due is None and not worker.post.send(message):
+            logger.error("worker %d reads no messages, and is killed", worker.number)
+            worker.process.kill()
+
+    def _reload(self) -> None:
+        """Read the configuration, hand it to all workers, and answer those that asked."""
+        self._hung_up = False
+        asking, self._asking = self._asking, []
+        try:
+            found = self._reloader.read()
+        except ConfigurationError as error:
+            tell_refusal(error)
+            self._answer(asking, error)
+            return
+        except Exception:
+            logger.exception("nothing was reloaded, by an internal error")
+            self._answer(asking, None)
+            return
+        self._reloader.take(found)
+        self._definitions = found.definitions
+        document = {**found.document, "workers": self._hand_over(found.definitions)}
+        tell(document)
+        self._answer(asking, document)
+
+    def _hand_over(self, definitions: Definitions) -> list[str]:
+        """Give the definitions to all workers; how each of them did."""
+        self._serial += 1
+        message = pickle.dumps(("take", self._serial, definitions))
+        for worker in self._workers:
+            if worker.due is None:
+                worker.status = ""
+                self._send(worker, message)
+        deadline = time.monotonic() + RELOAD_WAIT
+        while not self._stopping and time.monotonic() < deadline:
+            # One that was started meanwhile began with them.
+            if all(worker.status for worker in self._workers):
+                break
+            self._turn()
+        statuses = [worker.status or "has not answered" for worker in self._workers]
+        for number, status in enumerate(statuses):
+            if status != RELOADED:
+                logger.error("worker %d was not reloaded: %s", number, status)
+        return statuses
+
+    def _answer(self, asking: list[_Worker], answer: object) -> None:
+        message = pickle.dumps(("answer", answer))
+        for worker in asking:
+            self._send(worker, message)
+
+    def _stop(self) -> int:
+        # The interpreter gives up its handlers before it ends.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for worker in self._workers:
+            worker.process.terminate()
+            if self._is_silent(worker):
+                worker.process.kill()
+        deadline = time.monotonic() + self._settings.drain_time + STOP_SECONDS
+        running = self._workers
+        while running := [worker for worker in running if worker.process.is_alive()]:
+            if len(self._stopping) > 1 or time.monotonic() > deadline:
+                for worker in running:
+                    logger.warning("worker %d has not ended yet, and is killed", worker.number)
+                    worker.process.kill()
+                    worker.process.join()
+            time.sleep(0.02)
+        if self._failed:
+            return FAILED_STATUS
+        return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
+
+
+def _state(pid: int | None) -> str:
+    """What the system says of a process, where it says something (Linux)."""
+    with suppress(OSError, IndexError):
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            letter = file.read().rpartition(")")[2].split()[0]
+        return {"T": ", and is stopped", "t": ", and is traced", "D": ", and waits for a disk"}.get(letter, "")
+    return ""
+
+
+def tell_stacks_when_asked(descriptor: int) -> None:
+    """In a worker: write the stacks of all threads at TELL_STACKS, also where Python's lock is held for ever. This
+    alone goes straight to the log's descriptor; the worker is killed a second later, whoever reads there."""
+    faulthandler.register(TELL_STACKS, file=descriptor, all_threads=True)

@@ -1,0 +1,320 @@
+"""HTTP/1.1 as uvicorn speaks it, with bounds on the cost of a request that has not arrived yet."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import urllib.parse
+import weakref
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
+import httptools
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.errors import Problem
+from gateway.routes.problems import written
+from gateway.routes.sink import CONNECTION, EXTENSION, HALF_CLOSED
+from gateway.server.connections import Connections
+from gateway.server.stream import StreamConnection, let_go
+from gateway.wire.request_target import check_host, split_target
+
+MAXIMUM_PIPELINED = 16
+"""Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""
+
+TRY_SECONDS = (0.05, 0.1, 0.5, 2.0)
+"""So long after a client has sent all that it is going to, and is not answered yet, it is tried whether it still reads:
+one that is gone answers the first try with a reset, and the next one meets that."""
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+"""An interim response, which every client of HTTP/1.1 passes over (RFC 9110 section 15.2)."""
+
+
+class UnframedCycle(RequestResponseCycle):
+    """The response to an HTTP/1.0 client, which knows no chunks: the body ends with the connection."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        self.chunked_encoding = False
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds; an endless response may take its connection over. `connection` is the socket of
+    the transport."""
+
+    unread = 0
+    """Bytes of the head that is being read."""
+    _owes = True
+    """Whether a head is being read, or waited for."""
+    _ends = False
+    """Whether the server stops, so that this connection ends with the response to its next request."""
+    _fault: Problem | None = None
+    """What is wrong with the request, where the parser would not say it."""
+    _refusal: Problem | None = None
+    """What is answered when those before it have been: nothing is read behind it."""
+    _asks_upgrade = False
+    """Whether the head that was read asks for another protocol, so that the parser has left its body."""
+    _tries: tuple[asyncio.TimerHandle, ...] = ()
+    _between_chunks = 0
+    """Bytes since the last of the body: extensions of a chunk, or trailers."""
+
+    def __init__(self, *arguments: Any, known: Connections, connection: socket.socket, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._known = known
+        self._connection = connection
+        self._half_closed = asyncio.Event()
+        """Set when the client has sent all that it is going to."""
+        self.timeout_keep_alive = known.bounds.keep_alive  # type: ignore[assignment]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._known.count += 1
+        self._known.expect(self, self.loop.time())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._known.arrived(self)
+        self._known.closed()
+        self._try_no_more()
+        # Each of these refers back to this protocol.
+        self.cycle = self.scope = None  # type: ignore[assignment]
+        self.pipeline.clear()
+        let_go(self.transport)
+
+    def give_up(self, late: bool) -> None:
+        """See Owing. Nothing is said to one that has not begun: it may be a connection that a browser keeps ready."""
+        begun = self.unread
+        self._known.arrived(self)
+        if late and begun:
+            seconds = self._known.bounds.head_timeout
+            self._refuse(Problem(408, "Request timeout", f"the request did not arrive within {seconds:g} s"))
+        else:
+            self.transport.close()
+
+    def take_over(self, begun: weakref.ref[RequestResponseCycle], probe: bytes) -> StreamConnection:
+        """Hand the connection to the response that begins, for good. `probe`: see StreamConnection."""
+        cycle = begun()
+        assert cycle is not None
+        # One that is lost already has been counted as such.
+        on_end = self._known.closed if self in self.connections else None
+        connection = StreamConnection(self.transport, self.flow.write_paused, on_end, self._connection.send, probe)
+        self.flow.resume_writing()  # nobody else does from now on
+        self.flow.resume_reading()
+        self.pipeline.clear()
+        self.connections.discard(self)
+        self._try_no_more()
+        # What refers in a circle would stay until a collection, which then takes longer than the connections did.
+        self.parser = self.cycle = self.scope = None  # type: ignore[assignment]
+
+        def write(head: bytes) -> None:
+            connection.hold(head)
+            if (cycle := begun()) is not None:
+                cycle.disconnected = True  # so that uvicorn does not miss the end of the response
+
+        cycle.transport = cast(asyncio.Transport, SimpleNamespace(write=write))
+        if self._half_closed.is_set():
+            connection.eof_received()
+        return connection
+
+    def data_received(self, data: bytes) -> None:
+        longest = self._known.bounds.head
+        if self._owes:
+            self._known.read(self, len(data))
+            if self.unread > longest:
+                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`)")
+        elif self._between_chunks:
+            # The parser keeps a trailer until it is whole.
+            self._between_chunks += len(data)
+            if self._between_chunks > longest:
+                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) after a chunk")
+        if self._refusal is None and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            detail = "this is not valid HTTP"
+            self._refuse(self._fault or Problem(400, "Bad request", detail))
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Serve a request that asks for another protocol in this one (RFC 9110 section 7.8). The parser takes what is
+        behind its head for the other protocol; so the head is read again without that wish, by another parser."""
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self._asks_upgrade = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"".join([*head, b"\r\n"]))
+        if rest and self._refusal is None and not self.transport.is_closing():
+            self._parse(rest)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The end of sending is not the end of interest (RFC 9112 section 9.6): what was asked for is answered, and
+        then the connection ends. Returns whether it stays until then."""
+        self._half_closed.set()
+        if not self._owes or self.unread:
+            self._refuse(Problem(400, "Bad request", "the connection closed before the request was complete"))
+        elif self._is_answering:
+            self.cycle.keep_alive = False
+            if self.scope["http_version"] == "1.1":
+                self._tries = tuple(self.loop.call_later(seconds, self._try) for seconds in TRY_SECONDS)
+        return self._is_answering or self._refusal is not None
+
+    def _try(self) -> None:
+        """Find out whether whoever waits for an answer is still there."""
+        waits = self._is_answering and not self.pipeline and not self.cycle.response_started
+        if waits and not self.transport.is_closing():
+            self.transport.write(PROCESSING)
+
+    def _try_no_more(self) -> None:
+        for each in self._tries:
+            each.cancel()
+        self._tries = ()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAXIMUM_PIPELINED:
+            self._reject(
+                Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} requests may wait for their answers")
+            )
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        longest = self._known.bounds.request_line
+        if len(self.url) > longest:
+            self._reject(Problem(414, "URI too long", f"it has more than {longest} bytes (`request_line_max`)"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._owes:
+            # A trailer: none of those that we know may stand there (RFC 9110 section 6.5.1).
+            return
+        most = self._known.bounds.headers
+        if len(self.headers) >= most:
+            detail = f"it has more than {most} headers (`request_headers_max`)"
+            self._reject(Problem(431, "Request headers too large", detail))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._asks_upgrade = True
+            return
+        path, query = self._read_target()
+        self._owes = False
+        self._known.arrived(self)
+        # Of this uvicorn's parser of URLs takes 65,535 bytes at the most.
+        self.url = b"/"
+        super().on_headers_complete()
+        self.scope["raw_path"], self.scope["query_string"] = path, query
+        self.scope["path"] = urllib.parse.unquote(path.decode("ascii"))
+        if self.scope["http_version"] == "1.0":
+            self.cycle.__class__ = UnframedCycle
+        if self._ends:
+            self.cycle.keep_alive = False
+        # A weak reference, since the response holds the scope.
+        offer = partial(self.take_over, weakref.ref(self.cycle))
+        extensions: dict[str, Any] = {EXTENSION: offer, HALF_CLOSED: self._half_closed, CONNECTION: self.transport}
+        self.scope["extensions"] = extensions
+
+    def _read_target(self) -> tuple[bytes, bytes]:
+        try:
+            target = split_target(self.parser.get_method(), self.url)
+            if target.authority is not None:
+                # It wins over the header (RFC 9112 section 3.2.2).
+                self.headers[:] = [header for header in self.headers if header[0] != b"host"]
+                self.headers.append((b"host", target.authority))
+            check_host(self.parser.get_http_version(), [value for name, value in self.headers if name == b"host"])
+        except Problem as problem:
+            self._reject(problem)
+        return target.path, target.query
+
+    def on_chunk_header(self) -> None:
+        """The parser has read the size of a chunk, 0 that of the last one."""
+        self._between_chunks = 1
+
+    def on_body(self, body: bytes) -> None:
+        self._between_chunks = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._asks_upgrade:
+            return
+        self._owes = True
+        self._between_chunks = 0
+        if not self.parser.should_keep_alive():
+            # Also where only a trailer said so: the parser then reads nothing behind it.
+            self.cycle.keep_alive = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is None:
+            return
+        if self._refusal is not None:
+            self._end_with(self._refusal)
+        else:
+            self._known.expect(self, self.loop.time())
+
+    def _reject(self, problem: Problem) -> NoReturn:
+        """Stop the parser, which then calls for the answer."""
+        self._fault = problem
+        raise problem
+
+    def shutdown(self) -> None:
+        """The server stops: end with the response that is under way, or at once after one. A connection that has had
+        none is answered once: it may have been made before anybody could know of the end."""
+        if self.idle:
+            self._ends = True
+        else:
+            super().shutdown()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request has come on it."""
+        return self.cycle is None
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether there are requests that have come whole, or in part, and are not answered yet."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse_head(self, detail: str) -> None:
+        self._refuse(Problem(431, "Request headers too large", detail))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer a request that cannot be read, after those before it, and read nothing behind it."""
+        waits = self._is_answering
+        if not self._owes:
+            # It is in its body, and is the newest of those that wait.
+            begun, waits = not self.pipeline and self.cycle.response_started, bool(self.pipeline)
+            if waits:
+                self.pipeline.popleft()
+            if begun:
+                self.transport.close()
+                return
+        if waits:
+            self._refusal = problem
+            self.flow.pause_reading()
+        else:
+            self._end_with(problem)
+
+    def _end_with(self, problem: Problem) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(written(problem))
+        self.transport.close()
+
+
+class QuietProtocol(StreamProtocol):
+    """The same, without the log of requests."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.access_log = False

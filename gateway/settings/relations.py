@@ -1,0 +1,112 @@
+"""The settings that have to fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.settings.table import Settings
+
+ORDERED = (
+    ("heartbeat", "max_connection_age", "a stream must last until it has sent its position"),
+    ("keep_alive", "head_timeout", "a connection that is kept for a request waits for its head"),
+    ("request_line_max", "request_head_max", "the first line is a part of the head"),
+    ("last_event_id_max", "request_head_max", "the id comes in the head"),
+    ("filter_max_length", "request_line_max", "the filter comes in the first line"),
+)
+"""Pairs of settings of which the first has to be less than the second, where that is not 0; and why."""
+
+
+BASE_BYTES = 100 << 20
+"""What a process takes without any client or event."""
+CONNECTION_BYTES = 8400
+READER_BYTES = 5 << 20
+"""What one reader of history may hold: what waits to be merged, its history segment, and what was fetched ahead of
+it."""
+PARSED_FACTOR = 25
+"""Bytes that an event takes for each byte of its JSON once it is parsed, at the worst."""
+PARSED_KEPT = 24 << 20
+"""Bytes of parsed events of the past: those that are kept, and those of the history segment that is being made."""
+ID_BYTES = 240
+"""What is held of an event that may be sent again: that it is stored, and in the embedded log what it is known by."""
+CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
+
+
+def memory_bound(settings: Settings) -> int:
+    """Bytes that a process takes at the most, about: caches, what is under way, readers of history, and what is parsed:
+    a body of events, and one event each that is read and that is judged, as large as the intake takes them; and the
+    ids of events that may be sent again. A connection takes CONNECTION_BYTES more."""
+    caches: int = sum(getattr(settings, key) for key in CACHES)
+    parsed = PARSED_FACTOR * (settings.intake_max_bytes + 2 * settings.intake_event_max_bytes) + PARSED_KEPT
+    ids = settings.idempotency_events * ID_BYTES if settings.idempotency_window else 0
+    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed + ids
+
+
+def told_memory(settings: Settings, limit: int | None) -> tuple[str, str | None]:
+    """What operators are told of the memory at a start and by `gateway check`, and a hint where the machine (bytes) has
+    less."""
+    one = memory_bound(settings)
+    every = one * settings.workers
+    told = f"a process uses at most about {one >> 20} MB of memory, and 8.4 KB a connection"
+    if settings.workers > 1:
+        told += f"; {settings.workers} workers use at most {every >> 20} MB"
+    if limit is None or every <= limit:
+        return told, None
+    return told, (
+        f"the settings allow about {every >> 20} MB of memory, and this machine or its control group has "
+        f"{limit >> 20} MB: lower {', '.join(CACHES)} or workers, or give it more"
+    )
+
+
+def misfits(settings: Settings, places: Mapping[str, str]) -> list[str]:
+    """Settings that do not fit together, told at the one that was given."""
+    mistakes = []
+
+    def place(*keys: str) -> str:
+        return next((places[key] for key in keys if key in places), "default")
+
+    if settings.flush_bytes > settings.ring_bytes:
+        mistakes.append(
+            f"{place('flush_bytes', 'ring_bytes')}: flush_bytes ({settings.flush_bytes}) is more than ring_bytes "
+            f"({settings.ring_bytes}); one flush has to fit into the ring"
+        )
+    if settings.intake_queue_bytes < settings.intake_max_bytes:
+        mistakes.append(
+            f"{place('intake_queue_bytes', 'intake_max_bytes')}: intake_queue_bytes ({settings.intake_queue_bytes}) is "
+            f"less than intake_max_bytes ({settings.intake_max_bytes}); one body has to fit"
+        )
+    if settings.jwks is not None and (settings.token_audience is None or settings.token_issuer is None):
+        mistakes.append(
+            f"{place('jwks')}: jwks needs token_audience and token_issuer: without them, tokens that are meant for "
+            "others would be accepted"
+        )
+    if settings.token_read_claim == settings.token_write_claim:
+        mistakes.append(
+            f"{place('token_write_claim', 'token_read_claim')}: token_read_claim and token_write_claim are both "
+            f"{settings.token_read_claim}; every reader could write"
+        )
+    if settings.intake_token == "required" and settings.jwks is None and not settings.static_tokens:
+        mistakes.append(
+            f"{place('intake_token')}: intake_token is required, and no token would be accepted; set static_tokens "
+            "or jwks"
+        )
+    if settings.flush_interval >= settings.heartbeat:
+        mistakes.append(
+            f"{place('flush_interval', 'heartbeat')}: flush_interval ({settings.flush_interval:g} s) is not less than "
+            f"heartbeat ({settings.heartbeat:g} s); make it a small part of it"
+        )
+    for less, more, why in ORDERED:
+        low, high = getattr(settings, less), getattr(settings, more)
+        if low >= high > 0:
+            mistakes.append(f"{place(less, more)}: {less} ({low:g}) is not less than {more} ({high:g}); {why}")
+    if settings.intake_event_max_bytes > settings.intake_max_bytes:
+        mistakes.append(
+            f"{place('intake_event_max_bytes', 'intake_max_bytes')}: intake_event_max_bytes "
+            f"({settings.intake_event_max_bytes}) is more than intake_max_bytes ({settings.intake_max_bytes}); a "
+            "body must hold an event"
+        )
+    if settings.port == settings.admin_port != 0 and settings.host == settings.admin_host:
+        mistakes.append(
+            f"{place('admin_port', 'port')}: port and admin_port are both {settings.port}; metrics need a port of "
+            "their own"
+        )
+    return mistakes

@@ -1,0 +1,231 @@
+"""Turns what a source gives for a setting into its typed value, and checks it by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from gateway.access.keys import FITTING, OTHER_NAMES, algorithm_of
+from gateway.access.static import read_static_tokens
+from gateway.access.trust import check_key_place
+from gateway.catalog.document import kind_of
+from gateway.catalog.quantity import milliseconds, size
+from gateway.limits.networks import Amounts, Networks, read_special
+from gateway.observability.open import check_collector
+from gateway.settings.table import Setting
+from gateway.wire.request_target import is_host
+
+REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
+    "db": None,
+    "ssl_ca_certs": None,
+    "ssl_certfile": None,
+    "ssl_keyfile": None,
+    "ssl_cert_reqs": ("none", "required"),
+    "ssl_check_hostname": ("true", "false"),
+}
+"""What may stand behind the ? of an address of Redis, and the values of it, where not any would do. What else the
+library takes there would undo our bounds, or fail later."""
+
+
+def converted(setting: Setting, raw: Any) -> Any:
+    """The typed value, checked. Raises ValueError; each of its arguments says what is wrong and what would be right."""
+    value = _CONVERSIONS[setting.kind](setting, raw)
+    if value is None:
+        raise ValueError(f"{setting.key} is {kind_of(raw)}; it takes {setting.form}")
+    check = _CHECKS.get(setting.key)
+    if check is not None:
+        check(value)
+    return value
+
+
+def _text(setting: Setting, raw: Any) -> str | None:
+    return str(raw) if isinstance(raw, str | Path) and str(raw).strip() else None
+
+
+def _number(setting: Setting, raw: Any) -> int | float | None:
+    number: int | float | None = None
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        number = raw
+    elif isinstance(raw, str):
+        number = _number_in(setting, raw.strip())
+    if number is None or not math.isfinite(number) or (setting.kind == "integer" and number != int(number)):
+        return None
+    if (setting.minimum is not None and number < setting.minimum) or (
+        setting.maximum is not None and number > setting.maximum
+    ):
+        return None
+    return int(number) if setting.kind == "integer" else float(number)
+
+
+def _number_in(setting: Setting, text: str) -> int | float | None:
+    """A number, or a quantity such as `100ms` or `256MiB` where the setting's unit is one of time or bytes."""
+    # Python would also take `nan`, `1_000` and digits of other scripts.
+    if text and all(character in "0123456789.+-" for character in text):
+        try:
+            return float(text) if "." in text else int(text)
+        except ValueError:
+            return None
+    if setting.unit == "bytes":
+        return size(text)
+    if setting.unit in ("seconds", "milliseconds") and (duration := milliseconds(text)) is not None:
+        return duration / 1000 if setting.unit == "seconds" else duration
+    return None
+
+
+def _switch(setting: Setting, raw: Any) -> bool | None:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    return raw if isinstance(raw, bool) else words.get(raw.strip().lower()) if isinstance(raw, str) else None
+
+
+def _chosen(setting: Setting, raw: Any) -> str | None:
+    word = raw.strip().lower() if isinstance(raw, str) else raw
+    return word if word in setting.choices else None
+
+
+def _several(setting: Setting, raw: Any) -> tuple[str, ...] | None:
+    """A list of texts; one text holds them separated by commas. `minimum` says how many there are at least."""
+    items = raw.split(",") if isinstance(raw, str) else raw
+    if (
+        not isinstance(items, list | tuple)
+        or len(items) < (setting.minimum or 0)
+        or not all(isinstance(item, str) for item in items)
+    ):
+        return None
+    return tuple(item.strip() for item in items) if all(item.strip() for item in items) else None
+
+
+def _mapping(setting: Setting, raw: Any) -> dict[str, Any] | None:
+    return raw if isinstance(raw, dict) else None
+
+
+_CONVERSIONS: dict[str, Callable[[Setting, Any], Any]] = {
+    "text": _text,
+    "integer": _number,
+    "number": _number,
+    "switch": _switch,
+    "choice": _chosen,
+    "list": _several,
+    "mapping": _mapping,
+}
+
+
+def _check_log(url: str) -> None:
+    right = "it takes kafka://host:port[,host:port…] or sqlite:///path"
+    if url.startswith("sqlite://"):
+        if not url.startswith("sqlite:///") or url == "sqlite:///":
+            raise ValueError(f'log is "{url}", which names no path (three slashes, then the path); {right}')
+        return
+    if not url.startswith("kafka://"):
+        raise ValueError(f'log is "{url}"; {right}')
+    for server in url.removeprefix("kafka://").rstrip("/").split(","):
+        host, _, port = server.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:
+            raise ValueError(f'log names "{server}", which is not host:port; {right}')
+
+
+def _check_limits(url: str) -> None:
+    """No message holds the URL: there may be a password in it."""
+    if url == "memory://":
+        return
+    right = "memory://, redis://host:port/0, rediss://host:port/0 or unix:///path"
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"limits takes {right}")
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.path) if scheme == "unix" else bool(parts.hostname) and parts.port != 0
+        fits = fits and bool(rest) and parts.path.strip("/").isdigit() if scheme != "unix" and parts.path else fits
+        parameters = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"limits is not the URL of a Redis; it takes {right}")
+    for name, value in parameters:
+        _check_redis_parameter(name, value, secured=scheme == "rediss")
+
+
+def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
+    if name not in REDIS_PARAMETERS:
+        raise ValueError(f"limits has a parameter behind its ? other than {', '.join(REDIS_PARAMETERS)}")
+    if name.startswith("ssl_") and not secured:
+        raise ValueError(f"limits has {name}, which works with rediss:// only")
+    if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
+        raise ValueError(f"limits has an {name} other than {' or '.join(right)}")
+    if name == "db" and not (value.isascii() and value.isdigit()):
+        raise ValueError("limits has a db that is not a number")
+    if not value:
+        raise ValueError(f"limits has an {name} that is empty")
+
+
+def _check_algorithms(names: tuple[str, ...]) -> None:
+    for name in names:
+        if algorithm_of(name) is None:
+            known = ", ".join([*FITTING, *OTHER_NAMES])
+            raise ValueError(f'token_algorithms names "{name}"; it takes some of {known}')
+
+
+def _check_cookie(name: str) -> None:
+    # RFC 6265 section 4.1.1
+    if not all(character.isascii() and (character.isalnum() or character in "!#$%&'*+-.^_`|~") for character in name):
+        raise ValueError(
+            f'token_cookie is "{name[:100]}", which is not the name of a cookie; it takes letters, digits, - and _'
+        )
+
+
+def _check_each(check: Callable[[Any], object], parts: Iterable[Any]) -> None:
+    """Check the parts of a value one by one, so that the mistakes of all are told."""
+    mistakes: list[str] = []
+    for part in parts:
+        try:
+            check(part)
+        except ValueError as error:
+            mistakes += error.args
+    if mistakes:
+        raise ValueError(*mistakes)
+
+
+def _check_networks(key: str) -> Callable[[Any], None]:
+    def check(text: str) -> None:
+        try:
+            Networks([text])
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+
+    return lambda texts: _check_each(check, texts)
+
+
+def _check_tokens(document: Mapping[str, Any]) -> None:
+    _check_each(read_static_tokens, ({name: entry} for name, entry in document.items()))
+    read_static_tokens(document)
+
+
+def _check_special(document: Mapping[str, Any]) -> None:
+    usual = Amounts(0, 0, 0, 0, 0)
+    _check_each(lambda part: read_special(part, usual), ({name: entry} for name, entry in document.items()))
+
+
+def _check_public_url(text: str) -> None:
+    url = urlsplit(text)
+    if text and not (url.scheme in ("http", "https") and url.netloc and is_host(url.netloc.encode())):
+        raise ValueError(f"public_url: {text!r} is not the address of a server, such as https://stream.example.org")
+    if url.query or url.fragment:
+        raise ValueError(f"public_url: {text!r} has more than a scheme, a host and a path")
+
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "log": _check_log,
+    "limits": _check_limits,
+    "static_tokens": _check_tokens,
+    "jwks": check_key_place,
+    "token_algorithms": _check_algorithms,
+    "token_cookie": _check_cookie,
+    "exempt_networks": _check_networks("exempt_networks"),
+    "rule_networks": _check_networks("rule_networks"),
+    "public_url": _check_public_url,
+    "trusted_proxies": _check_networks("trusted_proxies"),
+    "tracing": check_collector,
+    "limit_networks": _check_special,
+}

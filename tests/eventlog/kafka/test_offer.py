@@ -1,0 +1,523 @@
+"""What Kafka's brokers refuse, each record by itself; and batches whose answers are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from aiokafka.errors import for_code
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import LogError, LogForbids, LogUnavailable
+from gateway.eventlog.kafka import producer as kafka_producer
+from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.kafka.producer import Producer
+from gateway.eventlog.offer import OFFER_SECONDS, Fate
+from gateway.eventlog.trouble import Kind, Trouble, absent
+from gateway.model.record import NewRecord, TopicPartition
+from tests.eventlog.kit import create_topic, patiently, take
+from tests.services.kafka import KafkaBroker, KafkaCluster
+
+TOPIC = "t"
+YEAR = 365 * 24 * 3_600_000
+
+
+@pytest.fixture
+async def log(kafka: str) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog([kafka])
+    await log.open()
+    yield log
+    await log.close()
+
+
+async def stored(log: KafkaLog, topic: str, count: int) -> list[bytes | None]:
+    reader = await log.reader({TopicPartition(topic, 0): 0})
+    values = [record.value for record in await take(reader, count)]
+    await reader.close()
+    return values
+
+
+@pytest.mark.kafka
+async def test_records_that_a_topic_refuses_leave_the_others_alone(kafka: str, log: KafkaLog, topic: str) -> None:
+    await create_topic(kafka, topic, message_timestamp_after_max_ms="3600000", max_message_bytes="20000")
+    offered = [NewRecord(b"%d" % number + b"." * 500, partition=0) for number in range(200)]
+    offered[50] = NewRecord(b"large" * 5000)
+    offered[120] = NewRecord(b"late", timestamp=100 * YEAR)
+    offered[121] = NewRecord(b"later", timestamp=100 * YEAR)
+    fates = await log.offer(topic, offered)
+    bad = {index: fate for index, fate in enumerate(fates) if isinstance(fate, LogError)}
+    assert bad.keys() == {50, 120, 121}
+    assert not any(isinstance(fate, LogUnavailable) for fate in bad.values())
+    assert "imestamp" in str(bad[120])
+    good = [new.value for index, new in enumerate(offered) if index not in bad]
+    assert await stored(log, topic, len(good)) == good
+    assert [fate for fate in fates if not isinstance(fate, LogError)] == [
+        (TopicPartition(topic, 0), offset) for offset in range(len(good))
+    ]
+
+
+@pytest.mark.kafka
+async def test_a_compacted_topic_takes_nothing_without_a_key(kafka: str, log: KafkaLog, topic: str) -> None:
+    await create_topic(kafka, topic, cleanup_policy="compact")
+    fates = await log.offer(topic, [NewRecord(b"a", b"k"), NewRecord(b"b"), NewRecord(b"c", b"l"), NewRecord(b"d")])
+    partition = TopicPartition(topic, 0)
+    assert [fates[0], fates[2]] == [(partition, 0), (partition, 1)]
+    assert [type(fate) for fate in fates] == [tuple, LogError, tuple, LogError]
+    assert await stored(log, topic, 2) == [b"a", b"c"]
+
+
+@pytest.mark.kafka
+async def test_too_few_replicas_are_told(cluster: KafkaCluster, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = KafkaLog(cluster.bootstrap.split(","))
+    await log.open()
+    try:
+        await log._create(topic, 1, {"min.insync.replicas": "3"})
+        await log.append(topic, [NewRecord(b"before")])
+        cluster.brokers[3].kill()
+        monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 1.0)
+        told = LogUnavailable()
+        async with asyncio.timeout(60):
+            # A moment may pass before the brokers notice.
+            while told.kind != Kind.TOO_FEW_REPLICAS:
+                try:
+                    await log.offer(topic, [NewRecord(b"a")])
+                except LogUnavailable as error:
+                    told = error
+        assert re.search(r"not acknowledged within 1 s: Kafka: .*NotEnoughReplicas", str(told))
+    finally:
+        await log.close()
+
+
+@pytest.mark.kafka
+async def test_why_a_topic_cannot_be_created_is_told(log: KafkaLog, topic: str) -> None:
+    with pytest.raises(LogForbids, match="cannot create") as caught:
+        await patiently(lambda: log.create(f"{topic} with spaces"))
+    assert caught.value.kind is Kind.MISCONFIGURED
+
+
+@pytest.mark.kafka
+async def test_what_follows_a_refused_record_is_stored(log: KafkaLog, topic: str) -> None:
+    await patiently(lambda: log.create(topic))
+    await log.append(topic, [NewRecord(b"before")])
+    for _ in range(2):
+        (fate,) = await log.offer(topic, [NewRecord(bytes(13_000_000))])
+        assert type(fate) is LogError
+    assert await log.append(topic, [NewRecord(b"after")]) == [(TopicPartition(topic, 0), 1)]
+
+
+@pytest.mark.kafka
+async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic: str) -> None:
+    await patiently(lambda: log.create(topic, 3))
+    offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
+    fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
+    places = [fate for told in fates for fate in told]
+    assert len(set(places)) == len(places) == 600
+    reader = await log.reader({TopicPartition(topic, number): 0 for number in range(3)})
+    assert len({record.value for record in await take(reader, 600)}) == 600
+    await reader.close()
+
+
+@pytest.mark.kafka
+async def test_a_broker_that_hangs_is_told_in_time(broker: KafkaBroker, topic: str) -> None:
+    used, fresh = KafkaLog([broker.bootstrap]), KafkaLog([broker.bootstrap])
+    await used.open()
+    await patiently(lambda: used.create(topic))
+    await used.append(topic, [NewRecord(b"before")])
+    broker.pause()
+    try:
+        for log in (used, fresh):
+            started = time.monotonic()
+            with pytest.raises(LogUnavailable):
+                await log.offer(topic, [NewRecord(b"lost")])
+            assert time.monotonic() - started < OFFER_SECONDS + 0.4
+    finally:
+        broker.resume()
+    assert (await used.append(topic, [NewRecord(b"after")]))[0][1] in (1, 2)
+    await used.close()
+    await fresh.close()
+
+
+class Broker:
+    """A cluster of one broker that stores by Kafka's rules for numbered batches. `script` says what happens to the next
+    batches: an error code, `lost` (stored, not answered), `half` (stored by the leader, too few followers), `gone` (not
+    even that); after that all goes well."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.script: list[int | str] = []
+        self.stuck: set[int] = set()
+        """Partitions without a leader."""
+        self.hanging: set[int] = set()
+        """Partitions of another broker, which says nothing."""
+        self.values: dict[int, list[bytes]] = {number: [] for number in range(partitions)}
+        self.identities = 0
+        self.paused = False
+        """Takes requests into its socket, and answers none."""
+        self.socket: list[Any] = []
+        self._expected: dict[tuple[int, int], int] = {}
+        self._last: dict[tuple[int, int, int], int] = {}
+
+    async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
+        return {each: self._leader(each) for each in partitions}
+
+    def _leader(self, place: TopicPartition) -> int | Trouble:
+        if place.topic != TOPIC or place.partition not in self.values:
+            return absent(place.topic)
+        if place.partition in self.stuck:
+            return Trouble(Kind.NO_LEADER, "none")
+        return 1 + (place.partition in self.hanging)
+
+    def cached(self, topic: str) -> Any:
+        return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
+
+    async def topics(self, names: list[str]) -> dict[str, Any]:
+        return {name: self.cached(name) for name in names}
+
+    def forget(self, topics: list[str]) -> None:
+        pass
+
+    def address(self, node: int) -> tuple[str, int]:
+        return "broker", node
+
+    async def pause(self, _: object) -> None:
+        pass
+
+    def throttle(self, *_: object) -> None:
+        pass
+
+    async def while_leads(self, _: int, __: object, call: Any) -> Any:
+        return await call
+
+    async def connect(self, address: tuple[str, int]) -> Any:
+        return self
+
+    def connected(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    async def send_to_any(self, _: object) -> Any:
+        self.identities += 1
+        return SimpleNamespace(error_code=0, producer_id=self.identities, producer_epoch=0)
+
+    async def send(self, request: Any) -> Any:
+        _, _, _, [(topic, [(number, data)])] = request._fields
+        assert topic == TOPIC
+        if number in self.hanging:
+            await asyncio.Event().wait()
+        if self.paused:
+            self.socket.append(data)
+            await asyncio.Event().wait()
+        event = self.script.pop(0) if self.script else 0
+        if isinstance(event, int) and event != 0:
+            return self._answer(number, event)
+        if event == "gone":
+            raise OSError("gone")
+        batch = MemoryRecords(bytes(data)).next_batch()
+        code, offset = self._store(number, batch.producer_id, batch.base_sequence, [record.value for record in batch])
+        if event == "lost":
+            raise OSError("lost")
+        if event == "half":
+            return self._answer(number, 20)
+        return self._answer(number, code, offset)
+
+    def resume(self) -> None:
+        """Take what has come meanwhile, again too where it was taken already."""
+        self.paused = False
+        for data in self.socket:
+            batch = MemoryRecords(bytes(data)).next_batch()
+            self._store(0, batch.producer_id, batch.base_sequence, [record.value for record in batch])
+
+    def _store(self, number: int, producer: int, sequence: int, values: list[bytes]) -> tuple[int, int]:
+        if (number, producer, sequence) in self._last:
+            return 0, self._last[number, producer, sequence]
+        if sequence != self._expected.get((number, producer), 0):
+            return 45, -1
+        offset = self._last[number, producer, sequence] = len(self.values[number])
+        self.values[number] += values
+        self._expected[number, producer] = sequence + len(values)
+        return 0, offset
+
+    @staticmethod
+    def _answer(number: int, code: int, offset: int = -1) -> Any:
+        return SimpleNamespace(topics=[(TOPIC, [(number, code, offset, -1, 0, [], None)])])
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
+    return Broker()
+
+
+EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", "half", 6, 7, 10, 45, 47, 59])
+
+
+@pytest.mark.long
+@settings(max_examples=200, deadline=None)
+@given(st.lists(EVENTS, max_size=30), st.lists(st.lists(st.integers(0, 2), max_size=6), min_size=1, max_size=6))
+def test_whatever_happens_each_record_is_stored_once_where_it_is_said_to_be(
+    script: list[int | str], offers: list[list[int]]
+) -> None:
+    broker = Broker(3)
+    broker.script = script
+    fates = asyncio.run(offer_at_once(broker, offers))
+    values = [value for stored in broker.values.values() for value in stored]
+    assert len(set(values)) == len(values)
+    for (offer, index), fate in fates.items():
+        value = b"%d.%d" % (offer, index)
+        if not isinstance(fate, LogError):
+            assert broker.values[fate[0].partition][fate[1]] == value
+        elif not isinstance(fate, LogUnavailable):
+            assert value not in values
+    for stored in broker.values.values():
+        for offer in range(len(offers)):
+            mine = [value for value in stored if value.startswith(b"%d." % offer)]
+            assert mine == sorted(mine)
+
+
+async def offer_at_once(broker: Broker, offers: list[list[int]]) -> dict[tuple[int, int], Fate]:
+    """Offers of records for these partitions, all at the same time; what became of each record."""
+    producer = Producer(broker)  # type: ignore[arg-type]
+
+    async def offer(number: int) -> list[Fate]:
+        given = [NewRecord(b"%d.%d" % (number, index), partition=at) for index, at in enumerate(offers[number])]
+        try:
+            return await producer.offer(TOPIC, given)
+        except LogUnavailable as error:
+            return [error] * len(given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kafka_producer, "RETRY_SECONDS", 0.0001)
+        told = await asyncio.gather(*map(offer, range(len(offers))))
+    return {(number, index): fate for number, fates in enumerate(told) for index, fate in enumerate(fates)}
+
+
+def records(*values: bytes) -> list[NewRecord]:
+    return [NewRecord(value, partition=0) for value in values]
+
+
+@pytest.mark.parametrize("script", [["lost"], ["gone"], ["lost", "gone", "lost"], [6], [7, "lost", 19], [47], [59, 45]])
+async def test_a_batch_is_sent_until_it_is_stored_once(scripted: Broker, script: list[int | str]) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    partition = TopicPartition(TOPIC, 0)
+    assert await producer.offer(TOPIC, records(b"a")) == [(partition, 0)]
+    scripted.script = script
+    assert await producer.offer(TOPIC, records(b"b", b"c")) == [(partition, 1), (partition, 2)]
+    assert await producer.offer(TOPIC, records(b"d")) == [(partition, 3)]
+    assert scripted.values[0] == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_under_another(scripted: Broker) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = ["lost", 45]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
+    assert scripted.values[0] == [b"a", b"b"]
+    assert scripted.identities == 2
+
+
+@pytest.mark.parametrize("then", [10, 29, 45, 47, 59])
+async def test_what_a_leader_has_is_not_told_to_be_refused(scripted: Broker, then: int) -> None:
+    """Too few followers have it: it is in the log, whatever the leader says of it a moment later."""
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = ["half", then]
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(b"a"))
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 1)]
+    assert scripted.values[0] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (19, Kind.TOO_FEW_REPLICAS),
+        (20, Kind.TOO_FEW_REPLICAS),
+        (56, Kind.DISK_FAILS),
+        (5, Kind.NO_LEADER),
+        (7, Kind.UNAVAILABLE),
+        (6, Kind.UNAVAILABLE),
+    ],
+)
+async def test_what_is_not_acknowledged_is_told_with_its_reason(
+    scripted: Broker, code: int, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [code] * 1000
+    with pytest.raises(LogUnavailable, match=rf"not acknowledged within .*{for_code(code).__name__}") as caught:
+        await producer.offer(TOPIC, records(b"a"))
+    assert caught.value.kind is kind
+    scripted.script = []
+    await settled(producer)
+    # The reason of before is not that of later.
+    scripted.paused = True
+    with pytest.raises(LogUnavailable, match=r"within 0\.05 s$") as caught:
+        await producer.offer(TOPIC, records(b"b"))
+    assert caught.value.kind is not kind or kind is Kind.UNAVAILABLE
+    await producer.close()
+
+
+async def test_why_a_producer_has_no_number_yet_is_told(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(scripted, "send_to_any", AsyncMock(side_effect=LogUnavailable("nobody answers", Kind.LOCKED)))
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    with pytest.raises(LogUnavailable, match=r"not acknowledged within .*: nobody answers") as caught:
+        await producer.offer(TOPIC, records(b"a"))
+    assert caught.value.kind is Kind.LOCKED
+    await producer.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(10, Kind.TOO_LARGE), (18, Kind.TOO_LARGE), (32, Kind.TIME), (87, Kind.INVALID)]
+)
+async def test_what_is_wrong_with_a_record_is_told_by_its_kind(scripted: Broker, code: int, kind: Kind) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [code]
+    [fate] = await producer.offer(TOPIC, records(b"a"))
+    assert type(fate) is LogError
+    assert fate.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "kind"),
+    [
+        (29, LogForbids, Kind.NO_RIGHT),
+        (31, LogForbids, Kind.NO_RIGHT),
+        (44, LogForbids, Kind.NO_RIGHT),
+        (17, LogForbids, Kind.MISCONFIGURED),
+        (37, LogForbids, Kind.MISCONFIGURED),
+        (40, LogForbids, Kind.MISCONFIGURED),
+        (38, LogUnavailable, Kind.TOO_FEW_REPLICAS),
+        (73, LogUnavailable, Kind.UNAVAILABLE),
+    ],
+)
+async def test_why_a_topic_is_not_created_is_no_fault_of_an_event(
+    code: int, error: type[LogError], kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = KafkaLog(["127.0.0.1:1"])
+    answer = SimpleNamespace(topic_errors=[(TOPIC, code, "why")])
+    monkeypatch.setattr(log._cluster, "send_to_controller", AsyncMock(return_value=answer))
+    with pytest.raises(error, match=f"cannot create {TOPIC}: .*why") as caught:
+        await log.create(TOPIC)
+    assert caught.value.kind is kind
+
+
+async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    broker = Broker(2)
+    broker.stuck = {1}
+    producer = Producer(broker)  # type: ignore[arg-type]
+    offered = [NewRecord(b"%d" % number, partition=number % 2) for number in range(4)]
+    fates = await producer.offer(TOPIC, offered)
+    assert [type(fate) for fate in fates] == [tuple, LogUnavailable, tuple, LogUnavailable]
+    with pytest.raises(LogUnavailable, match="none") as caught:
+        await producer.offer(TOPIC, [NewRecord(b"x", partition=1)])
+    assert caught.value.kind is Kind.NO_LEADER
+    broker.stuck.clear()
+    assert await producer.offer(TOPIC, offered[:2]) == [(TopicPartition(TOPIC, 0), 2), (TopicPartition(TOPIC, 1), 0)]
+
+
+async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(kafka_producer, "REQUESTS", 1)
+    broker = Broker(6)
+    broker.hanging = {0, 1, 2, 3}
+    fates = await Producer(broker).offer(TOPIC, [NewRecord(b"x", partition=at) for at in range(6)])  # type: ignore[arg-type]
+    assert [type(fate) for fate in fates] == [LogUnavailable] * 4 + [tuple] * 2
+
+
+async def late_offer(producer: Producer, *values: bytes) -> None:
+    """An offer that nobody answers in time."""
+    with pytest.raises(LogUnavailable):
+        await producer.offer(TOPIC, records(*values))
+
+
+async def settled(producer: Producer) -> None:
+    """Ask until it is known what became of all that was offered."""
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(LogUnavailable):
+                await producer.settle(TOPIC)
+                return
+
+
+async def test_a_batch_that_a_paused_broker_takes_late_is_stored_once(
+    scripted: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a", b"b")
+    with pytest.raises(LogUnavailable, match="is not known yet"):
+        await producer.settle(TOPIC)
+    # What comes after it waits, and is not sent at all.
+    await late_offer(producer, b"c")
+    copies = len(scripted.socket)
+    assert copies > 0
+    scripted.resume()
+    await settled(producer)
+    assert scripted.values[0] == [b"a", b"b"]
+    assert await producer.offer(TOPIC, records(b"c")) == [(TopicPartition(TOPIC, 0), 2)]
+    scripted.resume()
+    assert scripted.values[0] == [b"a", b"b", b"c"]
+    assert scripted.identities == 1
+    await producer.close()
+
+
+@pytest.mark.parametrize("answer", [10, 29, 45, 47, 59])
+async def test_a_late_batch_of_which_a_broker_knows_nothing_more_holds_nobody_up(
+    scripted: Broker, answer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    scripted.paused, scripted.socket = False, []
+    scripted.script = [answer]
+    await settled(producer)
+    assert await producer.offer(TOPIC, records(b"b")) == [(TopicPartition(TOPIC, 0), 0)]
+    assert scripted.identities == 2
+    await producer.close()
+
+
+async def test_a_late_batch_of_a_deleted_topic_is_given_up(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    del scripted.values[0]
+    await settled(producer)
+    await producer.close()
+
+
+async def test_what_is_late_when_the_log_is_closed_ends_with_it(
+    scripted: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.paused = True
+    await late_offer(producer, b"a")
+    async with asyncio.timeout(5):
+        await producer.close()
+    assert not producer._late
+
+
+async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:
+    producer = Producer(scripted)  # type: ignore[arg-type]
+    scripted.script = [29]
+    [fate] = await producer.offer(TOPIC, records(b"a"))
+    assert isinstance(fate, LogForbids)
+    assert fate.kind is Kind.NO_RIGHT
+    assert "Authorization" in str(fate)
+    assert await producer.offer(TOPIC, records(b"a")) == [(TopicPartition(TOPIC, 0), 0)]

@@ -1,0 +1,365 @@
+"""The supervisor and its workers, each end of the line by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from typing import Any, cast
+
+import pytest
+
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import Stream
+from gateway.definitions import Definitions
+from gateway.errors import ConfigurationError, Problem, RestartNeeded
+from gateway.observability import telemetry
+from gateway.observability.figures import Figures
+from gateway.process import line as supervised
+from gateway.process import supervisor as supervisor_module
+from gateway.process.line import Line
+from gateway.process.reload import Found, Reloader
+from gateway.process.restarts import MOST_EARLY_ENDS
+from gateway.process.supervisor import GRACE_SECONDS, STACKS_SECONDS, START_SECONDS, TURN, Supervisor, _Worker
+from gateway.schemas.repository import SchemaRepository
+from gateway.settings.table import Settings
+
+PATIENCE = 10.0
+
+
+def definitions(*names: str) -> Definitions:
+    return Definitions(Catalog(Stream(name, (name,)) for name in names), SchemaRepository([]))
+
+
+async def no_rows(order: str, limit: int) -> tuple[list[Any], int]:
+    return [], 0
+
+
+class FakeProcess:
+    """A process that lives until it is killed, or `exitcode` is set."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"worker-{number}"
+        self.pid = None
+        self.exitcode: int | None = None
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def kill(self) -> None:
+        self.exitcode = -signal.SIGKILL
+
+
+class FakeReloader:
+    """Finds what it is told to find."""
+
+    def __init__(self, outcome: Definitions | Exception) -> None:
+        self.outcome = outcome
+
+    def read(self) -> Found:
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        nothing: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
+        settings: dict[str, list[str]] = {"changed": [], "restart": []}
+        document = {"streams": nothing, "schemas": nothing, "settings": settings, "warnings": []}
+        return Found(Settings(), self.outcome, document)
+
+    def take(self, found: Found) -> None:
+        assert found.definitions is self.outcome
+
+
+class Supervised(Supervisor):
+    """A supervisor of workers that are this test: it starts no processes, and has the other ends of the lines."""
+
+    def __init__(self, outcome: Definitions | Exception, count: int, **settings: Any) -> None:
+        given = Settings(workers=count, **settings)
+        super().__init__(given, definitions("old"), cast(Reloader, FakeReloader(outcome)), lambda *_: None)
+        self.lines: dict[int, Connection] = {}
+        self.started: list[int] = []
+        self._workers = [self._start(number) for number in range(count)]
+
+    def _start(self, number: int) -> _Worker:
+        ours, self.lines[number] = multiprocessing.Pipe()
+        self.started.append(number)
+        worker = self._connect(number, cast(Any, FakeProcess(number)), ours, pickle.dumps(self._definitions))
+        assert list(self.lines[number].recv().catalog.streams) == list(self._definitions.catalog.streams)
+        return worker
+
+    def process(self, number: int) -> FakeProcess:
+        return cast(FakeProcess, self._workers[number].process)
+
+    def alive(self, number: int, figures: Figures | None = None) -> None:
+        """A worker tells that it lives."""
+        self._take(self._workers[number], ("alive", figures or Figures()))
+
+    def judge(self, number: int, seconds: float) -> None:
+        """Look at a worker for so long."""
+        for _ in range(round(seconds / TURN)):
+            self._judge(self._workers[number], TURN)
+
+
+def answering(line: Connection, *statuses: str, late: int = 0) -> tuple[threading.Thread, list[Any]]:
+    """A worker that answers so to each message (or to one so much before), and keeps what was said to it."""
+    heard: list[Any] = []
+
+    def run() -> None:
+        for status in statuses:
+            kind, serial, taken = line.recv()
+            heard.append((kind, list(taken.catalog.streams)))
+            line.send(("taken", serial - late, status))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, heard
+
+
+@pytest.mark.long
+def test_every_worker_gets_the_same_and_the_answer_tells_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "RELOAD_WAIT", 0.5)
+    supervisor = Supervised(definitions("new"), 4)
+    lines = supervisor.lines
+    # The third hangs; the fourth answers a question that was asked before.
+    workers = [
+        answering(lines[0], "reloaded"),
+        answering(lines[1], "KeyError: 'x'"),
+        answering(lines[3], "reloaded", late=1),
+    ]
+    lines[0].send(("reload",))
+    supervisor._listen(0.3)
+    supervisor._reload()
+    for thread, heard in workers:
+        thread.join(PATIENCE)
+        assert heard == [("take", ["new"])]
+    kind, answer = lines[0].recv()
+    assert kind == "answer"
+    assert answer["workers"] == ["reloaded", "KeyError: 'x'", "has not answered", "has not answered"]
+    assert list(supervisor._definitions.catalog.streams) == ["new"]
+    assert not lines[1].poll()
+
+
+@pytest.mark.parametrize("error", [ConfigurationError(["a:1: x"]), RestartNeeded(["a:2: y"]), ZeroDivisionError()])
+def test_no_worker_hears_of_what_is_broken(error: Exception) -> None:
+    supervisor = Supervised(error, 2)
+    lines = supervisor.lines
+    lines[0].send(("reload",))
+    supervisor._listen(0.3)
+    supervisor._reload()
+    assert lines[0].poll(PATIENCE)
+    kind, answer = lines[0].recv()
+    assert kind == "answer"
+    if isinstance(error, ConfigurationError):
+        assert (type(answer), answer.mistakes) == (type(error), error.mistakes)
+    else:
+        assert answer is None
+    assert not lines[1].poll()
+    assert list(supervisor._definitions.catalog.streams) == ["old"]
+
+
+@asynccontextmanager
+async def line(notes: list[str] | Exception) -> AsyncIterator[tuple[Line, Connection, list[Definitions]]]:
+    """A worker's end, the supervisor's, and what the worker has put in force."""
+    ours, theirs = multiprocessing.Pipe()
+    taken: list[Definitions] = []
+
+    async def take(new: Definitions) -> list[str]:
+        if isinstance(notes, Exception):
+            raise notes
+        taken.append(new)
+        return notes
+
+    made = Line(theirs, take, no_rows, 1)
+    async with asyncio.timeout(PATIENCE):
+        yield made, ours, taken
+    made.close()
+
+
+async def heard(connection: Connection) -> Any:
+    while True:
+        assert await asyncio.to_thread(connection.poll, PATIENCE)
+        message = connection.recv()
+        if message[0] != "alive":
+            return message
+
+
+async def test_a_worker_puts_in_force_what_it_is_given_in_order() -> None:
+    async with line([]) as (_, connection, taken):
+        for serial, name in enumerate(("one", "two", "three")):
+            connection.send(("take", serial, definitions(name)))
+        assert [await heard(connection) for _ in range(3)] == [("taken", serial, "reloaded") for serial in range(3)]
+        assert [list(one.catalog.streams) for one in taken] == [["one"], ["two"], ["three"]]
+
+
+async def test_a_worker_that_cannot_says_so() -> None:
+    async with line(ZeroDivisionError("by nothing")) as (_, connection, _taken):
+        connection.send(("take", 7, definitions("one")))
+        assert await heard(connection) == ("taken", 7, "ZeroDivisionError: by nothing")
+
+
+async def test_a_worker_asks_for_a_reload() -> None:
+    async with line([]) as (worker, connection, _):
+        answers: list[object] = [{"streams": {}}, ConfigurationError(["a:1: x"]), None]
+        for answer in answers:
+            asking = asyncio.create_task(worker.reload())
+            assert await heard(connection) == ("reload",)
+            connection.send(("answer", answer))
+            if isinstance(answer, dict):
+                assert await asking == answer
+            else:
+                with pytest.raises(ConfigurationError if answer else Problem):
+                    await asking
+
+
+async def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "ANSWER_WAIT", 0.01)
+    async with line([]) as (worker, connection, _):
+        with pytest.raises(Problem, match="its outcome is unknown"):
+            await worker.reload()
+        # It comes late, and is not taken for that of the next question.
+        await heard(connection)
+        connection.send(("answer", {"late": True}))
+        monkeypatch.setattr(supervised, "ANSWER_WAIT", PATIENCE)
+        worker._answers.put_nowait(await worker._answers.get())
+        asking = asyncio.create_task(worker.reload())
+        await heard(connection)
+        connection.send(("answer", {"late": False}))
+        assert await asking == {"late": False}
+
+
+async def test_a_supervisor_that_is_gone_is_no_error() -> None:
+    async with line([]) as (worker, connection, _):
+        connection.close()
+        worker.drain()
+        await asyncio.sleep(0)
+        assert not worker.silent
+
+
+KEY = ("gateway_events_sent", "gateway_events_sent_total", ())
+GAUGE = ("gateway_streams", "gateway_streams", ())
+
+
+async def test_a_worker_tells_that_it_lives_and_what_it_counts() -> None:
+    async with line([]) as (_, connection, _taken):
+        assert await asyncio.to_thread(connection.poll, PATIENCE)
+        kind, figures = connection.recv()
+        assert kind == "alive"
+        assert KEY in figures.counts
+        assert GAUGE in figures.gauges
+
+
+async def test_the_metrics_are_those_of_all_processes() -> None:
+    async with line([]) as (worker, connection, _):
+        asking = asyncio.create_task(worker.exposition())
+        kind, question = await heard(connection)
+        assert kind == "figures"
+        own = telemetry.own_figures().counts[KEY]
+        connection.send(("figures", question, [Figures({KEY: 5.0}), Figures({KEY: 2.0}, {GAUGE: 3.0})]))
+        assert f"gateway_events_sent_total {own + 7}".encode() in await asking
+
+
+async def test_metrics_that_the_supervisor_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervised, "FIGURES_WAIT", 0.01)
+    async with line([]) as (worker, _, _taken):
+        with pytest.raises(Problem) as raised:
+            await worker.exposition()
+        assert raised.value.status == 503
+
+
+async def test_a_worker_hears_of_others_that_do_not_answer() -> None:
+    async with line([]) as (worker, connection, _):
+        connection.send(("workers", ["worker-1"], ["worker-2"]))
+        while not worker.silent:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (worker.silent, worker.down) == (["worker-1"], ["worker-2"])
+
+
+def test_a_worker_that_hangs_is_killed_and_its_gauges_end_before() -> None:
+    supervisor = Supervised(definitions("new"), 2, stall_limit=10)
+    supervisor.alive(0)
+    supervisor.alive(1, Figures({KEY: 4.0}, {GAUGE: 2.0}))
+    told = supervisor._others(supervisor._workers[0])
+    assert told[-1].gauges == {GAUGE: 2.0}
+    supervisor.judge(1, 4)
+    supervisor._tell_workers()
+    assert supervisor.lines[0].recv() == ("workers", ["worker-1"], [])
+    told = supervisor._others(supervisor._workers[0])
+    assert (told[-1].counts, told[-1].gauges) == ({KEY: 4.0}, {})
+    supervisor.judge(1, 10 + GRACE_SECONDS - 4 - TURN)
+    assert supervisor.process(1).is_alive()
+    supervisor.judge(1, STACKS_SECONDS + 3 * TURN)
+    assert not supervisor.process(1).is_alive()
+    supervisor._bury(supervisor._workers[1], 100.0)
+    assert supervisor._ended.counts == {KEY: 4.0}
+    assert supervisor._others(supervisor._workers[0])[-1].counts == {}
+
+
+def test_a_worker_that_beats_is_left_alone_and_time_in_which_nobody_looked_is_not_counted() -> None:
+    supervisor = Supervised(definitions("new"), 1, stall_limit=10)
+    for _ in range(10):
+        supervisor.alive(0)
+        supervisor.judge(0, 9)
+    # All of it was stopped, or the machine slept.
+    supervisor._judge(supervisor._workers[0], 3600)
+    supervisor.judge(0, 2)
+    assert supervisor.process(0).is_alive()
+
+
+def test_a_worker_may_take_long_to_start_and_not_for_ever() -> None:
+    supervisor = Supervised(definitions("new"), 1, stall_limit=10)
+    supervisor.judge(0, START_SECONDS - 1)
+    assert not supervisor._is_silent(supervisor._workers[0])
+    assert supervisor.process(0).is_alive()
+    supervisor.judge(0, 1 + STACKS_SECONDS + 3 * TURN)
+    assert not supervisor.process(0).is_alive()
+
+
+def test_without_a_limit_nobody_is_killed() -> None:
+    supervisor = Supervised(definitions("new"), 1, stall_limit=0)
+    supervisor.alive(0)
+    supervisor.judge(0, 1000)
+    assert supervisor.process(0).is_alive()
+    assert supervisor._is_silent(supervisor._workers[0])
+
+
+def test_a_worker_that_takes_nothing_is_killed() -> None:
+    supervisor = Supervised(definitions("new"), 1)
+    # Nobody reads at the other end: a message fills the pipe, and others wait.
+    for _ in range(200):
+        supervisor._send(supervisor._workers[0], bytes(1 << 20))
+    assert not supervisor.process(0).is_alive()
+
+
+def test_a_worker_that_ended_is_started_again_while_others_are_served() -> None:
+    supervisor = Supervised(definitions("new"), 2)
+    supervisor.process(1).exitcode = -signal.SIGBUS
+    supervisor._turn()
+    # In the pause all goes on, and for the one that is not there the supervisor answers.
+    supervisor.lines[0].send(("connections", 7, "since", 10))
+    supervisor._turn()
+    heard_of = [supervisor.lines[0].recv() for _ in range(3)]
+    assert ("workers", [], ["worker-1"]) in heard_of
+    assert ("rows", 1, 7, ([], 0)) in heard_of
+    assert supervisor.started == [0, 1]
+    supervisor._workers[1].due = 0.0
+    supervisor._turn()
+    assert supervisor.started == [0, 1, 1]
+    assert supervisor.process(1).is_alive()
+
+
+@pytest.mark.long
+def test_workers_that_end_again_and_again_end_the_process() -> None:
+    supervisor = Supervised(definitions("new"), 2)
+    starts = 0
+    while not supervisor._stopping:
+        supervisor.process(1).exitcode = 1
+        supervisor._turn()
+        supervisor._workers[1].due = 0.0
+        supervisor._turn()
+        starts += 1
+        assert starts <= MOST_EARLY_ENDS
+    assert starts == MOST_EARLY_ENDS
+    assert supervisor._failed

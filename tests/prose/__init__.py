@@ -1,0 +1,1 @@
+"""The style of the documents, which `scripts/prose` checks."""

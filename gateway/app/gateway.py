@@ -26,7 +26,8 @@ from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
 from gateway.app.background import Background
 from gateway.app.composition import connection_bounds, open_admission, open_claims, open_limits
-from gateway.app.gateway.operations import (
+from gateway.app.machine import memory_limit
+from gateway.app.operations import (
     Operations,
     Reload,
     drain_nothing,
@@ -34,7 +35,6 @@ from gateway.app.gateway.operations import (
     nothing_to_reload,
     own_exposition,
 )
-from gateway.app.machine import memory_limit
 from gateway.app.sampler import Pulse
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.loss_bugs import LOSS_BUGS, found_after
 from tests.simulation.losses import simulate_losses
 from tests.simulation.planted import Planted, planted
 
-SEEDS = 200
+SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 6
 BUG_SEEDS = 20

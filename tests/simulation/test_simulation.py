@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.planted import BUGS, Planted, planted
 from tests.simulation.world import simulate
 
-SEEDS = 200
+SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 5
 CROWD_SEED, CROWD = 6, 1000

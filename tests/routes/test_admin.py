@@ -32,7 +32,6 @@ async def test_what_is_no_name_of_any_port(host: str) -> None:
         assert (await site.admin.get("/v2/streams", headers={"host": host})).status_code == 400
 
 
-@pytest.mark.long
 async def test_names_of_the_admin_port() -> None:
     async with running(admin=True, admin_names=("Inside.example",)) as site:
         for host in (*OWN, *FOREIGN):

@@ -158,7 +158,6 @@ async def test_where_no_stream_takes_reports_they_are_no_events() -> None:
         assert (await site.post([change()], content_type="application/reports+json")).status_code == 201
 
 
-@pytest.mark.long
 async def test_the_admin_port_takes_events_of_private_streams() -> None:
     error = SchemaRepository(["config/schemas"]).get("gateway/error")
     assert error is not None

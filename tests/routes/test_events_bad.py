@@ -98,7 +98,6 @@ async def test_a_bad_event_alone(shared: IntakeSite, bad: bytes, told: str) -> N
     assert bad not in shared.log.values("later")
 
 
-@pytest.mark.long
 async def test_the_event_is_shown_as_it_was_sent(site: IntakeSite) -> None:
     small, large = change(namespace="0"), change(namespace="0", comment="x" * 5000)
     answer = await site.post(b"[" + b",".join([text(small), text(large), b"nonsense"]) + b"]")

@@ -64,7 +64,6 @@ BROKER = "Kafka: broker-7:9092: cellar.reports-0"
 PLACE = TopicPartition("cellar.reports", 0)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [

@@ -63,7 +63,6 @@ async def in_pieces(port: int, *pieces: bytes, half_close: bool = False) -> byte
     return received
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("cut", [None, 60, -400, -20])
 @pytest.mark.parametrize("coded", [False, True])
 async def test_an_upgrade_that_is_ignored_keeps_the_body_and_what_is_behind_it(cut: int | None, coded: bool) -> None:

@@ -56,7 +56,6 @@ async def test_streams_of_an_address() -> None:
             assert again.status == 200
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -159,7 +158,6 @@ async def test_a_replay_is_slowed_and_lives() -> None:
                 assert "data" not in await slow.frame()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

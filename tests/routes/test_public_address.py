@@ -44,7 +44,6 @@ def test_what_a_proxy_tells_by_the_standard() -> None:
     assert public_address(scope, trusted, FORWARDED) == ("https", b"a.example:8443")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("path", ["/v2/streams", "/v2/streams/page.edit", "/asyncapi.json", "/docs"])
 async def test_documents_hold_that_address(path: str) -> None:
     told = {"host": "inside", "x-forwarded-proto": "https", "x-forwarded-host": "a.example"}

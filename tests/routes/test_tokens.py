@@ -66,7 +66,6 @@ async def test_the_catalogue_lists_what_may_be_seen(site: Site) -> None:
     assert names(everything) == [stream.name for stream in STREAMS]
 
 
-@pytest.mark.long
 async def test_public_answers_are_as_without_tokens() -> None:
     """A gateway that takes tokens answers those who show none as one that takes none."""
     paths = ["/v2/streams", "/v2/streams/news", "/v2/stream/news?since=1&limit=2", "/v2/stream/secret"]
@@ -231,7 +230,6 @@ async def test_a_gateway_without_tokens_says_so() -> None:
         assert names(await site.get("/v2/streams", headers=bearer("x"))) == ["news", "open"]
 
 
-@pytest.mark.long
 async def test_no_token_is_repeated_anywhere(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the log of requests, in messages, in answers, in /metrics; not even where the gateway makes a mistake."""
     caplog.set_level(logging.DEBUG)

@@ -173,6 +173,7 @@ def test_circles_are_told(tmp_path: Path) -> None:
     assert "a circle: /c/1.0.0# -> /c/1.0.0#" in found[-1]
 
 
+@pytest.mark.long
 def test_growth_by_references_is_bounded(tmp_path: Path) -> None:
     put(tmp_path, "a/1.0.0.yaml", type="object")
     for level in range(1, 7):

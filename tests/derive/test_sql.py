@@ -61,4 +61,7 @@ def test_what_is_true_of_an_event_in_cel_is_true_in_sql(table: duckdb.DuckDBPyCo
     query = f"SELECT ({translated.sql.sql(dialect=DuckDB)}) IS TRUE FROM events ORDER BY number"
     found = [true for (true,) in table.execute(query).fetchall()]
     expected = judged(text)
-    assert found == expected, (text, [event for event, one, other in zip(EVENTS, found, expected, strict=True) if one != other][:1])
+    assert found == expected, (
+        text,
+        [event for event, one, other in zip(EVENTS, found, expected, strict=True) if one != other][:1],
+    )

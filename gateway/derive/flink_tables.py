@@ -13,7 +13,7 @@ from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
 from gateway.derive.sql import Type, common_type, type_of
 from gateway.errors import GatewayError
-from gateway.intake.accept import LARGEST_SECONDS
+from gateway.intake.validate import LARGEST_SECONDS
 from gateway.schemas.flink import Flink
 from gateway.schemas.tables import NoTable, event_columns
 
@@ -36,7 +36,11 @@ _KEYED = {"key.format": "raw", "key.fields": KEY, "value.fields-include": "EXCEP
 
 
 class Unsayable(GatewayError):
-    """What a declaration says and SQL cannot say the same, with the line of the configuration."""
+    """What a declaration says and SQL cannot say the same, with the line of the configuration; 0 for none."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Broker:
 
 def fails(line: int, reason: str) -> Unsayable:
     """A mistake with its place."""
-    return Unsayable(f"line {line}: {reason}")
+    return Unsayable(reason, line)
 
 
 def quoted(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.catalog.derivation import Dedup, Derivation, Expression, Lookup, Members, Window
 from gateway.catalog.stream import Stream
 from gateway.derive.identity import record_key
-from gateway.event import NewRecord
+from gateway.model.record import NewRecord
 from gateway.times import iso_time
 from tests.derive.expressions import SCHEMA, random_event, random_truth, random_value
 

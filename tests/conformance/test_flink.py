@@ -19,7 +19,7 @@ from gateway.catalog.stream import Stream
 from gateway.derive.engine import Engine, event_of
 from gateway.derive.flink import Script
 from gateway.derive.flink_tables import Broker, Source, Unsayable
-from gateway.event import NewRecord, Record, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.conformance import cases
 from tests.conformance.flink import JARS_VARIABLE, bounded, jars, run
 from tests.conftest import absent
@@ -28,7 +28,7 @@ from tests.eventlog.kit import kafka_admin
 pytestmark = [pytest.mark.kafka, pytest.mark.flink, pytest.mark.long]
 
 SEED = int(os.environ.get("GATEWAY_CONFORMANCE_SEED", "1"))
-RANDOM_DECLARATIONS = int(os.environ.get("GATEWAY_CONFORMANCE_DECLARATIONS", "10"))
+RANDOM_DECLARATIONS = int(os.environ.get("GATEWAY_CONFORMANCE_DECLARATIONS", "6"))
 EVENTS = 2_000
 KEPT = {"retention.ms": "-1"}
 

@@ -18,10 +18,39 @@ from gateway.catalog.stream import Stream
 from gateway.derive.aggregate import Figure, figures
 from gateway.derive.expression import read
 from gateway.derive.flink_tables import (
-    ARRIVAL, EPOCH, KEY, NEWEST, OFFSET, PARTITION, TIME, TOPIC, Broker, Source, Unsayable, clock, column_types,
-    compacted_table, fails, interval, quoted, sink_table, source_table, state_table, text,
+    ARRIVAL,
+    EPOCH,
+    KEY,
+    NEWEST,
+    OFFSET,
+    PARTITION,
+    TIME,
+    TOPIC,
+    Broker,
+    Source,
+    Unsayable,
+    clock,
+    column_types,
+    compacted_table,
+    fails,
+    interval,
+    quoted,
+    sink_table,
+    source_table,
+    state_table,
+    text,
 )  # fmt: skip
-from gateway.derive.sql import BOOL, DOUBLE, INT, STRING, Translated, Type, Variable, common_type, translate_tree, type_of
+from gateway.derive.sql import (
+    DOUBLE,
+    INT,
+    STRING,
+    Translated,
+    Type,
+    Variable,
+    common_type,
+    translate_tree,
+    type_of,
+)
 from gateway.errors import InvalidExpression
 from gateway.filters.values import INT_MAX, INT_MIN
 from gateway.schemas.flink import Flink
@@ -54,7 +83,12 @@ class Script:
     those of its rows, where there are any. Raises Unsayable."""
 
     def __init__(
-        self, stream: Stream, inputs: Sequence[Source], broker: Broker, schema: Mapping[str, object] | None, uri: str | None
+        self,
+        stream: Stream,
+        inputs: Sequence[Source],
+        broker: Broker,
+        schema: Mapping[str, object] | None,
+        uri: str | None,
     ) -> None:
         if stream.derive is None:
             raise Unsayable(f"{stream.name} is not derived: it has no derive")
@@ -98,7 +132,10 @@ class Script:
         if self._derivation.window is not None and self._derivation.window.kind == "last":
             settings["state.backend.type"] = "hashmap"
         lines = [f"SET '{key}' = '{value}';" for key, value in settings.items()]
-        return f"-- {self._stream.name}, version {version}: made of {', '.join(self._derivation.sources)}.\n" + "\n".join(lines)
+        return (
+            f"-- {self._stream.name}, version {version}: made of {', '.join(self._derivation.sources)}.\n"
+            + "\n".join(lines)
+        )
 
     # What all operators begin with.
 
@@ -149,7 +186,9 @@ class Script:
         """A row for each event, with the key that its record has."""
         conditions = [*conditions, *self._valid(columns, {column.name: written(column.value) for column in columns})]
         head = [*self._event_head(quoted(TIME)), quoted(KEY), f"CAST({quoted(TIME)} AS TIMESTAMP_LTZ(3))"]
-        return self._insert(head, [column.sql for column in columns], _digested(self._record_digest(), source, conditions))
+        return self._insert(
+            head, [column.sql for column in columns], _digested(self._record_digest(), source, conditions)
+        )
 
     def _window(self) -> list[str]:
         window = self._derivation.window
@@ -159,16 +198,26 @@ class Script:
         shown = self._shown(keys, made)
         tables = self._tables(shown, "own" if keys else None)
         # Not a view of its own: of one, Flink 2.3 forgets the brackets around the keys of a session.
-        views, rows = self._last_rows(window, keys, made) if window.kind == "last" else self._grouped_rows(window, keys, made)
+        views, rows = (
+            self._last_rows(window, keys, made) if window.kind == "last" else self._grouped_rows(window, keys, made)
+        )
         conditions = []
         if window.kind != "last" and self._derivation.having is not None:
             conditions.append(self._having(shown))
-        return [*tables, self._timed(), self._picked(keys, self._strict(window)), *views, self._window_insert(shown, keys, rows, conditions)]
+        return [
+            *tables,
+            self._timed(),
+            self._picked(keys, self._strict(window)),
+            *views,
+            self._window_insert(shown, keys, rows, conditions),
+        ]
 
     def _strict(self, window: Window) -> list[str]:
         return [] if window.kind == "every" else [self._strictly()]
 
-    def _grouped_rows(self, window: Window, keys: list[_Column], made: list[tuple[Figure, Translated]]) -> tuple[list[str], str]:
+    def _grouped_rows(
+        self, window: Window, keys: list[_Column], made: list[tuple[Figure, Translated]]
+    ) -> tuple[list[str], str]:
         names = [quoted(key.name) for key in keys]
         end, condition = "`window_end`", ""
         if window.kind == "gap":
@@ -186,16 +235,25 @@ class Script:
             over = f"HOP(TABLE `picked`, DESCRIPTOR({quoted(TIME)}), {interval(window.step)}, {interval(window.size)})"
         if window.kind == "every":
             condition = f"\nWHERE {self._on_time('window_end')}"
-        selected = [*names, "`window_start`", f"{end} AS `end`", *(f"{written(value)} AS {quoted(figure.name)}" for figure, value in made)]
+        selected = [
+            *names,
+            "`window_start`",
+            f"{end} AS `end`",
+            *(f"{written(value)} AS {quoted(figure.name)}" for figure, value in made),
+        ]
         group = ", ".join([*names, "`window_start`", "`window_end`"])
         return [], f"(\nSELECT {', '.join(selected)}\nFROM TABLE({over}){condition}\nGROUP BY {group}\n)"
 
-    def _last_rows(self, window: Window, keys: list[_Column], made: list[tuple[Figure, Translated]]) -> tuple[list[str], str]:
+    def _last_rows(
+        self, window: Window, keys: list[_Column], made: list[tuple[Figure, Translated]]
+    ) -> tuple[list[str], str]:
         names = [quoted(key.name) for key in keys]
         partition = f"PARTITION BY {', '.join(names)} " if names else ""
         over = f"{partition}ORDER BY {quoted(TIME)} RANGE BETWEEN {interval(window.size)} PRECEDING AND CURRENT ROW"
         selected = [*names, quoted(TIME), *(f"{_over(value)} AS {quoted(figure.name)}" for figure, value in made)]
-        counted = f"CREATE TEMPORARY VIEW `counted` AS\nSELECT {', '.join(selected)}\nFROM `picked`\nWINDOW `w` AS ({over})"
+        counted = (
+            f"CREATE TEMPORARY VIEW `counted` AS\nSELECT {', '.join(selected)}\nFROM `picked`\nWINDOW `w` AS ({over})"
+        )
         shown = [*names, f"{quoted(TIME)} - {interval(window.size)} AS `window_start`", f"{quoted(TIME)} AS `end`",
                  *(quoted(figure.name) for figure, _ in made)]  # fmt: skip
         # A key's events of one time are told once. What was true at its event before counts as long as that lies in the window.
@@ -246,22 +304,37 @@ class Script:
         within = f"RANGE BETWEEN {interval(dedup.within)} PRECEDING AND CURRENT ROW"
         same = f"RANGE BETWEEN {interval(0)} PRECEDING AND CURRENT ROW"
         placed = f"CREATE TEMPORARY VIEW `placed` AS\nSELECT *, {self._place()} AS `$place`\nFROM `picked`"
-        near = f"CREATE TEMPORARY VIEW `near` AS\nSELECT *, COUNT(*) OVER ({partition} {within}) AS `$near`\nFROM `placed`"
+        near = (
+            f"CREATE TEMPORARY VIEW `near` AS\nSELECT *, COUNT(*) OVER ({partition} {within}) AS `$near`\nFROM `placed`"
+        )
         peers = (
             "CREATE TEMPORARY VIEW `peers` AS\n"
             "-- Of events with the same time the first by its place counts, whichever came first.\n"
             f"SELECT *, COUNT(*) OVER `w` AS `$same`, MIN(`$place`) OVER `w` AS `$first`\nFROM `near`\nWINDOW `w` AS ({partition} {same})"
         )
         insert = self._record_rows(columns, "`peers`", ["`$near` = `$same`", "`$place` = `$first`"])
-        return [*self._tables(columns, "source"), self._timed(), self._picked(keys, [self._strictly()]), placed, near, peers, insert]
+        return [
+            *self._tables(columns, "source"),
+            self._timed(),
+            self._picked(keys, [self._strictly()]),
+            placed,
+            near,
+            peers,
+            insert,
+        ]
 
     def _latest(self) -> list[str]:
         keys = self._keys(self._derivation.latest, "latest")
         members = self._members(self._derivation.select, "select")
-        values = {**{_plain(key.name): quoted(key.name) for key in keys}, **{each.name: written(each.value) for each in members}}
+        values = {
+            **{_plain(key.name): quoted(key.name) for key in keys},
+            **{each.name: written(each.value) for each in members},
+        }
         for column in members:
             if column.value.type.kind == "list":
-                raise fails(self._derivation.line, f"{column.name} of select: a list has no counterpart in a compacted stream")
+                raise fails(
+                    self._derivation.line, f"{column.name} of select: a list has no counterpart in a compacted stream"
+                )
         meta = f"JSON_OBJECT(KEY 'id' VALUE {_UUID}, KEY 'dt' VALUE {clock(quoted(TIME))}, KEY 'stream' VALUE {text(self._stream.name)})"
         head = [] if self._uri is None else [("$schema", text(self._uri))]
         pairs = ", ".join(f"KEY {text(name)} VALUE {value}" for name, value in [*head, ("meta", meta), *values.items()])
@@ -286,7 +359,13 @@ class Script:
         lookups = self._derivation.lookups
         keys = [self._lookup_key(lookup) for lookup in lookups]
         statements = [self._timed(), f"{self._picked([], [self._not_before()])}"]
-        columns = [*column_types(self._sources, self._derivation).items(), (KEY, "BYTES"), (TOPIC, "STRING"), (PARTITION, "BIGINT"), (OFFSET, "BIGINT")]
+        columns = [
+            *column_types(self._sources, self._derivation).items(),
+            (KEY, "BYTES"),
+            (TOPIC, "STRING"),
+            (PARTITION, "BIGINT"),
+            (OFFSET, "BIGINT"),
+        ]
         before = "`picked`"
         for number, (lookup, key) in enumerate(zip(lookups, keys, strict=True)):
             statements += self._looked_into(number, lookup, key, columns, before)
@@ -304,14 +383,21 @@ class Script:
         parts = [_Column("", self._key(each, f"key of {lookup.name}")) for each in lookup.key]
         return _record_key(parts, [written(part.value) for part in parts])
 
-    def _looked_into(self, number: int, lookup: Lookup, key: str, columns: Sequence[tuple[str, str]], before: str) -> list[str]:
+    def _looked_into(
+        self, number: int, lookup: Lookup, key: str, columns: Sequence[tuple[str, str]], before: str
+    ) -> list[str]:
         """The events, each with the row that was the latest of its key at its time. A row of that very time is there."""
         names = ", ".join(quoted(name) for name, _ in columns)
         nothing = ", ".join(f"CAST(NULL AS {kind})" for _, kind in columns)
-        state, over = f"`state_{number}`", f"PARTITION BY {quoted(TOPIC)}, {quoted(PARTITION)} ORDER BY {quoted(ARRIVAL)}"
+        state, over = (
+            f"`state_{number}`",
+            f"PARTITION BY {quoted(TOPIC)}, {quoted(PARTITION)} ORDER BY {quoted(ARRIVAL)}",
+        )
         of_key = f"PARTITION BY `$looked` ORDER BY {quoted(TIME)} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
         return [
-            state_table(f"state_{number}", self._states[lookup.stream], self._broker, self._stream.name, self._derivation),
+            state_table(
+                f"state_{number}", self._states[lookup.stream], self._broker, self._stream.name, self._derivation
+            ),
             f"CREATE TEMPORARY VIEW `timed_{number}` AS\n"
             f"SELECT *, MAX({quoted(TIME)}) OVER ({over} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {quoted(NEWEST)}\nFROM {state}",
             f"CREATE TEMPORARY VIEW `both_{number}` AS\n"
@@ -442,7 +528,9 @@ def _aggregate(figure: Figure, argument: Translated | None) -> Translated:
             raise fails(line, f"{what}: {figure.function}() in SQL is of numbers and texts")
         return _finite(Translated((exp.Min if figure.function == "min" else exp.Max)(this=value), argument.type))
     if kind != "int":
-        raise fails(line, f"{what}: a sum of doubles depends on their order in SQL; {figure.function}() takes whole numbers")
+        raise fails(
+            line, f"{what}: a sum of doubles depends on their order in SQL; {figure.function}() takes whole numbers"
+        )
     if figure.function == "sum":
         return Translated(_whole_sum(argument), INT)
     mean = exp.Div(this=exp.Cast(this=_sum(argument), to=DOUBLE.sql), expression=exp.Count(this=value.copy()))
@@ -474,7 +562,7 @@ def _whole_sum(argument: Translated) -> exp.Expression:
 
 
 def _is_small(value: Translated) -> bool:
-    return -_SMALL <= value.type.low and value.type.high <= _SMALL
+    return value.type.low >= -_SMALL and value.type.high <= _SMALL
 
 
 def _over(value: Translated) -> str:
@@ -522,5 +610,7 @@ def _milliseconds(time: str) -> str:
     return f"CAST(EXTRACT(EPOCH FROM {time}) * 1000 + EXTRACT(MILLISECOND FROM {time}) AS STRING)"
 
 
-_UUID = " || '-' || ".join(f"SUBSTRING(`$digest`, {start}, {length})" for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)))
+_UUID = " || '-' || ".join(
+    f"SUBSTRING(`$digest`, {start}, {length})" for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+)
 """An id, of its digest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
-from gateway.derive.sql import Type, common_type, type_of
+from gateway.derive.sql import Type, type_of
 from gateway.errors import GatewayError
 from gateway.intake.validate import LARGEST_SECONDS
 from gateway.schemas.flink import Flink
@@ -108,7 +107,12 @@ def source_table(sources: Sequence[Source], broker: Broker, name: str, derivatio
 
 
 def sink_table(
-    name: str, derivation: Derivation, columns: Sequence[tuple[str, Type]], key: str | None, broker: Broker, uri: bool = True
+    name: str,
+    derivation: Derivation,
+    columns: Sequence[tuple[str, Type]],
+    key: str | None,
+    broker: Broker,
+    uri: bool = True,
 ) -> str:
     """The table of what is written. `key`: `own` is made of the row, `source` is that of what it was made of."""
     head = [f"{quoted('$schema')} STRING"] if uri else []
@@ -270,9 +274,7 @@ def _read_time(column: str) -> str:
     day, clock_time = f"LEFT({column}, 10)", f"SUBSTRING({column}, 12, 8)"
     fraction = f"RPAD(COALESCE(REGEXP_EXTRACT({column}, '^.{{19}}[.,]([0-9]{{1,3}})', 1), ''), 3, '0')"
     local = f"TO_TIMESTAMP({day} || ' ' || {clock_time} || '.' || {fraction})"
-    ahead = (
-        f"CAST(SUBSTRING({column}, CHAR_LENGTH({column}) - 4, 2) AS INT) * 60 + CAST(RIGHT({column}, 2) AS INT)"
-    )
+    ahead = f"CAST(SUBSTRING({column}, CHAR_LENGTH({column}) - 4, 2) AS INT) * 60 + CAST(RIGHT({column}, 2) AS INT)"
     sign = f"CASE WHEN SUBSTRING({column}, CHAR_LENGTH({column}) - 5, 1) = '-' THEN 1 ELSE -1 END"
     shape = "[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?"
     return (

@@ -202,7 +202,10 @@ class _Translator:
         at = node
         while True:
             match at:
-                case Select(operand=operand, field=name) | Call(function="[]", arguments=(operand, Constant(value=str() as name))):
+                case (
+                    Select(operand=operand, field=name)
+                    | Call(function="[]", arguments=(operand, Constant(value=str() as name)))
+                ):
                     names.append(name)
                     at = operand
                 case Name(name=name) if name.lstrip(".") in self._variables:
@@ -217,7 +220,7 @@ class _Translator:
         known = variable.type
         for depth, name in enumerate(names, 1):
             if known.kind == "none":
-                raise self._refused(node, f"{'.'.join(names[:depth - 1])} {known.reason}", start(node))
+                raise self._refused(node, f"{'.'.join(names[: depth - 1])} {known.reason}", start(node))
             if name not in known.fields:
                 raise self._refused(node, f"no schema has {'.'.join(names[:depth])}", start(node))
             known = known.fields[name]
@@ -294,7 +297,9 @@ class _Translator:
             return Translated(exp.Paren(this=listed), BOOL)
         held = self.translate(holder)
         if held.type.kind != "list" or held.type.element is None or held.type.element.kind != sought.type.kind:
-            raise self._refused(node, f"'in' has no counterpart in SQL for {_named(sought.type)} and {_named(held.type)}")
+            raise self._refused(
+                node, f"'in' has no counterpart in SQL for {_named(sought.type)} and {_named(held.type)}"
+            )
         return Translated(exp.ArrayContains(this=held.sql, expression=sought.sql), BOOL)
 
     def _compared(self, node: Call, one: Node, other: Node) -> Translated:
@@ -309,7 +314,9 @@ class _Translator:
             raise self._refused(node, f"SQL does not compare {_named(left)} with {_named(right)}")
         whole = [each for each in (left, right) if each.kind == "int"]
         if len(whole) == 1 and (whole[0].low < -EXACT or whole[0].high > EXACT):
-            reason = "SQL compares whole numbers with others as doubles, and this one has no bounds of 53 bits by its schema"
+            reason = (
+                "SQL compares whole numbers with others as doubles, and this one has no bounds of 53 bits by its schema"
+            )
             raise self._refused(node, reason)
 
     def _calculated(self, node: Call, values: list[Translated]) -> Translated:
@@ -386,7 +393,10 @@ def _span(sign: str, spans: list[tuple[int, int]]) -> tuple[int, int]:
         case "/":
             # By 1 or more, or by -1 or less: nothing is larger than what is divided.
             reach = max(abs(low), abs(high))
-            return (low if least > 0 and low < 0 else -reach if least <= 0 else 0, reach if least <= 0 else max(high, 0))
+            return (
+                low if least > 0 and low < 0 else -reach if least <= 0 else 0,
+                reach if least <= 0 else max(high, 0),
+            )
     reach = max(abs(least), abs(most)) - 1
     return -reach, reach
 

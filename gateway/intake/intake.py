@@ -13,7 +13,7 @@ from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
-from gateway.cooperative import Slice
+from gateway.cooperative import Yielder
 from gateway.definitions import Current
 from gateway.errors import LogError, Problem
 from gateway.eventlog.offer import REPEATED
@@ -252,7 +252,7 @@ class Intake:
                 while chunk := await asyncio.to_thread(next, chunks, None):
                     pieces += chunk
             else:
-                work = Slice()
+                work = Yielder()
                 for chunk in chunks:
                     pieces += chunk
                     await work.give_way()
@@ -279,7 +279,7 @@ class Intake:
         now = self._clock.now()
         key = submission.idempotency_key
         new_id = None
-        work = Slice()
+        work = Yielder()
         candidates = []
         for index, piece in enumerate(pieces):
             # A guess at what a wrong name means takes longer than the rest.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 from gateway.clock import Clock
-from gateway.process.progress import span
 from gateway.text import counted, span
 
 WINDOW_SECONDS = 5.0

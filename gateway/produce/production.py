@@ -9,7 +9,7 @@ from dataclasses import replace
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
-from gateway.cooperative import Slice, give_way
+from gateway.cooperative import Yielder, give_way
 from gateway.errors import ConfigurationError
 from gateway.eventlog.port import EventLog
 from gateway.intake.split import read_one
@@ -79,7 +79,7 @@ class Production:
         """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log
         cannot take them; none of the lines after `settled` is then known to be stored (those of one append may be)."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
-        work = Slice()
+        work = Yielder()
         async for lines in parts:
             for line in lines:
                 self._take(line)

@@ -85,7 +85,9 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
     elif subscription is not None:
         position = subscription.identifier
         held = ring.partitions()
-        lag = sum(max(0, ring.end(place) - at) for place, at in subscription.positions.items() if place in held)
+        lag = sum(
+            max(0, ring.end(partition) - at) for partition, at in subscription.positions.items() if partition in held
+        )
     return Connection(
         id=f"{worker}-{id(session):x}",
         address=session.visitor.address,

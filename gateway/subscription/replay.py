@@ -40,13 +40,13 @@ class Replay:
     async def fetch(self, subscription: Subscription, positions: Mapping[TopicPartition, int]) -> HistorySegment | None:
         """What comes next at these positions; None where the response is over before that. Raises as the log does."""
         known = self._hub.discovery.known
-        identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
+        identity = frozenset((topic, known[topic].identity) for topic in {partition.topic for partition in positions})
         reads = subscription.request.selection.reads
         if self._ends is None:
             self._ends = await self._log_ends(positions)
         while True:
             self._hub.confirm(positions)
-            ends = {place: end for place, end in self._ends.items() if place in positions}
+            ends = {partition: end for partition, end in self._ends.items() if partition in positions}
             found = self._past.read(positions, identity, ends, reads)
             if isinstance(found, HistorySegment) or found.done():
                 await give_way()  # Else it is waited for what is under way.
@@ -59,11 +59,11 @@ class Replay:
                 return found.result()
             # It was begun for another. Or the log ends before where it ended, after a failure of its own.
             now = await self._log_ends(positions)
-            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+            self._ends = {partition: min(end, now.get(partition, end)) for partition, end in self._ends.items()}
 
     async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         bounds = demand(await self._hub.log.bounds(list(positions)))
-        return {place: bound.end for place, bound in bounds.items()}
+        return {partition: bound.end for partition, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[HistorySegment]) -> None:
         """Until it is done, or the response is over."""
@@ -102,14 +102,14 @@ class Replay:
         if subscription.request.finite:
             size = await self._send_alone(subscription, segment)
         else:
-            marks = subscription.cursor.marks
-            async with self._past.turn:
-                found = feed.known_past_block(segment, marks)
+            consumed = subscription.cursor.consumed
+            async with self._past.lock:
+                found = feed.known_past_block(segment, consumed)
                 if found is None:
                     chosen, effort = await self._judge.history_segment(feed.selection, segment)
-                    found = feed.past_block(segment, marks, chosen)
+                    found = feed.past_block(segment, consumed, chosen)
                     found[0].effort = effort
-                block, marks = found
+                block, consumed = found
                 packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
@@ -118,7 +118,7 @@ class Replay:
             telemetry.tally.filtered += len(segment.records) - block.events
             if size:
                 await self._writer.write_packed(packed)
-            subscription.settle(marks)
+            subscription.settle(consumed)
         subscription.reach(segment.positions)
         return size
 
@@ -135,15 +135,15 @@ class Replay:
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
         """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
-        marks = subscription.cursor.marks
+        consumed = subscription.cursor.consumed
         frames: list[bytes] = []
-        async with self._past.turn:
+        async with self._past.lock:
             judged, effort = await self._judge.history_segment(selection, segment)
         self._judge.count(effort)
         chosen = iter(judged)
-        for place, records in segment.runs:
+        for partition, records in segment.runs:
             for record, data in zip(records, chosen, strict=False):
-                subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
+                subscription.offer(partition, consumed[partition].after(record.offset, record.timestamp), data, frames)
         data = b"".join(frames)
         telemetry.tally.events += len(frames)
         telemetry.tally.bytes += len(data)
@@ -158,7 +158,7 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
     replay = Replay(services.past, reader.hub, reader.writer, services.heartbeat, reader.judge)
     while reader.is_current():
         positions = reader.readable(subscription)
-        if reader.hub.ring.place(positions) is not None:
+        if reader.hub.ring.locate(positions) is not None:
             return
         segment = await replay.fetch(subscription, positions)
         if segment is None or not reader.is_current():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gateway.clock import Clock
-from gateway.process.progress import span
 from gateway.text import counted, span
 
 BEHIND = 10_000

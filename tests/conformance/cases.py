@@ -80,7 +80,13 @@ def fixed() -> dict[str, Derivation]:
 
 def random_derivation(random: Random) -> Derivation:
     """A declaration of any operator but a lookup."""
-    by = random.choice((members(wiki="event.wiki"), members(user="event.user", bot="event.bot"), members(kind="event.type + event.wiki")))
+    by = random.choice(
+        (
+            members(wiki="event.wiki"),
+            members(user="event.user", bot="event.bot"),
+            members(kind="event.type + event.wiki"),
+        )
+    )
     where = expression(random_truth(random, 2)) if random.random() < 0.5 else None
     late = random.choice((1, 999, 1_000, LATE, 60_000))
     base = Derivation(("change",), where=where, late=late)
@@ -99,12 +105,18 @@ def random_derivation(random: Random) -> Derivation:
             Window("last", random.choice((1, 5_000, 60_000))),
         )
     )
-    having = expression(f"row.n {random.choice(('>', '<=', '!='))} {random.randint(1, 3)}") if random.random() < 0.5 else None
+    having = (
+        expression(f"row.n {random.choice(('>', '<=', '!='))} {random.randint(1, 3)}")
+        if random.random() < 0.5
+        else None
+    )
     ways: tuple[Callable[[], Derivation], ...] = (
         lambda: replace(base, select=random_members(random, 20)),
         lambda: replace(base, by=by if random.random() < 0.8 else (), window=window, select=figures, having=having),
         lambda: replace(base, by=by, window=window, select=figures, having=having),
-        lambda: replace(base, dedup=Dedup((by[0][1],), random.choice((1, 1_000, 20_000))), select=random_members(random, 3)),
+        lambda: replace(
+            base, dedup=Dedup((by[0][1],), random.choice((1, 1_000, 20_000))), select=random_members(random, 3)
+        ),
         lambda: replace(base, latest=by, delete=expression(random_truth(random, 1)), select=random_members(random, 3)),
     )
     return random.choice(ways)()
@@ -130,7 +142,16 @@ def _written(random: Random, time: int) -> str:
     """A time in one of the forms that RFC 3339 has for it."""
     shown = iso_time(time)
     east = iso_time(time + 5_400_000)[:-1] + "+01:30"
-    return random.choice((shown, shown, shown[:-1] + "+00:00", east, shown[:-1] + "456Z", shown[:-5] + "Z" if time % 1000 == 0 else shown))
+    return random.choice(
+        (
+            shown,
+            shown,
+            shown[:-1] + "+00:00",
+            east,
+            shown[:-1] + "456Z",
+            shown[:-5] + "Z" if time % 1000 == 0 else shown,
+        )
+    )
 
 
 def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:

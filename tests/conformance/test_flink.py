@@ -11,7 +11,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition as KafkaPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import NewTopic
 
 from gateway.catalog.derivation import Derivation
@@ -88,7 +89,9 @@ async def rows_in(consumer: AIOKafkaConsumer, topic: str) -> Counter[Told]:
     return found
 
 
-def embedded(name: str, derivation: Derivation, streams: dict[str, Stream], logs: dict[str, list[Record]]) -> Counter[Told]:
+def embedded(
+    name: str, derivation: Derivation, streams: dict[str, Stream], logs: dict[str, list[Record]]
+) -> Counter[Told]:
     """What the gateway makes of the records."""
     topics = {topic for stream in derivation.inputs for topic in streams[stream].topics}
     partitions = sorted({TopicPartition(one.topic, one.partition) for topic in topics for one in logs[topic]})

@@ -10,7 +10,10 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "$schema": {"type": "string"},
-        "meta": {"type": "object", "properties": {"id": {"type": "string"}, "dt": {"type": "string", "format": "date-time"}}},
+        "meta": {
+            "type": "object",
+            "properties": {"id": {"type": "string"}, "dt": {"type": "string", "format": "date-time"}},
+        },
         "wiki": {"type": "string"},
         "type": {"type": "string", "enum": ["edit", "new", "log"]},
         "user": {"type": "string"},
@@ -48,9 +51,7 @@ def random_event(random: Random) -> dict[str, Any]:
         "page_id": random.randrange(4),
         "vast": random.choice(VAST),
         "score": random.choice(SCORES),
-        "length": {
-            name: random.randint(-100, 100) for name in ("old", "new") if random.random() < 0.8
-        },
+        "length": {name: random.randint(-100, 100) for name in ("old", "new") if random.random() < 0.8},
         "tags": random.choices(TEXTS, k=random.randrange(4)),
     }
     return {name: value for name, value in whole.items() if random.random() < 0.8}
@@ -98,7 +99,10 @@ def _literal(random: Random) -> str:
 
 
 def _text(random: Random, depth: int) -> str:
-    ways = [lambda: random.choice(("event.user", "event.title", "event.wiki", 'event["title"]')), lambda: _literal(random)]
+    ways = [
+        lambda: random.choice(("event.user", "event.title", "event.wiki", 'event["title"]')),
+        lambda: _literal(random),
+    ]
     if depth:
         ways += [
             lambda: f"({_text(random, depth - 1)} + {_text(random, depth - 1)})",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects.duckdb import DuckDB
 
-from gateway.derive.sql import Type, Variable, common_type, translate, type_of
+from gateway.derive.sql import Variable, translate, type_of
 from gateway.errors import InvalidExpression
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject

@@ -84,7 +84,7 @@ class Process:
     def held_from(self) -> dict[TopicPartition, int]:
         """Up to which offset the ring holds nothing of each partition."""
         ring = self.hub.ring
-        return {place: mark.offset for place, mark in ring.marks_at(ring.oldest, ring.partitions()).items()}
+        return {place: consumed.offset for place, consumed in ring.consumed_at(ring.oldest, ring.partitions()).items()}
 
     def check_bounds(self) -> None:
         """The process lives; what memory is allowed is kept, and counted right."""

@@ -26,7 +26,7 @@ from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
 from gateway.app.background import Background
 from gateway.app.composition import connection_bounds, open_admission, open_claims, open_limits
-from gateway.app.gateway.operations import (
+from gateway.app.operations import (
     Operations,
     Reload,
     drain_nothing,

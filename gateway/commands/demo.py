@@ -14,7 +14,7 @@ import click
 
 from gateway.app.composition import define, open_log, open_schemas
 from gateway.app.gateway import Gateway
-from gateway.app.gateway.operations import Reload, nothing_to_reload
+from gateway.app.operations import Reload, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address

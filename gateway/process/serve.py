@@ -18,7 +18,7 @@ from typing import Any
 
 from gateway.app.composition import open_log
 from gateway.app.gateway import Gateway
-from gateway.app.gateway.operations import Operations
+from gateway.app.operations import Operations
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging

@@ -15,7 +15,7 @@ from httpx_sse._decoders import SSEDecoder
 from gateway.access.trust import Trust
 from gateway.app.composition import open_schemas, token_terms
 from gateway.app.gateway import Gateway
-from gateway.app.gateway.operations import Reload, nothing_to_reload
+from gateway.app.operations import Reload, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions

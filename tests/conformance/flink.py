@@ -13,7 +13,7 @@ from loadtests.machine import free_port
 JARS_VARIABLE = "GATEWAY_TEST_FLINK_JARS"
 """The environment variable with the directory of Flink's jars."""
 DEFAULT_JARS = Path(".cache/flink")
-SECONDS = 280.0
+SECONDS = 240.0
 """A job that takes longer is taken for one that hangs."""
 
 _CONFIG = Path(__file__).parents[2] / "config/flink"

@@ -1,4 +1,4 @@
-"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | token`."""
+"""The command line: `gateway serve` and all other commands."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gateway.commands.demo import demo_settings, run_demo, run_demo_from
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
+from gateway.commands.rules import rules
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
@@ -250,6 +251,7 @@ def _stream(configured: Configured, name: str) -> Stream:
 
 
 main.add_command(init)
+main.add_command(rules)
 main.add_command(schemas)
 main.add_command(tail)
 main.add_command(token)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
-from gateway.cooperative import together
 from gateway.errors import BadRecord, LogError, WriterFenced
 from gateway.eventlog.port import EventLog, LogWriter
 from gateway.intake.validate import InvalidEvent
@@ -98,7 +97,7 @@ class Runner:
                 telemetry.rule_waits(self._rule.name, str(error))
             finally:
                 await self._end()
-            await _wait_for(stop, pause)
+            await wait_for(stop, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             self._begin()
 
@@ -376,29 +375,8 @@ async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
         await asyncio.wait(running)
 
 
-async def run_rules(rules: Collection[Rule], make: Callable[[Rule], Means], stop: asyncio.Event) -> int:
-    """Run these rules until `stop` is set; returns how many were taken over by another process before. One that meets a
-    mistake of our own is begun anew, and the others go on meanwhile."""
-    outcomes = await together(_keep_running(rule, make(rule), stop) for rule in rules)
-    return sum(outcomes)
-
-
-async def _keep_running(rule: Rule, means: Means, stop: asyncio.Event) -> bool:
-    pause = 1.0
-    while not stop.is_set():
-        try:
-            await Runner(rule, means).run(stop)
-        except WriterFenced as error:
-            telemetry.rule_taken_over(rule.name, str(error))
-            return True
-        except Exception as error:
-            telemetry.mistake("rules", error)
-            await _wait_for(stop, pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-    return False
-
-
-async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
+async def wait_for(stop: asyncio.Event, seconds: float) -> None:
+    """Wait this long, or until `stop` is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()

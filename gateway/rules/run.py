@@ -1,4 +1,4 @@
-"""Runs rules side by side in a process, until it is told to stop."""
+"""Runs rules side by side in a process, until a stop."""
 
 from __future__ import annotations
 

@@ -32,6 +32,9 @@ from gateway.schemas.repository import SchemaRepository
 ROOM_EVENTS = 1_000
 ROOM_BYTES = 16 * 1024 * 1024
 """Events in hand, and bytes of them: those of the streams, and as many again of the rule's own topics."""
+MOST_UNSTORED = 100
+"""Outcomes that the log does not have yet; with more, no try begins. A process that is killed repeats at most these,
+and the tries under way."""
 FOLLOWS = 100
 """Events that are put behind others in one go; then the loop is left to others."""
 DRAIN_SECONDS = 10.0
@@ -244,7 +247,7 @@ class Runner:
     def _pump(self) -> None:
         """Begin what can be begun."""
         followed = 0
-        while not self._stopping and (step := self._lane.next()) is not None:
+        while not self._stopping and self._commits.unstored < MOST_UNSTORED and (step := self._lane.next()):
             if step.kind == "follow":
                 self._follow(step.item, step.level)
                 followed += 1
@@ -364,6 +367,7 @@ class Runner:
     def _stored(self, item: Item) -> None:
         own = item.record.topic not in self._streams
         self._rooms[own].leave(item.size)
+        self._pump()
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:

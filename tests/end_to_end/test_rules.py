@@ -20,6 +20,7 @@ from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
+from gateway.rules.runner import MOST_UNSTORED
 from gateway.rules.tries import tries_of
 from tests.end_to_end.process import configuration
 from tests.eventlog.kit import patiently
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.end_to_end
 STREAM, DEAD = "wiki.page-delete", "wiki.purge-dead"
 EVENTS = 400
 KILLS = 3
+CONCURRENCY = 20
 SECONDS = 60.0
 
 
@@ -98,7 +100,7 @@ def configured(tmp_path: Path, port: int) -> Path:
         "on": [STREAM],
         "do": [{"request": {"url": f"http://127.0.0.1:{port}/purge/{{event.title}}", "json": {"n": "event.n"}}}],
         "key": "event.title",
-        "concurrency": 20,
+        "concurrency": CONCURRENCY,
         "retry": {"after": ["100ms", "300ms"]},
         "dead_stream": DEAD,
     }
@@ -149,7 +151,7 @@ async def check(log: EventLog, target: Target) -> None:
     assert set(target.done) == {number for number in range(EVENTS) if not hopeless(number)}
     assert all(len(keys) == 1 for keys in target.keys.values())
     assert len({key for keys in target.keys.values() for key in keys}) == EVENTS
-    assert target.done.total() - len(target.done) <= KILLS * 2 * 20 + 20
+    assert target.done.total() - len(target.done) <= KILLS * (MOST_UNSTORED + CONCURRENCY)
 
 
 async def test_a_rule_is_killed(log: tuple[EventLog, str], target: tuple[Target, int], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes text from untrusted clients safe for a terminal and a log line."""
+"""Makes text from untrusted clients safe for a terminal and a log line, and writes sizes and times for people."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with a noun that takes an s in the plural: `1 stream`, `2,000 streams`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def is_text(text: str) -> bool:
     """Whether it is one in every encoding of Unicode: of a command line, what is none is kept in halves of pairs."""
     try:
@@ -22,6 +27,23 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def shown_bytes(count: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def span(milliseconds: float) -> str:
+    """A length of time as people say it, its two largest units."""
+    seconds = max(0, int(milliseconds // 1000))
+    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60)]
+    first = next((number for number, (_, count) in enumerate(units) if count), len(units) - 1)
+    return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count) or "0 s"
 
 
 def _shown(character: str) -> str:

@@ -32,13 +32,15 @@ from gateway.clock import SystemClock
 from gateway.demo.wiki import WikiSample
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
-from gateway.feed.feed import BlockCache, Selection
+from gateway.feed.cache import BlockCache
 from gateway.feed.live import Broadcast
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Plain
+from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.ring import Segment
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord
 from gateway.wire.sse import SSE
@@ -152,14 +154,12 @@ class Watched(Broadcast):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub, BlockCache(CACHE_BYTES), SystemClock(), HEARTBEAT)
-        deliver = hub.deliver
+        hub.deliver, hub.renew = self.deliver, self.renew
 
-        def timed(segment: object) -> None:
-            begun = time.perf_counter()
-            deliver(segment)  # type: ignore[arg-type]
-            self.longest = max(self.longest, time.perf_counter() - begun)
-
-        hub.deliver = timed
+    def deliver(self, segment: Segment) -> None:
+        begun = time.perf_counter()
+        super().deliver(segment)
+        self.longest = max(self.longest, time.perf_counter() - begun)
 
 
 async def measure(kind: str, count: int, rate: int, seconds: float) -> Cost:
@@ -198,7 +198,7 @@ def connect(broadcast: Broadcast, text: str | None) -> Nowhere:
     """A client with a filter of its own."""
     pipe = Nowhere()
     selection = Selection(frozenset([TOPIC]), compile_filter(text) if text else None)
-    broadcast.feed(selection, SSE).add(LiveClient(pipe, Plain()), broadcast.clock.monotonic())
+    broadcast.join(selection, SSE).add(LiveClient(pipe, Plain()), broadcast.clock.monotonic())
     return pipe
 
 

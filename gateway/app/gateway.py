@@ -6,12 +6,11 @@ import asyncio
 import dataclasses
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import current_process
-from typing import Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -28,14 +27,22 @@ from gateway.access.keyring import Keyring
 from gateway.app.background import Background
 from gateway.app.composition import connection_bounds, open_admission, open_claims, open_limits
 from gateway.app.machine import memory_limit
+from gateway.app.operations import (
+    Operations,
+    Reload,
+    drain_nothing,
+    no_workers,
+    nothing_to_reload,
+    own_exposition,
+)
 from gateway.app.sampler import Pulse
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.description.facts import Facts, Limits
-from gateway.errors import Problem, RestartNeeded
+from gateway.errors import Problem
 from gateway.eventlog.port import EventLog
-from gateway.feed.feed import BlockCache
+from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.filters.compile import FilterBounds
@@ -54,8 +61,8 @@ from gateway.routes.cors import ALWAYS, Preflights
 from gateway.routes.documents import DocumentRoutes
 from gateway.routes.events import EVENTS_PATH, EventsEndpoint
 from gateway.routes.explorer import ExplorerRoutes
-from gateway.routes.health import Readiness, Workers, healthz
-from gateway.routes.overview import DrainRoute, Overview, Rows, front_page
+from gateway.routes.health import Readiness, healthz
+from gateway.routes.overview import DrainRoute, Overview, front_page
 from gateway.routes.parameters import Bounds
 from gateway.routes.peer import HEADERS
 from gateway.routes.problems import on_error, on_http_error, on_problem
@@ -80,20 +87,9 @@ STREAM_PATH = "/v2/stream/{streams:path}"
 ADMIN_CONNECTIONS = 128
 """Connections to the admin port."""
 INTAKE_SECONDS = 12.0
-"""At a stop, what was taken in has so long to be stored."""
+"""Seconds at a stop for accepted events to be stored."""
 TAKE_WAIT = 3.0
-"""Seconds that new definitions wait for the log to tell of their topics; they are in force by then."""
-
-
-async def _nothing_to_reload() -> dict[str, Any]:
-    reason = "this server does not serve what a configuration says, and has nothing to reload"
-    logger.warning(reason)
-    raise RestartNeeded([reason])
-
-
-async def _own_exposition() -> bytes:
-    telemetry.tally.publish()
-    return await asyncio.to_thread(telemetry.exposition)
+"""Seconds that new definitions wait for the log to describe their topics; they are in force afterwards in any case."""
 
 
 def _application(routes: list[Route]) -> ASGIApp:
@@ -128,7 +124,8 @@ class Gateway:
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.deliver, self.hub.renew = self.broadcast.deliver, self.broadcast.renew
+        self.hub.losses.memories += [lambda lost: cache.clear(), self.past.forget]
         services = Services(
             self.hub,
             self.broadcast,
@@ -163,21 +160,17 @@ class Gateway:
         )
         self.claims, keys = open_claims(settings, log, self.clock)
         self.intake = Intake(self.hub, self.current, self.clock, intake_options, self.claims, keys)
+        self.hub.observe = self.intake.observe
         self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
-        self.reload: Callable[[], Awaitable[dict[str, Any]]] = _nothing_to_reload
-        """What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
-        self.connections: Rows = self.own_connections
-        """The open streams of all processes."""
-        self.exposition: Callable[[], Awaitable[bytes]] = _own_exposition
-        """The metrics of all processes."""
-        self.workers: Workers = lambda: ((), ())
-        self.drain: Callable[[], None] = lambda: None
-        """Lets all processes end in order."""
         self.server: GatewayServer | None = None
         """That of the public port, while it runs."""
         self.draining = False
         self.background = Background()
         self.surveyor = Surveyor(self.hub)
+
+    def operations(self, reload: Reload = nothing_to_reload, drain: Callable[[], None] = drain_nothing) -> Operations:
+        """Those of a process that is all of the gateway."""
+        return Operations(reload, drain, self.own_connections, own_exposition, no_workers)
 
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
@@ -187,8 +180,8 @@ class Gateway:
         rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
         return sorted_rows(rows, order, limit), len(rows)
 
-    def public_routes(self) -> list[Route]:
-        """What there is on the public port: all that strangers can ask for."""
+    def public_routes(self, operations: Operations) -> list[Route]:
+        """The routes of the public port: all that the public can ask for."""
         routes = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
@@ -206,11 +199,11 @@ class Gateway:
             Route("/asyncapi.json", documents.asyncapi),
             Route("/docs", documents.docs),
         ]
-        return routes + self._routes(self.public_viewers)
+        return routes + self._routes(self.public_viewers, operations)
 
-    def public(self) -> ASGIApp:
+    def public(self, operations: Operations | None = None) -> ASGIApp:
         """The application on the public port."""
-        application = _application(self.public_routes())
+        application = _application(self.public_routes(operations or self.operations()))
         if self.settings.public_url or self.settings.trusted_proxies:
             application = self._addressed(application)
         return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
@@ -222,7 +215,7 @@ class Gateway:
         return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
 
     def facts(self) -> Facts:
-        """What the documents of the public port tell."""
+        """The facts in the documents of the public port."""
         settings, trust = self.settings, self.current.trust
         limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
         return Facts(
@@ -236,42 +229,39 @@ class Gateway:
             cookie=trust.terms.cookie,
         )
 
-    def admin_routes(self) -> list[Route]:
-        """What there is on the admin port."""
+    def admin_routes(self, operations: Operations) -> list[Route]:
+        """The routes of the admin port."""
 
         async def metrics(_: Request) -> Response:
-            return Response(await self.exposition(), media_type=CONTENT_TYPE_LATEST)
+            return Response(await operations.exposition(), media_type=CONTENT_TYPE_LATEST)
 
         routes = [Route(STREAM_PATH, self.all_streams)]
         if self.settings.intake != "off":
             routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
-        reload = ReloadRoute(self.reload)
+        reload = ReloadRoute(operations.reload)
         routes += [
             Route("/", front_page),
             Route("/metrics", metrics),
             Route("/-/reload", reload.reload, methods=["POST"]),
-            Route("/-/connections", Overview(self.connections).connections),
-            Route("/-/drain", DrainRoute(self.drain).drain, methods=["POST"]),
+            Route("/-/connections", Overview(operations.connections).connections),
+            Route("/-/drain", DrainRoute(operations.drain).drain, methods=["POST"]),
         ]
-        return routes + self._routes(self.all_viewers, inside=True)
+        return routes + self._routes(self.all_viewers, operations, inside=True)
 
-    def admin(self) -> ASGIApp:
+    def admin(self, operations: Operations | None = None) -> ASGIApp:
         """The application on the admin port."""
-        app = _application(self.admin_routes())
+        app = _application(self.admin_routes(operations or self.operations()))
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
-    def _other_workers(self) -> tuple[Sequence[str], Sequence[str]]:
-        return self.workers()
-
-    def _routes(self, viewers: Viewers, inside: bool = False) -> list[Route]:
-        """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
+    def _routes(self, viewers: Viewers, operations: Operations, inside: bool = False) -> list[Route]:
+        """The routes of both ports, over the streams of each; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(
             self.hub,
             self.watch,
             lambda: self.draining,
-            self._other_workers,
+            operations.workers,
             inside,
             lambda: self.current.public_catalog.topics,
             self.background.ailing,
@@ -299,7 +289,7 @@ class Gateway:
             return every.difference(self.current.readable(self.gate.renewed(grant)).topics)
 
         ended = self.streams.stop(hidden)
-        notes = [f"streams that were ended, since their client may not read them any more: {ended}"] if ended else []
+        notes = [f"streams ended because their client may not read them any more: {ended}"] if ended else []
         try:
             async with asyncio.timeout(TAKE_WAIT):
                 while not self.hub.discovery.answered.issuperset(definitions.catalog.topics):
@@ -311,25 +301,26 @@ class Gateway:
     async def run(
         self,
         stop: asyncio.Event,
+        operations: Operations | None = None,
         shared: bool = False,
         with_admin: bool = True,
         on_open: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
-        """Serve until `stop` is set, then drain. Raises OSError where a port cannot be had."""
+        """Serve until `stop` is set, then drain. Without `operations` the process is all of the gateway, and there is
+        nothing to reload. Raises OSError where a port cannot be had."""
         settings = self.settings
-        if not shared:
-            self.drain = stop.set
+        operations = operations or self.operations(drain=stop.set)
         listener = listen(
             settings.host, settings.port, shared, settings.socket_send_buffer, stalled=settings.write_timeout
         )
         bounds = connection_bounds(settings)
         known = Connections(bounds, most_connections(settings.process_connections))
-        public = self.server = GatewayServer(self.public(), settings.access_log, known)
+        public = self.server = GatewayServer(self.public(operations), settings.access_log, known)
         listeners = [(public, listener)]
         if with_admin:
             admin = listen(settings.admin_host, settings.admin_port, shared=False, stalled=settings.write_timeout)
             known = Connections(bounds, ADMIN_CONNECTIONS)
-            listeners.append((GatewayServer(self.admin(), access_log=False, known=known), admin))
+            listeners.append((GatewayServer(self.admin(operations), access_log=False, known=known), admin))
         for level, told in zip((logging.INFO, logging.WARNING), told_memory(settings, memory_limit()), strict=True):
             if told is not None:
                 logger.log(level, "%s", told)
@@ -379,8 +370,8 @@ class Gateway:
                 raise result
 
     async def _drain(self) -> None:
-        """Take no new connection, and end the running streams one after another over the drain time. The admin port
-        tells of it until the end."""
+        """Accept no new connections, and end the open streams one after another over the drain time. The admin port
+        reports that until the end."""
         self.draining = True
         telemetry.draining()
         taken = asyncio.create_task(self.intake.close())

@@ -29,8 +29,10 @@ from gateway.client.errors import (
     Refused,
     StreamFailed,
 )
-from gateway.client.event import Event, Gap
-from gateway.client.parser import EventStreamParser, StreamEvent
+from gateway.client.event import Event
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import Gap
+from gateway.client.parser import EventStreamParser
 from gateway.client.place import Place, Places
 from gateway.client.producer import Producer, ProducerOptions
 from gateway.client.query import Query, stream_address

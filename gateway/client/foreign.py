@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from gateway.client.parser import StreamEvent
+from gateway.client.frame import StreamEvent
 from gateway.client.place import Places
 from gateway.client.query import Query
 from gateway.errors import BadRecord

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from gateway.client.frame import StreamEvent
 
 MAXIMUM_EVENT_BYTES = 16 * 1024 * 1024
 """The largest event that is read: its lines together."""
@@ -10,18 +10,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DATA = b"data:"
 _BEFORE_DATA = len(_BYTE_ORDER_MARK + _DATA + b" ")
 """Bytes that may stand in a line before its data: so much more of a line is read, so that the end of it decides."""
-
-
-class StreamEvent(NamedTuple):
-    """An event as it came. `data` is its bytes, lines joined by LF; `id` is the position once it has been read, empty
-    where the server has named none. `named`: the id stood in this very frame. `left_out`: it is larger than is read, so
-    that its data is not here."""
-
-    event: str
-    data: bytes
-    id: str
-    named: bool = True
-    left_out: bool = False
 
 
 class EventStreamParser:

@@ -14,8 +14,10 @@ import httpx
 
 from gateway.client.duplicates import Duplicates, RecentIds
 from gateway.client.errors import EventsMissing, EventTooLarge
-from gateway.client.event import TOO_LARGE, Event, Gap, read_gap
-from gateway.client.parser import MAXIMUM_EVENT_BYTES, StreamEvent
+from gateway.client.event import Event
+from gateway.client.frame import StreamEvent
+from gateway.client.gap import TOO_LARGE, Gap, read_gap
+from gateway.client.parser import MAXIMUM_EVENT_BYTES
 from gateway.client.query import Time, make_query, stream_address
 from gateway.client.stores import MemoryPositions, PositionStore
 from gateway.client.subscription import State, Subscription, Token

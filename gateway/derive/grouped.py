@@ -1,4 +1,4 @@
-"""What is common to all windows: keys, figures, and the rows that are made of them. Pure."""
+"""The base of all windows: keys, figures, and the rows made of them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what a derived event is known wherever it comes from: whoever gets one twice can tell. Pure.
+"""The id of a derived event, which is the same wherever it is derived, so that duplicates are recognized. Pure.
 
 Hashes are MD5, written as a UUID: an engine of SQL can make the same, and nobody gains by another event of one's own
 with the same id. The texts are simple for the same reason: values with their lengths, between bars.

@@ -1,4 +1,4 @@
-"""What an operator gives: rows, and what could not become part of one. Pure."""
+"""The results of an operator: rows, and events that it refused. Pure."""
 
 from __future__ import annotations
 

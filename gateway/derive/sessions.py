@@ -1,4 +1,4 @@
-"""`window: {gap}`: what a key does until it rests for so long. Pure."""
+"""`window: {gap}`: the events of a key until it rests for the gap. Pure."""
 
 from __future__ import annotations
 

@@ -7,29 +7,25 @@ Live, lagging and resumed clients take the same blocks.
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from gateway.feed.cache import BlockCache
 from gateway.feed.cursor import Cursor
 from gateway.feed.notice import gap_document
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
-from gateway.filters.compile import Filter
-from gateway.filters.fields import Fields
 from gateway.filters.subject import Subject
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
 from gateway.model.event import parse_again, parsed_size
-from gateway.model.position import Mark, PositionEncoder
+from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
-from gateway.observability import telemetry
 from gateway.wire import gzip
+from gateway.wire.chunked import http_chunk
 from gateway.wire.format import Format
 
-ENTRY_OVERHEAD = 400
-"""Bytes that something remembered costs beside its content."""
 MATCH_OVERHEAD = 100
 """Bytes that a remembered match costs."""
 PARSED_SEGMENTS = 64
@@ -40,74 +36,13 @@ MAXIMUM_CHAINS = 256
 
 _SERIALS = itertools.count()
 
-Matches = list[tuple[Item, bytes | None]]
+Selected = list[tuple[Item, bytes | None]]
 """The records of a segment that belong to the subscription; with the bytes to be sent where one matches."""
 LARGE_SEGMENT = 262_144
 """Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags, and
 who looks into it does so in turns with others."""
 Chosen = dict[int, bytes]
 """The bytes to be sent of a segment's records, by index; only of those that are sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which events are sent, and how much of each."""
-
-    topics: frozenset[str]
-    filter: Filter | None = None
-    fields: Fields | None = None
-    canary: bool = False
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """Equal for selections that send the same bytes."""
-        return (
-            self.topics,
-            self.filter.text if self.filter else None,
-            self.fields.text if self.fields else None,
-            self.canary,
-        )
-
-    @property
-    def reads(self) -> bool:
-        """Whether the parsed event is needed."""
-        return self.filter is not None or self.fields is not None
-
-    def choose(self, data: bytes | None, canary: bool, subject: Subject | None) -> bytes | None:
-        """The bytes to be sent of a record, or None where it is not sent; the subject counts where `reads`."""
-        if data is None or (canary and not self.canary):
-            return None
-        if subject is None or not self.reads:
-            return data
-        try:
-            if self.filter is not None and not self.filter.matches(subject):
-                return None
-        except Exception as error:
-            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
-            return None
-        return self.cut(data, subject)
-
-    def choose_of(self, stretch: Stretch, index: int) -> bytes | None:
-        """The same for a record of the past."""
-        data = stretch.records[index].value
-        subject = stretch.subject(index) if self.reads and data is not None else None
-        return self.choose(data, index in stretch.canaries, subject)
-
-    def chosen(self, stretch: Stretch) -> list[bytes | None]:
-        """`choose_of` each, where no event is looked into."""
-        if self.canary or not stretch.canaries:
-            return [record.value for record in stretch.records]
-        return [self.choose_of(stretch, index) for index in range(len(stretch.records))]
-
-    def cut(self, data: bytes, subject: Subject) -> bytes | None:
-        """The bytes to be sent of a record that is sent; None where a mistake of our own keeps it back."""
-        if self.fields is None:
-            return data
-        try:
-            return self.fields.cut(data, subject.event)
-        except Exception as error:
-            telemetry.record_mistake(subject.topic, subject.partition, subject.offset, error)
-            return None
 
 
 class Block:
@@ -149,56 +84,8 @@ class Block:
             self.grown(size)
 
 
-PastBlock = tuple[Block, dict[TopicPartition, Mark]]
-"""A block of the past, and the marks behind it."""
-
-
-class BlockCache:
-    """What feeds have made of the ring, bounded in bytes; what was not used for longest goes first."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.size = 0
-        self.chains = 0
-        """How many feeds keep a compressor."""
-        self._entries: OrderedDict[tuple[object, ...], tuple[object, int]] = OrderedDict()
-
-    def get(self, key: tuple[object, ...]) -> Any:
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries.move_to_end(key)
-        return entry[0]
-
-    def clear(self) -> None:
-        """Keep nothing of what was made: the log has lost some of it."""
-        self._entries.clear()
-        self.size = 0
-
-    def put(self, key: tuple[object, ...], value: object, size: int) -> None:
-        size += ENTRY_OVERHEAD
-        replaced = self._entries.get(key)
-        if replaced is not None:
-            self.size -= replaced[1]
-            del self._entries[key]
-        if size > self.capacity:
-            return  # It would put out all others, and be put out by the next.
-        self._entries[key] = (value, size)
-        self.size += size
-        self._trim()
-
-    def grow(self, key: tuple[object, ...], size: int) -> None:
-        """What is kept under the key takes so many bytes more, where it still is."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            self._entries[key] = (entry[0], entry[1] + size)
-            self.size += size
-            self._trim()
-
-    def _trim(self) -> None:
-        while self.size > self.capacity:
-            _, (_, freed) = self._entries.popitem(last=False)
-            self.size -= freed
+PastBlock = tuple[Block, dict[TopicPartition, ConsumedPosition]]
+"""A block of the past, and the consumed positions behind it."""
 
 
 class Feed:
@@ -231,7 +118,7 @@ class Feed:
         if segment is None:
             return None
         cached: Block | None = self._cache.get((self._serial, segment.serial))
-        return cached or self._make(segment, self._chosen(segment))
+        return cached or self._make(segment, self._choose(segment))
 
     def judged(self, segment: Segment) -> Any:
         """What somebody has found out of the segment for this selection; see `judge.Judged`."""
@@ -247,12 +134,12 @@ class Feed:
             size += sum(map(len, judged.chosen.values()))
         self._cache.put(self._judged_key(segment), judged, size)
 
-    def block_from(self, segment: Segment, chosen: Chosen) -> Block:
+    def block_of_chosen(self, segment: Segment, chosen: Chosen) -> Block:
         """The block of a segment of which this is sent."""
         cached: Block | None = self._cache.get((self._serial, segment.serial))
         return cached or self._make(segment, chosen)
 
-    def block_of(self, segment: Segment, matching: list[int]) -> Block:
+    def block_of_matches(self, segment: Segment, matching: list[int]) -> Block:
         """The same of a segment whose records have been judged: the filter is true of those at these indices."""
         selection, items = self.selection, segment.items
         chosen: Chosen = {}
@@ -265,34 +152,41 @@ class Feed:
                     chosen[index] = data
         return self._make(segment, chosen)
 
-    def matches(self, segment: Segment, chosen: Chosen | None = None) -> Matches:
+    def selected(self, segment: Segment, chosen: Chosen | None = None) -> Selected:
         """The records of the segment; `chosen` is what is sent of them, where they have been judged."""
-        chosen = self._chosen(segment) if chosen is None else chosen
+        chosen = self._choose(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
-    def known_past_block(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
-        """What `past_block` has made of the stretch for those who have read up to these marks."""
-        cached: PastBlock | None = self._cache.get(self._past_key(stretch, marks))
+    def known_past_block(
+        self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
+    ) -> PastBlock | None:
+        """What `past_block` has made of the history segment for those who have read up to these positions."""
+        cached: PastBlock | None = self._cache.get(self._past_key(segment, consumed))
         return cached
 
     def past_block(
-        self, stretch: Stretch, marks: Mapping[TopicPartition, Mark], chosen: Sequence[bytes | None]
+        self,
+        segment: HistorySegment,
+        consumed: Mapping[TopicPartition, ConsumedPosition],
+        chosen: Sequence[bytes | None],
     ) -> PastBlock:
-        """The block of a stretch of the past for everybody who has read up to these marks, and the marks behind it;
-        `chosen` is what is sent of each record."""
-        cursor = Cursor(self.encoder, marks)
-        identifiers = [identifier for run in stretch.runs for identifier in cursor.follow(*run)]
+        """The block of a history segment for everybody who has read up to these positions, and those behind
+        it; `chosen` is what is sent of each record."""
+        cursor = Cursor(self.encoder, consumed)
+        identifiers = [identifier for run in segment.runs for identifier in cursor.follow(*run)]
         message = self.format.message
         frames = [
             message(identifier, data) for identifier, data in zip(identifiers, chosen, strict=True) if data is not None
         ]
-        key = self._past_key(stretch, marks)
-        block = Block(stretch.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
-        self._cache.put(key, (block, cursor.marks), len(block.data))
-        return block, cursor.marks
+        key = self._past_key(segment, consumed)
+        block = Block(segment.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
+        self._cache.put(key, (block, cursor.consumed), len(block.data))
+        return block, cursor.consumed
 
-    def _past_key(self, stretch: Stretch, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
-        return (self._serial, stretch, tuple([marks[place] for place in self.encoder.partitions]))
+    def _past_key(
+        self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
+    ) -> tuple[object, ...]:
+        return (self._serial, segment, tuple([consumed[partition] for partition in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where
@@ -311,7 +205,7 @@ class Feed:
             self._deflate = None
             self._cache.chains -= 1
 
-    def _chosen(self, segment: Segment) -> Chosen:
+    def _choose(self, segment: Segment) -> Chosen:
         """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
         selection = self.selection
         key = (selection.key, "chosen", segment.serial)
@@ -372,11 +266,6 @@ def subject_at(segment: Segment, index: int) -> Subject:
     if segment.subjects is not None and index in segment.subjects:
         return segment.subjects[index]
     item = segment.items[index]
-    partition, mark = item.partition, item.mark
+    partition, consumed = item.partition, item.consumed
     event = parse_again(item.data)
-    return Subject(event, partition.topic, partition.partition, mark.offset, mark.timestamp, item.key)
-
-
-def http_chunk(data: bytes) -> bytes:
-    """A chunk of HTTP/1.1's chunked coding (RFC 9112 section 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return Subject(event, partition.topic, partition.partition, consumed.offset, consumed.timestamp, item.key)

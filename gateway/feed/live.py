@@ -14,38 +14,41 @@ from functools import cache
 from math import inf
 
 from gateway.clock import Clock
-from gateway.feed.feed import LARGE_SEGMENT, Block, BlockCache, Feed, Selection, http_chunk
-from gateway.feed.live_clients import Coding, LiveClient, Recipients
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
+from gateway.feed.live_clients import Coding, LiveClient, LiveClients
 from gateway.feed.packer import Gzip
-from gateway.feed.router import TURN_STEPS, Audience
+from gateway.feed.router import DELIVERY_STEPS, FilterRouter
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
 from gateway.hub.ring import Segment
-from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
+from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
+from gateway.wire.chunked import http_chunk
 from gateway.wire.format import Format
 
 BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
-Waiting = Mapping[TopicPartition, Wish]
-"""What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
+Waiting = Mapping[TopicPartition, RequestedPosition]
+"""What the log does not give yet, and what was requested there. Who waits for the same shares a feed."""
 
 
 class LiveFeed:
     """A feed and its live clients."""
 
-    __slots__ = ("alone_until", "audience", "clients", "feed", "shared", "users", "version", "waiting", "written")
+    __slots__ = ("alone_until", "clients", "feed", "router", "shared", "users", "version", "waiting", "written")
 
-    def __init__(self, feed: Feed, audience: Audience[LiveFeed], version: int, waiting: Waiting) -> None:
+    def __init__(self, feed: Feed, router: FilterRouter[LiveFeed], version: int, waiting: Waiting) -> None:
         self.feed = feed
-        self.audience = audience
+        self.router = router
         self.version = version
         self.waiting = waiting
         self.users = 0
-        self.clients = Recipients()
+        self.clients = LiveClients()
         self.alone_until = -inf
         """Until then its clients read on their own, since the filter took too much to be live."""
         self.written = -inf
@@ -56,7 +59,7 @@ class LiveFeed:
     def deliver(self, segment: Segment, matching: list[int] | None, now: float) -> None:
         """Write the block of a segment to every live client. The filter is true of the records at these indices; None
         where there is no filter."""
-        block = self.feed.block(segment.number) if matching is None else self.feed.block_of(segment, matching)
+        block = self.feed.block(segment.number) if matching is None else self.feed.block_of_matches(segment, matching)
         if block is None or not block.data:
             return
         if len(block.data) > BLOCK_LIMIT:
@@ -105,17 +108,17 @@ class LiveFeed:
                 client.coding = Coding.ALONE
             else:
                 client.pipe.write(chunk)
-            self.clients.place(client)
+            self.clients.regroup(client)
 
     def add(self, client: LiveClient, now: float) -> None:
         """Write to the client from now on; it was written to at `now`, the last time."""
         client.quiet_since = now
         client.shared_before = self.shared
         if not self.clients:
-            self.audience.join(self, self.feed.selection.filter)
+            self.router.join(self, self.feed.selection.filter)
         client.spent_before = self._spent()
         self.clients.add(client)
-        self.audience.clients += 1
+        self.router.clients += 1
 
     def remove(self, client: LiveClient) -> None:
         """Take a client out of live delivery; its checksum is brought up to date."""
@@ -124,15 +127,15 @@ class LiveFeed:
         self._charge(client)
         self.clients.remove(client)
         client.quiet_since = max(client.quiet_since, self.written)
-        self.audience.clients -= 1
+        self.router.clients -= 1
         self._count_shared(client)
         if not self.clients:
-            self.audience.leave(self, self.feed.selection.filter)
+            self.router.leave(self, self.feed.selection.filter)
             self.feed.end_chain()
 
     def _spent(self) -> int:
         asked = self.feed.selection.filter
-        return 0 if asked is None else self.audience.spent(asked)
+        return 0 if asked is None else self.router.spent(asked)
 
     def _charge(self, client: LiveClient) -> float:
         """Let a client pay for what the filter has taken since it paid last; the seconds until it is paid for."""
@@ -180,7 +183,8 @@ class LiveFeed:
 
 
 class Broadcast:
-    """All feeds of the process."""
+    """All feeds of the process. Whoever composes them has the hub call `deliver` and `renew`, and forget what was lost
+    in the cache too."""
 
     def __init__(self, hub: Hub, cache: BlockCache, clock: Clock, heartbeat: float) -> None:
         self.hub = hub
@@ -188,12 +192,9 @@ class Broadcast:
         self.clock = clock
         self.heartbeat = heartbeat
         self._feeds: dict[tuple[object, ...], LiveFeed] = {}
-        self._audiences: dict[tuple[object, ...], Audience[LiveFeed]] = {}
-        hub.deliver = self.deliver
-        hub.renew = self.renew
-        hub.losses.memories.append(lambda lost: cache.clear())
+        self._routers: dict[tuple[object, ...], FilterRouter[LiveFeed]] = {}
 
-    def feed(
+    def join(
         self,
         selection: Selection,
         form: Format,
@@ -203,79 +204,79 @@ class Broadcast:
         """The feed for a selection in a format, made when nobody has it yet; give it back with `leave`."""
         version, waiting = self.hub.version, dict(waiting or {})
         key = _key(selection, form, version, waiting, ids)
-        feed = self._feeds.get(key)
-        if feed is None:
-            audience = self._audience(selection.topics, version, waiting, ids)
-            audience.users += 1
-            made = Feed(selection, form, audience.timeline, self.hub.ring, self.cache)
-            feed = self._feeds[key] = LiveFeed(made, audience, version, waiting)
-        feed.users += 1
-        return feed
+        live = self._feeds.get(key)
+        if live is None:
+            router = self._router(selection.topics, version, waiting, ids)
+            router.users += 1
+            made = Feed(selection, form, router.timeline, self.hub.ring, self.cache)
+            live = self._feeds[key] = LiveFeed(made, router, version, waiting)
+        live.users += 1
+        return live
 
-    def _audience(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> Audience[LiveFeed]:
+    def _router(self, topics: frozenset[str], version: int, waiting: Waiting, ids: Ids) -> FilterRouter[LiveFeed]:
         key = (topics, version, frozenset(waiting.items()), ids)
-        audience = self._audiences.get(key)
-        if audience is None:
+        router = self._routers.get(key)
+        if router is None:
             # A position may name partitions of a topic of which the log does not tell.
             partitions = {*self.hub.partitions(topics), *waiting}
-            by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in partitions}
+            by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
             encoder = PositionEncoder(by_timestamp, waiting, ids)
-            audience = self._audiences[key] = Audience(Timeline(encoder, self.hub.ring))
-        return audience
+            router = self._routers[key] = FilterRouter(Timeline(encoder, self.hub.ring))
+        return router
 
-    def leave(self, feed: LiveFeed) -> None:
+    def leave(self, live: LiveFeed) -> None:
         """One user fewer; the last one takes the feed with it."""
-        feed.users -= 1
-        if feed.users == 0:
-            selection, audience, ids = feed.feed.selection, feed.audience, feed.feed.encoder.ids
-            del self._feeds[_key(selection, feed.feed.format, feed.version, feed.waiting, ids)]
-            audience.users -= 1
-            if audience.users == 0:
-                del self._audiences[selection.topics, feed.version, frozenset(feed.waiting.items()), ids]
+        live.users -= 1
+        if live.users == 0:
+            selection, router, ids = live.feed.selection, live.router, live.feed.encoder.ids
+            del self._feeds[_key(selection, live.feed.format, live.version, live.waiting, ids)]
+            router.users -= 1
+            if router.users == 0:
+                del self._routers[selection.topics, live.version, frozenset(live.waiting.items()), ids]
 
     def users(self) -> Counter[frozenset[str]]:
         """How many use the feeds, by the topics that are read: all open streams, without a look at each."""
         counts: Counter[frozenset[str]] = Counter()
-        for feed in self._feeds.values():
-            counts[feed.feed.selection.topics] += feed.users
+        for live in self._feeds.values():
+            counts[live.feed.selection.topics] += live.users
         return counts
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""
-        for feed in list(self._feeds.values()):
-            if feed.version != self.hub.version:
-                feed.release_all(self.hub.ring.open.number)
+        for live in list(self._feeds.values()):
+            if live.version != self.hub.version:
+                live.release_all(self.hub.ring.open.number)
 
     def deliver(self, segment: Segment) -> None:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
         tally = telemetry.tally
-        before, turn = tally.events, [TURN_STEPS]
-        for audience in list(self._audiences.values()):
-            sent, clients = tally.events, audience.clients
-            if segment.size > LARGE_SEGMENT and segment.size_of(audience.timeline.topics) > LARGE_SEGMENT:
+        before, budget = tally.events, [DELIVERY_STEPS]
+        for router in list(self._routers.values()):
+            sent, clients = tally.events, router.clients
+            if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
                 # To be read by each on its own, in steps. Whoever gets little of it is served like always.
-                for feed in audience.listeners():
-                    feed.release_all(segment.number)
+                for live in router.listeners():
+                    live.release_all(segment.number)
                 continue
             try:
-                affected = audience.affected(segment, turn)
+                affected = router.affected(segment, budget)
             except Exception as error:
-                for feed in audience.listeners():
-                    feed.fail(segment.number, error)
+                for live in router.listeners():
+                    live.fail(segment.number, error)
                 continue
-            for feed, matching in affected:
+            for live, matching in affected:
                 try:
-                    feed.deliver(segment, matching, now)
+                    live.deliver(segment, matching, now)
                 except Exception as error:
-                    feed.fail(segment.number, error)
-            for feed in audience.take_dear():
-                feed.read_alone(segment.number, now)
+                    live.fail(segment.number, error)
+            for live in router.take_dear():
+                live.read_alone(segment.number, now)
             if clients:
-                due = clients * segment.count(audience.timeline.topics)
+                due = clients * segment.count(router.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
-            time = segment.items[0].mark.timestamp
+            time = segment.items[0].consumed.timestamp
             if time >= 0:  # Others have none, and so no age.
                 tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
 
@@ -285,12 +286,12 @@ class Broadcast:
         while True:
             await asyncio.sleep(step)
             now = self.clock.monotonic()
-            for feed in list(self._feeds.values()):
+            for live in list(self._feeds.values()):
                 try:
-                    feed.settle()
-                    feed.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
+                    live.settle()
+                    live.heartbeat(now, self.heartbeat - step / 2, self.hub.waits_for)
                 except Exception as error:
-                    feed.fail(self.hub.ring.open.number, error)
+                    live.fail(self.hub.ring.open.number, error)
 
 
 def _key(selection: Selection, form: Format, version: int, waiting: Waiting, ids: Ids) -> tuple[object, ...]:

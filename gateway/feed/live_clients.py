@@ -20,7 +20,7 @@ from gateway.feed.packer import Gzip, Plain
 BUFFER_LIMIT = 65536
 """Unsent bytes of a client, beside the kernel's, from which it is no longer live."""
 
-Send = Callable[[bytes], int]
+SocketSend = Callable[[bytes], int]
 """Sends what the connection takes at once, and tells how many bytes that were. Raises OSError (socket.send)."""
 
 
@@ -58,7 +58,7 @@ class LiveClient:
         "spent_before",
     )
 
-    def __init__(self, pipe: Pipe, packer: Plain | Gzip, send: Send | None = None) -> None:
+    def __init__(self, pipe: Pipe, packer: Plain | Gzip, send: SocketSend | None = None) -> None:
         self.pipe = pipe
         self.send = send
         self.packer = packer
@@ -96,18 +96,18 @@ class LiveClient:
             self.released.set_exception(error)
 
 
-_NONE: dict[LiveClient, Send | None] = {}
+_NONE: dict[LiveClient, SocketSend | None] = {}
 
 
-class Recipients:
+class LiveClients:
     """The live clients of a feed, in groups that are written to together."""
 
     __slots__ = ("_ready", "_waiting", "compressed")
 
     def __init__(self) -> None:
-        self._ready: dict[Coding, dict[LiveClient, Send | None]] = {coding: {} for coding in Coding}
+        self._ready: dict[Coding, dict[LiveClient, SocketSend | None]] = {coding: {} for coding in Coding}
         """Those whose pipes hold nothing back."""
-        self._waiting: dict[LiveClient, Send | None] = {}
+        self._waiting: dict[LiveClient, SocketSend | None] = {}
         """The others, and those without a socket: each is written to by itself."""
         self.compressed = 0
         """How many of them get compressed blocks."""
@@ -125,13 +125,13 @@ class Recipients:
     def add(self, client: LiveClient) -> None:
         client.coding = Coding.ALONE if isinstance(client.packer, Gzip) else Coding.PLAIN
         self.compressed += client.coding is Coding.ALONE
-        self.place(client)
+        self.regroup(client)
 
     def remove(self, client: LiveClient) -> None:
         self.compressed -= isinstance(client.packer, Gzip)
         del client.group[client]
 
-    def place(self, client: LiveClient) -> None:
+    def regroup(self, client: LiveClient) -> None:
         """Put a client into the group to which it belongs as its pipe is now."""
         # One that was cut off holds nothing more, and is not to get what comes after that past its transport.
         over = client.holding is not None and client.holding.ended
@@ -149,7 +149,7 @@ class Recipients:
         alone = [client for client in self if client.coding is Coding.ALONE]
         for client in alone:
             client.coding = Coding.CHAINED
-            self.place(client)
+            self.regroup(client)
 
     def write(self, chunk_of: Callable[[Coding], bytes]) -> list[LiveClient]:
         """Write a block to all of them; returns those who do not keep up."""
@@ -166,12 +166,12 @@ class Recipients:
 
     def _write(self, client: LiveClient, data: bytes, behind: list[LiveClient]) -> None:
         client.pipe.write(data)
-        self.place(client)
+        self.regroup(client)
         if not client.keeps_up:
             behind.append(client)
 
 
-def _send(ready: dict[LiveClient, Send | None], chunk: bytes) -> list[tuple[LiveClient, int]]:
+def _send(ready: dict[LiveClient, SocketSend | None], chunk: bytes) -> list[tuple[LiveClient, int]]:
     """Send a chunk to all of them at once; returns whoever did not take all of it, and how many bytes it took."""
     taken = _call_each(ready.values(), chunk)
     size = len(chunk)
@@ -180,7 +180,7 @@ def _send(ready: dict[LiveClient, Send | None], chunk: bytes) -> list[tuple[Live
     return [(client, count) for client, count in zip(ready, taken, strict=True) if count != size]
 
 
-def _call_each(sends: Iterable[Send | None], chunk: bytes) -> list[int]:
+def _call_each(sends: Iterable[SocketSend | None], chunk: bytes) -> list[int]:
     """What each of them returns; 0 where it raises."""
     taken: list[int] = []
     results = map(call, sends, repeat(chunk))  # type: ignore[arg-type]

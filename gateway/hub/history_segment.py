@@ -15,12 +15,12 @@ from gateway.model.event import parse_again, parsed_size
 from gateway.model.record import Record, Run, TopicPartition
 
 PARSED_BYTES = 8 * 1024 * 1024
-"""The most that the parsed events of one stretch may take."""
+"""The most that the parsed events of one history segment may take."""
 _SERIALS = itertools.count()
 
 
 @dataclass(slots=True, eq=False)
-class Stretch:
+class HistorySegment:
     """Records merged by timestamp; in each partition in log order. `positions` are the next offsets after it.
 
     A record's value is on one line, and None where it is not an event; its headers are gone. Without records, and with
@@ -58,14 +58,14 @@ class Stretch:
 
     def covers(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether what lies before these ends was merged, as far as it belongs here."""
-        return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
+        return all(end >= ends.get(partition, 0) for partition, end in self.exhausted.items())
 
     def misses(self, lost: Lost) -> TopicPartition | None:
         """A partition of which it has records that are gone by now."""
-        for place, (first, last) in self.spans.items():
-            remains = lost.get(place)
+        for partition, (first, last) in self.spans.items():
+            remains = lost.get(partition)
             if remains is not None and remains.misses(first, last):
-                return place
+                return partition
         return None
 
     def forget(self) -> None:
@@ -75,15 +75,15 @@ class Stretch:
         self._subjects.clear()
 
 
-def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> Stretch:
-    """A stretch of these records."""
+def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
+    """A history segment of these records."""
     runs: list[Run] = []
     flat: list[Record] = []
     events: list[dict[str, Any] | None] = []
     canaries: set[int] = set()
     spans: dict[TopicPartition, tuple[int, int]] = {}
     size = kept = 0
-    for place, stored in taken:
+    for partition, stored in taken:
         begin = len(flat)
         for record in stored:
             if parsed:
@@ -100,7 +100,7 @@ def decode_stretch(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
             as_it_is = data is record.value and not record.headers
             flat.append(record if as_it_is else record._replace(value=data, headers=()))
             size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
-        runs.append((place, flat[begin:]))
-        spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
+        runs.append((partition, flat[begin:]))
+        spans[partition] = (spans.get(partition, (flat[begin].offset, 0))[0], flat[-1].offset)
     given = events if parsed else None
-    return Stretch(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)
+    return HistorySegment(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

@@ -47,8 +47,8 @@ FULL_FLUSHES = 2
 
 def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
     """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
-    troubles = {place: each for place, each in told.items() if isinstance(each, Trouble)}
-    return {place: trouble for place, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
+    troubles = {partition: each for partition, each in told.items() if isinstance(each, Trouble)}
+    return {partition: trouble for partition, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,12 @@ class Hub:
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
-        return [place for topic in topics for place in self.discovery.partitions(topic)]
+        return [partition for topic in topics for partition in self.discovery.partitions(topic)]
 
-    def has(self, place: TopicPartition) -> bool:
+    def has(self, partition: TopicPartition) -> bool:
         """Whether it is one of the partitions of its topic, as far as is known."""
-        state = self.discovery.known.get(place.topic)
-        return place.partition < (state.partitions if state is not None else 1)
+        state = self.discovery.known.get(partition.topic)
+        return partition.partition < (state.partitions if state is not None else 1)
 
     def change(self) -> asyncio.Future[None]:
         """Done when the ring, or what is known of the log, has changed."""
@@ -138,10 +138,12 @@ class Hub:
         """The partitions that the log does not give, and why. What was read of them before is in the ring."""
         return self.recovery.sick
 
-    def confirm(self, places: Collection[TopicPartition]) -> None:
+    def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises LogUnavailable where the log, which was away, may have gone back below what was read of one of these:
         nothing is to be read behind it before that is known."""
-        if self.recovery.doubted and any(place in self.recovery.doubted and place not in self.sick for place in places):
+        if self.recovery.doubted and any(
+            partition in self.recovery.doubted and partition not in self.sick for partition in partitions
+        ):
             raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
     def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
@@ -150,7 +152,7 @@ class Hub:
         if not self.available:
             return b"waiting for the log"
         existing = self.discovery.existing
-        return waiting_for({*self.sick, *(place for place in lacking if place.topic in existing)}, topics)
+        return waiting_for({*self.sick, *(partition for partition in lacking if partition.topic in existing)}, topics)
 
     async def reach_end(self, topics: Collection[str]) -> None:
         """Return when all has been read that the log has of these topics by now, and may be read. Raises
@@ -158,16 +160,20 @@ class Hub:
         told = await self.log.describe(topics)
         states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
         refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
-        places = [TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)]
-        answers = await self.log.bounds(places)
+        partitions = [
+            TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)
+        ]
+        answers = await self.log.bounds(partitions)
         refuse(_passing(answers))
-        ends = {place: bounds for place, bounds in answers.items() if isinstance(bounds, Bounds)}
+        ends = {partition: bounds for partition, bounds in answers.items() if isinstance(bounds, Bounds)}
         held = self.ring.partitions()
-        while behind := [place for place in ends if place not in held or self.ring.end(place) < ends[place].end]:
-            refuse(_passing({place: self.sick[place] for place in behind if place in self.sick}))
-            if all(place in self.sick for place in behind):
+        while behind := [
+            partition for partition in ends if partition not in held or self.ring.end(partition) < ends[partition].end
+        ]:
+            refuse(_passing({partition: self.sick[partition] for partition in behind if partition in self.sick}))
+            if all(partition in self.sick for partition in behind):
                 return
-            if any(place not in held for place in behind):
+            if any(partition not in held for partition in behind):
                 self.look_again()
             await self.change()
 
@@ -193,7 +199,7 @@ class Hub:
             except Exception as error:
                 # A mistake of our own: what was read stays, and the hub goes on behind it.
                 telemetry.mistake("hub", error)
-                self._set_available(False, f"a mistake of the gateway ({type(error).__name__})")
+                self._set_available(False, f"an internal error ({type(error).__name__})")
                 await self._back_off()
 
     async def _back_off(self) -> None:
@@ -209,9 +215,9 @@ class Hub:
             if not positions or not await self._fill_from(positions):
                 break
             # The others are read again with what lies behind the damage: so all of it is merged.
-            for place in self.recovery.positions():
-                mark = self.discovery.origins[place]
-                self.ring.add(place, mark, mark.offset + 1)
+            for partition in self.recovery.positions():
+                consumed = self.discovery.origins[partition]
+                self.ring.add(partition, consumed, consumed.offset + 1)
         self.flush()
         self.filled.set()
         self.tell_change()
@@ -219,33 +225,35 @@ class Hub:
     async def _fill_from(self, positions: dict[TopicPartition, int]) -> bool:
         """Read from these positions to the end; whether some were damaged, and begin behind the damage now."""
         ends: dict[TopicPartition, int] = {}
-        for place, told in (await self.log.bounds(list(positions))).items():
+        for partition, told in (await self.log.bounds(list(positions))).items():
             if isinstance(told, Trouble):
-                self.recovery.refuse(place, told)
+                self.recovery.refuse(partition, told)
             else:
-                ends[place] = told.end
-        positions = {place: positions[place] for place in ends}
+                ends[partition] = told.end
+        positions = {partition: positions[partition] for partition in ends}
         reader = await self.log.reader(positions)
         try:
             history = History(reader, positions, ends)
             while not history.finished:
-                for _, records in await history.fetch(IDLE_WAIT):
+                for partition, records in await history.fetch(IDLE_WAIT):
                     for record in records:
-                        self._append(record, keep_event=False)
+                        self._append(partition, record, keep_event=False)
                 self._flush_when_full()
                 await history.give_up(self.log)
                 await give_way()
         finally:
             await reader.close()
-        for place, position in history.positions.items():
-            self.ring.reached(place, position)
-        for place, stamp in history.stamps.items():
-            self.recovery.stamps[place] = (history.positions[place], stamp)
+        for partition, position in history.positions.items():
+            self.ring.reached(partition, position)
+        for partition, stamp in history.stamps.items():
+            self.recovery.stamps[partition] = (history.positions[partition], stamp)
         damaged = False
-        for place, trouble in history.troubles.items():
-            self.catching_up[place] = ends[place]
-            damaged = self.recovery.refuse_to_read(place, trouble) or damaged
-        self.catching_up = {place: end for place, end in self.catching_up.items() if self.ring.end(place) < end}
+        for partition, trouble in history.troubles.items():
+            self.catching_up[partition] = ends[partition]
+            damaged = self.recovery.refuse_to_read(partition, trouble) or damaged
+        self.catching_up = {
+            partition: end for partition, end in self.catching_up.items() if self.ring.end(partition) < end
+        }
         return damaged
 
     async def _follow(self) -> None:
@@ -335,7 +343,7 @@ class Hub:
                 decoded = await asyncio.to_thread(decode, record)
                 if self.recovery.is_foreign(partition):
                     return size
-            self._append(record, keep_event=True, decoded=decoded)
+            self._append(partition, record, keep_event=True, decoded=decoded)
             size += length
             if self._flush_when_full():
                 await give_way()
@@ -344,17 +352,17 @@ class Hub:
         telemetry.tally.read(partition.topic, len(records), size)
         return size
 
-    def _append(self, record: Record, keep_event: bool, decoded: Decoded | None = None) -> None:
+    def _append(
+        self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded | None = None
+    ) -> None:
         """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
         try:
-            self._put(record, keep_event, decoded or decode(record))
+            self._put(partition, record, keep_event, decoded or decode(record))
         except Exception as error:
             telemetry.record_mistake(record.topic, record.partition, record.offset, error)
-            partition = TopicPartition(record.topic, record.partition)
             self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
 
-    def _put(self, record: Record, keep_event: bool, decoded: Decoded) -> None:
-        partition = TopicPartition(record.topic, record.partition)
+    def _put(self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded) -> None:
         if record.offset < self.ring.end(partition):
             return
         if decoded.event is not None:

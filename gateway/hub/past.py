@@ -16,26 +16,27 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import accumulate
 
-from gateway.cooperative import Turn, give_way, retrieve
+from gateway.bounded_cache import BoundedCache
+from gateway.cooperative import FairLock, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
-from gateway.hub.history_segment import Stretch, decode_stretch
+from gateway.hub.history_segment import HistorySegment, decode_segment
 from gateway.hub.losses import Lost, Remains
 from gateway.model.record import Record, Run, TopicPartition, sizes_of
 
-STRETCH_RECORDS = 256
-"""A stretch ends where a partition goes over a multiple of this in its offsets."""
-MOST_RECORDS = 2 * STRETCH_RECORDS
-"""A stretch ends in any case after so many: there may be many partitions, none of which goes over soon."""
-STRETCH_BYTES = 512 * 1024
+SEGMENT_RECORDS = 256
+"""A history segment ends where a partition goes over a multiple of this in its offsets."""
+MOST_RECORDS = 2 * SEGMENT_RECORDS
+"""A history segment ends in any case after so many: there may be many partitions, none of which goes over soon."""
+SEGMENT_BYTES = 512 * 1024
 """And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
-is made of one stretch."""
-PARSED_STRETCHES = 4
+is made of one history segment."""
+PARSED_SEGMENTS = 4
 PARSED_BYTES = 16 * 1024 * 1024
-"""Stretches of which the parsed events are kept, and their bytes, for the filters of those who come at the same time.
-Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
+"""History segments of which the parsed events are kept, and their bytes, for the filters of those who come at the same
+time. Parsed events are large: to keep those that nobody looks at costs a third of the time of a replay."""
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0
@@ -47,23 +48,21 @@ Key = tuple[frozenset[tuple[TopicPartition, int]], Identity]
 
 
 class Past:
-    """Bounded: so many readers of the log at once, so many bytes of stretches in memory."""
+    """Bounded: so many readers of the log at once, so many bytes of history segments in memory."""
 
     def __init__(self, log: EventLog, readers: int, capacity: int) -> None:
-        self.capacity = capacity
-        self.size = 0
         self.loaded = 0
-        """Stretches read from the log so far."""
+        """History segments read from the log so far."""
         self.reading = 0
         """Readers that read from the log now."""
-        self.turn = Turn()
+        self.lock = FairLock()
         self._log = log
         self._readers = readers
-        self._turns = asyncio.Semaphore(readers)
-        self._stretches: OrderedDict[Key, Stretch] = OrderedDict()
-        self._loading: dict[Key, asyncio.Task[Stretch]] = {}
+        self._permits = asyncio.Semaphore(readers)
+        self._segments: BoundedCache[Key, HistorySegment] = BoundedCache(capacity)
+        self._loading: dict[Key, asyncio.Task[HistorySegment]] = {}
         self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
-        self._parsed: deque[Stretch] = deque()
+        self._parsed: deque[HistorySegment] = deque()
         self._closing: set[asyncio.Task[None]] = set()
         self._starts: dict[TopicPartition, Remains] = {}
         """Below these offsets the log has deleted what it had."""
@@ -76,18 +75,17 @@ class Past:
         identity: Identity,
         ends: Mapping[TopicPartition, int],
         parsed: bool = False,
-    ) -> Stretch | asyncio.Task[Stretch]:
-        """The stretch that begins at these offsets of these topics, or what will give it; what lies before `ends` is
-        merged. `parsed` where the events will be looked into.
+    ) -> HistorySegment | asyncio.Task[HistorySegment]:
+        """The history segment that begins at these offsets of these topics, or what will give it; what lies before
+        `ends` is merged. `parsed` where the events will be looked into.
 
         The task raises LogUnavailable, Refused of what the log does not give of these, OffsetOutOfRange, and
         TopicAbsent where the log holds other topics by now. It may belong to somebody with earlier ends (`covers`; then
         ask again), and must not be cancelled."""
         key = (frozenset(positions.items()), identity)
-        stretch = self._stretches.get(key)
-        if stretch is not None and stretch.covers(ends):
-            self._stretches.move_to_end(key)
-            return stretch
+        segment = self._segments.get(key)
+        if segment is not None and segment.covers(ends):
+            return segment
         loading = self._loading.get(key)
         if loading is None:
             loading = self._loading[key] = asyncio.create_task(self._load(key, dict(positions), ends, parsed))
@@ -96,13 +94,13 @@ class Past:
 
     def forget(self, lost: Lost) -> None:
         """Keep nothing that the log has lost; who reads there learns what that means for him."""
-        self._starts |= {place: Remains(remains.start) for place, remains in lost.items()}
+        self._starts |= {partition: Remains(remains.start) for partition, remains in lost.items()}
         self._cuts += any(remains.end is not None for remains in lost.values())
-        for key in [key for key, stretch in self._stretches.items() if stretch.misses(lost)]:
-            self.size -= self._stretches.pop(key).size
-        for stretch in self._parsed:
-            if stretch.misses(lost):
-                stretch.forget()
+        for key in [key for key, segment in self._segments.entries() if segment.misses(lost)]:
+            self._segments.remove(key)
+        for segment in self._parsed:
+            if segment.misses(lost):
+                segment.forget()
         for key in [key for key in self._frontiers if _is_lost(key, lost)]:
             self._expire(key)
 
@@ -119,7 +117,7 @@ class Past:
 
     async def _load(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
-    ) -> Stretch:
+    ) -> HistorySegment:
         try:
             return await self._read(key, positions, ends, parsed)
         finally:
@@ -128,18 +126,18 @@ class Past:
 
     async def _read(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
-    ) -> Stretch:
-        async with self._turns:
+    ) -> HistorySegment:
+        async with self._permits:
             cuts = self._cuts
-            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.turn)
+            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.lock)
             self.reading += 1
             try:
-                stretch = await frontier.next(ends, parsed)
-                place = stretch.misses(self._starts)
-                if place is not None or cuts != self._cuts:
+                segment = await frontier.next(ends, parsed)
+                partition = segment.misses(self._starts)
+                if partition is not None or cuts != self._cuts:
                     # It was deleted, or cut off, while it was being read.
-                    place = place or next(iter(positions))
-                    raise OffsetOutOfRange(*place, positions[place])
+                    partition = partition or next(iter(positions))
+                    raise OffsetOutOfRange(*partition, positions[partition])
             except BaseException:
                 await frontier.close()
                 raise
@@ -147,39 +145,36 @@ class Past:
                 self.reading -= 1
             self.loaded += 1
             if parsed:
-                self._keep_parsed(stretch)
-            if stretch.positions != positions:
-                self._keep(key, stretch)
-            await self._leave((frozenset(stretch.positions.items()), key[1]), frontier)
-            return stretch
+                self._keep_parsed(segment)
+            if segment.positions != positions:
+                self._segments.put(key, segment, segment.size)
+            await self._leave((frozenset(segment.positions.items()), key[1]), frontier)
+            return segment
 
-    def _keep(self, key: Key, stretch: Stretch) -> None:
-        before = self._stretches.pop(key, None)
-        self._stretches[key] = stretch
-        self.size += stretch.size - (before.size if before is not None else 0)
-        while self.size > self.capacity and self._stretches:
-            _, oldest = self._stretches.popitem(last=False)
-            self.size -= oldest.size
-
-    def _keep_parsed(self, stretch: Stretch) -> None:
-        self._parsed.append(stretch)
-        while len(self._parsed) > PARSED_STRETCHES or sum(each.parsed for each in self._parsed) > PARSED_BYTES:
+    def _keep_parsed(self, segment: HistorySegment) -> None:
+        self._parsed.append(segment)
+        while len(self._parsed) > PARSED_SEGMENTS or sum(each.parsed for each in self._parsed) > PARSED_BYTES:
             self._parsed.popleft().forget()
 
     async def _leave(self, key: Key, frontier: _Frontier) -> None:
-        """Let a reader wait where its stretch ended."""
+        """Let a reader wait where its history segment ended."""
         retired = [self._take_frontier(key)]
         self._frontiers[key] = frontier
         frontier.wait(partial(self._expire, key))
-        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self.capacity, frontier.size):
+        while len(self._frontiers) > self._readers or self.waiting_bytes > max(self._segments.capacity, frontier.size):
             retired.append(self._take_frontier(next(iter(self._frontiers))))
         for other in retired:
             if other is not None:
                 await other.close()
 
     @property
+    def size(self) -> int:
+        """Bytes of the history segments in memory."""
+        return self._segments.size
+
+    @property
     def waiting_bytes(self) -> int:
-        """What the readers hold that wait for somebody: no more than all stretches may."""
+        """What the readers hold that wait for somebody: no more than all history segments may."""
         return sum(frontier.size for frontier in self._frontiers.values())
 
     def _take_frontier(self, key: Key) -> _Frontier | None:
@@ -197,14 +192,14 @@ class Past:
 
 
 class _Share:
-    """What one stretch takes of what was merged."""
+    """What one history segment takes of what was merged."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.blocks: dict[TopicPartition, int] = {}
         """The block of offsets in which each partition begins."""
         self._room = MOST_RECORDS
-        self._left = STRETCH_BYTES
+        self._left = SEGMENT_BYTES
 
     def fitting(self, most: int, sizes: list[int]) -> int:
         """How many of the first `most` records fit; the last may go over the bytes."""
@@ -224,22 +219,22 @@ class _Share:
 class _Frontier:
     """A reader of the log, and how far it has come."""
 
-    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, turn: Turn) -> None:
+    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, lock: FairLock) -> None:
         self._log = log
-        self._turn = turn
+        self._lock = lock
         self._identity = identity
         self._positions = dict(positions)
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[tuple[Run, list[int]]] = deque()
-        """What was merged and belongs to no stretch yet, and the bytes of each record."""
+        """What was merged and belongs to no history segment yet, and the bytes of each record."""
         self._held = 0
         """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of records that were read, and belong to no stretch yet."""
+        """Bytes of records that were read, and belong to no history segment yet."""
         return self._held + (self._history.size if self._history is not None else 0)
 
     def wait(self, on_idle: Callable[[], None]) -> None:
@@ -251,10 +246,10 @@ class _Frontier:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def next(self, ends: Mapping[TopicPartition, int], parsed: bool) -> Stretch:
-        """The next stretch; without records where the log has no more."""
+    async def next(self, ends: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
+        """The next history segment; without records where the log has no more."""
         history = await self._open()
-        if any(history.ends[place] < end for place, end in ends.items()):
+        if any(history.ends[partition] < end for partition, end in ends.items()):
             await self._extend(history)
             history.put_back([run for run, _ in self._runs])
             self._runs.clear()
@@ -276,26 +271,26 @@ class _Frontier:
             if history.starved:
                 await self._shorten(history)
             await give_way()
-        for place, records in share.runs:
-            self._positions[place] = records[-1].offset + 1
+        for partition, records in share.runs:
+            self._positions[partition] = records[-1].offset + 1
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        async with self._turn:
-            stretch = decode_stretch(share.runs, dict(self._positions), parsed)
-        stretch.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
-        return stretch
+        async with self._lock:
+            segment = decode_segment(share.runs, dict(self._positions), parsed)
+        segment.exhausted = {partition: end for partition, end in merged.items() if history.positions[partition] >= end}
+        return segment
 
     def _take(self, share: _Share) -> bool:
-        """Move records up to the end of the stretch; whether it was reached."""
+        """Move records up to the end of the history segment; whether it was reached."""
         while self._runs:
-            (place, records), sizes = self._runs[0]
-            block = share.blocks.setdefault(place, records[0].offset // STRETCH_RECORDS)
-            fitting = share.fitting(bisect_left(records, (block + 1) * STRETCH_RECORDS, key=_offset), sizes)
+            (partition, records), sizes = self._runs[0]
+            block = share.blocks.setdefault(partition, records[0].offset // SEGMENT_RECORDS)
+            fitting = share.fitting(bisect_left(records, (block + 1) * SEGMENT_RECORDS, key=_offset), sizes)
             if fitting:
-                self._held -= share.add((place, records[:fitting]), sum(sizes[:fitting]))
+                self._held -= share.add((partition, records[:fitting]), sum(sizes[:fitting]))
             if fitting < len(records):
-                self._runs[0] = (place, records[fitting:]), sizes[fitting:]
+                self._runs[0] = (partition, records[fitting:]), sizes[fitting:]
                 return True
             self._runs.popleft()
         return False
@@ -309,11 +304,11 @@ class _Frontier:
         if self._history is None:
             await self._confirm()
             bounds = await self._bounds(self._positions)
-            for place, position in self._positions.items():
-                if position < bounds[place].start:
-                    raise OffsetOutOfRange(place.topic, place.partition, position)
+            for partition, position in self._positions.items():
+                if position < bounds[partition].start:
+                    raise OffsetOutOfRange(partition.topic, partition.partition, position)
             self._reader = await self._log.reader(self._positions)
-            ends = {place: bounds[place].end for place in self._positions}
+            ends = {partition: bounds[partition].end for partition in self._positions}
             self._history = History(self._reader, self._positions, ends)
         return self._history
 
@@ -323,30 +318,30 @@ class _Frontier:
         for topic, identity in self._identity:
             state = states.get(topic)
             if isinstance(state, Trouble):
-                refuse({place: state for place in self._positions if place.topic == topic})
+                refuse({partition: state for partition in self._positions if partition.topic == topic})
             elif state is None or state.identity != identity:
                 raise TopicAbsent(topic)
 
-    async def _bounds(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        return demand(await self._log.bounds(list(places)))
+    async def _bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return demand(await self._log.bounds(list(partitions)))
 
     async def _shorten(self, history: History) -> None:
         """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
         bounds = await self._bounds(history.ends)
-        history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
+        history.ends.update({partition: min(end, bounds[partition].end) for partition, end in history.ends.items()})
 
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
         bounds = await self._bounds(history.ends)
-        history.ends.update({place: bounds[place].end for place in history.ends})
+        history.ends.update({partition: bounds[partition].end for partition in history.ends})
         return not history.finished
 
 
 def _is_lost(key: Key, lost: Lost) -> bool:
     """Whether a reader that waits at these offsets may hold what is gone."""
     return any(
-        (remains := lost.get(place)) is not None and (position < remains.start or remains.end is not None)
-        for place, position in key[0]
+        (remains := lost.get(partition)) is not None and (position < remains.start or remains.end is not None)
+        for partition, position in key[0]
     )
 
 

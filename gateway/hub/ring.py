@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.filters.subject import Subject
-from gateway.model.position import Mark
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 
 ITEM_OVERHEAD = 400
@@ -30,23 +30,25 @@ _SERIALS = itertools.count()
 
 
 class Item(NamedTuple):
-    """A record as the ring keeps it. `data` is the value on one line, or None where it is not an event."""
+    """A record as the ring keeps it. `consumed` is the position of whoever has read up to it, `data` the value on one
+    line, or None where it is not an event."""
 
     partition: TopicPartition
-    mark: Mark
+    consumed: ConsumedPosition
     key: bytes | None
     data: bytes | None
     canary: bool
 
 
 class Break(NamedTuple):
-    """A place where the log was not continuous: records are gone, or the topic is another one."""
+    """Where the log was not continuous: records are gone, or the topic is another one. `consumed` is the position from
+    which to go on."""
 
     partition: TopicPartition
     requested: int
     resumed: int
     reason: str
-    mark: Mark
+    consumed: ConsumedPosition
 
 
 @dataclass(slots=True, eq=False)
@@ -90,21 +92,21 @@ class _Run(NamedTuple):
     """The records of one partition in one segment: where it begins."""
 
     number: int
-    before: Mark
+    before: ConsumedPosition
     first: int
 
 
 class _Partition:
     __slots__ = ("end", "runs", "start", "tail")
 
-    def __init__(self, mark: Mark, end: int) -> None:
-        self.start = mark
-        self.tail = mark
+    def __init__(self, consumed: ConsumedPosition, end: int) -> None:
+        self.start = consumed
+        self.tail = consumed
         self.end = end
         self.runs: deque[_Run] = deque()
 
 
-class Placement(NamedTuple):
+class Location(NamedTuple):
     """Where a reader finds its next record: a segment, and whether it is aligned with that segment's start."""
 
     number: int
@@ -147,18 +149,18 @@ class Ring:
     def partitions(self) -> Collection[TopicPartition]:
         return self._partitions.keys()
 
-    def add(self, partition: TopicPartition, mark: Mark, end: int) -> None:
+    def add(self, partition: TopicPartition, consumed: ConsumedPosition, end: int) -> None:
         """Hold a partition from now on. `end` is the next offset to be read of it. Where one of this name was held, it
         was another, and what was held is given up."""
         self.remove(partition)
-        self._partitions[partition] = _Partition(mark, end)
+        self._partitions[partition] = _Partition(consumed, end)
 
     def remove(self, partition: TopicPartition) -> None:
         """Hold a partition no longer: it does not exist any more. What was held is given up with it."""
         if self._partitions.pop(partition, None) is not None:
             self._restart()
 
-    def tail(self, partition: TopicPartition) -> Mark | None:
+    def tail(self, partition: TopicPartition) -> ConsumedPosition | None:
         """The last record read of a partition, or None for one that is not held."""
         state = self._partitions.get(partition)
         return state.tail if state else None
@@ -185,9 +187,9 @@ class Ring:
         segment = self.open
         if not state.runs or state.runs[-1].number != segment.number:
             state.runs.append(_Run(segment.number, state.tail, offset))
-        mark = state.tail = state.tail.after(offset, timestamp)
+        consumed = state.tail = state.tail.after(offset, timestamp)
         state.end = offset + 1
-        segment.items.append(Item(partition, mark, key, data, canary))
+        segment.items.append(Item(partition, consumed, key, data, canary))
         segment.topics.add(partition.topic)
         size = _size(segment.items[-1])
         segment.size += size
@@ -208,7 +210,7 @@ class Ring:
     def interrupt(self, gap: Break) -> Segment:
         """Tell of a break in one partition, in a segment of its own; what was held before it is given up."""
         self._restart()
-        self._partitions[gap.partition] = _Partition(gap.mark, gap.resumed)
+        self._partitions[gap.partition] = _Partition(gap.consumed, gap.resumed)
         self.open.gap = gap
         self.open.topics.add(gap.partition.topic)
         segment = self.close()
@@ -229,7 +231,8 @@ class Ring:
             state = self._partitions.get(partition)
             if state is not None and state.runs and state.runs[0].first < start:
                 self._begin_at(partition, state, start)
-                self._starts[partition] = start
+                # No further than what is held: a record that comes later is newer, wherever the log says that it starts.
+                self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:
             self.epoch += 1
@@ -243,11 +246,11 @@ class Ring:
             state.runs.popleft()
         run = state.runs.popleft()
         segment = self._segments[run.number - self.oldest]
-        marks = [item.mark for item in segment.items if item.partition == partition]
-        index = bisect_left(marks, start, key=_offset)
-        state.start = marks[index - 1]
-        if index < len(marks):
-            state.runs.appendleft(_Run(run.number, state.start, marks[index].offset))
+        found = [item.consumed for item in segment.items if item.partition == partition]
+        index = bisect_left(found, start, key=_offset)
+        state.start = found[index - 1]
+        if index < len(found):
+            state.runs.appendleft(_Run(run.number, state.start, found[index].offset))
 
     def sweep(self) -> bool:
         """Take out of some segments what the log has deleted; False once there are no more to be looked through."""
@@ -265,7 +268,7 @@ class Ring:
             return segment
         segment.swept = self._deletions
         starts = self._starts
-        kept = [item for item in segment.items if item.mark.offset >= starts.get(item.partition, 0)]
+        kept = [item for item in segment.items if item.consumed.offset >= starts.get(item.partition, 0)]
         if len(kept) == len(segment.items):
             return segment
         topics = {item.partition.topic for item in kept}
@@ -301,16 +304,18 @@ class Ring:
             state.runs.popleft()
             state.start = state.runs[0].before if state.runs else state.tail
 
-    def marks_at(self, number: int, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Mark]:
+    def consumed_at(
+        self, number: int, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, ConsumedPosition]:
         """What had been read of these partitions when the segment began."""
-        marks = {}
+        found = {}
         for partition in partitions:
             state = self._partitions[partition]
             run = _first_run(state, number)
-            marks[partition] = run.before if run else state.tail
-        return marks
+            found[partition] = run.before if run else state.tail
+        return found
 
-    def place(self, positions: Mapping[TopicPartition, int]) -> Placement | None:
+    def locate(self, positions: Mapping[TopicPartition, int]) -> Location | None:
         """Where a reader goes on whose next offsets are these, or None where the ring does not hold its next record."""
         number = self.open.number
         for partition, position in positions.items():
@@ -320,7 +325,7 @@ class Ring:
             if position <= state.tail.offset:
                 index = max(0, bisect_right(state.runs, position - 1, key=_offset_before) - 1)
                 number = min(number, state.runs[index].number)
-        return Placement(number, self.aligned(number, positions))
+        return Location(number, self.aligned(number, positions))
 
     def aligned(self, number: int, positions: Mapping[TopicPartition, int]) -> bool:
         """Whether a reader at the start of the segment has read just what every aligned reader has read there."""
@@ -341,7 +346,7 @@ class Ring:
             if looked_at >= most:
                 return
 
-    def before(self, partition: TopicPartition, offset: int) -> Mark | None:
+    def before(self, partition: TopicPartition, offset: int) -> ConsumedPosition | None:
         """The last record below this offset that was read, where the ring knows which that is."""
         state = self._partitions.get(partition)
         if state is None or offset <= state.start.offset:
@@ -352,17 +357,17 @@ class Ring:
         if state.runs[index].first >= offset:
             return state.start
         items = self._segments[state.runs[index].number - self.oldest].items
-        marks = [item.mark for item in items if item.partition == partition and item.mark.offset < offset]
-        return marks[-1]
+        found = [item.consumed for item in items if item.partition == partition and item.consumed.offset < offset]
+        return found[-1]
 
-    def start(self, partition: TopicPartition) -> Mark:
+    def start(self, partition: TopicPartition) -> ConsumedPosition:
         """The record before the oldest that is held of a partition."""
         return self._partitions[partition].start
 
     def holds(self, partition: TopicPartition, offset: int) -> Item | None:
         """The record at this offset, where the ring has it."""
         item = self.next(partition, offset)
-        return item if item is not None and item.mark.offset == offset else None
+        return item if item is not None and item.consumed.offset == offset else None
 
     def next(self, partition: TopicPartition, offset: int) -> Item | None:
         """The first record at or after this offset, where the ring has what comes there."""
@@ -372,7 +377,7 @@ class Ring:
         first = max(0, bisect_right(state.runs, offset - 1, key=_offset_before) - 1)
         for run in islice(state.runs, first, None):
             for item in self._segments[run.number - self.oldest].items:
-                if item.partition == partition and item.mark.offset >= offset:
+                if item.partition == partition and item.consumed.offset >= offset:
                     return item
         return None
 
@@ -386,8 +391,8 @@ def _size(item: Item) -> int:
     return ITEM_OVERHEAD + len(item.data or b"") + len(item.key or b"")
 
 
-def _offset(mark: Mark) -> int:
-    return mark.offset
+def _offset(consumed: ConsumedPosition) -> int:
+    return consumed.offset
 
 
 def _number(run: _Run) -> int:

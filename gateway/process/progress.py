@@ -98,20 +98,3 @@ class Progress:
         else:
             line.add_row(ProgressBar(total=1.0, completed=min(1.0, fraction), width=BAR_WIDTH), text)
         return line
-
-
-def shown_bytes(count: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def span(milliseconds: float) -> str:
-    """A length of time as people say it, its two largest units."""
-    seconds = max(0, int(milliseconds // 1000))
-    units = [("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60)]
-    first = next((number for number, (_, count) in enumerate(units) if count), len(units) - 1)
-    return " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count) or "0 s"

@@ -18,6 +18,7 @@ from typing import Any
 
 from gateway.app.composition import open_log
 from gateway.app.gateway import Gateway
+from gateway.app.operations import Operations
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
@@ -29,6 +30,7 @@ from gateway.process.watchdog import end_process, watched
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.server.server import listen
 from gateway.settings.table import Settings
+from gateway.text import counted
 
 logger = logging.getLogger("gateway")
 
@@ -38,14 +40,14 @@ COLLECT_AFTER = 50_000
 """Allocations after which the youngest objects are looked through for cycles; frames make none."""
 
 SWITCH_SECONDS = 0.0001
-"""For so long the threads that read the log wait for the one that serves: by default ten times as long, for each call
-into SQLite, while it is busy."""
+"""Seconds for which a thread that reads the log waits for the serving thread. Python's default is ten times as long,
+for each call into SQLite while that thread is busy."""
 
 
 def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; a second one ends the process at once. `output_blocks`: of a command that waits for
-    whoever reads what it writes. Of a worker, set also at the end of its
-    supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
+    """Set at SIGTERM and SIGINT; a second signal ends the process at once. `output_blocks`: the command may be
+    blocked by a reader of its output. In a worker, it is also set when the supervisor ends. There a second signal
+    has no effect, because a terminal sends signals to all processes, and the supervisor passes them on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     supervisor = multiprocessing.parent_process()
@@ -72,8 +74,8 @@ def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
 
 @asynccontextmanager
 async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
-    """Reload at each SIGHUP. One that was held back until now is seen at once, and one that comes after the end by
-    nobody: the signal ends no process that serves."""
+    """Reload at each SIGHUP. One that was blocked until now is seen at once, and one after the end is ignored. The
+    signal never ends a process that serves."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
@@ -86,7 +88,7 @@ async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) 
             except ConfigurationError:
                 pass  # which has been told
             except Exception:
-                logger.exception("nothing was reloaded, by a mistake of the gateway")
+                logger.exception("nothing was reloaded, by an internal error")
 
     answering = asyncio.create_task(answer())
     # Not by the loop, which would give the signal its default back when it is closed.
@@ -166,15 +168,16 @@ def _serve_in_process(
 
         async def say(port: int) -> None:
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            logger.info("serving %d streams on http://%s:%d", len(gateway.current.catalog.streams), host, port)
+            streams = counted(len(gateway.current.catalog.streams), "stream")
+            logger.info("serving %s on http://%s:%d", streams, host, port)
 
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with _supervised(gateway, reloader, line):
-                await gateway.run(stop, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
+            async with _operating(gateway, stop, reloader, line) as operations:
+                await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
         asyncio.run(run())
@@ -188,20 +191,26 @@ def _serve_in_process(
 
 
 @asynccontextmanager
-async def _supervised(gateway: Gateway, reloader: Reloader | None, line: Connection | None) -> AsyncIterator[None]:
+async def _operating(
+    gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
+) -> AsyncIterator[Operations]:
+    """The operations of the process: along its line to the supervisor, or by itself."""
     if line is not None:
         settings = gateway.settings
         supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)
-        gateway.reload = supervised.reload
-        gateway.drain = supervised.drain
-        gateway.connections = supervised.connections
-        gateway.exposition = supervised.exposition
-        gateway.workers = lambda: (supervised.silent, supervised.down)
         try:
-            yield
+            yield Operations(
+                supervised.reload,
+                supervised.drain,
+                supervised.connections,
+                supervised.exposition,
+                lambda: (supervised.silent, supervised.down),
+            )
         finally:
             supervised.close()
     elif reloader is not None:
-        gateway.reload = OwnReload(gateway, reloader)
-        async with reloading_at_hang_up(gateway.reload):
-            yield
+        reload = OwnReload(gateway, reloader)
+        async with reloading_at_hang_up(reload):
+            yield gateway.operations(reload, stop.set)
+    else:
+        yield gateway.operations(drain=stop.set)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 
 from gateway.clock import Clock
 from gateway.errors import FilterExhausted
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 
 REMEMBERED = 1_000
 """The newest so many."""

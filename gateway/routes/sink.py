@@ -9,8 +9,8 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.cooperative import give_way
-from gateway.feed import live_clients as recipients
-from gateway.subscription.response_writer import Outlet
+from gateway.feed.live_clients import Pipe, SocketSend
+from gateway.subscription.response_writer import Sink
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
@@ -24,8 +24,8 @@ PROBE_SECONDS = (0.0, 0.05, 0.5, 4.0)
 and the next one meets that. After these its heartbeats do the same."""
 
 
-class Response(Outlet, Protocol):
-    """An outlet with an end."""
+class Response(Sink, Protocol):
+    """A sink with an end."""
 
     async def finish(self) -> None:
         """End the response in order."""
@@ -47,7 +47,7 @@ def take_over(scope: Scope) -> TakeOver | None:
     return offered if scope["http_version"] == "1.1" else None
 
 
-class SendOutlet:
+class SendSink:
     """A response through ASGI's `send`, with any server. `probe` says nothing wherever a frame may begin;
     `half_closed`: see HALF_CLOSED."""
 
@@ -63,8 +63,8 @@ class SendOutlet:
     ) -> None:
         self._transport = transport
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: recipients.Pipe | None = None
-        self.send: recipients.Send | None = None
+        self.pipe: Pipe | None = None
+        self.send: SocketSend | None = None
         self._send = send
         self._writing = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = asyncio.create_task(self._wait_for_disconnect(receive))

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
-from gateway.cooperative import Turn
+from gateway.cooperative import FairLock
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
@@ -22,7 +22,7 @@ from gateway.routes.exhausted import ExhaustedFilters
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
 from gateway.routes.problems import answer
-from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendOutlet, take_over
+from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendSink, take_over
 from gateway.subscription.services import Services
 from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request
@@ -66,7 +66,7 @@ class StreamEndpoint:
         self._bounds = bounds
         self._admission = admission
         self._exhausted = ExhaustedFilters(services.clock)
-        self._reading = Turn()
+        self._reading = FairLock()
         """Of requests that have a filter, which may take milliseconds to compile."""
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
@@ -96,14 +96,14 @@ class StreamEndpoint:
             await answer(error)(scope, receive, send)
             return
         pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
-        session = Session(self._services, request, pace, charge)
-        session.visitor = visitor(scope, None if self._admission is None else address)
+        asking = visitor(scope, None if self._admission is None else address)
+        session = Session(self._services, request, pace, charge, asking)
         timer = self._end_at(grant.expires, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
             session.stop()
         try:
-            if request.origin.wishes:
+            if request.origin.requested:
                 check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
@@ -127,8 +127,8 @@ class StreamEndpoint:
             raise
         if response is None:
             known = scope.get("extensions", {})
-            outlet = SendOutlet(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
-            await self._carry(session, outlet)
+            sink = SendSink(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
+            await self._carry(session, sink)
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))
@@ -194,10 +194,10 @@ class StreamEndpoint:
 
     async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
         """`_read`, which counts by the time that it takes, whatever comes of it."""
-        turn = self._reading if b"filter=" in scope["query_string"] else nullcontext()
+        lock = self._reading if b"filter=" in scope["query_string"] else nullcontext()
         taken = 0.0
         try:
-            async with turn:
+            async with lock:
                 begun = time.thread_time()
                 try:
                     request, named_in = self._read(scope, catalog)
@@ -223,7 +223,7 @@ class StreamEndpoint:
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
         here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub, places = self._services.hub, request.origin.wishes
+        hub, places = self._services.hub, request.origin.requested
         topics = {place.topic for place in places} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}
         if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
@@ -254,7 +254,7 @@ class StreamEndpoint:
 def _check_method(scope: Scope) -> None:
     if scope["method"] not in METHODS:
         allowed = ", ".join(METHODS)
-        detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
+        detail = f"{scope['method'][:20]} is not allowed here; allowed: {allowed}"
         raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
 
 

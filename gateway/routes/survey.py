@@ -65,7 +65,7 @@ class Surveyor:
         """The time of the newest record: of each partition, that which was read last."""
         ring = self._hub.ring
         tails = [tail for place in self._hub.partitions(topics) if (tail := ring.tail(place)) is not None]
-        # A partition without records has a mark of 0, of which none was seen.
+        # A partition without records has a position of time 0, of which none was seen.
         times = [tail.timestamp for tail in tails if tail.seen or tail.timestamp > 0]
         return max((time for time in times if time != NO_TIMESTAMP), default=None)
 
@@ -129,13 +129,13 @@ class Surveyor:
                 self._firsts.pop(place, None)
             elif self._firsts.get(place, ("", -1, 0))[:2] != (self._identity(place), bound.start):
                 missing[place] = bound
-        turns = asyncio.Semaphore(READERS)
+        permits = asyncio.Semaphore(READERS)
         names = list(missing)
         parts = [names[begin : begin + READER_PARTITIONS] for begin in range(0, len(names), READER_PARTITIONS)]
-        await together(self._read({place: missing[place] for place in part}, turns) for part in parts)
+        await together(self._read({place: missing[place] for place in part}, permits) for part in parts)
 
-    async def _read(self, bounds: Mapping[TopicPartition, Bounds], turns: asyncio.Semaphore) -> None:
-        async with turns:
+    async def _read(self, bounds: Mapping[TopicPartition, Bounds], permits: asyncio.Semaphore) -> None:
+        async with permits:
             try:
                 ends = {place: bound.end for place, bound in bounds.items()}
                 starts = {place: bound.start for place, bound in bounds.items()}
@@ -157,5 +157,5 @@ def covered_seconds(hub: Hub, topics: Collection[str], end: int) -> int:
     the record before which it began to read has been read."""
     origins = [hub.discovery.origins[place] for place in hub.partitions(topics) if place in hub.discovery.origins]
     # Of a time that has not come yet, nothing follows.
-    begun = max((mark.timestamp for mark in origins if mark.timestamp < end * 1000), default=0)
+    begun = max((consumed.timestamp for consumed in origins if consumed.timestamp < end * 1000), default=0)
     return max(1, min(SPAN, end - begun // 1000 - 1))

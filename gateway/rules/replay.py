@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from gateway.catalog.catalog import Catalog
-from gateway.cooperative import Slice
+from gateway.cooperative import Yielder
 from gateway.errors import BadRecord
 from gateway.eventlog.port import EventLog, TopicState
 from gateway.eventlog.trouble import Refusal, demand, refuse
@@ -31,7 +31,7 @@ async def dead_events(
     topics = catalog.streams[rule.dead_stream].topics
     known = {place.where: place for place in places or []}
     states = await log.describe(topics)
-    work = Slice()
+    work = Yielder()
     for topic in topics:
         state = states.get(topic)
         if not isinstance(state, TopicState):

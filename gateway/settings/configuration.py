@@ -102,9 +102,9 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
         if key in known or key in REPLACED:
             continue
         if key in BY_KEY:
-            mistakes.append(f"{place}: {key} cannot stand in the file; use {BY_KEY[key].flag}")
+            mistakes.append(f"{place}: {key} cannot be set in the file; use {BY_KEY[key].flag}")
         else:
-            hint = did_you_mean(key, [*known, "streams", "rules"]) or "; the documents list all settings"
+            hint = did_you_mean(key, [*known, "streams", "rules"]) or "; docs/OPERATING.md lists all settings"
             mistakes.append(f"{place}: there is no setting {key}{hint}")
     return mistakes
 
@@ -112,7 +112,7 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
 def _replaced(
     flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
 ) -> list[str]:
-    """What is said of settings that there are no more."""
+    """Warnings about settings that no longer exist."""
     warnings = []
     for old, new in REPLACED.items():
         variable, flag = f"GATEWAY_{old.upper()}", f"--{old.replace('_', '-')}"

@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def form(self) -> str:
-        """What a value looks like, for a message."""
+        """The form of a value, for a message."""
         if self.kind == "choice":
             return " or ".join(self.choices)
         if self.kind in ("integer", "number"):

@@ -23,14 +23,14 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
     while reader.is_current():
         if number < ring.open.number:
             room = max(WRITE_BYTES, _size(reader, number))
-            if not await reader.responder.reserve(room, subscription.identifier):
+            if not await reader.writer.reserve(room, subscription.identifier):
                 return
             try:
                 # The wait for room may have been so long that the ring has gone on.
                 there = reader.is_current() and number >= ring.oldest
                 after = await _send(reader, subscription, number, room) if there else None
             finally:
-                reader.responder.release()
+                reader.writer.release()
             if after is None:
                 return
             number = after
@@ -53,21 +53,21 @@ async def _send(reader: Reader, subscription: Subscription, number: int, room: i
         segment = ring.segment(number)
         # What is packed is written before anybody else runs.
         full = segment is not None and size + segment.size_of(topics) > room
-        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed.feed, segment)):
+        if pieces and segment is not None and (full or reader.judge.must_ask(reader.feed, segment)):
             break
         block = await _block(reader, number)
         if block is None:
             return None
         telemetry.tally.events += block.events
         telemetry.tally.bytes += len(block.data)
-        pieces.append(reader.responder.packer.pack_block(block))
+        pieces.append(reader.writer.packer.pack_block(block))
         size += len(block.data)
         number += 1
     reader.settle(subscription, number)
     if size:
-        await reader.responder.write_packed(b"".join(pieces))
+        await reader.writer.write_packed(b"".join(pieces))
     else:
-        await reader.responder.beat(subscription.identifier)
+        await reader.writer.beat(subscription.identifier)
     return number
 
 
@@ -78,41 +78,41 @@ def _size(reader: Reader, number: int) -> int:
 
 async def _block(reader: Reader, number: int) -> Block | None:
     """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
-    feed, ring = reader.feed.feed, reader.hub.ring
+    feed, ring = reader.feed, reader.hub.ring
     segment = ring.segment(number)
     judged = None if segment is None else await reader.judge.segment(feed, segment)
     if segment is None or judged is None:
         return feed.block(number)
     if ring.segment(number) is not segment or not reader.is_current():
         return None
-    return feed.block_from(segment, judged.chosen)
+    return feed.block_of_chosen(segment, judged.chosen)
 
 
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
-    """Be written to by the hub's turn, until the client falls behind or something ends; the next segment then."""
-    outlet, feed = reader.responder.outlet, reader.feed
-    pipe = outlet.pipe
-    if pipe is None or feed.alone_until > reader.services.clock.monotonic():
+    """Be written to while the hub delivers, until the client falls behind or something ends; the next segment then."""
+    sink, live_feed = reader.writer.sink, reader.live_feed
+    pipe = sink.pipe
+    if pipe is None or live_feed.alone_until > reader.services.clock.monotonic():
         await reader.wait_for_change(subscription)
         return number
-    client = LiveClient(pipe, reader.responder.packer, outlet.send)
+    client = LiveClient(pipe, reader.writer.packer, sink.send)
     if not client.keeps_up:
         # Live delivery does not wait for the client, so that one which does not read must not come back to it.
-        await reader.responder.drain()
+        await reader.writer.drain()
         return number
     client.charge = reader.judge.pay
-    client.holding = reader.responder.holding
+    client.holding = reader.writer.holding
     client.released = asyncio.get_running_loop().create_future()
     client.on_release = partial(reader.settle_released, subscription)
-    leave = partial(feed.leave, client)
-    for ending in (outlet.gone, reader.responder.stopping):
+    leave = partial(live_feed.leave, client)
+    for ending in (sink.gone, reader.writer.stopping):
         ending.add_done_callback(leave)
-    feed.add(client, reader.responder.written)
+    live_feed.add(client, reader.writer.written)
     try:
         number = await client.released
     finally:
-        feed.remove(client)
-        for ending in (outlet.gone, reader.responder.stopping):
+        live_feed.remove(client)
+        for ending in (sink.gone, reader.writer.stopping):
             ending.remove_done_callback(leave)
-    reader.responder.written = client.quiet_since
+    reader.writer.written = client.quiet_since
     return number

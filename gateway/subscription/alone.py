@@ -24,13 +24,13 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
             await give_way()
             continue
         room = segment.size_of(subscription.request.selection.topics)
-        if not await reader.responder.reserve(room, subscription.identifier):
+        if not await reader.writer.reserve(room, subscription.identifier):
             return
         try:
             if not await _send(reader, subscription, segment):
                 return
         finally:
-            reader.responder.release()
+            reader.writer.release()
         number += 1
         await reader.repay(subscription)
         await give_way()
@@ -40,17 +40,17 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
 
 async def _send(reader: Reader, subscription: Subscription, segment: Segment) -> bool:
     """Write what is wanted of a segment; False where the position means something else by now."""
-    feed = reader.feed.feed
+    feed = reader.feed
     frames: list[bytes] = []
     judged = await reader.judge.segment(feed, segment)
     if not reader.is_current():
         return False
-    for item, data in feed.matches(segment, None if judged is None else judged.chosen):
-        subscription.offer(item.partition, item.mark, data, frames)
+    for item, data in feed.selected(segment, None if judged is None else judged.chosen):
+        subscription.offer(item.partition, item.consumed, data, frames)
     telemetry.tally.events += len(frames)
     telemetry.tally.bytes += sum(map(len, frames))
     if frames:
-        await reader.responder.write(b"".join(frames))
+        await reader.writer.write(b"".join(frames))
     else:
-        await reader.responder.beat(subscription.identifier)
+        await reader.writer.beat(subscription.identifier)
     return True

@@ -59,14 +59,15 @@ def sorted_rows(rows: Iterable[Connection], order: str, limit: int) -> list[Conn
 def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, worker: str) -> list[Connection]:
     """A row for each session of this process."""
     names: dict[frozenset[str], list[str]] = {}
-    pipes = {feed: {id(client.pipe) for client in feed.clients} for feed in {session.feed for session in sessions}}
+    feeds = {session.live_feed for session in sessions}
+    pipes = {live_feed: {id(client.pipe) for client in live_feed.clients} for live_feed in feeds}
     rows = []
     for session in sessions:
         topics = session.request.selection.topics
         if topics not in names:
             names[topics] = stream_names(catalog, topics)
-        pipe = session.responder.outlet.pipe
-        live = pipe is not None and id(pipe) in pipes[session.feed]
+        pipe = session.writer.sink.pipe
+        live = pipe is not None and id(pipe) in pipes[session.live_feed]
         rows.append(_row(session, names[topics], ring, worker, live))
     return rows
 
@@ -80,11 +81,13 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
     subscription, selection = session.subscription, session.request.selection
     position, lag = b"", 0
     if live:
-        position = session.feed.feed.timeline.end()
+        position = session.feed.timeline.end()
     elif subscription is not None:
         position = subscription.identifier
         held = ring.partitions()
-        lag = sum(max(0, ring.end(place) - at) for place, at in subscription.positions.items() if place in held)
+        lag = sum(
+            max(0, ring.end(partition) - at) for partition, at in subscription.positions.items() if partition in held
+        )
     return Connection(
         id=f"{worker}-{id(session):x}",
         address=session.visitor.address,
@@ -102,7 +105,7 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
 
 def _acknowledged(session: Session) -> int | None:
     """What the kernel knows of the connection, so that nobody has to count."""
-    pipe = session.responder.outlet.pipe
+    pipe = session.writer.sink.pipe
     ask = getattr(pipe, "get_extra_info", None)
     connected = None if ask is None else ask("socket")
     if connected is None or not hasattr(socket, "TCP_INFO"):

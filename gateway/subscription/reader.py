@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from gateway.feed.feed import Feed
 from gateway.feed.judge import Charge, Judge
 from gateway.feed.live import LiveFeed
 from gateway.model.record import TopicPartition
 from gateway.subscription import range_end
-from gateway.subscription.response_writer import Responder
+from gateway.subscription.response_writer import ResponseWriter
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 
@@ -27,23 +28,23 @@ class Reader:
         "_retry_wait",
         "astray",
         "epoch",
-        "feed",
         "hub",
         "judge",
+        "live_feed",
         "request",
-        "responder",
         "services",
         "subscription",
+        "writer",
     )
 
     def __init__(self, services: Services, request: Request, charge: Charge | None) -> None:
         self.services = services
         self.hub = services.hub
         self.request = request
-        self.judge = Judge(request.selection, services.past.turn, charge)
-        self.feed: LiveFeed = services.broadcast.feed(request.selection, request.format, ids=request.ids)
+        self.judge = Judge(request.selection, services.past.lock, charge)
+        self.live_feed: LiveFeed = services.broadcast.join(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
-        self.responder = Responder(request, self.hub, services.clock, services.heartbeat, services.held)
+        self.writer = ResponseWriter(request, self.hub, services.clock, services.heartbeat, services.held)
         self.epoch = self.hub.ring.epoch
         """The ring's when the position was held against the log."""
         self.astray = False
@@ -52,14 +53,19 @@ class Reader:
         self._retry_wait = RETRY_WAIT
 
     @property
+    def feed(self) -> Feed:
+        """What makes the blocks of this reader."""
+        return self.live_feed.feed
+
+    @property
     def over(self) -> bool:
         """Whether nothing more is to be sent."""
         ended = self.subscription is not None and self.subscription.ended is not None
-        return ended or self.responder.over
+        return ended or self.writer.over
 
     def is_current(self) -> bool:
         """Whether the position still means what it did: the partitions, and the log under them, are the same."""
-        if self.over or self.feed.version != self.hub.version or self.hub.ring.epoch != self.epoch:
+        if self.over or self.live_feed.version != self.hub.version or self.hub.ring.epoch != self.epoch:
             return False
         return self.subscription is None or not self.retry_due(self.subscription)
 
@@ -70,20 +76,20 @@ class Reader:
     def held(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
         held = self.hub.ring.partitions()
-        return {place: position for place, position in subscription.positions.items() if place in held}
+        return {partition: position for partition, position in subscription.positions.items() if partition in held}
 
     def read_in_ring(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """How far the log has been read by a client that has read all of the ring, with what holds no record."""
         ring = self.hub.ring
         return {
-            place: max(position, ring.end(place)) if place in ring.partitions() else position
-            for place, position in self.readable(subscription).items()
+            partition: max(position, ring.end(partition)) if partition in ring.partitions() else position
+            for partition, position in self.readable(subscription).items()
         }
 
     def is_aligned(self, subscription: Subscription, number: int) -> bool:
         """Whether from this segment on the client gets just what all live clients of its feed get."""
         held = self.hub.ring.partitions()
-        if self.request.finite or any(place in held for place in subscription.waiting):
+        if self.request.finite or any(partition in held for partition in subscription.waiting):
             return False
         return self.hub.ring.aligned(number, self.held(subscription))
 
@@ -105,8 +111,8 @@ class Reader:
     def settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         """Everything before this segment was delivered."""
         ring = self.hub.ring
-        held = [place for place in subscription.positions if place in ring.partitions()]
-        subscription.settle(ring.marks_at(number, held), interrupted)
+        held = [partition for partition in subscription.positions if partition in ring.partitions()]
+        subscription.settle(ring.consumed_at(number, held), interrupted)
 
     def settle_released(self, subscription: Subscription, number: int) -> None:
         """Everything before this segment was delivered live, a gap included."""
@@ -117,21 +123,21 @@ class Reader:
     async def repay(self, subscription: Subscription) -> None:
         """Read no further until what the filter took is paid for; the client hears that the stream lives."""
         while self.judge.owed > 0 and not self.over:
-            endings: set[asyncio.Future[None]] = {self.responder.outlet.gone, self.responder.stopping}
+            endings: set[asyncio.Future[None]] = {self.writer.sink.gone, self.writer.stopping}
             await asyncio.wait(endings, timeout=min(self.judge.owed, self.services.heartbeat))
-            await self.responder.beat(subscription.identifier)
+            await self.writer.beat(subscription.identifier)
             self.judge.pay(0)
 
     async def wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
         """Wait for news, so long (seconds) at the most; the client hears that the stream lives."""
         now = self.services.clock.monotonic()
-        wait = min(longest, self.services.heartbeat - (now - self.responder.written))
+        wait = min(longest, self.services.heartbeat - (now - self.writer.written))
         if subscription.waiting and subscription.awaited(self.hub.discovery.existing, self.hub.sick):
             wait = min(wait, self._retry_at - now)
         if self.request.until is not None:
             wait = min(wait, max(RETRY_WAIT / 5, (self.request.until - self.services.clock.now()) / 1000))
-        await self.responder.pause(wait)
-        await self.responder.beat(subscription.identifier)
+        await self.writer.pause(wait)
+        await self.writer.beat(subscription.identifier)
 
     async def finish_until(self, subscription: Subscription, read: Mapping[TopicPartition, int]) -> bool:
         """Whether the clock has passed `until` and the log, asked itself, holds nothing beyond what has been read;
@@ -139,11 +145,14 @@ class Reader:
         until = self.request.until
         if until is None or self.services.clock.now() < until:
             return False
-        if any(place in self.hub.sick or place.topic in self.hub.discovery.existing for place in subscription.waiting):
+        if any(
+            partition in self.hub.sick or partition.topic in self.hub.discovery.existing
+            for partition in subscription.waiting
+        ):
             return False
         if not await range_end.is_read(self.hub, self.request, read):
             return False
         frames: list[bytes] = []
         subscription.finish_partitions(subscription.open_partitions(), frames)
-        await self.responder.write(b"".join(frames))
+        await self.writer.write(b"".join(frames))
         return True

@@ -10,13 +10,13 @@ from gateway.cooperative import give_way
 from gateway.eventlog.trouble import demand
 from gateway.feed.feed import Feed
 from gateway.feed.judge import Effort, Judge
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 from gateway.subscription.reader import RETRY_WAIT, Reader
-from gateway.subscription.response_writer import Responder
+from gateway.subscription.response_writer import ResponseWriter
 from gateway.subscription.subscription import Subscription
 
 Pace = Callable[[int], Awaitable[float]]
@@ -24,33 +24,33 @@ Pace = Callable[[int], Awaitable[float]]
 
 
 class Replay:
-    """What a session does with the past: fetch the next stretch, and send it."""
+    """What a session does with the past: fetch the next history segment, and send it."""
 
-    __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_responder")
+    __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_writer")
 
-    def __init__(self, past: Past, hub: Hub, responder: Responder, heartbeat: float, judge: Judge) -> None:
+    def __init__(self, past: Past, hub: Hub, writer: ResponseWriter, heartbeat: float, judge: Judge) -> None:
         self._judge = judge
         self._past = past
         self._hub = hub
-        self._responder = responder
+        self._writer = writer
         self._heartbeat = heartbeat
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
-    async def fetch(self, subscription: Subscription, positions: Mapping[TopicPartition, int]) -> Stretch | None:
+    async def fetch(self, subscription: Subscription, positions: Mapping[TopicPartition, int]) -> HistorySegment | None:
         """What comes next at these positions; None where the response is over before that. Raises as the log does."""
         known = self._hub.discovery.known
-        identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
+        identity = frozenset((topic, known[topic].identity) for topic in {partition.topic for partition in positions})
         reads = subscription.request.selection.reads
         if self._ends is None:
             self._ends = await self._log_ends(positions)
         while True:
             self._hub.confirm(positions)
-            ends = {place: end for place, end in self._ends.items() if place in positions}
+            ends = {partition: end for partition, end in self._ends.items() if partition in positions}
             found = self._past.read(positions, identity, ends, reads)
-            if isinstance(found, Stretch) or found.done():
+            if isinstance(found, HistorySegment) or found.done():
                 await give_way()  # Else it is waited for what is under way.
-            if isinstance(found, Stretch):
+            if isinstance(found, HistorySegment):
                 return found
             await self._wait(subscription, found)
             if not found.done():
@@ -59,114 +59,114 @@ class Replay:
                 return found.result()
             # It was begun for another. Or the log ends before where it ended, after a failure of its own.
             now = await self._log_ends(positions)
-            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+            self._ends = {partition: min(end, now.get(partition, end)) for partition, end in self._ends.items()}
 
     async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         bounds = demand(await self._hub.log.bounds(list(positions)))
-        return {place: bound.end for place, bound in bounds.items()}
+        return {partition: bound.end for partition, bound in bounds.items()}
 
-    async def _wait(self, subscription: Subscription, loading: asyncio.Task[Stretch]) -> None:
+    async def _wait(self, subscription: Subscription, loading: asyncio.Task[HistorySegment]) -> None:
         """Until it is done, or the response is over."""
-        outlet, stopping = self._responder.outlet, self._responder.stopping
-        ways: set[asyncio.Future[Any]] = {loading, outlet.gone, stopping}
-        while not loading.done() and not self._responder.over:
+        sink, stopping = self._writer.sink, self._writer.stopping
+        ways: set[asyncio.Future[Any]] = {loading, sink.gone, stopping}
+        while not loading.done() and not self._writer.over:
             await asyncio.wait(ways, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier)
+            await self._writer.beat(subscription.identifier)
 
     async def send(
         self,
         subscription: Subscription,
-        stretch: Stretch,
+        segment: HistorySegment,
         feed: Feed,
         pace: Pace | None,
         is_current: Callable[[], bool],
     ) -> None:
-        """Send what is wanted of the stretch, and move the position behind it; then wait as the pace asks for.
+        """Send what is wanted of the history segment, and move the position behind it; then wait as the pace asks for.
 
         Where the sessions hold as much as they may, the client waits for its turn first: it is a reader at a position,
         and loses nothing.
         """
         # What is made of it is about as large.
-        if not await self._responder.reserve(stretch.size, subscription.identifier):
+        if not await self._writer.reserve(segment.size, subscription.identifier):
             return
         try:
             # The wait for room may have been long.
-            size = await self._send(subscription, stretch, feed) if is_current() else 0
+            size = await self._send(subscription, segment, feed) if is_current() else 0
         finally:
-            self._responder.release()
+            self._writer.release()
         paced = await pace(size) if pace is not None and size else 0.0
         if (seconds := max(paced, self._judge.owed)) > 0:
             await self._rest(subscription, seconds)
 
-    async def _send(self, subscription: Subscription, stretch: Stretch, feed: Feed) -> int:
+    async def _send(self, subscription: Subscription, segment: HistorySegment, feed: Feed) -> int:
         if subscription.request.finite:
-            size = await self._send_alone(subscription, stretch)
+            size = await self._send_alone(subscription, segment)
         else:
-            marks = subscription.cursor.marks
-            async with self._past.turn:
-                found = feed.known_past_block(stretch, marks)
+            consumed = subscription.cursor.consumed
+            async with self._past.lock:
+                found = feed.known_past_block(segment, consumed)
                 if found is None:
-                    chosen, effort = await self._judge.stretch(feed.selection, stretch)
-                    found = feed.past_block(stretch, marks, chosen)
+                    chosen, effort = await self._judge.history_segment(feed.selection, segment)
+                    found = feed.past_block(segment, consumed, chosen)
                     found[0].effort = effort
-                block, marks = found
-                packed = self._responder.packer.pack_block(block)
+                block, consumed = found
+                packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
             telemetry.tally.events += block.events
             telemetry.tally.bytes += size
-            telemetry.tally.filtered += len(stretch.records) - block.events
+            telemetry.tally.filtered += len(segment.records) - block.events
             if size:
-                await self._responder.write_packed(packed)
-            subscription.settle(marks)
-        subscription.reach(stretch.positions)
+                await self._writer.write_packed(packed)
+            subscription.settle(consumed)
+        subscription.reach(segment.positions)
         return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
         """Read no further for so long; the client hears that the stream lives."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        outlet, stopping = self._responder.outlet, self._responder.stopping
-        while (left := end - loop.time()) > 0 and not self._responder.over:
-            endings: set[asyncio.Future[Any]] = {outlet.gone, stopping}
+        sink, stopping = self._writer.sink, self._writer.stopping
+        while (left := end - loop.time()) > 0 and not self._writer.over:
+            endings: set[asyncio.Future[Any]] = {sink.gone, stopping}
             await asyncio.wait(endings, timeout=min(left, self._heartbeat), return_when=asyncio.FIRST_COMPLETED)
-            await self._responder.beat(subscription.identifier)
+            await self._writer.beat(subscription.identifier)
 
-    async def _send_alone(self, subscription: Subscription, stretch: Stretch) -> int:
-        """The range ends, be it in this stretch: frames of one's own. Returns their bytes."""
+    async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
+        """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
-        marks = subscription.cursor.marks
+        consumed = subscription.cursor.consumed
         frames: list[bytes] = []
-        async with self._past.turn:
-            judged, effort = await self._judge.stretch(selection, stretch)
+        async with self._past.lock:
+            judged, effort = await self._judge.history_segment(selection, segment)
         self._judge.count(effort)
         chosen = iter(judged)
-        for place, records in stretch.runs:
+        for partition, records in segment.runs:
             for record, data in zip(records, chosen, strict=False):
-                subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
+                subscription.offer(partition, consumed[partition].after(record.offset, record.timestamp), data, frames)
         data = b"".join(frames)
         telemetry.tally.events += len(frames)
         telemetry.tally.bytes += len(data)
         if data:
-            await self._responder.write(data)
+            await self._writer.write(data)
         return len(data)
 
 
 async def read_past(reader: Reader, subscription: Subscription, pace: Pace | None) -> None:
     """Read the past until the ring holds what comes next."""
     services = reader.services
-    replay = Replay(services.past, reader.hub, reader.responder, services.heartbeat, reader.judge)
+    replay = Replay(services.past, reader.hub, reader.writer, services.heartbeat, reader.judge)
     while reader.is_current():
         positions = reader.readable(subscription)
-        if reader.hub.ring.place(positions) is not None:
+        if reader.hub.ring.locate(positions) is not None:
             return
-        stretch = await replay.fetch(subscription, positions)
-        if stretch is None or not reader.is_current():
+        segment = await replay.fetch(subscription, positions)
+        if segment is None or not reader.is_current():
             return
-        if stretch.positions != positions:
-            await replay.send(subscription, stretch, reader.feed.feed, pace, reader.is_current)
+        if segment.positions != positions:
+            await replay.send(subscription, segment, reader.feed, pace, reader.is_current)
         elif not await reader.finish_until(subscription, positions):
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()
             await reader.wait_for_change(subscription, RETRY_WAIT)
-        await reader.responder.beat(subscription.identifier)
+        await reader.writer.beat(subscription.identifier)

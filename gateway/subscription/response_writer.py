@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.feed.held import LOOK_SECONDS, Connection, Held, Holding
-from gateway.feed.live_clients import Pipe, Send
+from gateway.feed.live_clients import Pipe, SocketSend
 from gateway.feed.packer import Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
@@ -18,14 +18,14 @@ WRITE_BYTES = 65536
 """Bytes that are gathered for one write where there are many frames to send."""
 
 
-class Outlet(Connection, Protocol):
+class Sink(Connection, Protocol):
     """Where a session writes: one response."""
 
     gone: asyncio.Future[None]
     """Done when the client has left."""
     pipe: Pipe | None
     """The connection itself, where frames may be written past the server, or None."""
-    send: Send | None
+    send: SocketSend | None
     """The socket's own `send`, where the pipe has one."""
 
     async def write(self, data: bytes) -> None:
@@ -34,10 +34,10 @@ class Outlet(Connection, Protocol):
 
 
 class Nobody:
-    """The outlet of a response that has not begun."""
+    """The sink of a response that has not begun."""
 
     pipe: Pipe | None = None
-    send: Send | None = None
+    send: SocketSend | None = None
 
     def __init__(self) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,7 +54,7 @@ class Nobody:
         """There is nothing to break off."""
 
 
-class Responder:
+class ResponseWriter:
     """Packs and writes, remembers when it last did, and waits for what may come next."""
 
     __slots__ = (
@@ -66,8 +66,8 @@ class Responder:
         "_topics",
         "holding",
         "lacking",
-        "outlet",
         "packer",
+        "sink",
         "stopping",
         "written",
     )
@@ -75,7 +75,7 @@ class Responder:
     def __init__(self, request: Request, hub: Hub, clock: Clock, heartbeat: float, held: Held) -> None:
         self._held = held
         self.holding = Holding(held)
-        self.outlet: Outlet = Nobody()
+        self.sink: Sink = Nobody()
         self.packer: Plain | Gzip = Gzip() if request.gzip else Plain()
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
@@ -87,9 +87,9 @@ class Responder:
         self._clock = clock
         self._heartbeat = heartbeat
 
-    def begin(self, outlet: Outlet) -> None:
+    def begin(self, sink: Sink) -> None:
         """Write here from now on."""
-        self.outlet = self.holding.connection = outlet
+        self.sink = self.holding.connection = sink
 
     def stop(self) -> None:
         """End the response soon."""
@@ -99,11 +99,11 @@ class Responder:
     @property
     def over(self) -> bool:
         """Whether the client has left, or the process stops."""
-        return self.outlet.gone.done() or self.stopping.done()
+        return self.sink.gone.done() or self.stopping.done()
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until something happens: the hub has news, the client leaves, the process stops."""
-        endings = {self._hub.change(), self.outlet.gone, self.stopping}
+        endings = {self._hub.change(), self.sink.gone, self.stopping}
         await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
 
     async def beat(self, identifier: bytes) -> None:
@@ -120,13 +120,13 @@ class Responder:
         step = WRITE_BYTES if len(data) > 2 * WRITE_BYTES else max(1, len(data))
         for begin in range(0, len(data), step):
             self.holding.count(len(data) - begin)
-            await self.outlet.write(data[begin : begin + step])
+            await self.sink.write(data[begin : begin + step])
         self.holding.count()
         self.written = self._clock.monotonic()
 
     async def drain(self) -> None:
         """Wait until the client has taken what it was sent, but for a little."""
-        await self.outlet.write(b"")
+        await self.sink.write(b"")
         self.holding.count()
 
     async def reserve(self, size: int, identifier: bytes) -> bool:
@@ -137,7 +137,7 @@ class Responder:
             return True
         kept = False
         try:
-            ways: set[asyncio.Future[None]] = {room, self.outlet.gone, self.stopping}
+            ways: set[asyncio.Future[None]] = {room, self.sink.gone, self.stopping}
             while not room.done() and not self.over:
                 step = min(self._heartbeat, LOOK_SECONDS)
                 await asyncio.wait(ways, timeout=step, return_when=asyncio.FIRST_COMPLETED)

@@ -35,7 +35,7 @@ class Counting:
     """What all who count share. Counting a part of the log waits for nobody, more of it for those who count."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(1)
+        self._permit = asyncio.Semaphore(1)
 
     async def following(
         self, log: EventLog, partition: TopicPartition, timestamp: int, position: int, end: int, most: int
@@ -66,14 +66,14 @@ class Counting:
         """Whether it has become one's turn in time."""
         try:
             async with asyncio.timeout(COUNT_SECONDS):
-                await self._turn.acquire()
+                await self._permit.acquire()
         except TimeoutError:
             yield False
             return
         try:
             yield True
         finally:
-            self._turn.release()
+            self._permit.release()
 
 
 async def _follow(

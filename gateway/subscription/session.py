@@ -22,14 +22,14 @@ from gateway.errors import (
 )
 from gateway.feed.judge import Charge
 from gateway.feed.live import Waiting
-from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.model.position import NOTHING_READ, PositionEncoder, RequestedPosition
 from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
 from gateway.subscription.resolve import Origin, Resolver, Start
-from gateway.subscription.response_writer import Outlet
+from gateway.subscription.response_writer import Sink
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
 from gateway.wire.sse import SSE
@@ -49,18 +49,26 @@ class Visitor(NamedTuple):
     agent: str
 
 
+UNKNOWN = Visitor("", "")
+
+
 class Session(Reader):
     """Carries one subscription from its first byte to its last."""
 
     __slots__ = ("_asked", "_start", "ends_at", "exhausted", "pace", "visitor")
 
     def __init__(
-        self, services: Services, request: Request, pace: Pace | None = None, charge: Charge | None = None
+        self,
+        services: Services,
+        request: Request,
+        pace: Pace | None = None,
+        charge: Charge | None = None,
+        visitor: Visitor = UNKNOWN,
     ) -> None:
         super().__init__(services, request, charge)
         self.exhausted: FilterExhausted | None = None
         """Why the response was ended, where the filter had too few steps again and again."""
-        self.visitor = Visitor("", "")
+        self.visitor = visitor
         self.pace = pace
         self.ends_at = inf
         """When the client has been here for long enough, on the clock for durations."""
@@ -76,12 +84,12 @@ class Session(Reader):
 
     def close(self) -> None:
         """Give back what is shared. Call it once, whatever happened."""
-        self.services.broadcast.leave(self.feed)
-        self.responder.close()
+        self.services.broadcast.leave(self.live_feed)
+        self.writer.close()
 
     def stop(self) -> None:
         """End the response soon."""
-        self.responder.stop()
+        self.writer.stop()
 
     async def prepare(self) -> bool:
         """Hold the request against the log; False where its range is finished already.
@@ -97,9 +105,9 @@ class Session(Reader):
         except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent, TimeoutError):
             return True
 
-    async def run(self, outlet: Outlet) -> None:
+    async def run(self, sink: Sink) -> None:
         """Serve until the client leaves, the range ends or the process stops."""
-        self.responder.begin(outlet)
+        self.writer.begin(sink)
         telemetry.stream_opened()
         try:
             await self._open()
@@ -120,10 +128,10 @@ class Session(Reader):
             telemetry.stream_closed()
 
     async def _finish(self, last: bytes = b"") -> None:
-        if not self.responder.outlet.gone.done():
-            packer = self.responder.packer
+        if not self.writer.sink.gone.done():
+            packer = self.writer.packer
             packed = packer.pack(last) if last else b""
-            await self.responder.outlet.write(packed + packer.finish())
+            await self.writer.sink.write(packed + packer.finish())
 
     def _farewell(self) -> bytes:
         """Where the range goes on, the client gets to know where it stands, and when to come back."""
@@ -142,21 +150,21 @@ class Session(Reader):
         document = orjson.dumps(problem.document())
         # Writing may be what failed.
         with suppress(Exception):
-            await self.responder.write(self.request.format.notice(b"error", self._identifier, document))
+            await self.writer.write(self.request.format.notice(b"error", self._identifier, document))
             await self._finish()
 
     async def _resolve(self, origin: Origin) -> Start:
         async with self.services.resolving.enter():
-            if self.feed.version != self.hub.version:
+            if self.live_feed.version != self.hub.version:
                 self._change_feed()
             epoch = self.hub.ring.epoch
             resolver = Resolver(self.hub, self.services.counting)
-            start = await resolver.resolve(origin, list(self.feed.feed.encoder.partitions))
+            start = await resolver.resolve(origin, list(self.feed.encoder.partitions))
         self.epoch, self.astray = epoch, False
-        for place in self.feed.feed.encoder.partitions:
+        for partition in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
-            if place not in start.marks:
-                start.marks[place], start.positions[place] = NOTHING_READ, 0
+            if partition not in start.consumed:
+                start.consumed[partition], start.positions[partition] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -167,19 +175,19 @@ class Session(Reader):
         if start is None:
             origin = self._fixed_origin()
             identifier = self._unresolved(origin)
-            await self.responder.write(form.opening(identifier, retry))
+            await self.writer.write(form.opening(identifier, retry))
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
-        encoder = self.feed.feed.encoder
+        encoder = self.feed.encoder
         if start.waiting:
-            encoder = encoder.waiting_for(start.waiting, start.marks)
+            encoder = encoder.waiting_for(start.waiting, start.consumed)
         subscription = self.subscription = Subscription(self.request, encoder, start)
-        wishes = self.request.origin.wishes
-        opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
-        first = opening + b"".join(subscription.gaps(start.gaps, wishes))
+        requested = self.request.origin.requested
+        opening = b"" if waited else form.opening(subscription.before(start.gaps, requested), retry)
+        first = opening + b"".join(subscription.gaps(start.gaps, requested))
         if first:
-            await self.responder.write(first)
+            await self.writer.write(first)
 
     def _fixed_origin(self) -> Origin:
         """What the client asked for. Where that was live events, it gets those from the moment it asked."""
@@ -188,10 +196,15 @@ class Session(Reader):
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
-        places = {*self.feed.feed.encoder.partitions, *origin.wishes}
-        by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
+        partitions = {*self.feed.encoder.partitions, *origin.requested}
+        by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
         encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
-        return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
+        return encoder.identifier(
+            {
+                partition: origin.requested_of(partition) or RequestedPosition(None, self._asked)
+                for partition in partitions
+            }
+        )
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
@@ -199,38 +212,38 @@ class Session(Reader):
             try:
                 return await self._resolve_patiently(origin, identifier)
             except (LogUnavailable, Refused, OffsetOutOfRange, TopicAbsent):
-                await self.responder.pause(RETRY_WAIT)
-                await self.responder.beat(identifier)
+                await self.writer.pause(RETRY_WAIT)
+                await self.writer.beat(identifier)
         return None
 
     async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
         """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
         where the response is over."""
         resolving = asyncio.create_task(self._resolve(origin))
-        ways: set[asyncio.Future[Any]] = {resolving, self.responder.outlet.gone, self.responder.stopping}
+        ways: set[asyncio.Future[Any]] = {resolving, self.writer.sink.gone, self.writer.stopping}
         try:
             while not resolving.done() and not self.over:
                 await asyncio.wait(ways, timeout=self.services.heartbeat, return_when=asyncio.FIRST_COMPLETED)
-                await self.responder.beat(identifier)
+                await self.writer.beat(identifier)
             return resolving.result() if resolving.done() else None
         finally:
             resolving.cancel()
 
     def _change_feed(self, waiting: Waiting | None = None) -> None:
         broadcast = self.services.broadcast
-        broadcast.leave(self.feed)
-        self.feed = broadcast.feed(self.request.selection, self.request.format, waiting, self.request.ids)
+        broadcast.leave(self.live_feed)
+        self.live_feed = broadcast.join(self.request.selection, self.request.format, waiting, self.request.ids)
         self._check_ids()
 
     def _check_ids(self) -> None:
         """Raises Problem where an id may become longer than one that is read: with it, nobody could come back."""
-        longest, most = self.feed.feed.encoder.longest, self.services.longest_id
+        longest, most = self.feed.encoder.longest, self.services.longest_id
         if self.request.format is SSE and 0 < most < longest:
-            raise id_too_long(self.feed.feed.encoder, most)
+            raise id_too_long(self.feed.encoder, most)
 
     def _share_feed(self, waiting: Waiting) -> bool:
         """Be with those who read the same partitions, and wait for the same; whether that is another feed."""
-        if self.feed.version == self.hub.version and self.feed.waiting == waiting:
+        if self.live_feed.version == self.hub.version and self.live_feed.waiting == waiting:
             return False
         self._change_feed(waiting)
         return True
@@ -240,40 +253,42 @@ class Session(Reader):
         try:
             existing = self.hub.discovery.existing
             if self._share_feed(subscription.waiting):
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+                subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             if self.astray or self.hub.ring.epoch != self.epoch or self.retry_due(subscription):
                 await self._restart(subscription)
                 return
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
             if self._share_feed(subscription.waiting):
-                subscription.rejoin(self.feed.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
-            self.responder.lacking = subscription.waiting.keys()
-            placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
-            if placement is None:
+                subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
+            self.writer.lacking = subscription.waiting.keys()
+            location = self.hub.ring.locate(subscription.readable(existing, self.hub.ring.partitions()))
+            if location is None:
                 await read_past(self, subscription, self.pace)
-            elif self.is_aligned(subscription, placement.number):
-                await aligned.follow(self, subscription, placement.number)
+            elif self.is_aligned(subscription, location.number):
+                await aligned.follow(self, subscription, location.number)
             else:
-                await alone.follow(self, subscription, placement.number)
+                await alone.follow(self, subscription, location.number)
         except Refused as refused:
             # The others go on without these, which come once the log gives them.
-            subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
+            subscription.wait_for(partition for partition in refused.troubles if partition in subscription.positions)
             self.retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self.astray = True
             self.hub.look_again()
-            await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier)
+            await self.writer.pause(RETRY_WAIT)
+            await self.writer.beat(subscription.identifier)
         except LogUnavailable:
-            await self.responder.pause(RETRY_WAIT)
-            await self.responder.beat(subscription.identifier)
+            await self.writer.pause(RETRY_WAIT)
+            await self.writer.beat(subscription.identifier)
 
     async def _restart(self, subscription: Subscription) -> None:
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
         # What is waited for has been read by the others of the process perhaps, and not by this client.
-        reached = {place: position for place, position in subscription.positions.items() if place not in waiting}
-        wishes = subscription.wishes()
-        origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
+        reached = {
+            partition: position for partition, position in subscription.positions.items() if partition not in waiting
+        }
+        requested = subscription.requested()
+        origin = Origin(requested=requested, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)
         if start is None:
             return
@@ -283,4 +298,4 @@ class Session(Reader):
         else:
             self.retry_soon()
         if frames:
-            await self.responder.write(frames)
+            await self.writer.write(frames)

@@ -1,4 +1,4 @@
-"""Events and gaps as a program gets them."""
+"""Events as a program gets them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from gateway.client import Event, EventUnreadable, StreamEvent
-from gateway.client.event import read_gap
+from gateway.client import Event, EventUnreadable
 
 
 def test_an_event_knows_its_place_and_is_parsed_once() -> None:
@@ -28,16 +27,6 @@ def test_what_is_no_event_says_so(data: bytes) -> None:
     with pytest.raises(EventUnreadable, match="the event at 17 is no JSON object") as raised:
         _ = Event(data, "17").json
     assert raised.value.id == "17"
-
-
-def test_gaps() -> None:
-    told = b'{"topic":"t","partition":3,"requested":5,"resumed":9,"reason":"expired"}'
-    gap = read_gap(StreamEvent("gap", told, "x"))
-    assert str(gap) == "gap: t/3 goes on at 9; 5 was asked for (expired)"
-    assert (gap.topic, gap.partition, gap.requested, gap.resumed, gap.reason, gap.id) == ("t", 3, 5, 9, "expired", "x")
-    assert str(read_gap(StreamEvent("gap", b"\x1b[31m{}", "x"))) == "gap: \\x1b[31m{}"
-    assert str(read_gap(StreamEvent("gap", b"[]", "x"))) == "gap: []"
-    assert read_gap(StreamEvent("gap", b'{"topic":"t","partition":true}', "x")).partition is None
 
 
 def test_the_client_is_light() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.client.parser import EventStreamParser, StreamEvent
+from gateway.client.frame import StreamEvent
+from gateway.client.parser import EventStreamParser
 
 LINES = st.sampled_from(
     [

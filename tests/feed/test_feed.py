@@ -7,22 +7,24 @@ import json
 
 import pytest
 
-from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
 from gateway.feed.live import LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip
-from gateway.feed.router import Audience
+from gateway.feed.router import FilterRouter
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.ring import Break, Ring
-from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import Decoder, FakeOutlet
+from tests.subscription.client import Decoder, FakeSink
 
 PLACE = TopicPartition("alpha", 0)
 OTHER = TopicPartition("beta", 0)
@@ -48,7 +50,7 @@ def feed_of(ring: Ring, cache: BlockCache, selection: Selection, form: Format = 
 
 def live_of(ring: Ring, selection: Selection) -> LiveFeed:
     feed = feed_of(ring, BlockCache(10**6), selection)
-    return LiveFeed(feed, Audience(feed.timeline), 0, {})
+    return LiveFeed(feed, FilterRouter(feed.timeline), 0, {})
 
 
 class Counted:
@@ -175,7 +177,7 @@ def test_fields_cut_the_event() -> None:
 def test_a_break_is_told_in_its_place() -> None:
     ring = ring_of(1)
     feed = feed_of(ring, BlockCache(10**6), Selection(ALPHA))
-    segment = ring.interrupt(Break(PLACE, 3, 9, "expired", Mark(8, 1003)))
+    segment = ring.interrupt(Break(PLACE, 3, 9, "expired", ConsumedPosition(8, 1003)))
     block = feed.block(segment.number)
     assert block is not None
     [frame] = Decoder().feed(block.data)
@@ -188,17 +190,17 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
     """Blocks of the chain, heartbeats of one's own and a client that joins late, in one checksum each."""
     ring = ring_of(0)
     live = live_of(ring, Selection(ALPHA))
-    clients: list[tuple[LiveClient, FakeOutlet, list[bytes]]] = []
+    clients: list[tuple[LiveClient, FakeSink, list[bytes]]] = []
     for number in range(80):
         if number in (0, 5, 33, 70):
-            outlet = FakeOutlet()
+            sink = FakeSink()
             received: list[bytes] = []
-            outlet.put = received.append  # type: ignore[assignment, method-assign]
-            assert outlet.pipe is not None
-            client = LiveClient(outlet.pipe, Gzip(), outlet.send)
+            sink.put = received.append  # type: ignore[assignment, method-assign]
+            assert sink.pipe is not None
+            client = LiveClient(sink.pipe, Gzip(), sink.send)
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
-            clients.append((client, outlet, received))
+            clients.append((client, sink, received))
         ring.append(PLACE, number, 1000, None, b'{"n":%d}' % number, False)
         segment = ring.close()
         assert segment is not None

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.feed import live_clients as recipients
-from gateway.feed.live_clients import Coding, LiveClient, Recipients
+from gateway.feed import live_clients
+from gateway.feed.live_clients import Coding, LiveClient, LiveClients
 from gateway.feed.packer import Plain
 
 
@@ -51,14 +51,14 @@ class Gone(Socket):
         raise ConnectionResetError
 
 
-def connect(group: Recipients, *sockets: Socket) -> list[LiveClient]:
+def connect(group: LiveClients, *sockets: Socket) -> list[LiveClient]:
     clients = [LiveClient(one, Plain(), one.send) for one in sockets]
     for client in clients:
         group.add(client)
     return clients
 
 
-def write(group: Recipients, data: bytes) -> list[LiveClient]:
+def write(group: LiveClients, data: bytes) -> list[LiveClient]:
     return group.write(lambda coding: {Coding.PLAIN: data}[coding])
 
 
@@ -67,7 +67,7 @@ TAKES = st.lists(st.one_of(st.none(), st.integers(0, 12)), max_size=8)
 
 @given(st.lists(st.tuples(TAKES, st.sets(st.integers(0, 7))), min_size=1, max_size=6))
 def test_every_client_gets_every_byte_once_and_in_order(scripts: list[tuple[list[int | None], set[int]]]) -> None:
-    group = Recipients()
+    group = LiveClients()
     sockets = [Socket(takes) for takes, _ in scripts]
     connect(group, *sockets)
     blocks = [b"<block %d>" % number for number in range(8)]
@@ -83,7 +83,7 @@ def test_every_client_gets_every_byte_once_and_in_order(scripts: list[tuple[list
 
 
 def test_one_that_waits_is_asked_at_once_again_when_it_has_caught_up() -> None:
-    group, slow = Recipients(), Socket([3])
+    group, slow = LiveClients(), Socket([3])
     connect(group, slow)
     for block in (b"first", b"second", b"third"):
         write(group, block)
@@ -97,7 +97,7 @@ def test_one_that_waits_is_asked_at_once_again_when_it_has_caught_up() -> None:
 
 
 def test_a_connection_that_is_gone_keeps_nothing_from_the_others() -> None:
-    group = Recipients()
+    group = LiveClients()
     sockets = [Socket(), Gone(), Socket(), Gone(), Socket()]
     connect(group, *sockets)
     write(group, b"event")
@@ -106,8 +106,8 @@ def test_a_connection_that_is_gone_keeps_nothing_from_the_others() -> None:
 
 
 def test_who_does_not_keep_up_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 8)
-    group, prompt, slow = Recipients(), Socket(), Socket([2])
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 8)
+    group, prompt, slow = LiveClients(), Socket(), Socket([2])
     connect(group, prompt)
     [behind] = connect(group, slow)
     assert write(group, b"ten bytes.") == []
@@ -139,7 +139,7 @@ async def test_the_socket_of_a_transport_may_be_asked_after_it_was_closed() -> N
     assert ours.fileno() < 0
     left, right = socket.socketpair()
     assert number in (left.fileno(), right.fileno())
-    group = Recipients()
+    group = LiveClients()
     [client] = connect(group, Socket())
     group.remove(client)
     gone = LiveClient(transport, Plain(), send)

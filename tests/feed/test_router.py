@@ -15,24 +15,26 @@ from hypothesis import strategies as st
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed import feed as feed_module
-from gateway.feed.feed import BlockCache, Feed, Selection, subject_at
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed, subject_at
 from gateway.feed.live import Broadcast, LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip, Plain
-from gateway.feed.router import ASK_STEPS, TURN_STEPS, Audience
+from gateway.feed.router import ASK_STEPS, DELIVERY_STEPS, FilterRouter
+from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.ring import Break, Ring, Segment
-from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.effort import examples
-from tests.subscription.client import Decoder, FakeClock, FakeOutlet
+from tests.subscription.client import Decoder, FakeClock, FakeSink
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
@@ -90,22 +92,22 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     segments: list[Any], selections: list[Selection], data: Any
 ) -> None:
     ring = ring_of_places()
-    audiences: dict[frozenset[str], Audience[Feed]] = {}
+    routers: dict[frozenset[str], FilterRouter[Feed]] = {}
     feeds = [feed_of(ring, selection, data.draw(st.sampled_from([SSE, NDJSON]))) for selection in selections]
     for feed in feeds:
-        audience = audiences.setdefault(feed.selection.topics, Audience(feed.timeline))
-        audience.join(feed, feed.selection.filter)
+        router = routers.setdefault(feed.selection.topics, FilterRouter(feed.timeline))
+        router.join(feed, feed.selection.filter)
     for content in segments:
         if isinstance(content, TopicPartition):
             end = ring.end(content) + 3
-            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", Mark(end - 1, 2000)))
+            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", ConsumedPosition(end - 1, 2000)))
         else:
             segment = fill(ring, content)
         if segment is None:
             continue
         affected: dict[Feed, list[int] | None] = {}
-        for audience in audiences.values():
-            found = audience.affected(segment)
+        for router in routers.values():
+            found = router.affected(segment)
             assert len(dict(found)) == len(found)
             affected |= dict(found)
         if data.draw(st.booleans()):
@@ -117,7 +119,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
                 assert not alone.data
                 continue
             matching = affected[feed]
-            block = feed.block(segment.number) if matching is None else feed.block_of(segment, matching)
+            block = feed.block(segment.number) if matching is None else feed.block_of_matches(segment, matching)
             assert block is not None
             assert (block.data, block.events) == (alone.data, alone.events)
             assert not block.data or feed.block(segment.number) is block
@@ -125,12 +127,12 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
                 # At the most canaries matched, which this feed does not want.
                 assert all(segment.items[index].canary for index in matching or [])
     for feed in data.draw(st.lists(st.sampled_from(feeds), unique=True)):
-        audiences[feed.selection.topics].leave(feed, feed.selection.filter)
+        routers[feed.selection.topics].leave(feed, feed.selection.filter)
         feeds.remove(feed)
     segment = fill(ring, [(place, {"n": 2, "wiki": "a"}, False) for place in PLACES])
     assert segment is not None
-    now = {feed for audience in audiences.values() for feed, _ in audience.affected(segment)}
-    assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).matches(segment))}
+    now = {feed for router in routers.values() for feed, _ in router.affected(segment)}
+    assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).selected(segment))}
 
 
 ALPHA = frozenset(["alpha"])
@@ -141,36 +143,38 @@ def broadcast_of(topics: int = 2) -> Broadcast:
     hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), FakeClock(), HubOptions())
     for place in PLACES:
         hub.ring.add(place, NOTHING_READ, 0)
-    return Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    broadcast = Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
+    return broadcast
 
 
 def connect(broadcast: Broadcast, text: str | None, packer: Plain | Gzip, form: Format = SSE) -> LiveReader:
     selection = Selection(ALPHA, compile_filter(text) if text else None)
-    return LiveReader(broadcast.feed(selection, form), packer)
+    return LiveReader(broadcast.join(selection, form), packer)
 
 
 class LiveReader:
     """A live client that keeps what it was sent."""
 
     def __init__(self, feed: LiveFeed, packer: Plain | Gzip) -> None:
-        self.outlet = FakeOutlet()
+        self.sink = FakeSink()
         self.sent: list[bytes] = []
-        self.outlet.put = self.sent.append  # type: ignore[assignment, method-assign]
-        assert self.outlet.pipe is not None
-        self.client = LiveClient(self.outlet.pipe, packer, self.outlet.send)
+        self.sink.put = self.sent.append  # type: ignore[assignment, method-assign]
+        assert self.sink.pipe is not None
+        self.client = LiveClient(self.sink.pipe, packer, self.sink.send)
         self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
-        self.feed = feed
+        self.live_feed = feed
         feed.add(self.client, 0.0)
 
     def move(self, feed: LiveFeed) -> None:
         """Go on with another feed."""
-        self.feed.remove(self.client)
-        self.feed = feed
+        self.live_feed.remove(self.client)
+        self.live_feed = feed
         feed.add(self.client, 0.0)
 
     def numbers(self) -> list[int]:
         """What came, until now; ends the response."""
-        self.feed.remove(self.client)
+        self.live_feed.remove(self.client)
         data = b"".join([*self.sent, self.client.packer.finish()])
         text = gzip.decompress(data) if isinstance(self.client.packer, Gzip) else data
         return [frame.document()["n"] for frame in Decoder().feed(text) if frame.data]
@@ -186,7 +190,7 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
-    matches, block_of = Filter.judge, Feed.block_of
+    matches, block_of_matches = Filter.judge, Feed.block_of_matches
 
     def counted(asked: Filter, subject: Subject, meter: list[int]) -> bool:
         evaluated.append(asked.text)
@@ -194,10 +198,10 @@ async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypa
 
     def noted(feed: Feed, segment: Segment, matching: list[int]) -> Any:
         made.append(feed)
-        return block_of(feed, segment, matching)
+        return block_of_matches(feed, segment, matching)
 
     monkeypatch.setattr(Filter, "judge", counted)
-    monkeypatch.setattr(Feed, "block_of", noted)
+    monkeypatch.setattr(Feed, "block_of_matches", noted)
     broadcast = broadcast_of()
     readers = [connect(broadcast, f'event.wiki == "w{number}" && !event.bot', Plain()) for number in range(1000)]
     other = connect(broadcast, 'event.wiki == "w7"    && !event.bot', Plain(), NDJSON)
@@ -205,20 +209,20 @@ async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypa
     deliver(broadcast, {"n": 3, "wiki": "elsewhere", "bot": False})
     # Once for both formats; nothing where nothing can match; no block where nothing matches.
     assert evaluated == ['event.wiki == "w7" && !event.bot', 'event.wiki == "w8" && !event.bot']
-    assert made == [readers[7].feed.feed, other.feed.feed]
+    assert made == [readers[7].live_feed.feed, other.live_feed.feed]
     assert [reader.numbers() for reader in readers[6:9]] == [[], [1], []]
 
 
 async def test_what_nobody_uses_is_given_up() -> None:
     broadcast = broadcast_of()
-    feeds = [broadcast.feed(Selection(ALPHA, compile_filter(f"event.n == {number % 3}")), SSE) for number in range(9)]
+    feeds = [broadcast.join(Selection(ALPHA, compile_filter(f"event.n == {number % 3}")), SSE) for number in range(9)]
     assert len(set(feeds)) == 3
     random.Random(1).shuffle(feeds)
-    for number, feed in enumerate(feeds):
-        assert broadcast.feed(feed.feed.selection, SSE) is feed
-        broadcast.leave(feed)
-        broadcast.leave(feed)
-        assert bool(broadcast._feeds) is bool(broadcast._audiences) is (number < 8)
+    for number, live in enumerate(feeds):
+        assert broadcast.join(live.feed.selection, SSE) is live
+        broadcast.leave(live)
+        broadcast.leave(live)
+        assert bool(broadcast._feeds) is bool(broadcast._routers) is (number < 8)
 
 
 async def test_a_client_that_changes_its_feed_in_the_middle_of_a_chain_can_read_on() -> None:
@@ -227,7 +231,7 @@ async def test_a_client_that_changes_its_feed_in_the_middle_of_a_chain_can_read_
     first, second = connect(broadcast, None, Gzip()), connect(broadcast, "event.n > 2", Gzip())
     for number in range(1, 4):
         deliver(broadcast, {"n": number, "text": "the same words again"})
-    second.move(first.feed)
+    second.move(first.live_feed)
     for number in range(4, 40):
         deliver(broadcast, {"n": number, "text": "the same words again"})
     assert first.numbers() == list(range(1, 40))
@@ -243,7 +247,7 @@ async def test_compressors_are_bounded_and_given_back(monkeypatch: pytest.Monkey
         deliver(broadcast, {"n": number, "text": "the same words again"})
     # Only one of them has a chain; the other's blocks stand alone, and are longer.
     assert broadcast.cache.chains == 1
-    chained, alone = sorted((first, second), key=lambda reader: reader.feed.feed._deflate is None)
+    chained, alone = sorted((first, second), key=lambda reader: reader.live_feed.feed._deflate is None)
     assert len(chained.sent[-1]) < len(alone.sent[-1])
     assert chained.numbers() == list(range(1, 6))
     assert broadcast.cache.chains == 0
@@ -260,7 +264,7 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     deliver(broadcast, {"n": 1, "wiki": "a"})
     deliver(broadcast, {"n": 2, "wiki": "b"})
     for reader in (quiet, busy):
-        reader.feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
+        reader.live_feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
     frame = Decoder().feed(b"".join(quiet.sent))[-1]
     last = Decoder().feed(b"".join(busy.sent))[-1]
     assert frame.data is last.data is None
@@ -271,15 +275,15 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
 async def test_a_mistake_of_our_own_ends_the_clients_of_these_streams_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     broadcast = broadcast_of()
     broken = [connect(broadcast, text, Plain()) for text in (None, 'event.wiki == "a"')]
-    other = LiveReader(broadcast.feed(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
+    other = LiveReader(broadcast.join(Selection(frozenset(["alpha", "beta"])), SSE), Plain())
     for reader in broken:
         reader.client.released = asyncio.get_running_loop().create_future()
-        monkeypatch.setattr(reader.feed.audience, "affected", _fail)
+        monkeypatch.setattr(reader.live_feed.router, "affected", _fail)
     deliver(broadcast, {"n": 1, "wiki": "a"})
     for reader in broken:
         assert reader.client.released is not None
         assert isinstance(reader.client.released.exception(), ZeroDivisionError)
-        assert not reader.feed.clients
+        assert not reader.live_feed.clients
     assert other.numbers() == [1]
 
 
@@ -290,8 +294,8 @@ def _fail(*_: object) -> None:
 async def test_users_are_counted_by_what_they_read() -> None:
     broadcast = broadcast_of(2)
     both = Selection(frozenset(["alpha", "beta"]))
-    held = [broadcast.feed(selection, SSE) for selection in (Selection(ALPHA), Selection(ALPHA), both)]
-    held.append(broadcast.feed(Selection(ALPHA, compile_filter("event.n == 1")), SSE))
+    held = [broadcast.join(selection, SSE) for selection in (Selection(ALPHA), Selection(ALPHA), both)]
+    held.append(broadcast.join(Selection(ALPHA, compile_filter("event.n == 1")), SSE))
     assert broadcast.users() == {ALPHA: 3, both.topics: 1}
     for feed in held:
         broadcast.leave(feed)
@@ -300,23 +304,23 @@ async def test_users_are_counted_by_what_they_read() -> None:
 
 def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     ring = ring_of_places()
-    audience: Audience[str] = Audience(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
+    router: FilterRouter[str] = FilterRouter(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
     cheap = compile_filter("event.n >= 0")
     dear = [compile_filter(f"event.l.all(x, x < {number})") for number in range(10, 2010)]
-    audience.join("cheap", cheap)
+    router.join("cheap", cheap)
     for number, asked in enumerate(dear):
-        audience.join(f"dear {number}", asked)
+        router.join(f"dear {number}", asked)
     segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
     assert segment is not None
-    turn = [TURN_STEPS]
-    affected = dict(audience.affected(segment, turn))
-    assert turn[0] > -ASK_STEPS * len(dear)
-    alone = audience.take_dear()
-    assert sum(map(audience.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
+    budget = [DELIVERY_STEPS]
+    affected = dict(router.affected(segment, budget))
+    assert budget[0] > -ASK_STEPS * len(dear)
+    alone = router.take_dear()
+    assert sum(map(router.spent, [cheap, *dear])) < DELIVERY_STEPS - budget[0]
     # Each is told now, or reads on its own; the cheap one is among those who are told.
     assert "cheap" in affected
     assert set(affected) | set(alone) == {"cheap", *(f"dear {number}" for number in range(2000))}
     assert set(affected).isdisjoint(alone)
-    # What is used up in a turn is so for all audiences.
-    assert audience.affected(segment, [0]) == []
-    assert len(audience.take_dear()) == 2001
+    # What is used up in a delivery is so for all routers.
+    assert router.affected(segment, [0]) == []
+    assert len(router.take_dear()) == 2001

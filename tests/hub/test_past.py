@@ -13,7 +13,7 @@ from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog, MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.past import Past
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import existing
@@ -49,8 +49,8 @@ class CountingLog(MemoryLog):
 
 
 @pytest.fixture(autouse=True)
-def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(past_module, "STRETCH_RECORDS", 4)
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(past_module, "SEGMENT_RECORDS", 4)
     monkeypatch.setattr(past_module, "MOST_RECORDS", 16)
 
 
@@ -69,26 +69,26 @@ async def read(
     identity: str | None = None,
     ends: Mapping[TopicPartition, int] | None = None,
     parsed: bool = True,
-) -> Stretch:
+) -> HistorySegment:
     if identity is None:
         identity = existing(await past._log.describe(["alpha"]))["alpha"].identity
     found = past.read(positions, frozenset({("alpha", identity)}), ends or {}, parsed)
-    return found if isinstance(found, Stretch) else await found
+    return found if isinstance(found, HistorySegment) else await found
 
 
-async def read_on(past: Past, positions: Mapping[TopicPartition, int]) -> list[Stretch]:
-    """All stretches up to the end of the log."""
-    stretches: list[Stretch] = []
+async def read_on(past: Past, positions: Mapping[TopicPartition, int]) -> list[HistorySegment]:
+    """All history segments up to the end of the log."""
+    segments: list[HistorySegment] = []
     while True:
-        stretch = await read(past, positions)
-        if stretch.positions == positions:
-            return stretches
-        stretches.append(stretch)
-        positions = stretch.positions
+        segment = await read(past, positions)
+        if segment.positions == positions:
+            return segments
+        segments.append(segment)
+        positions = segment.positions
 
 
-def offsets(stretches: list[Stretch], place: TopicPartition) -> list[int]:
-    return [record.offset for stretch in stretches for at, run in stretch.runs for record in run if at == place]
+def offsets(segments: list[HistorySegment], place: TopicPartition) -> list[int]:
+    return [record.offset for segment in segments for at, run in segment.runs for record in run if at == place]
 
 
 async def test_many_at_once_read_the_log_once() -> None:
@@ -97,7 +97,7 @@ async def test_many_at_once_read_the_log_once() -> None:
     ways = await asyncio.gather(*[read_on(past, {PLACES[0]: 0}) for _ in range(50)])
     for way in ways:
         assert offsets(way, PLACES[0]) == list(range(40))
-        assert [id(stretch) for stretch in way] == [id(stretch) for stretch in ways[0]]
+        assert [id(segment) for segment in way] == [id(segment) for segment in ways[0]]
     assert log.opened == 1
     await past.close()
     assert log.open_now == 0
@@ -109,7 +109,7 @@ async def test_those_who_begin_elsewhere_meet_at_the_next_end() -> None:
     loaded = past.loaded
     second = await read_on(past, {PLACES[0]: 6})
     assert offsets(second, PLACES[0]) == list(range(6, 40))
-    assert past.loaded <= loaded + 2, "one stretch of its own, and a look at the end"
+    assert past.loaded <= loaded + 2, "one history segment of its own, and a look at the end"
     assert second[1:] == first[2:]
     await past.close()
 
@@ -131,7 +131,7 @@ def test_every_reader_gets_everything_once_and_in_order(counts: list[int], data:
             for place, count in zip(PLACES, counts, strict=False):
                 wanted = [offset for offset in range(begin[place], count) if offset not in holes[place]]
                 assert offsets(way, place) == wanted
-            times = [record.timestamp for stretch in way for record in stretch.records]
+            times = [record.timestamp for segment in way for record in segment.records]
             assert times == sorted(times)
             assert not way or way[-1].positions == dict(zip(PLACES, counts, strict=False))
         await past.close()
@@ -144,11 +144,11 @@ async def test_markers_at_the_end_are_passed_over_and_what_is_appended_is_found(
     log = log_of(3)
     past = Past(log, 2, 1 << 20)
     log.mark("alpha", 0, 5)
-    [stretch] = await read_on(past, {PLACES[0]: 0})
-    assert stretch.positions == {PLACES[0]: 8}
+    [segment] = await read_on(past, {PLACES[0]: 0})
+    assert segment.positions == {PLACES[0]: 8}
     log.append_now("alpha", [NewRecord(b'{"late":1}', None, 9, 0)])
-    [stretch] = await read_on(past, stretch.positions)
-    assert [record.offset for record in stretch.records] == [8]
+    [segment] = await read_on(past, segment.positions)
+    assert [record.offset for record in segment.records] == [8]
     await past.close()
 
 
@@ -160,18 +160,18 @@ async def test_memory_and_readers_are_bounded() -> None:
     assert log.most <= 2 * 3, "those that read, and those that wait"
     await past.close()
     assert log.open_now == 0
-    assert sum(stretch.events is not None for stretch in past._parsed) <= past_module.PARSED_STRETCHES
+    assert sum(segment.events is not None for segment in past._parsed) <= past_module.PARSED_SEGMENTS
 
 
 async def test_a_reader_that_nobody_wants_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past_module, "IDLE_SECONDS", 0.0)
     log = log_of(40)
     past = Past(log, 2, 1 << 20)
-    stretch = await read(past, {PLACES[0]: 0})
+    segment = await read(past, {PLACES[0]: 0})
     while log.open_now:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    rest = await read_on(past, stretch.positions)
-    assert offsets([stretch, *rest], PLACES[0]) == list(range(40))
+    rest = await read_on(past, segment.positions)
+    assert offsets([segment, *rest], PLACES[0]) == list(range(40))
     await past.close()
 
 
@@ -209,11 +209,11 @@ async def test_what_goes_wrong_is_told_to_all_who_wait_and_not_remembered() -> N
     assert log.open_now == 0
 
 
-async def test_a_client_that_leaves_does_not_take_the_stretch_with_it() -> None:
+async def test_a_client_that_leaves_does_not_take_the_history_segment_with_it() -> None:
     log = log_of(8)
     past = Past(log, 2, 1 << 20)
     found = past.read({PLACES[0]: 0}, frozenset({("alpha", log.topic("alpha").identity)}), {})
-    assert not isinstance(found, Stretch)
+    assert not isinstance(found, HistorySegment)
     waiting = asyncio.create_task(asyncio.wait([found]))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -228,16 +228,16 @@ async def test_values_are_decoded_once_for_all() -> None:
     log = log_of(0)
     log.append_now("alpha", [NewRecord(value, b"k", 5, 0) for value in VALUES])
     past = Past(log, 2, 1 << 20)
-    stretch = await read(past, {PLACES[0]: 0})
-    assert [record.value for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
-    assert stretch.canaries == {3}
-    kept = [stretch.subject(index) for index in (0, 3)]
-    assert stretch.subject(0) is kept[0]
-    stretch.forget()
-    for subject, again in zip(kept, [stretch.subject(index) for index in (0, 3)], strict=True):
+    segment = await read(past, {PLACES[0]: 0})
+    assert [record.value for record in segment.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
+    assert segment.canaries == {3}
+    kept = [segment.subject(index) for index in (0, 3)]
+    assert segment.subject(0) is kept[0]
+    segment.forget()
+    for subject, again in zip(kept, [segment.subject(index) for index in (0, 3)], strict=True):
         assert again.event == subject.event
         assert (again.offset, again.timestamp, again.key) == (subject.offset, 5, "k")
-    assert stretch.records[0].key == b"k"
+    assert segment.records[0].key == b"k"
     await past.close()
 
 
@@ -245,16 +245,16 @@ async def test_what_came_late_is_merged_for_those_who_came_after_it() -> None:
     log = log_of(6, 0)
     past = Past(log, 2, 1 << 20)
     start = {PLACES[0]: 0, PLACES[1]: 0}
-    early = [record.timestamp for stretch in await read_on(past, start) for record in stretch.records]
+    early = [record.timestamp for segment in await read_on(past, start) for record in segment.records]
     assert early == [0, 1, 2, 3, 4, 5]
     log.append_now("alpha", [NewRecord(b'{"late":1}', None, 2, 1)])
     ends = {PLACES[0]: 6, PLACES[1]: 1}
     times: list[int] = []
     while start != ends:
-        stretch = await read(past, start, ends=ends)
-        assert stretch.covers(ends)
-        times += [record.timestamp for record in stretch.records]
-        start = dict(stretch.positions)
+        segment = await read(past, start, ends=ends)
+        assert segment.covers(ends)
+        times += [record.timestamp for record in segment.records]
+        start = dict(segment.positions)
     assert times == [0, 1, 2, 2, 3, 4, 5]
     await past.close()
 
@@ -276,11 +276,11 @@ async def test_what_nobody_looks_into_is_checked_all_the_same() -> None:
     log = log_of(0)
     log.append_now("alpha", [NewRecord(value, None, 5, 0, (("name", b"value"),)) for value in VALUES])
     past = Past(log, 2, 1 << 20)
-    stretch = await read(past, {PLACES[0]: 0}, parsed=False)
-    assert [record.value for record in stretch.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
-    assert stretch.canaries == {3}
-    assert stretch.runs == [(PLACES[0], stretch.records)]
-    assert stretch.events is None
-    assert stretch.subject(0).event == {"a": 1}
-    assert all(record.headers == () for record in stretch.records), "they would be memory that nobody counts"
+    segment = await read(past, {PLACES[0]: 0}, parsed=False)
+    assert [record.value for record in segment.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
+    assert segment.canaries == {3}
+    assert segment.runs == [(PLACES[0], segment.records)]
+    assert segment.events is None
+    assert segment.subject(0).event == {"a": 1}
+    assert all(record.headers == () for record in segment.records), "they would be memory that nobody counts"
     await past.close()

@@ -9,15 +9,15 @@ import pytest
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import history as history_module
 from gateway.hub.history import History
-from gateway.hub.history_segment import Stretch
-from gateway.hub.past import PARSED_BYTES, STRETCH_BYTES, Past
+from gateway.hub.history_segment import HistorySegment
+from gateway.hub.past import PARSED_BYTES, SEGMENT_BYTES, Past
 from gateway.model.record import NewRecord, TopicPartition, size_of
 from tests.eventlog.kit import existing
 
-LARGE = STRETCH_BYTES // 4
+LARGE = SEGMENT_BYTES // 4
 
 
-async def test_a_stretch_of_large_events_ends_by_its_bytes() -> None:
+async def test_a_history_segment_of_large_events_ends_by_its_bytes() -> None:
     log = MemoryLog()
     log.create_topic("t", 1)
     log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * LARGE), None, n, 0) for n in range(20)])
@@ -27,12 +27,12 @@ async def test_a_stretch_of_large_events_ends_by_its_bytes() -> None:
     offsets: list[int] = []
     while True:
         found = past.read(positions, identity, {})
-        stretch = found if isinstance(found, Stretch) else await found
-        if stretch.positions == positions:
+        segment = found if isinstance(found, HistorySegment) else await found
+        if segment.positions == positions:
             break
-        assert sum(map(size_of, stretch.records)) < STRETCH_BYTES + 2 * LARGE
-        offsets += [record.offset for record in stretch.records]
-        positions = dict(stretch.positions)
+        assert sum(map(size_of, segment.records)) < SEGMENT_BYTES + 2 * LARGE
+        offsets += [record.offset for record in segment.records]
+        positions = dict(segment.positions)
     assert offsets == list(range(20))
     await past.close()
 
@@ -62,12 +62,12 @@ async def test_what_a_waiting_reader_holds_is_counted() -> None:
     positions = {TopicPartition("t", part): 0 for part in range(2)}
     while True:
         found = past.read(positions, identity, {})
-        stretch = found if isinstance(found, Stretch) else await found
+        segment = found if isinstance(found, HistorySegment) else await found
         for frontier in past._frontiers.values():
             assert frontier._held == sum(size_of(record) for (_, records), _ in frontier._runs for record in records)
-        if stretch.positions == positions:
+        if segment.positions == positions:
             break
-        positions = dict(stretch.positions)
+        positions = dict(segment.positions)
     assert past.waiting_bytes == 0
     await past.close()
 
@@ -87,15 +87,15 @@ async def test_parsed_events_are_kept_by_bytes(count: int) -> None:
     tracemalloc.start()
     while True:
         found = past.read(positions, identity, {}, parsed=True)
-        stretch = found if isinstance(found, Stretch) else await found
-        if stretch.positions == positions:
+        segment = found if isinstance(found, HistorySegment) else await found
+        if segment.positions == positions:
             break
-        for index in range(len(stretch.records)):
-            assert stretch.subject(index).event["a"]
+        for index in range(len(segment.records)):
+            assert segment.subject(index).event["a"]
             read += 1
-        positions = dict(stretch.positions)
+        positions = dict(segment.positions)
         kept, _ = tracemalloc.get_traced_memory()
-        assert kept <= PARSED_BYTES + 2 * STRETCH_BYTES + 25 * len(dense)
+        assert kept <= PARSED_BYTES + 2 * SEGMENT_BYTES + 25 * len(dense)
     tracemalloc.stop()
     assert read == total // len(dense)
     await past.close()

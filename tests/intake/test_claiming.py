@@ -76,6 +76,7 @@ class Gateways:
         claims = MemoryClaims(self.book if shared else Book(600.0, 10_000), clock, sure)
         current = Current(Definitions(catalog, SHIPPED, "gateway.errors"))
         intake = Intake(hub, current, clock, IntakeOptions(), claims, claims)
+        hub.observe = intake.observe
         self._tasks += [asyncio.create_task(hub.run()), asyncio.create_task(intake.run())]
         await hub.filled.wait()
         self.hubs.append(hub)

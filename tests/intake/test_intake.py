@@ -1,5 +1,5 @@
 """The intake as a whole, over a log in memory: valid events come back byte for byte, others are refused, whatever
-their schema; and nothing that is sent is a mistake of the gateway."""
+their schema; and nothing that is sent is an internal error."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ async def taking(
     intake = Intake(
         hub, Current(Definitions(catalog, schemas, "gateway.errors", report_stream="browser.reports")), clock, options
     )
+    hub.observe = intake.observe
     reading = asyncio.create_task(hub.run())
     await hub.filled.wait()
     try:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.process.progress import Progress, shown_bytes, span
+from gateway.process.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -72,18 +72,3 @@ def test_where_nobody_reads_it() -> None:
     with Progress(lambda: "status", file=Closed(), plain_seconds=0) as progress:
         progress.tick()
         progress.say("message")
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
-)
-def test_bytes(count: float, shown: str) -> None:
-    assert shown_bytes(count) == shown
-
-
-@pytest.mark.parametrize(
-    ("milliseconds", "said"),
-    [(0, "0 s"), (-5, "0 s"), (59_999, "59 s"), (60_000, "1 min"), (3_723_000, "1 h 2 min"), (200_000_000, "2 d 7 h")],
-)
-def test_spans(milliseconds: int, said: str) -> None:
-    assert span(milliseconds) == said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from httpx_sse._decoders import SSEDecoder
 from gateway.access.trust import Trust
 from gateway.app.composition import open_schemas, token_terms
 from gateway.app.gateway import Gateway
+from gateway.app.operations import Reload, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
@@ -190,7 +191,7 @@ async def running(
     log: MemoryLog | None = None,
     streams: Sequence[Stream] = STREAMS,
     admin: bool = False,
-    reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    reload: Reload = nothing_to_reload,
     **more: Any,
 ) -> AsyncIterator[Site]:
     """A gateway over a log in memory, on free ports, until the end of the block."""
@@ -208,15 +209,14 @@ async def running(
     trust = Trust(terms=token_terms(settings))
     definitions = Definitions(catalog, open_schemas(settings), settings.error_stream, trust, settings.report_stream)
     gateway = Gateway(settings, definitions, log)
-    if reload is not None:
-        gateway.reload = reload
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
 
     async def on_open(port: int) -> None:
         opened.set_result(port)
 
-    task = asyncio.create_task(gateway.run(stop, with_admin=admin, on_open=on_open))
+    operations = gateway.operations(reload, stop.set)
+    task = asyncio.create_task(gateway.run(stop, operations, with_admin=admin, on_open=on_open))
     try:
         async with asyncio.timeout(PATIENCE):
             port = await opened

@@ -51,7 +51,7 @@ async def test_names_of_the_admin_port() -> None:
 async def test_what_a_foreign_name_gets_tells_nothing() -> None:
     """Whatever route it is, a new one too: a page whose name leads here ("DNS rebinding") could read it."""
     async with running(streams=(ONE, HIDDEN), admin=True) as site:
-        paths = [route.path for route in site.gateway.admin_routes()]
+        paths = [route.path for route in site.gateway.admin_routes(site.gateway.operations())]
         assert {"/metrics", "/readyz", "/v2/streams/{name}"} <= set(paths)
         for path in paths:
             for method in ("GET", "POST", "OPTIONS"):
@@ -145,7 +145,7 @@ async def test_definitions_are_replaced_under_those_who_are_there() -> None:
         assert sorted(await both.numbers(2)) == [1, 2]
         # What is named again as private is not for those who have read it as public.
         notes = await take(site.gateway, ONE, HIDDEN)
-        assert notes == ["streams that were ended, since their client may not read them any more: 1"]
+        assert notes == ["streams ended because their client may not read them any more: 1"]
         await both.rest()
         site.put("one", stored(3))
         assert await one.numbers(2) == [1, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import FilterExhausted, Problem
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.routes import exhausted
 from gateway.routes.exhausted import REMEMBERED, SECONDS, ExhaustedFilters

@@ -108,7 +108,7 @@ async def site(*streams: Stream) -> AsyncIterator[Site]:
 
 def requests(here: Site) -> Iterator[httpx.Request]:
     """Everything that is asked."""
-    for route in here.gateway.public_routes():
+    for route in here.gateway.public_routes(here.gateway.operations()):
         parts = re.findall(r"{(\w+)(?::\w+)?}", route.path)
         for number, given in enumerate(itertools.product(*(PARTS.get(part, NAMES) for part in parts))):
             path = re.sub("{[^}]*}", "%s", route.path) % given

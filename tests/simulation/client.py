@@ -259,7 +259,7 @@ class Client:
                 connection.lose()
             else:
                 for session in list(process.endpoint.sessions):
-                    if session.responder.outlet.pipe is connection:
+                    if session.writer.sink.pipe is connection:
                         session.stop()
                         break
                 else:

@@ -7,10 +7,10 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway.feed import live_clients as recipients
+from gateway.feed import live_clients
 from gateway.routes.sink import EXTENSION
 from gateway.server.stream import LAST_CHUNK, StreamConnection
-from gateway.subscription import response_writer as responder
+from gateway.subscription import response_writer
 from tests.simulation.process import Process
 from tests.subscription.client import unchunked
 
@@ -75,10 +75,10 @@ class Connection(asyncio.Transport):
             self.status = message["status"]
             self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
             return
-        while self.get_write_buffer_size() > recipients.BUFFER_LIMIT and not self.lost:
+        while self.get_write_buffer_size() > live_clients.BUFFER_LIMIT and not self.lost:
             await self._moved.wait()
         if message.get("body"):
-            assert len(message["body"]) <= 2 * responder.WRITE_BYTES, "a piece that is too large"
+            assert len(message["body"]) <= 2 * response_writer.WRITE_BYTES, "a piece that is too large"
             self._put(message["body"])
         if not message.get("more_body"):
             self.ended = True
@@ -102,7 +102,7 @@ class Connection(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """A chunk."""
-        assert self.get_write_buffer_size() <= recipients.BUFFER_LIMIT + HEARTBEAT_BYTES, (
+        assert self.get_write_buffer_size() <= live_clients.BUFFER_LIMIT + HEARTBEAT_BYTES, (
             "written past the server to a client that lags"
         )
         assert not self.ended, "written past the end of the response"
@@ -153,7 +153,7 @@ class Connection(asyncio.Transport):
             return
         self._held.append(data)
         self.unsent += len(data)
-        if self._protocol is not None and not self._paused and self.get_write_buffer_size() > recipients.BUFFER_LIMIT:
+        if self._protocol is not None and not self._paused and self.get_write_buffer_size() > live_clients.BUFFER_LIMIT:
             self._paused = True
             self._protocol.pause_writing()
 
@@ -165,7 +165,7 @@ class Connection(asyncio.Transport):
         taken, rest = data[:size], data[size:]
         self._held = [rest] if rest else []
         self.unsent = len(rest)
-        if self._protocol is not None and self._paused and self.get_write_buffer_size() <= recipients.BUFFER_LIMIT:
+        if self._protocol is not None and self._paused and self.get_write_buffer_size() <= live_clients.BUFFER_LIMIT:
             self._paused = False
             self._protocol.resume_writing()
         if self._closing and not self.unsent:

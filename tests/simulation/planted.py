@@ -26,12 +26,18 @@ class Planted:
 
 BUGS = (
     Planted(
-        "ring: place one too low", "gateway.hub.ring:Ring.place", "position <= state.start", "position < state.start"
+        "ring: location one too low",
+        "gateway.hub.ring:Ring.locate",
+        "position <= state.start",
+        "position < state.start",
     ),
-    Planted("ring: place one segment late", "gateway.hub.ring:Ring.place", "position - 1, key", "position, key"),
+    Planted("ring: location one segment late", "gateway.hub.ring:Ring.locate", "position - 1, key", "position, key"),
     Planted("ring: everybody is aligned", "gateway.hub.ring:Ring.aligned", "return False", "continue"),
     Planted(
-        "ring: marks of the segment after", "gateway.hub.ring:Ring.marks_at", "state, number)", "state, number + 1)"
+        "ring: consumed positions of the segment after",
+        "gateway.hub.ring:Ring.consumed_at",
+        "state, number)",
+        "state, number + 1)",
     ),
     Planted(
         "ring: start stays at eviction",
@@ -60,14 +66,16 @@ BUGS = (
         "records[-1].offset + 2",
     ),
     Planted(
-        "past: another stretch",
+        "past: another history segment",
         "gateway.hub.past:Past.read",
         "(frozenset(positions.items()), identity)",
         "(frozenset(positions), identity)",
     ),
     Planted("past: another topic", "gateway.hub.past:_Frontier._confirm", "state.identity != identity", "False"),
     Planted("past: readers not closed", "gateway.hub.past:_Frontier.close", "await self._reader.close()", "pass"),
-    Planted("past: nothing is forgotten", "gateway.hub.past:Past._keep", "self.size > self.capacity", "False"),
+    Planted(
+        "past: nothing is forgotten", "gateway.bounded_cache:BoundedCache._trim", "self.size > self.capacity", "False"
+    ),
     Planted(
         "session: waits for the ring without giving way",
         "gateway.subscription.alone:follow",
@@ -76,7 +84,7 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: stretches without a bound in bytes",
+        "past: history segments without a bound in bytes",
         "gateway.hub.past:_Share.fitting",
         "bisect_left(within, self._left) + 1",
         "len(within)",
@@ -94,16 +102,16 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: marks of another",
+        "past: consumed positions of another",
         "gateway.feed.feed:Feed._past_key",
-        "tuple([marks[place] for place in self.encoder.partitions])",
+        "tuple([consumed[partition] for partition in self.encoder.partitions])",
         "0",
     ),
     Planted(
         "resolve: expired one too early",
         "gateway.subscription.resolve:Resolver._from_log",
-        "max(wish.offset + 1, reached) < bounds.start",
-        "max(wish.offset, reached) < bounds.start",
+        "max(requested.offset + 1, reached) < bounds.start",
+        "max(requested.offset, reached) < bounds.start",
     ),
     Planted(
         "resolve: another record is trusted",
@@ -114,7 +122,7 @@ BUGS = (
     Planted(
         "resolve: compacted is unknown",
         "gateway.subscription.resolve:Resolver._inside",
-        "record is not None and record.offset == wish.offset",
+        "record is not None and record.offset == requested.offset",
         "record is not None",
     ),
     Planted(
@@ -132,25 +140,27 @@ BUGS = (
     Planted(
         "resolve: unnamed is live",
         "gateway.subscription.resolve:Origin._unnamed",
-        "return Wish(None, 0)",
+        "return RequestedPosition(None, 0)",
         "return None",
     ),
     Planted(
         "resolve: what is away counts as read",
         "gateway.subscription.resolve:Resolver._absent",
-        "tail is not None and _is_behind(wish, tail)",
+        "tail is not None and _is_behind(requested, tail)",
         "tail is not None",
     ),
     Planted(
         "session: follows others in a topic that is away",
         "gateway.subscription.reader:Reader.is_aligned",
-        "any(place in held for place in subscription.waiting)",
+        "any(partition in held for partition in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
+    Planted(
+        "position: seen starts at none", "gateway.model.position.entry:ConsumedPosition.after", "else 1)", "else 0)"
+    ),
     Planted(
         "gzip: everybody has the key",
-        "gateway.feed.live_clients:Recipients.add",
+        "gateway.feed.live_clients:LiveClients.add",
         "Coding.ALONE if",
         "Coding.CHAINED if",
     ),
@@ -168,19 +178,19 @@ BUGS = (
     ),
     Planted(
         "live: who lags stays",
-        "gateway.feed.live_clients:Recipients._write",
+        "gateway.feed.live_clients:LiveClients._write",
         "not client.keeps_up",
         "False",
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.feed.live_clients:Recipients.place",
+        "gateway.feed.live_clients:LiveClients.regroup",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
     Planted(
         "live: what was sent in part is sent again",
-        "gateway.feed.live_clients:Recipients.write",
+        "gateway.feed.live_clients:LiveClients.write",
         "chunk[sent:]",
         "chunk",
     ),
@@ -205,7 +215,7 @@ BUGS = (
     ),
     Planted(
         "feed: canaries for everybody",
-        "gateway.feed.feed:Selection.choose",
+        "gateway.feed.selection:Selection.choose",
         "(canary and not self.canary)",
         "False",
     ),
@@ -218,13 +228,13 @@ BUGS = (
     Planted(
         "until: one more",
         "gateway.subscription.subscription:Subscription.offer",
-        "mark.timestamp >= until",
-        "mark.timestamp > until",
+        "consumed.timestamp >= until",
+        "consumed.timestamp > until",
     ),
     Planted(
         "until: the log is not asked",
         "gateway.subscription.range_end:is_read",
-        "all(position >= bounds[place].end for place, position in read.items())",
+        "all(position >= bounds[partition].end for partition, position in read.items())",
         "True",
     ),
     Planted(
@@ -239,8 +249,8 @@ BUGS = (
     Planted(
         "hub: what is sick is waited for",
         "gateway.hub.history:History.fetch",
-        "for place, end in self.ends.items() if place not in self.troubles}",
-        "for place, end in self.ends.items()}",
+        "for partition, end in self.ends.items() if partition not in self.troubles}",
+        "for partition, end in self.ends.items()}",
     ),
     Planted(
         "hub: what waits for others is lost when one heals",
@@ -251,11 +261,14 @@ BUGS = (
     Planted(
         "hub: one that heals goes on at the end",
         "gateway.hub.recovery:Recovery.join",
-        "self._ring.end(place) for",
-        "self._ring.end(place) + 1 for",
+        "self._ring.end(partition) for",
+        "self._ring.end(partition) + 1 for",
     ),
     Planted(
-        "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
+        "hub: who heals is not read again",
+        "gateway.hub.recovery:Recovery._examine",
+        "self.joining.add(partition)",
+        "pass",
     ),
     Planted(
         "hub: what is refused of a topic that is another by now",
@@ -264,25 +277,28 @@ BUGS = (
         "if True:",
     ),
     Planted(
-        "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"
+        "hub: another topic is joined",
+        "gateway.hub.recovery:Recovery.join",
+        "if partition.topic in others:",
+        "if False:",
     ),
     Planted(
         "session: what waits is forgotten",
-        "gateway.subscription.subscription:Subscription.wishes",
-        "return wishes | self.waiting",
-        "return wishes",
+        "gateway.subscription.subscription:Subscription.requested",
+        "return requested | self.waiting",
+        "return requested",
     ),
     Planted(
         "session: a range ends without what is sick",
         "gateway.subscription.reader:Reader.finish_until",
-        "for place in subscription.waiting):",
-        "for place in ()):",
+        "for partition in subscription.waiting\n",
+        "for partition in ()\n",
     ),
     Planted(
         "resolve: partitions of a hidden topic are dropped",
         "gateway.subscription.resolve:Resolver.resolve",
-        "if self._hub.has(place)), *untold})",
-        "if self._hub.has(place))})",
+        "if self._hub.has(each)), *untold})",
+        "if self._hub.has(each))})",
     ),
     Planted(
         "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self.flush()", "self.ring.close()"
@@ -290,8 +306,8 @@ BUGS = (
     Planted(
         "session: joins new partitions at their end",
         "gateway.subscription.subscription:Subscription.rejoin",
-        "kept[place].offset + 1",
-        "kept[place].offset + 2",
+        "kept[partition].offset + 1",
+        "kept[partition].offset + 2",
     ),
     Planted(
         "session: gaps are told at once",
@@ -302,7 +318,7 @@ BUGS = (
     Planted(
         "session: feeds are kept",
         "gateway.subscription.session:Session.close",
-        "self.services.broadcast.leave(self.feed)",
+        "self.services.broadcast.leave(self.live_feed)",
         "pass",
     ),
 )

@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.catalog.catalog import Catalog
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed.feed import BlockCache
+from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
@@ -62,9 +62,9 @@ class Process:
         self.hub = Hub(self.log, by_timestamp, self.clock, options, self.clock.monotonic)
         self.cache = BlockCache(random.choice([0, 20_000, 10**8]))
         self.broadcast = Broadcast(self.hub, self.cache, self.clock, self.heartbeat)
-        self.hub.deliver = self._deliver
+        self.hub.deliver, self.hub.renew = self._deliver, self.broadcast.renew
         self.past = Past(self.log, self.readers, random.choice([0, 5_000, 10**8]))
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.losses.memories += [lambda lost: self.cache.clear(), self.past.forget]
         self.held = Held(random.choice([1, 5_000, 10**8]))
         services = Services(
             self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held
@@ -84,7 +84,7 @@ class Process:
     def held_from(self) -> dict[TopicPartition, int]:
         """Up to which offset the ring holds nothing of each partition."""
         ring = self.hub.ring
-        return {place: mark.offset for place, mark in ring.marks_at(ring.oldest, ring.partitions()).items()}
+        return {place: consumed.offset for place, consumed in ring.consumed_at(ring.oldest, ring.partitions()).items()}
 
     def check_bounds(self) -> None:
         """The process lives; what memory is allowed is kept, and counted right."""
@@ -105,10 +105,10 @@ class Process:
         # that wait, and what looks something up.
         most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)
         assert self.log.readers <= most, "readers of the log are left over"
-        assert self.past.size <= self.past.capacity, "too much of the past is kept"
-        for stretch in self.past._stretches.values():
-            sizes = [size_of(record) for record in stretch.records]
-            assert sum(sizes) < past.STRETCH_BYTES + max(sizes, default=1), "a stretch is too large"
+        assert self.past.size <= self.past._segments.capacity, "too much of the past is kept"
+        for _, segment in self.past._segments.entries():
+            sizes = [size_of(record) for record in segment.records]
+            assert sum(sizes) < past.SEGMENT_BYTES + max(sizes, default=1), "a history segment is too large"
 
     def check_idle(self) -> None:
         """Once all clients are gone, nothing is left of them."""

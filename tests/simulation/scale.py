@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 
-from gateway.feed import feed, live
-from gateway.feed import live_clients as recipients
+from gateway.feed import feed, live, live_clients
 from gateway.hub import discovery, history, ordered, past
-from gateway.subscription import aligned, seen
-from gateway.subscription import response_writer as responder
+from gateway.subscription import aligned, response_writer, seen
 from gateway.wire import gzip
 
 CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
@@ -18,14 +16,14 @@ CHOICES: dict[tuple[object, str], tuple[int, ...]] = {
     (ordered, "WAITING_BYTES"): (300, 10_000, 4_194_304),
     (history, "FETCH_RECORDS"): (2, 20, 2000),
     (discovery, "MAXIMUM_LOOK_BACK"): (65536,),
-    (recipients, "BUFFER_LIMIT"): (1500, 65536),
+    (live_clients, "BUFFER_LIMIT"): (1500, 65536),
     (live, "BLOCK_LIMIT"): (3000, 262_144),
     (feed, "MAXIMUM_CHAINS"): (1, 256),
     (seen, "MOST_SEEN"): (1_000_000,),
-    (responder, "WRITE_BYTES"): (700, 65536),
-    (past, "STRETCH_RECORDS"): (4, 16, 128),
+    (response_writer, "WRITE_BYTES"): (700, 65536),
+    (past, "SEGMENT_RECORDS"): (4, 16, 128),
     (past, "MOST_RECORDS"): (9, 512),
-    (past, "STRETCH_BYTES"): (300, 2000, 524_288),
+    (past, "SEGMENT_BYTES"): (300, 2000, 524_288),
     (history, "HISTORY_BYTES"): (1, 1000, 2_097_152),
     (aligned, "WRITE_BYTES"): (700, 65536),
     (aligned, "STEP_SEGMENTS"): (1, 16),

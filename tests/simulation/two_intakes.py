@@ -75,6 +75,7 @@ class Gateway:
         self.claims = MemoryClaims(world.book, clock)
         current = Current(Definitions(catalog, SHIPPED, None))
         self.intake = Intake(self.hub, current, clock, IntakeOptions(), self.claims, self.claims)
+        self.hub.observe = self.intake.observe
         self.sending: set[asyncio.Task[Any]] = set()
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.intake.run())]
 

@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.feed import live_clients as recipients
-from gateway.feed.live_clients import Pipe, Send
+from gateway.feed import live_clients
+from gateway.feed.live_clients import Pipe, SocketSend
 
 
 class FakeClock:
@@ -92,17 +92,17 @@ def unchunked(data: bytes) -> bytes:
     return content
 
 
-class FakeOutlet:
+class FakeSink:
     """A response whose client reads when `drain` is called, or at once.
 
-    Where the connection holds more than `recipients.BUFFER_LIMIT`, `write` waits, and where it holds less `write` does
-    not give way, as with a real transport.
+    Where the connection holds more than `live_clients.BUFFER_LIMIT`, `write` waits, and where it holds less `write`
+    does not give way, as with a real transport.
     """
 
     def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.pipe: Pipe | None = FakePipe(self) if with_pipe else None
-        self.send: Send | None = self._send if with_pipe else None
+        self.send: SocketSend | None = self._send if with_pipe else None
         self.decoder = Decoder(gzip)
         self.at_once = at_once
         self.was_cut = False
@@ -146,7 +146,7 @@ class FakeOutlet:
         self._moved = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        while self._size > recipients.BUFFER_LIMIT and not self.gone.done():
+        while self._size > live_clients.BUFFER_LIMIT and not self.gone.done():
             await self._moved.wait()
         self.put(data)
 
@@ -168,14 +168,14 @@ class FakeOutlet:
 
 
 class FakePipe:
-    """The connection under an outlet."""
+    """The connection under a sink."""
 
-    def __init__(self, outlet: FakeOutlet) -> None:
-        self._outlet = outlet
+    def __init__(self, sink: FakeSink) -> None:
+        self._sink = sink
 
     def write(self, data: bytes) -> None:
-        self._outlet.most_buffered = max(self._outlet.most_buffered, self._outlet.buffered)
-        self._outlet.put(unchunked(data))
+        self._sink.most_buffered = max(self._sink.most_buffered, self._sink.buffered)
+        self._sink.put(unchunked(data))
 
     def get_write_buffer_size(self) -> int:
-        return self._outlet.buffered
+        return self._sink.buffered

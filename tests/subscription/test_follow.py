@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed.feed import Selection
+from gateway.feed.selection import Selection
 from gateway.hub import ordered as ordered_module
 from gateway.model.position import parse_position
 from gateway.model.record import TopicPartition
@@ -20,7 +20,7 @@ from gateway.subscription.resolve import Origin
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request
 from gateway.wire.sse import SSE
-from tests.subscription.client import FakeOutlet
+from tests.subscription.client import FakeSink
 from tests.subscription.test_session import PATIENCE, Site, event, numbers, until
 
 
@@ -32,14 +32,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def client(site: Site, origin: Origin, *topics: str) -> AsyncIterator[FakeOutlet]:
+async def client(site: Site, origin: Origin, *topics: str) -> AsyncIterator[FakeSink]:
     """A client of these topics, until the end of the block."""
-    session, outlet = Session(site.services, Request(Selection(frozenset(topics)), SSE, origin)), FakeOutlet()
+    session, sink = Session(site.services, Request(Selection(frozenset(topics)), SSE, origin)), FakeSink()
     assert await session.prepare()
-    task = asyncio.create_task(session.run(outlet))
+    task = asyncio.create_task(session.run(sink))
     try:
         async with asyncio.timeout(PATIENCE):
-            yield outlet
+            yield sink
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -52,14 +52,14 @@ POSITION = '[{"topic":"north","partition":0,"offset":19,"timestamp":999019}]'
 ORIGINS = {
     "live": (Origin(), 50),
     "since": (Origin(since=999_010), 10),
-    "resumed": (Origin(wishes=parse_position(POSITION)), 20),
+    "resumed": (Origin(requested=parse_position(POSITION)), 20),
 }
 
 
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("topics", [("north",), ("north", "east")])
-@pytest.mark.parametrize("wish", ORIGINS)
-async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tuple[str, ...], *, away: bool) -> None:
+@pytest.mark.parametrize("asked", ORIGINS)
+async def test_a_client_that_comes_before_the_log_has_told(asked: str, topics: tuple[str, ...], *, away: bool) -> None:
     """Of a topic with a past it gets what it asked for, however early it comes, and no history as live events."""
     log = MemoryLog()
     for topic in ("east", "west", "north"):
@@ -68,22 +68,22 @@ async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tu
     async with Site(log, flush_bytes=300).running() as site:
         log.available = not away
         site.hub.follow({"north": False})
-        origin, first = ORIGINS[wish]
-        async with client(site, origin, *topics) as outlet:
+        origin, first = ORIGINS[asked]
+        async with client(site, origin, *topics) as sink:
             if away:
-                await until(lambda: any("waiting for the log" in frame.comments for frame in outlet.frames))
+                await until(lambda: any("waiting for the log" in frame.comments for frame in sink.frames))
             log.available = True
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
-            await until(lambda: len(numbers(outlet)) == 60 - first)
-            assert numbers(outlet) == list(range(first, 60))
-            assert not any(frame.event == "gap" for frame in outlet.frames)
+            await until(lambda: len(numbers(sink)) == 60 - first)
+            assert numbers(sink) == list(range(first, 60))
+            assert not any(frame.event == "gap" for frame in sink.frames)
 
 
 @pytest.mark.parametrize("topics", [("north",), ("north", "east")])
-@pytest.mark.parametrize("wish", ORIGINS)
+@pytest.mark.parametrize("asked", ORIGINS)
 async def test_a_client_that_comes_while_the_ring_catches_up(
-    monkeypatch: pytest.MonkeyPatch, wish: str, topics: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, asked: str, topics: tuple[str, ...]
 ) -> None:
     """What the ring has by then is not what is live."""
     monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 3)
@@ -103,12 +103,12 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
     async with site.running():
         site.hub.follow({"north": False})
         await until(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
-        origin, first = ORIGINS[wish]
-        async with client(site, origin, *topics) as outlet:
-            await until(lambda: bool(outlet.frames))
+        origin, first = ORIGINS[asked]
+        async with client(site, origin, *topics) as sink:
+            await until(lambda: bool(sink.frames))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
             gate.set()
-            await until(lambda: len(numbers(outlet)) >= 60 - first)
-            assert numbers(outlet) == list(range(first, 60))
+            await until(lambda: len(numbers(sink)) >= 60 - first)
+            assert numbers(sink) == list(range(first, 60))
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             assert not site.hub.catching_up

@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed import live_clients as recipients
+from gateway.feed import live_clients
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription import reader
-from tests.subscription.client import FakeOutlet
+from tests.subscription.client import FakeSink
 from tests.subscription.test_session import Site, event, numbers, reads, until
 
 EAST = TopicPartition("east", 0)
@@ -47,8 +47,8 @@ def identifier(offset: int, timestamp: int) -> str:
     return json.dumps(entries)
 
 
-def gaps(outlet: FakeOutlet) -> list[tuple[str, int, int, str]]:
-    documents = [frame.document() for frame in outlet.frames if frame.event == "gap"]
+def gaps(sink: FakeSink) -> list[tuple[str, int, int, str]]:
+    documents = [frame.document() for frame in sink.frames if frame.event == "gap"]
     return [(each["topic"], each["requested"], each["resumed"], each["reason"]) for each in documents]
 
 
@@ -97,27 +97,27 @@ async def test_a_log_that_is_cut_back_and_written_on(
 async def test_who_was_away_meanwhile(log: MemoryLog, *, written_on: int, time: int, by_timestamp: bool) -> None:
     async with Site(log, by_timestamp).running() as site:
         old(log)
-        async with site.client(identifier(-1, 0)) as outlet:
-            await reads(outlet, 10)
-            place = outlet.frames[-1].identifier
+        async with site.client(identifier(-1, 0)) as sink:
+            await reads(sink, 10)
+            place = sink.frames[-1].identifier
         epoch = site.hub.ring.epoch
         cut(log, 5, written_on, time)
         await until(lambda: site.hub.ring.epoch != epoch and site.hub.ring.end(EAST) == 5 + written_on)
-        async with site.client(place) as outlet:
+        async with site.client(place) as sink:
             log.append_now("west", [event(300, LATE + 101)])
             if by_timestamp and time == EARLY:
                 # An id of times alone says nothing of what was there: what is younger is delivered.
-                await until(lambda: 300 in numbers(outlet))
+                await until(lambda: 300 in numbers(sink))
                 return
-            await reads(outlet, written_on + 1)
+            await reads(sink, written_on + 1)
             expected = [] if by_timestamp else [("east", 9, 5, "unknown")]
-            assert (sorted(numbers(outlet)), gaps(outlet)) == ([*range(100, 100 + written_on), 300], expected)
+            assert (sorted(numbers(sink)), gaps(sink)) == ([*range(100, 100 + written_on), 300], expected)
 
 
 @pytest.mark.parametrize("end", [0, 5, 100, 400, 599])
 async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     """It has read a part of the past when the log is cut back, before or behind it."""
-    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 1000)
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 1000)
     old(log, 600)
     async with Site(log, ring_bytes=2000).running() as site, site.client(identifier(-1, 0)) as slow:
         slow.at_once = False
@@ -128,7 +128,7 @@ async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.Monkey
         slow.drain()
         await until(lambda: numbers(slow)[-1] == 799)
         received, told = numbers(slow), gaps(slow)
-    # It had at least one stretch of the past; how much more it says itself.
+    # It had at least one history segment; how much more it says itself.
     assert told or end >= 256
     read = told[0][1] + 1 if told else end
     assert received == [*range(read), *range(100, 800)]
@@ -157,24 +157,24 @@ async def test_a_log_that_is_cut_back_twice(log: MemoryLog) -> None:
         cut(log, 5, 9, EARLY)
         await reads(live, 24)
         assert gaps(live) == [("east", 9, 7, "unknown"), ("east", 11, 5, "unknown")]
-        async with site.client(place) as outlet:
-            await reads(outlet, 9)
-            assert gaps(outlet) == [("east", 9, 5, "unknown")]
+        async with site.client(place) as sink:
+            await reads(sink, 9)
+            assert gaps(sink) == [("east", 9, 5, "unknown")]
 
 
 async def test_what_the_log_deletes_is_not_given_from_memory(log: MemoryLog) -> None:
     async with Site(log).running() as site, site.client(identifier(-1, 0)) as live:
         old(log)
         await reads(live, 10)
-        async with site.client(identifier(-1, 0)) as outlet:
-            await reads(outlet, 10)
+        async with site.client(identifier(-1, 0)) as sink:
+            await reads(sink, 10)
         log.truncate("east", 0, 6)
         await until(lambda: site.hub.ring.holds(EAST, 5) is None)
         for offset, expected in ((-1, []), (4, [("east", 4, 6, "expired")]), (5, [])):
             time = 0 if offset < 0 else TIME + offset
-            async with site.client(identifier(offset, time)) as outlet:
-                await reads(outlet, 4)
-                assert (numbers(outlet), gaps(outlet)) == ([6, 7, 8, 9], expected)
+            async with site.client(identifier(offset, time)) as sink:
+                await reads(sink, 4)
+                assert (numbers(sink), gaps(sink)) == ([6, 7, 8, 9], expected)
         assert site.hub.ring.records == 4
         log.append_now("east", [event(10, LATE)])
         await reads(live, 11)
@@ -185,14 +185,14 @@ async def test_deleted_records_leave_the_past_too(log: MemoryLog) -> None:
     old(log, 600)
     async with Site(log, ring_bytes=2000).running() as site:
         log.append_now("west", [event(900, LATE)])
-        async with site.client(identifier(-1, 0)) as outlet:
-            await reads(outlet, 601)
+        async with site.client(identifier(-1, 0)) as sink:
+            await reads(sink, 601)
         assert site.past.size
         log.truncate("east", 0, 600)
         await until(lambda: not site.past.size)
-        async with site.client(identifier(5, TIME + 5)) as outlet:
-            await until(lambda: 900 in numbers(outlet))
-            assert (numbers(outlet), gaps(outlet)) == ([900], [("east", 5, 600, "expired")])
+        async with site.client(identifier(5, TIME + 5)) as sink:
+            await until(lambda: 900 in numbers(sink))
+            assert (numbers(sink), gaps(sink)) == ([900], [("east", 5, 600, "expired")])
 
 
 def _has_read(site: Site, offset: int) -> bool:
@@ -231,8 +231,8 @@ async def test_what_is_behind_the_last_record_is_no_loss_where_it_is_deleted(log
         log.append_now("east", [event(10, LATE)])
         await reads(live, 11)
         await until(lambda: site.hub.ring.holds(EAST, 9) is None)
-        async with site.client(place) as outlet:
-            await reads(outlet, 1)
-            assert (numbers(outlet), gaps(outlet)) == ([10], [])
+        async with site.client(place) as sink:
+            await reads(sink, 1)
+            assert (numbers(sink), gaps(sink)) == ([10], [])
         await asyncio.sleep(0)
         assert gaps(live) == []

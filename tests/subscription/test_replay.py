@@ -1,4 +1,4 @@
-"""What a replay does with a stretch of the past."""
+"""What a replay does with a history segment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.hub.history_segment import Stretch
+from gateway.hub.history_segment import HistorySegment
 from gateway.hub.past import Past
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.replay import Replay
@@ -17,13 +17,13 @@ FIRST, SECOND = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 class Answering:
-    """As much of a responder as a replay uses: a client that stays."""
+    """As much of a response writer as a replay uses: a client that stays."""
 
     over = False
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.outlet = SimpleNamespace(gone=loop.create_future())
+        self.sink = SimpleNamespace(gone=loop.create_future())
         self.stopping = loop.create_future()
 
     async def beat(self, *_: object, **__: object) -> None:
@@ -43,14 +43,14 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
         early, late = (Replay(past, hub, cast(Any, Answering()), 15.0, cast(Any, None)) for _ in range(2))
         positions = {FIRST: 0, SECOND: 0}
         one = asyncio.create_task(early.fetch(subscription, positions))
-        async with past.turn:
+        async with past.lock:
             while not past.reading:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             # It has asked for the log's end, and waits for its turn.
             (loading,) = past._loading.values()
             log.append_now("t", [NewRecord(b'{"n":3}', None, 6, 1)])
 
-        async def ask_when_it_is_done() -> Stretch | None:
+        async def ask_when_it_is_done() -> HistorySegment | None:
             while not loading.done():  # noqa: ASYNC110
                 await asyncio.sleep(0)
             return await late.fetch(subscription, positions)

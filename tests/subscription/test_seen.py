@@ -188,14 +188,14 @@ async def test_a_client_hears_that_its_stream_lives_while_it_is_counted_for(monk
         east = '{"topic":"east","partition":0,"timestamp":7,"seen":1000000}'
         asked = f'[{east},{{"topic":"west","partition":0,"timestamp":0}}]'
         readers = log.readers
-        async with site.client(asked) as outlet:
+        async with site.client(asked) as sink:
             for _ in range(3):
-                heard = len(outlet.frames)
-                await until(lambda heard=heard: len(outlet.frames) > heard)  # type: ignore[misc]
-            assert not numbers(outlet)
+                heard = len(sink.frames)
+                await until(lambda heard=heard: len(sink.frames) > heard)  # type: ignore[misc]
+            assert not numbers(sink)
             assert log.readers > readers
-            outlet.leave()
+            sink.leave()
             await until(lambda: log.readers == readers)
         log.pause = 0.0
-        async with site.client(asked) as outlet:
-            await until(lambda: numbers(outlet) == [5000])
+        async with site.client(asked) as sink:
+            await until(lambda: numbers(sink) == [5000])

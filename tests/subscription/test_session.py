@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.feed import live_clients as recipients
-from gateway.feed.feed import BlockCache, Feed, Selection
+from gateway.feed import live_clients
+from gateway.feed.cache import BlockCache
+from gateway.feed.feed import Feed
 from gateway.feed.live import Broadcast
+from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub import past
@@ -28,7 +30,7 @@ from gateway.subscription.subscription import Request
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import FakeClock, FakeOutlet, Frame
+from tests.subscription.client import FakeClock, FakeSink, Frame
 
 PATIENCE = 10.0
 
@@ -43,9 +45,11 @@ class Site:
         topics = dict.fromkeys(("east", "west"), by_timestamp)
         self.clock = FakeClock()
         self.hub = Hub(log, topics, self.clock, options)
-        self.broadcast = Broadcast(self.hub, BlockCache(10**7), self.clock, 0.05)
+        cache = BlockCache(10**7)
+        self.broadcast = Broadcast(self.hub, cache, self.clock, 0.05)
+        self.hub.deliver, self.hub.renew = self.broadcast.deliver, self.broadcast.renew
         self.past = Past(log, 4, 1 << 20)
-        self.hub.losses.memories.append(self.past.forget)
+        self.hub.losses.memories += [lambda lost: cache.clear(), self.past.forget]
         self.services = Services(self.hub, self.broadcast, self.past, self.clock, 0.05, 1000)
 
     @asynccontextmanager
@@ -65,17 +69,17 @@ class Site:
     @asynccontextmanager
     async def client(
         self, identifier: str | None = None, form: Format = SSE, chosen: Filter | None = None, limit: int | None = None
-    ) -> AsyncIterator[FakeOutlet]:
+    ) -> AsyncIterator[FakeSink]:
         """A client of both topics, until the end of the block."""
-        origin = Origin(wishes=parse_position(identifier)) if identifier else Origin()
+        origin = Origin(requested=parse_position(identifier)) if identifier else Origin()
         request = Request(Selection(frozenset({"east", "west"}), chosen), form, origin, limit=limit)
-        session, outlet = Session(self.services, request), FakeOutlet()
+        session, sink = Session(self.services, request), FakeSink()
         assert await session.prepare()
-        task = asyncio.create_task(session.run(outlet))
+        task = asyncio.create_task(session.run(sink))
         try:
-            yield outlet
+            yield sink
         finally:
-            outlet.leave()
+            sink.leave()
             async with asyncio.timeout(PATIENCE):
                 await task
             session.close()
@@ -87,13 +91,13 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def numbers(outlet: FakeOutlet) -> list[int]:
-    return [frame.document()["n"] for frame in outlet.frames if frame.event == "message" and frame.data]
+def numbers(sink: FakeSink) -> list[int]:
+    return [frame.document()["n"] for frame in sink.frames if frame.event == "message" and frame.data]
 
 
-async def reads(outlet: FakeOutlet, count: int) -> None:
+async def reads(sink: FakeSink, count: int) -> None:
     """Return when so many events have come."""
-    await until(lambda: len(numbers(outlet)) == count)
+    await until(lambda: len(numbers(sink)) == count)
 
 
 def event(number: int, timestamp: int) -> NewRecord:
@@ -108,8 +112,8 @@ def log() -> MemoryLog:
     return log
 
 
-def told(outlet: FakeOutlet, kind: str) -> Frame:
-    [frame] = [frame for frame in outlet.frames if frame.event == kind]
+def told(sink: FakeSink, kind: str) -> Frame:
+    [frame] = [frame for frame in sink.frames if frame.event == kind]
     return frame
 
 
@@ -123,23 +127,23 @@ async def test_a_resume_amid_a_thousand_records_of_one_millisecond_goes_on_there
         received: list[int] = []
         # Cut off by the limit at places that have nothing to do with the millisecond.
         for expected in (333, 333, 333, 1):
-            async with site.client(identifier, limit=333) as outlet:
-                await reads(outlet, expected)
-            received += numbers(outlet)
-            identifier = outlet.frames[-1].identifier or ""
+            async with site.client(identifier, limit=333) as sink:
+                await reads(sink, expected)
+            received += numbers(sink)
+            identifier = sink.frames[-1].identifier or ""
         assert received == list(range(1000))
 
 
 async def test_what_came_to_the_other_data_centre_meanwhile_is_delivered(log: MemoryLog) -> None:
     async with Site(log, by_timestamp=True).running() as site:
         log.append_now("east", [event(1, 5000)])
-        async with site.client('[{"topic":"east","partition":0,"timestamp":1}]') as outlet:
-            await until(lambda: numbers(outlet) == [1])
-            identifier = outlet.frames[-1].identifier
+        async with site.client('[{"topic":"east","partition":0,"timestamp":1}]') as sink:
+            await until(lambda: numbers(sink) == [1])
+            identifier = sink.frames[-1].identifier
         # Older than what was read of the other topic.
         log.append_now("west", [event(2, 4000)])
-        async with site.client(identifier) as outlet:
-            await until(lambda: numbers(outlet) == [2])
+        async with site.client(identifier) as sink:
+            await until(lambda: numbers(sink) == [2])
 
 
 async def test_resumed_clients_share_the_evaluation_of_their_filter(
@@ -160,8 +164,8 @@ async def test_resumed_clients_share_the_evaluation_of_their_filter(
         await until(lambda: site.hub.ring.records == 101)
         position = '[{"topic":"east","partition":0,"offset":0,"timestamp":1}]'
         for text in ("event.n > 50", "event.n>50", "event.n  >  50"):
-            async with site.client(position, chosen=compile_filter(text)) as outlet:
-                await reads(outlet, 50)
+            async with site.client(position, chosen=compile_filter(text)) as sink:
+                await reads(sink, 50)
     assert calls <= 101
 
 
@@ -170,10 +174,10 @@ async def test_each_gap_is_told_again_where_the_connection_broke_before_it(log: 
         log.append_now(topic, [event(number, number) for number in range(9)])
         log.truncate(topic, 0, 6)
     position = '[{"topic":"east","partition":0,"offset":1,"timestamp":1},{"topic":"west","partition":0,"offset":2}]'
-    async with Site(log).running() as site, site.client(position) as outlet:
-        await until(lambda: len(numbers(outlet)) == 6)
-        before, first, second = [json.loads(frame.identifier or "") for frame in outlet.frames[:3]]
-        assert [frame.event for frame in outlet.frames[:3]] == ["message", "gap", "gap"]
+    async with Site(log).running() as site, site.client(position) as sink:
+        await until(lambda: len(numbers(sink)) == 6)
+        before, first, second = [json.loads(frame.identifier or "") for frame in sink.frames[:3]]
+        assert [frame.event for frame in sink.frames[:3]] == ["message", "gap", "gap"]
         assert [[entry["offset"] for entry in position] for position in (before, first, second)] == [
             [1, 2],
             [5, 2],
@@ -184,17 +188,17 @@ async def test_each_gap_is_told_again_where_the_connection_broke_before_it(log: 
 AMID = '[{"topic":"east","partition":0,"offset":3,"timestamp":1003},{"topic":"west","partition":0,"offset":-1}]'
 
 
-async def comes_again_for(log: MemoryLog, outlet: FakeOutlet) -> None:
+async def comes_again_for(log: MemoryLog, sink: FakeSink) -> None:
     """The topic is away, the client goes on with the other, and is told its own gap when the topic is back."""
     log.append_now("west", [event(10, 2000)])
-    await until(lambda: 10 in numbers(outlet))
-    before = numbers(outlet)
-    east = json.loads(outlet.frames[-1].identifier or "")[0]
+    await until(lambda: 10 in numbers(sink))
+    before = numbers(sink)
+    east = json.loads(sink.frames[-1].identifier or "")[0]
     log.create_topic("east")
     log.append_now("east", [event(number, 3000) for number in range(20, 25)])
-    await until(lambda: numbers(outlet) == [*before, *range(20, 25)])
+    await until(lambda: numbers(sink) == [*before, *range(20, 25)])
     gap = {"topic": "east", "partition": 0, "requested": east["offset"], "resumed": 0, "reason": "unknown"}
-    assert told(outlet, "gap").document() == gap
+    assert told(sink, "gap").document() == gap
     read = [number for number in before if number != 10]
     assert east == {"topic": "east", "partition": 0, "offset": max(read, default=3), "timestamp": 1000 + east["offset"]}
 
@@ -208,24 +212,24 @@ async def test_a_client_of_a_topic_that_is_away_is_told_its_own_gap(log: MemoryL
         if known:
             log.delete_topic("east")
         await until(lambda: "east" not in site.hub.discovery.existing)
-        async with site.client(AMID) as outlet:
-            await comes_again_for(log, outlet)
+        async with site.client(AMID) as sink:
+            await comes_again_for(log, sink)
 
 
 async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(past, "STRETCH_RECORDS", 2)
-    monkeypatch.setattr(recipients, "BUFFER_LIMIT", 0)
+    monkeypatch.setattr(past, "SEGMENT_RECORDS", 2)
+    monkeypatch.setattr(live_clients, "BUFFER_LIMIT", 0)
     log.append_now("east", [event(number, 1000 + number) for number in range(9)])
-    async with Site(log).running() as site, site.client(AMID) as outlet:
-        outlet.at_once = False
-        await until(lambda: outlet.buffered > 0)
+    async with Site(log).running() as site, site.client(AMID) as sink:
+        sink.at_once = False
+        await until(lambda: sink.buffered > 0)
         log.delete_topic("east")
         await until(lambda: "east" not in site.hub.discovery.existing)
-        outlet.at_once = True
-        outlet.drain()
-        await comes_again_for(log, outlet)
+        sink.at_once = True
+        sink.drain()
+        await comes_again_for(log, sink)
 
 
 @pytest.mark.parametrize("form", [SSE, NDJSON])
@@ -238,8 +242,8 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             '[{"topic":"east","partition":0,"offset":-1,"timestamp":0},{"topic":"west","partition":0,"offset":-1}]'
         )
         sent: list[bytes] = []
-        async with site.client(position, form) as outlet, site.client(position, form) as other:
-            for one in (outlet, other):
+        async with site.client(position, form) as sink, site.client(position, form) as other:
+            for one in (sink, other):
                 monkeypatch.setattr(one, "put", sent.append)
                 if not live:
                     one.pipe = None
@@ -262,7 +266,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
         "type": "about:blank",
         "title": "Internal error",
         "status": 500,
-        "detail": "the gateway made a mistake; its operator finds it in the log",
+        "detail": "an internal error; the operator finds it in the log",
     }
     errors = [part for part in sent if b"Internal error" in part]
     if form is NDJSON:
@@ -298,11 +302,11 @@ async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
     try:
         await until(lambda: bool(site.hub.discovery.sought))
         first = '[{"topic":"east","partition":0,"timestamp":0},{"topic":"west","partition":0,"timestamp":0}]'
-        async with site.client(first) as outlet:
+        async with site.client(first) as sink:
             await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             gate.set()
-            await until(lambda: len(numbers(outlet)) == 50)
-            assert numbers(outlet) == list(range(50))
+            await until(lambda: len(numbers(sink)) == 50)
+            assert numbers(sink) == list(range(50))
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -312,7 +316,7 @@ async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
 async def test_a_range_that_has_ended_stays_so_when_its_end_expires(log: MemoryLog) -> None:
     log.append_now("east", [event(number, 999_100 + number) for number in range(10)])
     async with Site(log).running() as site:
-        origin = Origin(wishes=parse_position('[{"topic":"east","partition":0,"offset":4,"timestamp":999104}]'))
+        origin = Origin(requested=parse_position('[{"topic":"east","partition":0,"offset":4,"timestamp":999104}]'))
         selection = Selection(frozenset({"east"}))
         log.truncate("east", 0, 8)
         for until, finished in ((999_105, True), (999_106, False)):
@@ -331,20 +335,20 @@ def large(number: int, size: int = 30_000) -> NewRecord:
 async def test_what_a_live_client_and_one_that_lags_do_not_take_is_counted_and_let_go(log: MemoryLog) -> None:
     async with Site(log, flush_bytes=20_000).running() as site:
         held = site.services.held
-        async with site.client() as outlet:
-            await until(lambda: bool(outlet.frames))
-            outlet.at_once = False
+        async with site.client() as sink:
+            await until(lambda: bool(sink.frames))
+            sink.at_once = False
             log.append_now("east", [large(1)])
-            await until(lambda: outlet.buffered > 30_000)
+            await until(lambda: sink.buffered > 30_000)
             log.append_now("east", [large(2)])
-            await until(lambda: outlet.buffered > 60_000)
-            assert held.size == outlet.buffered, "of one that is live"
+            await until(lambda: sink.buffered > 60_000)
+            assert held.size == sink.buffered, "of one that is live"
             log.append_now("east", [large(number) for number in range(3, 12)])
             await until(lambda: site.hub.ring.end(EAST) == 11)
-            await until(lambda: held.size > outlet.buffered + 30_000)
-            outlet.at_once = True
-            outlet.drain()
-            await reads(outlet, 11)
+            await until(lambda: held.size > sink.buffered + 30_000)
+            sink.at_once = True
+            sink.drain()
+            await reads(sink, 11)
             await until(lambda: not held.size)
         assert held.size == 0
 

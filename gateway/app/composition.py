@@ -119,7 +119,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
-    derived = check_derivations(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places, settings.error_stream)
     warnings = [
         *configured.warnings,
         *notes,

@@ -92,13 +92,13 @@ class Readiness:
 
     def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "its records do not come")
-        told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
+        told = {partition: str(trouble) for partition, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:
-            return {_name(place): why for place, why in stuck.items()}
+            return {_name(partition): why for partition, why in stuck.items()}
         public = self._public()
-        return [_name(place) for place in stuck if place.topic in public]
+        return [_name(partition) for partition in stuck if partition.topic in public]
 
 
-def _name(place: TopicPartition) -> str:
-    return f"{place.topic}/{place.partition}"
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}/{partition.partition}"

@@ -194,7 +194,7 @@ async def test_the_public_port_takes_nothing_where_the_intake_is_elsewhere(where
 
 
 async def test_long_requests_leave_the_loop_to_others(site: IntakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", 0.0)
     body = json.dumps([change(number) for number in range(1000)]).encode()
     turns = 0
     running = True

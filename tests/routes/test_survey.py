@@ -105,7 +105,7 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
 
 
 async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", 0.0)
     world = World({"busy": OLD}, busy=20)
     world.go_on(60)
     catalog = Catalog([Stream(f"stream{number}", ("busy",)) for number in range(500)])

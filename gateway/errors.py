@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MISTAKE = "the gateway made a mistake; its operator finds it in the log"
+MISTAKE = "an internal error; the operator finds it in the log"
 """What a client is told of our own mistakes."""
 
 
@@ -101,13 +101,13 @@ class FilterExhausted(GatewayError):
     def __init__(self, steps: int, exhausted: int, asked: int) -> None:
         super().__init__(
             f"`filter`: it needs more than {steps:,} steps (filter_max_steps) on {exhausted} of the last {asked} "
-            "events: loops within loops, long texts and large regular expressions take most"
+            "events: nested loops, long strings and large regular expressions cost most"
         )
 
     @property
     def problem(self) -> Problem:
         """What the client is told."""
-        return Problem(400, "Filter takes too much", str(self), "filter")
+        return Problem(400, "Filter too expensive", str(self), "filter")
 
 
 class InvalidFields(GatewayError):
@@ -158,7 +158,7 @@ class Refused(LogError):
     def __init__(self, troubles: Mapping[Any, Any]) -> None:
         named = [f"{topic}/{number} ({trouble.kind})" for (topic, number), trouble in list(troubles.items())[:5]]
         more = f" and {len(troubles) - 5} more" if len(troubles) > 5 else ""
-        super().__init__(f"the log does not give {', '.join(named)}{more}")
+        super().__init__(f"the log cannot be read at {', '.join(named)}{more}")
         self.troubles = dict(troubles)
 
 

@@ -14,6 +14,7 @@ find_python() {
 }
 
 find_nginx() { PATH=/usr/sbin:/usr/local/sbin:$PATH has nginx; }
+find_haproxy() { PATH=/usr/sbin:/usr/local/sbin:$PATH has haproxy; }
 find_faketime() { compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1" >/dev/null; }
 find_certificates() { [[ -n ${SSL_CERT_FILE:-} || -s /etc/ssl/certs/ca-certificates.crt ]]; }
 java_is_new_enough() { has java && [[ $(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') -ge $JAVA ]]; }
@@ -45,6 +46,7 @@ wanted_packages() {
     has chromium || echo chromium
     has redis-server || echo redis-server
     find_nginx || echo nginx-light
+    find_haproxy || echo haproxy
     find_faketime || echo libfaketime
     has cc || printf '%s\n' gcc libc6-dev
 }

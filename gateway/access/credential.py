@@ -16,7 +16,7 @@ _SCHEME = b"bearer"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 section 2.1."""
 _OWN_SITES = (b"same-origin", b"none")
-"""What `Sec-Fetch-Site` says of requests that no other site has caused."""
+"""The values of `Sec-Fetch-Site` for requests that no other site has caused."""
 
 
 class Credential(NamedTuple):
@@ -34,7 +34,7 @@ def invalid_token(detail: str) -> Problem:
 
 def missing_token() -> Problem:
     """The answer where a token is needed and none was shown: RFC 6750 section 3.1 wants no error code then."""
-    detail = "a token is needed here; send `Authorization: Bearer …`"
+    detail = "a token is required; send `Authorization: Bearer …`"
     return Problem(401, "Unauthorized", detail, headers={"www-authenticate": "Bearer"})
 
 
@@ -74,13 +74,13 @@ def find(
         elif name == b"sec-fetch-site":
             site = value
     if len(authorizations) > 1:
-        raise ambiguous("`Authorization` is given more than once; once is right")
+        raise ambiguous("`Authorization` is given more than once; send it once")
     if len(in_query) > 1:
-        raise ambiguous(f"`{PARAMETER}` is given more than once; once is right")
+        raise ambiguous(f"`{PARAMETER}` is given more than once; send it once")
     bearer = _bearer(authorizations[0]) if authorizations else None
     if bearer is not None:
         if any(in_query):
-            raise ambiguous(f"there is a token in `Authorization` and one in `{PARAMETER}`; give one of the two")
+            raise ambiguous(f"there is a token in `Authorization` and one in `{PARAMETER}`; send only one of them")
         return Credential(_checked(bearer, longest), "header")
     if any(in_query):
         return Credential(_checked(in_query[0], longest), "query")
@@ -108,5 +108,5 @@ def _checked(token: str, longest: int) -> str:
     if len(token) > longest:
         raise invalid_token(f"it is longer than {longest} bytes (token_max_bytes)")
     if _TOKEN.fullmatch(token) is None:
-        raise invalid_token("it holds what cannot stand in a token")
+        raise invalid_token("it contains characters that a token cannot have")
     return token

@@ -33,7 +33,7 @@ class Fetcher:
                 client.stream("GET", url, headers=_ACCEPT) as response,
             ):
                 if response.status_code != 200:
-                    raise KeysUnavailable(f"the address of the keys (jwks) answers {response.status_code}")
+                    raise KeysUnavailable(f"the URL of the keys (jwks) answers {response.status_code}")
                 document = b""
                 async for part in response.aiter_bytes(8192):
                     document += part
@@ -41,7 +41,7 @@ class Fetcher:
                         raise KeysUnavailable(f"the keys (jwks) have more than {MAXIMUM_DOCUMENT} bytes")
                 return document
         except TimeoutError:
-            raise KeysUnavailable(f"the keys (jwks) have not come within {FETCH_SECONDS:g} s") from None
+            raise KeysUnavailable(f"the keys (jwks) did not arrive within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment, OSError) as error:
             why = why_refused(error) or error or type(error).__name__
             raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {why}") from error

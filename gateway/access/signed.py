@@ -28,7 +28,7 @@ from gateway.errors import GatewayError
 _LATEST = 1e12
 """Seconds; beyond all times that are meant."""
 _NOT_VERIFIED = ("exp", "nbf", "iat", "sub", "jti")
-"""Times are judged here. Who a token is about, and its number, are nobody's business: whatever they are will do."""
+"""Times are checked here. The subject of a token and its number do not matter: any value is accepted."""
 _OPTIONS: Any = {"require": ["exp", "iss", "aud"], **{f"verify_{name}": False for name in _NOT_VERIFIED}}
 
 
@@ -42,8 +42,8 @@ class UnknownKey(InvalidToken):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token has to say. `skew` is how far clocks may differ, `brief_lifetime` the longest life of a token that
-    is taken from an address or a cookie; both in seconds."""
+    """The requirements for a token. `skew` is the tolerated difference between clocks. `brief_lifetime` is the
+    longest lifetime of a token from a URL or a cookie. Both are in seconds."""
 
     audience: str = ""
     issuer: str = ""
@@ -55,8 +55,8 @@ class Rules:
 
 
 def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Grant:
-    """What a token grants; `now` in milliseconds since the epoch, `brief` whether it stood where it has to be
-    short-lived. Raises InvalidToken and UnknownKey."""
+    """The grant of a token. `now` is in milliseconds since the epoch; `brief` says whether the token must be
+    short-lived where it stood. Raises InvalidToken and UnknownKey."""
     claims = _claims(token, keys, rules)
     expires = _check_times(claims, rules, now / 1000, brief)
     return Grant(
@@ -68,18 +68,18 @@ def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Gra
 
 
 def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
-    """What a token says whose signature, audience and issuer are right."""
+    """The claims of a token with a valid signature, audience and issuer."""
     key_id, name = _head(token, rules)
     found = keys.find(key_id, algorithm_of(name) or "")
     if not found:
-        named = "no key (kid), and there is none" if key_id is None else "a key (kid) that is not known"
+        named = "no key (kid), and there is none" if key_id is None else "an unknown key (kid)"
         raise UnknownKey(f"it names {named} for its algorithm")
     for key in found[:TRIED_KEYS]:
         claims = _verified(token, key, name, rules)
         if claims is not None:
             return claims
     if len(found) > TRIED_KEYS:
-        raise InvalidToken(f"{len(found)} keys fit, of which {TRIED_KEYS} are tried; it has to name its own (kid)")
+        raise InvalidToken(f"{len(found)} keys fit, of which {TRIED_KEYS} are tried; it must name its own (kid)")
     if key_id in keys.ids and key_id is not None:
         raise InvalidToken("it cannot be verified")
     # Keys without names are changed without a sign of it.
@@ -87,7 +87,7 @@ def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
 
 
 def _verified(token: str, key: PyJWK, name: str, rules: Rules) -> Mapping[str, Any] | None:
-    """What it says; None where another key may have signed it."""
+    """The claims; None if another key may have signed the token."""
     try:
         claims: Mapping[str, Any] = jwt.decode(
             token, _called(key, name), [name], audience=rules.audience, issuer=rules.issuer, options=_OPTIONS
@@ -99,7 +99,7 @@ def _verified(token: str, key: PyJWK, name: str, rules: Rules) -> Mapping[str, A
     except InvalidAudienceError:
         raise InvalidToken("it is for another audience (aud)") from None
     except InvalidIssuerError:
-        raise InvalidToken("it is of another issuer (iss)") from None
+        raise InvalidToken("it is from another issuer (iss)") from None
     except (PyJWTError, ValueError, TypeError, RecursionError):
         raise InvalidToken("it cannot be verified") from None
     return claims
@@ -119,13 +119,13 @@ def _head(token: str, rules: Rules) -> tuple[str | None, str]:
     try:
         header = jwt.get_unverified_header(token)
     except (PyJWTError, ValueError, TypeError, RecursionError):
-        raise InvalidToken("it is no JSON Web Token that can be read") from None
+        raise InvalidToken("it is not a readable JSON Web Token") from None
     name, key_id = header.get("alg"), header.get("kid")
     algorithm = algorithm_of(name)
     if not isinstance(name, str) or algorithm is None or algorithm not in map(algorithm_of, rules.algorithms):
         raise InvalidToken(f"its algorithm is none of {', '.join(rules.algorithms)} (token_algorithms)")
     if key_id is not None and not (isinstance(key_id, str) and len(key_id) <= MAXIMUM_KEY_ID):
-        raise InvalidToken(f"its key id (kid) is no text of at most {MAXIMUM_KEY_ID} characters")
+        raise InvalidToken(f"its key id (kid) is not a string of at most {MAXIMUM_KEY_ID} characters")
     return key_id, name
 
 
@@ -141,10 +141,10 @@ def _check_times(claims: Mapping[str, Any], rules: Rules, now: float, brief: boo
         raise InvalidToken("it was issued in the future (iat)")
     if brief:
         if issued is None:
-            raise InvalidToken("in an address or a cookie it has to say when it was issued (iat)")
+            raise InvalidToken("in a URL or a cookie it must say when it was issued (iat)")
         if expires - issued > rules.brief_lifetime:
             most = f"at most {rules.brief_lifetime:g} s (token_brief_lifetime)"
-            raise InvalidToken(f"in an address or a cookie it may live {most}, from iat to exp")
+            raise InvalidToken(f"in a URL or a cookie it may be valid for {most}, from iat to exp")
     return expires
 
 
@@ -153,9 +153,9 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidToken(f"its claim `{name}` is no time in seconds")
+        raise InvalidToken(f"its claim `{name}` is not a time in seconds")
     if not 0 <= value <= _LATEST:
-        raise InvalidToken(f"its claim `{name}` is no time in seconds")
+        raise InvalidToken(f"its claim `{name}` is not a time in seconds")
     return float(value)
 
 

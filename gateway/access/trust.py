@@ -16,8 +16,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a token is held against, and where it may stand; see the settings of the same names. `needed_to_write` is
-    whether the intake takes nothing without a token."""
+    """How a token is verified, and where it may stand; see the settings of the same names. `needed_to_write`: the
+    intake accepts nothing without a token."""
 
     rules: Rules = field(default_factory=Rules)
     longest: int = 8192
@@ -65,7 +65,7 @@ def check_key_place(place: str) -> None:
     if secret:
         raise ValueError("jwks has a user or a password in it; keys are public")
     if url.scheme == "http" and host not in LOOPBACK:
-        raise ValueError(f'jwks is "{place[:200]}", which anybody on the way could change; {right}')
+        raise ValueError(f'jwks is "{place[:200]}", which anyone on the network could change; {right}')
 
 
 def load_trust(static_tokens: tuple[StaticToken, ...], key_place: str | None, terms: Terms) -> tuple[Trust, list[str]]:

@@ -15,6 +15,7 @@ from gateway.claims.port import Claims, Keys
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Definitions
+from gateway.derive.check import check_derivations
 from gateway.errors import ConfigurationError
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
@@ -43,9 +44,8 @@ def open_log(settings: Settings) -> EventLog:
 
 
 def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims | None, Keys | None]:
-    """Where gateways tell each other what they are about to store, and the bodies of Idempotency-Keys: in Redis where
-    they have one, else in a file of the workers. The embedded log has claims of its own; and a process that shares its
-    log with nobody needs none."""
+    """The claims that gateways share, with the bodies of Idempotency-Keys: in Redis if they have one, else in a file
+    of the workers. The embedded log has claims of its own. A process that shares its log with nobody needs none."""
     if isinstance(log, SqliteLog):
         return None, log
     window, maximum = settings.idempotency_window, settings.idempotency_events
@@ -81,7 +81,7 @@ def open_limits(settings: Settings, clock: Clock) -> Limiter:
 
 
 def open_admission(settings: Settings, limiter: Limiter) -> Admission:
-    """Who is let in, by the settings."""
+    """The gate that the settings describe."""
     amounts = Amounts(
         settings.limit_streams_per_address,
         settings.limit_filters,
@@ -118,6 +118,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places)
     warnings = [
         *configured.warnings,
         *notes,
@@ -125,7 +126,10 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
         *_long_ids(configured),
         *_open_errors(configured),
+        *derived.warnings,
     ]
+    if derived.mistakes:
+        raise ConfigurationError([*missing, *derived.mistakes])
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     # Without any repository streams can be read all the same.
@@ -142,7 +146,7 @@ def _open_errors(configured: Configured) -> list[str]:
             place = configured.places.get((stream.name, "error_stream"), stream.name)
             warnings.append(
                 f"{place}: the stream {stream.name} is private, and its invalid events go to {name}, which is public; "
-                f"give that `public: false`, or another error_stream to this"
+                f"set `public: false` on it, or choose another error_stream"
             )
     return warnings
 
@@ -163,7 +167,7 @@ def _long_ids(configured: Configured) -> list[str]:
 
 
 def token_terms(settings: Settings) -> Terms:
-    """What tokens are held against."""
+    """The rules that verify tokens."""
     rules = Rules(
         # Without keys no token is held against them.
         settings.token_audience or "",
@@ -178,7 +182,7 @@ def token_terms(settings: Settings) -> Terms:
 
 
 def connection_bounds(settings: Settings) -> ConnectionBounds:
-    """What a connection may cost before it has asked for something."""
+    """The bounds of a connection before its first request."""
     return ConnectionBounds(
         settings.waiting_connections,
         settings.head_timeout,

@@ -58,7 +58,7 @@ class Catalog:
         # The bounded split keeps the work small however long the list of names is.
         parts = names.split(",", maximum)
         if len(parts) > maximum:
-            raise Problem(400, "Too many streams", f"At most {maximum} names may be asked for at once.", "streams")
+            raise Problem(400, "Too many streams", f"A request may name at most {maximum} streams.", "streams")
         patterns = [part for part in parts if "*" in part or "?" in part]
         tried, characters = len(patterns) * len(self._by_any_name), sum(map(len, patterns))
         if len(patterns) > 1 and (tried > MATCHED_NAMES or characters > PATTERN_CHARACTERS):

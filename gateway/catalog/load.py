@@ -32,6 +32,8 @@ class Reading:
     mistakes: list[str]
     places: dict[tuple[str, str], str]
     """Where (`file:line`) a stream's key stands, by the two names."""
+    rules: Located | None = None
+    """The part of that name, as it stands."""
 
 
 def load(path: Path | str) -> Configuration:
@@ -54,10 +56,10 @@ def read(path: Path | str) -> Reading:
         findings.mistake(document.line, f"{what}; {_MINIMAL}")
         return _nothing(findings)
     members = dict(document.value)
-    streams = members.pop("streams", None)
+    streams, rules = members.pop("streams", None), members.pop("rules", None)
     catalog = _catalog(streams, findings)
     settings = {key: (item.plain(), findings.place(item.line)) for key, item in members.items()}
-    return Reading(settings, catalog, findings.warnings, findings.mistakes, _places(streams, findings))
+    return Reading(settings, catalog, findings.warnings, findings.mistakes, _places(streams, findings), rules)
 
 
 def _nothing(findings: Findings) -> Reading:

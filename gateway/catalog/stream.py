@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.catalog.derivation import Derivation
 from gateway.catalog.titles import matches
 
 Resume = Literal["offset", "timestamp"]
@@ -25,7 +26,8 @@ class Stream:
     `partitions` and `retention` apply where the gateway creates a topic itself. `timestamp_field` and the entries of
     `message_key_fields` are dotted paths into an event. A stream without `schema_title`, which is a title or a
     /regular expression/ of titles, takes no events by intake. What is not valid goes to the stream that `error_stream`
-    names. A stream that is not `public` exists on the admin port alone.
+    names. A stream that is not `public` exists on the admin port alone. `derive` says what it is made of, where it is
+    made of other streams.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Stream:
     message_key_fields: tuple[str, ...] = ()
     public: bool = True
     error_stream: str | None = None
+    derive: Derivation | None = None
 
     def takes(self, title: str) -> bool:
         """Whether events of the schema with this title may enter the stream."""

@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from gateway.catalog.derivation import Derivation, topic_of
+from gateway.catalog.derive_part import read_derivation
 from gateway.catalog.document import Findings, Located, did_you_mean, is_misspelt
+from gateway.catalog.lineage import check_lineage
 from gateway.catalog.quantity import DURATION_FORM, SIZE_FORM, milliseconds, size
 from gateway.catalog.stream import Resume, Retention, Stream
 from gateway.catalog.titles import PATTERN_FORM, TITLE_FORM, is_expression, is_title, is_valid_expression
@@ -23,6 +26,7 @@ _DOTTED = re.compile(r"[^.\s]+(?:\.[^.\s]+)*")
 
 KEYS = (
     "canary_events_enabled",
+    "derive",
     "description",
     "error_stream",
     "message_key_fields",
@@ -68,7 +72,10 @@ def read_streams(part: Located, findings: Findings) -> list[Stream]:
     _check_names(read, findings)
     _check_topics(read, findings)
     _check_error_streams(read, findings)
-    return [one.stream for one in read]
+    streams = {one.stream.name: one.stream for one in read}
+    return list(
+        check_lineage(streams, [one.stream.name for one in read if "partitions" in one.key_lines], findings).values()
+    )
 
 
 def _check_names(read: list[_Read], findings: Findings) -> None:
@@ -138,7 +145,8 @@ class _StreamReader:
                 # `pubic: false` must not leave a stream public.
                 tell = self._findings.mistake if is_misspelt(key, KEYS) else self._findings.warning
                 tell(item.line, f"{key} of {self._name} is not used by the gateway{hint}")
-        topics = self._words("topics", _TOPIC, "topic", TOPIC_FORM) or {self._name: self._line}
+        derive = self._derive()
+        topics = self._topics(derive)
         for topic, line in list(topics.items()):
             if topic in (".", ".."):
                 self._wrong(line, f'"{topic}" cannot be a topic; a topic is {TOPIC_FORM}')
@@ -159,9 +167,29 @@ class _StreamReader:
             message_key_fields=self._key_fields(),
             public=self._flag("public", True),
             error_stream=self._text("error_stream", _NAME, "the name of a stream"),
+            derive=derive,
         )
         key_lines = {key: item.line for key, item in self._members.items()}
         return _Read(stream, self._line, key_lines, topics, aliases)
+
+    def _derive(self) -> Derivation | None:
+        item = self._get("derive")
+        if item is None:
+            return None
+        for key in ("message_key_fields", "timestamp_field"):
+            if (own := self._get(key)) is not None:
+                self._wrong(own.line, f"{key} has no place beside derive, which says what key and time of a row are")
+        return read_derivation(self._name, item, self._findings)
+
+    def _topics(self, derive: Derivation | None) -> dict[str, int]:
+        """The topics with their lines. That of a derived stream is its own, by its version."""
+        given = self._words("topics", _TOPIC, "topic", TOPIC_FORM)
+        if derive is None:
+            return given or {self._name: self._line}
+        own = topic_of(self._name, derive)
+        if given and list(given) != [own]:
+            self._wrong(self._members["topics"].line, f"a derived stream has the topic {own}; leave topics out")
+        return {own: self._line}
 
     def _wrong(self, line: int, text: str) -> None:
         self._findings.mistake(line, f"{self._name}: {text}")

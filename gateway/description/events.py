@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.description.facts import Facts
 from gateway.description.parts import TEXT, Json, component, record
 from gateway.schemas.modern import modernized
@@ -29,11 +31,34 @@ def told(facts: Facts) -> dict[str, Schema]:
     return {name_of(schema): schema for stream in facts.catalog.streams.values() for schema in facts.schemas_of(stream)}
 
 
+def models(facts: Facts) -> dict[str, Schema]:
+    """Those schemas by names that differ in letters and digits: programs that make clients of the document name classes
+    after these alone, without regard to case, and leave out what comes second."""
+    found: dict[str, Schema] = {}
+    taken: set[str] = set()
+    for name, schema in told(facts).items():
+        distinct, number = name, 1
+        while (plain := re.sub("[^a-z0-9]", "", distinct.casefold())) in taken:
+            number += 1
+            distinct = f"{name}-{number}"
+        taken.add(plain)
+        found[distinct] = schema
+    return found
+
+
+def event(facts: Facts) -> Json:
+    """Where what a stream sends is described. One schema alone is made no union: openapi-python-client loses both."""
+    names = list(models(facts))
+    return component(names[0] if len(names) == 1 and not _has_free(facts) else "Event")
+
+
 def components(facts: Facts) -> Json:
-    """`Event` is what a stream sends, `Sent` what the intake takes; and the schemas that they refer to."""
-    schemas = told(facts)
+    """`Event` is what a stream sends, where that is no schema by itself; `Sent` what the intake takes; and all
+    schemas."""
+    schemas = models(facts)
     names = [component(name) for name in schemas]
-    free = any(not facts.schemas_of(stream) for stream in facts.catalog.streams.values())
+    if _has_free(facts):
+        names.append(ANY_EVENT)
     sent = record(
         {
             "$schema": {**TEXT, "description": "Title and version of the schema, such as /wiki/change/1.0.0."},
@@ -44,13 +69,19 @@ def components(facts: Facts) -> Json:
         description="An event to store. It must be valid against the schema that it names.",
     )
     return {
-        "Event": {"anyOf": [*names, ANY_EVENT]} if names and free else {"anyOf": names} if names else ANY_EVENT,
+        **({"Event": {"anyOf": names} if schemas else ANY_EVENT} if event(facts) == component("Event") else {}),
         "Sent": sent,
-        **{name: _component(schema) for name, schema in schemas.items()},
+        **{name: _component(name, schema) for name, schema in schemas.items()},
     }
 
 
-def _component(schema: Schema) -> Json:
+def _has_free(facts: Facts) -> bool:
+    """Whether a stream has events of any form."""
+    return any(not facts.schemas_of(stream) for stream in facts.catalog.streams.values())
+
+
+def _component(name: str, schema: Schema) -> Json:
     document = modernized(schema.document)
     document.pop("id", None)
-    return {**document, "$schema": DIALECT, "$id": schema.uri}
+    # Its own title is the end of its `$id`. Classes are named after this member: of `wiki/change` after `change` alone.
+    return {**document, "$schema": DIALECT, "$id": schema.uri, "title": name}

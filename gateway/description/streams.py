@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from gateway.description.events import event
 from gateway.description.facts import Facts
-from gateway.description.parts import TEXT, Json, answer, component, parameter, problems
+from gateway.description.parts import TEXT, Json, answer, parameter, problems
 
 _POSITION = "Resume after this position: the last `id` that you received, a JSON array or a compact text"
 
@@ -110,7 +111,7 @@ def stream(facts: Facts) -> Json:
         "responses": {
             "200": answer(
                 "The events.",
-                {kind: _content(description) for kind, description in MEDIA_TYPES.items()},
+                {kind: _content(facts, description) for kind, description in MEDIA_TYPES.items()},
                 (
                     "Cache-Control",
                     "Connection",
@@ -140,5 +141,5 @@ def _query(facts: Facts, name: str) -> Json:
     return parameter(name, "query", description, schema, **({} if shown is None else {"example": shown}))
 
 
-def _content(description: str) -> Json:
-    return {"schema": {"type": "string", "description": description}, "x-event": component("Event")}
+def _content(facts: Facts, description: str) -> Json:
+    return {"schema": {"type": "string", "description": description}, "x-event": event(facts)}

@@ -245,7 +245,7 @@ class Discovery:
         except (TopicAbsent, OffsetOutOfRange):
             return absent(partition.topic)
         except TimeoutError:
-            return Trouble(Kind.UNAVAILABLE, f"it does not tell within {BEGIN_SECONDS:g} s where to begin")
+            return Trouble(Kind.UNAVAILABLE, f"it does not say within {BEGIN_SECONDS:g} s where to begin")
 
     async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
         """The newest part of the log; of one with a batch that cannot be read, what lies behind that."""

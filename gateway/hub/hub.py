@@ -199,7 +199,7 @@ class Hub:
             except Exception as error:
                 # A mistake of our own: what was read stays, and the hub goes on behind it.
                 telemetry.mistake("hub", error)
-                self._set_available(False, f"a mistake of the gateway ({type(error).__name__})")
+                self._set_available(False, f"an internal error ({type(error).__name__})")
                 await self._back_off()
 
     async def _back_off(self) -> None:

@@ -18,7 +18,7 @@ JSON = "application/json"
 TEXT = "text/plain"
 REPORTS = "application/reports+json"
 MEDIA_TYPES = (JSON, TEXT, REPORTS)
-"""What events come as. `text/plain` is what navigator.sendBeacon sends for a text."""
+"""The media types of events. `text/plain` is what navigator.sendBeacon sends for a string."""
 
 CODINGS = ("gzip", "zstd")
 
@@ -27,7 +27,7 @@ MOST_MEMBERS = 1000
 
 _CHARACTER_SETS = ("utf-8", "utf8", "us-ascii")
 _PART_BYTES = 256 * 1024
-"""What is expanded at once."""
+"""The bytes that are decompressed at a time."""
 _GZIP_WINDOW = 31
 """zlib's number for its largest window in gzip's format."""
 _ZSTD_WINDOW_LOG = 23
@@ -42,15 +42,15 @@ def media_type(header: str | None) -> str:
     headers = {"accept": offered}
     if header is None or not header.strip():
         raise Problem(
-            415, "Unsupported media type", f"there is no Content-Type; events come as {offered}", headers=headers
+            415, "Unsupported media type", f"Content-Type is missing; send events as {offered}", headers=headers
         )
     name = header.partition(";")[0].strip().lower()
     if name not in MEDIA_TYPES:
-        detail = f"events come as {offered}, not as {name[:100]!r}"
+        detail = f"send events as {offered}, not as {name[:100]!r}"
         raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
     for key, quoted, plain in _PARAMETER.findall(header):
         if key.lower() == "charset" and (quoted or plain).lower() not in _CHARACTER_SETS:
-            detail = f"events are UTF-8, not {(quoted or plain)[:100]!r}"
+            detail = f"send events as UTF-8, not {(quoted or plain)[:100]!r}"
             raise Problem(415, "Unsupported media type", detail, "Content-Type", headers)
     return name
 
@@ -61,16 +61,16 @@ def coding(header: str | None) -> str:
     name = name.removeprefix("x-")
     if name not in (*CODINGS, "identity"):
         offered = ", ".join(CODINGS)
-        detail = f"a body may be coded as {offered} or not at all, but not as {name[:100]!r}"
+        detail = f"send the body uncompressed, or as {offered}, but not as {name[:100]!r}"
         # RFC 9110 section 12.5.3: which codings would have been understood.
         raise Problem(415, "Unsupported content coding", detail, "Content-Encoding", {"accept-encoding": offered})
     return name
 
 
 def too_large(bound: int) -> Problem:
-    """What is said of a body over the bound."""
+    """The problem of a body over the bound."""
     return Problem(
-        413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), counted when it is expanded"
+        413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), after decompression"
     )
 
 
@@ -157,7 +157,7 @@ class Expander:
         )
 
     def _left(self) -> bytes:
-        """What the present member has not used."""
+        """The bytes that the present member has not used."""
         if isinstance(self._decompressor, zstd.ZstdDecompressor):
             return self._decompressor.unused_data if self._decompressor.eof else b""
         left = self._decompressor.unconsumed_tail or self._decompressor.unused_data  # type: ignore[union-attr]
@@ -165,4 +165,4 @@ class Expander:
 
 
 def _broken(coding: str, reason: str) -> Problem:
-    return Problem(400, "Bad body", f"the body is no {coding} data: {reason}", "Content-Encoding")
+    return Problem(400, "Bad body", f"the body is not valid {coding} data: {reason}", "Content-Encoding")

@@ -51,15 +51,15 @@ def canary_schema(stream: Stream, schemas: SchemaRepository) -> Schema:
 
 
 def missing_canaries(catalog: Catalog, schemas: SchemaRepository, now_ms: int) -> Iterator[str]:
-    """What keeps streams with `canary_events_enabled` from having canary events, a line each. That a stream's schema is
-    in no repository is told elsewhere."""
+    """The reasons why streams with `canary_events_enabled` cannot have canary events, a line each. A schema that is
+    in no repository is reported elsewhere."""
     for stream in catalog.streams.values():
         absent = stream.schema_title is not None and schemas.taken_by(stream) is None
         if stream.canary_events_enabled and not absent:
             try:
                 canary_event(stream, catalog, schemas, now_ms)
             except InvalidEvent as error:
-                yield f"{stream.name}: it has canary_events_enabled and can have none: {error}"
+                yield f"{stream.name}: canary_events_enabled is set, but it can have none: {error}"
 
 
 def _at_time(event: dict[str, Any], path: list[str], now_ms: int) -> dict[str, Any]:

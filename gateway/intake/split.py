@@ -33,14 +33,14 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 # As in `json_event`: a string that is not closed reaches to the end, so that a scan takes linear time on anything.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
-"""What a number must have in it to be larger than a double can be."""
+"""Only a number with one of these can be too large for a double."""
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """How UTF-16 and UTF-32 begin; neither byte is in any UTF-8."""
 
 
 class BadBody(GatewayError):
-    """A body in which the events cannot be told from each other."""
+    """A body that cannot be split into its events."""
 
 
 class TooManyEvents(GatewayError):
@@ -56,7 +56,7 @@ class Piece(NamedTuple):
 
 
 class Fault(Exception):
-    """What is wrong with one value; JSON allows it, or not."""
+    """The fault of one value, whether JSON allows it or not."""
 
 
 def take_apart(body: bytes, maximum: int) -> Iterator[list[Piece]]:
@@ -103,7 +103,7 @@ def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
 
 
 def _writer(body: bytes) -> Callable[[Any], bytes]:
-    """What may have written this: most programs write no spaces, as orjson does; Python's `json` does."""
+    """The styles of writers: most programs write no spaces, as orjson does; Python's `json` does."""
     return _python if b'": ' in body[:_SNIFFED_BYTES] else orjson.dumps
 
 
@@ -124,13 +124,13 @@ def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     text = body.decode("utf-8", "surrogateescape")
     position = _skip(text, 0)
     if position == len(text):
-        raise BadBody("the body is empty; it takes an event or an array of events")
+        raise BadBody("the body is empty; send an event or an array of events")
     if text[position] != "[":
         yield [_alone(text, position)]
         return
     position = _skip(text, position + 1)
     if text.startswith("]", position):
-        raise BadBody("the array is empty; it takes at least one event")
+        raise BadBody("the array is empty; send at least one event")
     pieces: list[Piece] = []
     size = 0
     for _ in range(maximum):
@@ -148,9 +148,9 @@ def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     else:
         raise TooManyEvents
     if not text.startswith("]", position):
-        raise BadBody("the body is no whole JSON: its array does not end")
+        raise BadBody("the body is incomplete JSON: its array does not end")
     if _skip(text, position + 1) != len(text):
-        raise BadBody("the body has more behind the end of its array")
+        raise BadBody("the body continues after the end of its array")
     if pieces:
         yield pieces
 
@@ -160,7 +160,7 @@ def _alone(text: str, position: int) -> Piece:
     try:
         event, end = _DECODER.raw_decode(text, position)
         if _skip(text, end) != len(text):
-            raise Fault("not JSON: there is more behind the end of the event; several events come as a JSON array")
+            raise Fault("not JSON: the body continues after the event; send several events as a JSON array")
     except _FAULTS as fault:
         return _faulty(text, position, len(text), fault)
     return _judged(text[position:end], event)
@@ -172,7 +172,7 @@ def _next(text: str, position: int) -> tuple[Piece, int]:
         event, end = _DECODER.raw_decode(text, position)
         after = _skip(text, end)
         if text[after : after + 1] not in (",", "]"):
-            raise Fault("not JSON: there is neither a comma nor the array's end behind it")
+            raise Fault("not JSON: neither a comma nor the end of the array follows it")
     except _FAULTS as fault:
         after = _end_of_value(text, position)
         return _faulty(text, position, after, fault), after
@@ -190,7 +190,8 @@ def _judged(text: str, event: Any) -> Piece:
 
 
 def _beyond(value: bytes, event: Any) -> str | None:
-    """What is JSON in this value, and yet more than programs can be relied upon to read (RFC 8259 sections 6 to 9)."""
+    """Faults of a value that is JSON, but exceeds what programs can be relied upon to read (RFC 8259 sections 6 to
+    9)."""
     if not _flat(value):
         return f"nested more than {MAXIMUM_DEPTH} deep"
     try:
@@ -198,10 +199,10 @@ def _beyond(value: bytes, event: Any) -> str | None:
         if _HUGE.search(value) is not None:
             orjson.loads(value)
     except orjson.JSONDecodeError:
-        return "it has a number that is larger than a double can be"
+        return "it has a number that is too large for a double"
     except TypeError as error:
         if "surrogate" in str(error):
-            return "it has a lone surrogate, which is no character"
+            return "it has a lone surrogate, which is not a character"
         return "it has an integer of more than 64 bits"
     return None
 
@@ -245,12 +246,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Fault(f"the member {name[:100]!r} is there twice in one object")
+        raise Fault(f"the member {name[:100]!r} appears twice in one object")
     return members
 
 
 def _constant(name: str) -> NoReturn:
-    raise Fault(f"not JSON: {name} is no number")
+    raise Fault(f"not JSON: {name} is not a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)

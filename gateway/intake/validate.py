@@ -53,7 +53,7 @@ class Accepted(NamedTuple):
 
     @property
     def record(self) -> NewRecord:
-        """What is appended to the topic."""
+        """The record that is appended to the topic."""
         return NewRecord(self.value, self.key, self.timestamp)
 
 
@@ -79,10 +79,10 @@ def accept(
     object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
-        raise InvalidEvent("the event is no JSON object")
+        raise InvalidEvent("the event is not a JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
-        raise InvalidEvent("/meta: it is no object; it takes one, such as {} or {stream: …}")
+        raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
     target = _stream(meta, catalog, stream, hint)
     schema = _schema(event, target, schemas)
     added = _missing(meta, target, now_ms, new_id, request_id)
@@ -105,7 +105,7 @@ def accept(
 def _missing(
     meta: dict[str, Any], stream: Stream, now_ms: int, new_id: str | None, request_id: str | None
 ) -> dict[str, str]:
-    """What `meta` lacks; what an event may well do without comes last."""
+    """The members that `meta` lacks; optional ones come last."""
     missing = {}
     if "stream" not in meta:
         missing["stream"] = stream.name
@@ -142,7 +142,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
         if stream is None:
             raise InvalidEvent("/meta/stream: it is missing; it takes the name of a stream")
     elif not isinstance(name, str):
-        raise InvalidEvent("/meta/stream: it is no text; it takes the name of a stream")
+        raise InvalidEvent("/meta/stream: it is not a string; it takes the name of a stream")
     elif stream is None:
         # Aliases are for readers: the stored name must be the one that all events of the stream carry.
         stream = catalog.streams.get(name)
@@ -162,7 +162,7 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
 def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
     uri = event.get("$schema")
     if not isinstance(uri, str):
-        what = "it is no text" if "$schema" in event else "it is missing"
+        what = "it is not a string" if "$schema" in event else "it is missing"
         raise InvalidEvent(f"/$schema: {what}; {_right(stream, schemas)}")
     schema = schemas.named(uri)
     if schema is None:
@@ -174,7 +174,7 @@ def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) ->
 
 
 def _right(stream: Stream, schemas: SchemaRepository) -> str:
-    """What the `$schema` of the stream's events says."""
+    """The forms of `$schema` that the stream accepts."""
     newest = schemas.taken_by(stream)
     such_as = "" if newest is None else f", such as {newest.uri}"
     return f"it takes a version of {stream.schema_title}{such_as}"
@@ -189,24 +189,24 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
     values = [_at(event, path) for path in fields]
     for path, value in zip(fields, values, strict=True):
         if value is None:
-            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the stream's key is made of it")
+            raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the record's key needs it")
     if len(values) > 1:
         return orjson.dumps(values)
     return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:
-    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field` (what `read_time` reads, in which is
-    all that `format: date-time` takes, or a number of seconds or milliseconds), or now where it has none. Raises
-    InvalidEvent where the field is missing, no time, or further ahead of now than `ahead_ms`: one such record would
-    stand before all others for readers by time, and keep its topic from expiring."""
+    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field`, or now if the stream has none. The
+    field may hold all that `read_time` reads, which includes `format: date-time`, or a number of seconds or
+    milliseconds. Raises InvalidEvent if the field is missing, not a time, or more than `ahead_ms` ahead of now. Such
+    a record would stay the newest one for readers by time, and keep its topic from expiring."""
     path = stream.timestamp_field
     if path is None:
         return now_ms
     value = _at(event, path)
-    time = _milliseconds(value)
+    time = time_of_value(value)
     if time is None:
-        what = "missing" if value is None else "no time that can be used"
+        what = "missing" if value is None else "not a usable time"
         raise InvalidEvent(f"/{path.replace('.', '/')}: it is {what}; it takes ISO 8601, as in {iso_time(now_ms)}")
     if 0 < ahead_ms < time - now_ms:
         raise InvalidEvent(
@@ -225,7 +225,8 @@ def _at(event: dict[str, Any], path: str) -> Any:
     return part
 
 
-def _milliseconds(value: Any) -> int | None:
+def time_of_value(value: Any) -> int | None:
+    """The value of a timestamp field in milliseconds since the epoch; None if it is not a time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

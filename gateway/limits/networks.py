@@ -27,8 +27,8 @@ _KEYS = ("networks", "streams", "filters", "connects", "intake", "replay", "requ
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams; steps of filters, streams, events, bytes and requests a second; 0
-    is no limit."""
+    """The settings for one client: streams; steps of filters, streams, events, bytes and requests a second. 0 means
+    no limit."""
 
     streams: float
     filters: float
@@ -81,8 +81,8 @@ class Policies:
     usual: Policy
 
     def client(self, address: Address, vouched: bool) -> Client | None:
-        """Who the address is to the limits; None for one that has none. `vouched`: nobody stands before the client who
-        is not known, so that the address can be one that is exempt."""
+        """The client that the address stands for; None for one without limits. `vouched`: every proxy in front of
+        the client is known, so that the address may be exempt."""
         if vouched and address in self.exempt:
             return None
         for networks, policy in self.special:
@@ -97,7 +97,7 @@ def read_special(document: Mapping[str, Any], usual: Amounts) -> tuple[tuple[Net
     special = []
     for name, entry in document.items():
         if not isinstance(entry, Mapping):
-            raise ValueError(f"limit_networks: {name} is no mapping; it takes {', '.join(_KEYS)}")
+            raise ValueError(f"limit_networks: {name} is not a mapping; it takes {', '.join(_KEYS)}")
         for key in entry:
             if key not in _KEYS:
                 raise ValueError(f"limit_networks: {name} has no {key}; it takes {', '.join(_KEYS)}")
@@ -121,7 +121,7 @@ def _network(text: object) -> Network:
     try:
         network = ipaddress.ip_network(str(text), strict=False)
     except ValueError:
-        raise ValueError(f'"{text}" is no network; it takes one such as 203.0.113.0/24 or 2001:db8::/32') from None
+        raise ValueError(f'"{text}" is not a network; it takes one such as 203.0.113.0/24 or 2001:db8::/32') from None
     if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
         if network.prefixlen < 96:
             return network

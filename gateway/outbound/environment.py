@@ -32,7 +32,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Who takes requests on. `variable` is where that stands, `url` holds a password perhaps."""
+    """The proxy for requests. `variable` is the environment variable that names it; `url` may hold a password."""
 
     url: str
     variable: str
@@ -100,10 +100,10 @@ def _checked(variable: str, value: str) -> str:
         scheme, host, port = "", None, None
     if scheme and scheme not in _PROXY_SCHEMES:
         socks = "; for SOCKS write socks5://" if scheme.startswith("socks") else ""
-        raise wrong(f"{scheme}:// is no kind of proxy that can be asked; write http:// or https://{socks}")
+        raise wrong(f"{scheme}:// is not a supported kind of proxy; write http:// or https://{socks}")
     if not scheme or not host or port == 0 or not url.isprintable() or " " in url or not _is_plain(parts.path):
         raise wrong(
-            "this is no address of a proxy; write it as in http://127.0.0.1:3128, "
+            "this is not the address of a proxy; write it as in http://127.0.0.1:3128, "
             "and what is special in a name or password as %40 for @, %2F for /, %23 for #"
         )
     if scheme.startswith("socks") and not _has_socks():
@@ -151,7 +151,7 @@ def _network(variable: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6
         return ipaddress.ip_network(f"{address.strip('[]')}/{length.rstrip(']')}", strict=False)
     except ValueError:
         raise InvalidEnvironment(
-            f"{variable}: {printable(text)!r} is no network; write it as in 10.0.0.0/8 or fd00::/8"
+            f"{variable}: {printable(text)!r} is not a network; write it as in 10.0.0.0/8 or fd00::/8"
         ) from None
 
 
@@ -164,7 +164,7 @@ def _split_port(variable: str, text: str) -> tuple[str, int | None]:
     found = bracketed or plain
     if found is None or (bracketed and _address(bracketed[1]) is None):
         raise InvalidEnvironment(
-            f"{variable}: {printable(text)!r} is no host; write it as in example.org, 10.0.0.1 or [::1]:8080"
+            f"{variable}: {printable(text)!r} is not a host; write it as in example.org, 10.0.0.1 or [::1]:8080"
         )
     return found[1], None if found[2] is None else int(found[2])
 

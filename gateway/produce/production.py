@@ -20,19 +20,19 @@ from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
 EXCERPT_CHARACTERS = 80
-"""What a complaint shows of a line."""
+"""The part of a line that a complaint shows."""
 REASON_CHARACTERS = 600
 """The longest complaint."""
 
 Complain = Callable[[int, str], None]
-"""Is told the number of a line and what is wrong with it."""
+"""Receives the number of a line, and its fault."""
 
 
 def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Stream:
     """The stream with other fields for the records' keys and timestamps: dotted paths. Raises ConfigurationError."""
     for flag, path in (("--key", key), ("--timestamp", timestamp)):
         if path is not None and not all(path.split(".")):
-            raise ConfigurationError([f"{flag}: {path!r} is no path to a field, such as meta.dt"])
+            raise ConfigurationError([f"{flag}: {path!r} is not a path to a field, such as meta.dt"])
     if key is not None:
         stream = replace(stream, message_key_fields=(key,))
     return stream if timestamp is None else replace(stream, timestamp_field=timestamp)
@@ -76,8 +76,9 @@ class Production:
         return self._max_errors is not None and self.invalid >= self._max_errors
 
     async def run(self, parts: AsyncIterator[list[Line]], stop: asyncio.Event) -> None:
-        """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log
-        cannot take them; none of the lines after `settled` is then known to be stored (those of one append may be)."""
+        """Run to the end of the lines, to the bound of errors, or until `stop` is set. Raises LogError if the log
+        cannot store them. None of the lines after `settled` is then known to be stored, though those of one append
+        may be."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
         work = Yielder()
         async for lines in parts:
@@ -147,4 +148,4 @@ class Complaints:
         if self._count <= self._shown:
             self._say(f"line {number}: {cut(reason, REASON_CHARACTERS)}")
         if self._count == self._shown:
-            self._say("further lines that are invalid are only counted")
+            self._say("further invalid lines are only counted")

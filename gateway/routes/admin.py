@@ -45,12 +45,12 @@ class AdminGuard:
             for host in headers.getlist("host"):
                 if not self._is_known(host):
                     detail = (
-                        f"the admin port is not known as {host[:100]!r}; ask by its address or localhost, or add the "
+                        f"the admin port is not known as {host[:100]!r}; use its address or localhost, or add the "
                         "name to the setting `admin_names`"
                     )
                     return Problem(421, "Misdirected request", detail, "Host")
         if method not in ("GET", "HEAD") and "origin" in headers:
-            return Problem(403, "Forbidden", "the admin port takes no such request from a web page", "Origin")
+            return Problem(403, "Forbidden", "the admin port refuses such requests from web pages", "Origin")
         return None
 
     def _is_known(self, host: str) -> bool:
@@ -79,5 +79,5 @@ class ReloadRoute:
             status, title = (
                 (409, "Restart needed") if isinstance(error, RestartNeeded) else (400, "Broken configuration")
             )
-            detail = "nothing was reloaded; what was in force before still is"
+            detail = "nothing was reloaded; the previous configuration stays in force"
             return answer(Problem(status, title, detail, members={"mistakes": error.mistakes}))

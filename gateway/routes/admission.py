@@ -43,13 +43,13 @@ COUNTED_APART = ("/v2/stream/", "/v1/events")
 """Streams and events, which have limits of their own."""
 
 _DETAILS = {
-    STREAMS: "all the streams that may be open are",
-    STREAMS_PER_ADDRESS: "all the streams that your address may have open are",
-    FILTERS: "the filters of your address take too much",
+    STREAMS: "the maximum number of streams is open",
+    STREAMS_PER_ADDRESS: "your address has its maximum number of open streams",
+    FILTERS: "the filters of your address take too much work",
     CONNECTS: "your address opens streams too fast",
-    REQUESTS: "your address asks too fast",
+    REQUESTS: "your address sends requests too fast",
     INTAKE: "your address sends events too fast",
-    AWAY: "the limits cannot be counted now",
+    AWAY: "limits cannot be checked now",
 }
 
 

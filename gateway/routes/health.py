@@ -91,7 +91,7 @@ class Readiness:
         return {topic: str(trouble.kind) for topic, trouble in self._failing.items() if topic in public}
 
     def _stuck(self) -> dict[str, str] | list[str]:
-        silent = dict.fromkeys(self._watch.stuck, "its records do not come")
+        silent = dict.fromkeys(self._watch.stuck, "no records arrive")
         told = {partition: str(trouble) for partition, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:

@@ -36,7 +36,7 @@ def choose_format(accept: str | None) -> Format:
             best = (quality, form)
     if best is None:
         offers = ", ".join(media_type for media_type, _ in _OFFERS)
-        raise Problem(406, "Not acceptable", f"this stream can be had as {offers}", "Accept")
+        raise Problem(406, "Not acceptable", f"this stream is available as {offers}", "Accept")
     return best[1]
 
 

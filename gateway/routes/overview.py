@@ -15,6 +15,7 @@ from gateway.routes.answers import json_answer
 from gateway.routes.negotiate import prefers_json
 from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
 from gateway.subscription.session import Visitor
+from gateway.text import counted
 from gateway.times import iso_time
 
 AGENT_CHARACTERS = 100
@@ -31,15 +32,15 @@ _SECURITY = {
 }
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _LINKS = {
-    "/metrics": "figures of all workers, for Prometheus",
+    "/metrics": "metrics of all workers, for Prometheus",
     "/-/connections": "the open streams of all workers",
-    "/v2/streams": "the streams, private ones too",
-    "/healthz": "whether the process lives",
-    "/readyz": "whether it can serve",
+    "/v2/streams": "the streams, including private ones",
+    "/healthz": "liveness",
+    "/readyz": "readiness",
 }
 _ACTIONS = {
-    "/-/reload": "read the configuration again",
-    "/-/drain": "end in order, as on SIGTERM",
+    "/-/reload": "reload the configuration",
+    "/-/drain": "shut down gracefully, as on SIGTERM",
 }
 
 Rows = Callable[[str, int], Awaitable[tuple[list[Connection], int]]]
@@ -79,7 +80,7 @@ class Overview:
         accept = request.headers.get("accept")
         if prefers_json(accept) or "text/html" not in (accept or ""):
             return json_answer({"total": total, "connections": [row.document() for row in rows]})
-        return _page(f"{total} open streams", _table(rows))
+        return _page(counted(total, "open stream"), _table(rows))
 
 
 def _wanted(request: Request) -> tuple[str, int]:
@@ -91,7 +92,7 @@ def _wanted(request: Request) -> tuple[str, int]:
         raise Problem(400, "Bad request", f"`limit` takes 1 to {MOST_ROWS}, not {limit[:100]!r}", "limit")
     for name in request.query_params:
         if name not in ("sort", "limit"):
-            raise Problem(400, "Bad request", "there are the parameters `sort` and `limit`", name[:100])
+            raise Problem(400, "Bad request", "the parameters are `sort` and `limit`", name[:100])
     return order, int(limit)
 
 

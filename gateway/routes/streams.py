@@ -257,7 +257,7 @@ class StreamEndpoint:
 def _check_method(scope: Scope) -> None:
     if scope["method"] not in METHODS:
         allowed = ", ".join(METHODS)
-        detail = f"{scope['method'][:20]} is not possible here; possible: {allowed}"
+        detail = f"{scope['method'][:20]} is not allowed here; allowed: {allowed}"
         raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
 
 

@@ -25,8 +25,8 @@ MAXIMUM_PIPELINED = 16
 """Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""
 
 TRY_SECONDS = (0.05, 0.1, 0.5, 2.0)
-"""So long after a client has sent all that it is going to, and is not answered yet, it is tried whether it still reads:
-one that is gone answers the first try with a reset, and the next one meets that."""
+"""Seconds after a client has closed its side without having its answer until the gateway checks whether it still
+reads. A client that is gone answers the first check with a reset, which the next check meets."""
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 """An interim response, which every client of HTTP/1.1 passes over (RFC 9110 section 15.2)."""
 
@@ -52,9 +52,9 @@ class StreamProtocol(HttpToolsProtocol):
     _ends = False
     """Whether the server stops, so that this connection ends with the response to its next request."""
     _fault: Problem | None = None
-    """What is wrong with the request, where the parser would not say it."""
+    """The fault of the request, if the parser would not report it."""
     _refusal: Problem | None = None
-    """What is answered when those before it have been: nothing is read behind it."""
+    """The answer that follows the pending ones: nothing is read after it."""
     _asks_upgrade = False
     """Whether the head that was read asks for another protocol, so that the parser has left its body."""
     _tries: tuple[asyncio.TimerHandle, ...] = ()
@@ -90,7 +90,7 @@ class StreamProtocol(HttpToolsProtocol):
         self._known.arrived(self)
         if late and begun:
             seconds = self._known.bounds.head_timeout
-            self._refuse(Problem(408, "Request timeout", f"the request has not come within {seconds:g} s"))
+            self._refuse(Problem(408, "Request timeout", f"the request did not arrive within {seconds:g} s"))
         else:
             self.transport.close()
 
@@ -129,7 +129,7 @@ class StreamProtocol(HttpToolsProtocol):
             # The parser keeps a trailer until it is whole.
             self._between_chunks += len(data)
             if self._between_chunks > longest:
-                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) behind a chunk")
+                self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) after a chunk")
         if self._refusal is None and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._parse(data)
@@ -140,12 +140,13 @@ class StreamProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            detail = "this is not HTTP that can be read"
+            detail = "this is not valid HTTP"
             self._refuse(self._fault or Problem(400, "Bad request", detail))
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Serve a request that asks for another protocol in this one (RFC 9110 section 7.8). The parser takes what is
-        behind its head for the other protocol; so the head is read again without that wish, by another parser."""
+        """Serve a request that asks for another protocol in this one (RFC 9110 section 7.8). The parser treats the
+        bytes after its head as the other protocol. So another parser reads the head again, without the request to
+        upgrade."""
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name != b"upgrade":
@@ -162,7 +163,7 @@ class StreamProtocol(HttpToolsProtocol):
         then the connection ends. Returns whether it stays until then."""
         self._half_closed.set()
         if not self._owes or self.unread:
-            self._refuse(Problem(400, "Bad request", "the connection was closed before the request had come whole"))
+            self._refuse(Problem(400, "Bad request", "the connection closed before the request was complete"))
         elif self._is_answering:
             self.cycle.keep_alive = False
             if self.scope["http_version"] == "1.1":
@@ -170,7 +171,7 @@ class StreamProtocol(HttpToolsProtocol):
         return self._is_answering or self._refusal is not None
 
     def _try(self) -> None:
-        """Find out whether whoever waits for an answer is still there."""
+        """Find out whether a client that waits for an answer is still there."""
         waits = self._is_answering and not self.pipeline and not self.cycle.response_started
         if waits and not self.transport.is_closing():
             self.transport.write(PROCESSING)
@@ -182,7 +183,9 @@ class StreamProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAXIMUM_PIPELINED:
-            self._reject(Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} wait for their answers here"))
+            self._reject(
+                Problem(400, "Bad request", f"at most {MAXIMUM_PIPELINED} requests may wait for their answers")
+            )
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -198,7 +201,7 @@ class StreamProtocol(HttpToolsProtocol):
         most = self._known.bounds.headers
         if len(self.headers) >= most:
             detail = f"it has more than {most} headers (`request_headers_max`)"
-            self._reject(Problem(431, "Request head too large", detail))
+            self._reject(Problem(431, "Request headers too large", detail))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -285,7 +288,7 @@ class StreamProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse_head(self, detail: str) -> None:
-        self._refuse(Problem(431, "Request head too large", detail))
+        self._refuse(Problem(431, "Request headers too large", detail))
 
     def _refuse(self, problem: Problem) -> None:
         """Answer a request that cannot be read, after those before it, and read nothing behind it."""

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.catalog.catalog import Catalog
-from gateway.catalog.document import Plain, did_you_mean
+from gateway.catalog.document import Findings, Plain, did_you_mean
 from gateway.catalog.load import read
 from gateway.catalog.stream_part import error_stream_fault
 from gateway.errors import ConfigurationError
+from gateway.rules.declaration import read_rules
+from gateway.rules.rule import Rule
 from gateway.settings.relations import misfits
 from gateway.settings.table import BY_KEY, SETTINGS, Setting, Settings
 from gateway.settings.values import converted
@@ -32,6 +34,7 @@ class Configured:
     warnings: list[str]
     places: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Where (`file:line`) a stream's key stands, by the two names."""
+    rules: tuple[Rule, ...] = ()
 
 
 def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Configured:
@@ -57,8 +60,12 @@ def configure(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Confi
         if fault is not None:
             _, place = _first_given(BY_KEY[key], flags, environment, reading.settings) or ("", "")
             raise ConfigurationError([f"{place}: {key} {fault}"])
-    warnings = [*reading.warnings, *_replaced(flags, environment, reading.settings)]
-    return Configured(settings, reading.catalog, warnings, reading.places)
+    findings = Findings(path)
+    rules = read_rules(reading.rules, findings, reading.catalog)
+    if findings.mistakes:
+        raise ConfigurationError(findings.mistakes)
+    warnings = [*reading.warnings, *findings.warnings, *_replaced(flags, environment, reading.settings)]
+    return Configured(settings, reading.catalog, warnings, reading.places, rules)
 
 
 def load_settings(
@@ -95,9 +102,9 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
         if key in known or key in REPLACED:
             continue
         if key in BY_KEY:
-            mistakes.append(f"{place}: {key} cannot stand in the file; use {BY_KEY[key].flag}")
+            mistakes.append(f"{place}: {key} cannot be set in the file; use {BY_KEY[key].flag}")
         else:
-            hint = did_you_mean(key, [*known, "streams"]) or "; the documents list all settings"
+            hint = did_you_mean(key, [*known, "streams", "rules"]) or "; docs/OPERATING.md lists all settings"
             mistakes.append(f"{place}: there is no setting {key}{hint}")
     return mistakes
 
@@ -105,7 +112,7 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
 def _replaced(
     flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
 ) -> list[str]:
-    """What is said of settings that there are no more."""
+    """Warnings about settings that no longer exist."""
     warnings = []
     for old, new in REPLACED.items():
         variable, flag = f"GATEWAY_{old.upper()}", f"--{old.replace('_', '-')}"

@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def form(self) -> str:
-        """What a value looks like, for a message."""
+        """The form of a value, for a message."""
         if self.kind == "choice":
             return " or ".join(self.choices)
         if self.kind in ("integer", "number"):
@@ -160,6 +160,9 @@ class Settings:
     exempt_networks: tuple[str, ...] = _row("list", ("127.0.0.0/8", "::1/128"), "network", "networks without limits")
     trusted_proxies: tuple[str, ...] = _row(
         "list", (), "network", "networks of your proxies, whose forwarding headers are trusted"
+    )
+    rule_networks: tuple[str, ...] = _row(
+        "list", (), "network", "private networks that the requests of rules may go to; none otherwise"
     )
     forwarded_header: str = _choice(
         "x-forwarded-for", "header in which trusted proxies name the client", "x-forwarded-for", "forwarded"

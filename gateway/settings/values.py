@@ -26,8 +26,8 @@ REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
     "ssl_cert_reqs": ("none", "required"),
     "ssl_check_hostname": ("true", "false"),
 }
-"""What may stand behind the ? of an address of Redis, and the values of it, where not any would do. What else the
-library takes there would undo our bounds, or fail later."""
+"""The parameters behind the ? of a Redis URL, and their values where not any value is allowed. Other parameters of
+the library would undo our bounds, or fail later."""
 
 
 def converted(setting: Setting, raw: Any) -> Any:
@@ -123,7 +123,7 @@ def _check_log(url: str) -> None:
     for server in url.removeprefix("kafka://").rstrip("/").split(","):
         host, _, port = server.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:
-            raise ValueError(f'log names "{server}", which is no host:port; {right}')
+            raise ValueError(f'log names "{server}", which is not host:port; {right}')
 
 
 def _check_limits(url: str) -> None:
@@ -142,20 +142,20 @@ def _check_limits(url: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"limits names no Redis that can be reached; it takes {right}")
+        raise ValueError(f"limits is not the URL of a Redis; it takes {right}")
     for name, value in parameters:
         _check_redis_parameter(name, value, secured=scheme == "rediss")
 
 
 def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
     if name not in REDIS_PARAMETERS:
-        raise ValueError(f"limits has a parameter behind its ? that is none of {', '.join(REDIS_PARAMETERS)}")
+        raise ValueError(f"limits has a parameter behind its ? other than {', '.join(REDIS_PARAMETERS)}")
     if name.startswith("ssl_") and not secured:
-        raise ValueError(f"limits has {name}, which goes with rediss:// alone")
+        raise ValueError(f"limits has {name}, which works with rediss:// only")
     if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
-        raise ValueError(f"limits has another {name} than {' or '.join(right)}")
+        raise ValueError(f"limits has an {name} other than {' or '.join(right)}")
     if name == "db" and not (value.isascii() and value.isdigit()):
-        raise ValueError("limits has a db that is no number")
+        raise ValueError("limits has a db that is not a number")
     if not value:
         raise ValueError(f"limits has an {name} that is empty")
 
@@ -171,12 +171,12 @@ def _check_cookie(name: str) -> None:
     # RFC 6265 section 4.1.1
     if not all(character.isascii() and (character.isalnum() or character in "!#$%&'*+-.^_`|~") for character in name):
         raise ValueError(
-            f'token_cookie is "{name[:100]}", which is no name of a cookie; it takes letters, digits, - and _'
+            f'token_cookie is "{name[:100]}", which is not the name of a cookie; it takes letters, digits, - and _'
         )
 
 
 def _check_each(check: Callable[[Any], object], parts: Iterable[Any]) -> None:
-    """Check the parts of a value one by one, so that the mistakes of all are told."""
+    """Check the parts of a value one by one, to report the mistakes of all."""
     mistakes: list[str] = []
     for part in parts:
         try:
@@ -210,7 +210,7 @@ def _check_special(document: Mapping[str, Any]) -> None:
 def _check_public_url(text: str) -> None:
     url = urlsplit(text)
     if text and not (url.scheme in ("http", "https") and url.netloc and is_host(url.netloc.encode())):
-        raise ValueError(f"public_url: {text!r} is no address of a server, such as https://stream.example.org")
+        raise ValueError(f"public_url: {text!r} is not the address of a server, such as https://stream.example.org")
     if url.query or url.fragment:
         raise ValueError(f"public_url: {text!r} has more than a scheme, a host and a path")
 
@@ -223,6 +223,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "token_algorithms": _check_algorithms,
     "token_cookie": _check_cookie,
     "exempt_networks": _check_networks("exempt_networks"),
+    "rule_networks": _check_networks("rule_networks"),
     "public_url": _check_public_url,
     "trusted_proxies": _check_networks("trusted_proxies"),
     "tracing": check_collector,

@@ -14,6 +14,6 @@ def id_too_long(encoder: PositionEncoder, most: int) -> Problem:
     count = len(encoder.partitions)
     detail = (
         f"an id that holds the position in {count} partitions may take {encoder.longest} bytes, and could not be sent "
-        f"back; what helps: {', '.join(ways[:-1])}, or {ways[-1]}"
+        f"back; possible remedies: {', '.join(ways[:-1])}, or {ways[-1]}"
     )
     return Problem(400, "Bad request", detail, "streams" if encoder.compact else "ids")

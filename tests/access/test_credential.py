@@ -65,7 +65,7 @@ def test_no_cookie_counts_without_a_name_for_it() -> None:
         ([AUTHORIZATION, (b"authorization", b"Basic x")], (), "`Authorization` is given more than once"),
         ([], ("a", "b"), "`access_token` is given more than once"),
         ([], ("a", "a"), "`access_token` is given more than once"),
-        ([AUTHORIZATION], ("a",), "give one of the two"),
+        ([AUTHORIZATION], ("a",), "send only one of them"),
     ],
 )
 def test_more_than_one_token_is_refused(headers: Headers, in_query: tuple[str, ...], detail: str) -> None:

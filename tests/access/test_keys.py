@@ -46,8 +46,8 @@ def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], named: dict[s
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x"}, "it is secret"),
-        ({**public_jwk("a"), "d": "AA"}, "it is secret"),
+        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x"}, "it is a private key"),
+        ({**public_jwk("a"), "d": "AA"}, "it is a private key"),
         (public_jwk("a", use="enc"), "not for verifying"),
         (public_jwk("a", key_ops=["sign"]), "not for verifying"),
         (public_jwk("a", key_ops="verify-nothing"), "not for verifying"),
@@ -57,10 +57,10 @@ def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], named: dict[s
         (public_jwk("a", kty="RSA"), "it cannot be read"),
         (public_jwk("a", x="AA"), "it cannot be read"),
         (public_jwk("a", x=5), "it cannot be read"),
-        ({**public_jwk("a"), "kid": 5}, "its kid is no text"),
-        ({**public_jwk("a"), "kid": "x" * 257}, "its kid is no text"),
+        ({**public_jwk("a"), "kid": 5}, "its kid is not a string"),
+        ({**public_jwk("a"), "kid": "x" * 257}, "its kid is not a string"),
         (json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key())), "1024 bits"),
-        ("key", "it is no object"),
+        ("key", "it is not an object"),
     ],
 )
 def test_keys_that_are_not_used_are_told(key: Any, why: str) -> None:
@@ -81,10 +81,10 @@ def test_keys_that_are_not_used_are_told(key: Any, why: str) -> None:
         (b"", "not JSON"),
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
-        (b"[]", "no key set"),
-        (b'{"keys": {}}', "no key set"),
+        (b"[]", "not a key set"),
+        (b'{"keys": {}}', "not a key set"),
         (b'{"keys": []}', "no key in it"),
-        (json.dumps(public_jwk("a")).encode(), "no key set"),
+        (json.dumps(public_jwk("a")).encode(), "not a key set"),
         (document(*[public_jwk("a")] * (MAXIMUM_KEYS + 1)), "101 keys"),
         (b" " * (MAXIMUM_DOCUMENT + 1), "262145 bytes"),
     ],
@@ -96,7 +96,7 @@ def test_what_is_no_key_set_is_told(content: bytes, why: str) -> None:
 
 def test_no_message_repeats_a_secret() -> None:
     number = format(private_key("a").private_numbers().private_value, "x")
-    with pytest.raises(ValueError, match="secret") as caught:
+    with pytest.raises(ValueError, match="private key") as caught:
         read_keys(document({**public_jwk("a"), "d": number}), ALGORITHMS)
     assert number not in str(caught.value)
 

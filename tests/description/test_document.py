@@ -140,7 +140,9 @@ def test_no_name_overwrites_another(tmp_path: Path) -> None:
     payloads = [message["payload"] for message in document["components"]["messages"].values()]
     assert sorted(payload["schema"]["title"] for payload in payloads if "schema" in payload) == sorted(titles)
     schemas = openapi(facts)["components"]["schemas"]
-    assert sorted(one["title"] for one in schemas.values() if "title" in one) == sorted(titles)
+    assert sorted(one["$id"] for one in schemas.values() if "$id" in one) == sorted(
+        f"/{title}/1.0.0" for title in titles
+    )
 
 
 def test_tokens_are_told_of_where_they_count(facts: Facts) -> None:

@@ -1,10 +1,11 @@
-"""What programs need that make clients of the description: openapi-python-client (0.29) and openapi-generator (7.14).
+"""The rules by which programs go that make clients of the description: openapi-python-client and openapi-generator.
 
-With each a client was made that lists, reads and sends. They are not run here; these are the rules that they go by.
+`tests/end_to_end/test_generated_clients.py` makes clients with both, and reads and sends with them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import read
+from gateway.catalog.stream import Stream
 from gateway.description.facts import Facts
 from gateway.description.openapi import STREAM_PATH, openapi
 from gateway.description.parts import Json
@@ -54,6 +57,32 @@ def test_operations_have_names_of_their_own(document: Json) -> None:
     assert max(names.values()) == 1
     components = Counter(snake_case(name) for name in document["components"]["schemas"])
     assert max(components.values()) == 1
+
+
+ALIKE = ("wiki/change", "wiki_change", "other/change", "change-1", "change", "stream", "a1", "a-1", "a-1.0.0-2")
+
+
+@pytest.mark.parametrize("titles", [ALIKE, ALIKE[:1]], ids=["many", "one"])
+def test_a_schema_has_a_class_of_its_own(titles: tuple[str, ...], tmp_path: Path) -> None:
+    """openapi-generator names it after the component, openapi-python-client after the last part of a title. What comes
+    second is left out."""
+    for title in titles:
+        (tmp_path / title).mkdir(parents=True)
+        version = {"$id": f"/{title}/1.0.0", "title": title, "type": "object"}
+        (tmp_path / title / "1.0.0.json").write_text(json.dumps(version))
+    streams = [Stream(f"s{number}", (f"s{number}",), schema_title=title) for number, title in enumerate(titles)]
+    document = openapi(Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path])))
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    assert {one["$id"] for one in schemas.values() if "$id" in one} == {f"/{title}/1.0.0" for title in titles}
+    components = Counter(re.sub("[^a-z0-9]", "", name.casefold()) for name in schemas)
+    assert max(components.values()) == 1
+    titled = Counter(one.get("title", name).rpartition("/")[2].casefold() for name, one in schemas.items())
+    assert max(titled.values()) == 1
+    # A union of one is taken for that one, and both are lost.
+    assert [name for name, one in schemas.items() if len(one.get("anyOf", "none")) == 1] == []
+    content = document["paths"][STREAM_PATH]["get"]["responses"]["200"]["content"]
+    for kind in content.values():
+        assert kind["x-event"]["$ref"].rpartition("/")[2] in schemas
 
 
 def test_a_body_has_one_type(document: Json) -> None:

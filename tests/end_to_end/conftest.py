@@ -20,7 +20,7 @@ from tests.told import told
 Serve = Callable[..., Awaitable[GatewayProcess]]
 """(streams, log, ready=True, **settings): a gateway that serves."""
 Launch = Callable[..., GatewayProcess]
-"""(*arguments, command="serve"): a gateway that is not started yet."""
+"""(*arguments, command="serve", host, port): a gateway that is not started yet."""
 
 Accounts = Callable[..., Account]
 """(fault, load="–"): an account; the load is told in the table."""
@@ -88,8 +88,8 @@ def gateways(tmp_path: Path) -> Iterator[Launch]:
     """Gateways that end with the test, and must not have met a mistake of their own."""
     made: list[GatewayProcess] = []
 
-    def make(*arguments: str, command: str = "serve") -> GatewayProcess:
-        made.append(GatewayProcess(tmp_path / f"gateway-{len(made)}", *arguments, command=command))
+    def make(*arguments: str, **more: Any) -> GatewayProcess:
+        made.append(GatewayProcess(tmp_path / f"gateway-{len(made)}", *arguments, **more))
         return made[-1]
 
     yield make

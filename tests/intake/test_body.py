@@ -62,7 +62,7 @@ def test_several_members_are_one_body(parts: list[bytes], name: str, size: int) 
     assert expanded(name, body + CODERS[name](b""), size) == b"".join(parts)
     with pytest.raises(Problem, match="it is cut off"):
         expanded(name, body + CODERS[name](b"more")[:-1], size)
-    with pytest.raises(Problem, match=f"no {name} data"):
+    with pytest.raises(Problem, match=f"not valid {name} data"):
         expanded(name, body + b"more", size)
 
 

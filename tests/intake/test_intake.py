@@ -1,5 +1,5 @@
 """The intake as a whole, over a log in memory: valid events come back byte for byte, others are refused, whatever
-their schema; and nothing that is sent is a mistake of the gateway."""
+their schema; and nothing that is sent is an internal error."""
 
 from __future__ import annotations
 

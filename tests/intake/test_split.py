@@ -70,27 +70,27 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "NaN": (b'{"a":NaN}', "not JSON: NaN is no number"),
-    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is no number"),
-    "a name twice": (b'{"b":{"a":1,"a":1}}', "the member 'a' is there twice in one object"),
-    "a name twice, escaped": (b'{"a":1,"\\u0061":2}', "the member 'a' is there twice in one object"),
+    "NaN": (b'{"a":NaN}', "not JSON: NaN is not a number"),
+    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is not a number"),
+    "a name twice": (b'{"b":{"a":1,"a":1}}', "the member 'a' appears twice in one object"),
+    "a name twice, escaped": (b'{"a":1,"\\u0061":2}', "the member 'a' appears twice in one object"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, f"nested more than {MAXIMUM_DEPTH} deep"),
     "one level too many": (b"[" * 251 + b"]" * 251, f"nested more than {MAXIMUM_DEPTH} deep"),
     "invalid UTF-8": (b'{"a":"\xff"}', "not UTF-8: byte 6 of the event"),
     "an overlong form": (b'{"a":"\xc0\x80"}', "not UTF-8: byte 6 of the event"),
     "a surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', "not UTF-8: byte 6 of the event"),
-    "a lone surrogate": (b'{"a":"\\ud800"}', "it has a lone surrogate, which is no character"),
-    "a lone surrogate as a name": (b'{"\\udc00":1}', "it has a lone surrogate, which is no character"),
+    "a lone surrogate": (b'{"a":"\\ud800"}', "it has a lone surrogate, which is not a character"),
+    "a lone surrogate as a name": (b'{"\\udc00":1}', "it has a lone surrogate, which is not a character"),
     "an integer": (b'{"a":18446744073709551616}', "it has an integer of more than 64 bits"),
     "a negative integer": (b'{"a":-9223372036854775809}', "it has an integer of more than 64 bits"),
     "a long integer": (b'{"a":' + b"9" * 200 + b"}", "it has an integer of more than 64 bits"),
     "a very long integer": (b'{"a":' + b"9" * 5000 + b"}", "it has an integer of more than 64 bits"),
-    "a large number": (b'{"a":1e400}', "it has a number that is larger than a double can be"),
-    "a long number": (b'{"a":1' + b"0" * 400 + b".5}", "it has a number that is larger than a double can be"),
+    "a large number": (b'{"a":1e400}', "it has a number that is too large for a double"),
+    "a long number": (b'{"a":1' + b"0" * 400 + b".5}", "it has a number that is too large for a double"),
     "a word": (b"hello", "not JSON: Expecting value at character 0"),
     "an open string in brackets": (b'{"a":}', "not JSON: Expecting value at character 5"),
     "a raw line break": (b'{"a":"\n"}', "not JSON: Invalid control character at character 6"),
-    "two values": (b"{} {}", "not JSON: there is neither a comma nor the array's end behind it"),
+    "two values": (b"{} {}", "not JSON: neither a comma nor the end of the array follows it"),
     "nothing": (b"", "not JSON: Expecting value at character 0"),
 }
 
@@ -112,7 +112,7 @@ def test_a_fault_of_an_event_that_stands_alone(text: bytes, told: str) -> None:
 def test_events_one_after_another_are_no_array() -> None:
     [piece] = apart(b'{"a":1}\n{"b":2}')
     assert piece.fault is not None
-    assert piece.fault.endswith("several events come as a JSON array")
+    assert piece.fault.endswith("send several events as a JSON array")
 
 
 @pytest.mark.parametrize("body", [b'{"a":[1.50,1E2,-0,1e-400,18446744073709551615]}', b'{"a":"\\ud83d\\ude00\\u00e9"}'])
@@ -139,7 +139,7 @@ def test_nesting_up_to_the_bound(depth: int) -> None:
         (b"\xfe\xff\0{\0}", "events are UTF-8"),
         (b"[{}", "its array does not end"),
         (b'[{"a":1},{"a', "its array does not end"),
-        (b"[{}]{}", "more behind the end of its array"),
+        (b"[{}]{}", "continues after the end of its array"),
     ],
 )
 def test_a_body_in_which_no_event_is_sure(body: bytes, told: str) -> None:

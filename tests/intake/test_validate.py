@@ -84,14 +84,14 @@ def test_a_stream_may_take_the_schemas_of_several_titles() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"meta": 3}, "/meta: it is no object"),
+        ({"meta": 3}, "/meta: it is not an object"),
         ({"meta": {}}, "/meta/stream: it is missing"),
-        ({"meta": {"stream": None}}, "/meta/stream: it is no text"),
+        ({"meta": {"stream": None}}, "/meta/stream: it is not a string"),
         ({"meta": {"stream": "wiki.chnage"}}, "close to it: wiki.change"),
         ({"meta": {"stream": "changes"}}, '"changes" is an alias, for readers; it takes "wiki.change"'),
         ({"meta": {"stream": "bare"}}, "no schema_title"),
         ({"meta": {"stream": "other"}}, "the schema wiki/change is not one that other takes"),
-        ({"$schema": 3}, "/$schema: it is no text; it takes a version of wiki/change, such as /wiki/change/1.0.0"),
+        ({"$schema": 3}, "/$schema: it is not a string; it takes a version of wiki/change, such as /wiki/change/1.0.0"),
         ({"$schema": "/wiki/change/9.0.0"}, "in no schema repository"),
         ({"$schema": "file:///etc/passwd"}, "in no schema repository"),
         ({"meta": {"stream": "wiki.change", "id": None}}, "/meta/id: "),
@@ -149,7 +149,7 @@ def test_what_a_schema_has_no_place_for_is_not_put_in(tmp_path: Path, allowed: l
 
 
 def test_no_object_and_no_schema() -> None:
-    assert "no JSON object" in refused([example()])
+    assert "not a JSON object" in refused([example()])
     event = example()
     del event["$schema"]
     assert "/$schema: it is missing" in refused(event)

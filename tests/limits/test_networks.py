@@ -52,10 +52,10 @@ def test_an_ipv4_network_written_as_ipv6() -> None:
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
-        ("x", "is no mapping"),
+        ("x", "is not a mapping"),
         ({"networks": ["10.0.0.0/8"], "rate": 3}, "has no rate"),
         ({"streams": 3}, "names no networks"),
-        ({"networks": ["10.0.0.0/40"]}, "is no network"),
+        ({"networks": ["10.0.0.0/40"]}, "is not a network"),
         ({"networks": ["10.0.0.0/8"], "streams": -1}, "takes a number from 0"),
         ({"networks": ["10.0.0.0/8"], "connects": True}, "takes a number from 0"),
     ],

@@ -75,14 +75,14 @@ async def reason(url: str) -> str:
 
 @pytest.mark.redis
 async def test_a_database_that_there_is_not(redis_server: RedisServer) -> None:
-    assert await reason(f"redis://127.0.0.1:{redis_server.port}/99") == "it has no database of this number"
+    assert await reason(f"redis://127.0.0.1:{redis_server.port}/99") == "it has no database with this number"
 
 
 @pytest.mark.redis
 async def test_passwords(start: Start) -> None:
     port = start("--requirepass", "right").port
     assert await reason(f"redis://:right@127.0.0.1:{port}/0") == ""
-    assert await reason(f"redis://127.0.0.1:{port}/0") == "it wants a password"
+    assert await reason(f"redis://127.0.0.1:{port}/0") == "it requires a password"
     refused = await reason(f"redis://:wrong@127.0.0.1:{port}/0")
     assert refused.startswith("its user or password is refused (")
     assert "wrong" not in refused
@@ -91,7 +91,7 @@ async def test_passwords(start: Start) -> None:
 @pytest.mark.redis
 async def test_a_cluster_has_one_database_and_nodes_that_hold_the_keys_or_not(start: Start) -> None:
     port = start("--cluster-enabled", "yes").port
-    assert await reason(f"redis://127.0.0.1:{port}/1") == "a cluster has no database but 0"
+    assert await reason(f"redis://127.0.0.1:{port}/1") == "a cluster has only database 0"
     assert "does not hold the keys" in await reason(f"redis://127.0.0.1:{port}/0")
     async with Redis(port=port) as redis:
         await command(redis, "CLUSTER ADDSLOTSRANGE", 0, 16383)

@@ -31,7 +31,7 @@ def refusal(verdict: int, words: str) -> httpx.ConnectError:
 def test_what_python_demands_from_3_13_on_is_told_with_its_remedy(verdict: int, remedy: str) -> None:
     said = reason(refusal(verdict, "words of OpenSSL"), 1.0)
     assert said.startswith(
-        "no connection: the certificate is refused: words of OpenSSL; Python demands it from 3.13 on: "
+        "no connection: the certificate is refused: words of OpenSSL; Python 3.13 and later require it: "
     )
     assert remedy in said
     assert "docs/OPERATING.md" in said

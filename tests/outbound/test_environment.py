@@ -89,7 +89,7 @@ def test_no_proxy_does_not_name_it(no_proxy: str, address: str) -> None:
 def test_what_no_proxy_cannot_mean_is_told(entry: str, right: str) -> None:
     with pytest.raises(InvalidEnvironment) as told:
         asks(f"a.test,{entry}", "http://127.0.0.1")
-    assert str(told.value).startswith(f"NO_PROXY: '{entry}' is no ")
+    assert str(told.value).startswith(f"NO_PROXY: '{entry}' is not a ")
     assert right in str(told.value)
 
 

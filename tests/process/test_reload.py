@@ -278,8 +278,8 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     told = [record.getMessage() for record in caplog.records if record.name == "gateway"]
     assert "reloaded: streams added (two)" in told
     assert "reloaded: nothing has changed" in told
-    assert "these settings have changed, and wait for a restart: retry" in told
-    assert "nothing was reloaded; what was in force before still is" in told
+    assert "these changed settings wait for a restart: retry" in told
+    assert "nothing was reloaded; the previous configuration stays in force" in told
     assert any(line.startswith(f"{place.path}:3: one: resume is") for line in told)
     hub.cancel()
     await asyncio.gather(hub, return_exceptions=True)

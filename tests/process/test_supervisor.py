@@ -216,7 +216,7 @@ async def test_a_worker_asks_for_a_reload() -> None:
 async def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervised, "ANSWER_WAIT", 0.01)
     async with line([]) as (worker, connection, _):
-        with pytest.raises(Problem, match="not known to be done"):
+        with pytest.raises(Problem, match="its outcome is unknown"):
             await worker.reload()
         # It comes late, and is not taken for that of the next question.
         await heard(connection)

@@ -40,7 +40,7 @@ async def test_a_loop_that_stands_is_told_with_where_it_stands() -> None:
         assert not told
         stand_here(seen)
     ((message, where),) = told
-    assert "stood still" in message
+    assert "has been blocked" in message
     first = where.split("\nthread ")[0]
     assert first.startswith("the thread of the event loop:")
     assert "stand_here" in first
@@ -105,16 +105,14 @@ def test_bad_records_are_summed_up_a_topic_and_minute() -> None:
     bad.note("a", 0, 5, "no object")
     bad.note("b", 1, 7, "no object")
     assert bad.due(1) == [
-        "passed over a record that is not an event: a/0 offset 5: no object (1)",
-        "passed over a record that is not an event: b/1 offset 7: no object (1)",
+        "skipped a record that is not an event: a/0 offset 5: no object (1)",
+        "skipped a record that is not an event: b/1 offset 7: no object (1)",
     ]
     for offset in range(1000):
         bad.note("a", 0, offset, "no object" if offset % 10 else f"odd {offset}")
     assert bad.due(SUMMARY_SECONDS) == []
     (line,) = bad.due(SUMMARY_SECONDS + 1)
-    assert line.startswith(
-        "passed over 1000 records that are not events: a/0 offset 0 to 0 offset 999: no object (900); "
-    )
+    assert line.startswith("skipped 1000 records that are not events: a/0 offset 0 to 0 offset 999: no object (900); ")
     assert bad.due(SUMMARY_SECONDS * 9) == []
 
 

@@ -114,8 +114,8 @@ async def test_broken_compression(pack: Pack) -> None:
     for data, said in (
         (whole[:-9], "in the middle"),
         (whole[:200], "in the middle"),
-        (whole[:10] + bytes(50), f"no whole {name} data|in the middle"),
-        (whole + b"rest of another kind", f"no whole {name} data"),
+        (whole[:10] + bytes(50), f"not valid {name} data|in the middle"),
+        (whole + b"rest of another kind", f"not valid {name} data"),
     ):
         with pytest.raises(InputError, match=said):
             await lines(Input(io.BytesIO(data)))

@@ -110,7 +110,7 @@ async def test_lines_are_stored_in_order_and_the_others_told(log: MemoryLog, sch
     assert [number for number, _ in told.lines] == [3, 4, 6]
     assert told.lines[0][1].endswith(": no")
     assert "/n" in told.lines[1][1]
-    assert "the event is no JSON object" in told.lines[2][1]
+    assert "the event is not a JSON object" in told.lines[2][1]
 
 
 async def test_a_line_that_is_too_long(log: MemoryLog, schemas: SchemaRepository) -> None:

@@ -145,7 +145,7 @@ async def test_definitions_are_replaced_under_those_who_are_there() -> None:
         assert sorted(await both.numbers(2)) == [1, 2]
         # What is named again as private is not for those who have read it as public.
         notes = await take(site.gateway, ONE, HIDDEN)
-        assert notes == ["streams that were ended, since their client may not read them any more: 1"]
+        assert notes == ["streams ended because their client may not read them any more: 1"]
         await both.rest()
         site.put("one", stored(3))
         assert await one.numbers(2) == [1, 3]

@@ -42,17 +42,17 @@ def schema(uri: str) -> dict[str, Any]:
 
 BAD: dict[str, tuple[bytes, str]] = {
     "not JSON": (b"hello", "not JSON"),
-    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is no number"),
-    "a name twice": (text(change()).replace(b'"bot"', b'"user": "Eve", "bot"'), "'user' is there twice"),
+    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is not a number"),
+    "a name twice": (text(change()).replace(b'"bot"', b'"user": "Eve", "bot"'), "'user' appears twice"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, "nested more than 250 deep"),
     "invalid UTF-8": (text(change(comment="x")).replace(b'"x"', b'"\xff"'), "not UTF-8"),
     "a lone surrogate": (text(change(comment="\ud800")), "a lone surrogate"),
     "a large integer": (text(change(namespace=2**64)), "more than 64 bits"),
     "a large number": (text(change(namespace=7)).replace(b'"namespace": 7', b'"namespace": 1e999'), "a double"),
-    "no object": (b"3", "no JSON object"),
-    "an array": (b"[1]", "no JSON object"),
+    "no object": (b"3", "not a JSON object"),
+    "an array": (b"[1]", "not a JSON object"),
     "no meta": (b'{"$schema": "/wiki/change/1.0.0"}', "/meta/stream: it is missing"),
-    "meta is no object": (b'{"meta": 1}', "/meta: it is no object"),
+    "meta is no object": (b'{"meta": 1}', "/meta: it is not an object"),
     "unknown stream": (text(change(stream="wiki.chnage")), "close to it: wiki.change"),
     "private stream": (text(change(stream="gateway.errors")), 'there is no stream "gateway.errors"'),
     "a stream that takes nothing": (text(change(stream="bare")), "takes no events"),
@@ -115,7 +115,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "space": (b"  ", "the body is empty"),
     "no events": (b"[]", "the array is empty"),
     "cut off": (b'[{"a":1},{"b', "its array does not end"),
-    "more behind it": (b"[{}][{}]", "more behind the end"),
+    "more behind it": (b"[{}][{}]", "continues after the end"),
     "byte order mark": (b"\xef\xbb\xbf{}", "byte order mark"),
 }
 
@@ -219,9 +219,9 @@ async def test_a_body_that_does_not_come(site: IntakeSite, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("query", "parameter", "told"),
     [
-        ("?hasty=1", "hasty", "true or false"),
-        ("?hasty=", "hasty", "true or false"),
-        ("?hasty=true&hasty=true", "hasty", "given twice"),
+        ("?hasty=1", "hasty", "`true` or `false`"),
+        ("?hasty=", "hasty", "`true` or `false`"),
+        ("?hasty=true&hasty=true", "hasty", "send it once"),
         ("?hast=true", "hast", "did you mean `hasty`"),
         ("?x=1", "x", "no such parameter"),
     ],

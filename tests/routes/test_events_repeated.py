@@ -130,7 +130,7 @@ async def test_while_it_cannot_be_told_what_is_stored_nothing_is_taken_again(
     site.log.available = False
     answer = await site.post(event)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
-    assert "nothing of this request is stored" in answer.json()["detail"]
+    assert "this request stored nothing" in answer.json()["detail"]
     site.log.available = True
     assert (await site.post(event)).json() == {"stored": 1, "repeated": 0}
 

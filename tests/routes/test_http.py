@@ -137,7 +137,7 @@ async def test_a_stream_of_whoever_has_sent_all(
 async def test_whoever_leaves_before_the_request_is_whole_is_told(site: Site, part: bytes) -> None:
     received = await in_pieces(site.port, part, half_close=True)
     assert statuses(received) == [400]
-    assert b"before the request had come whole" in received
+    assert b"before the request was complete" in received
 
 
 async def test_whoever_is_gone_is_noticed_soon(site: Site, name: str) -> None:

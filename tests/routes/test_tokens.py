@@ -126,14 +126,14 @@ async def test_the_time_of_an_answer_does_not_depend_on_what_is_hidden(site: Sit
 @pytest.mark.parametrize(
     ("shown", "why"),
     [
-        ("unknown-static-token-of-some-length", "nobody here knows it"),
+        ("unknown-static-token-of-some-length", "it is unknown"),
         (token(lifetime=-60), "it has expired"),
         (token(aud="https://other.example"), "another audience"),
         (signed(claims(int(time.time() * 1000)), "stranger", kid="first"), "cannot be verified"),
-        (signed(claims(int(time.time() * 1000)), "stranger"), "not known"),
-        ("a.b.c", "no JSON Web Token"),
+        (signed(claims(int(time.time() * 1000)), "stranger"), "unknown key"),
+        ("a.b.c", "not a readable JSON Web Token"),
         ("x" * 8193, "longer than 8192 bytes (token_max_bytes)"),
-        ("é", "cannot stand in a token"),
+        ("é", "that a token cannot have"),
     ],
 )
 async def test_a_bad_token_is_told(site: Site, path: str, shown: str, why: str) -> None:
@@ -205,7 +205,7 @@ async def test_what_is_long_lived_is_not_taken_from_an_address(site: Site) -> No
     for shown, why in (
         (token(lifetime=301), "at most 300 s"),
         (token(iat=None), "when it was issued"),
-        (STATIC, "a static token is taken from `Authorization` alone"),
+        (STATIC, "a static token is accepted in `Authorization` only"),
     ):
         for path, headers in (
             (f"/v2/stream/secret?access_token={shown}", {}),
@@ -225,7 +225,7 @@ async def test_a_gateway_without_tokens_says_so() -> None:
     async with running(streams=STREAMS) as site:
         response = await site.get(f"/v2/stream/news?access_token={token()}")
         assert response.status_code == 400
-        assert response.json()["detail"] == "`access_token`: no tokens are taken here"
+        assert response.json()["detail"] == "`access_token`: no tokens are accepted here"
         # Whatever a proxy in front wants to be shown is its own matter.
         assert names(await site.get("/v2/streams", headers=bearer("x"))) == ["news", "open"]
 

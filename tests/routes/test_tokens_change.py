@@ -60,7 +60,7 @@ async def test_a_reload_ends_what_is_not_granted_any_more() -> None:
             assert await static.numbers(1) == [5]
             trust = Trust((), before.trust.key_document)
             notes = await site.gateway.take(Definitions(before.catalog, before.schemas, None, trust))
-            assert notes == ["streams that were ended, since their client may not read them any more: 1"]
+            assert notes == ["streams ended because their client may not read them any more: 1"]
             await static.rest()
             assert (await site.get("/v2/streams", headers=bearer(STATIC))).status_code == 401
             site.put("hidden", stored(6))
@@ -128,4 +128,4 @@ def test_the_file_of_keys_is_read_with_the_configuration(tmp_path: Path) -> None
     definitions, warnings = define(Configured(settings, Catalog(STREAMS), []))
     assert definitions.trust.key_document == path.read_bytes()
     assert [token.name for token in definitions.trust.static_tokens] == ["board"]
-    assert any("key 1 is not used: it is secret" in warning for warning in warnings)
+    assert any("key 1 is not used: it is a private key" in warning for warning in warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtests.machine import free_port
@@ -29,10 +29,24 @@ def _version(program: str) -> tuple[int, ...]:
     return tuple(int(part) for part in said.rpartition("/")[2].split()[0].split("."))
 
 
+def at_ports(ports: Sequence[int]) -> dict[str, str]:
+    """What is replaced for gateways at these ports. An address needs no lookup, for which older nginx has no word."""
+    return {
+        f"server {name} max_fails=0 resolve;": f"server 127.0.0.1:{port} max_fails=0;"
+        for name, port in zip(UPSTREAMS, ports, strict=True)
+    }
+
+
+def by_name(port: int, resolver: int) -> dict[str, str]:
+    """What is replaced where the gateways have one port, and addresses that the resolver at another knows."""
+    names = {f"server {name} ": f"server {name.partition(':')[0]}:{port} " for name in UPSTREAMS}
+    return names | {"resolver 127.0.0.11 ": f"resolver 127.0.0.1:{resolver} "}
+
+
 class Nginx:
     """nginx with the files of config/nginx. Addresses alone are replaced, and each must be found."""
 
-    def __init__(self, program: str, directory: Path, ports: Sequence[int], certificate: Path) -> None:
+    def __init__(self, program: str, directory: Path, replaced: Mapping[str, str], certificate: Path) -> None:
         self.port, self.tls_port = free_port(), free_port()
         self._directory = directory
         shutil.copytree(CONFIGURATION, directory, dirs_exist_ok=True)
@@ -40,12 +54,7 @@ class Nginx:
         (directory / "tls.conf").rename(directory / "enabled" / "tls.conf")
         (directory / "certificates").mkdir()
         shutil.copy(certificate, directory / "certificates" / "server.pem")
-        # An address has no name to be looked up again, for which older ones know no word.
-        addresses = {
-            f"server {name} max_fails=0 resolve;": f"server 127.0.0.1:{port} max_fails=0;"
-            for name, port in zip(UPSTREAMS, ports, strict=True)
-        }
-        self._replace("nginx.conf", addresses | {"listen 8080 ": f"listen 127.0.0.1:{self.port} "})
+        self._replace("nginx.conf", {**replaced, "listen 8080 ": f"listen 127.0.0.1:{self.port} "})
         self._replace("enabled/tls.conf", {"listen 8443 ": f"listen 127.0.0.1:{self.tls_port} "})
         if _version(program) < HTTP2_LINE:
             self._replace("enabled/tls.conf", {" ssl backlog": " ssl http2 backlog", "    http2 on;\n": ""})
@@ -80,7 +89,7 @@ class Nginx:
             self._process.terminate()
             self._process.wait(START_SECONDS)
 
-    def _replace(self, name: str, words: dict[str, str]) -> None:
+    def _replace(self, name: str, words: Mapping[str, str]) -> None:
         path = self._directory / name
         text = path.read_text()
         for word, replacement in words.items():

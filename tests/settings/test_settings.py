@@ -92,15 +92,15 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
     ("key", "value", "told"),
     [
         ("port", "65536", "a whole number from 0 to 65535"),
-        ("jwks", "http://issuer.example/keys", "which anybody on the way could change"),
-        ("jwks", "http://127.0.0.1.evil.example/keys", "which anybody on the way could change"),
+        ("jwks", "http://issuer.example/keys", "which anyone on the network could change"),
+        ("jwks", "http://127.0.0.1.evil.example/keys", "which anyone on the network could change"),
         ("jwks", "ftp://issuer.example/keys", "an https:// URL"),
         ("jwks", "https://", "an https:// URL"),
         ("jwks", "https://[::1/keys", "an https:// URL"),
         ("jwks", "https://user:word@issuer.example/keys", "a user or a password"),
         ("token_algorithms", "RS256,none", 'names "none"; it takes some of RS256'),
         ("token_algorithms", "HS256", 'names "HS256"'),
-        ("token_cookie", "a b", "no name of a cookie"),
+        ("token_cookie", "a b", "not the name of a cookie"),
         ("token_max_bytes", "255", "a whole number of bytes from 256"),
         ("intake_token", "maybe", "none or required"),
         ("retry", "0", 'retry is "0"; it takes a whole number of milliseconds from 100'),
@@ -127,14 +127,14 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("log", "kafka://broker", 'names "broker"'),
         ("log", "kafka://a:1,b:0", 'names "b:0"'),
         ("log", "kafka://", "host:port"),
-        ("limits", "redis://:secret@/", "names no Redis that can be reached"),
+        ("limits", "redis://:secret@/", "is not the URL of a Redis"),
         ("limits", "http://x", "limits takes memory://"),
         ("limits", "here", "memory://"),
-        ("limits", "redis://h:1/0?socket_timeout=9", "a parameter behind its ? that is none of db, ssl_ca_certs"),
-        ("limits", "redis://h:1/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs, which goes with rediss:// alone"),
+        ("limits", "redis://h:1/0?socket_timeout=9", "a parameter behind its ? other than db, ssl_ca_certs"),
+        ("limits", "redis://h:1/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs, which works with rediss:// only"),
         ("limits", "rediss://h:1/0?ssl_ca_certs=", "an ssl_ca_certs that is empty"),
-        ("limits", "rediss://h:1/0?ssl_cert_reqs=maybe", "another ssl_cert_reqs than none or required"),
-        ("limits", "unix:///r.sock?db=x", "a db that is no number"),
+        ("limits", "rediss://h:1/0?ssl_cert_reqs=maybe", "an ssl_cert_reqs other than none or required"),
+        ("limits", "unix:///r.sock?db=x", "a db that is not a number"),
     ],
 )
 def test_wrong_values_are_told_with_their_source(key: str, value: Any, told: str) -> None:
@@ -175,8 +175,8 @@ def test_each_entry_is_told_of() -> None:
 def test_unknown_keys_of_the_file() -> None:
     assert mistakes(file={"prot": (1, "f:4")}) == ["f:4: there is no setting prot; did you mean port?"]
     assert mistakes(file={"stream": (1, "f:4")}) == ["f:4: there is no setting stream; did you mean streams?"]
-    assert "the documents" in mistakes(file={"qqqqqq": (1, "f:4")})[0]
-    assert mistakes(file={"config": ("x", "f:4")}) == ["f:4: config cannot stand in the file; use --config"]
+    assert "docs/OPERATING.md" in mistakes(file={"qqqqqq": (1, "f:4")})[0]
+    assert mistakes(file={"config": ("x", "f:4")}) == ["f:4: config cannot be set in the file; use --config"]
 
 
 def test_settings_that_do_not_fit_together() -> None:

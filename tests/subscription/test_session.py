@@ -266,7 +266,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
         "type": "about:blank",
         "title": "Internal error",
         "status": 500,
-        "detail": "the gateway made a mistake; its operator finds it in the log",
+        "detail": "an internal error; the operator finds it in the log",
     }
     errors = [part for part in sent if b"Internal error" in part]
     if form is NDJSON:

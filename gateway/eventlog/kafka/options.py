@@ -40,7 +40,7 @@ def parse_address(text: str) -> tuple[str, int]:
         host, port = text.strip(), str(DEFAULT_PORT)
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigurationError([f"Kafka: {text!r} is no address; host:port would be one"])
+        raise ConfigurationError([f"Kafka: {text!r} is not an address; write host:port"])
     return host, int(port)
 
 
@@ -61,7 +61,7 @@ def connection_options(options: Mapping[str, object]) -> dict[str, object]:
         mistakes += [f"Kafka: {protocol} needs {name}" for name in needed if name not in given]
     elif not protocol.endswith("SSL"):
         unused = sorted(name for name in given if name.startswith(("ssl_", "sasl_")))
-        mistakes += [f"Kafka: {name} is of no use with security_protocol {protocol}" for name in unused]
+        mistakes += [f"Kafka: {name} has no effect with security_protocol {protocol}" for name in unused]
     if mistakes:
         raise ConfigurationError(mistakes)
     return {
@@ -77,7 +77,7 @@ def connection_options(options: Mapping[str, object]) -> dict[str, object]:
 def parse_bootstrap(bootstrap: Sequence[str]) -> list[tuple[str, int]]:
     """The addresses to begin with. Raises ConfigurationError."""
     if not bootstrap:
-        raise ConfigurationError(["Kafka: no address is given; host:port would be one"])
+        raise ConfigurationError(["Kafka: no address is given; write host:port"])
     return [parse_address(address) for address in bootstrap]
 
 

@@ -256,7 +256,7 @@ def _read_topic(
     try:
         topic = name.decode()
     except UnicodeDecodeError:
-        raise InvalidPosition("a topic in it is no text") from None
+        raise InvalidPosition("a topic in it is not a string") from None
     partition, more = 0, True
     while more:
         count = reader.number(2 * LARGEST_INTEGER + 1)

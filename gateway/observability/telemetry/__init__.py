@@ -54,6 +54,15 @@ from gateway.observability.telemetry.records import (
     record_mistake,
     tell_bad_records,
 )
+from gateway.observability.telemetry.rules import (
+    rule_bad,
+    rule_dead,
+    rule_gap,
+    rule_lost,
+    rule_requests,
+    rule_taken_over,
+    rule_waits,
+)
 from gateway.observability.telemetry.streams import (
     connections,
     gap_told,
@@ -104,6 +113,13 @@ __all__ = [
     "process_state",
     "record_mistake",
     "registry",
+    "rule_bad",
+    "rule_dead",
+    "rule_gap",
+    "rule_lost",
+    "rule_requests",
+    "rule_taken_over",
+    "rule_waits",
     "serving",
     "sessions_hold",
     "stream_closed",

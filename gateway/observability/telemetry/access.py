@@ -29,7 +29,8 @@ def connection_refused(why: str) -> None:
 
 
 def token_refused(reason: str) -> None:
-    """A request was refused for its token: `missing`, `malformed` or `invalid`. Nothing of the token is told."""
+    """A request was refused because its token is `missing`, `malformed` or `invalid`. The log shows nothing of the
+    token."""
     _TOKENS_REFUSED.labels(reason).inc()
 
 
@@ -37,13 +38,13 @@ def keys_fetched(count: int, notes: Collection[str]) -> None:
     """The keys of tokens were fetched; `notes` say which of them are not used, where they are others than before."""
     _KEYS.set(count)
     for note in notes:
-        log.warning("the keys of tokens (jwks): %s", note)
+        log.warning("token keys (jwks): %s", note)
 
 
 def keys_unavailable(reason: object) -> None:
     """The keys of tokens could not be fetched; those that were fetched before stay in force."""
     _KEY_FAILURES.inc()
-    log.warning("the keys that were fetched before stay in force: %s", reason)
+    log.warning("token keys cannot be fetched; the previous ones stay in force: %s", reason)
 
 
 def limit_refused(limit: str) -> None:
@@ -60,13 +61,13 @@ def limits_shared() -> None:
 def limits_alone(reason: str, closed: bool) -> None:
     """The place where limits are counted for all processes does not answer."""
     _LIMITS_ALONE.set(1)
-    how = "nobody new is let in" if closed else "this process goes on by its own counts"
+    how = "new clients are refused" if closed else "this process counts by itself"
     log.warning("limits cannot be shared (%s); %s until they can", reason, how)
 
 
 def forwarding_ignored() -> None:
     """A request names a client that its sender may have made up."""
     log.warning(
-        "requests come with a forwarding header from an address that is not in trusted_proxies: they count as that "
-        "address's own; if it is your proxy, name its network in trusted_proxies"
+        "requests come with a forwarding header from an address that is not in trusted_proxies: they count as "
+        "requests of that address; if it is your proxy, add its network to trusted_proxies"
     )

@@ -37,7 +37,7 @@ _PASSED_OVER = Counter(
 )
 _stuck_told: set[tuple[str, str]] = set()
 STUCK_TOLD = 5
-"""So many partitions are named in a line."""
+"""The most partitions that a line names."""
 
 
 def lag(by_stream: Mapping[str, int]) -> None:
@@ -59,17 +59,17 @@ def log_away(reason: object) -> None:
 
 
 def log_untraced(where: str) -> None:
-    """What was read there has no leader epoch, or the broker takes none."""
+    """Records from there have no leader epoch, or the broker reports none."""
     _UNTRACED.set(1)
     log.warning(
-        "Kafka tells no leader epochs of %s (brokers before 2.7, or records in a form from before 0.11): where such a "
-        "log is cut back and written on again, that is not noticed",
+        "Kafka reports no leader epochs for %s (brokers before 2.7, or records in a format from before 0.11); "
+        "the gateway would not notice a truncated log",
         where,
     )
 
 
 def log_throttled(broker: str, seconds: float) -> None:
-    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    """A broker asks for a pause of this many seconds; the quota of this client may be too small for what it reads."""
     _THROTTLED.inc(seconds)
     log.debug("%s asks for a pause of %.3f s", broker, seconds)
 
@@ -78,7 +78,7 @@ def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
     """The log gives these, and their records do not come; of no others any more."""
     if partitions:
         names = ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions)
-        log.warning("the log answers, and these partitions cannot be read; their events wait: %s", names)
+        log.warning("the log answers, but these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
 
@@ -95,23 +95,28 @@ def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
 
 
 def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
-    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    """The log no longer serves the partitions in `begun`, for the reasons given, and serves those in `healed` again.
+    Each change is logged once."""
     for told in (begun, healed):
         names = [f"{partition.topic}/{partition.partition}" for partition in told][:STUCK_TOLD]
         more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
         if told is begun and begun:
             why = next(iter(begun.values()))
-            log.warning("the log answers, and does not give %s%s; their events wait: %s", ", ".join(names), more, why)
+            log.warning(
+                "the log answers, but cannot be read at %s%s; their events wait: %s", ", ".join(names), more, why
+            )
         elif told is healed and healed:
-            log.info("the log gives again: %s%s", ", ".join(names), more)
+            log.info("these partitions can be read again: %s%s", ", ".join(names), more)
 
 
 def passed_over(partition: TopicPartition, trouble: object, begin: int) -> None:
     """A partition is begun behind a batch that cannot be read."""
     _PASSED_OVER.labels(partition.topic).inc()
-    log.warning("%s/%d is begun at offset %d; who comes from before it waits: %s", *partition, begin, trouble)
+    log.warning("%s/%d begins at offset %d; clients from before it wait: %s", *partition, begin, trouble)
 
 
 def log_broken(partition: TopicPartition, requested: int, resumed: int, reason: str) -> None:
     """The log was not continuous under the reader of the hub."""
-    log.warning("%s/%d was not continuous after offset %d (%s): going on at %d", *partition, requested, reason, resumed)
+    log.warning(
+        "%s/%d was not continuous after offset %d (%s): continuing at %d", *partition, requested, reason, resumed
+    )

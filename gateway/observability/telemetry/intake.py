@@ -34,11 +34,11 @@ def intake_full() -> None:
 
 def intake_broken(error: BaseException) -> None:
     """An append met a mistake of our own."""
-    log.error("a mistake of the gateway keeps events from being stored", exc_info=error)
+    log.error("an internal error keeps events from being stored", exc_info=error)
 
 
 def append_failed(topic: str, reason: str) -> None:
-    """The log did not take events; why is told of each topic once a minute at the most."""
+    """The log did not store events; the reason is logged for each topic once a minute at most."""
     if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
         log.warning("events for %s are not stored: %s", topic, reason[:500])
 
@@ -52,26 +52,26 @@ def append_works(topic: str) -> None:
 def error_event_lost(stream: str, reason: str) -> None:
     """An invalid event is not in the error stream."""
     _ERROR_EVENTS_LOST.labels(stream).inc()
-    log.warning("an invalid event is not in the error stream %s: %s", stream, reason[:300])
+    log.warning("an invalid event did not reach the error stream %s: %s", stream, reason[:300])
 
 
 def claims_shared() -> None:
     """The place where gateways tell each other what they store answers again."""
     _CLAIMS_ALONE.set(0)
-    log.info("what is stored is claimed again")
+    log.info("claims are shared again")
 
 
 def claims_alone(reason: str) -> None:
     """The place where gateways tell each other what they store does not answer."""
     _CLAIMS_ALONE.set(1)
     log.warning(
-        "gateways cannot tell each other what they are about to store (%s); the log is asked for each event with an id "
-        "until they can: one that comes to two of them at the same moment may be stored twice",
+        "gateways cannot share their claims (%s). Until they can, the log is asked for each event with an id, "
+        "and an event that reaches two gateways at the same moment may be stored twice",
         reason[:500],
     )
 
 
 def claims(standing: str, count: int) -> None:
-    """So many events with an id were `own`, `stored`, `held` by others, `unclaimed`, or `unknown`."""
+    """Count events with an id that were `own`, `stored`, `held` by others, `unclaimed`, or `unknown`."""
     if count:
         _CLAIMS.labels(standing).inc(count)

@@ -8,7 +8,7 @@ from functools import partial
 import prometheus_client
 from prometheus_client import Counter, Histogram
 
-__all__ = ["Counter", "Gauge", "WeightedHistogram", "log"]
+__all__ = ["Counter", "Gauge", "WeightedHistogram", "begin", "log"]
 
 log = logging.getLogger("gateway")
 
@@ -16,11 +16,19 @@ log = logging.getLogger("gateway")
 Gauge = partial(prometheus_client.Gauge, multiprocess_mode="livesum")
 
 
+def begin(counter: Counter, *values: str) -> Counter:
+    """Let a counter start with 0 for these values of its label. For Prometheus a series whose first value is 1 has not
+    increased."""
+    for value in values:
+        counter.labels(value)
+    return counter
+
+
 class WeightedHistogram(Histogram):
     """A histogram in which one observation may stand for many."""
 
     def observe_many(self, value: float, count: int) -> None:
-        """Count a value so many times."""
+        """Count a value `count` times."""
         self._sum.inc(value * count)
         for bound, bucket in zip(self._upper_bounds, self._buckets, strict=True):
             if value <= bound:

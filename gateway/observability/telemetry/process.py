@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.observability.telemetry.metric import Counter, Gauge, log
+from gateway.observability.telemetry.metric import Counter, Gauge, begin, log
 
 _RING_BYTES = Gauge("gateway_ring_bytes", "Bytes of memory that the rings use")
 _RING_OCCUPANCY = Gauge(
@@ -12,7 +12,12 @@ _REPLAY_READERS = Gauge("gateway_replay_readers", "Readers of history that are a
 _LOOP_LAG = Gauge("gateway_loop_lag_seconds", "Delay of the event loop in the last second", multiprocess_mode="livemax")
 _DRAINING = Gauge("gateway_draining", "Workers that are draining")
 _SERVING = Gauge("gateway_workers", "Workers that serve and answer their supervisor")
-_ENDED = Counter("gateway_workers_ended", "Workers that ended unasked, by cause: stalled, signal, status", ["cause"])
+_ENDED = begin(
+    Counter("gateway_workers_ended", "Workers that ended unasked, by cause: stalled, signal, status", ["cause"]),
+    "stalled",
+    "signal",
+    "status",
+)
 _LOG_LINES_DROPPED = Counter("gateway_log_lines_dropped", "Log lines dropped because nobody read them")
 
 

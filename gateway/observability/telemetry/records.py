@@ -29,7 +29,7 @@ def bad_record(topic: str, partition: int, offset: int, reason: str, replayed: b
     if not replayed:
         _NOT_EVENTS.note(topic, partition, offset, reason)
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("passed over a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
+        log.debug("skipped a record that is not an event: %s/%d offset %d: %s", topic, partition, offset, reason)
 
 
 def tell_bad_records(now: float) -> None:
@@ -43,12 +43,12 @@ def record_mistake(topic: str, partition: int, offset: int, error: BaseException
     _RECORD_MISTAKES.labels(topic).inc()
     if _MISTAKEN_RECORDS.is_due(time.monotonic()):
         where = f"{topic}/{partition} offset {offset}"
-        log.error("a mistake of the gateway passes over a record: %s", where, exc_info=error)
+        log.error("an internal error passes over a record: %s", where, exc_info=error)
 
 
 def mistake(part: str, error: BaseException) -> None:
-    """A mistake of our own in a part of the process that goes on all the same: `part` is one of ours. All are counted,
-    and one in ten seconds of each part is logged."""
+    """An internal error in a part of the process that continues all the same; `part` is one of ours. All errors are
+    counted, and each part logs one in ten seconds."""
     _MISTAKES.labels(part).inc()
     if _TOLD_MISTAKES.setdefault(part, Seldom(10.0)).is_due(time.monotonic()):
-        log.error("a mistake of the gateway: %s", part, exc_info=error)
+        log.error("an internal error: %s", part, exc_info=error)

@@ -181,7 +181,7 @@ def test_tagged_fields_are_passed_over() -> None:
     [
         (answer(correlation=8), "another request"),
         (answer(topic_id=b"C" * 16), "malformed"),
-        (answer(partition=9), "nobody asked"),
+        (answer(partition=9), "not requested"),
         (answer(error=70), "FetchSessionIdNotFound|Error"),
         (answer()[:4] + b"\xff" * 40, "too long"),
         (b"", "malformed"),

@@ -66,7 +66,7 @@ def test_sasl_and_tls() -> None:
         ({"security_protocol": "TLS"}, "one of PLAINTEXT, SSL"),
         ({"security_protocol": "SASL_SSL"}, "needs sasl_plain_username"),
         ({"security_protocol": "SASL_SSL", "sasl_mechanism": "GSSAPI"}, "one of PLAIN, SCRAM-SHA-256"),
-        ({"ssl_cafile": "ca.pem"}, "of no use with security_protocol PLAINTEXT"),
+        ({"ssl_cafile": "ca.pem"}, "has no effect with security_protocol PLAINTEXT"),
         ({"security_protocol": "SSL", "ssl_cafile": "/absent/ca.pem"}, "cannot be used"),
         ({"security_protocol": "SSL", "ssl_keyfile": "key.pem"}, "needs ssl_certfile"),
         ({"security_protocol": "SSL", "ssl_check_hostname": "perhaps"}, "true or false"),

@@ -108,7 +108,7 @@ async def test_an_older_file_that_another_process_holds_is_waited_for_and_said_s
     log = SqliteLog(path, busy_timeout=0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LogUnavailable, match=f"its format 0 is brought to {FORMAT}.*locked"):
+        with pytest.raises(LogUnavailable, match=f"its format 0 is upgraded to {FORMAT}.*locked"):
             await log.describe(["plain"])
         other.execute("COMMIT")
     assert await read_all(log) == CONTENT
@@ -122,7 +122,7 @@ async def test_an_older_file_that_may_not_be_written_is_read_as_it_is(
     log = SqliteLog(path, window=600, maximum=1000)
     await log.open()
     assert await read_all(log) == CONTENT
-    with pytest.raises(LogForbids, match="of format 0; it cannot be brought to"):
+    with pytest.raises(LogForbids, match="of format 0; it cannot be upgraded to"):
         await log.offer("plain", [NewRecord(b"x", once=b"id")])
     monkeypatch.undo()
     assert format_of(path) == 0

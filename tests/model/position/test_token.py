@@ -192,7 +192,7 @@ MANY = b"\x80\x80\x80\x01"
         (head_of(*EMPTY_SHAPE, 1, 0, 1, b"t", MANY, 1), f"more than {MOST_PARTITIONS}"),
         (head_of(*EMPTY_SHAPE, 2, 0, 1, b"t", 2, 1, 1, 0, 2, 1), "not in order"),
         (head_of(*EMPTY_SHAPE, 2, 0, 1, b"t", 2, 1, 0, 1, b"s", 2, 1), "not in order"),
-        (head_of(*EMPTY_SHAPE, 1, 0, 1, b"\xff", 2, 1), "no text"),
+        (head_of(*EMPTY_SHAPE, 1, 0, 1, b"\xff", 2, 1), "not a string"),
         (head_of(*EMPTY_SHAPE, 1, 0, 200, b"t"), "too large|in the middle"),
         (head_of(*EMPTY_SHAPE, 1, 0, 1, b"t", 2, 2), "too large"),
         (head_of(*EMPTY_SHAPE, 1, 0, 1, b"t", 2, 1, b"\0\0\0\0"), "longer than what it says"),

@@ -1,0 +1,60 @@
+"""The id of a derived event, which is the same wherever it is derived, so that duplicates are recognized. Pure.
+
+Hashes are MD5, written as a UUID: an engine of SQL can make the same, and nobody gains by another event of one's own
+with the same id. The texts are simple for the same reason: values with their lengths, between bars.
+"""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import Any
+
+import orjson
+
+KeyValue = str | int | bool
+Key = tuple[KeyValue, ...]
+"""The values of `by`, `latest` or a lookup's key."""
+
+
+class Identity:
+    """The ids of one stream and version."""
+
+    __slots__ = ("_prefix",)
+
+    def __init__(self, stream: str, version: int) -> None:
+        self._prefix = f"{stream}|{version}|"
+
+    def of_record(self, topic: str, partition: int, offset: int) -> str:
+        """Of what is made of one record."""
+        return _uuid(f"{self._prefix}{topic}|{partition}|{offset}")
+
+    def of_window(self, key: Key, start: int, end: int) -> str:
+        """Of what is made of a key's events in a window (ms)."""
+        return _uuid(f"{self._prefix}{key_text(key)}|{start}|{end}")
+
+
+def key_text(key: Key) -> str:
+    """A key as a text that no other key has: of each value its length in characters, and the value."""
+    return "".join(map(_with_length, key))
+
+
+def record_key(key: Key) -> bytes:
+    """The key of a record, as the intake makes it: one text as it is, any other as JSON, several as a JSON array."""
+    if len(key) == 1:
+        return key[0].encode(errors="replace") if isinstance(key[0], str) else orjson.dumps(key[0])
+    return orjson.dumps(key)
+
+
+def is_key(value: Any) -> bool:
+    """Whether a value can be part of a key: a text, a whole number or a boolean."""
+    return value.__class__ in (str, int, bool)
+
+
+def _with_length(value: KeyValue) -> str:
+    text = str(value).lower() if value.__class__ is bool else str(value)
+    return f"{len(text)}:{text}"
+
+
+def _uuid(text: str) -> str:
+    digits = md5(text.encode(errors="surrogatepass"), usedforsecurity=False).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,0 +1,112 @@
+"""How far a derived stream has read its sources, as it is stored beside its rows. Pure.
+
+State is not stored: a position says where reading has to begin again so that the same state comes about. It is JSON:
+`{"format":1,"version":1,"made":"…","topics":{"wiki.change":{"identity":"…","partitions":[[next,behind,newest],…]}}}`.
+For each partition, `next` is the offset of the next record. `behind` is how many records before it are read again, and
+`newest` the newest time (ms) before those, or null. A list of one number has no records to read again, and no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway.catalog.derivation import Derivation, Expression
+from gateway.derive.clock import BEGINNING
+from gateway.errors import GatewayError
+from gateway.model.record import TopicPartition
+
+FORMAT = 1
+
+
+class PositionRefused(GatewayError):
+    """A stored position does not belong to this declaration."""
+
+
+class PartitionPosition(NamedTuple):
+    """`next` is read next; from `since` on, with the clock at `newest` (ms), what was known has to be read again."""
+
+    next: int
+    since: int
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Of all partitions; `identities` of their topics, where known: another one means another topic of that name."""
+
+    partitions: Mapping[TopicPartition, PartitionPosition]
+    identities: Mapping[str, str]
+
+
+def encode(position: Position, derivation: Derivation) -> bytes:
+    """As it is stored."""
+    topics: dict[str, dict[str, Any]] = {}
+    for place in sorted(position.partitions):
+        at = position.partitions[place]
+        topic = topics.setdefault(place.topic, {"partitions": []})
+        if place.partition != len(topic["partitions"]):
+            raise ValueError(f"{place.topic} lacks a partition below {place.partition}")
+        bare = at.since == at.next and at.newest == BEGINNING
+        newest = None if at.newest == BEGINNING else at.newest
+        topic["partitions"].append([at.next] if bare else [at.next, at.next - at.since, newest])
+    for name, identity in position.identities.items():
+        if name in topics:
+            topics[name]["identity"] = identity
+    made = digest(derivation)
+    return orjson.dumps({"format": FORMAT, "version": derivation.version, "made": made, "topics": topics})
+
+
+def decode(stored: bytes, derivation: Derivation) -> Position:
+    """What was stored. Raises PositionRefused where it is that of another version, of a declaration that has changed
+    without one, or of a later format."""
+    try:
+        document = orjson.loads(stored)
+        form, version, made = document["format"], document["version"], document["made"]
+        if form != FORMAT:
+            raise PositionRefused(f"the position is of format {form!r}, and this version reads {FORMAT}")
+        if version != derivation.version:
+            raise PositionRefused(
+                f"the position is of version {version!r} of the declaration, which is {derivation.version}"
+            )
+        if made != digest(derivation):
+            raise PositionRefused(
+                "the declaration has changed since the position was stored; give it another version, or put it back"
+            )
+        partitions = {
+            TopicPartition(topic, number): _partition(*numbers)
+            for topic, part in document["topics"].items()
+            for number, numbers in enumerate(part["partitions"])
+        }
+        identities = {topic: part["identity"] for topic, part in document["topics"].items() if "identity" in part}
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PositionRefused(f"the position cannot be read: {error!r}") from None
+    return Position(partitions, identities)
+
+
+def digest(derivation: Derivation) -> str:
+    """What tells a declaration from one that gives other rows: all that it says, but for where it stands."""
+    return hashlib.blake2b(orjson.dumps(_plain(derivation)), digest_size=6).hexdigest()
+
+
+def _partition(next: int, behind: int = 0, newest: int | None = None) -> PartitionPosition:  # noqa: A002
+    numbers = (next, behind, 0 if newest is None else newest)
+    if not all(type(number) is int for number in numbers) or not 0 <= behind <= next:
+        raise ValueError(f"{numbers} is no partition's place")
+    return PartitionPosition(next, next - behind, BEGINNING if newest is None else newest)
+
+
+_NOT_OF_ROWS = ("line", "source_lines", "since", "version", "allow_unknown")
+"""What changes nothing of the rows that come."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Expression):
+        return value.text.split()
+    if is_dataclass(value):
+        return [_plain(getattr(value, field.name)) for field in fields(value) if field.name not in _NOT_OF_ROWS]
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Rules: an HTTP request, or an event, for each event of a stream that matches."""

@@ -22,7 +22,8 @@ from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.pace import Pace
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
-from gateway.hub.ring import Break, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
 from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
 

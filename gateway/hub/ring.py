@@ -1,91 +1,23 @@
 """The ring: the newest part of the log in memory, in the order in which the log delivered it.
 
-Records come in segments. A segment is what arrived between two flushes. It is the unit in which clients are served,
-frames are shared and memory is freed. A reader at the start of a segment in every partition is called aligned: from
+Records come in segments (`segment.py`). A reader at the start of a segment in every partition is called aligned: from
 there on it sees what every other aligned reader sees.
 """
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.filters.subject import Subject
+from gateway.hub.segment import Break, Item, Segment, size_of
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 
-ITEM_OVERHEAD = 400
-"""Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
-
-
 SWEPT_AT_ONCE = 200
 """Segments that are looked through at once for records which the log has deleted."""
-
-_SERIALS = itertools.count()
-
-
-class Item(NamedTuple):
-    """A record as the ring keeps it. `consumed` is the position of whoever has read up to it, `data` the value on one
-    line, or None where it is not an event."""
-
-    partition: TopicPartition
-    consumed: ConsumedPosition
-    key: bytes | None
-    data: bytes | None
-    canary: bool
-
-
-class Break(NamedTuple):
-    """Where the log was not continuous: records are gone, or the topic is another one. `consumed` is the position from
-    which to go on."""
-
-    partition: TopicPartition
-    requested: int
-    resumed: int
-    reason: str
-    consumed: ConsumedPosition
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """Records that arrived together. What is made of them goes by the `serial`: where some are taken out, another
-    segment takes the number."""
-
-    number: int
-    items: list[Item] = field(default_factory=list)
-    topics: set[str] = field(default_factory=set)
-    gap: Break | None = None
-    size: int = 0
-    subjects: dict[int, Subject] | None = None
-    """The parsed events of the newest segment, by index, kept until it has been delivered."""
-    swept: int = 0
-    """As of which deletion there is nothing in it that the log has deleted."""
-    serial: int = field(default_factory=lambda: next(_SERIALS))
-
-    def select(self, topics: Collection[str]) -> list[tuple[int, Item]]:
-        """The records of these topics, each with its index in the segment."""
-        if self.topics.isdisjoint(topics):
-            return []
-        if self.topics.issubset(topics):
-            return list(enumerate(self.items))
-        return [(index, item) for index, item in enumerate(self.items) if item.partition.topic in topics]
-
-    def size_of(self, topics: Collection[str]) -> int:
-        """The bytes of the records of these topics."""
-        if self.topics.isdisjoint(topics):
-            return 0
-        return self.size if self.topics.issubset(topics) else sum(_size(item) for _, item in self.select(topics))
-
-    def count(self, topics: Collection[str]) -> int:
-        """How many records of these topics there are."""
-        if self.topics.issubset(topics):
-            return len(self.items)
-        return sum(item.partition.topic in topics for item in self.items) if self.topics & set(topics) else 0
 
 
 class _Run(NamedTuple):
@@ -191,7 +123,7 @@ class Ring:
         state.end = offset + 1
         segment.items.append(Item(partition, consumed, key, data, canary))
         segment.topics.add(partition.topic)
-        size = _size(segment.items[-1])
+        size = size_of(segment.items[-1])
         segment.size += size
         self.size += size
         self.records += 1
@@ -231,7 +163,7 @@ class Ring:
             state = self._partitions.get(partition)
             if state is not None and state.runs and state.runs[0].first < start:
                 self._begin_at(partition, state, start)
-                # No further than what is held: a record that comes later is newer, wherever the log says that it starts.
+                # No further than what is held: a record that comes later is newer, wherever the log says it starts.
                 self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:
@@ -274,7 +206,7 @@ class Ring:
         topics = {item.partition.topic for item in kept}
         if segment.gap is not None:
             topics.add(segment.gap.partition.topic)
-        size = sum(map(_size, kept))
+        size = sum(map(size_of, kept))
         swept = Segment(segment.number, kept, topics, segment.gap, size, swept=self._deletions)
         self._segments[index] = swept
         self.size -= segment.size - size
@@ -385,10 +317,6 @@ class Ring:
 def _first_run(state: _Partition, number: int) -> _Run | None:
     index = bisect_left(state.runs, number, key=_number)
     return state.runs[index] if index < len(state.runs) else None
-
-
-def _size(item: Item) -> int:
-    return ITEM_OVERHEAD + len(item.data or b"") + len(item.key or b"")
 
 
 def _offset(consumed: ConsumedPosition) -> int:

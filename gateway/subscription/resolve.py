@@ -11,8 +11,8 @@ from gateway.eventlog.trouble import Trouble, demand
 from gateway.hub.history import consumed_before, first_records
 from gateway.hub.hub import Hub
 from gateway.hub.parting import consumed_at
-from gateway.hub.ring import Break
 from gateway.hub.seek import seek
+from gateway.hub.segment import Break
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.seen import MOST_SEEN, Counting

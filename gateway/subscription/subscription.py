@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from gateway.feed.cursor import Cursor
 from gateway.feed.notice import end_document, gap_document
 from gateway.feed.selection import Selection
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
 from gateway.model.position import DEFAULT_IDS, NOTHING_READ, ConsumedPosition, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Start

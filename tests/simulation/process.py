@@ -14,7 +14,7 @@ from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds

@@ -12,7 +12,7 @@ from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.observability import telemetry
 from gateway.subscription.connections import stream_names
 
@@ -27,7 +27,7 @@ class Pulse:
         self,
         hub: Hub,
         past: Past,
-        watch: Watch,
+        watch: LagWatch,
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
         held: Held,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
 
@@ -36,7 +36,7 @@ class Readiness:
     def __init__(
         self,
         hub: Hub,
-        watch: Watch,
+        watch: LagWatch,
         draining: Callable[[], bool],
         workers: Workers,
         inside: bool,

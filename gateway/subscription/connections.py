@@ -79,14 +79,14 @@ def stream_names(catalog: Catalog, topics: frozenset[str]) -> list[str]:
 
 def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bool) -> ConnectionRow:
     subscription, selection = session.subscription, session.request.selection
-    position, lag = b"", 0
+    identifier, lag = b"", 0
     if live:
-        position = session.feed.timeline.end()
+        identifier = session.feed.timeline.end()
     elif subscription is not None:
-        position = subscription.identifier
+        identifier = subscription.identifier
         held = ring.partitions()
         lag = sum(
-            max(0, ring.end(partition) - at) for partition, at in subscription.positions.items() if partition in held
+            max(0, ring.end(partition) - at) for partition, at in subscription.next_offsets.items() if partition in held
         )
     return ConnectionRow(
         id=f"{worker}-{id(session):x}",
@@ -95,7 +95,7 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
         streams=streams,
         filter=None if selection.filter is None else selection.filter.text[:SHOWN_CHARACTERS],
         format=session.request.format.content_type,
-        position=position.decode()[:SHOWN_CHARACTERS],
+        position=identifier.decode()[:SHOWN_CHARACTERS],
         live=live,
         lag=lag,
         bytes=_acknowledged(session),

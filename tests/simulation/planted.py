@@ -234,7 +234,7 @@ BUGS = (
     Planted(
         "until: the log is not asked",
         "gateway.subscription.range_end:is_read",
-        "all(position >= bounds[partition].end for partition, position in read.items())",
+        "all(next_offset >= bounds[partition].end for partition, next_offset in read.items())",
         "True",
     ),
     Planted(

@@ -27,7 +27,7 @@ LONG_SECONDS = 0.01
 LONG_ROUNDS = 20
 """A step that took so long is followed by so many rounds: a request takes several more than an event, and is to wait
 for one such step at the most."""
-SLICE_SECONDS = 0.005
+YIELD_SECONDS = 0.005
 """Work of one request leaves the event loop to others after so long."""
 
 
@@ -65,7 +65,7 @@ def retrieve(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-class Slice:
+class Yielder:
     """Long work of one task, in parts. Begins when it is made."""
 
     __slots__ = ("_begun", "_loop")
@@ -76,12 +76,12 @@ class Slice:
 
     async def give_way(self) -> None:
         """Let others run, where this has run for long."""
-        if self._loop.time() - self._begun > SLICE_SECONDS:
+        if self._loop.time() - self._begun > YIELD_SECONDS:
             await give_way()
             self._begun = self._loop.time()
 
 
-class Turn:
+class FairLock:
     """Work of many tasks, one at a time: `async with` it, around a step that does not wait. In the order in which they
     came; each step is followed by some rounds of the loop for all others."""
 

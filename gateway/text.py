@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with a noun that takes an s in the plural: `1 stream`, `2,000 streams`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def is_text(text: str) -> bool:
     """Whether it is one in every encoding of Unicode: of a command line, what is none is kept in halves of pairs."""
     try:

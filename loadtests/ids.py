@@ -24,7 +24,7 @@ from gateway.feed.feed import Feed
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.ring import Ring
-from gateway.model.position import Ids, Mark, PositionEncoder
+from gateway.model.position import ConsumedPosition, Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.sse import SSE
 
@@ -70,7 +70,9 @@ def measure(
     ring = Ring(1 << 28)
     for number, place in enumerate(places):
         ring.add(
-            place, Mark(OFFSET + 7919 * number, FIRST_TIME - chosen.randrange(60_000), 1), OFFSET + 7919 * number + 1
+            place,
+            ConsumedPosition(OFFSET + 7919 * number, FIRST_TIME - chosen.randrange(60_000), 1),
+            OFFSET + 7919 * number + 1,
         )
     encoder = PositionEncoder(dict.fromkeys(places, False), ids=Ids(form))
     selection = Selection(frozenset(place.topic for place in places))

@@ -37,10 +37,8 @@ wanted_packages() {
     has curl || echo curl
     has openssl || echo openssl
     has mount || echo mount
-    if [[ -z ${GATEWAY_TEST_KAFKA:-} ]]; then
-        java_is_new_enough || echo default-jre-headless
-        has mvn || echo maven
-    fi
+    { java_is_new_enough && has javac; } || echo default-jdk-headless
+    has mvn || echo maven
     node_packages
     has go || echo golang-go
     has chromium || echo chromium

@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 
 from gateway import cooperative
-from gateway.cooperative import Gate, Turn, give_way, together
+from gateway.cooperative import FairLock, Gate, give_way, together
 
 
 async def test_others_have_their_rounds_between_two_steps() -> None:
-    shared = Turn()
+    shared = FairLock()
     happened: list[str] = []
 
     async def replay(name: str) -> None:
@@ -37,7 +37,7 @@ async def test_others_have_their_rounds_between_two_steps() -> None:
 
 
 async def test_small_steps_follow_each_other() -> None:
-    shared = Turn()
+    shared = FairLock()
     async with shared:
         pass
     rounds = 0
@@ -58,7 +58,7 @@ async def test_small_steps_follow_each_other() -> None:
 
 
 async def test_a_step_that_fails_leaves_the_turn_to_others() -> None:
-    shared = Turn()
+    shared = FairLock()
     for _ in range(2):
         try:
             async with shared:

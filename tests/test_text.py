@@ -1,10 +1,10 @@
-"""Text from strangers, and numbers for people."""
+"""Text from untrusted clients, and numbers for people."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.text import printable, shown_bytes, span
+from gateway.text import counted, printable, shown_bytes, span
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,15 @@ from gateway.text import printable, shown_bytes, span
 )
 def test_what_steers_a_terminal_is_written_as_an_escape(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_one_of_a_thing_has_no_s() -> None:
+    assert [counted(number, "open stream") for number in (0, 1, 2, 1234)] == [
+        "0 open streams",
+        "1 open stream",
+        "2 open streams",
+        "1,234 open streams",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.claims.port import Claims, Keys
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Definitions
+from gateway.derive.check import check_derivations
 from gateway.errors import ConfigurationError
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.port import EventLog
@@ -27,6 +28,7 @@ from gateway.model.position import Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
+from gateway.rules.run import unfit
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
@@ -43,9 +45,8 @@ def open_log(settings: Settings) -> EventLog:
 
 
 def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims | None, Keys | None]:
-    """Where gateways tell each other what they are about to store, and the bodies of Idempotency-Keys: in Redis where
-    they have one, else in a file of the workers. The embedded log has claims of its own; and a process that shares its
-    log with nobody needs none."""
+    """The claims that gateways share, with the bodies of Idempotency-Keys: in Redis if they have one, else in a file
+    of the workers. The embedded log has claims of its own. A process that shares its log with nobody needs none."""
     if isinstance(log, SqliteLog):
         return None, log
     window, maximum = settings.idempotency_window, settings.idempotency_events
@@ -81,7 +82,7 @@ def open_limits(settings: Settings, clock: Clock) -> Limiter:
 
 
 def open_admission(settings: Settings, limiter: Limiter) -> Admission:
-    """Who is let in, by the settings."""
+    """The gate that the settings describe."""
     amounts = Amounts(
         settings.limit_streams_per_address,
         settings.limit_filters,
@@ -118,6 +119,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places, settings.error_stream)
     warnings = [
         *configured.warnings,
         *notes,
@@ -125,11 +127,16 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         *missing_canaries(configured.catalog, schemas, SystemClock().now()),
         *_long_ids(configured),
         *_open_errors(configured),
+        *derived.warnings,
     ]
+    if derived.mistakes:
+        raise ConfigurationError([*missing, *derived.mistakes])
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
-    # Without any repository streams can be read all the same.
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
+    if mistakes := unfit(configured.rules, definitions, SystemClock().now(), str(settings.config)):
+        raise ConfigurationError(mistakes)
+    # Without any repository streams can be read all the same.
     return definitions, warnings + missing
 
 
@@ -151,19 +158,19 @@ def _long_ids(configured: Configured) -> list[str]:
     """Streams that nobody could subscribe to, since an id that holds all their partitions might not be read."""
     settings, warnings = configured.settings, []
     for stream in configured.catalog.streams.values():
-        places = [TopicPartition(topic, number) for topic in stream.topics for number in range(stream.partitions)]
-        longest = PositionEncoder(dict.fromkeys(places, False), ids=Ids("compact")).longest
+        partitions = [TopicPartition(topic, number) for topic in stream.topics for number in range(stream.partitions)]
+        longest = PositionEncoder(dict.fromkeys(partitions, False), ids=Ids("compact")).longest
         if longest > settings.last_event_id_max:
             place = configured.places.get((stream.name, "partitions"), stream.name)
             warnings.append(
-                f"{place}: an id of {stream.name} may take {longest} bytes for {len(places)} partitions, more than "
+                f"{place}: an id of {stream.name} may take {longest} bytes for {len(partitions)} partitions, more than "
                 f"last_event_id_max ({settings.last_event_id_max}); subscriptions to it will be refused"
             )
     return warnings
 
 
 def token_terms(settings: Settings) -> Terms:
-    """What tokens are held against."""
+    """The rules that verify tokens."""
     rules = Rules(
         # Without keys no token is held against them.
         settings.token_audience or "",
@@ -178,7 +185,7 @@ def token_terms(settings: Settings) -> Terms:
 
 
 def connection_bounds(settings: Settings) -> ConnectionBounds:
-    """What a connection may cost before it has asked for something."""
+    """The bounds of a connection before its first request."""
     return ConnectionBounds(
         settings.waiting_connections,
         settings.head_timeout,

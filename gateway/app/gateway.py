@@ -48,7 +48,7 @@ from gateway.feed.live import Broadcast
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.limits.networks import Networks
 from gateway.observability import telemetry
@@ -77,7 +77,7 @@ from gateway.server.connections import Connections
 from gateway.server.server import GatewayServer, listen
 from gateway.settings.relations import told_memory
 from gateway.settings.table import Settings
-from gateway.subscription.connections import Connection, connections, sorted_rows
+from gateway.subscription.connections import ConnectionRow, connections, sorted_rows
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session
 
@@ -87,9 +87,9 @@ STREAM_PATH = "/v2/stream/{streams:path}"
 ADMIN_CONNECTIONS = 128
 """Connections to the admin port."""
 INTAKE_SECONDS = 12.0
-"""At a stop, what was taken in has so long to be stored."""
+"""Seconds at a stop for accepted events to be stored."""
 TAKE_WAIT = 3.0
-"""Seconds that new definitions wait for the log to tell of their topics; they are in force by then."""
+"""Seconds that new definitions wait for the log to describe their topics; they are in force afterwards in any case."""
 
 
 def _application(routes: list[Route]) -> ASGIApp:
@@ -120,7 +120,7 @@ class Gateway:
             settings.metadata_interval,
         )
         self.hub = Hub(log, definitions.catalog.by_timestamp, self.clock, options)
-        self.watch = Watch(log, self.hub.reading)
+        self.watch = LagWatch(log, self.hub.reading)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
@@ -175,13 +175,13 @@ class Gateway:
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
 
-    async def own_connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
+    async def own_connections(self, order: str, limit: int) -> tuple[list[ConnectionRow], int]:
         """The first open streams of this process, in this order, and how many there are."""
         rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
         return sorted_rows(rows, order, limit), len(rows)
 
     def public_routes(self, operations: Operations) -> list[Route]:
-        """What there is on the public port: all that strangers can ask for."""
+        """The routes of the public port: all that the public can ask for."""
         routes = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
@@ -215,7 +215,7 @@ class Gateway:
         return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
 
     def facts(self) -> Facts:
-        """What the documents of the public port tell."""
+        """The facts in the documents of the public port."""
         settings, trust = self.settings, self.current.trust
         limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
         return Facts(
@@ -230,7 +230,7 @@ class Gateway:
         )
 
     def admin_routes(self, operations: Operations) -> list[Route]:
-        """What there is on the admin port."""
+        """The routes of the admin port."""
 
         async def metrics(_: Request) -> Response:
             return Response(await operations.exposition(), media_type=CONTENT_TYPE_LATEST)
@@ -254,7 +254,7 @@ class Gateway:
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
     def _routes(self, viewers: Viewers, operations: Operations, inside: bool = False) -> list[Route]:
-        """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
+        """The routes of both ports, over the streams of each; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(
@@ -370,8 +370,8 @@ class Gateway:
                 raise result
 
     async def _drain(self) -> None:
-        """Take no new connection, and end the running streams one after another over the drain time. The admin port
-        tells of it until the end."""
+        """Accept no new connections, and end the open streams one after another over the drain time. The admin port
+        reports that until the end."""
         self.draining = True
         telemetry.draining()
         taken = asyncio.create_task(self.intake.close())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.derive_part import read_derivation
 from gateway.catalog.document import Findings, Located, did_you_mean, is_misspelt
+from gateway.catalog.lineage import check_lineage
 from gateway.catalog.quantity import DURATION_FORM, SIZE_FORM, milliseconds, size
 from gateway.catalog.stream import Resume, Retention, Stream
 from gateway.catalog.titles import PATTERN_FORM, TITLE_FORM, is_expression, is_title, is_valid_expression
@@ -71,7 +72,10 @@ def read_streams(part: Located, findings: Findings) -> list[Stream]:
     _check_names(read, findings)
     _check_topics(read, findings)
     _check_error_streams(read, findings)
-    return [one.stream for one in read]
+    streams = {one.stream.name: one.stream for one in read}
+    return list(
+        check_lineage(streams, [one.stream.name for one in read if "partitions" in one.key_lines], findings).values()
+    )
 
 
 def _check_names(read: list[_Read], findings: Findings) -> None:

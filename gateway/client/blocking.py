@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from gateway.client.errors import ClientError, ProducerClosed
 from gateway.client.own_loop import Process
 from gateway.client.producer import Event, Producer
+from gateway.text import counted
 
 Result = TypeVar("Result")
 _LOG = logging.getLogger("gateway.client")
@@ -157,7 +158,7 @@ def _abandon(thread: _LoopThread, producer: Producer) -> None:
     """A producer was collected, or the interpreter ends."""
     waiting = producer.waiting
     if thread.stop(producer.abandon) and waiting:
-        _LOG.warning("%s: %d events are not sent: the producer was not closed", producer.shown, waiting)
+        _LOG.warning("%s: not sent, since the producer was not closed: %s", producer.shown, counted(waiting, "event"))
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

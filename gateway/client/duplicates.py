@@ -8,7 +8,7 @@ import orjson
 
 from gateway.client.frame import StreamEvent
 from gateway.errors import InvalidPosition
-from gateway.model.position import Wish, parse_position
+from gateway.model.position import RequestedPosition, parse_position
 from gateway.model.record import TopicPartition
 
 RECENT_IDS = 100_000
@@ -44,7 +44,7 @@ class Duplicates:
 
     def __init__(self, last_event_id: str = "", recent: RecentIds | None = None) -> None:
         self._recent = recent
-        self._read: dict[TopicPartition, Wish] = {}
+        self._read: dict[TopicPartition, RequestedPosition] = {}
         self.reset(last_event_id)
 
     def reset(self, identifier: str) -> None:
@@ -61,32 +61,34 @@ class Duplicates:
         return self._recent is not None and self._recent.is_repeated(event.data)
 
 
-def _parse(identifier: str) -> dict[TopicPartition, Wish]:
+def _parse(identifier: str) -> dict[TopicPartition, RequestedPosition]:
     try:
         return parse_position(identifier) if identifier else {}
     except InvalidPosition:
         return {}
 
 
-def _lies_behind(now: Mapping[TopicPartition, Wish], read: Mapping[TopicPartition, Wish]) -> bool:
+def _lies_behind(
+    now: Mapping[TopicPartition, RequestedPosition], read: Mapping[TopicPartition, RequestedPosition]
+) -> bool:
     """Whether a position is sure to hold nothing that was not read. A time without more does not tell: events may
     share it."""
     told = False
-    for partition, wish in now.items():
-        if wish.offset is None and not wish.seen:
-            if wish.timestamp:
+    for partition, requested in now.items():
+        if requested.offset is None and not requested.seen:
+            if requested.timestamp:
                 return False
             continue  # Of an empty partition nothing was read.
         before = read.get(partition)
-        if before is None or not _is_behind(wish, before):
+        if before is None or not _is_behind(requested, before):
             return False
         told = True
     return told
 
 
-def _is_behind(wish: Wish, before: Wish) -> bool:
-    if wish.offset is None or before.offset is None:
-        return (wish.timestamp or 0, wish.seen) <= (before.timestamp or 0, before.seen)
+def _is_behind(requested: RequestedPosition, before: RequestedPosition) -> bool:
+    if requested.offset is None or before.offset is None:
+        return (requested.timestamp or 0, requested.seen) <= (before.timestamp or 0, before.seen)
     # In a topic that was created again offsets begin afresh, and times go on.
-    later = wish.timestamp is not None and before.timestamp is not None and wish.timestamp > before.timestamp
-    return wish.offset <= before.offset and not later
+    later = requested.timestamp is not None and before.timestamp is not None and requested.timestamp > before.timestamp
+    return requested.offset <= before.offset and not later

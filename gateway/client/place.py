@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.model.position import Wish, parse_position
+from gateway.model.position import RequestedPosition, parse_position
 from gateway.model.record import TopicPartition
 
 
@@ -22,7 +22,7 @@ class Places:
     """Reads the ids of one stream in their order: the entry that an event's id has changed is that of the event."""
 
     def __init__(self, last_event_id: str = "") -> None:
-        self._before: dict[TopicPartition, Wish] = {}
+        self._before: dict[TopicPartition, RequestedPosition] = {}
         self._last = ""
         if last_event_id:
             self.read(last_event_id)
@@ -36,11 +36,11 @@ class Places:
         except InvalidPosition:
             return None
         before, self._before, self._last = self._before, now, identifier
-        changed = [(place, wish) for place, wish in now.items() if before.get(place) != wish]
+        changed = [(partition, requested) for partition, requested in now.items() if before.get(partition) != requested]
         if len(changed) > 1:
             # The id moved over events that were not sent; the newest is the one that came.
             changed.sort(key=lambda entry: entry[1].timestamp or 0)
         if not changed:
             return None
-        place, wish = changed[-1]
-        return Place(place.topic, place.partition, wish.offset, wish.timestamp)
+        partition, requested = changed[-1]
+        return Place(partition.topic, partition.partition, requested.offset, requested.timestamp)

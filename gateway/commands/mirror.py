@@ -15,6 +15,7 @@ from gateway.mirror.source import subscriber
 from gateway.process.progress import Progress
 from gateway.process.serve import stop_on_signals
 from gateway.settings.table import Settings
+from gateway.text import counted
 
 GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""
@@ -47,10 +48,10 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
     if failure:
         progress.say(f"gateway mirror: {failure}")
     elif not stop.is_set():
-        progress.say("the source has ended the stream")
-    gaps = f", {meter.gaps} gaps were told: events are missing" if meter.gaps else ""
-    returned = f", {meter.returned} that came again were left out" if meter.returned else ""
-    progress.say(f"{meter.events} events stored{returned}{gaps}")
+        progress.say("the source ended the stream")
+    gaps = f", {counted(meter.gaps, 'gap')}: events are missing" if meter.gaps else ""
+    returned = f", {meter.returned:,} repeated events dropped" if meter.returned else ""
+    progress.say(f"{counted(meter.events, 'event')} stored{returned}{gaps}")
     if failure:
         return 1
     return GAPS_TOLD if meter.gaps else 0

@@ -18,7 +18,7 @@ from gateway.produce.packed import InputError
 from gateway.produce.production import Complaints, Production
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
-from gateway.text import shown_bytes
+from gateway.text import counted, shown_bytes
 
 SHOWN_ERRORS = 20
 """Invalid lines that are told one by one."""
@@ -30,7 +30,7 @@ def run_produce(
     """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
     ConfigurationError."""
     if stream.schema_title is None:
-        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, for it has no schema_title"])
+        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, since it has no schema_title"])
     schemas = SchemaRepository(settings.schema_repositories)
     return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 
@@ -54,7 +54,7 @@ async def _produce(
         done = fraction()
         of = "" if source.size is None or done is None else f" of {shown_bytes(source.size)} ({done:.0%})"
         invalid = f", {production.invalid:,} invalid" if production.invalid else ""
-        return f"{production.settled:,} lines, {shown_bytes(source.taken)}{of}, {rate:,.0f} events/s{invalid}"
+        return f"{counted(production.settled, 'line')}, {shown_bytes(source.taken)}{of}, {rate:,.0f} events/s{invalid}"
 
     def fraction() -> float | None:
         return source.taken / source.size if source.size else None
@@ -81,11 +81,11 @@ async def _produce(
         progress.say("gateway produce: interrupted")
     if failure or production.too_many_errors or stop.is_set():
         progress.say(
-            f"line {production.settled + 1} is the first that is not known to be stored: "
-            f"go on with the same input and --skip {production.settled}"
+            f"line {production.settled + 1} is the first that may not be stored: "
+            f"continue with the same input and --skip {production.settled}"
         )
     elif source.lines < skip:
-        progress.say(f"gateway produce: the input has {source.lines:,} lines, and --skip passes over {skip:,}")
+        progress.say(f"gateway produce: the input has {counted(source.lines, 'line')}, and --skip passes over {skip:,}")
     seconds = time.monotonic() - started
     rate = f"{production.stored / max(0.001, seconds):,.0f} events/s"
     progress.say(f"{production.stored} stored, {production.invalid} invalid, in {seconds:.1f} s ({rate})")

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gateway.model.position import Mark, PositionEncoder
+from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.position.encoder import Pen
-from gateway.model.position.mark import Entry
+from gateway.model.position.entry import Entry
 from gateway.model.record import Record, TopicPartition
 
 
 class Cursor:
-    """Marks for a fixed set of partitions. Changing one and writing the id costs the same for one partition as for a
-    hundred but for a copy of the bytes: only what changed is written anew, and nothing before an id is asked for."""
+    """Consumed positions for a fixed set of partitions. Changing one and writing the id costs the same for one
+    partition as for a hundred but for a copy of the bytes: only what changed is written anew, and nothing before an id
+    is asked for."""
 
-    __slots__ = ("_encoder", "_pen", "_stale", "marks")
+    __slots__ = ("_encoder", "_pen", "_stale", "consumed")
 
-    def __init__(self, encoder: PositionEncoder, marks: Mapping[TopicPartition, Mark]) -> None:
+    def __init__(self, encoder: PositionEncoder, consumed: Mapping[TopicPartition, ConsumedPosition]) -> None:
         self._encoder = encoder
-        self.marks = dict(marks)
+        self.consumed = dict(consumed)
         self._pen: Pen | None = None
         self._stale: set[TopicPartition] = set()
 
-    def advance(self, partition: TopicPartition, mark: Mark) -> None:
-        """Say that everything up to this mark has been read."""
-        self.marks[partition] = mark
+    def advance(self, partition: TopicPartition, last: ConsumedPosition) -> None:
+        """Say that everything up to this position has been read."""
+        self.consumed[partition] = last
         self._stale.add(partition)
 
     def follow(self, partition: TopicPartition, records: Iterable[Record]) -> list[bytes]:
@@ -32,7 +33,7 @@ class Cursor:
         record by record."""
         pen = self._brought_up_to_date()
         by_timestamp = self._encoder.by_timestamp(partition)
-        offset, timestamp, seen = self.marks[partition]
+        offset, timestamp, seen = self.consumed[partition]
         timed: Entry = (None, timestamp, seen)
         entries: list[Entry] = []
         for record in records:
@@ -45,7 +46,7 @@ class Cursor:
             if timestamp >= 0:
                 timed = (None, timestamp, seen)
             entries.append(timed)
-        self.marks[partition] = Mark(offset, timestamp, seen)
+        self.consumed[partition] = ConsumedPosition(offset, timestamp, seen)
         return pen.follow(self._encoder.indices[partition], entries)
 
     def identifier(self) -> bytes:
@@ -53,15 +54,15 @@ class Cursor:
         return self._brought_up_to_date().text()
 
     def _brought_up_to_date(self) -> Pen:
-        encoder, marks = self._encoder, self.marks
+        encoder, consumed = self._encoder, self.consumed
         if self._pen is None:
-            self._pen = encoder.pen(marks)
+            self._pen = encoder.pen(consumed)
         else:
-            for place in self._stale:
-                mark = marks[place]
+            for partition in self._stale:
+                last = consumed[partition]
                 # A record without a time is as old as the one before it. An id by time that said "none" would lead back
                 # to the first record.
-                if mark.timestamp >= 0 or not encoder.by_timestamp(place):
-                    self._pen.put(encoder.indices[place], encoder.wish(place, mark))
+                if last.timestamp >= 0 or not encoder.by_timestamp(partition):
+                    self._pen.put(encoder.indices[partition], encoder.requested(partition, last))
         self._stale.clear()
         return self._pen

@@ -18,9 +18,10 @@ from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.subject import Subject
 from gateway.hub.history_segment import HistorySegment
-from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import ITEM_OVERHEAD, Item, Segment
 from gateway.model.event import parse_again, parsed_size
-from gateway.model.position import Mark, PositionEncoder
+from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire import gzip
 from gateway.wire.chunked import http_chunk
@@ -84,8 +85,8 @@ class Block:
             self.grown(size)
 
 
-PastBlock = tuple[Block, dict[TopicPartition, Mark]]
-"""A block of the past, and the marks behind it."""
+PastBlock = tuple[Block, dict[TopicPartition, ConsumedPosition]]
+"""A block of the past, and the consumed positions behind it."""
 
 
 class Feed:
@@ -157,29 +158,36 @@ class Feed:
         chosen = self._choose(segment) if chosen is None else chosen
         return [(item, chosen.get(index)) for index, item in segment.select(self.selection.topics)]
 
-    def known_past_block(self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark]) -> PastBlock | None:
-        """What `past_block` has made of the history segment for those who have read up to these marks."""
-        cached: PastBlock | None = self._cache.get(self._past_key(segment, marks))
+    def known_past_block(
+        self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
+    ) -> PastBlock | None:
+        """What `past_block` has made of the history segment for those who have read up to these positions."""
+        cached: PastBlock | None = self._cache.get(self._past_key(segment, consumed))
         return cached
 
     def past_block(
-        self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark], chosen: Sequence[bytes | None]
+        self,
+        segment: HistorySegment,
+        consumed: Mapping[TopicPartition, ConsumedPosition],
+        chosen: Sequence[bytes | None],
     ) -> PastBlock:
-        """The block of a history segment for everybody who has read up to these marks, and the marks behind
+        """The block of a history segment for everybody who has read up to these positions, and those behind
         it; `chosen` is what is sent of each record."""
-        cursor = Cursor(self.encoder, marks)
+        cursor = Cursor(self.encoder, consumed)
         identifiers = [identifier for run in segment.runs for identifier in cursor.follow(*run)]
         message = self.format.message
         frames = [
             message(identifier, data) for identifier, data in zip(identifiers, chosen, strict=True) if data is not None
         ]
-        key = self._past_key(segment, marks)
+        key = self._past_key(segment, consumed)
         block = Block(segment.serial, b"".join(frames), len(frames), partial(self._cache.grow, key))
-        self._cache.put(key, (block, cursor.marks), len(block.data))
-        return block, cursor.marks
+        self._cache.put(key, (block, cursor.consumed), len(block.data))
+        return block, cursor.consumed
 
-    def _past_key(self, segment: HistorySegment, marks: Mapping[TopicPartition, Mark]) -> tuple[object, ...]:
-        return (self._serial, segment, tuple([marks[place] for place in self.encoder.partitions]))
+    def _past_key(
+        self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
+    ) -> tuple[object, ...]:
+        return (self._serial, segment, tuple([consumed[partition] for partition in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
         """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where
@@ -259,6 +267,6 @@ def subject_at(segment: Segment, index: int) -> Subject:
     if segment.subjects is not None and index in segment.subjects:
         return segment.subjects[index]
     item = segment.items[index]
-    partition, mark = item.partition, item.mark
+    partition, consumed = item.partition, item.consumed
     event = parse_again(item.data)
-    return Subject(event, partition.topic, partition.partition, mark.offset, mark.timestamp, item.key)
+    return Subject(event, partition.topic, partition.partition, consumed.offset, consumed.timestamp, item.key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gateway.cooperative import Turn
+from gateway.cooperative import FairLock
 from gateway.errors import FilterExhausted
 from gateway.feed.feed import LARGE_SEGMENT, Chosen, Feed
 from gateway.feed.selection import Selection
@@ -18,7 +18,7 @@ from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.history_segment import HistorySegment
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.observability import telemetry
 
 Charge = Callable[[int], float]
@@ -78,13 +78,13 @@ class Judge:
     """Of one stream. Each stream pays for its filter in full, whoever has asked it before, so that what it pays does
     not depend on who else is there."""
 
-    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_reads", "_topics", "_turn", "owed")
+    __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_lock", "_reads", "_topics", "owed")
 
-    def __init__(self, selection: Selection, turn: Turn, charge: Charge | None) -> None:
+    def __init__(self, selection: Selection, lock: FairLock, charge: Charge | None) -> None:
         self._filter = selection.filter
         self._reads = selection.reads
         self._topics = selection.topics
-        self._turn = turn
+        self._lock = lock
         self._charge = charge
         self._asked = self._exhausted = 0
         self.owed = 0.0
@@ -110,7 +110,7 @@ class Judge:
             return None
         judged: Judged | None = feed.judged(segment)
         if judged is None:
-            async with self._turn:
+            async with self._lock:
                 judged = feed.judged(segment) or await self._judge(feed, segment)
         self.count(judged.effort)
         return judged
@@ -119,20 +119,20 @@ class Judge:
         selection, bench = feed.selection, Bench(self._filter)
         chosen: Chosen = {}
         subjects = feed.subjects(segment)
-        await self._turn.give_way()
+        await self._lock.give_way()
         for index, item in segment.select(selection.topics):
             if item.data is None or (item.canary and not selection.canary):
                 continue
             subject = subjects[index]
             if bench.matches(subject) and (data := selection.cut(item.data, subject)) is not None:
                 chosen[index] = data
-            await self._turn.give_way()
+            await self._lock.give_way()
         judged = Judged(chosen, bench.effort)
         feed.remember(segment, judged)
         return judged
 
     async def history_segment(self, selection: Selection, segment: HistorySegment) -> tuple[list[bytes | None], Effort]:
-        """What is sent of each record of the past, within a turn; `count` is due."""
+        """What is sent of each record of the past, under the lock; `count` is due."""
         if not selection.reads:
             return selection.choose_all(segment), Effort()
         bench, chosen = Bench(self._filter), []
@@ -143,7 +143,7 @@ class Judge:
                 chosen.append(selection.cut(data, subject) if bench.matches(subject) else None)
             else:
                 chosen.append(None)
-            await self._turn.give_way()
+            await self._lock.give_way()
         return chosen, bench.effort
 
     def count(self, effort: Effort) -> None:

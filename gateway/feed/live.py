@@ -18,12 +18,12 @@ from gateway.feed.cache import BlockCache
 from gateway.feed.feed import LARGE_SEGMENT, Block, Feed
 from gateway.feed.live_clients import Coding, LiveClient, LiveClients
 from gateway.feed.packer import Gzip
-from gateway.feed.router import TURN_STEPS, FilterRouter
+from gateway.feed.router import DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
-from gateway.hub.ring import Segment
-from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, Wish
+from gateway.hub.segment import Segment
+from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 from gateway.wire.chunked import http_chunk
@@ -33,8 +33,8 @@ BLOCK_LIMIT = 262_144
 """A larger block is not written to all at once; each client takes it piece by piece."""
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
-Waiting = Mapping[TopicPartition, Wish]
-"""What the log does not give yet, and what is wished for there. Who waits for the same shares a feed."""
+Waiting = Mapping[TopicPartition, RequestedPosition]
+"""What the log does not give yet, and what was requested there. Who waits for the same shares a feed."""
 
 
 class LiveFeed:
@@ -108,7 +108,7 @@ class LiveFeed:
                 client.coding = Coding.ALONE
             else:
                 client.pipe.write(chunk)
-            self.clients.place(client)
+            self.clients.regroup(client)
 
     def add(self, client: LiveClient, now: float) -> None:
         """Write to the client from now on; it was written to at `now`, the last time."""
@@ -219,7 +219,7 @@ class Broadcast:
         if router is None:
             # A position may name partitions of a topic of which the log does not tell.
             partitions = {*self.hub.partitions(topics), *waiting}
-            by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in partitions}
+            by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
             encoder = PositionEncoder(by_timestamp, waiting, ids)
             router = self._routers[key] = FilterRouter(Timeline(encoder, self.hub.ring))
         return router
@@ -251,7 +251,7 @@ class Broadcast:
         """Called by the hub with each new segment. Feeds to which it brings nothing are not touched."""
         now = self.clock.monotonic()
         tally = telemetry.tally
-        before, turn = tally.events, [TURN_STEPS]
+        before, budget = tally.events, [DELIVERY_STEPS]
         for router in list(self._routers.values()):
             sent, clients = tally.events, router.clients
             if segment.size > LARGE_SEGMENT and segment.size_of(router.timeline.topics) > LARGE_SEGMENT:
@@ -260,7 +260,7 @@ class Broadcast:
                     live.release_all(segment.number)
                 continue
             try:
-                affected = router.affected(segment, turn)
+                affected = router.affected(segment, budget)
             except Exception as error:
                 for live in router.listeners():
                     live.fail(segment.number, error)
@@ -276,7 +276,7 @@ class Broadcast:
                 due = clients * segment.count(router.timeline.topics)
                 tally.filtered += max(0, due - (tally.events - sent))
         if segment.items:
-            time = segment.items[0].mark.timestamp
+            time = segment.items[0].consumed.timestamp
             if time >= 0:  # Others have none, and so no age.
                 tally.delivered((self.clock.now() - time) / 1000, tally.events - before)
 

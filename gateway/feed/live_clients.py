@@ -125,13 +125,13 @@ class LiveClients:
     def add(self, client: LiveClient) -> None:
         client.coding = Coding.ALONE if isinstance(client.packer, Gzip) else Coding.PLAIN
         self.compressed += client.coding is Coding.ALONE
-        self.place(client)
+        self.regroup(client)
 
     def remove(self, client: LiveClient) -> None:
         self.compressed -= isinstance(client.packer, Gzip)
         del client.group[client]
 
-    def place(self, client: LiveClient) -> None:
+    def regroup(self, client: LiveClient) -> None:
         """Put a client into the group to which it belongs as its pipe is now."""
         # One that was cut off holds nothing more, and is not to get what comes after that past its transport.
         over = client.holding is not None and client.holding.ended
@@ -149,7 +149,7 @@ class LiveClients:
         alone = [client for client in self if client.coding is Coding.ALONE]
         for client in alone:
             client.coding = Coding.CHAINED
-            self.place(client)
+            self.regroup(client)
 
     def write(self, chunk_of: Callable[[Coding], bytes]) -> list[LiveClient]:
         """Write a block to all of them; returns those who do not keep up."""
@@ -166,7 +166,7 @@ class LiveClients:
 
     def _write(self, client: LiveClient, data: bytes, behind: list[LiveClient]) -> None:
         client.pipe.write(data)
-        self.place(client)
+        self.regroup(client)
         if not client.keeps_up:
             behind.append(client)
 

@@ -9,17 +9,17 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
 from gateway.filters.values import Meter, OutOfSteps
-from gateway.hub.ring import Item, Segment
+from gateway.hub.segment import Item, Segment
 from gateway.observability import telemetry
 
 Listener = TypeVar("Listener")
 
 LIVE_STEPS = 100
-"""Steps that a filter may take on one event in the hub's turn, in which everybody waits: about 25 µs at the worst."""
+"""Steps that a filter may take on one event while the hub delivers, when everybody waits: about 25 µs at the worst."""
 ASK_STEPS = 3
 """What it costs to ask a filter at all, in steps."""
-TURN_STEPS = 300_000
-"""Steps that all filters together may take in one such turn, however many there are and however cheap each of them
+DELIVERY_STEPS = 300_000
+"""Steps that all filters together may take in one delivery, however many there are and however cheap each of them
 looks: some 75 ms at the worst."""
 
 
@@ -79,9 +79,9 @@ class FilterRouter(Generic[Listener]):
         """All who have joined."""
         return [*self._unfiltered, *(listener for group in self._groups.values() for listener in group.listeners)]
 
-    def affected(self, segment: Segment, turn: Meter | None = None) -> list[tuple[Listener, list[int] | None]]:
+    def affected(self, segment: Segment, budget: Meter | None = None) -> list[tuple[Listener, list[int] | None]]:
         """Those to whom something of the segment may be sent, each with the indices of the records that its filter
-        matches; None where it asks for no filter. What that takes is paid from the meter of the turn."""
+        matches; None where it asks for no filter. What that takes is paid from the budget of the delivery."""
         topics = self.timeline.topics
         if segment.topics.isdisjoint(topics):
             return []
@@ -90,7 +90,7 @@ class FilterRouter(Generic[Listener]):
             # A gap is told to everybody.
             matching = {group: [] for group in self._groups.values()}
         if self._groups:
-            self._judge(segment, matching, [TURN_STEPS] if turn is None else turn)
+            self._judge(segment, matching, [DELIVERY_STEPS] if budget is None else budget)
         affected: list[tuple[Listener, list[int] | None]] = [(listener, None) for listener in self._unfiltered]
         for group, indices in matching.items():
             affected += [(listener, indices) for listener in group.listeners]
@@ -101,7 +101,7 @@ class FilterRouter(Generic[Listener]):
         dear, self._dear = self._dear, {}
         return [listener for group in dear for listener in group.listeners]
 
-    def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]], turn: Meter) -> None:
+    def _judge(self, segment: Segment, matching: dict[_Group[Listener], list[int]], budget: Meter) -> None:
         meter, dear = [0], self._dear
         for index, item in segment.select(self.timeline.topics):
             if item.data is None:
@@ -114,7 +114,7 @@ class FilterRouter(Generic[Listener]):
                 continue
             # An equal share of half of what is left: the dearest of many have too little first, and what they have
             # spent in vain leaves enough for the others.
-            share = turn[0] // (2 * len(candidates) or 1)
+            share = budget[0] // (2 * len(candidates) or 1)
             for group in candidates:
                 if group in dear:
                     continue
@@ -132,10 +132,10 @@ class FilterRouter(Generic[Listener]):
                     _pass_over(item, error)
                 spent = allowed - max(0, meter[0])
                 group.spent += spent
-                turn[0] -= spent + ASK_STEPS
+                budget[0] -= spent + ASK_STEPS
         for group in dear:
             matching.pop(group, None)
 
 
 def _pass_over(item: Item, error: Exception) -> None:
-    telemetry.record_mistake(*item.partition, item.mark.offset, error)
+    telemetry.record_mistake(*item.partition, item.consumed.offset, error)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.feed.cursor import Cursor
-from gateway.hub.ring import Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Segment
 from gateway.model.position import NOTHING_READ, PositionEncoder
 
 
@@ -14,7 +15,7 @@ class Timeline:
 
     def __init__(self, encoder: PositionEncoder, ring: Ring) -> None:
         self.encoder = encoder
-        self.topics = frozenset(place.topic for place in encoder.partitions)
+        self.topics = frozenset(partition.topic for partition in encoder.partitions)
         self._ring = ring
         self._cursor: Cursor | None = None
         self._next = -1
@@ -28,12 +29,12 @@ class Timeline:
         """The id before the first record of the segment (and after its gap), and the one after each record."""
         cursor = self._cursor_at(segment.number)
         if segment.gap is not None and segment.gap.partition.topic in self.topics:
-            cursor.advance(segment.gap.partition, segment.gap.mark)
+            cursor.advance(segment.gap.partition, segment.gap.consumed)
         first = identifier = cursor.identifier()
         identifiers = []
         for item in segment.items:
             if item.partition.topic in self.topics:
-                cursor.advance(item.partition, item.mark)
+                cursor.advance(item.partition, item.consumed)
                 identifier = cursor.identifier()
             identifiers.append(identifier)
         self._next = segment.number + 1
@@ -41,9 +42,9 @@ class Timeline:
 
     def _cursor_at(self, number: int) -> Cursor:
         if self._cursor is None or self._next != number or self._epoch != self._ring.epoch:
-            held = [place for place in self.encoder.partitions if place in self._ring.partitions()]
-            marks = dict.fromkeys(self.encoder.partitions, NOTHING_READ) | self._ring.marks_at(number, held)
-            self._cursor = Cursor(self.encoder, marks)
+            held = [partition for partition in self.encoder.partitions if partition in self._ring.partitions()]
+            consumed = dict.fromkeys(self.encoder.partitions, NOTHING_READ) | self._ring.consumed_at(number, held)
+            self._cursor = Cursor(self.encoder, consumed)
             self._next = number
             self._epoch = self._ring.epoch
         return self._cursor

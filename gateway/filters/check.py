@@ -175,9 +175,9 @@ class _Checker:
         function = node.function
         if function[0].isalpha() and function != "in":
             return self._function(node, kinds)
-        result = _operator(function, kinds)
+        result = operator_kind(function, kinds)
         if result is None:
-            raise refusal(self._text, node.position, _misfit(function, kinds))
+            raise refusal(self._text, node.position, misfit(function, kinds))
         return result
 
     def _function(self, node: Call, kinds: list[Kind]) -> Kind:
@@ -192,7 +192,7 @@ class _Checker:
             raise refusal(self._text, node.position, f"{name}() is written {right}")
         if len(kinds) not in known.arity:
             raise refusal(self._text, node.position, f"{name}() does not take {len(kinds) - node.member} arguments")
-        result = _result(name, kinds)
+        result = function_kind(name, kinds)
         if result is None:
             raise refusal(self._text, node.position, f"{name}() cannot be applied to {shown(*kinds)}")
         if name in TIME_PARTS and len(kinds) == 2:
@@ -213,14 +213,16 @@ class _Checker:
             raise refusal(self._text, node.position, f"the expression has more than {MOST_ZONES} time zones")
 
 
-def _misfit(function: str, kinds: list[Kind]) -> str:
+def misfit(function: str, kinds: list[Kind]) -> str:
+    """Why an operator gives nothing for these."""
     if function == "?:":
         return f"the condition of '? :' and its two values do not fit: {shown(*kinds)}"
     sign = "[ ]" if function == "[]" else f"'{function.removesuffix('_')}'"
     return f"{sign} cannot be applied to {shown(*kinds)}"
 
 
-def _result(name: str, kinds: list[Kind]) -> Kind | None:
+def function_kind(name: str, kinds: list[Kind]) -> Kind | None:
+    """What a function gives for arguments of these types; None where it takes no such."""
     first = base(kinds[0])
     if name in {"dyn", "type"}:
         return name
@@ -232,7 +234,8 @@ def _result(name: str, kinds: list[Kind]) -> Kind | None:
     return "int" if of_duration or (first in {"dyn", "timestamp"} and texts) else None
 
 
-def _operator(function: str, kinds: list[Kind]) -> Kind | None:
+def operator_kind(function: str, kinds: list[Kind]) -> Kind | None:
+    """The same of an operator."""
     match function, kinds:
         case (("&&" | "||" | "!_"), _):
             return "bool" if all(kind in {"bool", "dyn"} for kind in kinds) else None

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.eventlog.port import TopicState
 from gateway.hub.losses import Lost
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.record import TopicPartition
 
 SPAN = 60
@@ -79,23 +79,23 @@ class Activity:
         here: dict[str, _Topic] = {}
         newest: dict[str, tuple[int, Item]] = {}
         for item in items:
-            partition, mark, _, data, canary = item
+            partition, consumed, _, data, canary = item
             topic = here.get(partition.topic)
             if topic is None:
                 topic = here[partition.topic] = self._topic(partition.topic, known.get(partition.topic), last)
-            if mark.offset < topic.counted.get(partition.partition, 0):
+            if consumed.offset < topic.counted.get(partition.partition, 0):
                 continue
-            topic.counted[partition.partition] = mark.offset + 1
+            topic.counted[partition.partition] = consumed.offset + 1
             if data is None or canary:
                 continue
             self._number += 1
             newest[partition.topic] = self._number, item
-            second = mark.timestamp // 1000
+            second = consumed.timestamp // 1000
             topic.begun = min(topic.begun, second)
             if first <= second <= last:
                 topic.add(second)
         for name, (number, item) in newest.items():
-            self._keep(here[name], Newest(number, item.partition, item.mark.offset, item.data))
+            self._keep(here[name], Newest(number, item.partition, item.consumed.offset, item.data))
 
     def counts(self, topics: Collection[str], end: int, seconds: int = SPAN) -> list[int]:
         """The events of these topics in each of the seconds before `end`, itself a second since the epoch."""

@@ -13,11 +13,12 @@ from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
-from gateway.hub.history import mark_before, read_parts
+from gateway.hub.history import consumed_before, read_parts
 from gateway.hub.parting import find_cut
-from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.hub.ring import Ring
 from gateway.hub.seek import seek
-from gateway.model.position import Mark
+from gateway.hub.segment import ITEM_OVERHEAD, Break
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 
@@ -36,7 +37,7 @@ Found = TypeVar("Found")
 class Beginning(NamedTuple):
     """Where the hub begins to read a partition: what counts as read, the next offset, and the end of what is there."""
 
-    mark: Mark
+    consumed: ConsumedPosition
     position: int
     end: int
 
@@ -78,24 +79,24 @@ class Discovery:
         """The partitions that exist and could not be begun, and whether they begin at their first record."""
         self.log_identity = ""
         """That of the log, empty while it is not known."""
-        self.origins: dict[TopicPartition, Mark] = {}
+        self.origins: dict[TopicPartition, ConsumedPosition] = {}
         """Where the hub began to read each partition."""
 
     def partitions(self, topic: str) -> list[TopicPartition]:
         """The partitions of a topic; partition 0 stands for a topic that was never seen."""
         state = self.known.get(topic)
-        return _places(topic, 0, state.partitions if state else 1)
+        return _partitions(topic, 0, state.partitions if state else 1)
 
     def readable(self) -> list[TopicPartition]:
         """The partitions that can be read now."""
-        return [place for place in self._ring.partitions() if place.topic in self.existing]
+        return [partition for partition in self._ring.partitions() if partition.topic in self.existing]
 
     @property
     def answered(self) -> set[str]:
         """The topics of which the log has told something, be it that it does not tell."""
         return self.sought | self.hidden.keys()
 
-    async def look(self, may_try: Callable[[TopicPartition], bool] = lambda place: True) -> Findings:
+    async def look(self, may_try: Callable[[TopicPartition], bool] = lambda partition: True) -> Findings:
         """Ask the log for its topics, and begin what is new, or may be tried again. Raises LogUnavailable; what is
         known is then as before."""
         # Others may be asked for while the log answers.
@@ -109,14 +110,14 @@ class Discovery:
             before = self.known.get(topic)
             another = before is not None and before.identity != state.identity
             held = self._ring.partitions()
-            for place in _places(topic, 0, state.partitions):
-                if another and place in held:
-                    replaced.append(place)
-                elif place in self.unbegun:
-                    if another or may_try(place):
-                        wanted[place] = another or self.unbegun[place]
-                elif place not in held:
-                    wanted[place] = topic in self.sought
+            for partition in _partitions(topic, 0, state.partitions):
+                if another and partition in held:
+                    replaced.append(partition)
+                elif partition in self.unbegun:
+                    if another or may_try(partition):
+                        wanted[partition] = another or self.unbegun[partition]
+                elif partition not in held:
+                    wanted[partition] = topic in self.sought
         begins = await self._begins(wanted)
         self.log_identity = await self._log.identity()
         findings = Findings()
@@ -151,65 +152,67 @@ class Discovery:
             or not self.sought.issuperset(told)
             or any(self.known.get(topic) != state for topic, state in states.items())
         )
-        for place in list(self._ring.partitions()):
-            if place.topic in states and place.partition >= states[place.topic].partitions:
-                self._ring.remove(place)
-        for place, begin in begins.items():
+        for partition in list(self._ring.partitions()):
+            if partition.topic in states and partition.partition >= states[partition.topic].partitions:
+                self._ring.remove(partition)
+        for partition, begin in begins.items():
             if isinstance(begin, Trouble):
-                findings.refused[place] = begin
-                self.unbegun[place] = wanted.get(place, True)
+                findings.refused[partition] = begin
+                self.unbegun[partition] = wanted.get(partition, True)
                 continue
-            self._ring.add(place, begin.mark, begin.position)
-            self.origins[place] = begin.mark
-            self.unbegun.pop(place, None)
-            findings.begun.append(place)
+            self._ring.add(partition, begin.consumed, begin.position)
+            self.origins[partition] = begin.consumed
+            self.unbegun.pop(partition, None)
+            findings.begun.append(partition)
             findings.changed = True
-            if not wanted.get(place, True) and begin.position < begin.end:
-                findings.behind[place] = begin.end
+            if not wanted.get(partition, True) and begin.position < begin.end:
+                findings.behind[partition] = begin.end
         self.known |= states
         self.existing, self.hidden = existing, hidden
         self.sought.update(told)
         self.unbegun = {
-            place: first
-            for place, first in self.unbegun.items()
-            if place.topic in existing and place.partition < self.known[place.topic].partitions
+            partition: first
+            for partition, first in self.unbegun.items()
+            if partition.topic in existing and partition.partition < self.known[partition.topic].partitions
         }
 
     async def _replace(
-        self, places: list[TopicPartition], begins: dict[TopicPartition, Beginning | Trouble], findings: Findings
+        self, partitions: list[TopicPartition], begins: dict[TopicPartition, Beginning | Trouble], findings: Findings
     ) -> None:
         """The topics are others under the same names: their partitions go on by the timestamp. One that does not tell
         where that is, is given up and begun anew, once that can be done: whoever reads it is then resolved again."""
-        if not places:
+        if not partitions:
             return
-        for place, bounds in (await self._log.bounds(places)).items():
-            tail = self._ring.tail(place)
+        for partition, bounds in (await self._log.bounds(partitions)).items():
+            tail = self._ring.tail(partition)
             assert tail is not None
             if not isinstance(bounds, Trouble) and tail.offset < 0:
-                begins[place] = _first(bounds)
+                begins[partition] = _first(bounds)
                 continue
-            found = await self.attempt_recreated(place, bounds)
+            found = await self.attempt_recreated(partition, bounds)
             if isinstance(found, Trouble):
-                self._ring.remove(place)
-                begins[place] = found
+                self._ring.remove(partition)
+                begins[partition] = found
             else:
                 findings.breaks.append(found)
 
-    async def attempt_recreated(self, place: TopicPartition, bounds: Bounds | Trouble) -> Break | Trouble:
+    async def attempt_recreated(self, partition: TopicPartition, bounds: Bounds | Trouble) -> Break | Trouble:
         """Where to go on in a partition that the ring holds, and whose records are others than those read before."""
-        tail = self._ring.tail(place)
+        tail = self._ring.tail(partition)
         assert tail is not None
-        return await self._attempt(place, bounds, lambda given: self._recreated(place, tail, given))
+        return await self._attempt(partition, bounds, lambda given: self._recreated(partition, tail, given))
 
-    async def attempt_cut(self, place: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
+    async def attempt_cut(self, partition: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
         """Where to go on in a partition that was cut back; `parting` as `find_cut` has it."""
-        return await self._attempt(place, bounds, lambda given: find_cut(self._log, self._ring, place, given, parting))
+        return await self._attempt(
+            partition, bounds, lambda given: find_cut(self._log, self._ring, partition, given, parting)
+        )
 
-    async def _recreated(self, partition: TopicPartition, tail: Mark, bounds: Bounds) -> Break:
+    async def _recreated(self, partition: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> Break:
         resumed = await seek(self._log, partition, tail.timestamp, bounds)
         by_timestamp = self._by_timestamp[partition.topic]
-        mark = await mark_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
-        return Break(partition, tail.offset, resumed, "unknown", mark)
+        consumed = await consumed_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
+        return Break(partition, tail.offset, resumed, "unknown", consumed)
 
     async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
         if not wanted:
@@ -217,19 +220,19 @@ class Discovery:
         answers = await self._log.bounds(list(wanted))
         room = asyncio.Semaphore(BEGIN_TOGETHER)
 
-        async def begin(place: TopicPartition) -> Beginning | Trouble:
+        async def begin(partition: TopicPartition) -> Beginning | Trouble:
             async with room:
                 return await self._attempt(
-                    place, answers[place], lambda bounds: self._begin(place, bounds, wanted[place])
+                    partition, answers[partition], lambda bounds: self._begin(partition, bounds, wanted[partition])
                 )
 
-        return dict(zip(wanted, await together(begin(place) for place in wanted), strict=True))
+        return dict(zip(wanted, await together(begin(partition) for partition in wanted), strict=True))
 
-    async def _begin(self, place: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
-        return _first(bounds) if from_first else await self._newest_part(place, bounds)
+    async def _begin(self, partition: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
+        return _first(bounds) if from_first else await self._newest_part(partition, bounds)
 
     async def _attempt(
-        self, place: TopicPartition, bounds: Bounds | Trouble, ask: Callable[[Bounds], Awaitable[Found]]
+        self, partition: TopicPartition, bounds: Bounds | Trouble, ask: Callable[[Bounds], Awaitable[Found]]
     ) -> Found | Trouble:
         """What is asked of one partition, or why it does not tell; bounded in time, since the others wait."""
         if isinstance(bounds, Trouble):
@@ -238,10 +241,10 @@ class Discovery:
             async with asyncio.timeout(BEGIN_SECONDS):
                 return await ask(bounds)
         except Refused as refused:
-            trouble: Trouble = refused.troubles[place]
+            trouble: Trouble = refused.troubles[partition]
             return trouble
         except (TopicAbsent, OffsetOutOfRange):
-            return absent(place.topic)
+            return absent(partition.topic)
         except TimeoutError:
             return Trouble(Kind.UNAVAILABLE, f"it does not say within {BEGIN_SECONDS:g} s where to begin")
 
@@ -259,14 +262,14 @@ class Discovery:
                     raise
                 start = beyond(trouble, start, bounds.end)
                 telemetry.passed_over(partition, trouble, start)
-        return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
+        return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
 
     async def _newest_since(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
         """The newest part, and at least all records of its newest millisecond, so that what was read last, and how many
         records share its time, is known of every partition."""
         newest = await self.newest(partition, *bounds)
         if newest is None:
-            return Beginning(Mark(bounds.end - 1, 0), bounds.end, bounds.end)
+            return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
         since = self._clock.now() - int(self._ring_fill * 1000)
         if 0 <= newest < since:
             since = newest
@@ -277,8 +280,8 @@ class Discovery:
             # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
             # ring can hold is not read.
             position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
-        mark = await mark_before(self._log, partition, position, bounds, since, by_timestamp)
-        return Beginning(mark, position, bounds.end)
+        consumed = await consumed_before(self._log, partition, position, bounds, since, by_timestamp)
+        return Beginning(consumed, position, bounds.end)
 
     async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
         """The timestamp of the last record, or None where there is none within reach."""
@@ -298,8 +301,8 @@ class Discovery:
 
 
 def _first(bounds: Bounds) -> Beginning:
-    return Beginning(Mark(bounds.start - 1, 0), bounds.start, bounds.end)
+    return Beginning(ConsumedPosition(bounds.start - 1, 0), bounds.start, bounds.end)
 
 
-def _places(topic: str, first: int, end: int) -> list[TopicPartition]:
+def _partitions(topic: str, first: int, end: int) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in range(first, end)]

@@ -8,7 +8,7 @@ from gateway.cooperative import give_way
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
-from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import Record, Run, TopicPartition
 
 FIRST_RECORDS = 500
@@ -69,7 +69,7 @@ class History:
 
     async def fetch(self, wait: float) -> list[Run]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
-        self._merge.ends = {place: end for place, end in self.ends.items() if place not in self.troubles}
+        self._merge.ends = {partition: end for partition, end in self.ends.items() if partition not in self.troubles}
         hungry = self._merge.hungry()
         self.starved = False
         if hungry:
@@ -90,7 +90,7 @@ class History:
     async def give_up(self, log: EventLog) -> None:
         """Where the last fetch was starved: put those into `troubles` that do not come to their ends any more."""
         if self.starved:
-            gone = await not_to_come(log, {place: self.ends[place] for place in self._merge.hungry()})
+            gone = await not_to_come(log, {partition: self.ends[partition] for partition in self._merge.hungry()})
             self.troubles |= gone
             self._merge.let_go(gone)
 
@@ -126,8 +126,8 @@ async def ask_first_records(
         while missing:
             answers = await reader.fetch(wait, 1, missing.keys())
             if not answers:
-                found |= await not_to_come(log, {place: ends[place] for place in missing})
-                missing = {place: position for place, position in missing.items() if place not in found}
+                found |= await not_to_come(log, {partition: ends[partition] for partition in missing})
+                missing = {partition: position for partition, position in missing.items() if partition not in found}
             for one in answers:
                 if isinstance(one, Refusal):
                     found[one.partition] = one.trouble
@@ -143,15 +143,15 @@ async def ask_first_records(
     return found
 
 
-async def mark_before(
+async def consumed_before(
     log: EventLog,
     partition: TopicPartition,
     position: int,
     bounds: Bounds,
     since: int,
     by_timestamp: bool,
-) -> Mark:
-    """The mark of a reader whose next record is at `position`, the first record at or after `since` (ms).
+) -> ConsumedPosition:
+    """The consumed position of a reader whose next record is at `position`, the first record at or after `since` (ms).
 
     By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
     gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
@@ -159,10 +159,10 @@ async def mark_before(
     if position <= 0:
         return NOTHING_READ
     if by_timestamp or position <= bounds.start:
-        return Mark(position - 1, since)
+        return ConsumedPosition(position - 1, since)
     record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
     found = record is not None and record.offset == position - 1
-    return Mark(position - 1, record.timestamp if found and record is not None else since)
+    return ConsumedPosition(position - 1, record.timestamp if found and record is not None else since)
 
 
 async def read_parts(
@@ -194,9 +194,9 @@ async def not_to_come(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict
     """Those that do not come to these ends any more, after a failure of the log's own, or in another topic of the same
     name: what was to be read there never comes."""
     found: dict[TopicPartition, Trouble] = {}
-    for place, bounds in (await log.bounds(list(ends))).items():
+    for partition, bounds in (await log.bounds(list(ends))).items():
         if isinstance(bounds, Trouble):
-            found[place] = bounds
-        elif bounds.end < ends[place]:
-            found[place] = out_of_range(place, ends[place])
+            found[partition] = bounds
+        elif bounds.end < ends[partition]:
+            found[partition] = out_of_range(partition, ends[partition])
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
-from gateway.hub.ring import ITEM_OVERHEAD
+from gateway.hub.segment import ITEM_OVERHEAD
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.record import Record, Run, TopicPartition
 
@@ -58,14 +58,14 @@ class HistorySegment:
 
     def covers(self, ends: Mapping[TopicPartition, int]) -> bool:
         """Whether what lies before these ends was merged, as far as it belongs here."""
-        return all(end >= ends.get(place, 0) for place, end in self.exhausted.items())
+        return all(end >= ends.get(partition, 0) for partition, end in self.exhausted.items())
 
     def misses(self, lost: Lost) -> TopicPartition | None:
         """A partition of which it has records that are gone by now."""
-        for place, (first, last) in self.spans.items():
-            remains = lost.get(place)
+        for partition, (first, last) in self.spans.items():
+            remains = lost.get(partition)
             if remains is not None and remains.misses(first, last):
-                return place
+                return partition
         return None
 
     def forget(self) -> None:
@@ -83,7 +83,7 @@ def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
     canaries: set[int] = set()
     spans: dict[TopicPartition, tuple[int, int]] = {}
     size = kept = 0
-    for place, stored in taken:
+    for partition, stored in taken:
         begin = len(flat)
         for record in stored:
             if parsed:
@@ -100,7 +100,7 @@ def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int]
             as_it_is = data is record.value and not record.headers
             flat.append(record if as_it_is else record._replace(value=data, headers=()))
             size += ITEM_OVERHEAD + (len(data) if data else 0) + (len(record.key) if record.key else 0)
-        runs.append((place, flat[begin:]))
-        spans[place] = (spans.get(place, (flat[begin].offset, 0))[0], flat[-1].offset)
+        runs.append((partition, flat[begin:]))
+        spans[partition] = (spans.get(partition, (flat[begin].offset, 0))[0], flat[-1].offset)
     given = events if parsed else None
     return HistorySegment(next(_SERIALS), runs, flat, canaries, positions, size, events=given, parsed=kept, spans=spans)

@@ -11,44 +11,30 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
-from gateway.eventlog.port import Bounds, EventLog, TopicState
-from gateway.eventlog.trouble import Kind, Trouble, refuse
+from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import Activity
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
 from gateway.hub.ordered import IDLE_WAIT, OrderedReader
+from gateway.hub.pace import Pace
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
-from gateway.hub.ring import Break, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
 from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
 
-WORTH_A_REST = 2
-"""Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 128
-"""A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
-than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
-takes more than a 129th of a core only where its rests are as long as they may be, or its events too rare to share."""
-READ_SECONDS = 0.00015
-"""What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
-which others have the thread, so that it cannot be measured each time."""
-
 FILLS = 8
 """So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
 """A segment holds at most so many times `flush_bytes`."""
-
-
-def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
-    """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
-    troubles = {place: each for place, each in told.items() if isinstance(each, Trouble)}
-    return {place: trouble for place, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +60,6 @@ class Hub:
         used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.log = log
-        self._used = used
-        """Seconds of the processor that this thread has had. What it waited for others is not among them: a rest that
-        is longer for it would let no more events share a write."""
         self.clock = clock
         self.by_timestamp = dict(by_timestamp)
         self.options = options
@@ -103,20 +86,18 @@ class Hub:
         self.activity = Activity()
         self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
-        self._read_at = 0.0
-        self._spacing = 1.0
-        """Seconds from one record to the next; what came last counts most."""
+        self._pace = Pace(options.flush_interval, options.flush_bytes, used)
         self._wait = RETRY_WAIT[0]
         """Seconds until the next try."""
 
     def partitions(self, topics: Collection[str]) -> list[TopicPartition]:
         """The partitions of these topics; partition 0 stands for a topic that does not exist yet."""
-        return [place for topic in topics for place in self.discovery.partitions(topic)]
+        return [partition for topic in topics for partition in self.discovery.partitions(topic)]
 
-    def has(self, place: TopicPartition) -> bool:
+    def has(self, partition: TopicPartition) -> bool:
         """Whether it is one of the partitions of its topic, as far as is known."""
-        state = self.discovery.known.get(place.topic)
-        return place.partition < (state.partitions if state is not None else 1)
+        state = self.discovery.known.get(partition.topic)
+        return partition.partition < (state.partitions if state is not None else 1)
 
     def change(self) -> asyncio.Future[None]:
         """Done when the ring, or what is known of the log, has changed."""
@@ -138,10 +119,12 @@ class Hub:
         """The partitions that the log does not give, and why. What was read of them before is in the ring."""
         return self.recovery.sick
 
-    def confirm(self, places: Collection[TopicPartition]) -> None:
+    def confirm(self, partitions: Collection[TopicPartition]) -> None:
         """Raises LogUnavailable where the log, which was away, may have gone back below what was read of one of these:
         nothing is to be read behind it before that is known."""
-        if self.recovery.doubted and any(place in self.recovery.doubted and place not in self.sick for place in places):
+        if self.recovery.doubted and any(
+            partition in self.recovery.doubted and partition not in self.sick for partition in partitions
+        ):
             raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
     def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
@@ -150,26 +133,7 @@ class Hub:
         if not self.available:
             return b"waiting for the log"
         existing = self.discovery.existing
-        return waiting_for({*self.sick, *(place for place in lacking if place.topic in existing)}, topics)
-
-    async def reach_end(self, topics: Collection[str]) -> None:
-        """Return when all has been read that the log has of these topics by now, and may be read. Raises
-        LogUnavailable, and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
-        told = await self.log.describe(topics)
-        states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
-        refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
-        places = [TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)]
-        answers = await self.log.bounds(places)
-        refuse(_passing(answers))
-        ends = {place: bounds for place, bounds in answers.items() if isinstance(bounds, Bounds)}
-        held = self.ring.partitions()
-        while behind := [place for place in ends if place not in held or self.ring.end(place) < ends[place].end]:
-            refuse(_passing({place: self.sick[place] for place in behind if place in self.sick}))
-            if all(place in self.sick for place in behind):
-                return
-            if any(place not in held for place in behind):
-                self.look_again()
-            await self.change()
+        return waiting_for({*self.sick, *(partition for partition in lacking if partition.topic in existing)}, topics)
 
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
@@ -209,9 +173,9 @@ class Hub:
             if not positions or not await self._fill_from(positions):
                 break
             # The others are read again with what lies behind the damage: so all of it is merged.
-            for place in self.recovery.positions():
-                mark = self.discovery.origins[place]
-                self.ring.add(place, mark, mark.offset + 1)
+            for partition in self.recovery.positions():
+                consumed = self.discovery.origins[partition]
+                self.ring.add(partition, consumed, consumed.offset + 1)
         self.flush()
         self.filled.set()
         self.tell_change()
@@ -219,12 +183,12 @@ class Hub:
     async def _fill_from(self, positions: dict[TopicPartition, int]) -> bool:
         """Read from these positions to the end; whether some were damaged, and begin behind the damage now."""
         ends: dict[TopicPartition, int] = {}
-        for place, told in (await self.log.bounds(list(positions))).items():
+        for partition, told in (await self.log.bounds(list(positions))).items():
             if isinstance(told, Trouble):
-                self.recovery.refuse(place, told)
+                self.recovery.refuse(partition, told)
             else:
-                ends[place] = told.end
-        positions = {place: positions[place] for place in ends}
+                ends[partition] = told.end
+        positions = {partition: positions[partition] for partition in ends}
         reader = await self.log.reader(positions)
         try:
             history = History(reader, positions, ends)
@@ -237,15 +201,17 @@ class Hub:
                 await give_way()
         finally:
             await reader.close()
-        for place, position in history.positions.items():
-            self.ring.reached(place, position)
-        for place, stamp in history.stamps.items():
-            self.recovery.stamps[place] = (history.positions[place], stamp)
+        for partition, position in history.positions.items():
+            self.ring.reached(partition, position)
+        for partition, stamp in history.stamps.items():
+            self.recovery.stamps[partition] = (history.positions[partition], stamp)
         damaged = False
-        for place, trouble in history.troubles.items():
-            self.catching_up[place] = ends[place]
-            damaged = self.recovery.refuse_to_read(place, trouble) or damaged
-        self.catching_up = {place: end for place, end in self.catching_up.items() if self.ring.end(place) < end}
+        for partition, trouble in history.troubles.items():
+            self.catching_up[partition] = ends[partition]
+            damaged = self.recovery.refuse_to_read(partition, trouble) or damaged
+        self.catching_up = {
+            partition: end for partition, end in self.catching_up.items() if self.ring.end(partition) < end
+        }
         return damaged
 
     async def _follow(self) -> None:
@@ -279,7 +245,7 @@ class Hub:
                 self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
-        begun, used = self._monotonic(), self._used()
+        self._pace.begin(self._monotonic())
         size = count = 0
         for partition, records in read.runs:
             size += await self._take(partition, records)
@@ -288,11 +254,9 @@ class Hub:
         self.flush()
         self._forget(read.starts)
         if size:
-            interval, self._read_at = max(begun - self._read_at, 1e-6), begun
-            self._spacing = (self._spacing + interval / count) / 2
+            rest = self._pace.end(size, count)
             # Where there is more it has waited long enough.
-            rest = 0.0 if read.more else self._rest(self._used() - used, interval / size)
-            if rest:
+            if rest and not read.more:
                 await asyncio.sleep(rest)
                 return
         await give_way()
@@ -315,12 +279,6 @@ class Hub:
                 self.recovery.stamps[partition] = (position, stamps[partition])
             if self.catching_up and position >= self.catching_up.get(partition, 0):
                 self.catching_up.pop(partition, None)
-
-    def _rest(self, took: float, seconds_a_byte: float) -> float:
-        """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
-        cycle = min(self.options.flush_interval, self.options.flush_bytes * seconds_a_byte)
-        rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
-        return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
     async def _take(self, partition: TopicPartition, records: Sequence[Record]) -> int:
         """Put a run into the ring; returns its bytes. Others run after each delivery: of large ones each is one. What

@@ -75,12 +75,14 @@ class Losses:
         self._next_look = now + self._interval
         held = self._ring.partitions()
         # Where the log begins after what was read, it is not continuous, which is told otherwise.
-        counted = {place: at for place, at in starts.items() if place in held and at <= self._ring.end(place)}
+        counted = {
+            partition: at for partition, at in starts.items() if partition in held and at <= self._ring.end(partition)
+        }
         forgotten = self._ring.forget(counted)
-        moved = {place: at for place, at in counted.items() if at != self._starts.get(place, 0)}
+        moved = {partition: at for partition, at in counted.items() if at != self._starts.get(partition, 0)}
         self._starts |= counted
         if forgotten or moved:
-            self._tell({place: Remains(at) for place, at in counted.items()})
+            self._tell({partition: Remains(at) for partition, at in counted.items()})
         return forgotten
 
     def cut(self, partition: TopicPartition, end: int) -> None:

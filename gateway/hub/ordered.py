@@ -97,7 +97,7 @@ class OrderedReader:
         return Read(merged(batches), positions, refusals, self._reader.more, stamps, self._reader.starts)
 
     def _sort(self, found: Collection[Batch | Refusal]) -> tuple[list[Batch], list[Refusal]]:
-        """What is to be read anew comes from another place than what was on its way."""
+        """What is to be read anew comes from another offset than what was on its way."""
         batches: list[Batch] = []
         refusals: list[Refusal] = []
         for one in found:
@@ -126,7 +126,7 @@ class OrderedReader:
         return True
 
     def _read_positions(self) -> dict[TopicPartition, int]:
-        return {place: offset for place, offset in self._positions().items() if not self._is_foreign(place)}
+        return {partition: offset for partition, offset in self._positions().items() if not self._is_foreign(partition)}
 
     async def _ends(self, batches: list[Batch]) -> dict[TopicPartition, int]:
         """Where the log ends, of those that it has more of than these."""
@@ -140,9 +140,9 @@ class OrderedReader:
             self._asks_from = self._now() + AGAIN_SECONDS[1]
             return {}
         return {
-            place: bounds.end
-            for place, bounds in answers.items()
-            if isinstance(bounds, Bounds) and bounds.end > positions[place] and place not in self._late
+            partition: bounds.end
+            for partition, bounds in answers.items()
+            if isinstance(bounds, Bounds) and bounds.end > positions[partition] and partition not in self._late
         }
 
     async def _go_on(self, merge: Merge) -> Read:
@@ -164,7 +164,7 @@ class OrderedReader:
             merge.add(*batch)
         merge.let_go([refusal.partition for refusal in refusals])
         runs = merge.take(2 * WAITING_BYTES)
-        positions = {place: merge.position(place) for place in merge.partitions()}
+        positions = {partition: merge.position(partition) for partition in merge.partitions()}
         more = bool(merge.behind())
         if not more:
             # More may have come meanwhile, of these and of others.

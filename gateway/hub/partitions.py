@@ -37,53 +37,53 @@ class Ward:
     @property
     def troubles(self) -> dict[TopicPartition, Trouble]:
         """What each was refused for the last time, also of those on trial."""
-        return {place: case.trouble for place, case in self._cases.items()}
+        return {partition: case.trouble for partition, case in self._cases.items()}
 
-    def refuse(self, place: TopicPartition, trouble: Trouble, now: float) -> None:
+    def refuse(self, partition: TopicPartition, trouble: Trouble, now: float) -> None:
         """The log does not give it."""
-        case = self._cases.get(place)
+        case = self._cases.get(partition)
         if case is None:
-            self._cases[place] = _Case(trouble, FIRST_WAIT, now + FIRST_WAIT)
+            self._cases[partition] = _Case(trouble, FIRST_WAIT, now + FIRST_WAIT)
             return
         case.wait = min(2 * case.wait, LONGEST_WAIT)
         case.trouble, case.due, case.trial = trouble, now + case.wait, None
 
-    def try_again(self, place: TopicPartition, now: float) -> None:
+    def try_again(self, partition: TopicPartition, now: float) -> None:
         """It is being read, to see whether that can be done."""
-        if (case := self._cases.get(place)) is not None:
+        if (case := self._cases.get(partition)) is not None:
             case.trial = now + TRIAL_SECONDS
 
-    def dismiss(self, place: TopicPartition) -> bool:
+    def dismiss(self, partition: TopicPartition) -> bool:
         """It is well, or gone; whether it was a case."""
-        return self._cases.pop(place, None) is not None
+        return self._cases.pop(partition, None) is not None
 
     def settle(self, now: float) -> bool:
         """Dismiss those that have stood their trial; whether there were any."""
-        well = [place for place, case in self._cases.items() if case.trial is not None and case.trial <= now]
-        for place in well:
-            del self._cases[place]
+        well = [partition for partition, case in self._cases.items() if case.trial is not None and case.trial <= now]
+        for partition in well:
+            del self._cases[partition]
         return bool(well)
 
-    def is_shut(self, place: TopicPartition) -> bool:
+    def is_shut(self, partition: TopicPartition) -> bool:
         """Whether it is not read now."""
-        case = self._cases.get(place)
+        case = self._cases.get(partition)
         return case is not None and case.trial is None
 
-    def is_due(self, place: TopicPartition, now: float) -> bool:
+    def is_due(self, partition: TopicPartition, now: float) -> bool:
         """Whether it may be tried now; what is no case may always."""
-        case = self._cases.get(place)
+        case = self._cases.get(partition)
         return case is None or (case.trial is None and case.due <= now)
 
     def due(self, now: float) -> list[TopicPartition]:
         """Those to be tried now."""
-        return [place for place in self._cases if self.is_due(place, now)]
+        return [partition for partition in self._cases if self.is_due(partition, now)]
 
 
 def waiting_for(sick: Collection[TopicPartition], topics: Collection[str]) -> bytes | None:
     """What clients of these topics are told that they wait for; None where it is nothing. It names no host."""
     if not sick:
         return None
-    names = sorted(f"{place.topic}/{place.partition}" for place in sick if place.topic in topics)
+    names = sorted(f"{partition.topic}/{partition.partition}" for partition in sick if partition.topic in topics)
     if not names:
         return None
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

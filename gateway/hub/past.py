@@ -17,7 +17,7 @@ from functools import partial
 from itertools import accumulate
 
 from gateway.bounded_cache import BoundedCache
-from gateway.cooperative import Turn, give_way, retrieve
+from gateway.cooperative import FairLock, give_way, retrieve
 from gateway.errors import OffsetOutOfRange, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Trouble, demand, refuse
@@ -55,10 +55,10 @@ class Past:
         """History segments read from the log so far."""
         self.reading = 0
         """Readers that read from the log now."""
-        self.turn = Turn()
+        self.lock = FairLock()
         self._log = log
         self._readers = readers
-        self._turns = asyncio.Semaphore(readers)
+        self._permits = asyncio.Semaphore(readers)
         self._segments: BoundedCache[Key, HistorySegment] = BoundedCache(capacity)
         self._loading: dict[Key, asyncio.Task[HistorySegment]] = {}
         self._frontiers: OrderedDict[Key, _Frontier] = OrderedDict()
@@ -94,7 +94,7 @@ class Past:
 
     def forget(self, lost: Lost) -> None:
         """Keep nothing that the log has lost; who reads there learns what that means for him."""
-        self._starts |= {place: Remains(remains.start) for place, remains in lost.items()}
+        self._starts |= {partition: Remains(remains.start) for partition, remains in lost.items()}
         self._cuts += any(remains.end is not None for remains in lost.values())
         for key in [key for key, segment in self._segments.entries() if segment.misses(lost)]:
             self._segments.remove(key)
@@ -127,17 +127,17 @@ class Past:
     async def _read(
         self, key: Key, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int], parsed: bool
     ) -> HistorySegment:
-        async with self._turns:
+        async with self._permits:
             cuts = self._cuts
-            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.turn)
+            frontier = self._take_frontier(key) or _Frontier(self._log, positions, key[1], self.lock)
             self.reading += 1
             try:
                 segment = await frontier.next(ends, parsed)
-                place = segment.misses(self._starts)
-                if place is not None or cuts != self._cuts:
+                partition = segment.misses(self._starts)
+                if partition is not None or cuts != self._cuts:
                     # It was deleted, or cut off, while it was being read.
-                    place = place or next(iter(positions))
-                    raise OffsetOutOfRange(*place, positions[place])
+                    partition = partition or next(iter(positions))
+                    raise OffsetOutOfRange(*partition, positions[partition])
             except BaseException:
                 await frontier.close()
                 raise
@@ -219,9 +219,9 @@ class _Share:
 class _Frontier:
     """A reader of the log, and how far it has come."""
 
-    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, turn: Turn) -> None:
+    def __init__(self, log: EventLog, positions: dict[TopicPartition, int], identity: Identity, lock: FairLock) -> None:
         self._log = log
-        self._turn = turn
+        self._lock = lock
         self._identity = identity
         self._positions = dict(positions)
         self._reader: LogReader | None = None
@@ -249,7 +249,7 @@ class _Frontier:
     async def next(self, ends: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
         """The next history segment; without records where the log has no more."""
         history = await self._open()
-        if any(history.ends[place] < end for place, end in ends.items()):
+        if any(history.ends[partition] < end for partition, end in ends.items()):
             await self._extend(history)
             history.put_back([run for run, _ in self._runs])
             self._runs.clear()
@@ -271,26 +271,26 @@ class _Frontier:
             if history.starved:
                 await self._shorten(history)
             await give_way()
-        for place, records in share.runs:
-            self._positions[place] = records[-1].offset + 1
+        for partition, records in share.runs:
+            self._positions[partition] = records[-1].offset + 1
         if not self._runs and history.finished:
             # Beyond the last record there may be markers of transactions, or what was compacted away.
             self._positions.update(history.positions)
-        async with self._turn:
+        async with self._lock:
             segment = decode_segment(share.runs, dict(self._positions), parsed)
-        segment.exhausted = {place: end for place, end in merged.items() if history.positions[place] >= end}
+        segment.exhausted = {partition: end for partition, end in merged.items() if history.positions[partition] >= end}
         return segment
 
     def _take(self, share: _Share) -> bool:
         """Move records up to the end of the history segment; whether it was reached."""
         while self._runs:
-            (place, records), sizes = self._runs[0]
-            block = share.blocks.setdefault(place, records[0].offset // SEGMENT_RECORDS)
+            (partition, records), sizes = self._runs[0]
+            block = share.blocks.setdefault(partition, records[0].offset // SEGMENT_RECORDS)
             fitting = share.fitting(bisect_left(records, (block + 1) * SEGMENT_RECORDS, key=_offset), sizes)
             if fitting:
-                self._held -= share.add((place, records[:fitting]), sum(sizes[:fitting]))
+                self._held -= share.add((partition, records[:fitting]), sum(sizes[:fitting]))
             if fitting < len(records):
-                self._runs[0] = (place, records[fitting:]), sizes[fitting:]
+                self._runs[0] = (partition, records[fitting:]), sizes[fitting:]
                 return True
             self._runs.popleft()
         return False
@@ -304,11 +304,11 @@ class _Frontier:
         if self._history is None:
             await self._confirm()
             bounds = await self._bounds(self._positions)
-            for place, position in self._positions.items():
-                if position < bounds[place].start:
-                    raise OffsetOutOfRange(place.topic, place.partition, position)
+            for partition, position in self._positions.items():
+                if position < bounds[partition].start:
+                    raise OffsetOutOfRange(partition.topic, partition.partition, position)
             self._reader = await self._log.reader(self._positions)
-            ends = {place: bounds[place].end for place in self._positions}
+            ends = {partition: bounds[partition].end for partition in self._positions}
             self._history = History(self._reader, self._positions, ends)
         return self._history
 
@@ -318,30 +318,30 @@ class _Frontier:
         for topic, identity in self._identity:
             state = states.get(topic)
             if isinstance(state, Trouble):
-                refuse({place: state for place in self._positions if place.topic == topic})
+                refuse({partition: state for partition in self._positions if partition.topic == topic})
             elif state is None or state.identity != identity:
                 raise TopicAbsent(topic)
 
-    async def _bounds(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
-        return demand(await self._log.bounds(list(places)))
+    async def _bounds(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Bounds]:
+        return demand(await self._log.bounds(list(partitions)))
 
     async def _shorten(self, history: History) -> None:
         """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
         bounds = await self._bounds(history.ends)
-        history.ends.update({place: min(end, bounds[place].end) for place, end in history.ends.items()})
+        history.ends.update({partition: min(end, bounds[partition].end) for partition, end in history.ends.items()})
 
     async def _extend(self, history: History) -> bool:
         """Look for the log's end again; False where it is where it was."""
         bounds = await self._bounds(history.ends)
-        history.ends.update({place: bounds[place].end for place in history.ends})
+        history.ends.update({partition: bounds[partition].end for partition in history.ends})
         return not history.finished
 
 
 def _is_lost(key: Key, lost: Lost) -> bool:
     """Whether a reader that waits at these offsets may hold what is gone."""
     return any(
-        (remains := lost.get(place)) is not None and (position < remains.start or remains.end is not None)
-        for place, position in key[0]
+        (remains := lost.get(partition)) is not None and (position < remains.start or remains.end is not None)
+        for partition, position in key[0]
     )
 
 

@@ -15,8 +15,9 @@ from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
-from gateway.hub.ring import Break, Ring
-from gateway.model.position import Mark
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 
@@ -100,9 +101,9 @@ class Recovery:
             try:
                 now = self._clock.monotonic()
                 due = self.ward.due(now)
-                if now >= self.next_look or any(place in self._discovery.unbegun for place in due):
+                if now >= self.next_look or any(partition in self._discovery.unbegun for partition in due):
                     await self.look()
-                if known := [place for place in due if place in self._ring.partitions()]:
+                if known := [partition for partition in due if partition in self._ring.partitions()]:
                     await self._examine(known)
             except LogUnavailable as error:
                 self.failure = error
@@ -115,24 +116,24 @@ class Recovery:
             self.next_look = self._clock.monotonic() + self._interval
             # What has been read is delivered before anything that is found can make the ring forget it.
             self._reading.flush()
-            found = await self._discovery.look(lambda place: self.ward.is_due(place, self._clock.monotonic()))
+            found = await self._discovery.look(lambda partition: self.ward.is_due(partition, self._clock.monotonic()))
             if self._reading.filled.is_set():
                 self._reading.catching_up |= found.behind
             for gap in found.breaks:
                 self._reading.replace(gap)
-            for place in found.begun:
-                self.stamps.pop(place, None)
+            for partition in found.begun:
+                self.stamps.pop(partition, None)
             now = self._clock.monotonic()
-            for place, trouble in found.refused.items():
-                self.ward.refuse(place, trouble, now)
+            for partition, trouble in found.refused.items():
+                self.ward.refuse(partition, trouble, now)
             held = self._ring.partitions()
-            for place in found.begun:
-                self.ward.try_again(place, now)
-            for place in self.ward.troubles:
-                if place.topic not in self._discovery.existing or (
-                    place not in held and place not in self._discovery.unbegun
+            for partition in found.begun:
+                self.ward.try_again(partition, now)
+            for partition in self.ward.troubles:
+                if partition.topic not in self._discovery.existing or (
+                    partition not in held and partition not in self._discovery.unbegun
                 ):
-                    self.ward.dismiss(place)
+                    self.ward.dismiss(partition)
             self.joining.update(found.begun, (gap.partition for gap in found.breaks))
             self.joining &= set(held)
             if found.changed:
@@ -141,7 +142,11 @@ class Recovery:
 
     def positions(self) -> dict[TopicPartition, int]:
         """The next offset of each partition that can be read."""
-        return {place: self._ring.end(place) for place in self._discovery.readable() if not self.ward.is_shut(place)}
+        return {
+            partition: self._ring.end(partition)
+            for partition in self._discovery.readable()
+            if not self.ward.is_shut(partition)
+        }
 
     def is_foreign(self, partition: TopicPartition) -> bool:
         """Whether what was fetched of a partition is not what the hub reads there now."""
@@ -151,55 +156,57 @@ class Recovery:
         """Have partitions read from where the ring ends; but of the topics that are known. One that was created again
         since the last look is left alone until the next."""
         joining, self.joining = sorted(self.joining.intersection(self._ring.partitions())), set()
-        positions = {place: self._ring.end(place) for place in joining}
-        known = {place: self.stamps.get(place, (-1, NO_STAMP)) for place in joining}
-        stamps = {place: stamp for place, (position, stamp) in known.items() if position == positions[place]}
+        positions = {partition: self._ring.end(partition) for partition in joining}
+        known = {partition: self.stamps.get(partition, (-1, NO_STAMP)) for partition in joining}
+        stamps = {
+            partition: stamp for partition, (position, stamp) in known.items() if position == positions[partition]
+        }
         await reader.add(positions, stamps)
         self.doubted -= positions.keys() - stamps.keys()
         self._ignored.difference_update(joining)
-        others = await self._discovery.others({place.topic for place in joining})
-        for place in joining:
-            if place.topic in others:
-                self._ignored.add(place)
-                self.refuse(place, absent(place.topic))
+        others = await self._discovery.others({partition.topic for partition in joining})
+        for partition in joining:
+            if partition.topic in others:
+                self._ignored.add(partition)
+                self.refuse(partition, absent(partition.topic))
 
     def doubt(self) -> None:
         """The log is away, and may be another one when it is back."""
         self.doubted.update(self.stamps)
 
-    def refuse(self, place: TopicPartition, trouble: Trouble) -> None:
+    def refuse(self, partition: TopicPartition, trouble: Trouble) -> None:
         """The log does not give a partition; it is tried again later."""
-        self.ward.refuse(place, trouble, self._clock.monotonic())
-        if place in self.stamps:
-            self.doubted.add(place)
+        self.ward.refuse(partition, trouble, self._clock.monotonic())
+        if partition in self.stamps:
+            self.doubted.add(partition)
         if trouble.kind in FACTS:
             self.look_again()
         self._tell_sick()
 
-    def refuse_to_read(self, place: TopicPartition, trouble: Trouble) -> bool:
+    def refuse_to_read(self, partition: TopicPartition, trouble: Trouble) -> bool:
         """The log does not give what comes next. In the newest part with which a partition begins, a batch that cannot
         be read is passed over: whoever comes from before it waits for it, and nobody else has to. Whether it was."""
-        catching_up, position = self._reading.catching_up, self._ring.end(place)
-        end = catching_up.get(place, 0)
+        catching_up, position = self._reading.catching_up, self._ring.end(partition)
+        end = catching_up.get(partition, 0)
         if trouble.kind is not Kind.UNREADABLE or position >= end:
-            self.refuse(place, trouble)
+            self.refuse(partition, trouble)
             return False
         begin = beyond(trouble, position, end)
-        tail = self._ring.tail(place)
-        mark = Mark(begin - 1, tail.timestamp if tail is not None else 0)
-        telemetry.passed_over(place, trouble, begin)
+        tail = self._ring.tail(partition)
+        consumed = ConsumedPosition(begin - 1, tail.timestamp if tail is not None else 0)
+        telemetry.passed_over(partition, trouble, begin)
         self._reading.flush()
-        self._ring.add(place, mark, begin)
-        self._discovery.origins[place] = mark
+        self._ring.add(partition, consumed, begin)
+        self._discovery.origins[partition] = consumed
         if begin >= end:
-            del catching_up[place]
-        self.joining.add(place)
+            del catching_up[partition]
+        self.joining.add(partition)
         self._reading.tell_change()
         return True
 
-    def dismiss(self, place: TopicPartition) -> None:
+    def dismiss(self, partition: TopicPartition) -> None:
         """A record came of it: it is well; but for what was read before it was refused."""
-        if not self.ward.is_shut(place) and self.ward.dismiss(place):
+        if not self.ward.is_shut(partition) and self.ward.dismiss(partition):
             self._tell_sick()
 
     def _tell_sick(self) -> None:
@@ -209,52 +216,55 @@ class Recovery:
             for topic, trouble in self._discovery.hidden.items()
             if topic not in self._discovery.known
         }
-        sick = hidden | {place: trouble for place, trouble in self.ward.troubles.items() if trouble.kind not in FACTS}
+        sick = hidden | {
+            partition: trouble for partition, trouble in self.ward.troubles.items() if trouble.kind not in FACTS
+        }
         if sick == self.sick:
             return
         before, self.sick = self.sick, sick
         telemetry.partitions_refused(
-            {place: trouble for place, trouble in sick.items() if place not in before}, before.keys() - sick.keys()
+            {partition: trouble for partition, trouble in sick.items() if partition not in before},
+            before.keys() - sick.keys(),
         )
         self._reading.tell_change()
 
-    async def _examine(self, places: Collection[TopicPartition]) -> None:
+    async def _examine(self, partitions: Collection[TopicPartition]) -> None:
         """Ask for partitions that the ring holds whether they can be read again, and read those from where it ends."""
-        for place, bounds in (await self._log.bounds(places)).items():
-            tail = self._ring.tail(place)
-            if tail is None or place.topic not in self._discovery.existing:
-                self.ward.dismiss(place)
+        for partition, bounds in (await self._log.bounds(partitions)).items():
+            tail = self._ring.tail(partition)
+            if tail is None or partition.topic not in self._discovery.existing:
+                self.ward.dismiss(partition)
             elif isinstance(bounds, Trouble):
-                self.refuse(place, bounds)
-            elif not await self._mend(place, tail, bounds):
-                self.refuse(place, self.ward.troubles.get(place, absent(place.topic)))
+                self.refuse(partition, bounds)
+            elif not await self._mend(partition, tail, bounds):
+                self.refuse(partition, self.ward.troubles.get(partition, absent(partition.topic)))
             else:
-                self.ward.try_again(place, self._clock.monotonic())
-                self.joining.add(place)
+                self.ward.try_again(partition, self._clock.monotonic())
+                self.joining.add(partition)
         self._tell_sick()
 
-    async def _mend(self, place: TopicPartition, tail: Mark, bounds: Bounds) -> bool:
+    async def _mend(self, partition: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> bool:
         """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
         where it is not known where that is."""
-        position, trouble = self._ring.end(place), self.ward.troubles.get(place)
+        position, trouble = self._ring.end(partition), self.ward.troubles.get(partition)
         if trouble is not None and trouble.kind is Kind.CUT:
             parting = trouble.offset
         elif position > bounds.end:
             parting = -1
         else:
             if position < bounds.start:
-                mark = Mark(bounds.start - 1, tail.timestamp)
-                self._reading.interrupt(Break(place, tail.offset, bounds.start, "expired", mark))
+                consumed = ConsumedPosition(bounds.start - 1, tail.timestamp)
+                self._reading.interrupt(Break(partition, tail.offset, bounds.start, "expired", consumed))
             return True
-        if await self._discovery.others({place.topic}):
+        if await self._discovery.others({partition.topic}):
             # The look tells of another topic, once and of all its partitions.
             self.look_again()
             return False
-        # What was told of a place that is not there any more was told of another log.
-        gap = await self._discovery.attempt_cut(place, bounds, parting if parting <= bounds.end else -1)
+        # What was told of a partition that is not there any more was told of another log.
+        gap = await self._discovery.attempt_cut(partition, bounds, parting if parting <= bounds.end else -1)
         if isinstance(gap, Trouble):
             return False
         self._reading.cut(gap)
         if trouble is not None and trouble.offset == gap.resumed:
-            self.stamps[place] = (gap.resumed, trouble.stamp)
+            self.stamps[partition] = (gap.resumed, trouble.stamp)
         return True

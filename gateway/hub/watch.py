@@ -15,7 +15,7 @@ INTERVAL = 10.0
 """Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""
 
 
-class Watch:
+class LagWatch:
     """Compares what the hub has read with what the log has. `reading` gives the next offset of each partition that the
     hub reads, and nothing while the log is away as a whole."""
 
@@ -39,25 +39,33 @@ class Watch:
         before = self._reading()
         ends = await self._ends(before)
         now = self._reading()
-        self.lag = {place: max(0, (end or 0) - now[place]) for place, end in ends.items() if place in now}
-        unread = {place for place, end in ends.items() if place in now and (end is None or now[place] < end)}
-        stuck = sorted(place for place in unread if ends[place] is None or self._behind.get(place) == now[place])
-        self._behind = {place: now[place] for place in unread}
+        self.lag = {
+            partition: max(0, (end or 0) - now[partition]) for partition, end in ends.items() if partition in now
+        }
+        unread = {
+            partition for partition, end in ends.items() if partition in now and (end is None or now[partition] < end)
+        }
+        stuck = sorted(
+            partition
+            for partition in unread
+            if ends[partition] is None or self._behind.get(partition) == now[partition]
+        )
+        self._behind = {partition: now[partition] for partition in unread}
         if stuck != self.stuck:
             telemetry.partitions_stuck(stuck)
         self.stuck = stuck
 
-    async def _ends(self, places: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def _ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int | None]:
         """The end of each partition; None where the log does not tell."""
-        if not places:
+        if not partitions:
             return {}
         try:
-            answers = await self._log.bounds(places)
+            answers = await self._log.bounds(partitions)
         except LogUnavailable:
             return {}
         # What is absent is told elsewhere.
         return {
-            place: None if isinstance(bounds, Trouble) else bounds.end
-            for place, bounds in answers.items()
+            partition: None if isinstance(bounds, Trouble) else bounds.end
+            for partition, bounds in answers.items()
             if not isinstance(bounds, Trouble) or bounds.kind is not Kind.ABSENT
         }

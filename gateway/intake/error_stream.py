@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
-from gateway.cooperative import Slice
+from gateway.cooperative import Yielder
 from gateway.definitions import Current
 from gateway.errors import LogError
 from gateway.eventlog.offer import Fate
@@ -54,7 +54,7 @@ class ErrorStreams:
             await asyncio.wait(self._tasks)
 
     async def _run(self, found: Sequence[tuple[Refused, Stream]]) -> None:
-        work = Slice()
+        work = Yielder()
         for refused, target in found:
             await work.give_way()
             try:

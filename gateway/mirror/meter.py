@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from gateway.clock import Clock
-from gateway.text import span
+from gateway.text import counted, span
 
 WINDOW_SECONDS = 5.0
 """The rate is that of the last seconds."""
@@ -57,11 +57,11 @@ class Meter:
 
     def told(self) -> str:
         """All of it in words."""
-        parts = [f"{self.events:,} events", f"{self.rate:,.0f} events/s"]
+        parts = [counted(self.events, "event"), f"{self.rate:,.0f} events/s"]
         if self.lag is not None:
             parts.append(f"{span(self.lag)} behind")
         if self.gaps:
-            parts.append(f"{self.gaps} gaps")
+            parts.append(counted(self.gaps, "gap"))
         if self.returned:
             parts.append(f"{self.returned:,} came again")
         if self.state != "open":

@@ -21,6 +21,7 @@ from gateway.mirror.record import Recorder, SourcePosition
 from gateway.mirror.returns import MirrorsItself, Returns
 from gateway.model.position import parse_position
 from gateway.model.record import NewRecord
+from gateway.text import counted
 
 GATHERED_BYTES = 4 * 1024 * 1024
 """The source is not read while so much waits to be written."""
@@ -114,7 +115,7 @@ class Mirror:
                     await self._copy(stopped)
                     return
                 except PositionMoved:
-                    self._say("another mirror has written meanwhile; going on after its position")
+                    self._say("another mirror has written meanwhile; resuming after its position")
         finally:
             await _cancel([stopped, opening])
             await self._leave_writer()
@@ -143,7 +144,7 @@ class Mirror:
 
     async def _read(self) -> None:
         if self._stored.events:
-            self._say(f"going on after {self._stored.events:,} events")
+            self._say(f"resuming after {counted(self._stored.events, 'event')}")
         subscription = self._subscribe(self._stored.id, self._on_state)
         recorder = Recorder(self._stream, self._stored.id)
         returns = Returns()

@@ -13,8 +13,9 @@ from starlette.types import Scope
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
 from gateway.routes.negotiate import prefers_json
-from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
+from gateway.subscription.connections import MOST_ROWS, ORDERS, ConnectionRow
 from gateway.subscription.session import Visitor
+from gateway.text import counted
 from gateway.times import iso_time
 
 AGENT_CHARACTERS = 100
@@ -31,18 +32,18 @@ _SECURITY = {
 }
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _LINKS = {
-    "/metrics": "figures of all workers, for Prometheus",
+    "/metrics": "metrics of all workers, for Prometheus",
     "/-/connections": "the open streams of all workers",
-    "/v2/streams": "the streams, private ones too",
-    "/healthz": "whether the process lives",
-    "/readyz": "whether it can serve",
+    "/v2/streams": "the streams, including private ones",
+    "/healthz": "liveness",
+    "/readyz": "readiness",
 }
 _ACTIONS = {
-    "/-/reload": "read the configuration again",
-    "/-/drain": "end in order, as on SIGTERM",
+    "/-/reload": "reload the configuration",
+    "/-/drain": "shut down gracefully, as on SIGTERM",
 }
 
-Rows = Callable[[str, int], Awaitable[tuple[list[Connection], int]]]
+Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
 """The first rows in an order, so many at most, and how many there are."""
 
 
@@ -79,7 +80,7 @@ class Overview:
         accept = request.headers.get("accept")
         if prefers_json(accept) or "text/html" not in (accept or ""):
             return json_answer({"total": total, "connections": [row.document() for row in rows]})
-        return _page(f"{total} open streams", _table(rows))
+        return _page(counted(total, "open stream"), _table(rows))
 
 
 def _wanted(request: Request) -> tuple[str, int]:
@@ -95,7 +96,7 @@ def _wanted(request: Request) -> tuple[str, int]:
     return order, int(limit)
 
 
-def _table(rows: list[Connection]) -> str:
+def _table(rows: list[ConnectionRow]) -> str:
     heads = ("id", "address", "streams", "filter", "position", "lag", "bytes", "since", "format", "user agent")
     lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for row in rows:

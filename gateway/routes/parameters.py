@@ -16,7 +16,7 @@ from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Pr
 from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
-from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, Wish, parse_position
+from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, RequestedPosition, parse_position
 from gateway.model.record import TopicPartition
 from gateway.routes.negotiate import accepts_gzip, choose_format
 from gateway.subscription.resolve import Origin
@@ -72,7 +72,7 @@ def read_request(
         raise _bad("until", "it must be after `since`")
     name, text = position_text(values, headers)
     origin = Origin(
-        wishes=_wishes(name, text, topics, bounds),
+        requested=_requested(name, text, topics, bounds),
         since=None if since is None or since > now else since,
         overlaps=asked.overlaps,
     )
@@ -120,7 +120,9 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
             close = difflib.get_close_matches(shown, PARAMETERS, 2, 0.5)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             known = ", ".join(PARAMETERS)
-            raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", name)
+            raise Problem(
+                400, "Bad request", f"there is no parameter {shown!r}{hint} (the parameters are: {known})", name
+            )
         if name in values:
             raise _bad(name, "it is given more than once; send it once")
         values[name] = value
@@ -144,7 +146,7 @@ def _limit(values: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= LARGEST_LIMIT):
-        raise _bad("limit", f"{text[:100]!r} is not a number of events; write an integer from 1")
+        raise _bad("limit", f"{text[:100]!r} is not a number of events; send an integer from 1")
     return int(text)
 
 
@@ -194,7 +196,7 @@ def position_text(values: Mapping[str, str], headers: Mapping[str, str]) -> tupl
     return name, values.get(name, "")
 
 
-def _wishes(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dict[TopicPartition, Wish]:
+def _requested(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dict[TopicPartition, RequestedPosition]:
     if not text.strip():
         return {}
     if len(text) > bounds.last_event_id:
@@ -204,20 +206,20 @@ def _wishes(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dic
             "shorter",
         )
     try:
-        wishes = parse_position(text.encode())
+        requested = parse_position(text.encode())
     except (InvalidPosition, UnicodeEncodeError) as error:
         raise _bad(name, str(error)) from None
-    for partition in wishes:
+    for partition in requested:
         if partition.topic not in topics:
             known = ", ".join(sorted(topics))
             detail = f"`{name}`: the topic {partition.topic[:100]!r} is not in this subscription, which has {known}"
             raise Problem(404, "Not found", detail, name)
-    return wishes
+    return requested
 
 
 def check_partitions(request: Request, counts: Mapping[str, int], name: str) -> None:
     """Raises Problem(404) where a position names a partition that an existing topic does not have."""
-    for partition in request.origin.wishes:
+    for partition in request.origin.requested:
         count = counts.get(partition.topic)
         if count is not None and partition.partition >= count:
             has = "partition 0 alone" if count == 1 else f"partitions 0 to {count - 1}"

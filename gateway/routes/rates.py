@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.catalog.catalog import Catalog
-from gateway.cooperative import Slice
+from gateway.cooperative import Yielder
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
@@ -37,7 +37,7 @@ class RateRoutes:
         return json_answer(self._document)
 
     async def _make(self, end: int) -> dict[str, Any]:
-        streams, work = {}, Slice()
+        streams, work = {}, Yielder()
         for stream in self._catalog().streams.values():
             seconds = covered_seconds(self._hub, stream.topics, end)
             counts = self._hub.activity.counts(stream.topics, end, seconds)
@@ -47,6 +47,8 @@ class RateRoutes:
 
     def _newest(self, topics: tuple[str, ...]) -> int | None:
         held = self._hub.ring.partitions()
-        places: list[TopicPartition] = [place for place in self._hub.partitions(topics) if place in held]
-        times = [tail.timestamp for place in places if (tail := self._hub.ring.tail(place)) is not None]
+        partitions: list[TopicPartition] = [
+            partition for partition in self._hub.partitions(topics) if partition in held
+        ]
+        times = [tail.timestamp for partition in partitions if (tail := self._hub.ring.tail(partition)) is not None]
         return max(times, default=0) or None

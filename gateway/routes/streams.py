@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access.grant import Grant
 from gateway.catalog.catalog import Catalog
-from gateway.cooperative import Turn
+from gateway.cooperative import FairLock
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
@@ -66,7 +66,7 @@ class StreamEndpoint:
         self._bounds = bounds
         self._admission = admission
         self._exhausted = ExhaustedFilters(services.clock)
-        self._reading = Turn()
+        self._reading = FairLock()
         """Of requests that have a filter, which may take milliseconds to compile."""
         self.sessions: dict[Session, _Entry] = {}
         """Those that run now."""
@@ -103,7 +103,7 @@ class StreamEndpoint:
         if self.draining:
             session.stop()
         try:
-            if request.origin.wishes:
+            if request.origin.requested:
                 check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
             if finished or scope["method"] == "HEAD":
@@ -194,10 +194,10 @@ class StreamEndpoint:
 
     async def _read_counted(self, scope: Scope, catalog: Catalog, lease: Lease | None) -> tuple[Request, str]:
         """`_read`, which counts by the time that it takes, whatever comes of it."""
-        turn = self._reading if b"filter=" in scope["query_string"] else nullcontext()
+        lock = self._reading if b"filter=" in scope["query_string"] else nullcontext()
         taken = 0.0
         try:
-            async with turn:
+            async with lock:
                 begun = time.thread_time()
                 try:
                     request, named_in = self._read(scope, catalog)
@@ -223,13 +223,16 @@ class StreamEndpoint:
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
         here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub, places = self._services.hub, request.origin.wishes
-        topics = {place.topic for place in places} & hub.discovery.existing
+        hub, partitions = self._services.hub, request.origin.requested
+        topics = {partition.topic for partition in partitions} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}
-        if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
+        if any(
+            partition.topic in states and partition.partition >= states[partition.topic].partitions
+            for partition in partitions
+        ):
             try:
                 async with asyncio.timeout(OPEN_WAIT):
-                    told = await hub.log.describe({place.topic for place in places})
+                    told = await hub.log.describe({partition.topic for partition in partitions})
                     states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
             except (LogUnavailable, TimeoutError):
                 return {}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
-from gateway.cooperative import Slice
+from gateway.cooperative import Yielder
 from gateway.errors import LogError
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble, demand
@@ -110,7 +110,7 @@ class Reading:
 
     async def _batch(self, batch: Batch) -> None:
         window = self._windows[batch.partition]
-        work = Slice()
+        work = Yielder()
         for record in batch.records:
             await work.give_way()
             await self._take(record, window)
@@ -172,7 +172,7 @@ async def read_all(log: EventLog, places: Collection[Place], take: Callable[[Rec
     ends = {one: found.end for one, found in bounds.items() if not isinstance(found, Trouble)}
     left = {one for one, end in ends.items() if windows[one].read_to < end}
     reader = await log.reader({one: windows[one].read_to for one in left})
-    work = Slice()
+    work = Yielder()
     try:
         while left:
             for found in await reader.fetch(WAIT_SECONDS, BATCH_RECORDS, max_bytes=BATCH_BYTES):

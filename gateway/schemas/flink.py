@@ -1,8 +1,10 @@
-"""Flink SQL for sqlglot, as far as CREATE TABLE needs it (Flink documents, "Data Types" and "CREATE Statements")."""
+"""Flink SQL for sqlglot, as far as tables and the expressions of derived streams need it (Flink's documents, "Data
+Types", "CREATE Statements" and "System (Built-in) Functions")."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from sqlglot import exp, generator, tokens
 from sqlglot.dialects.dialect import Dialect
@@ -23,7 +25,7 @@ class Flink(Dialect):
         }
 
     class Generator(generator.Generator):
-        """The names of the types."""
+        """The names of types and functions."""
 
         TYPE_MAPPING: ClassVar[dict[exp.DType, str]] = {
             **generator.Generator.TYPE_MAPPING,
@@ -32,4 +34,12 @@ class Flink(Dialect):
             exp.DType.JSON: "STRING",
             exp.DType.STRUCT: "ROW",
             exp.DType.TIMESTAMPTZ: "TIMESTAMP_LTZ(3)",
+        }
+        TRANSFORMS: ClassVar[dict[type[exp.Expression], Callable[..., Any]]] = {
+            **generator.Generator.TRANSFORMS,
+            exp.Length: lambda writer, node: writer.func("CHAR_LENGTH", node.this),
+            exp.ArraySize: lambda writer, node: writer.func("CARDINALITY", node.this),
+            exp.StrPosition: lambda writer, node: writer.func("LOCATE", node.args["substr"], node.this),
+            exp.IntDiv: lambda writer, node: writer.binary(node, "/"),
+            exp.Mod: lambda writer, node: writer.binary(node, "%"),
         }

@@ -48,6 +48,8 @@ class _Flavour:
     longest_name: int | None = None
     most_columns: int | None = None
     taken: frozenset[str] = frozenset()
+    texts: bool = False
+    """What is a text in an event stays one, whatever its format."""
 
 
 _FLAVOURS = {
@@ -57,6 +59,7 @@ _FLAVOURS = {
     "flink": _Flavour(Flink, case_counts=True),
 }
 DIALECTS = tuple(_FLAVOURS)
+_EVENTS = _Flavour(Flink, case_counts=True, texts=True)
 
 
 class NoTable(GatewayError):
@@ -86,6 +89,14 @@ def create_table(document: Node, dialect: str, table: str) -> str:
     return create.sql(dialect=flavour.dialect, pretty=True, identify=True) + ";"
 
 
+def event_columns(document: Node) -> dict[str, exp.DataType]:
+    """The columns of a table in Flink that reads the events themselves: each may be missing, and what is a text is one.
+    `document` is dereferenced. Raises NoTable."""
+    fields = _fields(merged(document))
+    _check_names(list(fields), _EVENTS, "")
+    return {name: _type(part, _EVENTS, f"/{name}") for name, (part, _) in fields.items()}
+
+
 def table_name(title: str) -> str:
     """The name of the table where none is given: wiki_change for wiki/change."""
     return re.sub(r"\W+", "_", title, flags=re.ASCII)
@@ -110,13 +121,15 @@ def _type(schema: Any, flavour: _Flavour, path: str) -> exp.DataType:
             return _object(schema, flavour, path)
         if kind == "array":
             return _array(schema, flavour, path)
-        return _integer(schema, flavour) if kind == "integer" else _scalar(kind, schema)
+        return _integer(schema, flavour) if kind == "integer" else _scalar(kind, schema, flavour)
     if kinds == {"integer", "number"}:
         return exp.DataType(this=_Kind.DOUBLE)
     return exp.DataType(this=flavour.json)
 
 
-def _scalar(kind: str, schema: Node) -> exp.DataType:
+def _scalar(kind: str, schema: Node, flavour: _Flavour) -> exp.DataType:
+    if kind == "string" and flavour.texts:
+        return exp.DataType(this=_Kind.TEXT)
     if kind == "string":
         formats = {"date-time": _Kind.TIMESTAMPTZ, "date": _Kind.DATE, "uuid": _Kind.UUID}
         return exp.DataType(this=formats.get(str(schema.get("format")), _Kind.TEXT))

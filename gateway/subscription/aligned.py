@@ -89,7 +89,7 @@ async def _block(reader: Reader, number: int) -> Block | None:
 
 
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
-    """Be written to by the hub's turn, until the client falls behind or something ends; the next segment then."""
+    """Be written to while the hub delivers, until the client falls behind or something ends; the next segment then."""
     sink, live_feed = reader.writer.sink, reader.live_feed
     pipe = sink.pipe
     if pipe is None or live_feed.alone_until > reader.services.clock.monotonic():

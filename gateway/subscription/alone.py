@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.cooperative import give_way
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
 from gateway.subscription.subscription import Subscription
@@ -46,7 +46,7 @@ async def _send(reader: Reader, subscription: Subscription, segment: Segment) ->
     if not reader.is_current():
         return False
     for item, data in feed.selected(segment, None if judged is None else judged.chosen):
-        subscription.offer(item.partition, item.mark, data, frames)
+        subscription.offer(item.partition, item.consumed, data, frames)
     telemetry.tally.events += len(frames)
     telemetry.tally.bytes += sum(map(len, frames))
     if frames:

@@ -22,23 +22,23 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
     if not hub.sick.keys().isdisjoint(start.waiting):
         return False
     passed = clock.now() >= until
-    existing = [place for place in start.positions if place.topic in hub.discovery.existing]
-    # What is wished for from a time beyond the range is read again for the overlap alone.
-    open_places = [place for place in existing if not _begins_at(request, place, until)]
-    if not open_places:
+    existing = [partition for partition in start.next_offsets if partition.topic in hub.discovery.existing]
+    # What is requested from a time beyond the range is read again for the overlap alone.
+    open_partitions = [partition for partition in existing if not _begins_at(request, partition, until)]
+    if not open_partitions:
         return passed
-    bounds = demand(await hub.log.bounds(open_places))
-    ends = {place: bounds[place].end for place in open_places}
+    bounds = demand(await hub.log.bounds(open_partitions))
+    ends = {partition: bounds[partition].end for partition in open_partitions}
     times: list[int | None] = []
     in_log: dict[TopicPartition, int] = {}
-    for place in open_places:
+    for partition in open_partitions:
         # What has expired in the log meanwhile may still be in the ring, from where it is going to be sent.
-        position = start.positions[place]
-        held = hub.ring.next(place, position) if position < bounds[place].start else None
+        next_offset = start.next_offsets[partition]
+        held = hub.ring.next(partition, next_offset) if next_offset < bounds[partition].start else None
         if held is None:
-            in_log[place] = position
+            in_log[partition] = next_offset
         else:
-            times.append(held.mark.timestamp)
+            times.append(held.consumed.timestamp)
     first = await first_records(hub.log, in_log, ends)
     times += [None if record is None else record.timestamp for record in first.values()]
     return all(passed if time is None else time >= until for time in times)
@@ -52,12 +52,17 @@ async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]
         bounds = demand(await hub.log.bounds(list(read)))
     except Refused:
         return False  # What the log does not give may hold something.
-    return all(position >= bounds[place].end for place, position in read.items())
+    return all(next_offset >= bounds[partition].end for partition, next_offset in read.items())
 
 
-def _begins_at(request: Request, place: TopicPartition, time: int) -> bool:
-    wish = request.origin.wish(place)
-    return wish is not None and wish.offset is None and wish.timestamp is not None and wish.timestamp >= time
+def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:
+    requested = request.origin.requested_of(partition)
+    return (
+        requested is not None
+        and requested.offset is None
+        and requested.timestamp is not None
+        and requested.timestamp >= time
+    )
 
 
 async def _knows_all(hub: Hub, request: Request) -> bool:

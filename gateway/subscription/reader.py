@@ -41,7 +41,7 @@ class Reader:
         self.services = services
         self.hub = services.hub
         self.request = request
-        self.judge = Judge(request.selection, services.past.turn, charge)
+        self.judge = Judge(request.selection, services.past.lock, charge)
         self.live_feed: LiveFeed = services.broadcast.join(request.selection, request.format, ids=request.ids)
         self.subscription: Subscription | None = None
         self.writer = ResponseWriter(request, self.hub, services.clock, services.heartbeat, services.held)
@@ -76,20 +76,22 @@ class Reader:
     def held(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
         held = self.hub.ring.partitions()
-        return {place: position for place, position in subscription.positions.items() if place in held}
+        return {
+            partition: next_offset for partition, next_offset in subscription.next_offsets.items() if partition in held
+        }
 
     def read_in_ring(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """How far the log has been read by a client that has read all of the ring, with what holds no record."""
         ring = self.hub.ring
         return {
-            place: max(position, ring.end(place)) if place in ring.partitions() else position
-            for place, position in self.readable(subscription).items()
+            partition: max(next_offset, ring.end(partition)) if partition in ring.partitions() else next_offset
+            for partition, next_offset in self.readable(subscription).items()
         }
 
     def is_aligned(self, subscription: Subscription, number: int) -> bool:
         """Whether from this segment on the client gets just what all live clients of its feed get."""
         held = self.hub.ring.partitions()
-        if self.request.finite or any(place in held for place in subscription.waiting):
+        if self.request.finite or any(partition in held for partition in subscription.waiting):
             return False
         return self.hub.ring.aligned(number, self.held(subscription))
 
@@ -111,8 +113,8 @@ class Reader:
     def settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         """Everything before this segment was delivered."""
         ring = self.hub.ring
-        held = [place for place in subscription.positions if place in ring.partitions()]
-        subscription.settle(ring.marks_at(number, held), interrupted)
+        held = [partition for partition in subscription.next_offsets if partition in ring.partitions()]
+        subscription.settle(ring.consumed_at(number, held), interrupted)
 
     def settle_released(self, subscription: Subscription, number: int) -> None:
         """Everything before this segment was delivered live, a gap included."""
@@ -145,7 +147,10 @@ class Reader:
         until = self.request.until
         if until is None or self.services.clock.now() < until:
             return False
-        if any(place in self.hub.sick or place.topic in self.hub.discovery.existing for place in subscription.waiting):
+        if any(
+            partition in self.hub.sick or partition.topic in self.hub.discovery.existing
+            for partition in subscription.waiting
+        ):
             return False
         if not await range_end.is_read(self.hub, self.request, read):
             return False

@@ -37,17 +37,21 @@ class Replay:
         self._ends: dict[TopicPartition, int] | None = None
         """What lies before them was there when the replay began: history, and merged by timestamp."""
 
-    async def fetch(self, subscription: Subscription, positions: Mapping[TopicPartition, int]) -> HistorySegment | None:
+    async def fetch(
+        self, subscription: Subscription, next_offsets: Mapping[TopicPartition, int]
+    ) -> HistorySegment | None:
         """What comes next at these positions; None where the response is over before that. Raises as the log does."""
         known = self._hub.discovery.known
-        identity = frozenset((topic, known[topic].identity) for topic in {place.topic for place in positions})
+        identity = frozenset(
+            (topic, known[topic].identity) for topic in {partition.topic for partition in next_offsets}
+        )
         reads = subscription.request.selection.reads
         if self._ends is None:
-            self._ends = await self._log_ends(positions)
+            self._ends = await self._log_ends(next_offsets)
         while True:
-            self._hub.confirm(positions)
-            ends = {place: end for place, end in self._ends.items() if place in positions}
-            found = self._past.read(positions, identity, ends, reads)
+            self._hub.confirm(next_offsets)
+            ends = {partition: end for partition, end in self._ends.items() if partition in next_offsets}
+            found = self._past.read(next_offsets, identity, ends, reads)
             if isinstance(found, HistorySegment) or found.done():
                 await give_way()  # Else it is waited for what is under way.
             if isinstance(found, HistorySegment):
@@ -58,12 +62,12 @@ class Replay:
             if found.result().covers(ends):
                 return found.result()
             # It was begun for another. Or the log ends before where it ended, after a failure of its own.
-            now = await self._log_ends(positions)
-            self._ends = {place: min(end, now.get(place, end)) for place, end in self._ends.items()}
+            now = await self._log_ends(next_offsets)
+            self._ends = {partition: min(end, now.get(partition, end)) for partition, end in self._ends.items()}
 
-    async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        bounds = demand(await self._hub.log.bounds(list(positions)))
-        return {place: bound.end for place, bound in bounds.items()}
+    async def _log_ends(self, next_offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        bounds = demand(await self._hub.log.bounds(list(next_offsets)))
+        return {partition: bound.end for partition, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[HistorySegment]) -> None:
         """Until it is done, or the response is over."""
@@ -102,14 +106,14 @@ class Replay:
         if subscription.request.finite:
             size = await self._send_alone(subscription, segment)
         else:
-            marks = subscription.cursor.marks
-            async with self._past.turn:
-                found = feed.known_past_block(segment, marks)
+            consumed = subscription.cursor.consumed
+            async with self._past.lock:
+                found = feed.known_past_block(segment, consumed)
                 if found is None:
                     chosen, effort = await self._judge.history_segment(feed.selection, segment)
-                    found = feed.past_block(segment, marks, chosen)
+                    found = feed.past_block(segment, consumed, chosen)
                     found[0].effort = effort
-                block, marks = found
+                block, consumed = found
                 packed = self._writer.packer.pack_block(block)
             self._judge.count(block.effort or Effort())
             size = len(block.data)
@@ -118,7 +122,7 @@ class Replay:
             telemetry.tally.filtered += len(segment.records) - block.events
             if size:
                 await self._writer.write_packed(packed)
-            subscription.settle(marks)
+            subscription.settle(consumed)
         subscription.reach(segment.positions)
         return size
 
@@ -135,15 +139,15 @@ class Replay:
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
         """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
         selection = subscription.request.selection
-        marks = subscription.cursor.marks
+        consumed = subscription.cursor.consumed
         frames: list[bytes] = []
-        async with self._past.turn:
+        async with self._past.lock:
             judged, effort = await self._judge.history_segment(selection, segment)
         self._judge.count(effort)
         chosen = iter(judged)
-        for place, records in segment.runs:
+        for partition, records in segment.runs:
             for record, data in zip(records, chosen, strict=False):
-                subscription.offer(place, marks[place].after(record.offset, record.timestamp), data, frames)
+                subscription.offer(partition, consumed[partition].after(record.offset, record.timestamp), data, frames)
         data = b"".join(frames)
         telemetry.tally.events += len(frames)
         telemetry.tally.bytes += len(data)
@@ -157,15 +161,15 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
     services = reader.services
     replay = Replay(services.past, reader.hub, reader.writer, services.heartbeat, reader.judge)
     while reader.is_current():
-        positions = reader.readable(subscription)
-        if reader.hub.ring.place(positions) is not None:
+        next_offsets = reader.readable(subscription)
+        if reader.hub.ring.locate(next_offsets) is not None:
             return
-        segment = await replay.fetch(subscription, positions)
+        segment = await replay.fetch(subscription, next_offsets)
         if segment is None or not reader.is_current():
             return
-        if segment.positions != positions:
+        if segment.positions != next_offsets:
             await replay.send(subscription, segment, reader.feed, pace, reader.is_current)
-        elif not await reader.finish_until(subscription, positions):
+        elif not await reader.finish_until(subscription, next_offsets):
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()
             await reader.wait_for_change(subscription, RETRY_WAIT)

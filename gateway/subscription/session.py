@@ -22,7 +22,7 @@ from gateway.errors import (
 )
 from gateway.feed.judge import Charge
 from gateway.feed.live import Waiting
-from gateway.model.position import NOTHING_READ, PositionEncoder, Wish
+from gateway.model.position import NOTHING_READ, PositionEncoder, RequestedPosition
 from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
 from gateway.subscription.reader import RETRY_WAIT, Reader
@@ -161,10 +161,10 @@ class Session(Reader):
             resolver = Resolver(self.hub, self.services.counting)
             start = await resolver.resolve(origin, list(self.feed.encoder.partitions))
         self.epoch, self.astray = epoch, False
-        for place in self.feed.encoder.partitions:
+        for partition in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
-            if place not in start.marks:
-                start.marks[place], start.positions[place] = NOTHING_READ, 0
+            if partition not in start.consumed:
+                start.consumed[partition], start.next_offsets[partition] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -181,11 +181,11 @@ class Session(Reader):
                 return
         encoder = self.feed.encoder
         if start.waiting:
-            encoder = encoder.waiting_for(start.waiting, start.marks)
+            encoder = encoder.waiting_for(start.waiting, start.consumed)
         subscription = self.subscription = Subscription(self.request, encoder, start)
-        wishes = self.request.origin.wishes
-        opening = b"" if waited else form.opening(subscription.before(start.gaps, wishes), retry)
-        first = opening + b"".join(subscription.gaps(start.gaps, wishes))
+        requested = self.request.origin.requested
+        opening = b"" if waited else form.opening(subscription.before(start.gaps, requested), retry)
+        first = opening + b"".join(subscription.gaps(start.gaps, requested))
         if first:
             await self.writer.write(first)
 
@@ -196,10 +196,15 @@ class Session(Reader):
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
         # A position may name partitions that another process knows of, and this one not yet.
-        places = {*self.feed.encoder.partitions, *origin.wishes}
-        by_timestamp = {place: self.hub.by_timestamp[place.topic] for place in places}
+        partitions = {*self.feed.encoder.partitions, *origin.requested}
+        by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
         encoder = PositionEncoder(by_timestamp, ids=self.request.ids)
-        return encoder.identifier({place: origin.wish(place) or Wish(None, self._asked) for place in places})
+        return encoder.identifier(
+            {
+                partition: origin.requested_of(partition) or RequestedPosition(None, self._asked)
+                for partition in partitions
+            }
+        )
 
     async def _wait_for_start(self, origin: Origin, identifier: bytes) -> Start | None:
         """Wait for the log; None where the response is over before it answers."""
@@ -256,16 +261,16 @@ class Session(Reader):
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             self.writer.lacking = subscription.waiting.keys()
-            placement = self.hub.ring.place(subscription.readable(existing, self.hub.ring.partitions()))
-            if placement is None:
+            location = self.hub.ring.locate(subscription.readable(existing, self.hub.ring.partitions()))
+            if location is None:
                 await read_past(self, subscription, self.pace)
-            elif self.is_aligned(subscription, placement.number):
-                await aligned.follow(self, subscription, placement.number)
+            elif self.is_aligned(subscription, location.number):
+                await aligned.follow(self, subscription, location.number)
             else:
-                await alone.follow(self, subscription, placement.number)
+                await alone.follow(self, subscription, location.number)
         except Refused as refused:
             # The others go on without these, which come once the log gives them.
-            subscription.wait_for(place for place in refused.troubles if place in subscription.positions)
+            subscription.wait_for(partition for partition in refused.troubles if partition in subscription.next_offsets)
             self.retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self.astray = True
@@ -279,9 +284,13 @@ class Session(Reader):
     async def _restart(self, subscription: Subscription) -> None:
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
         # What is waited for has been read by the others of the process perhaps, and not by this client.
-        reached = {place: position for place, position in subscription.positions.items() if place not in waiting}
-        wishes = subscription.wishes()
-        origin = Origin(wishes=wishes, overlaps=overlaps, reached=reached, epoch=self.epoch)
+        reached = {
+            partition: next_offset
+            for partition, next_offset in subscription.next_offsets.items()
+            if partition not in waiting
+        }
+        requested = subscription.requested()
+        origin = Origin(requested=requested, overlaps=overlaps, reached=reached, epoch=self.epoch)
         start = await self._resolve_patiently(origin, subscription.identifier)
         if start is None:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.clock import Clock
-from gateway.text import span
+from gateway.text import counted, span
 
 BEHIND = 10_000
 """Milliseconds from which a subscription counts as catching up."""
@@ -50,4 +50,4 @@ class Progress:
     def told(self) -> str:
         """In words."""
         rate = "" if self._rate is None else f", {self._rate:,.0f} events/s"
-        return f"catching up: {span(self.behind)} behind, {self.events:,} events so far{rate}"
+        return f"catching up: {span(self.behind)} behind, {counted(self.events, 'event')} so far{rate}"

@@ -78,6 +78,7 @@ def test_what_cannot_be_meant_is_told_with_its_line(text: str, told: str) -> Non
     assert mistake.startswith(f"a.yaml:3: {told}")
 
 
+@pytest.mark.long
 def test_long_words_take_no_time() -> None:
     before = time.process_time()
     for word in ("9" * 500_000, "1" + "0" * 500_000 + "x", "." * 500_000, "1e" + "9" * 500_000, "0x" + "f" * 500_000):

@@ -87,6 +87,7 @@ def test_interrupted_it_gives_the_event_up_and_can_be_closed() -> None:
     assert isinstance(given.exception(0), ProducerClosed)
 
 
+@pytest.mark.long
 def test_one_that_is_collected_ends_its_thread_and_tells_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
     silent = Silent()
     producer = BlockingProducer(ADDRESS, transport=silent)
@@ -96,7 +97,7 @@ def test_one_that_is_collected_ends_its_thread_and_tells_what_it_drops(caplog: p
         del producer
         gc.collect()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{ADDRESS}/v1/events: 1 events are not sent: the producer was not closed"
+        f"{ADDRESS}/v1/events: not sent, since the producer was not closed: 1 event"
     ]
     assert isinstance(given.exception(10), ProducerClosed)
 

@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 def test_check_of_a_good_configuration(config: Path) -> None:
     result = run("check", "--config", str(config))
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == f"{config}: 1 streams, no mistakes"
+    assert result.output.splitlines()[-1] == f"{config}: 1 stream, no mistakes"
 
 
 def test_check_tells_the_memory_as_a_start_does(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_produce_into_an_unknown_stream(config: Path) -> None:
 def test_produce_into_a_stream_that_takes_nothing(config: Path) -> None:
     result = run("produce", "page.edit", "--config", str(config), text='{"a":1}\nno json\n')
     assert result.exit_code == 1
-    assert result.output == "gateway produce: page.edit takes no events, for it has no schema_title\n"
+    assert result.output == "gateway produce: page.edit takes no events, since it has no schema_title\n"
 
 
 def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) ->
     assert "line 3: not JSON" in result.output
     assert "0 stored, 2 invalid" in result.output
     short = run("produce", "wiki.change", "--skip", "5", *place, text="one\n")
-    assert "the input has 1 lines, and --skip passes over 5" in short.output
+    assert "the input has 1 line, and --skip passes over 5" in short.output
 
 
 def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
@@ -250,15 +250,15 @@ def test_a_demo_of_what_is_no_address_serves_nothing(tmp_path: Path) -> None:
     log = tmp_path / "demo.db"
     result = run("demo", "--from", "stream.example/v2", "--log", f"sqlite:///{log}")
     assert result.exit_code == 1
-    assert "'stream.example/v2' is no address" in result.output
-    assert "The gateway is at" not in result.output
+    assert "'stream.example/v2' is not an address" in result.output
+    assert "The gateway serves" not in result.output
     assert not log.exists()
 
 
 def test_a_mirror_of_what_is_no_address(config: Path) -> None:
     result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
     assert result.exit_code == 1
-    assert "'stream.example/v2' is no address" in result.output
+    assert "'stream.example/v2' is not an address" in result.output
 
 
 def test_a_mirror_whose_arguments_are_no_text_or_in_the_wrong_order(config: Path) -> None:
@@ -266,10 +266,10 @@ def test_a_mirror_whose_arguments_are_no_text_or_in_the_wrong_order(config: Path
     assert (swapped.exit_code, "the address comes before the stream" in swapped.output) == (1, True)
     for more in (("http://127.0.0.1:1/\udcff",), ("http://127.0.0.1:1/", "--name", "\udcff")):
         result = run("mirror", more[0], "page.edit", *more[1:], "--config", str(config))
-        assert (result.exit_code, "\\udcff' is no " in result.output) == (1, True)
+        assert (result.exit_code, "\\udcff' is not " in result.output) == (1, True)
 
 
 def test_a_mirror_from_what_is_no_time(config: Path) -> None:
     result = run("mirror", "http://127.0.0.1:1/", "page.edit", "--since", "soon", "--config", str(config))
     assert result.exit_code == 2
-    assert "'soon' is no time" in result.output
+    assert "'soon' is not a time" in result.output

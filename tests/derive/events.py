@@ -19,7 +19,8 @@ SOURCE = "wiki.change"
 def configured(tmp_path: Path, *derived: str) -> Catalog:
     """The catalogue of `wiki.change` and of these streams, each `name: {derive: …}` on a line of its own."""
     path = tmp_path / "gateway.yaml"
-    path.write_text("streams:\n  wiki.change: {}\n" + "".join(f"  {one}\n" for one in derived))
+    titled = [one.replace("{derive:", "{schema_title: row, derive:") for one in derived]
+    path.write_text("streams:\n  wiki.change: {}\n" + "".join(f"  {one}\n" for one in titled))
     return load(path).catalog
 
 

@@ -352,7 +352,7 @@ async def test_produce_is_interrupted_and_goes_on(tmp_path: Path, log: str) -> N
     process.send_signal(signal.SIGINT)
     _, said = await process.communicate()
     assert process.returncode == 130
-    assert b"line 1001 is the first that is not known to be stored: go on with the same input and --skip 1000" in said
+    assert b"line 1001 is the first that may not be stored: continue with the same input and --skip 1000" in said
     assert b"1000 stored, 0 invalid" in said
     await stored.close()
 

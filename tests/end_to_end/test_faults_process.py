@@ -223,7 +223,7 @@ async def test_what_was_dropped_is_told_when_there_is_room_again(site: Site, fif
 
     async def read() -> bool:
         told.extend(fifo.read())
-        return b"lines of the log were dropped" in told
+        return b"of the log, which nobody read" in told
 
     await eventually(read, "the notice")
     assert await gateway.stop() == 0

@@ -272,7 +272,7 @@ async def test_an_interrupt_and_a_second_mirror(serve: Serve, tmp_path: Path, to
         await eventually(one_more, "the eleventh event")
         mirrors[1].signal_group(signal.SIGINT)
         assert await mirrors[1].ended() == 0
-        assert "1 events stored" in mirrors[1].errors
+        assert "1 event stored" in mirrors[1].errors
         assert await target.count() == 11
     finally:
         for mirror in mirrors:

@@ -154,7 +154,7 @@ def pieces(*given: bytes) -> Callable[[int], AsyncIterator[bytes]]:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (HTML, "is no event stream (text/event-stream) but text/html, which begins '<!doctype html>"),
+        (HTML, "is not an event stream (text/event-stream) but text/html, which begins '<!doctype html>"),
         (PROBLEM, "answered 404: There is no such stream."),
         (HEAD + b'event: error\ndata: {"title":"broken for good"}\n\n', "broken for good"),
     ],
@@ -207,7 +207,7 @@ async def test_half_a_frame_and_ids_that_are_no_positions(run: Start) -> None:
         assert b"last-event-id: 20\r\n" in source.requests[2]
         kept = len(source.requests)
         again = await run(source.port)
-        await again.says("going on after")
+        await again.says("resuming after")
         await eventually(lambda: _more(source, kept), "another request")
         assert b"last-event-id: %d0\r\n" % kept in source.requests[kept]
         assert await again.stop() == 0

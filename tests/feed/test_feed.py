@@ -18,8 +18,9 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
-from gateway.hub.ring import Break, Ring
-from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
+from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
@@ -177,7 +178,7 @@ def test_fields_cut_the_event() -> None:
 def test_a_break_is_told_in_its_place() -> None:
     ring = ring_of(1)
     feed = feed_of(ring, BlockCache(10**6), Selection(ALPHA))
-    segment = ring.interrupt(Break(PLACE, 3, 9, "expired", Mark(8, 1003)))
+    segment = ring.interrupt(Break(PLACE, 3, 9, "expired", ConsumedPosition(8, 1003)))
     block = feed.block(segment.number)
     assert block is not None
     [frame] = Decoder().feed(block.data)

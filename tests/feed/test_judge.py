@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.cooperative import Turn
+from gateway.cooperative import FairLock
 from gateway.errors import FilterExhausted
 from gateway.feed.judge import ROUND, Effort, Judge
 from gateway.feed.selection import Selection
@@ -29,22 +29,22 @@ def history_segment(count: int) -> HistorySegment:
 
 
 async def test_a_dear_filter_lets_others_run_and_is_paid_for() -> None:
-    turn, paid, turns = Turn(), [0], 0
+    lock, paid, rounds = FairLock(), [0], 0
 
     def charge(steps: int) -> float:
         paid[0] += steps
         return 7.0
 
     async def live() -> None:
-        nonlocal turns
+        nonlocal rounds
         while True:
-            turns += 1
+            rounds += 1
             await asyncio.sleep(0)
 
     chosen = selection()
-    judge = Judge(chosen, turn, charge)
+    judge = Judge(chosen, lock, charge)
     running = asyncio.create_task(live())
-    async with turn:
+    async with lock:
         found, effort = await judge.history_segment(chosen, history_segment(60))
     running.cancel()
     judge.count(effort)
@@ -53,25 +53,25 @@ async def test_a_dear_filter_lets_others_run_and_is_paid_for() -> None:
     assert paid[0] == effort.steps
     assert judge.owed == 7.0
     # About a tenth of a millisecond each, and half of one between two turns of five rounds.
-    assert turns >= 20
+    assert rounds >= 20
 
 
 async def test_a_filter_that_always_needs_too_much_ends_its_stream() -> None:
-    judge = Judge(selection(), Turn(), None)
+    judge = Judge(selection(), FairLock(), None)
     judge.count(Effort(ROUND - 1, ROUND - 1, 1))
     with pytest.raises(FilterExhausted, match=r"2,000 steps \(filter_max_steps\) on 100 of the last 100"):
         judge.count(Effort(1, 1, 1))
 
 
 async def test_one_that_needs_too_much_on_some_events_does_not() -> None:
-    judge = Judge(selection(), Turn(), None)
+    judge = Judge(selection(), FairLock(), None)
     for _ in range(10):
         judge.count(Effort(ROUND, ROUND // 2, 1))
 
 
 async def test_without_a_filter_nothing_is_paid() -> None:
     unfiltered = Selection(frozenset({"t"}))
-    judge = Judge(unfiltered, Turn(), lambda steps: 1.0)
+    judge = Judge(unfiltered, FairLock(), lambda steps: 1.0)
     found, effort = await judge.history_segment(unfiltered, history_segment(2))
     judge.count(effort)
     assert len(found) == 2

@@ -20,15 +20,16 @@ from gateway.feed.feed import Feed, subject_at
 from gateway.feed.live import Broadcast, LiveFeed
 from gateway.feed.live_clients import LiveClient
 from gateway.feed.packer import Gzip, Plain
-from gateway.feed.router import ASK_STEPS, TURN_STEPS, FilterRouter
+from gateway.feed.router import ASK_STEPS, DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Break, Ring, Segment
-from gateway.model.position import NOTHING_READ, Mark, PositionEncoder
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
+from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
@@ -100,7 +101,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     for content in segments:
         if isinstance(content, TopicPartition):
             end = ring.end(content) + 3
-            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", Mark(end - 1, 2000)))
+            segment: Segment | None = ring.interrupt(Break(content, 0, end, "expired", ConsumedPosition(end - 1, 2000)))
         else:
             segment = fill(ring, content)
         if segment is None:
@@ -187,6 +188,7 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
     segment.subjects = None
 
 
+@pytest.mark.long
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
@@ -302,6 +304,7 @@ async def test_users_are_counted_by_what_they_read() -> None:
     assert broadcast.users() == {}
 
 
+@pytest.mark.long
 def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     ring = ring_of_places()
     router: FilterRouter[str] = FilterRouter(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)
@@ -312,15 +315,15 @@ def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
         router.join(f"dear {number}", asked)
     segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
     assert segment is not None
-    turn = [TURN_STEPS]
-    affected = dict(router.affected(segment, turn))
-    assert turn[0] > -ASK_STEPS * len(dear)
+    budget = [DELIVERY_STEPS]
+    affected = dict(router.affected(segment, budget))
+    assert budget[0] > -ASK_STEPS * len(dear)
     alone = router.take_dear()
-    assert sum(map(router.spent, [cheap, *dear])) < TURN_STEPS - turn[0]
+    assert sum(map(router.spent, [cheap, *dear])) < DELIVERY_STEPS - budget[0]
     # Each is told now, or reads on its own; the cheap one is among those who are told.
     assert "cheap" in affected
     assert set(affected) | set(alone) == {"cheap", *(f"dear {number}" for number in range(2000))}
     assert set(affected).isdisjoint(alone)
-    # What is used up in a turn is so for all routers.
+    # What is used up in a delivery is so for all routers.
     assert router.affected(segment, [0]) == []
     assert len(router.take_dear()) == 2001

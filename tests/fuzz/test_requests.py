@@ -66,13 +66,13 @@ POSITIONS = (st.lists(ENTRY, max_size=6) | JSON).map(lambda value: json.dumps(va
 @example(b"[" + b",".join(b'{"topic":"t","partition":%d,"offset":1}' % number for number in range(1600)) + b"]")
 @example(b'[{"topic":"t","partition":' + b"9" * 65000 + b"}]")
 def test_position(text: bytes) -> None:
-    wishes = position.attempt(lambda: parse_position(text))
-    for place, wish in (wishes or {}).items():
+    parsed = position.attempt(lambda: parse_position(text))
+    for place, requested in (parsed or {}).items():
         assert place.topic
         assert place.partition >= 0
-        assert wish.offset is not None or wish.timestamp is not None
-        assert (wish.offset or 0) >= 0
-        assert (wish.timestamp or 0) >= 0
+        assert requested.offset is not None or requested.timestamp is not None
+        assert (requested.offset or 0) >= 0
+        assert (requested.timestamp or 0) >= 0
 
 
 expression = Fuzzer("filter", (InvalidExpression,))
@@ -276,6 +276,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=examples(100), deadline=None)
 @given(
     NAMES,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.eventlog.port import TopicState
 from gateway.hub.activity import AHEAD, EXAMPLES_BYTES, LONGEST_EXAMPLE, SPAN, Activity
 from gateway.hub.losses import Remains
-from gateway.hub.ring import Item
-from gateway.model.position import Mark
+from gateway.hub.segment import Item
+from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 
 NOW = 1_800_000_000
@@ -23,9 +24,10 @@ def item(
     topic: str, offset: int, second: float, data: bytes | None = b"{}", canary: bool = False, part: int = 0
 ) -> Item:
     """A record of a second since the epoch."""
-    return Item(TopicPartition(topic, part), Mark(offset, int(second * 1000)), None, data, canary)
+    return Item(TopicPartition(topic, part), ConsumedPosition(offset, int(second * 1000)), None, data, canary)
 
 
+@pytest.mark.long
 def test_a_quiet_topic_beside_a_busy_one_is_counted_whole_and_has_an_example() -> None:
     activity = Activity()
     for second in range(SPAN):
@@ -60,7 +62,7 @@ def test_events_of_any_time_change_their_own_second_alone(times: list[int], pass
 @given(st.sampled_from([-(2**63), -1, 2**63 - 1]))
 def test_a_time_of_no_calendar_counts_for_nothing(time: int) -> None:
     activity = Activity()
-    odd = Item(TopicPartition("busy", 0), Mark(1, time), None, b"{}", False)
+    odd = Item(TopicPartition("busy", 0), ConsumedPosition(1, time), None, b"{}", False)
     activity.count([item("busy", 0, NOW - 1), odd, item("busy", 2, NOW - 1)], KNOWN, NOW * 1000)
     assert activity.counts(["busy"], NOW, 2) == [0, 2]
 

@@ -15,7 +15,7 @@ from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
-from gateway.model.position import NOTHING_READ, Mark
+from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from tests.subscription.client import FakeClock
 
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool], hub: Hub) -> None:
 
 def held(hub: Hub, place: TopicPartition) -> list[int]:
     """The offsets that the ring holds of a partition."""
-    return sorted(item.mark.offset for item in hub.ring.newest(frozenset({place.topic})) if item.partition == place)
+    return sorted(item.consumed.offset for item in hub.ring.newest(frozenset({place.topic})) if item.partition == place)
 
 
 async def test_the_ring_begins_with_the_newest_part_of_the_log() -> None:
@@ -79,7 +79,7 @@ async def test_a_quiet_topic_begins_with_all_of_its_newest_millisecond() -> None
     fill(log, ALPHA, [10, 20, 30, 30, 30])
     async with running(hub_over(log, by_timestamp=True)) as hub:
         assert held(hub, ALPHA) == [2, 3, 4]
-        assert hub.ring.tail(ALPHA) == Mark(4, 30, 3)
+        assert hub.ring.tail(ALPHA) == ConsumedPosition(4, 30, 3)
 
 
 async def test_the_newest_record_is_found_behind_markers() -> None:
@@ -133,8 +133,8 @@ async def test_a_topic_created_again_goes_on_by_the_timestamp() -> None:
         fill(log, ALPHA, [999_100, 999_500, 999_900])
         await until(lambda: held(hub, ALPHA) == [1, 2], hub)
         assert hub.ring.epoch != epoch
-        # The mark before it can be trusted by whoever sends it back.
-        assert hub.ring.marks_at(hub.ring.oldest, [ALPHA])[ALPHA] == Mark(0, 999_100)
+        # The position before it can be trusted by whoever sends it back.
+        assert hub.ring.consumed_at(hub.ring.oldest, [ALPHA])[ALPHA] == ConsumedPosition(0, 999_100)
 
 
 async def test_a_topic_created_again_with_fewer_partitions_and_then_more() -> None:

@@ -314,7 +314,7 @@ async def test_after_an_outage_the_ring_is_in_the_order_of_time() -> None:
 
 def newest(hub: Hub, count: int) -> list[int]:
     items = hub.ring.newest(frozenset({"alpha", "beta"}))
-    return [item.mark.timestamp for item, _ in zip(items, range(count), strict=False)][::-1]
+    return [item.consumed.timestamp for item, _ in zip(items, range(count), strict=False)][::-1]
 
 
 @given(

@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
-from gateway.model.position import NOTHING_READ, Mark
+from gateway.hub.ring import Ring
+from gateway.hub.segment import ITEM_OVERHEAD, Break
+from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from tests.effort import examples
 
@@ -21,7 +22,7 @@ class RingMachine(RuleBasedStateMachine):
     @initialize(kept=st.integers(1, 6))
     def begin(self, kept: int) -> None:
         self.ring = Ring(kept * (ITEM_OVERHEAD + 10))
-        self.segments: dict[int, list[tuple[TopicPartition, Mark]]] = {0: []}
+        self.segments: dict[int, list[tuple[TopicPartition, ConsumedPosition]]] = {0: []}
         self.start = dict.fromkeys(PLACES, NOTHING_READ)
         self.tails = dict.fromkeys(PLACES, NOTHING_READ)
         self.ends = dict.fromkeys(PLACES, 0)
@@ -35,7 +36,7 @@ class RingMachine(RuleBasedStateMachine):
         timestamp = tail.timestamp + later
         self.ring.append(place, offset, timestamp, None, b"x" * 10, False)
         seen = tail.seen + 1 if timestamp == tail.timestamp and tail.seen else 1
-        self.tails[place] = Mark(offset, timestamp, seen)
+        self.tails[place] = ConsumedPosition(offset, timestamp, seen)
         self.ends[place] = offset + 1
         self.segments[max(self.segments)].append((place, self.tails[place]))
 
@@ -50,7 +51,7 @@ class RingMachine(RuleBasedStateMachine):
         segment = self.ring.close()
         assert (segment is None) == (not self.segments[newest])
         if segment is not None:
-            assert [(item.partition, item.mark) for item in segment.items] == self.segments[newest]
+            assert [(item.partition, item.consumed) for item in segment.items] == self.segments[newest]
             self.segments[newest + 1] = []
             self.evict()
 
@@ -60,11 +61,11 @@ class RingMachine(RuleBasedStateMachine):
         self.close()
         epoch = self.ring.epoch
         resumed = self.ends[place] + lost
-        mark = Mark(resumed - 1, self.tails[place].timestamp)
-        segment = self.ring.interrupt(Break(place, self.tails[place].offset, resumed, "expired", mark))
+        consumed = ConsumedPosition(resumed - 1, self.tails[place].timestamp)
+        segment = self.ring.interrupt(Break(place, self.tails[place].offset, resumed, "expired", consumed))
         assert segment.gap is not None
         assert self.ring.epoch != epoch
-        self.tails[place] = mark
+        self.tails[place] = consumed
         self.ends[place] = resumed
         self.start = dict(self.tails)
         self.segments = {segment.number: [], segment.number + 1: []}
@@ -74,12 +75,14 @@ class RingMachine(RuleBasedStateMachine):
         """The log has deleted the oldest records of a partition."""
         start = data.draw(st.integers(0, self.ends[place] + 1))
         epoch, oldest = self.ring.epoch, self.ring.segment(self.ring.oldest)
-        gone = [mark for _, held, mark in self.records() if held == place and mark.offset < start]
+        gone = [consumed for _, held, consumed in self.records() if held == place and consumed.offset < start]
         assert self.ring.forget({place: start}) == bool(gone) == (self.ring.epoch != epoch)
         for number, records in self.segments.items():
-            self.segments[number] = [(held, mark) for held, mark in records if held != place or mark not in gone]
+            self.segments[number] = [
+                (held, consumed) for held, consumed in records if held != place or consumed not in gone
+            ]
         self.start[place] = max([self.start[place], *gone])
-        if oldest is not None and any(item.partition == place and item.mark in gone for item in oldest.items):
+        if oldest is not None and any(item.partition == place and item.consumed in gone for item in oldest.items):
             found = self.ring.segment(oldest.number)
             assert found is not None
             assert found.serial != oldest.serial
@@ -100,15 +103,15 @@ class RingMachine(RuleBasedStateMachine):
             size = sum(len(records) for records in self.segments.values()) * (ITEM_OVERHEAD + 10)
             if size <= self.ring.capacity:
                 return
-            for place, mark in self.segments.pop(min(self.segments)):
-                self.start[place] = mark
+            for place, consumed in self.segments.pop(min(self.segments)):
+                self.start[place] = consumed
 
-    def records(self, first: int = 0) -> list[tuple[int, TopicPartition, Mark]]:
+    def records(self, first: int = 0) -> list[tuple[int, TopicPartition, ConsumedPosition]]:
         return [
-            (number, place, mark)
+            (number, place, consumed)
             for number, records in self.segments.items()
             if number >= first
-            for place, mark in records
+            for place, consumed in records
         ]
 
     @invariant()
@@ -122,19 +125,19 @@ class RingMachine(RuleBasedStateMachine):
         for place in PLACES:
             assert self.ring.tail(place) == self.tails[place]
             assert self.ring.end(place) == self.ends[place]
-        for _, place, mark in self.records():
-            item = self.ring.holds(place, mark.offset)
+        for _, place, consumed in self.records():
+            item = self.ring.holds(place, consumed.offset)
             assert item is not None
-            assert item.mark == mark
+            assert item.consumed == consumed
         for number, records in self.segments.items():
             segment = self.ring.segment(number)
-            assert segment is None or [(item.partition, item.mark) for item in segment.items] == records
+            assert segment is None or [(item.partition, item.consumed) for item in segment.items] == records
 
     @rule(place=places, data=st.data())
     def asks_what_was_read_before(self, place: TopicPartition, data: st.DataObject) -> None:
         offset = data.draw(st.integers(-1, self.ends[place] + 1))
-        marks = [self.start[place], *(mark for _, held, mark in self.records() if held == place)]
-        before = max((mark for mark in marks if mark.offset < offset), default=None)
+        read = [self.start[place], *(consumed for _, held, consumed in self.records() if held == place)]
+        before = max((consumed for consumed in read if consumed.offset < offset), default=None)
         assert self.ring.before(place, offset) == before
         assert self.ring.start(place) == self.start[place]
 
@@ -142,33 +145,35 @@ class RingMachine(RuleBasedStateMachine):
     def knows_what_was_read_at_each_segment(self) -> None:
         if not hasattr(self, "ring"):
             return
-        marks = dict(self.start)
+        read = dict(self.start)
         for number, records in self.segments.items():
-            assert self.ring.marks_at(number, PLACES) == marks
-            marks.update(records)
+            assert self.ring.consumed_at(number, PLACES) == read
+            read.update(records)
 
     @rule(data=st.data())
     def place(self, data: st.DataObject) -> None:
         """A reader finds its next record, or learns that it is gone."""
         chosen = data.draw(st.lists(places, unique=True, min_size=1))
         positions = {place: data.draw(st.integers(0, self.ends[place] + 1)) for place in chosen}
-        placement = self.ring.place(positions)
+        location = self.ring.locate(positions)
         gone = any(position <= self.start[place].offset for place, position in positions.items())
-        assert (placement is None) == gone
-        if placement is None:
+        assert (location is None) == gone
+        if location is None:
             return
         unread = [
-            number for number, place, mark in self.records() if place in positions and mark.offset >= positions[place]
+            number
+            for number, place, consumed in self.records()
+            if place in positions and consumed.offset >= positions[place]
         ]
-        assert placement.number == min(unread, default=max(self.segments))
-        assert placement.aligned == self.ring.aligned(placement.number, positions)
+        assert location.number == min(unread, default=max(self.segments))
+        assert location.aligned == self.ring.aligned(location.number, positions)
         # Aligned: nothing in the segments to come has been read already.
         reread = [
-            mark
-            for _, place, mark in self.records(placement.number)
-            if place in positions and mark.offset < positions[place]
+            consumed
+            for _, place, consumed in self.records(location.number)
+            if place in positions and consumed.offset < positions[place]
         ]
-        if placement.aligned:
+        if location.aligned:
             assert not reread
         elif not reread:
             # It is ahead of what the ring has read.
@@ -182,7 +187,7 @@ TestRing.settings = settings(max_examples=examples(60), stateful_step_count=40, 
 def test_a_partition_that_is_not_held_has_no_tail() -> None:
     ring = Ring(1000)
     assert ring.tail(PLACES[0]) is None
-    assert ring.place({PLACES[0]: 0}) is None
+    assert ring.locate({PLACES[0]: 0}) is None
     ring.remove(PLACES[0])
 
 
@@ -199,3 +204,25 @@ def test_the_newest_segment_stays_whatever_its_size() -> None:
         assert segment is not None
         assert ring.segment(segment.number) is segment
         assert ring.records == 1
+
+
+def test_a_record_that_comes_below_the_start_of_its_log_stays_until_it_is_forgotten_itself() -> None:
+    """It was on its way when the log deleted everything. What another partition forgets takes nothing of it."""
+    alpha, beta = PLACES[0], PLACES[2]
+    ring = Ring(100_000)
+    for place in (alpha, beta):
+        ring.add(place, NOTHING_READ, 0)
+        ring.append(place, 0, 1, None, b"{}", False)
+    assert ring.forget({alpha: 5})
+    while ring.sweep():
+        pass
+    ring.append(alpha, 4, 1, None, b"{}", False)
+    assert ring.forget({beta: 1})
+    while ring.sweep():
+        pass
+    assert [(item.partition, item.consumed.offset) for item in ring.open.items] == [(alpha, 4)]
+    assert ring.records == 1
+    assert ring.forget({alpha: 5})
+    while ring.sweep():
+        pass
+    assert ring.records == 0

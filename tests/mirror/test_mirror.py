@@ -118,7 +118,7 @@ async def test_a_mirror_goes_on_where_the_one_before_stopped(log: Log, form: Any
     assert again.server.position(0) == form(14)
     assert numbers(await bench.values()) == list(range(30))
     assert log.position == SourcePosition(form(29), 30)
-    assert any("going on after 15 events" in line for line in again.said)
+    assert any("resuming after 15 events" in line for line in again.said)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -196,7 +196,7 @@ async def test_a_gap_is_told(log: Log) -> None:
     meter = await bench.run()
     assert numbers(await bench.values()) == [3, 8]
     assert meter.gaps == 1
-    assert "1 gaps" in meter.told()
+    assert "1 gap," in meter.told()
     (told,) = [line for line in bench.said if line.startswith("GAP")]
     assert '"requested":3' in told
 

@@ -69,7 +69,7 @@ def test_what_nobody_reads_is_bounded_dropped_counted_and_told(text: str, most: 
     while not reader.lines[-1].startswith("!"):
         threading.Event().wait(0.01)
     assert reader.lines.count(text) == most + 500 - dropped[0]
-    assert reader.lines[-1].startswith(f"! {dropped[0]} lines")
+    assert reader.lines[-1].startswith(f"! dropped {dropped[0]} lines")
 
 
 def test_after_a_loss_the_notice_stands_where_the_lines_are_missing() -> None:
@@ -80,7 +80,7 @@ def test_after_a_loss_the_notice_stands_where_the_lines_are_missing() -> None:
     assert writer.flush(PATIENCE)
     writer.put("kept")
     assert writer.flush(PATIENCE)
-    assert reader.lines == ["1 lines of the log were dropped, which could not be written", "kept"]
+    assert reader.lines == ["dropped 1 line of the log, which nobody read", "kept"]
 
 
 def test_a_notice_that_is_lost_is_told_again_with_what_was_lost_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_a_notice_that_is_lost_is_told_again_with_what_was_lost_after_it(monkeyp
         assert writer.flush(PATIENCE)
     while not reader.lines:
         threading.Event().wait(0.01)
-    assert reader.lines == ["2 lines of the log were dropped, which could not be written"]
+    assert reader.lines == ["dropped 2 lines of the log, which nobody read"]
     assert sum(dropped) == 2
 
 
@@ -132,7 +132,7 @@ def test_a_line_that_was_torn_ends_before_the_next() -> None:
     assert writer.flush(PATIENCE)
     first, notice, last = written.decode().splitlines()
     assert (first, last) == ("tor", "whole")
-    assert notice.startswith("1 lines")
+    assert notice.startswith("dropped 1 line ")
 
 
 def test_a_descriptor_that_does_not_block_is_waited_for() -> None:

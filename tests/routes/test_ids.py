@@ -12,7 +12,15 @@ import pytest_asyncio
 
 from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.model.position import LARGEST_INTEGER, SMALLEST_TIME, Ids, Mark, PositionEncoder, Wish, parse_position
+from gateway.model.position import (
+    LARGEST_INTEGER,
+    SMALLEST_TIME,
+    ConsumedPosition,
+    Ids,
+    PositionEncoder,
+    RequestedPosition,
+    parse_position,
+)
 from gateway.model.record import NewRecord, TopicPartition
 from tests.routes.kit import EARLY, START, Site, becomes, frames, lines, numbers, running, stored
 from tests.routes.test_problems import problem
@@ -106,7 +114,7 @@ async def test_every_id_is_taken_back_in_either_form(site: Site, way: str, strea
 async def test_live_frames_and_heartbeats_carry_it_too(site: Site, form: str) -> None:
     name = f"late-{form}"
     async with site.stream(f"/v2/stream/{name}?ids={form}") as reading:
-        assert parsed((await reading.frame())["id"]) == {TopicPartition(name, 0): Wish(None, 0)}
+        assert parsed((await reading.frame())["id"]) == {TopicPartition(name, 0): RequestedPosition(None, 0)}
         site.put(name, stored(0, -1))
         frame = await reading.message()
         place, tail = next(iter(parsed(frame["id"]).items()))
@@ -115,14 +123,14 @@ async def test_live_frames_and_heartbeats_carry_it_too(site: Site, form: str) ->
         assert parsed(beat["id"]) == {place: tail}
 
 
-def parsed(shown: Any) -> dict[TopicPartition, Wish]:
+def parsed(shown: Any) -> dict[TopicPartition, RequestedPosition]:
     if isinstance(shown, str):
         return parse_position(shown)
-    return {TopicPartition(one["topic"], one["partition"]): wish_of(one) for one in shown}
+    return {TopicPartition(one["topic"], one["partition"]): requested_of(one) for one in shown}
 
 
-def wish_of(entry: dict[str, int]) -> Wish:
-    return Wish(entry["offset"] if entry["offset"] >= 0 else None, entry["timestamp"])
+def requested_of(entry: dict[str, int]) -> RequestedPosition:
+    return RequestedPosition(entry["offset"] if entry["offset"] >= 0 else None, entry["timestamp"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -146,7 +154,7 @@ async def test_a_token_of_other_streams_names_what_is_not_here(site: Site, way: 
     other = ids(await site.get(f"/v2/stream/few?{EARLY}&limit=1&ids=compact"))[0]
     detail = problem(await ask(site, way, other, "/v2/stream/many"), 404, way)
     assert "'few' is not in this subscription" in detail
-    beyond = {TopicPartition("few", 9): Mark(1, START)}
+    beyond = {TopicPartition("few", 9): ConsumedPosition(1, START)}
     token = PositionEncoder(dict.fromkeys(beyond, False), ids=Ids("compact")).identifier(beyond).decode()
     assert "partitions 0 to 1" in problem(await ask(site, way, token, "/v2/stream/few"), 404, way)
 
@@ -218,6 +226,7 @@ async def test_a_stream_ends_with_the_reason_where_its_ids_come_to_be_too_long()
         assert numbers(await site.get(f"/v2/stream/grows?{EARLY}&limit=1&ids=compact")) == [0]
 
 
+@pytest.mark.long
 async def test_partitions_that_are_added_between_begin_at_their_first_record() -> None:
     log = log_of()
     async with running(log, STREAMS) as site:

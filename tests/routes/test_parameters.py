@@ -7,7 +7,7 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.errors import Problem
-from gateway.model.position import Wish
+from gateway.model.position import RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.parameters import REMEMBERED_LENGTH, Bounds, read_request
 
@@ -26,7 +26,7 @@ def test_positions_are_read_each_time() -> None:
         identifier = f'[{{"topic":"one","partition":0,"offset":{offset}}}]'
         request, named_in = read_request("one", b"", {"last-event-id": identifier}, CATALOG, Bounds(), 0)
         assert named_in == "Last-Event-ID"
-        assert request.origin.wishes == {TopicPartition("one", 0): Wish(offset, None)}
+        assert request.origin.requested == {TopicPartition("one", 0): RequestedPosition(offset, None)}
 
 
 def test_times_are_those_of_the_moment() -> None:

@@ -14,15 +14,15 @@ from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Item
-from gateway.model.position import NOTHING_READ, Mark
+from gateway.hub.segment import Item
+from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes
 from gateway.routes.survey import Surveyor, covered_seconds
 
 START = 1_800_000_000
 """Seconds."""
-OLD = Mark(7, 1000 * (START - 3600))
+OLD = ConsumedPosition(7, 1000 * (START - 3600))
 """Of a record of an hour ago, behind which the hub began to read."""
 
 
@@ -42,7 +42,7 @@ class StandingClock:
 class World:
     """A hub that has read so many events of each topic a second."""
 
-    def __init__(self, origins: dict[str, Mark], **rates: int) -> None:
+    def __init__(self, origins: dict[str, ConsumedPosition], **rates: int) -> None:
         self.clock = StandingClock()
         self.hub = Hub(MemoryLog(), dict.fromkeys(rates, False), self.clock, HubOptions())
         self.hub.discovery.origins = {TopicPartition(topic, 0): mark for topic, mark in origins.items()}
@@ -59,16 +59,17 @@ class World:
 
     def item(self, topic: str, second: int) -> Item:
         self.offsets[topic] += 1
-        return Item(TopicPartition(topic, 0), Mark(self.offsets[topic], 1000 * second), None, b"{}", False)
+        return Item(TopicPartition(topic, 0), ConsumedPosition(self.offsets[topic], 1000 * second), None, b"{}", False)
 
     async def told(self, *topics: str) -> float:
         await self.surveyor.look()
         return self.surveyor.rate(topics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [3, 20, 60, 200])
-@pytest.mark.parametrize("origin", [NOTHING_READ, Mark(7, 1000 * START - 1)])
-async def test_a_rate_is_that_of_the_time_of_which_it_is_known(seconds: int, origin: Mark) -> None:
+@pytest.mark.parametrize("origin", [NOTHING_READ, ConsumedPosition(7, 1000 * START - 1)])
+async def test_a_rate_is_that_of_the_time_of_which_it_is_known(seconds: int, origin: ConsumedPosition) -> None:
     """The streams have just begun, or the hub had no more of the past."""
     world = World({"busy": origin, "slow": origin}, busy=2000, slow=10)
     world.go_on(seconds)
@@ -94,7 +95,7 @@ async def test_a_rate_ends_with_its_events() -> None:
 
 
 async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> None:
-    world = World({"busy": OLD, "slow": Mark(7, 1000 * START - 1)}, busy=20, slow=1)
+    world = World({"busy": OLD, "slow": ConsumedPosition(7, 1000 * START - 1)}, busy=20, slow=1)
     world.go_on(10)
     catalog = Catalog([Stream("busy", ("busy",)), Stream("both", ("busy", "slow")), Stream("none", ("none",))])
     routes = RateRoutes(lambda: catalog, world.hub)
@@ -105,7 +106,7 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
 
 
 async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", 0.0)
     world = World({"busy": OLD}, busy=20)
     world.go_on(60)
     catalog = Catalog([Stream(f"stream{number}", ("busy",)) for number in range(500)])
@@ -133,6 +134,6 @@ async def test_a_late_record_changes_no_other_second(late: int) -> None:
 
 @pytest.mark.parametrize("time", [2**63 - 1, -1, -(2**63)])
 async def test_a_beginning_of_an_odd_time_says_nothing(time: int) -> None:
-    world = World({"slow": Mark(7, time)}, slow=10)
+    world = World({"slow": ConsumedPosition(7, time)}, slow=10)
     world.go_on(60)
     assert await world.told("slow") == 10

@@ -185,6 +185,7 @@ def test_a_schema_reads_as_itself(schema: Any) -> None:
     assert changes(schema, copy.deepcopy(schema)) == []
 
 
+@pytest.mark.long
 @given(st.data())
 @THOROUGH
 def test_a_reader_of_the_old_type_reads_what_is_compatible(data: st.DataObject) -> None:

@@ -26,17 +26,23 @@ class Planted:
 
 BUGS = (
     Planted(
-        "ring: place one too low", "gateway.hub.ring:Ring.place", "position <= state.start", "position < state.start"
+        "ring: location one too low",
+        "gateway.hub.ring:Ring.locate",
+        "position <= state.start",
+        "position < state.start",
     ),
-    Planted("ring: place one segment late", "gateway.hub.ring:Ring.place", "position - 1, key", "position, key"),
+    Planted("ring: location one segment late", "gateway.hub.ring:Ring.locate", "position - 1, key", "position, key"),
     Planted("ring: everybody is aligned", "gateway.hub.ring:Ring.aligned", "return False", "continue"),
     Planted(
-        "ring: marks of the segment after", "gateway.hub.ring:Ring.marks_at", "state, number)", "state, number + 1)"
+        "ring: consumed positions of the segment after",
+        "gateway.hub.ring:Ring.consumed_at",
+        "state, number)",
+        "state, number + 1)",
     ),
     Planted(
         "ring: start stays at eviction",
         "gateway.hub.ring:Ring._drop",
-        "state.start = state.runs[0].before if state.runs else state.tail",
+        "state.start = state.portions[0].before if state.portions else state.tail",
         "pass",
     ),
     Planted("ring: nothing is evicted", "gateway.hub.ring:Ring.close", "self.size > self.capacity", "False"),
@@ -96,16 +102,16 @@ BUGS = (
         "pass",
     ),
     Planted(
-        "past: marks of another",
+        "past: consumed positions of another",
         "gateway.feed.feed:Feed._past_key",
-        "tuple([marks[place] for place in self.encoder.partitions])",
+        "tuple([consumed[partition] for partition in self.encoder.partitions])",
         "0",
     ),
     Planted(
         "resolve: expired one too early",
         "gateway.subscription.resolve:Resolver._from_log",
-        "max(wish.offset + 1, reached) < bounds.start",
-        "max(wish.offset, reached) < bounds.start",
+        "max(requested.offset + 1, reached) < bounds.start",
+        "max(requested.offset, reached) < bounds.start",
     ),
     Planted(
         "resolve: another record is trusted",
@@ -116,7 +122,7 @@ BUGS = (
     Planted(
         "resolve: compacted is unknown",
         "gateway.subscription.resolve:Resolver._inside",
-        "record is not None and record.offset == wish.offset",
+        "record is not None and record.offset == requested.offset",
         "record is not None",
     ),
     Planted(
@@ -134,22 +140,24 @@ BUGS = (
     Planted(
         "resolve: unnamed is live",
         "gateway.subscription.resolve:Origin._unnamed",
-        "return Wish(None, 0)",
+        "return RequestedPosition(None, 0)",
         "return None",
     ),
     Planted(
         "resolve: what is away counts as read",
         "gateway.subscription.resolve:Resolver._absent",
-        "tail is not None and _is_behind(wish, tail)",
+        "tail is not None and _is_behind(requested, tail)",
         "tail is not None",
     ),
     Planted(
         "session: follows others in a topic that is away",
         "gateway.subscription.reader:Reader.is_aligned",
-        "any(place in held for place in subscription.waiting)",
+        "any(partition in held for partition in subscription.waiting)",
         "False",
     ),
-    Planted("position: seen starts at none", "gateway.model.position.mark:Mark.after", "else 1)", "else 0)"),
+    Planted(
+        "position: seen starts at none", "gateway.model.position.entry:ConsumedPosition.after", "else 1)", "else 0)"
+    ),
     Planted(
         "gzip: everybody has the key",
         "gateway.feed.live_clients:LiveClients.add",
@@ -176,7 +184,7 @@ BUGS = (
     ),
     Planted(
         "live: sent past what waits",
-        "gateway.feed.live_clients:LiveClients.place",
+        "gateway.feed.live_clients:LiveClients.regroup",
         "or client.pipe.get_write_buffer_size()",
         "",
     ),
@@ -220,13 +228,13 @@ BUGS = (
     Planted(
         "until: one more",
         "gateway.subscription.subscription:Subscription.offer",
-        "mark.timestamp >= until",
-        "mark.timestamp > until",
+        "consumed.timestamp >= until",
+        "consumed.timestamp > until",
     ),
     Planted(
         "until: the log is not asked",
         "gateway.subscription.range_end:is_read",
-        "all(position >= bounds[place].end for place, position in read.items())",
+        "all(next_offset >= bounds[partition].end for partition, next_offset in read.items())",
         "True",
     ),
     Planted(
@@ -241,8 +249,8 @@ BUGS = (
     Planted(
         "hub: what is sick is waited for",
         "gateway.hub.history:History.fetch",
-        "for place, end in self.ends.items() if place not in self.troubles}",
-        "for place, end in self.ends.items()}",
+        "for partition, end in self.ends.items() if partition not in self.troubles}",
+        "for partition, end in self.ends.items()}",
     ),
     Planted(
         "hub: what waits for others is lost when one heals",
@@ -253,11 +261,14 @@ BUGS = (
     Planted(
         "hub: one that heals goes on at the end",
         "gateway.hub.recovery:Recovery.join",
-        "self._ring.end(place) for",
-        "self._ring.end(place) + 1 for",
+        "self._ring.end(partition) for",
+        "self._ring.end(partition) + 1 for",
     ),
     Planted(
-        "hub: who heals is not read again", "gateway.hub.recovery:Recovery._examine", "self.joining.add(place)", "pass"
+        "hub: who heals is not read again",
+        "gateway.hub.recovery:Recovery._examine",
+        "self.joining.add(partition)",
+        "pass",
     ),
     Planted(
         "hub: what is refused of a topic that is another by now",
@@ -266,25 +277,28 @@ BUGS = (
         "if True:",
     ),
     Planted(
-        "hub: another topic is joined", "gateway.hub.recovery:Recovery.join", "if place.topic in others:", "if False:"
+        "hub: another topic is joined",
+        "gateway.hub.recovery:Recovery.join",
+        "if partition.topic in others:",
+        "if False:",
     ),
     Planted(
         "session: what waits is forgotten",
-        "gateway.subscription.subscription:Subscription.wishes",
-        "return wishes | self.waiting",
-        "return wishes",
+        "gateway.subscription.subscription:Subscription.requested",
+        "return requested | self.waiting",
+        "return requested",
     ),
     Planted(
         "session: a range ends without what is sick",
         "gateway.subscription.reader:Reader.finish_until",
-        "for place in subscription.waiting):",
-        "for place in ()):",
+        "for partition in subscription.waiting\n",
+        "for partition in ()\n",
     ),
     Planted(
         "resolve: partitions of a hidden topic are dropped",
         "gateway.subscription.resolve:Resolver.resolve",
-        "if self._hub.has(place)), *untold})",
-        "if self._hub.has(place))})",
+        "if self._hub.has(each)), *untold})",
+        "if self._hub.has(each))})",
     ),
     Planted(
         "hub: filled without delivery", "gateway.hub.hub:Hub._flush_when_full", "self.flush()", "self.ring.close()"
@@ -292,8 +306,8 @@ BUGS = (
     Planted(
         "session: joins new partitions at their end",
         "gateway.subscription.subscription:Subscription.rejoin",
-        "kept[place].offset + 1",
-        "kept[place].offset + 2",
+        "kept[partition].offset + 1",
+        "kept[partition].offset + 2",
     ),
     Planted(
         "session: gaps are told at once",

@@ -52,14 +52,14 @@ POSITION = '[{"topic":"north","partition":0,"offset":19,"timestamp":999019}]'
 ORIGINS = {
     "live": (Origin(), 50),
     "since": (Origin(since=999_010), 10),
-    "resumed": (Origin(wishes=parse_position(POSITION)), 20),
+    "resumed": (Origin(requested=parse_position(POSITION)), 20),
 }
 
 
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("topics", [("north",), ("north", "east")])
-@pytest.mark.parametrize("wish", ORIGINS)
-async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tuple[str, ...], *, away: bool) -> None:
+@pytest.mark.parametrize("asked", ORIGINS)
+async def test_a_client_that_comes_before_the_log_has_told(asked: str, topics: tuple[str, ...], *, away: bool) -> None:
     """Of a topic with a past it gets what it asked for, however early it comes, and no history as live events."""
     log = MemoryLog()
     for topic in ("east", "west", "north"):
@@ -68,7 +68,7 @@ async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tu
     async with Site(log, flush_bytes=300).running() as site:
         log.available = not away
         site.hub.follow({"north": False})
-        origin, first = ORIGINS[wish]
+        origin, first = ORIGINS[asked]
         async with client(site, origin, *topics) as sink:
             if away:
                 await until(lambda: any("waiting for the log" in frame.comments for frame in sink.frames))
@@ -81,9 +81,9 @@ async def test_a_client_that_comes_before_the_log_has_told(wish: str, topics: tu
 
 
 @pytest.mark.parametrize("topics", [("north",), ("north", "east")])
-@pytest.mark.parametrize("wish", ORIGINS)
+@pytest.mark.parametrize("asked", ORIGINS)
 async def test_a_client_that_comes_while_the_ring_catches_up(
-    monkeypatch: pytest.MonkeyPatch, wish: str, topics: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, asked: str, topics: tuple[str, ...]
 ) -> None:
     """What the ring has by then is not what is live."""
     monkeypatch.setattr(ordered_module, "FETCH_RECORDS", 3)
@@ -103,7 +103,7 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
     async with site.running():
         site.hub.follow({"north": False})
         await until(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
-        origin, first = ORIGINS[wish]
+        origin, first = ORIGINS[asked]
         async with client(site, origin, *topics) as sink:
             await until(lambda: bool(sink.frames))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])

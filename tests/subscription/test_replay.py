@@ -43,7 +43,7 @@ def test_a_load_that_is_done_and_does_not_reach_far_enough_is_not_asked_for_agai
         early, late = (Replay(past, hub, cast(Any, Answering()), 15.0, cast(Any, None)) for _ in range(2))
         positions = {FIRST: 0, SECOND: 0}
         one = asyncio.create_task(early.fetch(subscription, positions))
-        async with past.turn:
+        async with past.lock:
             while not past.reading:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             # It has asked for the log's end, and waits for its turn.

@@ -71,7 +71,7 @@ class Site:
         self, identifier: str | None = None, form: Format = SSE, chosen: Filter | None = None, limit: int | None = None
     ) -> AsyncIterator[FakeSink]:
         """A client of both topics, until the end of the block."""
-        origin = Origin(wishes=parse_position(identifier)) if identifier else Origin()
+        origin = Origin(requested=parse_position(identifier)) if identifier else Origin()
         request = Request(Selection(frozenset({"east", "west"}), chosen), form, origin, limit=limit)
         session, sink = Session(self.services, request), FakeSink()
         assert await session.prepare()
@@ -316,7 +316,7 @@ async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
 async def test_a_range_that_has_ended_stays_so_when_its_end_expires(log: MemoryLog) -> None:
     log.append_now("east", [event(number, 999_100 + number) for number in range(10)])
     async with Site(log).running() as site:
-        origin = Origin(wishes=parse_position('[{"topic":"east","partition":0,"offset":4,"timestamp":999104}]'))
+        origin = Origin(requested=parse_position('[{"topic":"east","partition":0,"offset":4,"timestamp":999104}]'))
         selection = Selection(frozenset({"east"}))
         log.truncate("east", 0, 8)
         for until, finished in ((999_105, True), (999_106, False)):

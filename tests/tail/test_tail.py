@@ -100,7 +100,7 @@ async def test_it_tells_how_far_behind_it_is_why_it_waits_and_what_is_gone() -> 
     server = Server(stream(message(10), message(40), httpx.ReadError("reset")), stream(GAP + message(95), END))
     await run(server, JsonLines(io.BytesIO()), screen)
     told = screen.text.splitlines()
-    assert told[0] == "catching up: 1 min 30 s behind, 1 events so far, 0 events/s"
+    assert told[0] == "catching up: 1 min 30 s behind, 1 event so far, 0 events/s"
     assert told[1] == "catching up: 1 min behind, 2 events so far, 0 events/s"
     assert told[2].startswith("http://feed.test/v2/stream/t: the connection broke: reset; next try in ")
     assert told[3:] == ["gap: t/0 goes on at 5; 1 was asked for (expired)"]

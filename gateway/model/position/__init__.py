@@ -5,7 +5,13 @@ and `parse_position` reads both.
 """
 
 from gateway.model.position.encoder import COMPACT_BYTES, DEFAULT_IDS, Ids, PositionEncoder
-from gateway.model.position.mark import LARGEST_INTEGER, NOTHING_READ, SMALLEST_TIME, Mark, Wish
+from gateway.model.position.entry import (
+    LARGEST_INTEGER,
+    NOTHING_READ,
+    SMALLEST_TIME,
+    ConsumedPosition,
+    RequestedPosition,
+)
 from gateway.model.position.reading import parse_position
 
 __all__ = [
@@ -14,9 +20,9 @@ __all__ = [
     "LARGEST_INTEGER",
     "NOTHING_READ",
     "SMALLEST_TIME",
+    "ConsumedPosition",
     "Ids",
-    "Mark",
     "PositionEncoder",
-    "Wish",
+    "RequestedPosition",
     "parse_position",
 ]

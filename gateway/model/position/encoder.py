@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from gateway.model.position.mark import Entry, Mark, Wish
+from gateway.model.position.entry import ConsumedPosition, Entry, RequestedPosition
 from gateway.model.position.text import TextForm
 from gateway.model.position.token import TokenForm
 from gateway.model.record import TopicPartition
@@ -27,13 +27,13 @@ DEFAULT_IDS = Ids()
 class Pen(Protocol):
     """A position as it is written; `index` is that of a partition in their order."""
 
-    def put(self, index: int, wish: Entry) -> None:
+    def put(self, index: int, position: Entry) -> None:
         """The partition is there now."""
 
     def text(self) -> bytes:
         """The id."""
 
-    def follow(self, index: int, wishes: Sequence[Entry]) -> list[bytes]:
+    def follow(self, index: int, positions: Sequence[Entry]) -> list[bytes]:
         """The ids as one partition moves on: all by offset, or all by time."""
 
 
@@ -43,18 +43,18 @@ class PositionEncoder:
     def __init__(
         self,
         by_timestamp: Mapping[TopicPartition, bool],
-        waiting: Mapping[TopicPartition, Wish] | None = None,
+        waiting: Mapping[TopicPartition, RequestedPosition] | None = None,
         ids: Ids = DEFAULT_IDS,
     ) -> None:
         self.partitions = tuple(sorted(by_timestamp))
         self.ids = ids
-        self._by_timestamp = {place: by_timestamp[place] for place in self.partitions}
+        self._by_timestamp = {partition: by_timestamp[partition] for partition in self.partitions}
         self._waiting = dict(waiting or {})
-        """The partitions that the log does not give yet: an id holds what is wished for there, word for word."""
+        """The partitions that the log does not give yet: an id holds what was requested there, word for word."""
         self._form: TextForm | TokenForm = TextForm(self._by_timestamp)
         if ids.form == "compact" or (ids.form is None and self._form.longest > ids.compact_from):
             self._form = TokenForm(self._by_timestamp)
-        self.indices = {place: index for index, place in enumerate(self.partitions)}
+        self.indices = {partition: index for index, partition in enumerate(self.partitions)}
 
     @property
     def longest(self) -> int:
@@ -66,31 +66,33 @@ class PositionEncoder:
         """Whether ids are tokens."""
         return isinstance(self._form, TokenForm)
 
-    def waiting_for(self, waiting: Mapping[TopicPartition, Wish], places: Iterable[TopicPartition]) -> PositionEncoder:
+    def waiting_for(
+        self, waiting: Mapping[TopicPartition, RequestedPosition], partitions: Iterable[TopicPartition]
+    ) -> PositionEncoder:
         """One for these partitions of the same topics, of which some wait."""
-        by_topic = {place.topic: by_timestamp for place, by_timestamp in self._by_timestamp.items()}
-        return PositionEncoder({place: by_topic[place.topic] for place in places}, waiting, self.ids)
+        by_topic = {partition.topic: by_timestamp for partition, by_timestamp in self._by_timestamp.items()}
+        return PositionEncoder({partition: by_topic[partition.topic] for partition in partitions}, waiting, self.ids)
 
     def by_timestamp(self, partition: TopicPartition) -> bool:
         """Whether the ids hold times of this partition and no offsets."""
         return self._by_timestamp[partition]
 
-    def wish(self, partition: TopicPartition, at: Mark | Wish) -> Wish:
+    def requested(self, partition: TopicPartition, at: ConsumedPosition | RequestedPosition) -> RequestedPosition:
         """What an id asks for, sent back, that says that the partition is there."""
-        if (waiting := self._waiting.get(partition)) is not None and isinstance(at, Mark):
+        if (waiting := self._waiting.get(partition)) is not None and isinstance(at, ConsumedPosition):
             at = waiting
         offset, timestamp, seen = at
         if self._by_timestamp[partition] and timestamp is not None:
-            return Wish(None, timestamp, seen)
+            return RequestedPosition(None, timestamp, seen)
         if offset is not None and offset < 0:
-            # A mark before the first record; an offset of -1 beside a time means the time.
-            return Wish(None, timestamp, 0)
-        return Wish(offset, timestamp, 0 if offset is not None else seen)
+            # A position before the first record; an offset of -1 beside a time means the time.
+            return RequestedPosition(None, timestamp, 0)
+        return RequestedPosition(offset, timestamp, 0 if offset is not None else seen)
 
-    def pen(self, position: Mapping[TopicPartition, Mark | Wish]) -> Pen:
+    def pen(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> Pen:
         """Begins with this position."""
-        return self._form.pen([self.wish(place, position[place]) for place in self.partitions])
+        return self._form.pen([self.requested(partition, position[partition]) for partition in self.partitions])
 
-    def identifier(self, position: Mapping[TopicPartition, Mark | Wish]) -> bytes:
+    def identifier(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> bytes:
         """The id of one position."""
         return self.pen(position).text()

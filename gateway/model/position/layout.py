@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 HEADROOM = 1 << 20
@@ -44,9 +44,9 @@ Parts = tuple[Kind, int, int]
 """An entry: the kind, the number, the time."""
 
 
-def parts_of(wish: Entry) -> Parts:
-    """A wish as an entry. Beside an offset, what was seen says nothing."""
-    offset, timestamp, seen = wish
+def parts_of(position: Entry) -> Parts:
+    """A position of a partition as an entry. Beside an offset, what was seen says nothing."""
+    offset, timestamp, seen = position
     if offset is None:
         return (Kind.TIME, seen, timestamp or 0) if timestamp or seen else (Kind.EMPTY, 0, 0)
     return (Kind.OFFSET_ALONE, offset, 0) if timestamp is None else (Kind.OFFSET, offset, timestamp)
@@ -69,15 +69,17 @@ class Shape(NamedTuple):
         value = number << self.time_bits | time
         return None if value >> (DIGIT_BITS * self.digits) else value
 
-    def unpack(self, value: int) -> Wish:
+    def unpack(self, value: int) -> RequestedPosition:
         """What the slot says. Raises InvalidPosition for what no position holds."""
         number = value >> self.time_bits
         time = (value & ((1 << self.time_bits) - 1)) + self.base
         if number > LARGEST_INTEGER or not SMALLEST_TIME <= time <= LARGEST_INTEGER:
             raise InvalidPosition("it holds numbers that no record has")
         if self.kind is Kind.OFFSET:
-            return Wish(number, time)
-        return Wish(number, None) if self.kind is Kind.OFFSET_ALONE else Wish(None, time, number)
+            return RequestedPosition(number, time)
+        return (
+            RequestedPosition(number, None) if self.kind is Kind.OFFSET_ALONE else RequestedPosition(None, time, number)
+        )
 
 
 WIDE = {
@@ -142,12 +144,12 @@ def _digits(bits: int) -> int:
 # The head: the shapes, then each topic with its runs of partitions whose slots have one shape.
 
 
-def write_head(places: Sequence[TopicPartition], shapes: Sequence[Shape]) -> bytes:
+def write_head(partitions: Sequence[TopicPartition], shapes: Sequence[Shape]) -> bytes:
     """The head of a position over these partitions, in order. Its length is a multiple of three, as base64 likes it."""
     table = list(dict.fromkeys(shapes))
     numbers = {shape: number for number, shape in enumerate(table, 1)}
     topics = [
-        (topic, list(group)) for topic, group in groupby(zip(places, shapes, strict=True), lambda one: one[0].topic)
+        (topic, list(group)) for topic, group in groupby(zip(partitions, shapes, strict=True), lambda one: one[0].topic)
     ]
     out = bytearray()
     _write(out, len(table))
@@ -163,7 +165,7 @@ def write_head(places: Sequence[TopicPartition], shapes: Sequence[Shape]) -> byt
         _write(out, shared)
         _write(out, len(name) - shared)
         out += name[shared:]
-        runs = list(_runs((place.partition, numbers[shape]) for place, shape in entries))
+        runs = list(_runs((partition.partition, numbers[shape]) for partition, shape in entries))
         for position, (count, number) in enumerate(runs, 1):
             _write(out, count << 1 | (position < len(runs)))
             _write(out, number)
@@ -204,22 +206,22 @@ def _write(out: bytearray, value: int) -> None:
     out.append(value)
 
 
-def longest_head(places: Sequence[TopicPartition]) -> int:
+def longest_head(partitions: Sequence[TopicPartition]) -> int:
     """Bytes of the longest head that there may be over these partitions."""
     shapes = 2 * len(Kind) * (1 + 2 + 10)
-    topics = sum(len(topic.encode()) + 10 for topic in {place.topic for place in places})
+    topics = sum(len(topic.encode()) + 10 for topic in {partition.topic for partition in partitions})
     gaps = sum(
         10
-        for before, place in zip((None, *places), places, strict=False)
-        if place.partition and before != TopicPartition(place.topic, place.partition - 1)
+        for before, partition in zip((None, *partitions), partitions, strict=False)
+        if partition.partition and before != TopicPartition(partition.topic, partition.partition - 1)
     )
-    return 8 + shapes + topics + 3 * len(places) + gaps
+    return 8 + shapes + topics + 3 * len(partitions) + gaps
 
 
 class Head(NamedTuple):
     """What a head says: the partitions, and the shape of each."""
 
-    places: list[TopicPartition]
+    partitions: list[TopicPartition]
     shapes: list[Shape]
 
 
@@ -227,7 +229,7 @@ def read_head(data: bytes) -> Head:
     """Raises InvalidPosition for what was never written."""
     reader = _Reader(data)
     table = [_read_shape(reader) for _ in range(reader.number(2 * len(Kind)))]
-    places: list[TopicPartition] = []
+    partitions: list[TopicPartition] = []
     shapes: list[Shape] = []
     name, size = b"", 0
     for _ in range(reader.number(MOST_PARTITIONS)):
@@ -236,10 +238,10 @@ def read_head(data: bytes) -> Head:
         size += len(name)
         if name <= before or size > MOST_NAMES:
             raise InvalidPosition("its topics are not in order, or too long")
-        _read_topic(reader, name, table, places, shapes)
+        _read_topic(reader, name, table, partitions, shapes)
     if len(reader.rest) > 2 or any(reader.rest):
         raise InvalidPosition("its head is longer than what it says")
-    return Head(places, shapes)
+    return Head(partitions, shapes)
 
 
 def _read_shape(reader: _Reader) -> Shape:
@@ -249,7 +251,7 @@ def _read_shape(reader: _Reader) -> Shape:
 
 
 def _read_topic(
-    reader: _Reader, name: bytes, table: list[Shape], places: list[TopicPartition], shapes: list[Shape]
+    reader: _Reader, name: bytes, table: list[Shape], partitions: list[TopicPartition], shapes: list[Shape]
 ) -> None:
     try:
         topic = name.decode()
@@ -259,12 +261,12 @@ def _read_topic(
     while more:
         count = reader.number(2 * LARGEST_INTEGER + 1)
         count, more = count >> 1, bool(count & 1)
-        number = reader.number(len(table))
-        if number:
-            if count + len(places) > MOST_PARTITIONS:
+        shape = reader.number(len(table))
+        if shape:
+            if count + len(partitions) > MOST_PARTITIONS:
                 raise InvalidPosition(f"it names more than {MOST_PARTITIONS} partitions")
-            places += [TopicPartition(topic, place) for place in range(partition, partition + count)]
-            shapes += [table[number - 1]] * count
+            partitions += [TopicPartition(topic, number) for number in range(partition, partition + count)]
+            shapes += [table[shape - 1]] * count
         partition += count
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import orjson
 
 from gateway.errors import InvalidPosition
-from gateway.model.position.mark import LARGEST_INTEGER, SMALLEST_TIME, Entry, Wish
+from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
 
 _BY_OFFSET = b'"offset":%d,"timestamp":%d}'
@@ -16,7 +16,7 @@ _OFFSET_ALONE = b'"offset":%d}'
 _LONGEST = len(_BY_OFFSET % (LARGEST_INTEGER, SMALLEST_TIME))
 
 
-def parse_text(text: str | bytes) -> dict[TopicPartition, Wish]:
+def parse_text(text: str | bytes) -> dict[TopicPartition, RequestedPosition]:
     """The entries. An offset of -1 alone, as other servers send it, is as if not named.
 
     Raises InvalidPosition with what is wrong and where.
@@ -26,25 +26,25 @@ def parse_text(text: str | bytes) -> dict[TopicPartition, Wish]:
     except ValueError as error:
         raise InvalidPosition(
             f"it is neither JSON ({error}) nor a compact position, which begins with `p1.`; send back the `id:` of the "
-            "last event as it came"
+            "last event unchanged"
         ) from None
     if not isinstance(entries, list) or not entries:
         raise InvalidPosition(
             'it must be an array with at least one entry, as in [{"topic":"t","partition":0,"offset":1}]'
         )
-    wishes: dict[TopicPartition, Wish] = {}
+    position: dict[TopicPartition, RequestedPosition] = {}
     named: set[TopicPartition] = set()
     for index, entry in enumerate(entries):
-        partition, wish = _parse_entry(index, entry)
+        partition, requested = _parse_entry(index, entry)
         if partition in named:
             raise InvalidPosition(f"entry {index} names {partition.topic}/{partition.partition} a second time")
         named.add(partition)
-        if wish is not None:
-            wishes[partition] = wish
-    return wishes
+        if requested is not None:
+            position[partition] = requested
+    return position
 
 
-def _parse_entry(index: int, entry: object) -> tuple[TopicPartition, Wish | None]:
+def _parse_entry(index: int, entry: object) -> tuple[TopicPartition, RequestedPosition | None]:
     if not isinstance(entry, dict):
         raise InvalidPosition(f"entry {index} is not an object")
     topic = entry.get("topic")
@@ -58,10 +58,10 @@ def _parse_entry(index: int, entry: object) -> tuple[TopicPartition, Wish | None
     seen = _integer(index, entry, "seen", 0) or 0
     if offset is None and timestamp is None:
         raise InvalidPosition(f"entry {index} needs an `offset` or a `timestamp`")
-    place = TopicPartition(topic, partition)
+    named = TopicPartition(topic, partition)
     if offset == -1:
-        return place, None if timestamp is None else Wish(None, timestamp, seen)
-    return place, Wish(offset, timestamp, seen)
+        return named, None if timestamp is None else RequestedPosition(None, timestamp, seen)
+    return named, RequestedPosition(offset, timestamp, seen)
 
 
 def _integer(index: int, entry: Mapping[str, object], key: str, least: int) -> int | None:
@@ -79,15 +79,17 @@ class TextForm:
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
         """The partitions, in the order of their entries; and whether ids hold times of them and no offsets."""
         self._heads = [
-            (b'{"topic":%b,"partition":%d,' % (orjson.dumps(place.topic), place.partition), by_time)
-            for place, by_time in by_timestamp.items()
+            (b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.partition), by_time)
+            for partition, by_time in by_timestamp.items()
         ]
         self.longest = 1 + sum(len(head) + _LONGEST + 1 for head, _ in self._heads)
         """Bytes of the longest id that there may be."""
 
-    def pen(self, wishes: Iterable[Entry]) -> TextPen:
-        """Begins with this position: a wish for each partition, in their order."""
-        entries = [head + _rest(wish, by_time) for (head, by_time), wish in zip(self._heads, wishes, strict=True)]
+    def pen(self, positions: Iterable[Entry]) -> TextPen:
+        """Begins with this position: one for each partition, in their order."""
+        entries = [
+            head + _rest(position, by_time) for (head, by_time), position in zip(self._heads, positions, strict=True)
+        ]
         return TextPen(self._heads, entries)
 
 
@@ -100,35 +102,35 @@ class TextPen:
         self._heads = heads
         self._entries = entries
 
-    def put(self, index: int, wish: Entry) -> None:
+    def put(self, index: int, position: Entry) -> None:
         """The partition at this index is there now."""
         head, by_time = self._heads[index]
-        self._entries[index] = head + _rest(wish, by_time)
+        self._entries[index] = head + _rest(position, by_time)
 
     def text(self) -> bytes:
         """The id."""
         return b"[" + b",".join(self._entries) + b"]"
 
-    def follow(self, index: int, wishes: Sequence[Entry]) -> list[bytes]:
+    def follow(self, index: int, positions: Sequence[Entry]) -> list[bytes]:
         """The ids as one partition moves on: all by offset, or all by time. A tenth of the cost of one after the other,
         since two numbers change."""
-        if not wishes:
+        if not positions:
             return []
         entries = self._entries
         before = b"[" + b"".join([entry + b"," for entry in entries[:index]]) + self._heads[index][0]
         after = b"".join([b"," + entry for entry in entries[index + 1 :]]) + b"]"
-        by_time = wishes[0][0] is None
+        by_time = positions[0][0] is None
         middle = _BY_TIMESTAMP if by_time else _BY_OFFSET
         template = before.replace(b"%", b"%%") + middle + after.replace(b"%", b"%%")
-        self.put(index, wishes[-1])
+        self.put(index, positions[-1])
         if by_time:
-            return [template % (timestamp, seen) for _, timestamp, seen in wishes]
-        return [template % (offset, timestamp) for offset, timestamp, _ in wishes]
+            return [template % (timestamp, seen) for _, timestamp, seen in positions]
+        return [template % (offset, timestamp) for offset, timestamp, _ in positions]
 
 
-def _rest(wish: Entry, by_time: bool) -> bytes:
+def _rest(position: Entry, by_time: bool) -> bytes:
     """An entry behind its topic and partition."""
-    offset, timestamp, seen = wish
+    offset, timestamp, seen = position
     if offset is None:
         if not timestamp and not seen and not by_time:
             return _BY_OFFSET % (-1, 0)

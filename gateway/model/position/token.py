@@ -18,6 +18,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.errors import InvalidPosition
+from gateway.model.position.entry import Entry, RequestedPosition
 from gateway.model.position.layout import (
     DIGIT_BITS,
     WIDE_DIGITS,
@@ -30,7 +31,6 @@ from gateway.model.position.layout import (
     shape_for,
     write_head,
 )
-from gateway.model.position.mark import Entry, Wish
 from gateway.model.record import TopicPartition
 
 PREFIX = b"p1."
@@ -44,7 +44,7 @@ _TOKEN = re.compile(rb"p(\d{1,9})\.(.*)", re.DOTALL)
 _DIGITS = re.compile(rb"[A-Za-z0-9_-]*")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
-_CHANGED = "it is a compact position that was cut or changed; send back the `id:` of the last event as it came"
+_CHANGED = "it is a compact position that was cut or changed; send back the `id:` of the last event unchanged"
 
 
 def is_token(text: bytes) -> bool:
@@ -52,7 +52,7 @@ def is_token(text: bytes) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def parse_token(text: bytes) -> dict[TopicPartition, Wish]:
+def parse_token(text: bytes) -> dict[TopicPartition, RequestedPosition]:
     """The entries, as those of the same position in JSON. Raises InvalidPosition."""
     found = _TOKEN.fullmatch(text)
     if found is None or not text.startswith(PREFIX):
@@ -69,15 +69,15 @@ def parse_token(text: bytes) -> dict[TopicPartition, Wish]:
     start = LENGTH_DIGITS + 4 * _number(body[:LENGTH_DIGITS])
     if start > len(body):
         raise InvalidPosition(_CHANGED)
-    places, shapes = read_head(a2b_base64(body[LENGTH_DIGITS:start].translate(_FROM_URL)))
-    if not places or start + sum([shape.digits for shape in shapes]) != len(body):
+    partitions, shapes = read_head(a2b_base64(body[LENGTH_DIGITS:start].translate(_FROM_URL)))
+    if not partitions or start + sum([shape.digits for shape in shapes]) != len(body):
         raise InvalidPosition(_CHANGED)
-    wishes = {}
-    for place, shape in zip(places, shapes, strict=True):
+    position = {}
+    for partition, shape in zip(partitions, shapes, strict=True):
         end = start + shape.digits
-        wishes[place] = shape.unpack(_number(body[start:end]))
+        position[partition] = shape.unpack(_number(body[start:end]))
         start = end
-    return wishes
+    return position
 
 
 class _Layout:
@@ -85,8 +85,8 @@ class _Layout:
 
     __slots__ = ("ends", "head", "shapes", "starts", "weights")
 
-    def __init__(self, places: Sequence[TopicPartition], shapes: list[Shape]) -> None:
-        head = b2a_base64(write_head(places, shapes), newline=False).translate(_TO_URL)
+    def __init__(self, partitions: Sequence[TopicPartition], shapes: list[Shape]) -> None:
+        head = b2a_base64(write_head(partitions, shapes), newline=False).translate(_TO_URL)
         self.head = _written(len(head) // 4, LENGTH_DIGITS) + head
         self.shapes = shapes
         self.starts: list[int] = []
@@ -110,25 +110,25 @@ class TokenForm:
     """Writes positions over a fixed set of partitions as tokens."""
 
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
-        self._places = list(by_timestamp)
+        self._partitions = list(by_timestamp)
         self.layout: _Layout | None = None
         """That of the position written last: the next has it too, as a rule."""
         self.longest = (
-            len(PREFIX) + LENGTH_DIGITS + CHECK_DIGITS + WIDE_DIGITS * len(self._places)
-            + 4 * -(-longest_head(self._places) // 3)
+            len(PREFIX) + LENGTH_DIGITS + CHECK_DIGITS + WIDE_DIGITS * len(self._partitions)
+            + 4 * -(-longest_head(self._partitions) // 3)
         )  # fmt: skip
         """Bytes of the longest id that there may be."""
 
-    def pen(self, wishes: Iterable[Entry]) -> TokenPen:
-        """Begins with this position: a wish for each partition, in their order."""
-        return TokenPen(self, [*map(parts_of, wishes)])
+    def pen(self, positions: Iterable[Entry]) -> TokenPen:
+        """Begins with this position: one for each partition, in their order."""
+        return TokenPen(self, [*map(parts_of, positions)])
 
     def layout_for(self, entries: list[Parts], before: _Layout | None) -> _Layout:
         """One in which all of them have a slot: the one before with some slots more that are wide, or a new one."""
         shapes = None if before is None else [*map(shape_for, entries, before.shapes)]
         if shapes is None or sum([shape.digits >= WIDE_DIGITS for shape in shapes]) * WIDE_SHARE > len(shapes):
             shapes = fit(entries)
-        self.layout = _Layout(self._places, shapes)
+        self.layout = _Layout(self._partitions, shapes)
         return self.layout
 
 
@@ -154,10 +154,10 @@ class TokenPen:
         self._body = bytearray(b"".join([layout.head, *slots]))
         self._rest = _rest(bytes(self._body))
 
-    def put(self, index: int, wish: Entry) -> None:
+    def put(self, index: int, position: Entry) -> None:
         """The partition at this index is there now."""
         layout = self._layout
-        entry = self._entries[index] = parts_of(wish)
+        entry = self._entries[index] = parts_of(position)
         shape = layout.shapes[index]
         value = shape.pack(entry)
         if value is None:
@@ -171,11 +171,11 @@ class TokenPen:
         """The id."""
         return b"".join((PREFIX, self._body, _written(self._rest, CHECK_DIGITS)))
 
-    def follow(self, index: int, wishes: Sequence[Entry]) -> list[bytes]:
+    def follow(self, index: int, positions: Sequence[Entry]) -> list[bytes]:
         """The ids as one partition moves on."""
         texts = []
-        for wish in wishes:
-            self.put(index, wish)
+        for position in positions:
+            self.put(index, position)
             texts.append(self.text())
         return texts
 

@@ -37,7 +37,7 @@ _PASSED_OVER = Counter(
 )
 _stuck_told: set[tuple[str, str]] = set()
 STUCK_TOLD = 5
-"""So many partitions are named in a line."""
+"""The most partitions that a line names."""
 
 
 def lag(by_stream: Mapping[str, int]) -> None:
@@ -59,7 +59,7 @@ def log_away(reason: object) -> None:
 
 
 def log_untraced(where: str) -> None:
-    """What was read there has no leader epoch, or the broker takes none."""
+    """Records from there have no leader epoch, or the broker reports none."""
     _UNTRACED.set(1)
     log.warning(
         "Kafka reports no leader epochs for %s (brokers before 2.7, or records in a format from before 0.11); "
@@ -69,7 +69,7 @@ def log_untraced(where: str) -> None:
 
 
 def log_throttled(broker: str, seconds: float) -> None:
-    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    """A broker asks for a pause of this many seconds; the quota of this client may be too small for what it reads."""
     _THROTTLED.inc(seconds)
     log.debug("%s asks for a pause of %.3f s", broker, seconds)
 
@@ -77,7 +77,7 @@ def log_throttled(broker: str, seconds: float) -> None:
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
     """The log gives these, and their records do not come; of no others any more."""
     if partitions:
-        names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
+        names = ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions)
         log.warning("the log answers, but these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
@@ -86,7 +86,7 @@ def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
 def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
     """All that cannot be read now, and why."""
     _STUCK.set(len(why))
-    counts = Counts((place.topic, reason) for place, reason in why.items())
+    counts = Counts((partition.topic, reason) for partition, reason in why.items())
     for topic, reason in _stuck_told - counts.keys():
         _STUCK_OF.labels(topic, reason).set(0)
     for (topic, reason), count in counts.items():
@@ -95,9 +95,10 @@ def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
 
 
 def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
-    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    """The log no longer serves the partitions in `begun`, for the reasons given, and serves those in `healed` again.
+    Each change is logged once."""
     for told in (begun, healed):
-        names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
+        names = [f"{partition.topic}/{partition.partition}" for partition in told][:STUCK_TOLD]
         more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
         if told is begun and begun:
             why = next(iter(begun.values()))

@@ -14,10 +14,10 @@ from gateway.model.position import (
     LARGEST_INTEGER,
     NOTHING_READ,
     SMALLEST_TIME,
+    ConsumedPosition,
     Ids,
-    Mark,
     PositionEncoder,
-    Wish,
+    RequestedPosition,
     parse_position,
 )
 from gateway.model.record import TopicPartition
@@ -26,28 +26,28 @@ places = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers
 # orjson writes no lone surrogates; a topic never holds one.
 places = places.filter(lambda place: place.topic.isprintable())
 times = st.integers(SMALLEST_TIME, LARGEST_INTEGER)
-marks = st.one_of(
+consumed_positions = st.one_of(
     st.just(NOTHING_READ),
-    st.builds(Mark, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6)),
+    st.builds(ConsumedPosition, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6)),
 )
 JSON = Ids("json")
 
 
-@given(st.dictionaries(places, st.tuples(marks, st.booleans()), min_size=1))
-def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[Mark, bool]]) -> None:
+@given(st.dictionaries(places, st.tuples(consumed_positions, st.booleans()), min_size=1))
+def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[ConsumedPosition, bool]]) -> None:
     encoder = PositionEncoder({place: by_timestamp for place, (_, by_timestamp) in drawn.items()}, ids=JSON)
-    wishes = parse_position(encoder.identifier({place: mark for place, (mark, _) in drawn.items()}))
-    for place, (mark, by_timestamp) in drawn.items():
+    requested = parse_position(encoder.identifier({place: consumed for place, (consumed, _) in drawn.items()}))
+    for place, (consumed, by_timestamp) in drawn.items():
         if by_timestamp:
-            assert wishes[place] == Wish(None, mark.timestamp, mark.seen)
-        elif mark.offset < 0:
-            assert wishes[place] == Wish(None, mark.timestamp)
+            assert requested[place] == RequestedPosition(None, consumed.timestamp, consumed.seen)
+        elif consumed.offset < 0:
+            assert requested[place] == RequestedPosition(None, consumed.timestamp)
         else:
-            assert wishes[place] == Wish(mark.offset, mark.timestamp)
+            assert requested[place] == RequestedPosition(consumed.offset, consumed.timestamp)
 
 
-@given(st.dictionaries(places, marks, min_size=1))
-def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, Mark]) -> None:
+@given(st.dictionaries(places, consumed_positions, min_size=1))
+def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, ConsumedPosition]) -> None:
     encoder = PositionEncoder(dict.fromkeys(drawn, False), ids=JSON)
     text = encoder.identifier(drawn)
     assert b"\n" not in text
@@ -62,14 +62,14 @@ given_times = st.one_of(st.none(), times)
 
 
 @given(places, offsets, given_times, st.integers(0, 1000))
-def test_a_wish_is_written_as_it_was_read(
+def test_a_requested_position_is_written_as_it_was_read(
     place: TopicPartition, offset: int | None, timestamp: int | None, seen: int
 ) -> None:
     if offset is None and timestamp is None:
         timestamp = 0
-    wish = Wish(offset, timestamp, 0 if offset is not None else seen)
+    requested = RequestedPosition(offset, timestamp, 0 if offset is not None else seen)
     encoder = PositionEncoder({place: False}, ids=JSON)
-    assert parse_position(encoder.identifier({place: wish})) == {place: wish}
+    assert parse_position(encoder.identifier({place: requested})) == {place: requested}
 
 
 def test_an_empty_partition_stands_at_minus_one() -> None:
@@ -82,24 +82,24 @@ def test_an_empty_partition_stands_at_minus_one() -> None:
 @pytest.mark.parametrize("time", [-1, -2, SMALLEST_TIME, LARGEST_INTEGER, 0])
 def test_any_time_of_64_bits_is_taken_beside_an_offset(time: int) -> None:
     assert parse_position(f'[{{"topic":"t","partition":0,"offset":3,"timestamp":{time}}}]') == {
-        TopicPartition("t", 0): Wish(3, time)
+        TopicPartition("t", 0): RequestedPosition(3, time)
     }
 
 
 def test_an_entry_of_wikimedias_own_is_read() -> None:
     text = '[{"topic":"codfw.x","partition":0,"offset":-1},{"topic":"eqiad.x","partition":0,"timestamp":1690617099000}]'
-    assert parse_position(text) == {TopicPartition("eqiad.x", 0): Wish(None, 1690617099000)}
+    assert parse_position(text) == {TopicPartition("eqiad.x", 0): RequestedPosition(None, 1690617099000)}
 
 
 def test_minus_one_beside_a_timestamp_means_the_timestamp() -> None:
     assert parse_position('[{"topic":"t","partition":0,"offset":-1,"timestamp":7}]') == {
-        TopicPartition("t", 0): Wish(None, 7)
+        TopicPartition("t", 0): RequestedPosition(None, 7)
     }
 
 
 def test_unknown_keys_are_ignored() -> None:
     assert parse_position('[{"topic":"t","partition":0,"offset":3,"colour":"blue"}]') == {
-        TopicPartition("t", 0): Wish(3, None)
+        TopicPartition("t", 0): RequestedPosition(3, None)
     }
 
 
@@ -148,9 +148,9 @@ def test_no_bytes_raise_anything_else(text: bytes) -> None:
 
 
 def test_a_mark_counts_the_records_of_its_millisecond() -> None:
-    mark = NOTHING_READ.after(0, 5)
-    assert mark == Mark(0, 5, 1)
-    assert mark.after(1, 5) == Mark(1, 5, 2)
-    assert mark.after(1, 5).after(2, 6) == Mark(2, 6, 1)
-    # A mark that has seen nothing only says where to begin: the first record of that time is the first.
-    assert Mark(3, 5).after(4, 5) == Mark(4, 5, 1)
+    consumed = NOTHING_READ.after(0, 5)
+    assert consumed == ConsumedPosition(0, 5, 1)
+    assert consumed.after(1, 5) == ConsumedPosition(1, 5, 2)
+    assert consumed.after(1, 5).after(2, 6) == ConsumedPosition(2, 6, 1)
+    # A position that has seen nothing only says where to begin: the first record of that time is the first.
+    assert ConsumedPosition(3, 5).after(4, 5) == ConsumedPosition(4, 5, 1)

@@ -13,10 +13,10 @@ from gateway.model.position import (
     LARGEST_INTEGER,
     NOTHING_READ,
     SMALLEST_TIME,
+    ConsumedPosition,
     Ids,
-    Mark,
     PositionEncoder,
-    Wish,
+    RequestedPosition,
     parse_position,
 )
 from gateway.model.position.layout import HEADROOM, MOST_NAMES, MOST_PARTITIONS, WIDE_DIGITS
@@ -33,29 +33,31 @@ places = st.builds(TopicPartition, topics, numbers)
 times = st.one_of(
     st.integers(NOW - 10_000, NOW), st.sampled_from([-1, 0, NOW * 1000]), st.integers(SMALLEST_TIME, LARGEST_INTEGER)
 )
-marks = st.one_of(
-    st.just(NOTHING_READ), st.builds(Mark, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6))
+consumed_positions = st.one_of(
+    st.just(NOTHING_READ), st.builds(ConsumedPosition, st.integers(-1, LARGEST_INTEGER), times, st.integers(0, 10**6))
 )
-wishes = st.one_of(
-    st.builds(Wish, st.none(), times, st.integers(0, LARGEST_INTEGER)),
-    st.builds(Wish, st.integers(0, LARGEST_INTEGER), st.one_of(st.none(), times), st.just(0)),
+requested = st.one_of(
+    st.builds(RequestedPosition, st.none(), times, st.integers(0, LARGEST_INTEGER)),
+    st.builds(RequestedPosition, st.integers(0, LARGEST_INTEGER), st.one_of(st.none(), times), st.just(0)),
 )
-positions = st.dictionaries(places, st.tuples(st.one_of(marks, wishes), st.booleans()), min_size=1, max_size=12)
+positions = st.dictionaries(
+    places, st.tuples(st.one_of(consumed_positions, requested), st.booleans()), min_size=1, max_size=12
+)
 
 
-def both(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> tuple[bytes, bytes]:
+def both(drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]]) -> tuple[bytes, bytes]:
     by_timestamp = {place: by for place, (_, by) in drawn.items()}
     position = {place: at for place, (at, _) in drawn.items()}
     one, other = (PositionEncoder(by_timestamp, ids=ids).identifier(position) for ids in (JSON, COMPACT))
     return one, other
 
 
-def token(position: dict[TopicPartition, Mark]) -> str:
+def token(position: dict[TopicPartition, ConsumedPosition]) -> str:
     return PositionEncoder(dict.fromkeys(position, False), ids=COMPACT).identifier(position).decode()
 
 
-def many(count: int, topic: str = "eqiad.mediawiki.recentchange") -> dict[TopicPartition, Mark]:
-    return {TopicPartition(topic, n): Mark(90_000_000 + 7919 * n, NOW - n * 13, 1) for n in range(count)}
+def many(count: int, topic: str = "eqiad.mediawiki.recentchange") -> dict[TopicPartition, ConsumedPosition]:
+    return {TopicPartition(topic, n): ConsumedPosition(90_000_000 + 7919 * n, NOW - n * 13, 1) for n in range(count)}
 
 
 def sealed(body: bytes) -> bytes:
@@ -64,7 +66,9 @@ def sealed(body: bytes) -> bytes:
 
 
 @given(positions)
-def test_both_forms_say_the_same(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_both_forms_say_the_same(
+    drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]],
+) -> None:
     text, compact = both(drawn)
     read = parse_position(text)
     assert parse_position(compact) == read
@@ -72,14 +76,18 @@ def test_both_forms_say_the_same(drawn: dict[TopicPartition, tuple[Mark | Wish, 
 
 
 @given(positions)
-def test_a_token_stands_in_urls_and_headers_as_it_is(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_a_token_stands_in_urls_and_headers_as_it_is(
+    drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]],
+) -> None:
     _, compact = both(drawn)
     assert compact.startswith(PREFIX)
     assert set(compact.decode()) <= {*DIGITS, "."}
 
 
 @given(positions)
-def test_no_id_is_longer_than_foretold(drawn: dict[TopicPartition, tuple[Mark | Wish, bool]]) -> None:
+def test_no_id_is_longer_than_foretold(
+    drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]],
+) -> None:
     by_timestamp = {place: by for place, (_, by) in drawn.items()}
     for text, ids in zip(both(drawn), (JSON, COMPACT), strict=True):
         assert len(text) <= PositionEncoder(by_timestamp, ids=ids).longest
@@ -87,7 +95,8 @@ def test_no_id_is_longer_than_foretold(drawn: dict[TopicPartition, tuple[Mark | 
 
 def test_the_longest_id_that_is_foretold_is_near_to_what_there_may_be() -> None:
     position = {
-        place: Mark(LARGEST_INTEGER, SMALLEST_TIME if n % 2 else LARGEST_INTEGER) for n, place in enumerate(many(700))
+        place: ConsumedPosition(LARGEST_INTEGER, SMALLEST_TIME if n % 2 else LARGEST_INTEGER)
+        for n, place in enumerate(many(700))
     }
     encoder = PositionEncoder(dict.fromkeys(position, False), ids=COMPACT)
     assert len(encoder.identifier(position)) <= encoder.longest < 1.3 * len(encoder.identifier(position))
@@ -95,7 +104,7 @@ def test_the_longest_id_that_is_foretold_is_near_to_what_there_may_be() -> None:
 
 @given(positions, st.data())
 def test_a_letter_that_was_changed_is_refused(
-    drawn: dict[TopicPartition, tuple[Mark | Wish, bool]], data: st.DataObject
+    drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]], data: st.DataObject
 ) -> None:
     text = both(drawn)[1].decode()
     index = data.draw(st.integers(0, len(text) - 1))
@@ -105,7 +114,7 @@ def test_a_letter_that_was_changed_is_refused(
 
 
 def test_every_change_of_one_letter_is_refused() -> None:
-    text = token({TopicPartition("t", 0): Mark(7, NOW), TopicPartition("u", 3): NOTHING_READ})
+    text = token({TopicPartition("t", 0): ConsumedPosition(7, NOW), TopicPartition("u", 3): NOTHING_READ})
     for index, letter in enumerate(text):
         for other in DIGITS + "+/=. ":
             if other != letter:
@@ -115,7 +124,7 @@ def test_every_change_of_one_letter_is_refused() -> None:
 
 @given(positions, st.data())
 def test_what_was_cut_or_put_in_is_refused(
-    drawn: dict[TopicPartition, tuple[Mark | Wish, bool]], data: st.DataObject
+    drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]], data: st.DataObject
 ) -> None:
     text = both(drawn)[1].decode()
     begin = data.draw(st.integers(0, len(text)))
@@ -128,7 +137,7 @@ def test_what_was_cut_or_put_in_is_refused(
 
 
 def test_leading_zeroes_count() -> None:
-    text = token({TopicPartition("t", 0): Mark(7, NOW)})
+    text = token({TopicPartition("t", 0): ConsumedPosition(7, NOW)})
     assert text[3] == "A"
     for changed in (text[:3] + text[4:], text[:3] + "A" + text[3:]):
         with pytest.raises(InvalidPosition, match="cut or changed"):
@@ -161,9 +170,9 @@ def test_what_a_stranger_seals_is_a_position_or_refused(head: bytes) -> None:
     for groups in range(len(digits) // 4 + 1):
         with suppress(InvalidPosition):
             read = parse_position(sealed(_written(groups, 4) + digits))
-            for wish in read.values():
-                assert wish.offset is None or 0 <= wish.offset <= LARGEST_INTEGER
-                assert wish.timestamp is None or SMALLEST_TIME <= wish.timestamp <= LARGEST_INTEGER
+            for requested in read.values():
+                assert requested.offset is None or 0 <= requested.offset <= LARGEST_INTEGER
+                assert requested.timestamp is None or SMALLEST_TIME <= requested.timestamp <= LARGEST_INTEGER
 
 
 def head_of(*numbers: int | bytes) -> bytes:
@@ -214,27 +223,29 @@ def test_the_prime_is_one() -> None:
         assert powers[0] == 1 or PRIME - 1 in powers
 
 
-steps = st.lists(st.tuples(st.integers(0, 3), marks), max_size=30)
+steps = st.lists(st.tuples(st.integers(0, 3), consumed_positions), max_size=30)
 
 
-@given(st.lists(marks, min_size=4, max_size=4), steps)
-def test_a_pen_writes_what_is_written_afresh(begin: list[Mark], moves: list[tuple[int, Mark]]) -> None:
+@given(st.lists(consumed_positions, min_size=4, max_size=4), steps)
+def test_a_pen_writes_what_is_written_afresh(
+    begin: list[ConsumedPosition], moves: list[tuple[int, ConsumedPosition]]
+) -> None:
     names = [TopicPartition(topic, number) for topic in "ab" for number in range(2)]
     encoder = PositionEncoder(dict.fromkeys(names, False), ids=COMPACT)
     position = dict(zip(names, begin, strict=True))
     pen = encoder.pen(position)
-    for index, mark in moves:
-        position[names[index]] = mark
-        pen.put(index, encoder.wish(names[index], mark))
+    for index, consumed in moves:
+        position[names[index]] = consumed
+        pen.put(index, encoder.requested(names[index], consumed))
         assert parse_position(pen.text()) == parse_position(encoder.identifier(position))
 
 
 def test_only_a_slot_and_the_checksum_change_from_id_to_id() -> None:
-    position: dict[TopicPartition, Mark] = many(700)
+    position: dict[TopicPartition, ConsumedPosition] = many(700)
     encoder = PositionEncoder(dict.fromkeys(position, False), ids=COMPACT)
     pen = encoder.pen(position)
     before = pen.text()
-    pen.put(350, Wish(95_000_000, NOW + 5))
+    pen.put(350, RequestedPosition(95_000_000, NOW + 5))
     after = pen.text()
     changed = [index for index, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
     slots = [index for index in changed if index < len(after) - CHECK_DIGITS]
@@ -244,7 +255,10 @@ def test_only_a_slot_and_the_checksum_change_from_id_to_id() -> None:
 def test_a_token_is_short() -> None:
     assert len(token(many(700))) < 6_000
     assert len(token(dict.fromkeys(many(700), NOTHING_READ))) < 100
-    one_each = {TopicPartition(f"eqiad.mediawiki.page-{n:02}", 0): Mark(10**9 + n, NOW - 10**7 * n) for n in range(100)}
+    one_each = {
+        TopicPartition(f"eqiad.mediawiki.page-{n:02}", 0): ConsumedPosition(10**9 + n, NOW - 10**7 * n)
+        for n in range(100)
+    }
     assert len(token(one_each)) < 3_000
 
 
@@ -254,18 +268,18 @@ def test_odd_times_of_a_few_make_no_slot_of_the_others_wider() -> None:
     odd = dict(list(position.items())[::100])
     for time in (-1, 0, NOW * 1000, SMALLEST_TIME, LARGEST_INTEGER):
         assert len(
-            token(position | {place: mark._replace(timestamp=time) for place, mark in odd.items()})
+            token(position | {place: consumed._replace(timestamp=time) for place, consumed in odd.items()})
         ) < plain + 40 * len(odd)
 
 
 def test_times_that_go_on_change_the_layout_now_and_then() -> None:
     position = many(64)
     form = TokenForm(dict.fromkeys(position, False))
-    pen = form.pen([Wish(mark.offset, mark.timestamp) for mark in position.values()])
+    pen = form.pen([RequestedPosition(consumed.offset, consumed.timestamp) for consumed in position.values()])
     heads = set()
     sizes = []
     for step in range(4 * 64):
-        pen.put(step % 64, Wish(91_000_000 + step, NOW + step * HEADROOM // 16))
+        pen.put(step % 64, RequestedPosition(91_000_000 + step, NOW + step * HEADROOM // 16))
         heads.add(pen._layout.head)
         sizes.append(len(pen.text()))
     assert len(heads) < 40

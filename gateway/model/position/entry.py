@@ -1,7 +1,7 @@
 """Requested and consumed positions.
 
-A `Wish` is a requested position: an entry of `Last-Event-ID`, not yet resolved against the log.
-A `Mark` is a consumed position: the last record that was read of a partition, as the log holds it.
+A requested position is an entry of `Last-Event-ID`, not yet resolved against the log. A consumed position is the last
+record that was read of a partition, as the log holds it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SMALLEST_TIME = -(2**63)
 """A record's time may be any number of 64 bits."""
 
 
-class Mark(NamedTuple):
+class ConsumedPosition(NamedTuple):
     """The last record read of a partition. `seen` counts the records of that very millisecond read up to it.
 
     The next record to be read is the one at `offset + 1` or, where that is gone by compaction, the next after it.
@@ -23,16 +23,16 @@ class Mark(NamedTuple):
     timestamp: int
     seen: int = 0
 
-    def after(self, offset: int, timestamp: int) -> Mark:
-        """The mark once the record at `offset` has been read too."""
-        return Mark(offset, timestamp, self.seen + 1 if timestamp == self.timestamp and self.seen else 1)
+    def after(self, offset: int, timestamp: int) -> ConsumedPosition:
+        """The position once the record at `offset` has been read too."""
+        return ConsumedPosition(offset, timestamp, self.seen + 1 if timestamp == self.timestamp and self.seen else 1)
 
 
-NOTHING_READ = Mark(-1, 0)
-"""The mark of an empty partition."""
+NOTHING_READ = ConsumedPosition(-1, 0)
+"""The position in an empty partition."""
 
 
-class Wish(NamedTuple):
+class RequestedPosition(NamedTuple):
     """One entry of a Last-Event-ID: an offset, or a timestamp (ms) with the records of it already seen, or both."""
 
     offset: int | None
@@ -41,4 +41,4 @@ class Wish(NamedTuple):
 
 
 Entry = tuple[int | None, int | None, int]
-"""A wish where it need not be one by name: offset, timestamp, seen."""
+"""Either where it need not be one by name: offset, timestamp, seen."""

@@ -31,16 +31,15 @@ def check_lineage(
     }
 
 
-def made_of(name: str, streams: Mapping[str, Stream]) -> tuple[str, ...]:
+def made_of(stream: Stream) -> tuple[str, ...]:
     """The streams that this one reads; none for one that is not derived."""
-    derive = streams[name].derive
-    return () if derive is None else derive.inputs
+    return () if stream.derive is None else stream.derive.inputs
 
 
 def descendants(name: str, streams: Mapping[str, Stream]) -> tuple[str, ...]:
     """All streams that are made of this one, also by way of others, in the order of the catalogue."""
     found = {name}
-    while more := {other for other in streams if other not in found and not found.isdisjoint(made_of(other, streams))}:
+    while more := {other for other in streams if other not in found and not found.isdisjoint(made_of(streams[other]))}:
         found |= more
     return tuple(other for other in streams if other in found and other != name)
 
@@ -86,7 +85,7 @@ def _circles(streams: Mapping[str, Stream]) -> list[list[str]]:
     done: set[str] = set()
     for start in streams:
         way: list[str] = []
-        waiting = [(start, iter(made_of(start, streams)))] if start not in done else []
+        waiting = [(start, iter(made_of(streams[start])))] if start not in done else []
         while waiting:
             name, rest = waiting[-1]
             if len(way) < len(waiting):
@@ -99,7 +98,7 @@ def _circles(streams: Mapping[str, Stream]) -> list[list[str]]:
             elif following in way:
                 found.append(way[way.index(following) :])
             else:
-                waiting.append((following, iter(made_of(following, streams))))
+                waiting.append((following, iter(made_of(streams[following]))))
     return found
 
 

@@ -576,7 +576,8 @@ def _over(value: Translated) -> str:
 def _length(key: _Column) -> str:
     """A part of a key as the text that ids are made of."""
     shown = _as_text(quoted(key.name), key.value.type)
-    return f"CAST(CHAR_LENGTH({shown}) AS STRING) || ':' || {shown}"
+    sign = ":" if key.value.type.kind == "string" else "="
+    return f"CAST(CHAR_LENGTH({shown}) AS STRING) || '{sign}' || {shown}"
 
 
 def _as_text(value: str, known: Type) -> str:

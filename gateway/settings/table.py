@@ -260,6 +260,20 @@ class Settings:
         10,
         1 << 40,
     )
+    derive_held: int = _integer(
+        500_000,
+        "items",
+        "groups, waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1_000,
+        1 << 40,
+    )
+    derive_held_bytes: int = _integer(
+        268_435_456,
+        "bytes",
+        "stored size of the waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1 << 20,
+        MAXIMUM_BYTES,
+    )
     schema_repositories: tuple[str, ...] = _row(
         "list",
         ("config/schemas",),

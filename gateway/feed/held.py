@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.5
 
 
 class ClientConnection(Protocol):
-    """What is at the other end of a response."""
+    """The connection behind a response."""
 
     def unsent(self) -> int:
         """Bytes that the connection has not handed to the kernel."""

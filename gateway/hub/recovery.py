@@ -45,7 +45,7 @@ class Reading(Protocol):
         ...
 
     def cut(self, gap: Break) -> None:
-        """The same where the log was cut back."""
+        """The same for a truncated log."""
         ...
 
     def partitions_changed(self) -> None:

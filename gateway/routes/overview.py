@@ -44,7 +44,7 @@ _ACTIONS = {
 }
 
 Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
-"""The first rows in an order, so many at most, and how many there are."""
+"""The first rows in an order, at most `limit` of them, and the number of all rows."""
 
 
 def visitor(scope: Scope, address: str | None = None) -> Visitor:

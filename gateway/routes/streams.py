@@ -222,8 +222,8 @@ class StreamEndpoint:
         return read_request(names, scope["query_string"], headers, catalog, self._bounds, now)
 
     async def _counts(self, request: Request) -> dict[str, int]:
-        """How many partitions the topics have that exist; asked of the log where the position names more than are known
-        here, since another process may have seen them first. While the log is away, all are taken to exist."""
+        """The number of partitions of each existing topic. The log is asked if the position names more than are
+        known, because another process may have seen them first. While the log is away, all are taken to exist."""
         hub, partitions = self._services.hub, request.origin.requested
         topics = {partition.topic for partition in partitions} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}

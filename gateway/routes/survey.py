@@ -155,8 +155,8 @@ class Surveyor:
 
 
 def covered_seconds(hub: Hub, topics: Collection[str], end: int) -> int:
-    """How many of the seconds before `end` the hub has seen whole of these topics, from 1 to `SPAN`. What is later than
-    the record before which it began to read has been read."""
+    """The number of seconds before `end` that the hub has seen completely for these topics, from 1 to `SPAN`. It has
+    read everything later than the record at which it began."""
     origins = [
         hub.discovery.origins[partition] for partition in hub.partitions(topics) if partition in hub.discovery.origins
     ]

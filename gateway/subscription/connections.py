@@ -31,8 +31,8 @@ _BYTES_ACKED_AT = 120
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRow:
-    """One open stream. `since` in milliseconds; `lag` in records that the ring has and the client was not sent; `bytes`
-    as the client's side has acknowledged them, where the system tells."""
+    """One open stream. `since` is in milliseconds. `lag` counts records that the ring has and the client has not
+    received. `bytes` are those that the client's side has acknowledged, if the system tells."""
 
     id: str
     address: str

@@ -40,7 +40,8 @@ class Replay:
     async def fetch(
         self, subscription: Subscription, next_offsets: Mapping[TopicPartition, int]
     ) -> HistorySegment | None:
-        """What comes next at these positions; None where the response is over before that. Raises as the log does."""
+        """The next history segment at these positions; None if the response ends before that. Raises as the log
+        does."""
         known = self._hub.discovery.known
         identity = frozenset(
             (topic, known[topic].identity) for topic in {partition.topic for partition in next_offsets}

@@ -81,7 +81,7 @@ class Counting:
 async def _follow(
     log: EventLog, partition: TopicPartition, timestamp: int, found: Counted, end: int, most: int
 ) -> tuple[Counted, bool]:
-    """What was found so far and what comes next, and whether more may come behind the end."""
+    """The count so far, the next part, and whether more may follow the end."""
     count, last, next_offset = found
     deadline = _now() + COUNT_SECONDS
     while next_offset < end and count < most:

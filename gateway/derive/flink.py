@@ -35,12 +35,14 @@ from gateway.derive.flink_tables import (
     fails,
     interval,
     quoted,
+    readers,
     sink_table,
     source_table,
     state_table,
     text,
 )  # fmt: skip
 from gateway.derive.sql import (
+    DEPTH,
     DOUBLE,
     INT,
     STRING,
@@ -52,6 +54,7 @@ from gateway.derive.sql import (
     type_of,
 )
 from gateway.errors import InvalidExpression
+from gateway.filters.syntax import parse
 from gateway.filters.values import INT_MAX, INT_MIN
 from gateway.schemas.flink import Flink
 
@@ -97,6 +100,7 @@ class Script:
         by_name = {source.stream.name: source for source in inputs}
         sources = self._sources = [by_name[name] for name in self._derivation.sources]
         self._states = by_name
+        self._inputs = [by_name[name] for name in self._derivation.inputs]
         self._broker = broker
         self._schema = schema or {}
         self._uri = uri
@@ -126,6 +130,8 @@ class Script:
             "pipeline.name": topic_of(self._stream.name, self._derivation),
             "table.local-time-zone": "UTC",
             "table.exec.source.idle-timeout": "0 ms",
+            # That of the sources: what goes to more of them between here and there does not keep a partition's order.
+            "table.exec.resource.default-parallelism": str(readers(self._inputs)),
             "execution.checkpointing.interval": "1 s",
             "execution.checkpointing.mode": "EXACTLY_ONCE",
         }
@@ -140,7 +146,7 @@ class Script:
     # What all operators begin with.
 
     def _tables(self, sink: Iterable[_Column], key: str | None) -> list[str]:
-        source = source_table(self._sources, self._broker, self._stream.name, self._derivation)
+        source = source_table(self._sources, self._broker, self._stream.name, self._derivation, readers(self._inputs))
         columns = [(column.name, column.value.type) for column in sink]
         uri = self._uri is not None
         return [source, sink_table(self._stream.name, self._derivation, columns, key, self._broker, uri)]
@@ -251,24 +257,29 @@ class Script:
         partition = f"PARTITION BY {', '.join(names)} " if names else ""
         over = f"{partition}ORDER BY {quoted(TIME)} RANGE BETWEEN {interval(window.size)} PRECEDING AND CURRENT ROW"
         selected = [*names, quoted(TIME), *(f"{_over(value)} AS {quoted(figure.name)}" for figure, value in made)]
-        counted = (
-            f"CREATE TEMPORARY VIEW `counted` AS\nSELECT {', '.join(selected)}\nFROM `picked`\nWINDOW `w` AS ({over})"
-        )
-        shown = [*names, f"{quoted(TIME)} - {interval(window.size)} AS `window_start`", f"{quoted(TIME)} AS `end`",
-                 *(quoted(figure.name) for figure, _ in made)]  # fmt: skip
-        # A key's events of one time are told once. What was true at its event before counts as long as that lies in the window.
-        told, before = f"`$before` IS NULL OR `$before` < {quoted(TIME)}", ""
-        if self._derivation.having is not None:
-            holds = self._having(self._shown(keys, made), {_plain(key.name): key.name for key in keys})
-            counted += f";\n\nCREATE TEMPORARY VIEW `held` AS\nSELECT *, ({holds}) IS TRUE AS `$holds`\nFROM `counted`"
-            before = f", LAG(`$holds`) OVER ({partition}ORDER BY {quoted(TIME)}) AS `$held`"
-            told = f"`$holds` AND (`$held` AND `$before` >= {quoted(TIME)} - {interval(window.size)}) IS NOT TRUE"
-        told_from = "`held`" if before else "`counted`"
-        lagged = (
+        same = [f"MIN({quoted(figure.name)}) AS {quoted(figure.name)}" for figure, _ in made]
+        group = ", ".join([*names, "`window_start`", "`window_end`", "`window_time`"])
+        start = f"{quoted(TIME)} - {interval(window.size)} AS `window_start`"
+        shown = ", ".join([*names, start, f"{quoted(TIME)} AS `end`", *(quoted(figure.name) for figure, _ in made)])
+        views = [
+            f"CREATE TEMPORARY VIEW `counted` AS\nSELECT {', '.join(selected)}\nFROM `picked`\nWINDOW `w` AS ({over})",
+            "CREATE TEMPORARY VIEW `single` AS\n"
+            "-- The events of one time have the same figures, and are one row.\n"
+            f"SELECT {', '.join([*names, f'`window_time` AS {quoted(TIME)}', *same])}\n"
+            f"FROM TABLE(TUMBLE(TABLE `counted`, DESCRIPTOR({quoted(TIME)}), {interval(1)}))\nGROUP BY {group}",
+        ]
+        if self._derivation.having is None:
+            return views, f"(\nSELECT {shown}\nFROM `single`\n)"
+        holds = self._having(self._shown(keys, made), {_plain(key.name): key.name for key in keys})
+        lag = f"OVER ({partition}ORDER BY {quoted(TIME)})"
+        views += [
+            f"CREATE TEMPORARY VIEW `held` AS\nSELECT *, ({holds}) IS TRUE AS `$holds`\nFROM `single`",
             "CREATE TEMPORARY VIEW `told` AS\n"
-            f"SELECT *, LAG({quoted(TIME)}) OVER ({partition}ORDER BY {quoted(TIME)}) AS `$before`{before}\nFROM {told_from}"
-        )
-        return [counted, lagged], f"(\nSELECT {', '.join(shown)}\nFROM `told`\nWHERE {told}\n)"
+            f"SELECT *, LAG(`$holds`) {lag} AS `$held`, LAG({quoted(TIME)}) {lag} AS `$before`\nFROM `held`",
+        ]
+        # What was true at the key's event before counts as long as that lies in the window.
+        still = f"`$held` AND `$before` >= {quoted(TIME)} - {interval(window.size)}"
+        return views, f"(\nSELECT {shown}\nFROM `told`\nWHERE `$holds` AND ({still}) IS NOT TRUE\n)"
 
     def _shown(self, keys: list[_Column], made: list[tuple[Figure, Translated]]) -> list[_Column]:
         """The members of a window's row."""
@@ -348,7 +359,7 @@ class Script:
         columns = [row, _record_key(keys), f"CAST({quoted(TIME)} AS TIMESTAMP_LTZ(3))"]
         where = f"\nWHERE {' AND '.join(valid)}" if valid else ""
         insert = f"{self._insert(columns, [], '`placed`')}{where}\nORDER BY {quoted(TIME)}, `$place`"
-        source = source_table(self._sources, self._broker, self._stream.name, self._derivation)
+        source = source_table(self._sources, self._broker, self._stream.name, self._derivation, readers(self._inputs))
         sink = compacted_table(self._stream.name, self._derivation, self._broker)
         return [source, sink, self._timed(), self._picked(keys, [self._not_before()]), placed, insert]
 
@@ -396,7 +407,12 @@ class Script:
         of_key = f"PARTITION BY `$looked` ORDER BY {quoted(TIME)} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
         return [
             state_table(
-                f"state_{number}", self._states[lookup.stream], self._broker, self._stream.name, self._derivation
+                f"state_{number}",
+                self._states[lookup.stream],
+                self._broker,
+                self._stream.name,
+                self._derivation,
+                readers(self._inputs),
             ),
             f"CREATE TEMPORARY VIEW `timed_{number}` AS\n"
             f"SELECT *, MAX({quoted(TIME)}) OVER ({over} ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {quoted(NEWEST)}\nFROM {state}",
@@ -442,7 +458,7 @@ class Script:
     def _members(self, members: Members, part: str) -> list[_Column]:
         columns = []
         for name, expression in members:
-            columns.append(_Column(name, _finite(self._translated(expression, f"{name} of {part}"))))
+            columns.append(_Column(name, _finite(self._translated(expression, f"{name} of {part}", shown=True))))
         return columns
 
     def _keys(self, members: Members, part: str) -> list[_Column]:
@@ -466,7 +482,8 @@ class Script:
 
     def _having(self, columns: list[_Column], renamed: Mapping[str, str] = {}) -> str:
         assert self._derivation.having is not None
-        fields = {column.name: column.value.type for column in columns}
+        # The times of a window are texts in a row, and none in the tables.
+        fields = {one.name: one.value.type for one in columns if not one.name.startswith("window_")}
         with self._placed(self._derivation.having, "having"):
             root = read(self._derivation.having)
             value = translate_tree(self._derivation.having.text, root, {"row": Variable(Type("object", fields=fields))})
@@ -480,9 +497,9 @@ class Script:
             raise fails(expression.line, f"{what}: it has to be true or false")
         return written(value)
 
-    def _translated(self, expression: Expression, what: str) -> Translated:
+    def _translated(self, expression: Expression, what: str, shown: bool = False) -> Translated:
         with self._placed(expression, what):
-            return translate_tree(expression.text, read(expression), self._variables)
+            return translate_tree(expression.text, parse(expression.text, DEPTH), self._variables, shown)
 
     def _placed(self, expression: Expression, what: str) -> _Placed:
         return _Placed(expression, what)

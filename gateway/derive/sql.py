@@ -42,6 +42,9 @@ class Type:
     fields: Mapping[str, Type] = field(default_factory=dict)
     element: Type | None = None
     reason: str = ""
+    nullable: bool = False
+    """Whether it may be null in JSON, which SQL does not tell from missing. Where null is an error as missing is, that
+    is the same."""
 
     @property
     def sql(self) -> exp.DataType:
@@ -81,9 +84,13 @@ def translate(text: str, variables: Mapping[str, Variable]) -> Translated:
     return translate_tree(text, parse(text, DEPTH), variables)
 
 
-def translate_tree(text: str, root: Node, variables: Mapping[str, Variable]) -> Translated:
-    """The same of a part of the text that is parsed already."""
-    return _Translator(text, variables).translate(root)
+def translate_tree(text: str, root: Node, variables: Mapping[str, Variable], shown: bool = False) -> Translated:
+    """The same of a part of the text that is parsed already; `shown`: null would be a value, and not as if there were
+    none."""
+    translated = _Translator(text, variables).translate(root)
+    if shown and translated.type.nullable:
+        raise refusal(text, start(root), "this may be null by its schema, and SQL does not tell null from missing")
+    return translated
 
 
 def type_of(schema: Any) -> Type:
@@ -96,6 +103,8 @@ def common_type(types: list[Type]) -> Type:
     first = types[0]
     if len(types) == 1:
         return first
+    if any(each.nullable for each in types):
+        return replace(common_type([replace(each, nullable=False) for each in types]), nullable=True)
     kinds = {each.kind for each in types}
     if len(kinds) > 1:
         if kinds <= {"int", "number"}:
@@ -114,8 +123,12 @@ def _type_of(schema: Any) -> Type:
     kinds = types_of(schema)
     if kinds is None:
         return Type("none", reason="may be of any type by its schema")
-    if "null" in kinds:
-        return Type("none", reason="may be null by its schema, and SQL does not tell null from missing")
+    if "null" in kinds and len(kinds) > 1:
+        return replace(_type_of_kinds(schema, kinds - {"null"}), nullable=True)
+    return _type_of_kinds(schema, kinds)
+
+
+def _type_of_kinds(schema: Any, kinds: frozenset[str]) -> Type:
     if kinds == {"integer"}:
         low, high = span_of(schema)
         if min(low or 0, 0) < INT_MIN or max(high or 0, 0) > INT_MAX:
@@ -136,7 +149,8 @@ def _type_of(schema: Any) -> Type:
         return Type("number")
     if len(kinds) > 1:
         return Type("none", reason="may be of several types by its schema")
-    return Type({"string": "string", "boolean": "bool"}[next(iter(kinds))])
+    kind = {"string": "string", "boolean": "bool"}.get(next(iter(kinds)))
+    return Type("none", reason="is always null by its schema") if kind is None else Type(kind)
 
 
 _COMPARISONS: dict[str, type[exp.Expression]] = {
@@ -175,11 +189,11 @@ class _Translator:
             case UInt():
                 raise self._refused(node, "SQL has no uint")
             case int():
-                return Translated(_cast(exp.Literal.number(str(value)), INT), Type("int", value, value))
+                return Translated(_cast(_number(str(value)), INT), Type("int", value, value))
             case float() if math.isfinite(value):
                 # With an exponent it is a double; without one it were a decimal number.
                 written = repr(value)
-                return Translated(exp.Literal.number(written if "e" in written else f"{written}e0"), DOUBLE)
+                return Translated(_number(written if "e" in written else f"{written}e0"), DOUBLE)
             case str() if "\0" not in value:
                 return Translated(exp.Literal.string(value), STRING)
             case None:
@@ -238,8 +252,7 @@ class _Translator:
     def _has(self, node: Has, operand: Node, name: str) -> Translated:
         parent = self._path(operand)
         member = self._path(Select(node.position, operand, name))
-        if member.type.kind == "none" and "null" in member.type.reason:
-            raise self._refused(node, f"{name} {member.type.reason}")
+        self._check_null(node, member)
         there = _not_null(member.sql)
         if not isinstance(parent.sql, exp.Null):
             # Of an object that is missing itself, has() is an error.
@@ -271,6 +284,12 @@ class _Translator:
             raise self._refused(node, f"{function}() has no counterpart in SQL that always gives the same")
         return result
 
+    def _check_null(self, node: Node, value: Translated) -> None:
+        if value.type.nullable:
+            raise self._refused(
+                node, "this may be null by its schema, and SQL does not tell null from missing", start(node)
+            )
+
     def _truth(self, node: Node) -> exp.Expression:
         found = self.translate(node)
         if found.type.kind != "bool":
@@ -287,6 +306,7 @@ class _Translator:
 
     def _contained(self, node: Node, value: Node, holder: Node) -> Translated:
         sought = self.translate(value)
+        self._check_null(value, sought)
         if isinstance(holder, ListOf):
             elements = [self.translate(each) for each in holder.elements]
             if not elements or not all(isinstance(each, Constant) for each in holder.elements):
@@ -304,6 +324,9 @@ class _Translator:
 
     def _compared(self, node: Call, one: Node, other: Node) -> Translated:
         left, right = self.translate(one), self.translate(other)
+        if node.function in {"==", "!="}:
+            self._check_null(one, left)
+            self._check_null(other, right)
         self._check_comparable(node, left.type, right.type)
         compared = _COMPARISONS[node.function](this=_bare(left.sql), expression=_bare(right.sql))
         return Translated(exp.Paren(this=compared), BOOL)
@@ -430,9 +453,15 @@ def _cast(expression: exp.Expression, to: Type) -> exp.Expression:
     return exp.Cast(this=expression, to=to.sql)
 
 
+def _number(written: str) -> exp.Expression:
+    """A number as it is written."""
+    literal = exp.Literal(this=written.removeprefix("-"), is_string=False)
+    return exp.Neg(this=literal) if written.startswith("-") else literal
+
+
 def _bare(expression: exp.Expression) -> exp.Expression:
     """A constant without the type that arithmetic needs it to have."""
-    if isinstance(expression, exp.Cast) and isinstance(expression.this, exp.Literal):
+    if isinstance(expression, exp.Cast) and isinstance(expression.this, exp.Literal | exp.Neg):
         return expression.this
     return expression
 
@@ -495,7 +524,7 @@ def _double(value: Translated) -> Translated | None:
 
 
 def _int(value: Translated) -> Translated | None:
-    return value if value.type.kind == "int" else None
+    return _not_nullable(value) if value.type.kind == "int" else None
 
 
 def _string(value: Translated) -> Translated | None:
@@ -504,11 +533,16 @@ def _string(value: Translated) -> Translated | None:
     if value.type.kind == "bool":
         true, false = exp.Literal.string("true"), exp.Literal.string("false")
         return Translated(_case(value.sql, true, _not(value.sql), false), STRING)
-    return value if value.type.kind == "string" else None
+    return _not_nullable(value) if value.type.kind == "string" else None
 
 
 def _bool(value: Translated) -> Translated | None:
-    return value if value.type.kind == "bool" else None
+    return _not_nullable(value) if value.type.kind == "bool" else None
+
+
+def _not_nullable(value: Translated) -> Translated:
+    """What a conversion gives, which fails of null."""
+    return Translated(value.sql, replace(value.type, nullable=False))
 
 
 _FUNCTIONS: dict[str, Callable[..., Translated | None]] = {

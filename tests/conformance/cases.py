@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from gateway.catalog.derivation import Dedup, Derivation, Expression, Lookup, Members, Window
 from gateway.catalog.stream import Stream
@@ -171,14 +172,14 @@ def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:
 
 
 def pages(random: Random, count: int) -> list[NewRecord]:
-    """Events of `PAGE_SCHEMA`, in one partition: their time is a number, of milliseconds or of seconds."""
+    """Events of `PAGE_SCHEMA`, in two partitions: their time is a number, of milliseconds or of seconds."""
     found = []
-    for number, (_, time) in enumerate(_wander(random, count, 1)):
+    for number, (partition, time) in enumerate(_wander(random, count, 2)):
         event = {name: value for name, value in random_event(random).items() if name in PAGE_SCHEMA["properties"]}
         event["meta"] = {"id": f"p{number}", "dt": "2000-01-01T00:00:00Z"}
         event["at"] = time // 1000 if random.random() < 0.3 else time
-        found.append(NewRecord(json.dumps(event).encode(), f"p{number}".encode(), timestamp=time, partition=0))
-    return [*found, _canary(PAGE_SCHEMA)]
+        found.append(NewRecord(json.dumps(event).encode(), f"p{number}".encode(), timestamp=time, partition=partition))
+    return [*found, *(_canary(PAGE_SCHEMA, partition) for partition in range(2))]
 
 
 def states(random: Random, count: int) -> list[NewRecord]:
@@ -190,8 +191,8 @@ def states(random: Random, count: int) -> list[NewRecord]:
         row = {name: value for name, value in row.items() if random.random() < 0.8}
         value = json.dumps({"meta": {"id": f"s{number}", "dt": iso_time(time)}, **row}).encode()
         key = record_key((random.choice(("enwiki", "dewiki", "a")), random.randrange(4)))
-        found.append(NewRecord(None if random.random() < 0.2 else value, key, timestamp=time, partition=0))
-    return [*found, _canary(STATE_SCHEMA)]
+        found.append(NewRecord(None if random.random() < 0.2 else value, key, timestamp=time, partition=crc32(key) % 2))
+    return [*found, *(_canary(STATE_SCHEMA, partition) for partition in range(2))]
 
 
 def _canary(schema: dict[str, Any], partition: int = 0) -> NewRecord:
@@ -206,6 +207,6 @@ def streams(prefix: str) -> dict[str, tuple[Stream, dict[str, Any]]]:
     """The streams that are read, with their schemas."""
     return {
         "change": (Stream("change", (f"{prefix}.change",), partitions=2), SCHEMA),
-        "page": (Stream("page", (f"{prefix}.page",), timestamp_field="at"), PAGE_SCHEMA),
-        "state": (Stream("state", (f"{prefix}.state",)), STATE_SCHEMA),
+        "page": (Stream("page", (f"{prefix}.page",), partitions=2, timestamp_field="at"), PAGE_SCHEMA),
+        "state": (Stream("state", (f"{prefix}.state",), partitions=2), STATE_SCHEMA),
     }

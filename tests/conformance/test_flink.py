@@ -29,7 +29,7 @@ from tests.eventlog.kit import kafka_admin
 pytestmark = [pytest.mark.kafka, pytest.mark.flink, pytest.mark.long]
 
 SEED = int(os.environ.get("GATEWAY_CONFORMANCE_SEED", "1"))
-RANDOM_DECLARATIONS = int(os.environ.get("GATEWAY_CONFORMANCE_DECLARATIONS", "10"))
+RANDOM_DECLARATIONS = int(os.environ.get("GATEWAY_CONFORMANCE_DECLARATIONS", "6"))
 EVENTS = 2_000
 KEPT = {"retention.ms": "-1"}
 

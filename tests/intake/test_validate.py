@@ -65,7 +65,7 @@ def test_what_is_missing_is_set_and_the_event_given_is_left_alone() -> None:
 
 
 def test_a_stream_that_is_made_of_others_takes_canaries_alone() -> None:
-    made = replace(CHANGE, name="made", derive=Derivation(("wiki.change", "other")))
+    made = replace(CHANGE, name="made", topics=("made",), aliases=(), derive=Derivation(("wiki.change", "other")))
     event = example() | {"meta": {**example()["meta"], "stream": "made"}}
     for stream in (None, made):
         with pytest.raises(InvalidEvent, match=r"made is made of wiki\.change, other, and takes no other events"):

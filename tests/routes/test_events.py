@@ -51,6 +51,7 @@ async def test_the_topic_is_created_as_the_stream_says_and_the_key_is_set(site: 
     assert record.key == b"enwiki"
 
 
+@pytest.mark.long
 async def test_a_subscriber_sees_the_first_event_of_a_new_topic_at_once() -> None:
     """It does not wait until the hub looks for new topics by itself."""
     async with (

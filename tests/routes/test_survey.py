@@ -66,6 +66,7 @@ class World:
         return self.surveyor.rate(topics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [3, 20, 60, 200])
 @pytest.mark.parametrize("origin", [NOTHING_READ, ConsumedPosition(7, 1000 * START - 1)])
 async def test_a_rate_is_that_of_the_time_of_which_it_is_known(seconds: int, origin: ConsumedPosition) -> None:

@@ -168,7 +168,7 @@ def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:
             event["meta"]["dt"] = random.choice(("never", "2026-13-01T00:00:00Z", ""))
         value = b"{broken" if chance > 0.99 else json.dumps(event).encode()
         found.append(NewRecord(value, f"k{number}".encode(), timestamp=time, partition=partition))
-    return found + [_canary(SCHEMA, partition) for partition in range(partitions)]
+    return found + [canary(SCHEMA, partition) for partition in range(partitions)]
 
 
 def pages(random: Random, count: int) -> list[NewRecord]:
@@ -179,7 +179,7 @@ def pages(random: Random, count: int) -> list[NewRecord]:
         event["meta"] = {"id": f"p{number}", "dt": "2000-01-01T00:00:00Z"}
         event["at"] = time // 1000 if random.random() < 0.3 else time
         found.append(NewRecord(json.dumps(event).encode(), f"p{number}".encode(), timestamp=time, partition=partition))
-    return [*found, *(_canary(PAGE_SCHEMA, partition) for partition in range(2))]
+    return [*found, *(canary(PAGE_SCHEMA, partition) for partition in range(2))]
 
 
 def states(random: Random, count: int) -> list[NewRecord]:
@@ -192,14 +192,14 @@ def states(random: Random, count: int) -> list[NewRecord]:
         value = json.dumps({"meta": {"id": f"s{number}", "dt": iso_time(time)}, **row}).encode()
         key = record_key((random.choice(("enwiki", "dewiki", "a")), random.randrange(4)))
         found.append(NewRecord(None if random.random() < 0.2 else value, key, timestamp=time, partition=crc32(key) % 2))
-    return [*found, *(_canary(STATE_SCHEMA, partition) for partition in range(2))]
+    return [*found, *(canary(STATE_SCHEMA, partition) for partition in range(2))]
 
 
-def _canary(schema: dict[str, Any], partition: int = 0) -> NewRecord:
+def canary(schema: dict[str, Any], partition: int = 0) -> NewRecord:
     """Moves the time of its partition beyond all of it, and is no part of a result."""
-    event = {"meta": {"id": "end", "dt": iso_time(END), "domain": "canary"}}
+    event: dict[str, Any] = {"meta": {"id": "end", "dt": iso_time(END), "domain": "canary"}}
     if "at" in schema["properties"]:
-        event["at"] = END  # type: ignore[assignment]
+        event["at"] = END
     return NewRecord(json.dumps(event).encode(), b"end", timestamp=END, partition=partition)
 
 

@@ -58,7 +58,7 @@ def parse_time(text: str, now: int, local: bool = False) -> int:
     try:
         return max(0, read_time(text, local))
     except ValueError:
-        raise ValueError(f"{text[:100]!r} is no time; write {FORMS}") from None
+        raise ValueError(f"{text[:100]!r} is not a time; write {FORMS}") from None
 
 
 def _read_number(text: str) -> int:
@@ -67,7 +67,7 @@ def _read_number(text: str) -> int:
         raise ValueError(f"{text[:100]!r} has more than 64 bits; write {FORMS}")
     # A minus sign is a slip, but for the numbers that stand where no calendar has a time (`iso_time`).
     if text.startswith("-") and number >= _EARLIEST:
-        raise ValueError(f"{text[:100]!r} is no time; write {FORMS}")
+        raise ValueError(f"{text[:100]!r} is not a time; write {FORMS}")
     return number
 
 
@@ -77,7 +77,7 @@ def read_time(text: str, local: bool = False) -> int:
     has it. `local`: what has no offset is of the zone of the machine. Raises ValueError."""
     found = _TIME.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text[:100]!r} is no time")
+        raise ValueError(f"{text[:100]!r} is not a time")
     time = _read(found)
     return _of_this_zone(time) if local and found["zone"] is None else time
 

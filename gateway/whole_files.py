@@ -46,7 +46,7 @@ def copy_whole(source: Path, target: Path) -> None:
     with _beside(target) as temporary:
         shutil.copytree(source, temporary, copy_function=_copy)
         if os.path.lexists(target):
-            raise FileExistsError(f"{target} is there already")
+            raise FileExistsError(f"{target} exists already")
         temporary.rename(target)
     _settle(target.parent)
 
@@ -72,7 +72,7 @@ def _put_new(temporary: Path, place: Path) -> None:
     except OSError:
         # A file system without hard links: two processes at the same moment would not see each other there.
         if os.path.lexists(place):
-            raise FileExistsError(f"{place} is there already") from None
+            raise FileExistsError(f"{place} exists already") from None
         temporary.replace(place)
 
 

@@ -1,4 +1,4 @@
-"""Text from strangers, and numbers for people."""
+"""Text from untrusted clients, and numbers for people."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def test_what_steers_a_terminal_is_written_as_an_escape(text: str, shown: str) -
     assert printable(text) == shown
 
 
+def test_one_of_a_thing_has_no_s() -> None:
+    assert [counted(number, "open stream") for number in (0, 1, 2, 1234)] == [
+        "0 open streams",
+        "1 open stream",
+        "2 open streams",
+        "1,234 open streams",
+    ]
+
+
 @pytest.mark.parametrize(
     ("count", "shown"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 KB"), (2e9, "2.0 GB"), (3e15, "3000.0 TB")]
 )
@@ -37,12 +46,3 @@ def test_bytes(count: float, shown: str) -> None:
 )
 def test_spans(milliseconds: int, said: str) -> None:
     assert span(milliseconds) == said
-
-
-def test_one_of_a_thing_has_no_s() -> None:
-    assert [counted(number, "open stream") for number in (0, 1, 2, 1234)] == [
-        "0 open streams",
-        "1 open stream",
-        "2 open streams",
-        "1,234 open streams",
-    ]

@@ -16,7 +16,7 @@ _SCHEME = b"bearer"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """RFC 6750 section 2.1."""
 _OWN_SITES = (b"same-origin", b"none")
-"""What `Sec-Fetch-Site` says of requests that no other site has caused."""
+"""The values of `Sec-Fetch-Site` for requests that no other site has caused."""
 
 
 class Credential(NamedTuple):

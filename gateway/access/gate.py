@@ -29,8 +29,8 @@ class Gate:
     async def reader(
         self, headers: Iterable[tuple[bytes, bytes]], in_query: Sequence[str] = (), brief: bool = False
     ) -> Grant:
-        """What a request to read may see. `brief`: a short-lived token in the query (`in_query`) or a cookie counts
-        too. Raises Problem: 400, 401, or 503 where the keys have not come yet."""
+        """The streams that a request may read. `brief`: a short-lived token in the query (`in_query`) or a cookie
+        counts too. Raises Problem: 400, 401, or 503 if the keys are not loaded yet."""
         if not self._trust().takes_tokens:
             if brief and in_query:
                 raise Problem(400, "Bad request", f"`{PARAMETER}`: no tokens are accepted here", PARAMETER)
@@ -38,7 +38,7 @@ class Gate:
         return await self._judged(headers, in_query if brief else (), self._trust().terms.cookie if brief else None)
 
     async def writer(self, headers: Iterable[tuple[bytes, bytes]]) -> Grant:
-        """What a request to write may write. Raises Problem as `reader` does."""
+        """The streams that a request may write. Raises Problem as `reader` does."""
         grant = NOBODY
         if self._trust().takes_tokens:
             grant = await self._judged(headers, (), None)
@@ -50,7 +50,7 @@ class Gate:
         return replace(grant, writes_public=False)
 
     def renewed(self, grant: Grant) -> Grant:
-        """What is left of a grant under the static tokens in force now; a signed token is good until it expires."""
+        """The part of a grant that the present static tokens leave; a signed token is valid until it expires."""
         if grant.digest is None:
             return grant
         tokens = (token for token in self._trust().static_tokens if token.digest == grant.digest)

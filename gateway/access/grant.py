@@ -11,8 +11,8 @@ MAXIMUM_GLOB_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`read` and `write` are globs over names of streams (`*` is any characters, `?` is one). What they match may be
-    read beside what is public, and written. `expires` is in milliseconds since the epoch."""
+    """`read` and `write` are globs over names of streams (`*` is any characters, `?` is one). Streams that match may
+    be read beside the public ones, and written. `expires` is in milliseconds since the epoch."""
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
@@ -26,14 +26,14 @@ class Grant:
 
 
 NOBODY = Grant()
-"""Of whoever shows no token."""
+"""The grant of a request without a token."""
 EVERYTHING = Grant(read=("*",), write=("*",))
 """On the admin port."""
 
 
 def globs_of(value: object) -> tuple[str, ...]:
-    """The globs that a list of texts holds, or a text that separates them by spaces as `scope` does (RFC 6749 section
-    3.3); sorted, each once. Raises ValueError that says what it takes."""
+    """The globs in a list of strings, or in a string that separates them by spaces like `scope` (RFC 6749 section
+    3.3). They are sorted and unique. Raises ValueError that says which form is expected."""
     items = value.split() if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) and item for item in items):
         raise ValueError("it takes a list of stream names, with * and ? as wildcards")

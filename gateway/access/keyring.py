@@ -71,8 +71,8 @@ class Keyring:
                     await self._asked.wait()
 
     async def look(self) -> None:
-        """Return when the keys have been fetched for the sake of one that is not known, or where that would be too soon
-        after the last time."""
+        """Return when the keys have been fetched because of an unknown one, or at once if the last fetch was too
+        recent."""
         if self._url is None:
             return
         if not self._fetching:

@@ -27,7 +27,7 @@ FITTING = {
 """The algorithms that there are, each with the type and the curve of its keys (RFC 7518, RFC 8037). Those that share a
 secret are left out on purpose: a public key must never be taken for one."""
 OTHER_NAMES = {"Ed25519": "EdDSA"}
-"""What algorithms are called too (RFC 9864 section 2.2), and what they are called here."""
+"""Other names of algorithms (RFC 9864 section 2.2), and the names used here."""
 TRIED_KEYS = 10
 """Keys that a token is tried with at the most, where it does not say which of them it is signed with."""
 MAXIMUM_DOCUMENT = 262_144
@@ -62,8 +62,8 @@ class KeySet:
         return len(self._keys)
 
     def find(self, key_id: str | None, algorithm: str) -> Sequence[PyJWK]:
-        """The keys that a token may be signed with: those that it names, of which there may be several; all for its
-        algorithm where it names none (RFC 7515 appendix D). Keys without an id may be called anything."""
+        """The keys that a token may be signed with. They are those with its key id, of which there may be several;
+        without an id, all for its algorithm (RFC 7515 appendix D). Keys without an id match any id."""
         if key_id is None:
             return self._by_algorithm.get(algorithm, ())
         named = self._keys.get((key_id, algorithm), ())
@@ -100,7 +100,7 @@ def read_keys(document: bytes | str, algorithms: Iterable[str]) -> KeySet:
 def _read(item: Any, allowed: tuple[str, ...]) -> list[tuple[str | None, PyJWK]]:
     """One key, for each algorithm that it fits. Raises ValueError that repeats nothing of it."""
     if not isinstance(item, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     if "d" in item or "k" in item:
         raise ValueError("it is a private key; replace it, and publish only public keys")
     key_id = item.get("kid")

@@ -28,7 +28,7 @@ from gateway.errors import GatewayError
 _LATEST = 1e12
 """Seconds; beyond all times that are meant."""
 _NOT_VERIFIED = ("exp", "nbf", "iat", "sub", "jti")
-"""Times are judged here. Who a token is about, and its number, are nobody's business: whatever they are will do."""
+"""Times are checked here. The subject of a token and its number do not matter: any value is accepted."""
 _OPTIONS: Any = {"require": ["exp", "iss", "aud"], **{f"verify_{name}": False for name in _NOT_VERIFIED}}
 
 
@@ -42,8 +42,8 @@ class UnknownKey(InvalidToken):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token has to say. `skew` is how far clocks may differ, `brief_lifetime` the longest life of a token that
-    is taken from an address or a cookie; both in seconds."""
+    """The requirements for a token. `skew` is the tolerated difference between clocks. `brief_lifetime` is the
+    longest lifetime of a token from a URL or a cookie. Both are in seconds."""
 
     audience: str = ""
     issuer: str = ""
@@ -55,8 +55,8 @@ class Rules:
 
 
 def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Grant:
-    """What a token grants; `now` in milliseconds since the epoch, `brief` whether it stood where it has to be
-    short-lived. Raises InvalidToken and UnknownKey."""
+    """The grant of a token. `now` is in milliseconds since the epoch; `brief` says whether the token must be
+    short-lived where it stood. Raises InvalidToken and UnknownKey."""
     claims = _claims(token, keys, rules)
     expires = _check_times(claims, rules, now / 1000, brief)
     return Grant(
@@ -68,7 +68,7 @@ def verify(token: str, keys: KeySet, rules: Rules, now: int, brief: bool) -> Gra
 
 
 def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
-    """What a token says whose signature, audience and issuer are right."""
+    """The claims of a token with a valid signature, audience and issuer."""
     key_id, name = _head(token, rules)
     found = keys.find(key_id, algorithm_of(name) or "")
     if not found:
@@ -87,7 +87,7 @@ def _claims(token: str, keys: KeySet, rules: Rules) -> Mapping[str, Any]:
 
 
 def _verified(token: str, key: PyJWK, name: str, rules: Rules) -> Mapping[str, Any] | None:
-    """What it says; None where another key may have signed it."""
+    """The claims; None if another key may have signed the token."""
     try:
         claims: Mapping[str, Any] = jwt.decode(
             token, _called(key, name), [name], audience=rules.audience, issuer=rules.issuer, options=_OPTIONS

@@ -33,7 +33,7 @@ class StaticToken:
 
     @property
     def grant(self) -> Grant:
-        """What its holder may do, until it is taken out of the configuration."""
+        """The grant of its holder, until the token is removed from the configuration."""
         return Grant(self.read, self.write, by_token=True, digest=self.digest)
 
 

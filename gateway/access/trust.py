@@ -16,8 +16,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a token is held against, and where it may stand; see the settings of the same names. `needed_to_write` is
-    whether the intake takes nothing without a token."""
+    """How a token is verified, and where it may stand; see the settings of the same names. `needed_to_write`: the
+    intake accepts nothing without a token."""
 
     rules: Rules = field(default_factory=Rules)
     longest: int = 8192

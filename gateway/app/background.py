@@ -9,9 +9,9 @@ from gateway.observability import telemetry
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 30.0
-"""Seconds until a part that broke off is begun anew: twice as long each time, from the first to the longest."""
+"""Seconds until a failed part is restarted: twice as long each time, from the first to the longest."""
 SOUND_SECONDS = 60.0
-"""A part that has gone on for so long is sound again."""
+"""Seconds after which a running part is sound again."""
 
 
 class Background:
@@ -22,7 +22,7 @@ class Background:
         """The parts that broke off lately, each with the kind of its mistake."""
 
     async def keep(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a part for ever. A mistake is counted and logged; then the part is begun anew, after a pause."""
+        """Run a part for ever. An error is counted and logged; then the part is restarted after a pause."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE
         while True:

@@ -44,9 +44,8 @@ def open_log(settings: Settings) -> EventLog:
 
 
 def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims | None, Keys | None]:
-    """Where gateways tell each other what they are about to store, and the bodies of Idempotency-Keys: in Redis where
-    they have one, else in a file of the workers. The embedded log has claims of its own; and a process that shares its
-    log with nobody needs none."""
+    """The claims that gateways share, with the bodies of Idempotency-Keys: in Redis if they have one, else in a file
+    of the workers. The embedded log has claims of its own. A process that shares its log with nobody needs none."""
     if isinstance(log, SqliteLog):
         return None, log
     window, maximum = settings.idempotency_window, settings.idempotency_events
@@ -82,7 +81,7 @@ def open_limits(settings: Settings, clock: Clock) -> Limiter:
 
 
 def open_admission(settings: Settings, limiter: Limiter) -> Admission:
-    """Who is let in, by the settings."""
+    """The gate that the settings describe."""
     amounts = Amounts(
         settings.limit_streams_per_address,
         settings.limit_filters,
@@ -119,7 +118,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
-    derived = check_derivations(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places, settings.error_stream)
     warnings = [
         *configured.warnings,
         *notes,
@@ -168,7 +167,7 @@ def _long_ids(configured: Configured) -> list[str]:
 
 
 def token_terms(settings: Settings) -> Terms:
-    """What tokens are held against."""
+    """The rules that verify tokens."""
     rules = Rules(
         # Without keys no token is held against them.
         settings.token_audience or "",
@@ -183,7 +182,7 @@ def token_terms(settings: Settings) -> Terms:
 
 
 def connection_bounds(settings: Settings) -> ConnectionBounds:
-    """What a connection may cost before it has asked for something."""
+    """The bounds of a connection before its first request."""
     return ConnectionBounds(
         settings.waiting_connections,
         settings.head_timeout,

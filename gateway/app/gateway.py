@@ -26,6 +26,7 @@ from gateway.access.grant import EVERYTHING, Grant
 from gateway.access.keyring import Keyring
 from gateway.app.background import Background
 from gateway.app.composition import connection_bounds, open_admission, open_claims, open_limits
+from gateway.app.machine import memory_limit
 from gateway.app.operations import (
     Operations,
     Reload,
@@ -34,7 +35,6 @@ from gateway.app.operations import (
     nothing_to_reload,
     own_exposition,
 )
-from gateway.app.machine import memory_limit
 from gateway.app.sampler import Pulse
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock, SystemClock
@@ -87,9 +87,9 @@ STREAM_PATH = "/v2/stream/{streams:path}"
 ADMIN_CONNECTIONS = 128
 """Connections to the admin port."""
 INTAKE_SECONDS = 12.0
-"""At a stop, what was taken in has so long to be stored."""
+"""Seconds at a stop for accepted events to be stored."""
 TAKE_WAIT = 3.0
-"""Seconds that new definitions wait for the log to tell of their topics; they are in force by then."""
+"""Seconds that new definitions wait for the log to describe their topics; they are in force afterwards in any case."""
 
 
 def _application(routes: list[Route]) -> ASGIApp:
@@ -181,7 +181,7 @@ class Gateway:
         return sorted_rows(rows, order, limit), len(rows)
 
     def public_routes(self, operations: Operations) -> list[Route]:
-        """What there is on the public port: all that strangers can ask for."""
+        """The routes of the public port: all that the public can ask for."""
         routes = [Route(STREAM_PATH, self.streams)]
         if self.settings.intake == "public":
             endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
@@ -215,7 +215,7 @@ class Gateway:
         return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
 
     def facts(self) -> Facts:
-        """What the documents of the public port tell."""
+        """The facts in the documents of the public port."""
         settings, trust = self.settings, self.current.trust
         limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
         return Facts(
@@ -230,7 +230,7 @@ class Gateway:
         )
 
     def admin_routes(self, operations: Operations) -> list[Route]:
-        """What there is on the admin port."""
+        """The routes of the admin port."""
 
         async def metrics(_: Request) -> Response:
             return Response(await operations.exposition(), media_type=CONTENT_TYPE_LATEST)
@@ -254,7 +254,7 @@ class Gateway:
         return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
 
     def _routes(self, viewers: Viewers, operations: Operations, inside: bool = False) -> list[Route]:
-        """What there is on both ports, over the streams that exist there; `inside`: on the admin port."""
+        """The routes of both ports, over the streams of each; `inside`: on the admin port."""
         streams = CatalogRoutes(viewers, self.surveyor)
         schemas = SchemaRoutes(lambda: self.current.schemas)
         readiness = Readiness(
@@ -370,8 +370,8 @@ class Gateway:
                 raise result
 
     async def _drain(self) -> None:
-        """Take no new connection, and end the running streams one after another over the drain time. The admin port
-        tells of it until the end."""
+        """Accept no new connections, and end the open streams one after another over the drain time. The admin port
+        reports that until the end."""
         self.draining = True
         telemetry.draining()
         taken = asyncio.create_task(self.intake.close())

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 UNLIMITED = 1 << 60
-"""What control groups of the first version say where there is no limit is more than this."""
+"""Control groups of the first version report more than this if there is no limit."""
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:

@@ -16,12 +16,12 @@ from gateway.routes.overview import Rows
 logger = logging.getLogger("gateway")
 
 Reload = Callable[[], Awaitable[dict[str, Any]]]
-"""What `POST /-/reload` does; gives what changed, and raises ConfigurationError."""
+"""The operation behind `POST /-/reload`; returns the changes, and raises ConfigurationError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Given to a process by whoever started it: a process alone answers for itself, a worker asks its supervisor."""
+    """Comes from the starter of the process: a process alone answers for itself, a worker asks its supervisor."""
 
     reload: Reload
     drain: Callable[[], None]
@@ -52,4 +52,4 @@ def no_workers() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def drain_nothing() -> None:
-    """There is nobody to end: whoever serves these routes ends them."""
+    """Ends nothing: the owner of these routes ends the process."""

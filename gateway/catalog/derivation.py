@@ -1,4 +1,4 @@
-"""What a stream is made of, where it is made of others: the `derive` of its configuration, as it is written."""
+"""The declaration of a derived stream: the `derive` of its configuration, as it is written."""
 
 from __future__ import annotations
 

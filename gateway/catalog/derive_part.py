@@ -1,4 +1,4 @@
-"""Reads the `derive` of a stream's configuration. What its expressions mean is looked at in `gateway.derive`."""
+"""Reads the `derive` of a stream's configuration. `gateway.derive` checks the expressions in it."""
 
 from __future__ import annotations
 

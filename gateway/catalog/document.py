@@ -123,7 +123,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     if "expected a single document" in (error.context or ""):
         return "a second YAML document begins here; the file holds one, without a --- in it"
     context = f", {error.context}" if error.context else ""
-    return f"this is no valid YAML: {problem}{context}; check the indentation, quotes and colons"
+    return f"this is not valid YAML: {problem}{context}; check the indentation, quotes and colons"
 
 
 class _Reader:

@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from gateway.errors import GatewayError
 
 LEASE_SECONDS = 10.0
-"""A claim lapses so long after its holder has said anything: more than an append takes (OFFER_SECONDS) whose holder was
-killed meanwhile, so that by then the log has it or never will."""
+"""Seconds after the last sign of its holder until a claim lapses. This is longer than an append takes
+(OFFER_SECONDS). If the holder was killed meanwhile, the log has the event by then, or never will."""
 
 RENEW_SECONDS = 3.0
 """A holder says so often that it is there."""
@@ -82,7 +82,7 @@ class Claims(Keys, Protocol):
         ...
 
     async def settle(self, stored: Sequence[bytes], freed: Sequence[bytes]) -> None:
-        """Say what is stored, whoever has claimed it; and which of the own claims are free again."""
+        """Report events as stored, no matter which process has claimed them, and free claims of this process."""
         ...
 
     async def run(self) -> None:

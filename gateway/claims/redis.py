@@ -17,16 +17,16 @@ from gateway.outbound.scripted_redis import RedisAway, ScriptedRedis
 PARTS = 3
 """Of a window; a claim is in it for its time, and up to half as long again."""
 CAUTIOUS_SECONDS = 10.0
-"""For so long after Redis has come, others may not know yet that it is there, and store without claims."""
+"""Seconds after Redis has appeared within which others may not know it yet, and store without claims."""
 YOUNG_MILLISECONDS = 60_000
-"""What was claimed in a Redis that was emptied is known from the log by then, also where a gateway lags."""
+"""Seconds after which claims that an emptied Redis has lost are known from the log, even if a gateway lags."""
 AGAIN_SECONDS = 1.0
 """Between two questions whether Redis is there."""
 
 
 class RedisClaims:
-    """Claims in Redis. `url` is `redis://…`, `rediss://…` or `unix://…`; `seconds` and `maximum`: how long a claim is
-    kept, and among how many; `prefix` begins the names of all keys."""
+    """Claims in Redis. `url` is `redis://…`, `rediss://…` or `unix://…`. A claim is kept for `seconds`, among the
+    newest `maximum`. `prefix` begins the names of all keys."""
 
     def __init__(self, url: str, seconds: float, maximum: int, clock: Clock, prefix: str = "gateway") -> None:
         self._scripts = ScriptedRedis(url, self._tell)
@@ -72,7 +72,7 @@ class RedisClaims:
                 await self._scripts.ask(RENEW, self._keys, [*self._bounds, self._holder, self._lease])
 
     async def close(self) -> None:
-        """See Claims. What is not settled lapses."""
+        """See Claims. Claims that are not settled lapse."""
         await self._scripts.close()
 
     async def _ask(self, script: str, *words: object) -> Any:

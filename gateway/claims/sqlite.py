@@ -22,7 +22,7 @@ from gateway.eventlog.sqlite.worker import Worker
 from gateway.observability import telemetry
 
 BUSY_SECONDS = 0.5
-"""A claim waits so long for those of other workers."""
+"""Seconds that a claim waits for those of other workers."""
 ANSWER_SECONDS = 1.0
 """The file is away when a call takes longer."""
 CLAIMS = """
@@ -79,8 +79,8 @@ class ClaimFile(SqliteConnection):
             return bind(connection, life, name, value, now)
 
     def _prune(self, life: Life, now: int, coming: int) -> None:
-        """Delete some of those that hold no longer, the oldest first: so many, and two for each that comes, so that no
-        step is long and none is left."""
+        """Delete some expired claims, the oldest first: a fixed number, and two for each new claim. So no step is
+        long and none is left."""
         connection = self.connection()
         query = "SELECT (SELECT min(number) FROM claims), (SELECT max(number) FROM claims)"
         first, last = connection.execute(query).fetchone()
@@ -107,9 +107,9 @@ class ClaimFile(SqliteConnection):
 
 
 class SqliteClaims:
-    """Claims in a file. `seconds` and `maximum`: how long a claim is kept, and among how many; `now` gives the time
-    (ms), by which all that share the file have to go. `sure`: see Claims; False where gateways of other hosts write to
-    the log as well."""
+    """Claims in a file. A claim is kept for `seconds`, among the newest `maximum`. `now` gives the time (ms), which
+    must be the same for all that share the file. `sure`: see Claims; False if gateways of other hosts write to the
+    log as well."""
 
     def __init__(
         self, path: Path, seconds: float, maximum: int, sure: bool = True, now: Callable[[], int] | None = None

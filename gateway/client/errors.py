@@ -42,7 +42,7 @@ class NotAnEventStream(ClientError):
     def __init__(self, url: str, content_type: str, excerpt: str) -> None:
         named = content_type or "an answer without a content type"
         begins = f", which begins {excerpt!r}" if excerpt else ""
-        super().__init__(f"{url} is no event stream (text/event-stream) but {named}{begins}")
+        super().__init__(f"{url} is not an event stream (text/event-stream) but {named}{begins}")
         self.content_type = content_type
         self.excerpt = excerpt
 

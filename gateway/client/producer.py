@@ -96,7 +96,7 @@ class Producer:
         self.url = f"{url.rstrip('/')}/v1/events{'?hasty=true' if self.options.hasty else ''}"
         self.shown = bare(self.url)
         if not _is_address(self.url):
-            raise ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
+            raise ClientError(f"{self.shown!r} is not an address; write it like http://127.0.0.1:8080")
         self._headers = dict(headers or {})
         self._transport = transport
         self._clock = clock or SystemClock()

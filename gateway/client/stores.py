@@ -87,7 +87,7 @@ class FilePositions:
         content = position.encode(errors="surrogatepass") + b"\n"
         if read_position(content) is None:
             raise PositionStoreError(
-                f"{self._path}: {printable(position[:100])!r} is no position: one line of at most {LONGEST:,} bytes"
+                f"{self._path}: {printable(position[:100])!r} is not a position: one line of at most {LONGEST:,} bytes"
             )
         self._write(content)
 
@@ -99,7 +99,7 @@ class FilePositions:
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
-                raise OSError(errno.EINVAL, "it is no file, but a device or a pipe")
+                raise OSError(errno.EINVAL, "it is not a file, but a device or a pipe")
             if not mode & WRITABLE:
                 # Whoever may replace files in its directory, or is root, could write it all the same.
                 raise PermissionError(errno.EACCES, "it is read-only")

@@ -170,7 +170,7 @@ class Subscription:
         except TimeoutError:
             ending.reason = silence(self._idle)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-            ending.failure = ClientError(f"{self.shown!r} is no address; write it as in http://127.0.0.1:8080")
+            ending.failure = ClientError(f"{self.shown!r} is not an address; write it like http://127.0.0.1:8080")
         except (httpx.LocalProtocolError, UnicodeEncodeError):
             ending.failure = ClientError(f"{self.shown}: the position {printable(self.last_event_id)!r} cannot be sent")
         except httpx.TooManyRedirects:
@@ -187,7 +187,7 @@ class Subscription:
             return
         if request.url.scheme not in ("http", "https"):
             target = printable(bare(str(request.url)))
-            raise ClientError(f"{self.shown} redirects to {target!r}, which is no address of HTTP")
+            raise ClientError(f"{self.shown} redirects to {target!r}, which is not an HTTP address")
         for name in self._given_headers.keys() - {"user-agent", "accept", "accept-encoding"}:
             request.headers.pop(name, None)
 

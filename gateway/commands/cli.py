@@ -78,7 +78,7 @@ def _configure(flags: dict[str, Any]) -> Configured:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="event-gateway", prog_name="gateway")
 def main() -> None:
-    """A public event streaming gateway: topics out to server-sent events, with filters and resume."""
+    """Publish event streams from Kafka or an embedded log as server-sent events, with filters and resume."""
 
 
 @main.command()
@@ -101,10 +101,10 @@ def serve(**flags: Any) -> None:
 
 
 @main.command()
-@click.option("--from", "url", metavar="URL", help="an event stream to serve instead, of Wikimedia or another gateway")
+@click.option("--from", "url", metavar="URL", help="event stream to serve instead, from Wikimedia or another gateway")
 @_with_settings(own=("log",))
 def demo(url: str | None, **flags: Any) -> None:
-    """Serve a live sample feed from a log of its own: nothing else is needed."""
+    """Serve a live sample feed from an embedded log, without any setup."""
     given = demo_settings(flags, os.environ)
     configured = _configure(given)
     output = configure_logging(configured.settings.log_format, configured.settings.log_level)
@@ -123,7 +123,7 @@ def demo(url: str | None, **flags: Any) -> None:
 @main.command()
 @_with_settings("config", "log", "schema_repositories", "error_stream", "jwks")
 def check(**flags: Any) -> None:
-    """Read the configuration and the schemas, and print every mistake with its place."""
+    """Check the configuration and the schemas, and print each mistake with file and line."""
     mistakes: list[str] = []
     configured: Configured | None = None
     try:
@@ -153,10 +153,14 @@ def check(**flags: Any) -> None:
 @main.command()
 @click.argument("stream")
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--key", metavar="FIELD", help="the dotted path of the field that becomes the record's key")
-@click.option("--timestamp", metavar="FIELD", help="that of the record's time: ISO 8601, or a number")
-@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after so many invalid lines")
-@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="pass over the first N lines")
+@click.option("--key", metavar="FIELD", help="dotted path of the field to use as the record's key")
+@click.option(
+    "--timestamp",
+    metavar="FIELD",
+    help="dotted path of the field to use as the record's timestamp: ISO 8601, or a number",
+)
+@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after this many invalid lines")
+@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="skip the first N lines")
 @_with_settings("config", "log", "schema_repositories")
 def produce(
     stream: str,
@@ -167,11 +171,12 @@ def produce(
     skip: int,
     **flags: Any,
 ) -> None:
-    """Put newline-delimited JSON from FILE (or standard input) into STREAM, each event validated first.
+    """Validate newline-delimited JSON from FILE (or standard input), and store it in STREAM.
 
-    The input may be compressed (gzip, bzip2, xz, zstd). At the end it says how many events were stored, and where it
-    did not come to the end, how many lines to --skip to go on. Exit status: 0, 1 where a line was invalid or the log
-    failed, 130 where it was interrupted.
+    The input may be compressed (gzip, bzip2, xz, zstd). The summary shows how many events were stored. If the command
+    stopped early, it also shows the number of lines to --skip in the next run.
+
+    Exit status: 0; 1 if a line was invalid or the log failed; 130 if it was interrupted.
     """
     configured = _configure(flags)
     try:
@@ -187,12 +192,12 @@ def produce(
 @click.argument("streams", nargs=-1, metavar="[STREAM]...")
 @_with_settings("config", "log", "schema_repositories")
 def canary(streams: tuple[str, ...], **flags: Any) -> None:
-    """Put one canary event into each STREAM, or into all streams that have canary_events_enabled.
+    """Store one canary event in each STREAM, or in all streams with canary_events_enabled.
 
-    It is the first example of the stream's schema, with meta.domain canary; who subscribes does not see it without
-    canary=true. Run every few minutes, it tells a stream in which nothing happens from one that is broken.
+    The event is the first example of the stream's schema, with meta.domain canary. Subscribers see it only with
+    canary=true. Run this every few minutes to distinguish an idle stream from a broken one.
 
-    Exit status: 0, or 1 where the event of any stream is not stored.
+    Exit status: 0; 1 if an event was not stored.
     """
     configured = _configure(flags)
     try:
@@ -214,23 +219,23 @@ def _complain(line: str) -> None:
 @click.option(
     "--since",
     type=Time(),
-    help="where to begin when there is no position yet: 10m, 2h, 7d, 14:30, or ISO 8601; local without an offset",
+    help="where to start without a stored position: 10m, 2h, 7d, 14:30, or ISO 8601 (local time without an offset)",
 )
-@click.option("--name", help="the name of the position, where another than stream and address is wanted")
+@click.option("--name", help="name of the stored position, instead of stream and address")
 @_with_settings("config", "log")
 def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: Any) -> None:
-    """Copy the event stream at URL, of Wikimedia or another gateway, into STREAM.
+    """Copy the event stream at URL, from Wikimedia or another gateway, into STREAM.
 
-    The events keep their bytes. The position is stored with them: started again, it goes on after the last event, and
-    none is lost or stored twice. One mirror at a time: another with the same name takes over.
+    The events keep their bytes. The position is stored with the events, so that a restarted mirror neither loses nor
+    repeats any. Only one mirror of a name runs at a time: a new one takes over.
 
-    Exit status: 0, 1 where it cannot go on, 3 where the source has told a gap.
+    Exit status: 0; 1 if it cannot continue; 3 if the source reported a gap.
     """
     if not is_address(url):
         where = "; the address comes before the stream" if is_address(stream) else ""
-        _fail([f"gateway mirror: {url!r} is no address{where}; write it as in http://127.0.0.1:8080/v2/stream/name"])
+        _fail([f"gateway mirror: {url!r} is not an address{where}; write it like http://127.0.0.1:8080/v2/stream/name"])
     if not is_text(name or ""):
-        _fail([f"gateway mirror: --name: {name!r} is no text"])
+        _fail([f"gateway mirror: --name: {name!r} is not valid text"])
     configured = _configure(flags)
     try:
         target = _stream(configured, stream)

@@ -64,9 +64,9 @@ async def run_demo(configured: Configured, source: Source, output: Output) -> No
     log = open_log(settings)
     await log.open()
     feed = SampleFeed(log, definitions.catalog, SystemClock())
-    click.echo("Making an hour of history …", err=True)
+    click.echo("Creating an hour of history …", err=True)
     await feed.fill()
-    what = "about 20 changes a second to pages of wikis that do not exist"
+    what = "a sample feed of about 20 page changes per second on fictitious wikis"
     tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
     gateway = Gateway(settings, definitions, log)
     reload = OwnReload(gateway, Reloader(source, settings, definitions))
@@ -77,7 +77,7 @@ async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     """Serve what the event stream at this address gives, from now on. Raises as `run_demo`, and ClientError."""
     if not is_address(url):
         # Before anything is served, and said to be.
-        raise ClientError(f"{bare(url)!r} is no address; write it as in http://127.0.0.1:8080/v2/stream/wiki.change")
+        raise ClientError(f"{bare(url)!r} is not an address; write it like http://127.0.0.1:8080/v2/stream/wiki.change")
     stop = stop_on_signals()
     log = open_log(settings)
     await log.open()
@@ -86,7 +86,7 @@ async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
     gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
-    await _serve(gateway, nothing_to_reload, stop, mirror.run(stop), f"what {bare(url)} gives", tried, output)
+    await _serve(gateway, nothing_to_reload, stop, mirror.run(stop), f"the events of {bare(url)}", tried, output)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -138,8 +138,8 @@ async def _serve(
 def _invitation(address: str, name: str, what: str, tried: str) -> str:
     stream = f"{address}/v2/stream/{name}"
     return f"""
-The gateway is at {address}, with {what}.
-Try, in another terminal:
+The gateway serves {what} at {address}.
+Try in another terminal:
 
   curl -N {stream}
   curl -N '{stream}?since=10m&limit=5' -H 'Accept: application/x-ndjson'

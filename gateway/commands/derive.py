@@ -19,6 +19,7 @@ from gateway.derive.declared import declared
 from gateway.derive.example import Outcome, read_examples
 from gateway.derive.example import run as run_example
 from gateway.derive.explain import explained
+from gateway.derive.operator import Bounds
 from gateway.derive.schema_file import schema_document
 from gateway.derive.shape import schema_of
 from gateway.errors import ConfigurationError, InvalidExpression
@@ -100,9 +101,11 @@ def _run_file(path: Path, findings: Findings, configured: Configured, schemas: S
         findings.mistakes.append(f"{path}: the file cannot be read: {error}")
         return []
     outcomes = []
+    settings = configured.settings
+    bounds = Bounds(settings.derive_held, settings.derive_held_bytes)
     for example in read_examples(text, configured.catalog, findings):
         try:
-            outcomes.append(run_example(example, configured.catalog, schemas))
+            outcomes.append(run_example(example, configured.catalog, schemas, bounds))
         except InvalidExpression as error:
             findings.mistake(example.line, f"{example.stream.name} cannot be run: {error}")
     return outcomes

@@ -48,9 +48,9 @@ async def _mirror(settings: Settings, stream: Stream, url: str, since: int | Non
     if failure:
         progress.say(f"gateway mirror: {failure}")
     elif not stop.is_set():
-        progress.say("the source has ended the stream")
+        progress.say("the source ended the stream")
     gaps = f", {counted(meter.gaps, 'gap')}: events are missing" if meter.gaps else ""
-    returned = f", {meter.returned:,} left out that came again" if meter.returned else ""
+    returned = f", {meter.returned:,} repeated events dropped" if meter.returned else ""
     progress.say(f"{counted(meter.events, 'event')} stored{returned}{gaps}")
     if failure:
         return 1

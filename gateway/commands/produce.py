@@ -30,7 +30,7 @@ def run_produce(
     """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
     ConfigurationError."""
     if stream.schema_title is None:
-        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, for it has no schema_title"])
+        raise ConfigurationError([f"gateway produce: {stream.name} takes no events, since it has no schema_title"])
     schemas = SchemaRepository(settings.schema_repositories)
     return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 

@@ -31,23 +31,25 @@ def _directories(given: tuple[str, ...], config: str | None) -> list[Path]:
 
 
 _REPOSITORIES = click.option(
-    "--schemas", "directories", multiple=True, metavar="DIRECTORY", help="a schema repository, repeatable"
+    "--schemas", "directories", multiple=True, metavar="DIRECTORY", help="schema repository, repeatable"
 )
-_CONFIGURATION = click.option("--config", metavar="PATH", help="the configuration that names them otherwise")
+_CONFIGURATION = click.option(
+    "--config", metavar="PATH", help="configuration that names the repositories, without --schemas"
+)
 
 
 @click.group()
 def schemas() -> None:
-    """Check the schemas, release a version, make tables of them."""
+    """Check schemas, release versions, and create tables for events."""
 
 
 @schemas.command("check")
 @click.argument("titles", nargs=-1)
-@click.option("--released-in", metavar="REF", help="the tag or branch whose versions are released; else all committed")
+@click.option("--released-in", metavar="REF", help="tag or branch whose versions are released; by default all commits")
 @click.option(
     "--strict/--no-strict",
     default=None,
-    help="whether a history that cannot be read is a mistake, as it is where the variable CI is set",
+    help="whether an unreadable git history is a mistake; by default if the variable CI is set",
 )
 @_REPOSITORIES
 @_CONFIGURATION
@@ -58,11 +60,12 @@ def check_command(
     directories: tuple[str, ...],
     config: str | None,
 ) -> None:
-    """Check all schemas, or those of TITLES: whether they and their examples are valid, whether a new version breaks
-    what was made for the one before, and, where they are kept in git, whether a released version has changed.
+    """Check all schemas, or those of TITLES.
 
-    Exit status: 0, or 1 where there is a mistake. With --strict it is one too that the history of a directory could not
-    be read: it is not kept in git, the clone is shallow, or git does not read it.
+    Schemas and examples must be valid, and new versions compatible with earlier ones. Released versions must not
+    change, according to git. With --strict, it is a mistake if the git history of a directory cannot be read.
+
+    Exit status: 0; 1 if there are mistakes.
     """
     try:
         report = check(_directories(directories, config), titles, released_in)
@@ -84,15 +87,19 @@ def check_command(
 
 @schemas.command("bump")
 @click.argument("title")
-@click.option("--major", "weight", flag_value=Weight.MAJOR, type=Weight, help="a version that may break what was there")
-@click.option("--minor", "weight", flag_value=Weight.MINOR, type=Weight, help="a minor version, where a patch would do")
-@click.option("--patch", "weight", flag_value=Weight.PATCH, type=Weight, help="a patch, or nothing")
+@click.option(
+    "--major", "weight", flag_value=Weight.MAJOR, type=Weight, help="a version that may break readers and writers"
+)
+@click.option(
+    "--minor", "weight", flag_value=Weight.MINOR, type=Weight, help="a minor version, even if a patch would do"
+)
+@click.option("--patch", "weight", flag_value=Weight.PATCH, type=Weight, help="a patch; refuse larger changes")
 @_REPOSITORIES
 @_CONFIGURATION
 def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...], config: str | None) -> None:
-    """Write the next version of TITLE from its current.yaml, with the number that the changes need.
+    """Write the next version of TITLE from its current.yaml. The changes determine its number.
 
-    What breaks readers or writers of the version before takes --major.
+    Changes that break readers or writers of the previous version require --major.
     """
     try:
         done = bump(SchemaRepository(_directories(directories, config)), title.strip("/"), weight)
@@ -112,14 +119,14 @@ def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...]
 @schemas.command("sql")
 @click.argument("title")
 @click.option("--dialect", required=True, type=click.Choice(["postgres", "duckdb", "spark", "flink"]))
-@click.option("--version", default="latest", help="a version, instead of the newest")
-@click.option("--table", help="the name of the table, instead of one made from the title")
+@click.option("--version", default="latest", help="version of the schema")
+@click.option("--table", help="name of the table; by default it derives from the title")
 @_REPOSITORIES
 @_CONFIGURATION
 def sql_command(
     title: str, dialect: str, version: str, table: str | None, directories: tuple[str, ...], config: str | None
 ) -> None:
-    """Print the CREATE TABLE for the events of TITLE, nested in the types of the dialect."""
+    """Print a CREATE TABLE statement for the events of TITLE, with the nested types of the dialect."""
     # It takes longer to load than all the rest of the commands.
     from gateway.schemas.tables import NoTable, create_table, table_name
 

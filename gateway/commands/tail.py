@@ -64,13 +64,13 @@ def _check_fields(context: click.Context, parameter: click.Parameter, text: str 
     except InvalidFields as error:
         raise click.BadParameter(str(error)) from None
     if text is not None and not is_text(text):
-        raise click.BadParameter(f"{text!r} is no text")
+        raise click.BadParameter(f"{text!r} is not valid text")
     return text
 
 
 def _check_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
     if path is not None and not path.name:
-        raise click.BadParameter("no file is named")
+        raise click.BadParameter("this is not the name of a file")
     return path
 
 
@@ -78,7 +78,7 @@ def _check_place(streams: tuple[str, ...], server: str) -> None:
     """Names and the address of their server each have a place of their own. Raises UsageError."""
     if any(is_address(name) for name in streams) or "/v2/stream/" in server:
         raise click.UsageError(
-            "the address of a server and the names of streams are given apart: "
+            "give the address of the server and the names of streams separately: "
             "gateway tail my.stream --server http://127.0.0.1:8080"
         )
 
@@ -88,21 +88,21 @@ def _check_place(streams: tuple[str, ...], server: str) -> None:
 @click.option(
     "--since",
     type=Time(),
-    help="Start at this time: 10m, 2h, 7d (back from now), 14:30, or ISO 8601; local without an offset.",
+    help="Start at this time: 10m, 2h, 7d (before now), 14:30, or ISO 8601 (local time without an offset).",
 )
 @click.option("--until", type=Time(may_come=True), help="End before this time.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after so many events.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after this many events.")
 @click.option("--filter", "expression", metavar="CEL", callback=_check_filter,
-              help="""Only events for which this holds, as in 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip
-@click.option("--fields", metavar="PATHS", callback=_check_fields, help="These members alone, as in title,length.new.")
-@click.option("--canary", is_flag=True, help="Canary events too.")
+              help="""Show only matching events: 'event.wiki == "enwiki" && !event.bot'.""")  # fmt: skip
+@click.option("--fields", metavar="PATHS", callback=_check_fields, help="Show only these fields: title,length.new.")
+@click.option("--canary", is_flag=True, help="Show canary events too.")
 @click.option("--server", metavar="URL", envvar="GATEWAY_SERVER", default="http://127.0.0.1:8080", show_default=True,
-              show_envvar=True, help="This gateway, or any server compatible with Wikimedia's.")  # fmt: skip
+              show_envvar=True, help="A gateway, or any server compatible with Wikimedia's.")  # fmt: skip
 @click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=_check_file,
-              help="Keep the position in FILE, and go on there next time.")  # fmt: skip
+              help="Store the position in FILE, and resume there in the next run.")  # fmt: skip
 @click.option("--output", "form", type=click.Choice(["auto", "lines", "json"]), default="auto", show_default=True,
-              help="Lines for people or JSON for programs; auto: lines on a terminal.")  # fmt: skip
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing of the connection and of progress.")
+              help="Lines for people, or JSON for programs; auto: lines in a terminal.")  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Do not report connections and progress.")
 def tail(
     streams: tuple[str, ...],
     since: int | None,
@@ -116,17 +116,17 @@ def tail(
     form: str,
     quiet: bool,
 ) -> None:
-    """Follow each STREAM (several names, or 'wiki.*' in quotes) as it happens, or from a time on.
+    """Follow each STREAM live, or from a time on; 'wiki.*' in quotes matches several streams.
 
-    On a terminal each event is one line; in a pipe it is the JSON itself. The connection is made again whenever it
-    breaks, and goes on where it was.
+    In a terminal, each event is one line; in a pipe, it is the JSON itself. After an interruption, the command
+    reconnects and resumes.
 
-    A token for private streams is taken from the environment variable GATEWAY_TAIL_TOKEN, and sent as a bearer token.
+    For private streams, the environment variable GATEWAY_TAIL_TOKEN holds a bearer token.
     """
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until is not after --since")
     if until is not None and since is None and resume is None and until <= SystemClock().now():
-        raise click.UsageError("--until is in the past; say with --since where to begin")
+        raise click.UsageError("--until is in the past; set the start with --since")
     _check_place(streams, server)
     check_output()
     clock = SystemClock()

@@ -18,17 +18,17 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 
 @click.group()
 def token() -> None:
-    """Make tokens for the configuration (`static_tokens`), which holds their hash alone."""
+    """Create tokens for the configuration (`static_tokens`), which stores only their hash."""
 
 
 @token.command()
 @click.argument("name", default="reader")
 def new(name: str) -> None:
-    """Make a random token, called NAME in the configuration: the token on the first line, then what to configure."""
+    """Create a random token. Print the token, then the entry for the configuration, where it is called NAME."""
     text = secrets.token_urlsafe(RANDOM_BYTES)
     click.echo(text)
     click.echo(
-        "\nIt is shown this once; give it to its user in secret. Into the configuration goes:\n\n"
+        "\nThis token is shown only once; send it to its user over a secure channel. Add this to the configuration:\n\n"
         "static_tokens:\n"
         f'  {_key(name)}: {{sha256: "{digest_of(text).hex()}", read: [name.of.a.stream]}}',
         err=True,
@@ -52,12 +52,12 @@ def hash_command() -> None:
         text = "\udcff"
     text = text.strip()
     if not (text.isascii() and text.isprintable()) or " " in text:
-        click.echo("gateway token hash: it holds characters that no request can carry; letters and digits do", err=True)
+        click.echo("gateway token hash: a token may have only printable ASCII characters without spaces", err=True)
         sys.exit(1)
     if len(text) < MINIMUM_CHARACTERS:
         click.echo(
-            f"gateway token hash: a token of {len(text)} characters could be guessed; it takes {MINIMUM_CHARACTERS}, "
-            "and `gateway token new` makes one",
+            f"gateway token hash: a token of {len(text)} characters can be guessed; use at least {MINIMUM_CHARACTERS}; "
+            "`gateway token new` creates one",
             err=True,
         )
         sys.exit(1)

@@ -1,7 +1,7 @@
-"""What is counted of events that are put together. Pure.
+"""The aggregates of the events in a window. Pure.
 
-The result depends on which values were added and not on their order, since events of several partitions come in any:
-sums of doubles are exact until they are told, and rounded once.
+The result depends on the values and not on their order, since events of several partitions come in any order. Sums of
+doubles stay exact until they are written, and are rounded once.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway.intake.validate import time_of_value
+from gateway.times import iso_time
 
 BEGINNING = -(2**63)
 """Before every time; the clock of a partition from which nothing was read."""
@@ -41,6 +42,24 @@ def time_reader(path: str | None) -> Callable[[dict[str, Any]], int | None]:
         return time_of_value(found)
 
     return read
+
+
+_written: dict[int, str] = {}
+"""Minutes as they are written, up to their seconds."""
+
+
+def written_time(time: int) -> str:
+    """`iso_time`, in a third of the time: rows come about in the order of time."""
+    minute, rest = divmod(time, 60_000)
+    head = _written.get(minute)
+    if head is None:
+        text = iso_time(minute * 60_000)
+        if len(text) != 24 or text[10] != "T":
+            return iso_time(time)
+        if len(_written) >= _MINUTES:
+            _written.clear()
+        head = _written[minute] = text[:17]
+    return f"{head}{rest // 1_000:02}.{rest % 1_000:03}Z"
 
 
 class Openings:

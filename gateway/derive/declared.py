@@ -1,4 +1,4 @@
-"""What the rows of a declaration are, from the schemas of its sources, and what is wrong with its expressions. Pure."""
+"""Infers the rows of a declaration from the schemas of its sources, and finds mistakes in its expressions. Pure."""
 
 from __future__ import annotations
 

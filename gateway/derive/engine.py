@@ -1,7 +1,7 @@
 """One derived stream: records of its sources in, rows out. Pure, and the same whatever runs it.
 
-Give it all records of each partition in their order, the partitions as they come. What comes out does not depend on how
-they were mixed: an event is late by the times of its own partition, and a row is told once all partitions are past it.
+It takes all records of each partition in order, and the partitions in any interleaving. The rows do not depend on the
+interleaving: an event is late by the times of its own partition, and a row is emitted once all partitions are past it.
 """
 
 from __future__ import annotations

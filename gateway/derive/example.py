@@ -7,10 +7,10 @@
       given: [{}, {bot: true}]
       expect: [{wiki: enwiki}]
 
-What is given is laid over `base`. It goes to the first source, or is a mapping from streams to their events. Of one
-`$partition` says its partition (0 otherwise), and `$delete: [key]` makes it a deletion. `until` moves the clocks of all
-partitions on, as canaries do. An expected row is compared in the members that it names; null is a deletion. `late` and
-`errors` count what is refused.
+The events of `given` are merged into `base`. They go to the first source, or `given` maps streams to their events.
+`$partition` sets the partition of an event (0 by default), and `$delete: [key]` makes it a deletion. `until` advances
+the clocks of all partitions, as canaries do. An expected row is compared in the members that it names; null is a
+deletion. `late` and `errors` count what is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.catalog.stream import Stream
 from gateway.derive.clock import time_reader
 from gateway.derive.engine import Engine, event_of
 from gateway.derive.identity import record_key
-from gateway.derive.operator import TooMuchHeld
+from gateway.derive.operator import DEFAULT_BOUNDS, Bounds, TooMuchHeld
 from gateway.derive.row import Refused, written
 from gateway.model.record import Record, TopicPartition
 from gateway.schemas.repository import SchemaRepository
@@ -151,7 +151,7 @@ def _laid_over(base: Any, event: Any) -> Any:
     return base | {name: _laid_over(base.get(name), value) for name, value in event.items()}
 
 
-def run(example: Example, catalog: Catalog, schemas: SchemaRepository) -> Outcome:
+def run(example: Example, catalog: Catalog, schemas: SchemaRepository, bounds: Bounds = DEFAULT_BOUNDS) -> Outcome:
     """Give the events, and compare what comes. Raises InvalidExpression."""
     derivation, streams = example.derivation, catalog.streams
     count = 1 + max((event.get(_PARTITION, 0) for _, event in example.given), default=0)
@@ -159,7 +159,7 @@ def run(example: Example, catalog: Catalog, schemas: SchemaRepository) -> Outcom
     schema = None if derivation.passes else schemas.taken_by(example.stream)
     engine = Engine(
         example.stream.name, derivation, streams, places,
-        uri=None if schema is None else schema.uri, faults=None if schema is None else schema.faults,
+        uri=None if schema is None else schema.uri, faults=None if schema is None else schema.faults, bounds=bounds,
     )  # fmt: skip
     offsets = dict.fromkeys(places, 0)
     try:

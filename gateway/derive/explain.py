@@ -1,4 +1,4 @@
-"""What a declaration means where it runs. Pure."""
+"""Explains how a declaration runs. Pure."""
 
 from __future__ import annotations
 

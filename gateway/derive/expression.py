@@ -17,7 +17,7 @@ from gateway.filters.compile import DEEPEST, STEPS
 from gateway.filters.functions import FUNCTIONS
 from gateway.filters.lexer import refusal, shorten
 from gateway.filters.syntax import parse
-from gateway.filters.tree import Call, Has, ListOf, Loop, MapOf, Name, Node, Select, start, walk
+from gateway.filters.tree import Call, Has, ListOf, Loop, MapOf, Name, Node, Select, children, start, walk
 from gateway.filters.values import Duration, Error, Map, OutOfSteps, Timestamp, Type, UInt
 from gateway.model.record import Record
 from gateway.times import iso_time
@@ -111,6 +111,23 @@ def condition(expression: Expression | None, names: tuple[str, ...] = EVENT) -> 
             return False
 
     return holds
+
+
+def members_read(expression: Expression, names: frozenset[str]) -> frozenset[str] | None:
+    """The members of the variables of these names that an expression reads; None where it sees one of them whole."""
+    found: set[str] = set()
+    waiting: list[Node] = [parse(expression.text, DEEPEST)]
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case Select(operand=Name(name=name), field=field) | Has(operand=Name(name=name), field=field):
+                if name.lstrip(".") in names:
+                    found.add(field)
+            case Name(name=name) if name.lstrip(".") in names:
+                return None
+            case _:
+                waiting += children(node)
+    return frozenset(found)
 
 
 def as_json(value: Any) -> Any:

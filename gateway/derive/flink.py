@@ -1,8 +1,8 @@
 """`gateway derive flink`: a derived stream as a script of Flink SQL, with equal results. Pure.
 
-What follows from each partition's own sequence alone follows from it there too: an event is late by the newest time of
-its own partition before any window sees it, and the watermark, which is the least of all partitions, only closes what
-is complete.
+The script depends on the sequence of each partition alone, as the engine does. An event is late by the newest time of
+its own partition, before any window sees it. The watermark, which is the least of all partitions, closes only complete
+windows.
 """
 
 from __future__ import annotations
@@ -593,7 +593,8 @@ def _over(value: Translated) -> str:
 def _length(key: _Column) -> str:
     """A part of a key as the text that ids are made of."""
     shown = _as_text(quoted(key.name), key.value.type)
-    return f"CAST(CHAR_LENGTH({shown}) AS STRING) || ':' || {shown}"
+    sign = ":" if key.value.type.kind == "string" else "="
+    return f"CAST(CHAR_LENGTH({shown}) AS STRING) || '{sign}' || {shown}"
 
 
 def _as_text(value: str, known: Type) -> str:

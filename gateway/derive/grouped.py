@@ -1,16 +1,16 @@
-"""What is common to all windows: keys, figures, and the rows that are made of them. Pure."""
+"""The base of all windows: keys, figures, and the rows made of them. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gateway.catalog.derivation import Derivation
+from gateway.catalog.derivation import Derivation, Expression
 from gateway.derive.aggregate import Aggregate, figures
-from gateway.derive.expression import ROW, condition
+from gateway.derive.clock import written_time
+from gateway.derive.expression import ROW, condition, members_read
 from gateway.derive.identity import Key
 from gateway.derive.row import KeyMaker, RowMaker
 from gateway.model.record import Record
-from gateway.times import iso_time
 
 _NO_RECORD = Record("", 0, 0, 0, None, None)
 
@@ -22,7 +22,9 @@ class Grouping:
         self._keys = KeyMaker(derivation.by)
         self._figures = figures(derivation.select)
         self._values = [figure.value() for figure in self._figures]
+        self._names = [figure.name for figure in self._figures]
         self._having = condition(derivation.having, ROW)
+        self._sees_times = derivation.having is not None and _sees_times(derivation.having)
         self._rows = rows
         self.key = self._keys.of
 
@@ -37,12 +39,15 @@ class Grouping:
     def row(self, key: Key, group: list[Aggregate], start: int, end: int) -> dict[str, Any] | None:
         """The row of a group, where `having` is true of it; a figure that there is none of is left out."""
         row: dict[str, Any] = dict(zip(self._keys.names, key, strict=True))
-        row["window_start"], row["window_end"] = iso_time(start), iso_time(end)
-        for figure, aggregate in zip(self._figures, group, strict=True):
+        for name, aggregate in zip(self._names, group, strict=True):
             result = aggregate.result()
             if result is not None:
-                row[figure.name] = result
-        return row if self._having is None or self._having(row, _NO_RECORD) else None
+                row[name] = result
+        # Most are judged by their figures alone, and most of those are refused: their times need not be written.
+        if self._having is not None and not self._sees_times and not self._having(row, _NO_RECORD):
+            return None
+        row["window_start"], row["window_end"] = written_time(start), written_time(end)
+        return row if not self._sees_times or self._having is None or self._having(row, _NO_RECORD) else None
 
     def tell(self, key: Key, group: list[Aggregate], start: int, end: int) -> None:
         """Give the row of a group that is complete."""
@@ -53,3 +58,8 @@ class Grouping:
     def give(self, row: dict[str, Any], key: Key, start: int, end: int) -> None:
         """Give a row."""
         self._rows.of_window(row, key, start, end)
+
+
+def _sees_times(having: Expression) -> bool:
+    read = members_read(having, frozenset(ROW))
+    return read is None or not read.isdisjoint(("window_start", "window_end"))

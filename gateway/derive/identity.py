@@ -1,4 +1,4 @@
-"""By what a derived event is known wherever it comes from: whoever gets one twice can tell. Pure.
+"""The id of a derived event, which is the same wherever it is derived, so that duplicates are recognized. Pure.
 
 Hashes are MD5, written as a UUID: an engine of SQL can make the same, and nobody gains by another event of one's own
 with the same id. The texts are simple for the same reason: values with their lengths, between bars.
@@ -11,9 +11,23 @@ from typing import Any
 
 import orjson
 
+from gateway.model.record import Record
+
 KeyValue = str | int | bool
 Key = tuple[KeyValue, ...]
 """The values of `by`, `latest` or a lookup's key."""
+
+
+class KeyWithTruth(tuple[KeyValue, ...]):
+    """A key with a boolean in it: to Python true is 1, and to JSON and CEL it is not."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return tuple.__eq__(self, other) is True and list(map(type, self)) == list(map(type, other))  # type: ignore[call-overload]
+
+    def __hash__(self) -> int:
+        return hash((KeyWithTruth, *self))
 
 
 class Identity:
@@ -32,9 +46,16 @@ class Identity:
         """Of what is made of a key's events in a window (ms)."""
         return _uuid(f"{self._prefix}{key_text(key)}|{start}|{end}")
 
+    def of_refusal(self, kind: str, record: Record | None, value: bytes) -> str:
+        """Of what was refused: of a record by its place, else by what it is."""
+        if record is not None:
+            return _uuid(f"{self._prefix}{kind}|{record.topic}|{record.partition}|{record.offset}")
+        return _uuid(f"{self._prefix}{kind}|{md5(value, usedforsecurity=False).hexdigest()}")
+
 
 def key_text(key: Key) -> str:
-    """A key as a text that no other key has: of each value its length in characters, and the value."""
+    """A key as a text that no other key has: of each value its length in characters, and the value; a colon between
+    them tells a text from what looks like one."""
     return "".join(map(_with_length, key))
 
 
@@ -42,7 +63,7 @@ def record_key(key: Key) -> bytes:
     """The key of a record, as the intake makes it: one text as it is, any other as JSON, several as a JSON array."""
     if len(key) == 1:
         return key[0].encode(errors="replace") if isinstance(key[0], str) else orjson.dumps(key[0])
-    return orjson.dumps(key)
+    return orjson.dumps(list(key))
 
 
 def is_key(value: Any) -> bool:
@@ -51,8 +72,10 @@ def is_key(value: Any) -> bool:
 
 
 def _with_length(value: KeyValue) -> str:
-    text = str(value).lower() if value.__class__ is bool else str(value)
-    return f"{len(text)}:{text}"
+    if value.__class__ is str:
+        return f"{len(value)}:{value}"
+    text = str(value).lower()
+    return f"{len(text)}={text}"
 
 
 def _uuid(text: str) -> str:

@@ -6,13 +6,11 @@ from typing import Any
 
 from gateway.catalog.derivation import Derivation
 from gateway.derive.clock import Openings, Place
+from gateway.derive.expression import members_read
 from gateway.derive.identity import record_key
 from gateway.derive.operator import Held
 from gateway.derive.row import KeyMaker, Results, RowMaker, Selection
 from gateway.derive.waiting import Waiting
-from gateway.filters.compile import DEEPEST
-from gateway.filters.syntax import parse
-from gateway.filters.tree import Has, Name, Node, Select, children
 from gateway.model.record import Record
 
 GRAIN = 100
@@ -102,19 +100,7 @@ class Lookups:
 
 
 def _members_read(derivation: Derivation, stream: str) -> frozenset[str] | None:
-    """The members of a row that expressions see, where each is named: no others need to be kept. None for all."""
-    names = {lookup.name for lookup in derivation.lookups if lookup.stream == stream}
-    found: set[str] = set()
-    for _, expression in derivation.select:
-        waiting: list[Node] = [parse(expression.text, DEEPEST)]
-        while waiting:
-            node = waiting.pop()
-            match node:
-                case Select(operand=Name(name=name), field=field) | Has(operand=Name(name=name), field=field):
-                    if name.lstrip(".") in names:
-                        found.add(field)
-                case Name(name=name) if name.lstrip(".") in names:
-                    return None
-                case _:
-                    waiting += children(node)
-    return frozenset(found)
+    """The members of a stream's rows that expressions see: no others need to be kept. None for all."""
+    names = frozenset(lookup.name for lookup in derivation.lookups if lookup.stream == stream)
+    found = [members_read(expression, names) for _, expression in derivation.select]
+    return None if None in found else frozenset().union(*(one for one in found if one is not None))

@@ -1,4 +1,4 @@
-"""What the five operators have in common. Pure."""
+"""The base of the five operators. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """How far a derived stream has read its sources, as it is stored beside its rows. Pure.
 
 State is not stored: a position says where reading has to begin again so that the same state comes about. It is JSON:
-`{"format":1,"version":1,"made":"…","topics":{"wiki.change":{"identity":"…","partitions":[[next,behind,newest],…]}}}`.
-Of each partition `next` is the offset of the next record, `behind` how many before it are read again, and `newest` the
-newest time (ms) before those, or null; a list of one has nothing to be read again, and no time.
+`[format, version, made, {"wiki.change": [identity, [next, behind, newest], …]}]`. `made` is a digest of the
+declaration. Of each partition `next` is the offset of the next record, `behind` how many before it are read again, and
+`newest` the newest time (ms) before those, or null; a list of one has nothing to be read again, and no time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.catalog.derivation import Derivation, Expression
 from gateway.derive.clock import BEGINNING
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, InvalidExpression
+from gateway.filters.lexer import canonical_text, tokens
 from gateway.model.record import TopicPartition
 
 FORMAT = 1
@@ -45,28 +47,23 @@ class Position:
 
 def encode(position: Position, derivation: Derivation) -> bytes:
     """As it is stored."""
-    topics: dict[str, dict[str, Any]] = {}
+    topics: dict[str, list[Any]] = {}
     for place in sorted(position.partitions):
         at = position.partitions[place]
-        topic = topics.setdefault(place.topic, {"partitions": []})
-        if place.partition != len(topic["partitions"]):
+        topic = topics.setdefault(place.topic, [position.identities.get(place.topic, "")])
+        if place.partition != len(topic) - 1:
             raise ValueError(f"{place.topic} lacks a partition below {place.partition}")
         bare = at.since == at.next and at.newest == BEGINNING
         newest = None if at.newest == BEGINNING else at.newest
-        topic["partitions"].append([at.next] if bare else [at.next, at.next - at.since, newest])
-    for name, identity in position.identities.items():
-        if name in topics:
-            topics[name]["identity"] = identity
-    made = digest(derivation)
-    return orjson.dumps({"format": FORMAT, "version": derivation.version, "made": made, "topics": topics})
+        topic.append([at.next] if bare else [at.next, at.next - at.since, newest])
+    return orjson.dumps([FORMAT, derivation.version, digest(derivation), topics])
 
 
 def decode(stored: bytes, derivation: Derivation) -> Position:
     """What was stored. Raises PositionRefused where it is that of another version, of a declaration that has changed
     without one, or of a later format."""
     try:
-        document = orjson.loads(stored)
-        form, version, made = document["format"], document["version"], document["made"]
+        form, version, made, topics = orjson.loads(stored)
         if form != FORMAT:
             raise PositionRefused(f"the position is of format {form!r}, and this version reads {FORMAT}")
         if version != derivation.version:
@@ -79,15 +76,18 @@ def decode(stored: bytes, derivation: Derivation) -> Position:
             )
         partitions = {
             TopicPartition(topic, number): _partition(*numbers)
-            for topic, part in document["topics"].items()
-            for number, numbers in enumerate(part["partitions"])
+            for topic, (_, *parts) in topics.items()
+            for number, numbers in enumerate(parts)
         }
-        identities = {topic: part["identity"] for topic, part in document["topics"].items() if "identity" in part}
+        if not all(isinstance(identity, str) for identity, *_ in topics.values()):
+            raise ValueError("an identity is no text")
+        identities = {topic: identity for topic, (identity, *_) in topics.items() if identity}
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise PositionRefused(f"the position cannot be read: {error!r}") from None
     return Position(partitions, identities)
 
 
+@lru_cache(maxsize=1_000)
 def digest(derivation: Derivation) -> str:
     """What tells a declaration from one that gives other rows: all that it says, but for where it stands."""
     return hashlib.blake2b(orjson.dumps(_plain(derivation)), digest_size=6).hexdigest()
@@ -106,7 +106,10 @@ _NOT_OF_ROWS = ("line", "source_lines", "since", "version", "allow_unknown")
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Expression):
-        return value.text.split()
+        try:
+            return canonical_text(tokens(value.text))
+        except InvalidExpression:
+            return value.text
     if is_dataclass(value):
         return [_plain(getattr(value, field.name)) for field in fields(value) if field.name not in _NOT_OF_ROWS]
     return [_plain(one) for one in value] if isinstance(value, tuple) else value

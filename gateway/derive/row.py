@@ -1,4 +1,4 @@
-"""What an operator gives: rows, and what could not become part of one. Pure."""
+"""The results of an operator: rows, and events that it refused. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from gateway.catalog.derivation import Members
+from gateway.derive.clock import written_time
 from gateway.derive.expression import EVENT, Value, value
-from gateway.derive.identity import Identity, Key, is_key, key_text, record_key
+from gateway.derive.identity import Identity, Key, KeyValue, KeyWithTruth, is_key, key_text, record_key
 from gateway.filters.values import Error
 from gateway.model.record import Record
-from gateway.times import iso_time
 
 LONGEST_KEY = 1_024
 """Bytes of a record's key that is made of an event."""
@@ -98,7 +98,7 @@ class RowMaker:
         self._results.rows.append(Row(None, record_key(key), time))
 
     def _event(self, identity: str, time: int, members: dict[str, Any]) -> dict[str, Any]:
-        meta = {"id": identity, "dt": iso_time(time), "stream": self._stream}
+        meta = {"id": identity, "dt": written_time(time), "stream": self._stream}
         return {**self._head, "meta": meta, **members}
 
     def _valid(self, event: dict[str, Any], record: Record | None) -> bytes | None:
@@ -143,7 +143,8 @@ class KeyMaker:
 
     def of(self, event: dict[str, Any], record: Record) -> Key | str:
         """The key; a text says why there is none."""
-        key = []
+        key: list[KeyValue] = []
+        kind: type[tuple[KeyValue, ...]] = tuple
         for name, evaluate in self._parts:
             found = evaluate(event, record)
             if not is_key(found):
@@ -156,8 +157,10 @@ class KeyMaker:
                     return f"{name} of the key: a lone surrogate is no character"
                 if long:
                     return f"{name} of the key: it has more than {LONGEST_KEY} bytes"
+            elif found.__class__ is bool:
+                kind = KeyWithTruth
             key.append(found)
-        return tuple(key)
+        return kind(key)
 
 
 def key_order(key: Key) -> str:

@@ -1,4 +1,4 @@
-"""`window: {gap}`: what a key does until it rests for so long. Pure."""
+"""`window: {gap}`: the events of a key until it rests for the gap. Pure."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Session:
         found = self
         while found.into is not None:
             found = found.into
+        # The next one who asks has not so far to go.
+        one = self
+        while one.into is not None:
+            one.into, one = found, one.into
         return found
 
 

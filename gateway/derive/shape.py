@@ -1,6 +1,6 @@
-"""What an expression gives, from the schemas of what it sees: the types, and whether it is always there. Pure.
+"""Infers the type of an expression from the schemas of its variables, and whether it always has a value. Pure.
 
-What cannot be right is a mistake: a member that no schema has, a text compared with a number.
+An expression that can never work is a mistake: a member that no schema has, a text compared with a number.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 *CEL's error is SQL's NULL*: `false && error` is false, `true || error` is true, `!error` is an error, and what is not
 true does not match. Three-valued logic says the same of NULL. A member that is missing is an error in the one and NULL
-in the other; so a member that may be null by its schema is refused, as is everything else in which the two differ, with
-the place in the text.
+in the other. So a member that may be null by its schema is refused, with its place in the text, as is everything else
+in which the two differ.
 """
 
 from __future__ import annotations

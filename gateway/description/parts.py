@@ -169,6 +169,11 @@ STREAM = record(
         "description": TEXT,
         "schema": {"type": ["string", "null"], "format": "uri", "description": "The URL of the newest schema."},
         "topics": {"type": "array", "items": TEXT, "description": "The topics that the stream consists of."},
+        "derived_from": {
+            "type": "array",
+            "items": TEXT,
+            "description": "The streams that this stream is made of; empty for an original stream.",
+        },
         "oldest": {**TIME, "description": "The time of the oldest event, the earliest that `since` reaches."},
         "newest": {**TIME, "description": "The time of the newest event."},
         "rate": {"type": "number", "minimum": 0, "description": "Events per second in the last minute."},

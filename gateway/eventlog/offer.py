@@ -15,7 +15,7 @@ RECORD_BYTES = 16 * 1024 * 1024
 """The largest record that any log takes; Kafka's brokers and topics have bounds of their own (`max.message.bytes`)."""
 
 Fate = tuple[TopicPartition, int] | LogError
-"""What became of a record: its place, or why it has none. After LogUnavailable it may have one all the same."""
+"""The fate of a record: its location, or why it has none. After LogUnavailable it may have one all the same."""
 
 REPEATED: Final[Fate] = (TopicPartition("", -1), -1)
 """In the place of a place, this very object: a record with the same `once` is stored, and this one is not."""

@@ -17,7 +17,7 @@ from gateway.eventlog.trouble import Refusal, Trouble
 from gateway.model.record import NewRecord, Record, TopicPartition
 
 SICK_SECONDS = 3.0
-"""What may pass within moments is waited for so long before it is told."""
+"""Seconds to wait for a trouble that may pass within moments, before it is reported."""
 
 FETCH_BYTES = 4 * 1024 * 1024
 """The most that one call of a reader brings, and one answer of a broker; but for a last record that goes over it."""
@@ -38,8 +38,8 @@ class Bounds(NamedTuple):
 
 
 def shown_identity(identity: str) -> str:
-    """The identity of a log as strangers may see it: it tells logs apart, and says nothing of them; empty where there
-    is none."""
+    """The identity of a log for the public: it distinguishes logs, and reveals nothing of them. Empty if there is
+    none."""
     return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest() if identity else ""
 
 
@@ -50,12 +50,13 @@ NO_STAMPS: Mapping[TopicPartition, int] = MappingProxyType({})
 
 
 class Batch(NamedTuple):
-    """Records of one partition, in log order. `position` is the next offset to be read, beyond what was compacted
-    away, aborted or a transaction marker; a batch may hold no records and only move the position.
+    """Records of one partition, in log order. `position` is the next offset to read, beyond records that were compacted
+    away, aborted or transaction markers. A batch may hold no records and only move the position.
 
-    `stamp` is a number of the log's own that belongs to the position: whoever goes on from there gives it back, and is
-    told where the log was cut back meanwhile, and perhaps written on (Kind.CUT). In Kafka it is the leader epoch of
-    what was read last (KIP-320)."""
+    `stamp` is a number of the log's own that belongs to the position. A reader that continues there passes it in, and
+    learns whether the log was cut back meanwhile, and perhaps written on (Kind.CUT). In Kafka it is the leader epoch of
+    the last record read (KIP-320).
+    """
 
     partition: TopicPartition
     records: Sequence[Record]
@@ -64,7 +65,7 @@ class Batch(NamedTuple):
 
 
 def part_of(left: int, partitions: int) -> int:
-    """What one of so many partitions may take of what is left for all of them, at least 1 where something is."""
+    """The share of one of `partitions` in the amount that is left for all of them, at least 1 if anything is."""
     return -(-left // partitions)
 
 
@@ -82,16 +83,15 @@ class LogReader(Protocol):
 
     @property
     def starts(self) -> Mapping[TopicPartition, int]:
-        """The first offset that the log has of each partition, as far as the reader has been told by the way; it may
-        lack some. What lies below is deleted."""
+        """The first offset that the log has of each partition, as far as the reader has learned it on the way; some
+        may be missing. Records below are deleted."""
         ...
 
     async def assign(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """Read these partitions from these offsets, and no others. What was prefetched is dropped. `stamps` are those
-        that batches had at these positions. Raises LogUnavailable; what is wrong with a partition is told by
-        `fetch`."""
+        """Read these partitions from these offsets, and no others. Prefetched records are dropped. `stamps` are
+        those that batches had at these positions. Raises LogUnavailable; `fetch` reports trouble of a partition."""
         ...
 
     async def add(
@@ -107,12 +107,11 @@ class LogReader(Protocol):
         partitions: Collection[TopicPartition] | None = None,
         max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
-        """What there is, at once; when there is nothing, wait up to `wait` seconds for something.
+        """The records at hand, at once; if there are none, wait up to `wait` seconds for some.
 
-        Where there is more than is returned, each partition has an equal part in it: whoever merges what comes needs
-        some of each. The last record that is returned may be the one that goes over `max_bytes` (of keys and values).
-        `partitions` restricts the call to some of those assigned, the others keep their place. Raises LogUnavailable
-        when nothing can be learnt from the log at all.
+        If there are more than it returns, each partition has an equal share: merging needs some of each. The last
+        record may be the one that exceeds `max_bytes` (of keys and values). `partitions` restricts the call to some of
+        those assigned; the others keep their position. Raises LogUnavailable if the log answers nothing at all.
         """
         ...
 
@@ -156,8 +155,8 @@ class EventLog(Protocol):
 
     @property
     def keeps_claims(self) -> bool:
-        """Whether it stores once what is offered again with the same `once`, by whatever process; else somebody has to
-        see to it that this is not offered."""
+        """Whether it stores a record once that any process offers again with the same `once`. Otherwise the caller
+        must prevent such offers."""
         ...
 
     async def open(self) -> None:
@@ -169,13 +168,12 @@ class EventLog(Protocol):
         ...
 
     async def identity(self) -> str:
-        """What tells this log from every other, wherever it is reached: drawn at random when it was made, and kept in
-        it. Empty where there is none, as in a file that may not be written and is from before there was one."""
+        """The identity of this log, wherever it is reached: drawn at random when it was made, and kept in it. Empty
+        if there is none, as in an old file that may not be written."""
         ...
 
     async def describe(self, topics: Collection[str]) -> dict[str, TopicState | Trouble]:
-        """Those of the topics that exist; and those of which the log does not tell, which may exist. What it says
-        nothing of does not exist."""
+        """The topics that exist, and those that the log refuses to describe, which may exist. Others do not exist."""
         ...
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
@@ -197,18 +195,18 @@ class EventLog(Protocol):
         ...
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
-        """Append, and tell of each record what became of it; what is wrong with one leaves the others alone.
+        """Append, and return the fate of each record; a fault of one leaves the others alone.
 
-        Raises TopicAbsent and Refused when nothing was stored, and LogUnavailable, within OFFER_SECONDS, when nothing
-        is known of any: each may then be stored or not. Where that is so of some, LogUnavailable is their fate.
-        LogForbids, raised or as a fate: nothing is stored, and nothing will be before somebody allows it. REPEATED is
-        the fate of what is stored already, by its `once`, where the log keeps claims.
+        Raises TopicAbsent and Refused if nothing was stored. Raises LogUnavailable, within OFFER_SECONDS, if no fate is
+        known: each record may be stored or not. If that is so for some, LogUnavailable is their fate. LogForbids,
+        raised or as a fate: nothing is stored until an operator acts. REPEATED is the fate of a record that is stored
+        already, by its `once`, if the log keeps claims.
         """
         ...
 
     async def settle(self, topic: str) -> None:
-        """Return once nothing that was offered here to the topic before can be stored any more that is not stored by
-        now: from then on the log itself tells what became of it. Raises LogUnavailable, within OFFER_SECONDS."""
+        """Return once no record that was offered here to the topic can still be stored later than now. From then on,
+        the log itself shows its fate. Raises LogUnavailable, within OFFER_SECONDS."""
         ...
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:

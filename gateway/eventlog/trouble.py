@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 
 
 class Kind(StrEnum):
-    """Why. Each is a label of a metric, and what a client may be told: it names no host."""
+    """The kinds of trouble. Each is a label of a metric and may be shown to clients: it names no host."""
 
     ABSENT = "absent"
     OUT_OF_RANGE = "out of range"
@@ -34,15 +34,15 @@ class Kind(StrEnum):
 
 
 LASTING = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT, Kind.NO_RIGHT, Kind.UNREADABLE})
-"""What no election ends: it is told at once."""
+"""Troubles that no election ends: they are reported at once."""
 
 FACTS = frozenset({Kind.ABSENT, Kind.OUT_OF_RANGE, Kind.CUT})
-"""What is no sickness: the log says what it holds, and the reader has to go by it."""
+"""Facts rather than faults: the log says what it holds, and the reader must follow."""
 
 
 class Trouble(NamedTuple):
-    """`detail` is for the operator, and may name hosts. `offset` is where it lies, where it lies at one, and `beyond`
-    the first offset behind what cannot be read, as far as that is known."""
+    """`detail` is for the operator, and may name hosts. `offset` is the location of the trouble, if it has one.
+    `beyond` is the first offset behind the unreadable part, as far as it is known."""
 
     kind: Kind
     detail: str
@@ -56,14 +56,14 @@ class Trouble(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What a reader tells of a partition that it reads no further."""
+    """A partition that a reader cannot read further, with the trouble."""
 
     partition: TopicPartition
     trouble: Trouble
 
 
 def trouble_with(error: LogError) -> Trouble:
-    """Why a call failed: of several topics or partitions, the first that is told of."""
+    """The trouble behind a failed call; of several topics or partitions, the first that was reported."""
     if isinstance(error, Refused):
         first: Trouble = next(iter(error.troubles.values()))
         return first._replace(detail="; ".join(trouble.detail for trouble in error.troubles.values()))
@@ -91,13 +91,14 @@ def cut_back(partition: TopicPartition, offset: int, stamp: int = -1) -> Trouble
 
 
 def beyond(trouble: Trouble, position: int, end: int) -> int:
-    """Where to go on behind what cannot be read at this position: at the end where nobody knows where it ends."""
+    """The offset behind an unreadable part at this position; the end of the partition if nobody knows where the part
+    ends."""
     return trouble.beyond if position < trouble.beyond <= end else end
 
 
 def demand(answers: Mapping[TopicPartition, Found | Trouble]) -> dict[TopicPartition, Found]:
-    """What was found, for whoever can do with nothing less. Raises TopicAbsent and OffsetOutOfRange, which are facts,
-    and Refused, with all that is sick, for what may pass."""
+    """The complete result, for callers that need all of it. Raises TopicAbsent and OffsetOutOfRange, which are
+    facts, and Refused, with all troubles that may pass."""
     found: dict[TopicPartition, Found] = {}
     troubles: dict[TopicPartition, Trouble] = {}
     for partition, answer in answers.items():

@@ -91,7 +91,7 @@ def _compile(text: str, bounds: FilterBounds) -> Filter:
     try:
         length = len(text.encode())
     except UnicodeEncodeError as error:
-        raise refusal(text, error.start, "a lone surrogate is no character") from None
+        raise refusal(text, error.start, "a lone surrogate is not a character") from None
     if length > bounds.length:
         raise InvalidExpression(
             f"the expression has {length} bytes, and {bounds.length} are allowed (filter_max_length)"

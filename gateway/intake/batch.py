@@ -18,13 +18,13 @@ from gateway.observability import telemetry
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 * 1024 * 1024
-"""What goes together in one append, up to either bound."""
+"""The bounds of one append, whichever is reached first."""
 
 FAILURES = (LogUnavailable, LogForbids, Refused, TopicAbsent)
-"""What became of an event by no fault of its own."""
+"""The fate of an event that the log did not store, through no fault of its own."""
 
 WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
-"""What became of an event that was not given to the log, and will not be."""
+"""The fate of an event that was not handed to the log, and will not be."""
 
 
 @dataclass(eq=False, slots=True)
@@ -39,7 +39,7 @@ class Waiting:
 
 
 class _Lane:
-    """What is to be appended to one topic."""
+    """The records to append to one topic."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream

@@ -18,7 +18,7 @@ JSON = "application/json"
 TEXT = "text/plain"
 REPORTS = "application/reports+json"
 MEDIA_TYPES = (JSON, TEXT, REPORTS)
-"""What events come as. `text/plain` is what navigator.sendBeacon sends for a text."""
+"""The media types of events. `text/plain` is what navigator.sendBeacon sends for a string."""
 
 CODINGS = ("gzip", "zstd")
 
@@ -27,7 +27,7 @@ MOST_MEMBERS = 1000
 
 _CHARACTER_SETS = ("utf-8", "utf8", "us-ascii")
 _PART_BYTES = 256 * 1024
-"""What is expanded at once."""
+"""The bytes that are decompressed at a time."""
 _GZIP_WINDOW = 31
 """zlib's number for its largest window in gzip's format."""
 _ZSTD_WINDOW_LOG = 23
@@ -68,7 +68,7 @@ def coding(header: str | None) -> str:
 
 
 def too_large(bound: int) -> Problem:
-    """What is said of a body over the bound."""
+    """The problem of a body over the bound."""
     return Problem(
         413, "Content too large", f"a body has at most {bound} bytes (intake_max_bytes), after decompression"
     )
@@ -157,7 +157,7 @@ class Expander:
         )
 
     def _left(self) -> bytes:
-        """What the present member has not used."""
+        """The bytes that the present member has not used."""
         if isinstance(self._decompressor, zstd.ZstdDecompressor):
             return self._decompressor.unused_data if self._decompressor.eof else b""
         left = self._decompressor.unconsumed_tail or self._decompressor.unused_data  # type: ignore[union-attr]

@@ -51,8 +51,8 @@ def canary_schema(stream: Stream, schemas: SchemaRepository) -> Schema:
 
 
 def missing_canaries(catalog: Catalog, schemas: SchemaRepository, now_ms: int) -> Iterator[str]:
-    """What keeps streams with `canary_events_enabled` from having canary events, a line each. That a stream's schema is
-    in no repository is told elsewhere."""
+    """The reasons why streams with `canary_events_enabled` cannot have canary events, a line each. A schema that is
+    in no repository is reported elsewhere."""
     for stream in catalog.streams.values():
         absent = stream.schema_title is not None and schemas.taken_by(stream) is None
         if stream.canary_events_enabled and not absent:

@@ -19,12 +19,12 @@ from gateway.errors import LogError
 from gateway.observability import telemetry
 
 HELD_SECONDS = 4.5
-"""What another gateway holds is waited for so long: the answer is due soon after."""
+"""Seconds to wait for an event that another gateway holds: the answer is due soon after."""
 POLL_SECONDS = (0.02, 0.3)
 """Between two questions what has become of it: at first, and at the longest."""
 SURE_SECONDS = LEASE_SECONDS - RENEW_SECONDS
-"""So long after it was told that it holds a claim a gateway may begin to append, and not later: it may have been
-stopped meanwhile, and another have taken the claim over."""
+"""Seconds after it learned of its claim within which a gateway may begin to append. It may have been stopped
+meanwhile, and another one may have taken over the claim."""
 DOUBTS = 20_000
 """Claims of events whose fate is not known that are held on to; of more, the oldest lapse."""
 
@@ -33,12 +33,12 @@ Key = tuple[str, str]
 
 
 class Verdict(StrEnum):
-    """What is to be done with an event."""
+    """What to do with an event."""
 
     OWN = "own"
     """Append it, and tell what became of it."""
     FREE = "unclaimed"
-    """Append it: nobody can be told of it."""
+    """Append it without a claim: other gateways cannot be reached."""
     STORED = "stored"
     """It is in the log."""
     HELD = "held"
@@ -49,8 +49,8 @@ class Verdict(StrEnum):
 
 @dataclass(eq=False, slots=True)
 class Wanted:
-    """Events of one request for one topic: by their places, how each is known, and its claim. `decide` is told of all
-    at first but of those that are waited for, and of these later."""
+    """Events of one request for one topic: by their places, the name and the claim of each. `decide` first receives
+    all except those that are waited for, and receives these later."""
 
     topic: str
     events: Mapping[int, tuple[Key, bytes]]
@@ -58,8 +58,8 @@ class Wanted:
 
 
 class Claiming:
-    """One for a process. `known` says whether an event is known to be stored; `look` reads a topic to its end, after
-    which all are known that it has; `settle` is that of the log. Both raise what EventLog raises."""
+    """One for a process. `known` says whether an event is known to be stored. `look` reads a topic to its end;
+    afterwards all its events are known. `settle` is that of the log. Both raise what EventLog raises."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Claiming:
         await together((self._renew(), self._resolve()))
 
     async def drain(self) -> None:
-        """Return when nothing waits for a decision any more, and all is told."""
+        """Return when nothing waits for a decision any more, and every claim is settled."""
         while waiting := [*self._tasks, *([] if self._telling is None else [self._telling])]:
             await asyncio.wait(waiting)
             await give_way()

@@ -16,14 +16,14 @@ from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"
 RAW_EVENT_BYTES = 32 * 1024
-"""What is kept of an event that was refused."""
+"""The part of a refused event that is kept."""
 NAME_CHARACTERS = 512
 
 
 def error_event(
     text: bytes, event: object, reason: str, target: Stream, catalog: Catalog, schemas: SchemaRepository, now_ms: int
 ) -> Accepted:
-    """What goes to the error stream `target`. Raises InvalidEvent where that takes no such event."""
+    """The record for the error stream `target`. Raises InvalidEvent if that stream does not accept it."""
     schema = schemas.taken_by(target)
     if schema is None:
         raise InvalidEvent(f"the error stream {target.name} has no schema")

@@ -11,12 +11,12 @@ from gateway.intake.outcome import Submission
 from gateway.intake.window import Window
 
 RETRY_SECONDS = 2
-"""What a client is told to wait where the log is away."""
+"""Seconds in the `retry-after` of an answer while the log is away."""
 
 
 class IdempotencyKeys:
-    """One for a process. A key is remembered for `seconds`, and among so many; `shared` is where other gateways learn
-    of it, where there are any."""
+    """One for a process. It remembers a key for `seconds`, and at most `maximum` of them. `shared` is where other
+    gateways learn of it, if there are any."""
 
     def __init__(self, clock: Clock, seconds: float, maximum: int, shared: Keys | None) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class IdempotencyKeys:
         """The keys that are about to be bound, each with what tells its body from others."""
 
     def digest(self, submission: Submission) -> str:
-        """What tells the body from others, where the request has a key. Raises Problem(422) where the key is known to
+        """The digest that identifies the body, if the request has a key. Raises Problem(422) if the key is known to
         have come with another body."""
         key = submission.idempotency_key
         if key is None:
@@ -36,8 +36,8 @@ class IdempotencyKeys:
         return digest
 
     async def bind(self, key: str, digest: str) -> None:
-        """Give the key this body, before anything of it is stored. Raises Problem(422) where it has another, be it that
-        of a request which came to another gateway at the same moment; and Problem(503)."""
+        """Bind the key to this body before any of it is stored. Raises Problem(503), and Problem(422) if the key has
+        another body, even one that reached another gateway at the same moment."""
         self._check(key, digest)
         self._binding[key] = digest
         try:
@@ -68,7 +68,7 @@ class IdempotencyKeys:
 
 
 def log_unavailable() -> Problem:
-    """What is told of a request where the log does not answer before anything of it is handed over."""
+    """The problem of a request if the log does not answer before any of its events is handed over."""
     detail = "the log does not answer; this request stored nothing"
     return Problem(503, "Log unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)})
 

@@ -33,12 +33,12 @@ from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
 from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
-"""An answer waits so long for the log, and not longer: 503 is due within five seconds."""
+"""Seconds that an answer waits for the log: 503 is due within five seconds."""
 HINTS = 10
 """Events of a request for which a guess is made what a wrong name means."""
 NO_REPORTS = "it is a browser report, and no stream takes these (report_stream)"
 LARGE_BYTES = 262_144
-"""A body of more is taken apart beside the event loop, one at a time: what makes it slow is in no step of its own."""
+"""A larger body is split beside the event loop, one at a time: no single step of it is slow, but their sum is."""
 LOOK_EVENTS = 16
 """Events that are judged between two looks at the clock."""
 
@@ -61,10 +61,11 @@ class IntakeOptions:
 
 
 class Intake:
-    """One for a process. `take` may be called by many at once. `claims` are shared with other gateways over the same
-    log, and so are `keys`, the bodies of Idempotency-Keys; without, this process decides by itself, and the log.
+    """One for a process. `take` may be called concurrently. `claims` are shared with other gateways over the same log,
+    and so are `keys`, the bodies of Idempotency-Keys. Without them, this process and the log decide.
 
-    The hub calls `observe`."""
+    The hub calls `observe`.
+    """
 
     def __init__(
         self,
@@ -215,8 +216,8 @@ class Intake:
         return outcome
 
     def _is_unread(self, topic: str) -> bool:
-        """Whether what was stored before is not known yet: the hub has not begun to read all of the topic. What nobody
-        here may read will never be known."""
+        """Whether it is not known yet which events are stored: the hub has not begun to read the whole topic. Topics
+        that the gateway may not read are never known."""
         hub = self._hub
         if not hub.filled.is_set():
             return True
@@ -225,8 +226,8 @@ class Intake:
         return any(trouble.kind is not Kind.NO_RIGHT for trouble in unbegun)
 
     async def _read_to_the_end(self, topics: set[str]) -> set[str]:
-        """What was sent before, and may be stored, is known once the hub has read all that the log has. Returns the
-        topics that the log does not give; raises Problem(503) where the log does not answer, or that takes too long."""
+        """Wait until the hub has read all that the log has; then all events that were stored before are known.
+        Returns the topics that cannot be read. Raises Problem(503) if the log does not answer, or takes too long."""
         sick: set[str] = set()
         try:
             async with asyncio.timeout(LOG_SECONDS):

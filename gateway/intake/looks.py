@@ -9,12 +9,12 @@ from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
 
 LOOK_SECONDS = 4.0
-"""A look has an end by then: whoever waits for it has promised an answer within five seconds."""
+"""Seconds after which a look ends: those who wait for it have promised an answer within five seconds."""
 
 
 class Looks:
-    """One look at a topic is under way at a time. Who asks meanwhile waits for the next, which is that of all of them:
-    what was stored before somebody asked is known when it ends."""
+    """One look at a topic is under way at a time. Callers that ask meanwhile share the next one: it ends with all
+    events known that were stored before they asked."""
 
     def __init__(self, reach: Callable[[str], Awaitable[None]]) -> None:
         self._reach = reach
@@ -34,7 +34,7 @@ class Looks:
             raise error
 
     async def close(self) -> None:
-        """Whoever waits is told that the log is unavailable."""
+        """All waiting callers receive LogUnavailable."""
         tasks = [*self._running.values(), *self._next.values()]
         for task in tasks:
             task.cancel()

@@ -13,9 +13,9 @@ from gateway.observability.tracing import NO_SPAN, Span
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A body and what is said of it. `grant` says which streams its sender may write; others do not exist for it.
-    `admit` is told the number of its events, and raises Problem where they are too many now. What is done for it are
-    parts of `span`."""
+    """A body with the facts about its request. `grant` says which streams its sender may write; others do not exist
+    for it. `admit` receives the number of events, and raises Problem if they are too many now. The work for it is
+    recorded in parts of `span`."""
 
     body: bytes
     media_type: str
@@ -37,8 +37,8 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the events of a request. `stored` counts those `repeated` too; of a hasty request, it counts what
-    was handed to the log."""
+    """The fates of the events of a request. `stored` counts those `repeated` too; for a hasty request, it counts the
+    events handed to the log."""
 
     hasty: bool = False
     stored: int = 0

@@ -33,14 +33,14 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 # As in `json_event`: a string that is not closed reaches to the end, so that a scan takes linear time on anything.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
-"""What a number must have in it to be larger than a double can be."""
+"""Only a number with one of these can be too large for a double."""
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 """How UTF-16 and UTF-32 begin; neither byte is in any UTF-8."""
 
 
 class BadBody(GatewayError):
-    """A body in which the events cannot be told from each other."""
+    """A body that cannot be split into its events."""
 
 
 class TooManyEvents(GatewayError):
@@ -56,7 +56,7 @@ class Piece(NamedTuple):
 
 
 class Fault(Exception):
-    """What is wrong with one value; JSON allows it, or not."""
+    """The fault of one value, whether JSON allows it or not."""
 
 
 def take_apart(body: bytes, maximum: int) -> Iterator[list[Piece]]:
@@ -103,7 +103,7 @@ def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
 
 
 def _writer(body: bytes) -> Callable[[Any], bytes]:
-    """What may have written this: most programs write no spaces, as orjson does; Python's `json` does."""
+    """The styles of writers: most programs write no spaces, as orjson does; Python's `json` does."""
     return _python if b'": ' in body[:_SNIFFED_BYTES] else orjson.dumps
 
 
@@ -190,7 +190,8 @@ def _judged(text: str, event: Any) -> Piece:
 
 
 def _beyond(value: bytes, event: Any) -> str | None:
-    """What is JSON in this value, and yet more than programs can be relied upon to read (RFC 8259 sections 6 to 9)."""
+    """Faults of a value that is JSON, but exceeds what programs can be relied upon to read (RFC 8259 sections 6 to
+    9)."""
     if not _flat(value):
         return f"nested more than {MAXIMUM_DEPTH} deep"
     try:
@@ -250,7 +251,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> NoReturn:
-    raise Fault(f"not JSON: {name} is no number")
+    raise Fault(f"not JSON: {name} is not a number")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)

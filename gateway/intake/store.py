@@ -25,14 +25,14 @@ from gateway.observability import telemetry
 from gateway.observability.tracing import NO_SPAN, Attributes, Span
 
 UNKNOWN = LogUnavailable("the log did not answer in time")
-"""What became of an event that the log did not acknowledge; it may be stored."""
+"""The fate of an event that the log did not acknowledge; it may be stored."""
 ELSEWHERE = LogUnavailable(
     "the same event came to another gateway, which has not said yet whether it is stored; sent again with the same "
     "meta.id, it is stored once"
 )
-"""What is told of an event that is not this gateway's to store, nor known to be stored."""
+"""The fate of an event that another gateway claims, and that is not known to be stored."""
 NOTE_BYTES = 96
-"""What is longer is noted as a hash, which no text is: its first byte is in none."""
+"""A longer name is noted as a hash. Its first byte occurs in no text, so it cannot be mistaken for one."""
 
 
 class Candidate(NamedTuple):
@@ -59,7 +59,7 @@ class Group:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it is known of all."""
         self.sent: list[tuple[Waiting, Sequence[int]]] = []
-        """What is on its way into the log, and which of the candidates that are."""
+        """The events that are on their way into the log, and the candidates among them."""
         self.claims: dict[int, bytes] = {}
         """The claims that are held for them."""
 
@@ -81,9 +81,9 @@ class Handed:
 
 
 class Store:
-    """One for a process. An event is remembered for `seconds`, and among so many; `created` is called when a topic
-    was created. `claims` are those that are shared with other gateways, where there are any and the log has none
-    itself; `look` reads a topic to its end."""
+    """One for a process. It remembers an event for `seconds`, and at most `maximum` of them. It calls `created` when
+    it has created a topic. `claims` are shared with other gateways, if there are any and the log keeps none itself.
+    `look` reads a topic to its end."""
 
     def __init__(
         self,
@@ -117,12 +117,12 @@ class Store:
         return self._batcher.size
 
     def observe(self, stream: str, given_id: str) -> None:
-        """This event is in the log, whoever has put it there."""
+        """This event is in the log, no matter which process stored it."""
         self._window.add((stream, given_id), self._clock.monotonic())
 
     def doubtful(self, candidates: Sequence[Candidate], is_unread: Callable[[str], bool]) -> set[str]:
-        """The topics that have to be read to their end before it is known whether these events are stored: those that
-        are unread yet, and those of events without an answer of the log."""
+        """The topics that must be read to their end before these events are known to be stored or not. These are
+        unread topics, and those of events that the log has not answered."""
         now = self._clock.monotonic()
         unread = {topic for topic in {one.accepted.topic for one in candidates} if is_unread(topic)}
         return {
@@ -166,7 +166,7 @@ class Store:
         return self._batcher.put(accepted.stream, [accepted.record]).fates
 
     async def wait(self, handed: Handed, seconds: float) -> None:
-        """Return when it is known what became of all of them, or after so long."""
+        """Return when the fates of all of them are known, or after this many seconds."""
         groups = handed.groups + [group for _, (group, _) in handed.repeats]
         awaited = {group.done for group in groups if not group.done.done()}
         if len(awaited) == 1:
@@ -175,7 +175,8 @@ class Store:
             await asyncio.wait(awaited, timeout=seconds)
 
     def fates(self, handed: Handed) -> Iterator[tuple[Candidate, Fate]]:
-        """What became of those that were not stored before. What the log has not been given by now it will not get."""
+        """The fates of those that were not stored before. Events that the log has not received by now will not be
+        handed to it."""
         for group in handed.groups:
             if group.left:
                 self._withdraw(group)
@@ -267,7 +268,7 @@ class Store:
         waiting.fates.add_done_callback(lambda answered: self._settle(group, places, answered.result()))
 
     def _check(self, group: Group, places: Sequence[int]) -> Callable[[], bool] | None:
-        """What is asked when the append begins: whether it may still."""
+        """A check at the beginning of the append: whether it may still begin."""
         claiming = self.claiming
         if claiming is None or not group.claims:
             return None
@@ -328,21 +329,21 @@ class Store:
 
 
 def known_by(topic: str, key: Key) -> bytes:
-    """What an event of a topic is known by, as it is told to others: its stream and id cannot be read out of it."""
+    """The name of an event for other gateways: its stream and id cannot be read out of it."""
     stream, given_id = key
     parts = f"{len(topic)}:{topic}{len(stream)}:{stream}{given_id}"
     return hashlib.blake2b(parts.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def note_of(key: Key) -> bytes:
-    """What a log that keeps claims knows an event by: the text of its stream and id, or what is as good as that where
-    it is long."""
+    """The name of an event for a log that keeps claims: the text of its stream and id, or a hash of it if it is
+    long."""
     note = "\0".join(key).encode(errors="surrogatepass")
     return note if len(note) <= NOTE_BYTES else b"\xfe" + hashlib.blake2b(note, digest_size=32).hexdigest().encode()
 
 
 def _described(stream: Stream, count: int) -> Attributes:
-    """What a trace tells of an append."""
+    """The attributes of an append in a trace."""
     return {
         "messaging.operation.type": "send",
         "messaging.destination.name": stream.topics[0],

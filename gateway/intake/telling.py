@@ -23,27 +23,27 @@ def is_forbidden(fate: LogError) -> bool:
 
 
 def forbidden(kind: str) -> str:
-    """What is told of an event that the log will not take before somebody acts."""
+    """The message for an event that the log refuses until an operator acts."""
     if kind in (Kind.NO_RIGHT, Kind.UNAVAILABLE):
         return f"the gateway may not write to the stream's topic; {_AGAIN} allows it"
     return f"the log cannot take it ({kind}); {_AGAIN} fixes that"
 
 
 def away(kind: str) -> str:
-    """What is told of a request of which nothing was stored, by no fault of its own."""
+    """The message for a request of which nothing was stored, through no fault of its own."""
     why = "the log does not answer" if kind in ("", Kind.UNAVAILABLE) else f"the log accepts no events now ({kind})"
     return f"{why}; send it again in a moment"
 
 
 def told_of(fate: LogError) -> str:
-    """What is told of one event."""
+    """The message for one event."""
     kind = trouble_with(fate).kind
     if is_forbidden(fate):
         return forbidden(kind)
     if fate is WITHDRAWN or fate is ELSEWHERE:
         return str(fate)
     if isinstance(fate, LogUnavailable):
-        why = "did not answer in time" if kind is Kind.UNAVAILABLE else f"has not confirmed it ({kind})"
+        why = "did not answer in time" if kind is Kind.UNAVAILABLE else f"has not confirmed the event ({kind})"
         return f"the log {why}{_DOUBT}"
     if isinstance(fate, FAILURES):
         return f"the log does not accept it now ({kind}); the event is not stored"

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
 from gateway.intake.insert import with_members
+from gateway.model.event import is_canary
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time, read_time
@@ -53,7 +55,7 @@ class Accepted(NamedTuple):
 
     @property
     def record(self) -> NewRecord:
-        """What is appended to the topic."""
+        """The record that is appended to the topic."""
         return NewRecord(self.value, self.key, self.timestamp)
 
 
@@ -84,6 +86,10 @@ def accept(
     if not isinstance(meta, dict):
         raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
     target = _stream(meta, catalog, stream, hint)
+    if target.derive is not None and not is_canary(event):
+        # Canaries move the clock of whoever reads it; all else in it follows from its sources.
+        sources = ", ".join(made_of(target))
+        raise InvalidEvent(f"/meta/stream: {target.name} is made of {sources}, and takes no other events")
     schema = _schema(event, target, schemas)
     added = _missing(meta, target, now_ms, new_id, request_id)
     if added:
@@ -105,7 +111,7 @@ def accept(
 def _missing(
     meta: dict[str, Any], stream: Stream, now_ms: int, new_id: str | None, request_id: str | None
 ) -> dict[str, str]:
-    """What `meta` lacks; what an event may well do without comes last."""
+    """The members that `meta` lacks; optional ones come last."""
     missing = {}
     if "stream" not in meta:
         missing["stream"] = stream.name
@@ -174,7 +180,7 @@ def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) ->
 
 
 def _right(stream: Stream, schemas: SchemaRepository) -> str:
-    """What the `$schema` of the stream's events says."""
+    """The forms of `$schema` that the stream accepts."""
     newest = schemas.taken_by(stream)
     such_as = "" if newest is None else f", such as {newest.uri}"
     return f"it takes a version of {stream.schema_title}{such_as}"
@@ -196,10 +202,10 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:
-    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field` (what `read_time` reads, in which is
-    all that `format: date-time` takes, or a number of seconds or milliseconds), or now where it has none. Raises
-    InvalidEvent where the field is missing, no time, or further ahead of now than `ahead_ms`: one such record would
-    stand before all others for readers by time, and keep its topic from expiring."""
+    """Milliseconds since the epoch, rounded down: the stream's `timestamp_field`, or now if the stream has none. The
+    field may hold all that `read_time` reads, which includes `format: date-time`, or a number of seconds or
+    milliseconds. Raises InvalidEvent if the field is missing, not a time, or more than `ahead_ms` ahead of now. Such
+    a record would stay the newest one for readers by time, and keep its topic from expiring."""
     path = stream.timestamp_field
     if path is None:
         return now_ms
@@ -226,7 +232,7 @@ def _at(event: dict[str, Any], path: str) -> Any:
 
 
 def time_of_value(value: Any) -> int | None:
-    """What the value of a timestamp field means, in milliseconds since the epoch; None where it is no time."""
+    """The value of a timestamp field in milliseconds since the epoch; None if it is not a time."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -9,11 +9,11 @@ PARTS = 3
 
 
 class Window:
-    """A set that forgets: a thing is in it for `seconds`, and up to half as long again; for less where more than
-    `maximum` things come meanwhile. Times are in seconds, and never go back.
+    """A set that forgets. It holds an item for `seconds` and up to half as long again, or for less if more than
+    `maximum` items arrive meanwhile. Times are in seconds, and never go back.
 
-    Of a thing it keeps 64 bits that differ between processes, some 80 bytes in all. That one of half a million is
-    taken for another has a chance of 1 : 10^13.
+    It keeps 64 bits of an item, which differ between processes, some 80 bytes in all. The chance that one of half a
+    million items is mistaken for another is 1 : 10^13.
     """
 
     def __init__(self, seconds: float, maximum: int) -> None:

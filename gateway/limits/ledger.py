@@ -20,7 +20,7 @@ class Ledger:
         self._due: dict[tuple[str, str], float] = {}
 
     def full(self, client: Client) -> Refusal | None:
-        """What refuses another stream, however fast they come."""
+        """The limit that refuses another stream, however fast they are opened."""
         if self.total and self.streams >= self.total:
             return Refusal(STREAMS, SLOT_SECONDS)
         if client.policy.streams and self.held.get(client.bucket, 0) >= client.policy.streams:
@@ -28,7 +28,7 @@ class Ledger:
         return None
 
     def indebted(self, client: Client, now: float) -> Refusal | None:
-        """What refuses another filter: those that there are have taken more than is paid for."""
+        """The limit that refuses another filter, because the present ones have taken more than is paid for."""
         wait = self.charge(client, 0, now)
         return Refusal(FILTERS, wait) if wait > 0 else None
 

@@ -27,8 +27,8 @@ _KEYS = ("networks", "streams", "filters", "connects", "intake", "replay", "requ
 
 
 class Amounts(NamedTuple):
-    """What the settings say for one client: streams; steps of filters, streams, events, bytes and requests a second; 0
-    is no limit."""
+    """The settings for one client: streams; steps of filters, streams, events, bytes and requests a second. 0 means
+    no limit."""
 
     streams: float
     filters: float
@@ -81,8 +81,8 @@ class Policies:
     usual: Policy
 
     def client(self, address: Address, vouched: bool) -> Client | None:
-        """Who the address is to the limits; None for one that has none. `vouched`: nobody stands before the client who
-        is not known, so that the address can be one that is exempt."""
+        """The client that the address stands for; None for one without limits. `vouched`: every proxy in front of
+        the client is known, so that the address may be exempt."""
         if vouched and address in self.exempt:
             return None
         for networks, policy in self.special:

@@ -16,14 +16,14 @@ REPLAY = "limit_replay"
 """The limits, by the names of their settings."""
 
 AWAY = "limits"
-"""What refuses where the limits cannot be counted, and are not to be passed."""
+"""The limit that refuses when limits cannot be counted, and must not be exceeded."""
 
 SLOT_SECONDS = 5.0
-"""A client is told to wait so long for a stream of somebody else, or of its own, to end; nobody knows when one does."""
+"""Seconds in the `retry-after` of a client that waits for another stream to end; nobody knows when one does."""
 
 
 class Policy(NamedTuple):
-    """What one client may have: so many open streams (0: no limit), and its rates."""
+    """The allowance of one client: the number of open streams (0: no limit), and its rates."""
 
     streams: int
     filters: Rate
@@ -55,7 +55,7 @@ class Limiter(Protocol):
         ...
 
     def indebted(self, client: Client) -> Refusal | None:
-        """What refuses another filter: those of the client have taken more than is paid for."""
+        """The limit that refuses another filter, because those of the client have taken more than is paid for."""
         ...
 
     def leave(self, client: Client) -> None:

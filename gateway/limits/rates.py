@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Rate(NamedTuple):
-    """So much a second, and so much at once after a rest. A rate of 0 is no limit."""
+    """An amount a second, and the burst after a rest. A rate of 0 is no limit."""
 
     per_second: float
     burst: float

@@ -28,11 +28,11 @@ from gateway.observability import telemetry
 from gateway.outbound.scripted_redis import ANSWER_SECONDS, RedisAway, ScriptedRedis
 
 LEASE_SECONDS = 5.0
-"""What a process said of its streams is forgotten so long after it said anything."""
+"""Seconds after which the streams of a silent process are forgotten."""
 RENEW_SECONDS = 1.0
 """Between two reports where nothing changes, and two tries while Redis is away."""
 GATHER_SECONDS = 0.05
-"""A stream that has ended is told so late at the most, with those that end meanwhile."""
+"""Seconds within which the end of a stream is reported, together with those that end meanwhile."""
 BUCKETS = 1000
 """Buckets in one report."""
 _REFUSING = {1: STREAMS, 2: STREAMS_PER_ADDRESS, 3: CONNECTS}

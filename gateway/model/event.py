@@ -177,7 +177,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise BadRecord(f"not JSON: {name} is no number")
+    raise BadRecord(f"not JSON: {name} is not a number")
 
 
 def _kind(value: object) -> str:

@@ -23,13 +23,13 @@ _MODES: dict[str, Callable[[float, float], float]] = {
 
 @dataclass(slots=True)
 class Figures:
-    """What a process tells: `counts` hold for ever, `gauges` as long as it lives."""
+    """The figures of a process: `counts` are valid for ever, `gauges` as long as the process lives."""
 
     counts: Samples = field(default_factory=dict)
     gauges: Samples = field(default_factory=dict)
 
     def add_counts(self, other: Figures) -> None:
-        """Go on with the counts of another."""
+        """Add the counts of another process."""
         for key, value in other.counts.items():
             self.counts[key] = self.counts.get(key, 0.0) + value
 

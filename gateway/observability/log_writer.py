@@ -22,20 +22,20 @@ QUEUE_BYTES = 4_194_304
 LINE_BYTES = 65_536
 """Bytes of one line; what is longer ends with `…`."""
 WRITE_BYTES = select.PIPE_BUF
-"""Lines are written together up to so many bytes, which come out of a pipe as they are also where several processes
-write to it (POSIX write(2))."""
+"""Lines are written together up to this many bytes. A pipe keeps writes of this size whole, even if several
+processes write to it (POSIX write(2))."""
 FLUSH_SECONDS = 2.0
-"""At the end of the process what is queued has so long to be read."""
+"""Seconds for the queue to be read at the end of the process."""
 BUSY_SECONDS = 1.0
 """Seconds between two tries at a descriptor that somebody else has made non-blocking."""
 RETRY_SECONDS = 10.0
-"""After a failure to write, the notice of what was dropped waits so long, or for the next line."""
+"""Seconds that the notice of dropped lines waits after a failed write, unless the next line comes first."""
 
 
 class _Line(NamedTuple):
     data: bytes
     lines: int = 1
-    """How many lines are untold if this one is lost; of a notice, those that it tells of."""
+    """The number of lines that are lost with this one; a notice stands for those it counts."""
     is_notice: bool = False
 
 
@@ -94,7 +94,7 @@ class LogWriter:
             self._on_drop(1)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait for what is queued to be written, for so long at most; whether it is."""
+        """Wait this many seconds at most until the queue is written. Returns whether it is."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while self._lines or self._writing:
@@ -164,7 +164,7 @@ class LogWriter:
 
 
 class LineStream(io.TextIOBase):
-    """Stands for a standard stream of the process: whoever prints or warns writes lines into the queue."""
+    """Replaces a standard stream of the process: prints and warnings become lines in the queue."""
 
     encoding = "utf-8"
     errors = "backslashreplace"

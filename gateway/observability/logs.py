@@ -16,8 +16,8 @@ from gateway.times import iso_time
 
 PLACE_LINES = 60
 PLACE_SECONDS = 60.0
-"""So many lines may come of one place in the code in so long: what a client, an event or a broker causes again and
-again leaves room in the log for the rest."""
+"""The most lines that one place in the code may write within PLACE_SECONDS. A client, an event or a broker may cause
+a line again and again; this leaves room for the others."""
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 _ACCESS_PARTS = 5
@@ -28,8 +28,8 @@ _ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code 
 
 
 class Impersonal(logging.Filter):
-    """Of the server's lines on requests leaves the method, the path and the status: an address is personal data, and a
-    query may hold a token."""
+    """Keeps the method, the path and the status of the server's lines on requests. An address is personal data, and
+    a query may hold a token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and len(record.args) == _ACCESS_PARTS:
@@ -40,8 +40,8 @@ class Impersonal(logging.Filter):
 
 
 class Sparing(logging.Filter):
-    """Lets so many lines of one place in the code through, and says where others are left out. The log of requests is
-    whole, and so is what was asked for by the level `debug`."""
+    """Lets a bounded number of lines of one place in the code through, and says where others are left out. The
+    access log is whole, and so are lines that the level `debug` asks for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class QueueHandler(logging.Handler):
 
 
 class Output:
-    """What the process writes while it serves. Nothing of it waits for a reader."""
+    """The output of the process while it serves. No write waits for a reader."""
 
     def __init__(self, form: str, descriptor: int = STANDARD_ERROR) -> None:
         self._formatter = JsonFormatter() if form == "json" else TextFormatter()
@@ -155,13 +155,13 @@ class Output:
         atexit.register(self.flush)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Wait for what is queued to be read, for so long at most."""
+        """Wait this many seconds at most until the queue is read."""
         for writer in self._writers:
             writer.flush(seconds)
 
     def last_words(self, message: str, stack: str) -> None:
-        """A line before all others, at the end of the process: without the locks of `logging`, which somebody may hold
-        for ever, and with what was queued before."""
+        """Write a last line ahead of the queue, at the end of the process. It uses no lock of `logging`, which
+        another thread may hold for ever."""
         record = logging.LogRecord("gateway", logging.CRITICAL, __file__, 0, message, None, None, sinfo=stack)
         self._writer.put(self._formatter.format(record), urgent=True)
         self.flush()

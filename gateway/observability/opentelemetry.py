@@ -29,13 +29,13 @@ QUEUE_SPANS = 4096
 """Spans that wait to be sent, some 2 KB each; of more the oldest are dropped."""
 BATCH_SPANS = 512
 DELAY_SECONDS = 2.0
-"""They are sent together, so many or after so long."""
+"""Spans are sent in batches of this many, or after this many seconds."""
 EXPORT_SECONDS = 5.0
 """A collector that has not taken them by then does not get them."""
 CLOSE_SECONDS = 2.0
-"""At the end, it has so long for those that are left."""
+"""Seconds for the remaining spans at the end."""
 WARN_SECONDS = 60.0
-"""What the library complains of is told once in that time."""
+"""Seconds within which a complaint of the library is logged once."""
 REASON_CHARACTERS = 300
 CLOSING = "close-traces"
 """The name of the thread that ends them."""
@@ -53,8 +53,8 @@ def exporter(url: str) -> SpanExporter:
 
 
 class OpenTelemetryTracer:
-    """A Tracer. What others decided of a trace (to record it or not) holds for the spans here; of those that begin here
-    the share `ratio` is recorded. Spans are sent by a thread of the library's."""
+    """A Tracer. If others decided whether to record a trace, that holds for the spans here. Of the traces that begin
+    here, the share `ratio` is recorded. A thread of the library sends the spans."""
 
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
         resource = Resource.create(

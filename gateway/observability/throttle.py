@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class Seldom:
-    """Says when something is to be told again: once in so many seconds."""
+    """Says when to report something again: once within a period."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._next = float("-inf")
 
     def is_due(self, now: float) -> bool:
-        """Whether it is, at this time; then not again for so long."""
+        """Whether it is due at this time; if so, it is not due again within the period."""
         if now < self._next:
             return False
         self._next = now + self._seconds
@@ -19,7 +19,7 @@ class Seldom:
 
 
 class Quota:
-    """Lets so many of a kind through in so many seconds, and counts the others."""
+    """Lets a number of each kind through within a period, and counts the others."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self._most = most

@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Protocol
 
 Attributes = Mapping[str, str | int | bool]
-"""What is told of a span. Names are those of OpenTelemetry's semantic conventions where they have one."""
+"""The attributes of a span. Names are those of OpenTelemetry's semantic conventions where they exist."""
 
 Headers = tuple[tuple[str, bytes], ...]
 """Headers of a record."""
 
 TRACEPARENT = "traceparent"
-"""The header that names a span to whoever goes on with its trace (W3C Trace Context)."""
+"""The header that names a span to the continuation of its trace (W3C Trace Context)."""
 
 
 class Span(Protocol):
@@ -56,8 +56,8 @@ class Tracer(Protocol):
     """Makes spans and sends them away. Nothing here raises or waits where nobody takes them, but `close`."""
 
     def request(self, name: str, headers: Sequence[tuple[bytes, bytes]], attributes: Attributes) -> Span:
-        """The span of a request. It goes on with the trace that the request's headers name, where they name one
-        rightly, and begins a new one otherwise."""
+        """The span of a request. It continues the trace that the headers of the request name, if they are valid, and
+        begins a new one otherwise."""
         ...
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ _REMEDIES = {
     89: "the authority's certificate needs basicConstraints = critical, CA:TRUE",
     92: "the authority's certificate needs the extension keyUsage = critical, keyCertSign, cRLSign",
 }
-"""What is most often missing, by OpenSSL's number of the verdict (x509_vfy.h)."""
+"""The extensions that are missing most often, by OpenSSL's number of the verdict (x509_vfy.h)."""
 _STRICT = range(80, 94)
 """The verdicts that are found under ssl.VERIFY_X509_STRICT alone."""
 
@@ -31,7 +31,7 @@ def refused_certificate(error: BaseException | None) -> ssl.SSLCertVerificationE
 
 
 def why_refused(error: BaseException | None) -> str | None:
-    """What is wrong with the certificate and what helps, on one line; None where the error is not about one."""
+    """The fault of the certificate and the remedy, on one line; None if the error is not about a certificate."""
     refused = refused_certificate(error)
     if refused is None:
         return None

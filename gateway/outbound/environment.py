@@ -32,7 +32,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Who takes requests on. `variable` is where that stands, `url` holds a password perhaps."""
+    """The proxy for requests. `variable` is the environment variable that names it; `url` may hold a password."""
 
     url: str
     variable: str

@@ -19,7 +19,7 @@ LOOKUPS = 16
 
 
 class Lookups:
-    """The lookups of one event loop. Who asks for a name that is being looked up waits for the same answer."""
+    """The lookups of one event loop. Callers that ask for a name that is being looked up share the answer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -35,7 +35,7 @@ class Lookups:
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
-        """What `socket.getaddrinfo` gives, or raises. Not bounded in time: whoever asks is."""
+        """The result of `socket.getaddrinfo`, or its error. Not bounded in time: the caller is."""
         question = (host, port, family, type, proto, flags)
         answer = self._under_way.get(question)
         if answer is None:

@@ -64,7 +64,7 @@ _IN_SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
 
 
 def why_away(error: BaseException, secured: bool = False) -> str:
-    """What is wrong with Redis, on one line; `secured`: it was asked over TLS."""
+    """The fault of Redis, on one line. `secured`: the connection used TLS."""
     if (refused := why_refused(error)) is not None:
         return refused
     if secured and isinstance(error.__cause__ or error.__context__, (FileNotFoundError, PermissionError)):
@@ -88,8 +88,8 @@ class _Question(NamedTuple):
 
 
 class ScriptedRedis:
-    """`url` is `redis://…`, `rediss://…` or `unix://…`; `changed` is told when Redis comes and goes, and when
-    it is away for another reason than before: whether it answers, and why not."""
+    """`url` is `redis://…`, `rediss://…` or `unix://…`. `changed` is called when Redis comes and goes, and when the
+    reason of its absence changes, with whether it answers, and why not."""
 
     def __init__(self, url: str, changed: Callable[[bool, str], None]) -> None:
         self.raw: Redis = Redis.from_url(
@@ -119,7 +119,7 @@ class ScriptedRedis:
         return await answer
 
     async def end_asking(self) -> None:
-        """Whoever still waits is told that Redis is away."""
+        """All waiting callers receive RedisAway."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.wait([self._asking])

@@ -47,14 +47,14 @@ class Line:
         self._workers = workers
         self._question = 0
         self._tables: dict[int, tuple[list[Connection], int]] = {}
-        """What each worker has answered to the newest question, by its number."""
+        """The answers of the workers to the newest question, by their numbers."""
         self._all_answered = asyncio.Event()
         self._one_question = asyncio.Lock()
         self._in_turn = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._answers: asyncio.Queue[object] = asyncio.Queue()
         self._figures: dict[int, asyncio.Future[list[Figures]]] = {}
-        """Who waits for the figures of the other processes, by the question."""
+        """The callers that wait for the figures of the other processes, by question."""
         self._figures_question = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.silent: Sequence[str] = ()

@@ -15,7 +15,7 @@ WAITING_MESSAGES = 64
 """Messages that wait to be taken; there is one at a time of each kind, so that who leaves more has long stopped."""
 
 Message = bytes | Callable[[], bytes]
-"""Pickled, or what is made when its turn has come, beside whoever sends it."""
+"""Pickled bytes, or a function that makes the message when its turn comes, in another thread than the sender's."""
 
 
 class Post:

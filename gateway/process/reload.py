@@ -20,7 +20,7 @@ from gateway.settings.table import Settings
 logger = logging.getLogger("gateway")
 
 Source = Callable[[], Configured]
-"""Reads the configuration anew. Raises ConfigurationError."""
+"""Reads the configuration again. Raises ConfigurationError."""
 
 RELOADED = "reloaded"
 """How a process did that has put the new definitions in force."""
@@ -43,8 +43,8 @@ _GROUPS = {
         "intake_token",
     ),
 }
-"""The settings that are taken over. A group is all of what belongs together: what one of its settings says holds only
-beside the others, as an issuer's keys beside its name."""
+"""The settings that a reload applies. The settings of a group apply together, because each has a meaning only beside
+the others: an issuer's keys beside its name, for example."""
 
 _RELOADABLE = tuple(name for group in _GROUPS.values() for name in group)
 
@@ -55,7 +55,8 @@ over."""
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a configuration says that can be put in force, and how it differs from what is (a JSON document)."""
+    """The part of a configuration that can be put in force, and how it differs from the present one (a JSON
+    document)."""
 
     settings: Settings
     definitions: Definitions
@@ -73,8 +74,8 @@ class Reloader:
         self._by_timestamp = definitions.catalog.by_timestamp
 
     def read(self) -> Found:
-        """What the configuration says now. Raises ConfigurationError with every mistake, RestartNeeded with all that
-        only a new process can do. Reads files and compiles schemas, which may take a second."""
+        """The configuration as it is now. Raises ConfigurationError with every mistake, and RestartNeeded with all
+        changes that need a new process. Reads files and compiles schemas, which may take a second."""
         configured = self._source()
         asked = configured.settings
         in_force = {name: getattr(asked, name) for name in _RELOADABLE}

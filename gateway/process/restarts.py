@@ -11,10 +11,10 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 """Seconds before a worker that ended is started again: at first, and at the most. Each is twice the one before."""
 SETTLED_SECONDS = 60.0
-"""A worker that has lived so long was none of those that cannot live: the pauses begin anew."""
+"""A worker that has lived for this many seconds is sound: the pauses begin with the shortest again."""
 MOST_EARLY_ENDS = 10
-"""Of so many ends in a row, each before a worker has settled, the last ends the whole process: some minutes after the
-first. Whoever started it knows what else to try."""
+"""After this many ends in a row, each before the worker has settled, the whole process ends, some minutes after the
+first. Its own supervisor may know another remedy."""
 
 
 class Restarts:
@@ -24,7 +24,8 @@ class Restarts:
         self._early = 0
 
     def pause(self, lived: float) -> float | None:
-        """It has ended after so many seconds: those until another is started. None: there is to be no other."""
+        """The worker has ended after this many seconds. Returns the seconds until the next one starts; None: do not
+        start another."""
         self._early = 1 if lived >= SETTLED_SECONDS else self._early + 1
         if self._early >= MOST_EARLY_ENDS:
             return None

@@ -40,14 +40,14 @@ COLLECT_AFTER = 50_000
 """Allocations after which the youngest objects are looked through for cycles; frames make none."""
 
 SWITCH_SECONDS = 0.0001
-"""For so long the threads that read the log wait for the one that serves: by default ten times as long, for each call
-into SQLite, while it is busy."""
+"""Seconds for which a thread that reads the log waits for the serving thread. Python's default is ten times as long,
+for each call into SQLite while that thread is busy."""
 
 
 def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
-    """Set at SIGTERM and SIGINT; a second one ends the process at once. `output_blocks`: of a command that waits for
-    whoever reads what it writes. Of a worker, set also at the end of its
-    supervisor; a second signal is nothing, since what a terminal sends to all processes comes from there once more."""
+    """Set at SIGTERM and SIGINT; a second signal ends the process at once. `output_blocks`: the command may be
+    blocked by a reader of its output. In a worker, it is also set when the supervisor ends. There a second signal
+    has no effect, because a terminal sends signals to all processes, and the supervisor passes them on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     supervisor = multiprocessing.parent_process()
@@ -74,8 +74,8 @@ def stop_on_signals(output_blocks: bool = False) -> asyncio.Event:
 
 @asynccontextmanager
 async def reloading_at_hang_up(reload: Callable[[], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
-    """Reload at each SIGHUP. One that was held back until now is seen at once, and one that comes after the end by
-    nobody: the signal ends no process that serves."""
+    """Reload at each SIGHUP. One that was blocked until now is seen at once, and one after the end is ignored. The
+    signal never ends a process that serves."""
     loop = asyncio.get_running_loop()
     asked = asyncio.Event()
 
@@ -194,7 +194,7 @@ def _serve_in_process(
 async def _operating(
     gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
 ) -> AsyncIterator[Operations]:
-    """What the process can be asked to do: along its line to the supervisor, or by itself."""
+    """The operations of the process: along its line to the supervisor, or by itself."""
     if line is not None:
         settings = gateway.settings
         supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 
 BLOCKED_SECONDS = 2.0
-"""A loop that has not seen a signal for so long waits for a reader, which may never come."""
+"""Seconds after which a loop that has not seen a signal is taken to wait for a reader, which may never come."""
 ENDING_SECONDS = 15.0
 """Seconds in which a command ends after a signal: longer than an append takes."""
 
 
 def raise_interrupts() -> None:
-    """Have SIGINT raise KeyboardInterrupt, as Python does, and end the process where that does not end it: what says so
-    may wait for a reader, too."""
+    """Have SIGINT raise KeyboardInterrupt, as Python does, and end the process if that does not end it. Its last
+    message may wait for a reader, too."""
 
     def handle(number: int, _: object) -> None:
         def end() -> None:
@@ -30,10 +30,10 @@ def raise_interrupts() -> None:
 
 
 def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
-    """Call `then` in the running loop at each such signal, and end the process where it cannot be called or does not
-    end it in time.
+    """Call `then` in the running loop at each such signal. End the process if `then` cannot be called, or does not end
+    it in time.
 
-    The system interrupts a write for a signal, and Python then calls the handler also while the loop stands (PEP 475).
+    The system interrupts a write for a signal. Python then calls the handler even while the loop is blocked (PEP 475).
     """
     loop = asyncio.get_running_loop()
 

@@ -30,8 +30,8 @@ class OutputFailed(Exception):
 
 
 class Descriptor(io.RawIOBase):
-    """A file of the system that is written to. After it has failed it takes all and keeps nothing, so that what a
-    buffer still holds does not fail again at the end of the process."""
+    """A file descriptor for writing. After a failure it accepts everything and writes nothing. So the rest of a
+    buffer does not fail again at the end of the process."""
 
     def __init__(self, descriptor: int, name: str, on_failure: Callable[[int], None], failed: bool = False) -> None:
         super().__init__()
@@ -122,8 +122,8 @@ def check_output() -> None:
 
 
 def watch_reader(descriptor: int, then: Callable[[], object]) -> None:
-    """Call `then`, in a thread of its own, once nobody reads what is written there any more: a write would tell, but
-    there may be none for hours. Files and terminals have no such reader."""
+    """Call `then`, in a thread of its own, once nobody reads the output any more. A write would show that, but there
+    may be none for hours. Files and terminals have no such reader."""
     poll = select.poll()
     poll.register(descriptor, 0)  # What is wrong with it is told without being asked for.
 

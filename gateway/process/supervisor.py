@@ -39,30 +39,31 @@ from gateway.settings.table import Settings
 logger = logging.getLogger("gateway")
 
 STOP_SECONDS = 20.0
-"""A worker that has not ended so long after the drain time is killed: intake stores what it took, which takes a while
-where the log is slow."""
+"""Seconds after the drain time until a worker that has not ended is killed. The intake stores what it accepted,
+which takes a while if the log is slow."""
 TURN = 0.1
 """Seconds in which the supervisor sees a signal."""
 RELOAD_WAIT = 20.0
 """Seconds that all workers may take to put definitions in force; one that is started again begins with them."""
 START_SECONDS = 120.0
-"""A worker that has not said anything so long after its start hangs."""
+"""Seconds after its start until a silent worker is taken to hang."""
 GRACE_SECONDS = 3.0
 """Beyond `stall_limit`, in which a worker's own watchdog ends it: that tells more than the supervisor can."""
 SILENT_SECONDS = 3.0
-"""A worker that says nothing for so long, or half of `stall_limit`, is told as one that does not answer."""
+"""Seconds, or half of `stall_limit`, after which a silent worker is reported as one that does not answer."""
 STACKS_SECONDS = 1.0
-"""Before it is killed, a worker has so long to write where it stands; it can unless it is stopped."""
+"""Seconds that a worker has to write its stacks before it is killed; it can unless it is stopped."""
 FAILED_STATUS = 71
 """The exit status where workers end again and again (EX_OSERR of sysexits.h)."""
 
 HELD_BACK = (signal.SIGINT, signal.SIGHUP)
-"""A worker starts with these blocked. The first it lets through once it can end in order, the second never: what a
-terminal or an operator sends to all processes comes from the supervisor."""
+"""A worker starts with these blocked. It unblocks the first once it can end in order, and the second never. The
+supervisor passes on the signals that a terminal or an operator sends to all processes."""
 TELL_STACKS = signal.SIGUSR2
 
 Run = Callable[[Settings, int, Pipe], None]
-"""What a worker does: (settings, its number, its line to the supervisor, whose first message are the definitions)."""
+"""The main function of a worker: (settings, its number, its line to the supervisor, whose first message are the
+definitions)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -97,7 +98,7 @@ class Supervisor:
         self._ended = Figures()
         """The counts of workers that have ended."""
         self._told: tuple[list[str], list[str]] = ([], [])
-        """The workers that do not answer, and those that have ended, as all were told."""
+        """The workers that do not answer, and those that have ended, as last reported to all."""
         self._looked = time.monotonic()
         self._stopping: list[int] = []
         self._failed = False
@@ -158,7 +159,7 @@ class Supervisor:
         self._tell_workers()
 
     def _listen(self, seconds: float) -> None:
-        """Take what workers say in so long."""
+        """Process the messages of the workers for this many seconds."""
         deadline = time.monotonic() + seconds
         with suppress(queue.Empty):
             while (rest := deadline - time.monotonic()) > 0:
@@ -331,7 +332,7 @@ class Supervisor:
 
 
 def _state(pid: int | None) -> str:
-    """What the system says of a process, where it says something (Linux)."""
+    """The state of a process according to the system, if the system tells it (Linux)."""
     with suppress(OSError, IndexError):
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             letter = file.read().rpartition(")")[2].split()[0]
@@ -340,6 +341,7 @@ def _state(pid: int | None) -> str:
 
 
 def tell_stacks_when_asked(descriptor: int) -> None:
-    """In a worker: write the stacks of all threads at TELL_STACKS, also where Python's lock is held for ever. This
-    alone goes straight to the log's descriptor; the worker is killed a second later, whoever reads there."""
+    """In a worker: write the stacks of all threads at TELL_STACKS, even while a library holds Python's lock. Only
+    this goes straight to the log's descriptor: the worker is killed a second later, whether anybody reads there or
+    not."""
     faulthandler.register(TELL_STACKS, file=descriptor, all_threads=True)

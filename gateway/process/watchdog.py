@@ -18,13 +18,13 @@ from contextlib import contextmanager
 STALLED_STATUS = 70
 """The exit status of a process whose loop stood still (EX_SOFTWARE of sysexits.h)."""
 BEATS = 4
-"""Times that a loop tells of itself in the time that it may stand still."""
+"""Beats of a loop within the time that it may be blocked."""
 LONGEST_BEAT = 1.0
 """Seconds between two beats at the most."""
 COUNTED_TURNS = 2.0
 """Turns that one turn of the watchdog may count as: what took longer was no time in which it could look."""
 STACK_FRAMES = 100
-"""Frames of a thread that are told, the innermost."""
+"""Frames of a thread that are logged, the innermost."""
 
 
 class StallMeter:
@@ -37,7 +37,7 @@ class StallMeter:
         """Seconds since the last beat."""
 
     def look(self, beats: object, elapsed: float) -> float:
-        """So many beats there are now, so many seconds after the last look; returns `stood`."""
+        """Take the number of beats, and the seconds since the last look; returns `stood`."""
         if beats != self._beats:
             self._beats, self.stood = beats, 0.0
         else:
@@ -46,7 +46,7 @@ class StallMeter:
 
 
 def beat_seconds(limit: float) -> float:
-    """Seconds between two beats of a loop that may stand still for so long; 0: for ever."""
+    """Seconds between two beats of a loop that may be blocked for `limit` seconds, or for ever if that is 0."""
     return min(LONGEST_BEAT, limit / BEATS) if limit else LONGEST_BEAT
 
 
@@ -101,7 +101,7 @@ def watched(limit: float, end: Callable[[str, str], None]) -> Iterator[None]:
 
 
 def end_process(last_words: Callable[[str, str], None]) -> Callable[[str, str], None]:
-    """What a watchdog does: have it said, and end the process, whatever its other threads wait for."""
+    """The end of a stalled process: log it, and exit, whatever its other threads wait for."""
 
     def end(message: str, where: str) -> None:
         try:

@@ -19,7 +19,7 @@ MAXIMUM_LINE_BYTES = 16 * 1024 * 1024
 """The longest line that is held."""
 
 BEGINNING_BYTES = 200
-"""What is kept of a longer one."""
+"""The part that is kept of a longer line."""
 
 
 class Line(NamedTuple):
@@ -80,8 +80,8 @@ class Input:
         """Lines that came so far."""
 
     async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[Line]]:
-        """Lines as they come, those of one read together, up to the end or until `stop` is set; a last line without
-        an end is one only at the end. The first `skip` are passed over. Raises InputError."""
+        """Lines as they arrive, those of one read together, up to the end or until `stop` is set. A last line
+        without a line end counts only at the end. The first `skip` lines are skipped. Raises InputError."""
         splitter, unpacker = LineSplitter(), Unpacker()
         while not stop.is_set():
             await give_way()
@@ -135,8 +135,8 @@ class Input:
 
 
 def _descriptor(file: BinaryIO) -> int | None:
-    """What the system calls the file, or None for one that is in memory. It is read without Python's buffer, which
-    would wait for more than there is."""
+    """The file descriptor, or None for a file in memory. It is read without Python's buffer, which would wait for
+    more than there is."""
     try:
         return file.fileno()
     except (OSError, io.UnsupportedOperation):

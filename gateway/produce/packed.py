@@ -25,7 +25,7 @@ _ZSTD_WINDOW_LOG = 27
 
 
 class InputError(GatewayError):
-    """What stands in the input cannot be read."""
+    """The input cannot be read."""
 
 
 class _Format(NamedTuple):
@@ -60,7 +60,7 @@ class Unpacker:
         self._members: Members | None = None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What these bytes hold, in parts of bounded size. Raises InputError."""
+        """The decompressed bytes, in parts of bounded size. Raises InputError."""
         if not self._told:
             self._begun += chunk
             if any(magic.startswith(self._begun) and magic != self._begun for magic in _MAGICS):
@@ -69,7 +69,7 @@ class Unpacker:
         yield from self._unpack(chunk)
 
     def finish(self) -> Iterator[bytes]:
-        """What is left at the end. Raises InputError where a compressed input is cut off."""
+        """The bytes that are left at the end. Raises InputError if a compressed input is cut off."""
         if not self._told:
             yield from self._unpack(self._tell())
         if self._format is not None and self._members is not None and self._members.is_within:

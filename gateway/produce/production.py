@@ -20,12 +20,12 @@ from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
 EXCERPT_CHARACTERS = 80
-"""What a complaint shows of a line."""
+"""The part of a line that a complaint shows."""
 REASON_CHARACTERS = 600
 """The longest complaint."""
 
 Complain = Callable[[int, str], None]
-"""Is told the number of a line and what is wrong with it."""
+"""Receives the number of a line, and its fault."""
 
 
 def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Stream:
@@ -76,8 +76,9 @@ class Production:
         return self._max_errors is not None and self.invalid >= self._max_errors
 
     async def run(self, parts: AsyncIterator[list[Line]], stop: asyncio.Event) -> None:
-        """To the end of the lines, or of what is wanted of them, or until `stop` is set. Raises LogError where the log
-        cannot take them; none of the lines after `settled` is then known to be stored (those of one append may be)."""
+        """Run to the end of the lines, to the bound of errors, or until `stop` is set. Raises LogError if the log
+        cannot store them. None of the lines after `settled` is then known to be stored, though those of one append
+        may be."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
         work = Yielder()
         async for lines in parts:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.errors import Problem
 from gateway.routes.access import Viewers
@@ -62,7 +63,7 @@ class CatalogRoutes:
     async def _make(self, catalog: Catalog) -> list[bytes]:
         described: list[bytes] = []
         for stream in catalog.streams.values():
-            described.append(orjson.dumps(self._describe(stream, BASE)))
+            described.append(orjson.dumps(self._describe(stream, catalog, BASE)))
             if len(described) % STEP_STREAMS == 0:
                 await asyncio.sleep(0)
         return (b"[" + b",".join(described) + b"]\n").split(BASE.encode())
@@ -78,12 +79,12 @@ class CatalogRoutes:
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             raise Problem(404, "Not found", f"there is no stream {name[:100]!r}{hint}", "name")
         await self._surveyor.look()
-        description = self._describe(stream, str(request.base_url))
+        description = self._describe(stream, catalog, str(request.base_url))
         example = self._surveyor.example(stream.topics)
         description["example"] = None if example is None else orjson.Fragment(example)
         return json_answer(description, headers=PRIVATE if grant.by_token else {})
 
-    def _describe(self, stream: Stream, base: str) -> dict[str, Any]:
+    def _describe(self, stream: Stream, catalog: Catalog, base: str) -> dict[str, Any]:
         schema, surveyor = None, self._surveyor
         if stream.schema_title is not None and not stream.schema_title.startswith("/"):
             schema = f"{base}v2/schemas/{quote(stream.schema_title)}/latest"
@@ -94,6 +95,8 @@ class CatalogRoutes:
             "description": stream.description,
             "schema": schema,
             "topics": list(stream.topics),
+            # A private source does not exist for whoever may not read it.
+            "derived_from": [name for name in made_of(stream) if name in catalog.streams],
             "oldest": _shown(surveyor.oldest(stream.topics)),
             "newest": _shown(surveyor.newest(stream.topics)),
             "rate": surveyor.rate(stream.topics),

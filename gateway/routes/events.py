@@ -234,7 +234,7 @@ def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
         raise Problem(500, "Events cannot be stored", forbidden(outcome.why), members=refused)
     count = len(outcome.invalid) + len(outcome.failed)
     first = (outcome.invalid or outcome.failed)[0]
-    detail = first.detail if count == 1 else f"none of the {count} events is stored; the first: {first.detail}"
+    detail = first.detail if count == 1 else f"none of the {count} events is stored; the first error: {first.detail}"
     raise Problem(400, "Invalid events", detail, members=refused)
 
 
@@ -267,10 +267,10 @@ def _hasty(query: bytes) -> bool:
             hint = f"; did you mean `{close[0]}`?" if close else "; the parameter is `hasty`"
             raise _bad(name, f"there is no such parameter{hint}")
         if hasty is not None:
-            raise _bad(name, "it is given twice")
+            raise _bad(name, "it is given more than once; send it once")
         hasty = value
     if hasty not in (None, "true", "false"):
-        raise _bad("hasty", f"it takes true or false, not {hasty[:100]!r}")
+        raise _bad("hasty", f"it must be `true` or `false`, not {hasty[:100]!r}")
     return hasty == "true"
 
 
@@ -282,7 +282,7 @@ def _idempotency_key(header: bytes | None) -> str | None:
     if len(key) >= 2 and key.startswith(b'"') and key.endswith(b'"'):
         key = key[1:-1]
     if len(key) > KEY_CHARACTERS or _PRINTABLE.fullmatch(key) is None:
-        raise _bad("Idempotency-Key", f"it takes 1 to {KEY_CHARACTERS} printable characters of ASCII")
+        raise _bad("Idempotency-Key", f"it must be 1 to {KEY_CHARACTERS} printable ASCII characters")
     return key.decode()
 
 

@@ -32,15 +32,15 @@ _SECURITY = {
 }
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _LINKS = {
-    "/metrics": "figures of all workers, for Prometheus",
+    "/metrics": "metrics of all workers, for Prometheus",
     "/-/connections": "the open streams of all workers",
-    "/v2/streams": "the streams, private ones too",
-    "/healthz": "whether the process lives",
-    "/readyz": "whether it can serve",
+    "/v2/streams": "the streams, including private ones",
+    "/healthz": "liveness",
+    "/readyz": "readiness",
 }
 _ACTIONS = {
-    "/-/reload": "read the configuration again",
-    "/-/drain": "end in order, as on SIGTERM",
+    "/-/reload": "reload the configuration",
+    "/-/drain": "shut down gracefully, as on SIGTERM",
 }
 
 Rows = Callable[[str, int], Awaitable[tuple[list[Connection], int]]]

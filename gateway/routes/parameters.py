@@ -120,7 +120,9 @@ def _single_values(query: Sequence[tuple[str, str]]) -> dict[str, str]:
             close = difflib.get_close_matches(shown, PARAMETERS, 2, 0.5)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             known = ", ".join(PARAMETERS)
-            raise Problem(400, "Bad request", f"there is no parameter {shown!r}{hint} (there are: {known})", name)
+            raise Problem(
+                400, "Bad request", f"there is no parameter {shown!r}{hint} (the parameters are: {known})", name
+            )
         if name in values:
             raise _bad(name, "it is given more than once; send it once")
         values[name] = value
@@ -144,7 +146,7 @@ def _limit(values: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= LARGEST_LIMIT):
-        raise _bad("limit", f"{text[:100]!r} is not a number of events; write an integer from 1")
+        raise _bad("limit", f"{text[:100]!r} is not a number of events; send an integer from 1")
     return int(text)
 
 

@@ -48,7 +48,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     title = _TITLES.get(error.status_code, "Error")
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path[:200]!r}; begin at /v2/streams"
+        detail = f"there is no resource at {request.url.path[:200]!r}; start at /v2/streams"
     elif error.status_code == 405:
         detail = f"{request.method[:20]} is not allowed here; allowed: {headers.get('allow', 'GET')}"
     else:

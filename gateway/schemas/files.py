@@ -175,7 +175,7 @@ def _read(directory: Path, path: Path, mistakes: list[str]) -> Source | None:
         found = parse_version(path.stem)
         if found is None:
             mistakes.append(
-                f"{path}: {path.stem} is no version: its numbers have at most nine digits, and no zero first"
+                f"{path}: {path.stem} is not a version: its numbers have at most nine digits, and no zero first"
             )
             return None
         version = found

@@ -80,7 +80,7 @@ def dereference(uri: str, document: dict[str, Any], find: Find, siblings_count: 
     beside a `$ref`; earlier ones say to ignore them. Raises BadReferenceError."""
     result = _Dereferencer(find, siblings_count).schema(document, uri, document, (uri + "#",))
     if not isinstance(result, dict):
-        raise BadReferenceError("the schema refers to something that is no mapping")
+        raise BadReferenceError("the schema refers to something that is not a mapping")
     return result
 
 
@@ -131,7 +131,7 @@ class _Dereferencer:
         if isinstance(reference, str):
             target, target_base, target_root, target_trail = self._target(reference, base, root, trail)
             if not isinstance(target, dict):
-                raise BadReferenceError(f'"{reference}" is no mapping of schemas')
+                raise BadReferenceError(f'"{reference}" is not a mapping of schemas')
             return {**self._by_name(target, target_base, target_root, target_trail), **named}
         if reference is not None:
             named["$ref"] = self.schema(reference, base, root, trail)

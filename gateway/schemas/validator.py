@@ -77,10 +77,10 @@ def compile_validator(document: dict[str, Any], draft: str) -> jsonschema_rs.Val
         )
     except jsonschema_rs.ValidationError as error:
         place = "/".join(str(step) for step in error.instance_path)
-        reason = _pattern_reason(error) or f"this is no valid JSONSchema: at /{place}: {_cut(error.message)}"
+        reason = _pattern_reason(error) or f"this is not a valid JSON Schema: at /{place}: {_cut(error.message)}"
         raise BadSchemaError(reason) from error
     except (jsonschema_rs.ReferencingError, ValueError) as error:
-        raise BadSchemaError(f"this is no valid JSONSchema: {_cut(str(error))}") from error
+        raise BadSchemaError(f"this is not a valid JSON Schema: {_cut(str(error))}") from error
 
 
 def faults(validator: jsonschema_rs.Validator, event: object) -> list[str]:

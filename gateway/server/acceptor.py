@@ -16,10 +16,10 @@ from gateway.observability import telemetry
 ACCEPTED_AT_ONCE = 64
 """Connections accepted before others get their turn."""
 MOST_WAITING = 8192
-"""More than the backlog holds: at the end so many are taken of those that are connected already, and none of those that
-come while it lasts, for as long as they do."""
+"""More than the backlog holds. At the end, up to this many waiting connections are accepted; later ones are not, so
+that accepting ends."""
 REST_SECONDS = 0.5
-"""Nothing is accepted for so long once the system has nothing left for a further connection."""
+"""Seconds without accepting once the system has nothing left for another connection."""
 SPARE_FILES = 256
 """Open files that are kept for the log, the schemas and the limits, of those that the process may have."""
 LEAST_CONNECTIONS = 64
@@ -67,10 +67,9 @@ def allowed_connections(configured: int) -> tuple[int, int, str]:
 
 
 class Acceptor:
-    """Takes connections from a listening socket while there is room for them. One for which there is none is closed
-    before a byte is read of it: a browser's EventSource then tries again, as it would not after an answer. What makes
-    a protocol is given the socket as `connection`.
-    """
+    """Accepts connections from a listening socket while there is room for them. Without room, a connection is closed
+    before a byte is read. A browser's EventSource then tries again, as it would not after an answer. The factory of
+    protocols receives the socket as `connection`."""
 
     def __init__(
         self,
@@ -87,8 +86,8 @@ class Acceptor:
         self._loop.add_reader(listener.fileno(), self._accept, ACCEPTED_AT_ONCE)
 
     def close(self) -> None:
-        """Take what is connected already, and listen no longer: the system resets what waits in a listener that is
-        closed, also where other processes listen on the same port."""
+        """Accept waiting connections, and stop listening. The system resets connections that wait in a closed
+        listener, even if other processes listen on the same port."""
         if self._listener.fileno() < 0:
             return
         for _ in range(MOST_WAITING // ACCEPTED_AT_ONCE):
@@ -106,7 +105,7 @@ class Acceptor:
             await give_way()  # to the callbacks by which those that are done leave the set
 
     def _accept(self, most: int) -> bool:
-        """Take up to so many; whether there may be more."""
+        """Accept up to `most` connections; whether there may be more."""
         for _ in range(most):
             try:
                 connection, _ = self._listener.accept()

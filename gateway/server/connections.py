@@ -11,7 +11,7 @@ HEAD_BYTES = 67_108_864
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
-    """What requests may cost before they have come; see the settings. Bytes and seconds."""
+    """The bounds of requests before they have arrived; see the settings. Bytes and seconds."""
 
     waiting: int = 4096
     head_timeout: float = 10.0
@@ -33,8 +33,8 @@ class Owing(Protocol):
 
 
 class Connections:
-    """Counts, and keeps those that owe a request in the order in which they began to, which is that of their deadlines:
-    one look at the first of them tells whether any is late, and no connection needs a timer."""
+    """Counts connections, and keeps those that owe a request in the order of their deadlines. One look at the first
+    shows whether any is late, and no connection needs a timer."""
 
     def __init__(self, bounds: ConnectionBounds, most: int) -> None:
         self.bounds = bounds

@@ -25,8 +25,8 @@ MAXIMUM_PIPELINED = 16
 """Requests of a connection that may wait for the answers to those before them. One packet could hold thousands."""
 
 TRY_SECONDS = (0.05, 0.1, 0.5, 2.0)
-"""So long after a client has sent all that it is going to, and is not answered yet, it is tried whether it still reads:
-one that is gone answers the first try with a reset, and the next one meets that."""
+"""Seconds after a client has closed its side without having its answer until the gateway checks whether it still
+reads. A client that is gone answers the first check with a reset, which the next check meets."""
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 """An interim response, which every client of HTTP/1.1 passes over (RFC 9110 section 15.2)."""
 
@@ -52,9 +52,9 @@ class StreamProtocol(HttpToolsProtocol):
     _ends = False
     """Whether the server stops, so that this connection ends with the response to its next request."""
     _fault: Problem | None = None
-    """What is wrong with the request, where the parser would not say it."""
+    """The fault of the request, if the parser would not report it."""
     _refusal: Problem | None = None
-    """What is answered when those before it have been: nothing is read behind it."""
+    """The answer that follows the pending ones: nothing is read after it."""
     _asks_upgrade = False
     """Whether the head that was read asks for another protocol, so that the parser has left its body."""
     _tries: tuple[asyncio.TimerHandle, ...] = ()
@@ -144,8 +144,9 @@ class StreamProtocol(HttpToolsProtocol):
             self._refuse(self._fault or Problem(400, "Bad request", detail))
 
     def _ignore_upgrade(self, rest: bytes) -> None:
-        """Serve a request that asks for another protocol in this one (RFC 9110 section 7.8). The parser takes what is
-        behind its head for the other protocol; so the head is read again without that wish, by another parser."""
+        """Serve a request that asks for another protocol in this one (RFC 9110 section 7.8). The parser treats the
+        bytes after its head as the other protocol. So another parser reads the head again, without the request to
+        upgrade."""
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name != b"upgrade":
@@ -170,7 +171,7 @@ class StreamProtocol(HttpToolsProtocol):
         return self._is_answering or self._refusal is not None
 
     def _try(self) -> None:
-        """Find out whether whoever waits for an answer is still there."""
+        """Find out whether a client that waits for an answer is still there."""
         waits = self._is_answering and not self.pipeline and not self.cycle.response_started
         if waits and not self.transport.is_closing():
             self.transport.write(PROCESSING)

@@ -17,7 +17,7 @@ from gateway.server.connections import Connections
 from gateway.server.protocol import QuietProtocol, StreamProtocol
 
 CLOSE_SECONDS = 1.0
-"""At the end of the process, clients may take so long to read what was sent to them."""
+"""Seconds that clients have at the end of the process to read the bytes sent to them."""
 
 TICK_SECONDS = 1.0
 """How old the Date of a response may be, and how late it is seen that a request is late."""
@@ -27,7 +27,7 @@ BACKLOG = 4096
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server; signals are handled by whoever runs it."""
+    """uvicorn's server; its caller handles signals."""
 
     def __init__(self, app: ASGIApp, access_log: bool, known: Connections) -> None:
         super().__init__(
@@ -74,8 +74,8 @@ class GatewayServer(uvicorn.Server):
         self.started = True
 
     async def main_loop(self) -> None:
-        """Renew the date, and look for requests that are late, until the end. uvicorn looks for that too, ten times a
-        second, which costs as much as some of the events that a quiet stream has."""
+        """Renew the date, and look for late requests, until the end. uvicorn's own check runs ten times a second.
+        That costs as much as some of the events of a quiet stream."""
         while not await self.on_tick(0):
             self._known.sweep(asyncio.get_running_loop().time())
             with suppress(TimeoutError):
@@ -83,11 +83,11 @@ class GatewayServer(uvicorn.Server):
                     await self._ending.wait()
 
     async def end_softly(self) -> None:
-        """Take no new connection beyond those that are made already, close those that are idle after a response, and
-        each other one with the response that it carries, or is going to.
+        """Accept no further connections, close those that are idle after a response, and close each other one after its
+        response.
 
-        Otherwise a client whose response ends would ask again on the same connection, and get a stream of a server
-        that stops.
+        Otherwise a client whose response ends would ask again on the same connection, and get a stream of a server that
+        stops.
         """
         for acceptor in self._acceptors:
             acceptor.close()

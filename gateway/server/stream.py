@@ -18,9 +18,9 @@ MAXIMUM_UNASKED = 1 << 20
 
 
 def let_go(transport: asyncio.BaseTransport) -> None:
-    """Of a connection that is lost: asyncio's transport holds the method of itself by which it read (Python 3.12 lets
-    go of it in most cases). Such a circle stays until a collection finds it, which is rare here and looks at what is
-    old hardly ever: thousands of clients that come and go would leave more and more memory behind."""
+    """Break a reference cycle of a lost connection: asyncio's transport holds the method of itself by which it read
+    (Python 3.12 releases it in most cases). Otherwise the cycle stays until a garbage collection, which is rare here.
+    Thousands of clients that come and go would leave more and more memory behind."""
     if hasattr(transport, "_read_ready_cb"):
         transport._read_ready_cb = None
 

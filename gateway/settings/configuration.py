@@ -112,7 +112,7 @@ def _unknown_keys(file: Mapping[str, tuple[Plain, str]]) -> list[str]:
 def _replaced(
     flags: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, tuple[Plain, str]]
 ) -> list[str]:
-    """What is said of settings that there are no more."""
+    """Warnings about settings that no longer exist."""
     warnings = []
     for old, new in REPLACED.items():
         variable, flag = f"GATEWAY_{old.upper()}", f"--{old.replace('_', '-')}"

@@ -17,24 +17,24 @@ ORDERED = (
 
 
 BASE_BYTES = 100 << 20
-"""What a process takes without any client or event."""
+"""Bytes that a process uses without any client or event."""
 CONNECTION_BYTES = 8400
 READER_BYTES = 5 << 20
-"""What one reader of history may hold: what waits to be merged, its history segment, and what was fetched ahead of
-it."""
+"""Bytes that one reader of history may hold: records that wait to be merged, its history segment, and records
+fetched ahead."""
 PARSED_FACTOR = 25
 """Bytes that an event takes for each byte of its JSON once it is parsed, at the worst."""
 PARSED_KEPT = 24 << 20
 """Bytes of parsed events of the past: those that are kept, and those of the history segment that is being made."""
 ID_BYTES = 240
-"""What is held of an event that may be sent again: that it is stored, and in the embedded log what it is known by."""
+"""Bytes held for an event that may be sent again: its stored id and, in the embedded log, its claim."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
 
 
 def memory_bound(settings: Settings) -> int:
-    """Bytes that a process takes at the most, about: caches, what is under way, readers of history, and what is parsed:
-    a body of events, and one event each that is read and that is judged, as large as the intake takes them; and the
-    ids of events that may be sent again. A connection takes CONNECTION_BYTES more."""
+    """The bytes that a process uses at most, roughly. They are the sum of caches, data in transit, readers of
+    history, ids of events that may be sent again, and parsed events. Parsed are a body of events, one event that is
+    read, and one that a filter judges, each as large as the intake accepts. Each connection adds CONNECTION_BYTES."""
     caches: int = sum(getattr(settings, key) for key in CACHES)
     parsed = PARSED_FACTOR * (settings.intake_max_bytes + 2 * settings.intake_event_max_bytes) + PARSED_KEPT
     ids = settings.idempotency_events * ID_BYTES if settings.idempotency_window else 0
@@ -42,8 +42,7 @@ def memory_bound(settings: Settings) -> int:
 
 
 def told_memory(settings: Settings, limit: int | None) -> tuple[str, str | None]:
-    """What operators are told of the memory at a start and by `gateway check`, and a hint where the machine (bytes) has
-    less."""
+    """The report on memory at startup and in `gateway check`, and a hint if the machine (bytes) has less."""
     one = memory_bound(settings)
     every = one * settings.workers
     told = f"a process uses at most about {one >> 20} MB of memory, and 8.4 KB a connection"

@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def form(self) -> str:
-        """What a value looks like, for a message."""
+        """The form of a value, for a message."""
         if self.kind == "choice":
             return " or ".join(self.choices)
         if self.kind in ("integer", "number"):
@@ -259,6 +259,20 @@ class Settings:
         "0.1 to 0.25 µs",
         10,
         1 << 40,
+    )
+    derive_held: int = _integer(
+        500_000,
+        "items",
+        "groups, waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1_000,
+        1 << 40,
+    )
+    derive_held_bytes: int = _integer(
+        268_435_456,
+        "bytes",
+        "stored size of the waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1 << 20,
+        MAXIMUM_BYTES,
     )
     schema_repositories: tuple[str, ...] = _row(
         "list",

@@ -26,8 +26,8 @@ REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
     "ssl_cert_reqs": ("none", "required"),
     "ssl_check_hostname": ("true", "false"),
 }
-"""What may stand behind the ? of an address of Redis, and the values of it, where not any would do. What else the
-library takes there would undo our bounds, or fail later."""
+"""The parameters behind the ? of a Redis URL, and their values where not any value is allowed. Other parameters of
+the library would undo our bounds, or fail later."""
 
 
 def converted(setting: Setting, raw: Any) -> Any:
@@ -176,7 +176,7 @@ def _check_cookie(name: str) -> None:
 
 
 def _check_each(check: Callable[[Any], object], parts: Iterable[Any]) -> None:
-    """Check the parts of a value one by one, so that the mistakes of all are told."""
+    """Check the parts of a value one by one, to report the mistakes of all."""
     mistakes: list[str] = []
     for part in parts:
         try:

@@ -31,13 +31,13 @@ def split_target(method: bytes, target: bytes) -> Target:
     if (absolute := _ABSOLUTE.fullmatch(target)) is not None:
         authority, target = absolute[2], absolute[3]
         if not authority or not is_host(authority):
-            raise _wrong(f"{_shown(authority)} in its first line is no host")
+            raise _wrong(f"{_shown(authority)} in its first line is not a host")
         target = target if target.startswith(b"/") else b"/" + target
     elif target == b"*" and method == b"OPTIONS":
         # A question to the server as a whole (RFC 9110 section 9.3.7).
         target = b"/"
     elif not target.startswith(b"/"):
-        raise _wrong(f"the target {_shown(target)} in its first line is no path, and no URL of this server")
+        raise _wrong(f"the target {_shown(target)} in its first line is neither a path nor a URL of this server")
     path, _, query = target.partition(b"#")[0].partition(b"?")
     return Target(path, query, authority)
 
@@ -54,7 +54,7 @@ def check_host(version: str, hosts: list[bytes]) -> None:
     if len(hosts) > 1:
         raise _wrong("a request names its host in one Host header, and this one has more")
     if hosts and not is_host(hosts[0]):
-        raise _wrong(f"its Host {_shown(hosts[0])} is no host", "Host")
+        raise _wrong(f"its Host {_shown(hosts[0])} is not a host", "Host")
 
 
 def _shown(text: bytes) -> str:

@@ -60,7 +60,7 @@ def test_an_algorithm_may_have_two_names(allowed: tuple[str, ...], named: dict[s
         ({**public_jwk("a"), "kid": 5}, "its kid is not a string"),
         ({**public_jwk("a"), "kid": "x" * 257}, "its kid is not a string"),
         (json.loads(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key())), "1024 bits"),
-        ("key", "it is no object"),
+        ("key", "it is not an object"),
     ],
 )
 def test_keys_that_are_not_used_are_told(key: Any, why: str) -> None:

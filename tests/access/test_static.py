@@ -83,5 +83,5 @@ def test_the_command_makes_what_the_configuration_takes() -> None:
 def test_a_short_token_has_no_hash() -> None:
     result = CliRunner().invoke(main, ["token", "hash"], input="x" * 31)
     assert result.exit_code == 1
-    assert "31 characters could be guessed" in result.stderr
+    assert "31 characters can be guessed" in result.stderr
     assert result.stdout == ""

@@ -150,7 +150,7 @@ def test_mistakes_in_a_stream(tmp_path: Path, stream: str, line: int, told: str)
         ("streams:\n  a: [b]\n", 2, "a is a list"),
         ("streams:\n  a: {}\n  a: {}\n", 3, "given twice, first at line 2"),
         ("streams:\n\ta: {}\n", 2, "a tab"),
-        ("streams:\n  a: {b: c\n", 3, "no valid YAML"),
+        ("streams:\n  a: {b: c\n", 3, "not valid YAML"),
         ("streams: {a: {}}\n---\nx: 1\n", 2, "second YAML document"),
         ("streams: {a: {}}\nx: \x07\n", 2, "control character"),
         ("streams:\n  a: &a\n    b: *a\n", 3, "64 levels"),

@@ -50,7 +50,7 @@ async def test_redirects_in_a_circle_end() -> None:
 
 async def test_a_redirect_to_what_is_no_address_is_named() -> None:
     subscription, _ = subscribe(Server(answer(302, location="ftp://me:secret@else.test/x")))
-    with pytest.raises(ClientError, match=r"stream/t redirects to 'ftp://else\.test/x', which is no address of HTTP"):
+    with pytest.raises(ClientError, match=r"stream/t redirects to 'ftp://else\.test/x', which is not an HTTP address"):
         await collect(subscription, never)
 
 

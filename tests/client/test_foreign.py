@@ -104,7 +104,11 @@ async def test_what_may_pass_is_tried_again(answer: bytes, reason: str) -> None:
         ((), "304 Not Modified", "/s answered 304: Not Modified"),
         ((), "205 Reset Content", "/s answered 205: Reset Content"),
         (("location: /s",), "302 Found", "/s redirects for ever"),
-        (("location: ftp://me:secret@h/s",), "302 Found", "/s redirects to 'ftp://h/s', which is no address of HTTP"),
+        (
+            ("location: ftp://me:secret@h/s",),
+            "302 Found",
+            "/s redirects to 'ftp://h/s', which is not an HTTP address",
+        ),
         ((STREAM, "content-encoding: gzip, compress"), "200 OK", "/s compresses with 'compress', which was not asked"),
     ],
 )

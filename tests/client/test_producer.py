@@ -168,12 +168,12 @@ async def test_another_batch_has_another_key() -> None:
 
 
 async def test_each_event_learns_its_own_fate() -> None:
-    server = Server(problem(207, invalid=[(1, "/n: it is no number")], error=[(2, "too large")]))
+    server = Server(problem(207, invalid=[(1, "/n: it is not a number")], error=[(2, "too large")]))
     async with producer(server) as sending:
         first, second, third, fourth = await outcome(sending, *({"n": n} for n in range(4)))
     assert (first, fourth) == (None, None)
     assert isinstance(second, EventInvalid)
-    assert second.detail == "/n: it is no number"
+    assert second.detail == "/n: it is not a number"
     assert isinstance(third, EventFailed)
     assert third.detail == "too large"
 
@@ -308,7 +308,7 @@ async def test_what_the_producer_did_not_expect_reaches_the_sender() -> None:
 
 @pytest.mark.parametrize("address", ["", "gateway.test", "ftp://gateway.test", "http://"])
 def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(ClientError, match="no address"):
+    with pytest.raises(ClientError, match="not an address"):
         Producer(address)
 
 

@@ -82,7 +82,7 @@ async def test_what_a_server_may_send_is_saved_and_loaded(tmp_path: Path, positi
 async def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, position: str) -> None:
     store = FilePositions(tmp_path / "position")
     await store.save("old")
-    with pytest.raises(PositionStoreError, match="is no position: one line"):
+    with pytest.raises(PositionStoreError, match="is not a position: one line"):
         await store.save(position)
     assert await store.load() == "old"
 
@@ -146,8 +146,8 @@ async def test_places_that_are_no_file_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "null").symlink_to("/dev/null")
     for name, said in (
         (".", "Is a directory"),
-        ("pipe", "it is no file, but a device or a pipe"),
-        ("null", "it is no file, but a device or a pipe"),
+        ("pipe", "it is not a file, but a device or a pipe"),
+        ("null", "it is not a file, but a device or a pipe"),
     ):
         with pytest.raises(PositionStoreError, match=f"cannot be used: {said}"):
             await FilePositions(tmp_path / name).load()

@@ -243,9 +243,9 @@ def test_a_token_goes_to_no_other_server() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"since": "yesterday"}, "since: 'yesterday' is no time; write ISO 8601"),
+        ({"since": "yesterday"}, "since: 'yesterday' is not a time; write ISO 8601"),
         ({"since": datetime(2026, 1, 1)}, "has no zone"),  # noqa: DTZ001
-        ({"until": "later"}, "until: 'later' is no time"),
+        ({"until": "later"}, "until: 'later' is not a time"),
         ({"since": timedelta(hours=1), "until": timedelta(hours=2)}, "until is not after since"),
         ({"limit": 0}, "limit: 0 events are none"),
         ({"streams": []}, "no stream is named"),

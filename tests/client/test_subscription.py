@@ -393,7 +393,7 @@ async def test_gzip_is_read_as_it_comes_and_garbage_is_asked_for_again() -> None
 
 @pytest.mark.parametrize("address", ["feed.test/v2/stream/t", "ftp://feed.test/", "http://[::1/", "http://a:b/"])
 async def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(ClientError, match="write it as in http://"):
+    with pytest.raises(ClientError, match="write it like http://"):
         await anext(Subscription(address).batches())
 
 

@@ -215,7 +215,7 @@ def test_produce_into_an_unknown_stream(config: Path) -> None:
 def test_produce_into_a_stream_that_takes_nothing(config: Path) -> None:
     result = run("produce", "page.edit", "--config", str(config), text='{"a":1}\nno json\n')
     assert result.exit_code == 1
-    assert result.output == "gateway produce: page.edit takes no events, for it has no schema_title\n"
+    assert result.output == "gateway produce: page.edit takes no events, since it has no schema_title\n"
 
 
 def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) -> None:
@@ -250,15 +250,15 @@ def test_a_demo_of_what_is_no_address_serves_nothing(tmp_path: Path) -> None:
     log = tmp_path / "demo.db"
     result = run("demo", "--from", "stream.example/v2", "--log", f"sqlite:///{log}")
     assert result.exit_code == 1
-    assert "'stream.example/v2' is no address" in result.output
-    assert "The gateway is at" not in result.output
+    assert "'stream.example/v2' is not an address" in result.output
+    assert "The gateway serves" not in result.output
     assert not log.exists()
 
 
 def test_a_mirror_of_what_is_no_address(config: Path) -> None:
     result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
     assert result.exit_code == 1
-    assert "'stream.example/v2' is no address" in result.output
+    assert "'stream.example/v2' is not an address" in result.output
 
 
 def test_a_mirror_whose_arguments_are_no_text_or_in_the_wrong_order(config: Path) -> None:
@@ -266,10 +266,10 @@ def test_a_mirror_whose_arguments_are_no_text_or_in_the_wrong_order(config: Path
     assert (swapped.exit_code, "the address comes before the stream" in swapped.output) == (1, True)
     for more in (("http://127.0.0.1:1/\udcff",), ("http://127.0.0.1:1/", "--name", "\udcff")):
         result = run("mirror", more[0], "page.edit", *more[1:], "--config", str(config))
-        assert (result.exit_code, "\\udcff' is no " in result.output) == (1, True)
+        assert (result.exit_code, "\\udcff' is not " in result.output) == (1, True)
 
 
 def test_a_mirror_from_what_is_no_time(config: Path) -> None:
     result = run("mirror", "http://127.0.0.1:1/", "page.edit", "--since", "soon", "--config", str(config))
     assert result.exit_code == 2
-    assert "'soon' is no time" in result.output
+    assert "'soon' is not a time" in result.output

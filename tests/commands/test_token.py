@@ -24,11 +24,11 @@ def test_a_new_token_can_be_configured_under_any_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (b"x" * 31, "a token of 31 characters could be guessed"),
-        (b"", "a token of 0 characters could be guessed"),
-        ("ä".encode() * 40, "holds characters that no request can carry"),
-        (b"\xff" * 40, "holds characters that no request can carry"),
-        (b"two words" * 10, "holds characters that no request can carry"),
+        (b"x" * 31, "a token of 31 characters can be guessed"),
+        (b"", "a token of 0 characters can be guessed"),
+        ("ä".encode() * 40, "only printable ASCII characters"),
+        (b"\xff" * 40, "only printable ASCII characters"),
+        (b"two words" * 10, "only printable ASCII characters"),
     ],
 )
 def test_a_token_that_is_none(given: bytes, said: str) -> None:

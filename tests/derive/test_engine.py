@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from tests.derive.events import at, configured, engine, give, refused, rows
+import pytest
+
+from gateway.derive.engine import event_of
+from gateway.derive.operator import Bounds, TooMuchHeld
+from gateway.model.record import Record, TopicPartition
+from tests.derive.events import SOURCE, at, configured, engine, give, record, refused, rows
 
 
 def test_a_row_has_what_is_selected_and_leaves_out_what_fails(tmp_path: Path) -> None:
@@ -46,3 +52,204 @@ def test_a_minute_is_told_once_it_is_over_for_all_and_what_comes_then_is_late(tm
     assert refused(made) == []
     give(made, [at("00:00:59", wiki="x")], offset=4)
     assert refused(made) == [("late", 4)]
+
+
+def test_an_expression_sees_the_record_too(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change], select: {place: '[topic, partition, offset, timestamp]', key: key}}}",
+    )
+    made = engine(catalog, "a")
+    give(made, [at("00:00:01")], offset=7)
+    assert rows(made) == [{"place": ["wiki.change", 0, 7, 1_767_225_601_000], "key": None}]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("timestamp(event.meta.dt)", "2026-01-01T00:00:00.000Z"),
+        ("duration('90s')", "90s"),
+        ("uint(3)", 3),
+        ("{'a': [1, 2.5, null]}", {"a": [1, 2.5, None]}),
+        ("event.meta", {"dt": "2026-01-01T00:00:00.000Z"}),
+        ("event.nothing", None),
+        ("{1: 2}", None),
+        ("b'x'", None),
+        ("1.0 / 0.0", None),
+        ("9223372036854775807 + 1", None),
+        ("type(1)", None),
+        ("[1, b'x']", None),
+    ],
+)
+def test_a_value_is_told_as_json_has_it(tmp_path: Path, text: str, value: object) -> None:
+    catalog = configured(tmp_path, f'a: {{derive: {{from: [wiki.change], select: {{v: "{text}"}}}}}}')
+    made = engine(catalog, "a")
+    give(made, [at("00:00:00")])
+    assert rows(made) == [{} if value is None else {"v": value}]
+
+
+def test_an_expression_that_takes_too_long_fails(tmp_path: Path) -> None:
+    loop = "event.list.exists(a, event.list.exists(b, event.list.exists(c, a + b + c < 0)))"
+    catalog = configured(
+        tmp_path,
+        f'a: {{derive: {{from: [wiki.change], where: "{loop}", select: {{v: event.list}}}}}}',
+        f'b: {{derive: {{from: [wiki.change], select: {{v: "{loop}"}}}}}}',
+    )
+    expected: list[tuple[str, list[dict[str, object]]]] = [("a", []), ("b", [{}])]
+    for name, wanted in expected:
+        made = engine(catalog, name)
+        give(made, [at("00:00:00", list=list(range(200)))])
+        assert rows(made) == wanted
+
+
+def test_canaries_move_the_clock_and_are_no_results(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change]}}",
+        "b: {derive: {from: [wiki.change], window: {every: 1m}, select: {n: count()}}}",
+    )
+    canary = {"meta": {"dt": "2026-01-01T01:00:00.000Z", "domain": "canary"}}
+    for name, wanted in (("a", [{}]), ("b", [{"n": 1}])):
+        made = engine(catalog, name)
+        give(made, [at("00:00:00"), canary])
+        assert [{key: row[key] for key in row if key == "n"} for row in rows(made)] == wanted
+
+
+def test_what_is_no_event_is_told_and_a_deletion_is_none(tmp_path: Path) -> None:
+    catalog = configured(tmp_path, "a: {derive: {from: [wiki.change], select: {x: event.x}}}")
+    made = engine(catalog, "a")
+    values = [b"{", None, b"[]", b'{"x":1}', b'{"x":1,"meta":{"dt":"soon"}}', b'{"x":1,"meta":{"dt":1767225600}}']
+    records = [Record(SOURCE, 0, offset, 5, None, value) for offset, value in enumerate(values)]
+    made.take(TopicPartition(SOURCE, 0), [(one, event_of(one)) for one in records])
+    assert refused(made) == [("invalid", 0), ("invalid", 2), ("invalid", 3), ("invalid", 4)]
+    assert [one.reason for one in made.results.refused][2:] == ["it has no time", "it has no time"]
+    assert [row.timestamp for row in made.results.rows] == [1_767_225_600_000]
+
+
+@pytest.mark.parametrize("key", [None, 1.5, [1], {"a": 1}, "x" * 2_000, "ä" * 600, "\ud800"])
+def test_what_is_no_key_is_told(tmp_path: Path, key: object) -> None:
+    for declaration in (
+        "window: {every: 1m}, by: {k: event.k}, select: {n: count()}",
+        "latest: {k: event.k}",
+        "dedup: {by: event.k, within: 1m}, select: {k: event.k}",
+    ):
+        made = engine(configured(tmp_path, f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"), "a")
+        event = at("00:00:00", k=key)
+        one = Record(SOURCE, 0, 0, 0, None, json.dumps(event).encode())
+        made.take(TopicPartition(SOURCE, 0), [(one, event_of(one))])
+        assert refused(made) == [("invalid", 0)]
+        assert "of the key" in made.results.refused[0].reason
+
+
+def test_keys_of_other_types_are_other_keys(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path, "a: {derive: {from: [wiki.change], by: {k: event.k}, window: {every: 1m}, select: {n: count()}}}"
+    )
+    made = engine(catalog, "a")
+    keys = [1, True, "1", "true", 0, False, "0", 1]
+    give(made, [*(at("00:00:00", k=key) for key in keys), at("00:10:00")])
+    assert [(row["k"], type(row["k"]), row["n"]) for row in rows(made)].count((1, int, 2)) == 1
+    assert len(rows(made)) == 7
+    assert len({json.loads(row.value or b"")["meta"]["id"] for row in made.results.rows}) == 7
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "window: {every: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {size: 100m, every: 1m}, select: {n: count()}",
+        "window: {gap: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {last: 1m}, select: {n: count()}",
+        "dedup: {by: event.k, within: 1h}",
+        "latest: {k: event.k}",
+        "lookup: {x: {in: t, key: event.k}}, select: {x: x.x}",
+    ],
+)
+def test_more_than_may_be_held_is_refused_with_its_count(tmp_path: Path, declaration: str) -> None:
+    catalog = configured(
+        tmp_path, "t: {message_key_fields: [k]}", f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"
+    )
+    events = [at("00:00:00", k=number) for number in range(51)]
+    give(engine(catalog, "a", bounds=Bounds(count=100)), events)
+    with pytest.raises(TooMuchHeld, match=r"hold \d+ .* 50 are allowed \(derive_held\)"):
+        give(engine(catalog, "a", bounds=Bounds(count=50)), events)
+
+
+def test_more_bytes_than_may_be_held_are_refused(tmp_path: Path) -> None:
+    catalog = configured(tmp_path, "a: {derive: {from: [wiki.change], latest: {k: event.k}}}")
+    with pytest.raises(TooMuchHeld, match="derive_held_bytes"):
+        give(engine(catalog, "a", bounds=Bounds(size=10_000)), [at("00:00:00", k=1, text="x" * 11_000)])
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "window: {every: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {gap: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {last: 1m}, by: {k: event.k}, select: {n: count(), m: max(event.k)}",
+        "dedup: {by: event.k, within: 1m}",
+        "latest: {k: event.k}",
+        "lookup: {x: {in: t, key: event.k}}, select: {x: x.x}",
+    ],
+)
+def test_nothing_is_held_once_it_is_told(tmp_path: Path, declaration: str) -> None:
+    catalog = configured(
+        tmp_path, "t: {message_key_fields: [k]}", f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"
+    )
+    made = engine(catalog, "a")
+    times = [f"00:{minute:02}:{second:02}" for minute in range(5) for second in (1, 1, 7, 30)]
+    give(made, [at(time, k=number % 3) for number, time in enumerate(times)])
+    assert made.held > 0
+    canary = {"meta": {"dt": "2026-01-02T00:00:00.000Z", "domain": "canary"}}
+    for topic in dict.fromkeys((SOURCE, "t" if "lookup" in declaration else SOURCE)):
+        give(made, [canary], offset=100, topic=topic)
+    assert made.held == 0
+    at_end = made.position({}).partitions[TopicPartition(SOURCE, 0)]
+    assert at_end.since == at_end.next == 101
+
+
+def test_rows_that_the_schema_refuses_go_to_the_errors(tmp_path: Path) -> None:
+    def faults(event: dict[str, object]) -> list[str]:
+        return ["/n: too many"] if event.get("n") == 2 else []
+
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change], select: {n: event.n}}}",
+        "b: {derive: {from: [wiki.change], window: {every: 1m}, select: {n: count()}}}",
+    )
+    made = engine(catalog, "a", uri="/row/1.0.0", faults=faults)
+    give(made, [at("00:00:00", n=2), at("00:00:00", n=3)])
+    assert (rows(made), refused(made)) == ([{"$schema": "/row/1.0.0", "n": 3}], [("invalid", 0)])
+    made = engine(catalog, "b", uri="/row/1.0.0", faults=faults)
+    give(made, [at("00:00:00"), at("00:00:00"), at("00:10:00")])
+    assert (rows(made), refused(made)) == ([], [("invalid", None)])
+    assert b'"n":2' in made.results.refused[0].value
+
+
+def test_sums_are_exact_and_have_no_order(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change], window: {every: 1m},"
+        " select: {s: sum(event.n), a: avg(event.n), least: min(event.n), most: max(event.n)}}}",
+    )
+
+    def told(numbers: list[object]) -> dict[str, object]:
+        made = engine(catalog, "a")
+        give(made, [*(at("00:00:00", n=number) for number in numbers), at("00:10:00", n=0)])
+        return {name: value for name, value in rows(made)[0].items() if not name.startswith("window")}
+
+    assert told([1, 2, None, "x"]) == {"s": 3, "a": 1.5, "least": 1, "most": "x"}
+    assert told([1e16, 1, -1e16, 1]) == told([1, 1, 1e16, -1e16]) == {"s": 2.0, "a": 0.5, "least": -1e16, "most": 1e16}
+    assert told([2**62, 2**62]) == {"a": 2.0**62, "least": 2**62, "most": 2**62}
+    assert told([1, 1.0]) == told([1.0, 1]) == {"s": 2.0, "a": 1.0, "least": 1, "most": 1}
+    assert told([1e308, 1e308]) == {"least": 1e308, "most": 1e308}
+    assert told(["b", "a", True]) == {"least": True, "most": "b"}
+
+
+def test_a_source_that_is_merged_keeps_its_events(tmp_path: Path) -> None:
+    catalog = configured(tmp_path, "t: {}", "a: {derive: {from: [wiki.change, t], where: event.n > 1}}")
+    made = engine(catalog, "a")
+    give(made, [at("00:00:00", n=1), at("00:00:01", n=2)])
+    give(made, [at("00:00:00", n=3)], topic="t")
+    assert [row["n"] for row in rows(made)] == [2, 3]
+    assert made.results.rows[0].value == record(at("00:00:01", n=2), 0).value

@@ -154,7 +154,7 @@ def pieces(*given: bytes) -> Callable[[int], AsyncIterator[bytes]]:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (HTML, "is no event stream (text/event-stream) but text/html, which begins '<!doctype html>"),
+        (HTML, "is not an event stream (text/event-stream) but text/html, which begins '<!doctype html>"),
         (PROBLEM, "answered 404: There is no such stream."),
         (HEAD + b'event: error\ndata: {"title":"broken for good"}\n\n', "broken for good"),
     ],

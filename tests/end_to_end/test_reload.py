@@ -238,7 +238,7 @@ async def test_what_is_broken_changes_nothing(site: Site, client: Client, worker
     assert f"the topic {site.prefix}one is read for a resume by offset" in answer.json()["mistakes"][0]
     broken = schema(site, "thing", "2.0.0", type="thing")
     site.configure(streams)
-    assert (await site.reload()).json()["mistakes"][0].startswith(f"{broken}: this is no valid JSONSchema")
+    assert (await site.reload()).json()["mistakes"][0].startswith(f"{broken}: this is not a valid JSON Schema")
     # A worker that dies meanwhile comes back with what is in force.
     if workers > 1:
         for worker in gateway.workers():

@@ -219,7 +219,7 @@ def test_a_record_that_comes_below_the_start_of_its_log_stays_until_it_is_forgot
     assert ring.forget({beta: 1})
     while ring.sweep():
         pass
-    assert [(item.partition, item.mark.offset) for item in ring.open.items] == [(alpha, 4)]
+    assert [(item.partition, item.consumed.offset) for item in ring.open.items] == [(alpha, 4)]
     assert ring.records == 1
     assert ring.forget({alpha: 5})
     while ring.sweep():

@@ -70,8 +70,8 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "NaN": (b'{"a":NaN}', "not JSON: NaN is no number"),
-    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is no number"),
+    "NaN": (b'{"a":NaN}', "not JSON: NaN is not a number"),
+    "infinity": (b'{"a":-Infinity}', "not JSON: -Infinity is not a number"),
     "a name twice": (b'{"b":{"a":1,"a":1}}', "the member 'a' appears twice in one object"),
     "a name twice, escaped": (b'{"a":1,"\\u0061":2}', "the member 'a' appears twice in one object"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, f"nested more than {MAXIMUM_DEPTH} deep"),

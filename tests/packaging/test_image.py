@@ -186,7 +186,7 @@ def test_a_folder_is_made_to_begin_with(installed: Path, folder: Path, running: 
     done = call(installed, folder, "init")
     assert done.returncode == 0
     assert "gateway check" in done.stdout
-    assert call(installed, folder, "init").stderr == "gateway init: config is there already; nothing is written\n"
+    assert call(installed, folder, "init").stderr == "gateway init: config exists already; nothing was written\n"
     assert "no mistakes" in call(installed, folder, "check").stdout
     assert "no mistakes" in call(installed, folder, "schemas", "check", "--no-strict").stdout
     assert "CREATE TABLE" in call(installed, folder, "schemas", "sql", "wiki/change", "--dialect", "postgres").stdout

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import LogReader
@@ -17,7 +18,7 @@ from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, s
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MEMBERS = ["name", "aliases", "title", "description", "schema", "topics", "oldest", "newest", "rate"]
+MEMBERS = ["name", "aliases", "title", "description", "schema", "topics", "derived_from", "oldest", "newest", "rate"]
 
 
 async def test_the_index_lists_every_stream(site: Site) -> None:
@@ -159,3 +160,12 @@ async def test_a_shared_catalogue_tells_nobody_of_a_private_stream() -> None:
         assert "secret" in inside.text
         assert "secret" not in outside.text
         assert (await site.get("/v2/streams/secret")).status_code == 404
+
+
+async def test_what_a_stream_is_made_of_as_far_as_one_may_know() -> None:
+    made = Stream("made", ("made",), derive=Derivation(("open", "hidden")))
+    streams = (Stream("open", ("open",)), Stream("hidden", ("hidden",), public=False), made)
+    async with running(streams=streams) as site:
+        listed = {one["name"]: one["derived_from"] for one in (await site.get("/v2/streams")).json()}
+        assert listed == {"open": [], "made": ["open"]}
+        assert (await site.get("/v2/streams/made")).json()["derived_from"] == ["open"]

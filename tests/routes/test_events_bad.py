@@ -42,7 +42,7 @@ def schema(uri: str) -> dict[str, Any]:
 
 BAD: dict[str, tuple[bytes, str]] = {
     "not JSON": (b"hello", "not JSON"),
-    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is no number"),
+    "NaN": (text(change()).replace(b'"id": 1', b'"id": NaN'), "NaN is not a number"),
     "a name twice": (text(change()).replace(b'"bot"', b'"user": "Eve", "bot"'), "'user' appears twice"),
     "100,000 brackets": (b"[" * 100_000 + b"]" * 100_000, "nested more than 250 deep"),
     "invalid UTF-8": (text(change(comment="x")).replace(b'"x"', b'"\xff"'), "not UTF-8"),
@@ -219,9 +219,9 @@ async def test_a_body_that_does_not_come(site: IntakeSite, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("query", "parameter", "told"),
     [
-        ("?hasty=1", "hasty", "true or false"),
-        ("?hasty=", "hasty", "true or false"),
-        ("?hasty=true&hasty=true", "hasty", "given twice"),
+        ("?hasty=1", "hasty", "`true` or `false`"),
+        ("?hasty=", "hasty", "`true` or `false`"),
+        ("?hasty=true&hasty=true", "hasty", "send it once"),
         ("?hast=true", "hast", "did you mean `hasty`"),
         ("?x=1", "x", "no such parameter"),
     ],

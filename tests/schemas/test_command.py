@@ -92,4 +92,4 @@ def test_a_server_does_not_start_with_schemas_that_cannot_be_read(folder: Path) 
     environment = {"GATEWAY_CONFIG": str(folder / "gateway.yaml"), "GATEWAY_SCHEMAS": str(folder)}
     result = CliRunner(env=environment).invoke(main, ["serve"], catch_exceptions=False)
     assert result.exit_code == 1
-    assert "a/1.0.0.yaml: this is no valid JSONSchema: at /type" in result.stderr
+    assert "a/1.0.0.yaml: this is not a valid JSON Schema: at /type" in result.stderr

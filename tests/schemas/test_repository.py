@@ -181,11 +181,11 @@ def test_growth_by_references_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: [", ":1: this is no valid YAML"),
+        ("a: [", ":1: this is not valid YAML"),
         ("x: 1\nx: 2\n", ":2: x is given twice"),
         ("[1]", "no mapping"),
-        ("type: objekt", "no valid JSONSchema: at /type"),
-        ("properties: {a: {pattern: '('}}", "no valid JSONSchema: at /properties/a/pattern"),
+        ("type: objekt", "not a valid JSON Schema: at /type"),
+        ("properties: {a: {pattern: '('}}", "not a valid JSON Schema: at /properties/a/pattern"),
         ("$schema: https://example.org/mine", "a draft of JSONSchema"),
         ("$id: /b/1.0.0", "by its place in the repository it is /a/1.0.0"),
         ("maximum: 1.0e+999", "1.0e+999 is a number that JSON has not"),

@@ -15,10 +15,10 @@ from gateway.commands.tail import tail
     [
         (["--filter", "event.n = 1"], 2, "did you mean '=='?\n\n  event.n = 1\n          ^"),
         (["--since", "5m", "--until", "6m"], 2, "--until is not after --since"),
-        (["--since", "yesterday"], 2, "'yesterday' is no time; write ISO 8601"),
+        (["--since", "yesterday"], 2, "'yesterday' is not a time; write ISO 8601"),
         (["--fields", "a..b"], 2, "empty name"),
         (["--limit", "0"], 2, "0 is not in the range x>=1"),
-        (["--server", "feed.example"], 1, "is no address; write it as in http://"),
+        (["--server", "feed.example"], 1, "is not an address; write it like http://"),
         (["--resume", __file__], 1, "holds something else than a position"),
         (["--output", "xml"], 2, "'xml' is not one of"),
     ],
@@ -31,7 +31,7 @@ def test_options_that_cannot_be(options: list[str], status: int, said: str) -> N
 
 def test_an_environment_names_the_server(tmp_path: Path) -> None:
     result = CliRunner(env={"GATEWAY_SERVER": "feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
-    assert "'feed.example/v2/stream/numbers' is no address" in result.output
+    assert "'feed.example/v2/stream/numbers' is not an address" in result.output
 
 
 def test_an_environment_holds_the_token() -> None:
@@ -42,7 +42,7 @@ def test_an_environment_holds_the_token() -> None:
     assert "the token cannot be sent" in said("two\nlines")
     assert "two" not in said("two\nlines")
     # An empty variable is as if not set.
-    assert "is no address" in said("")
+    assert "is not an address" in said("")
 
 
 def test_the_help_tells_of_the_token() -> None:
@@ -54,10 +54,10 @@ def test_the_help_tells_of_the_token() -> None:
     [
         (["numbers", "--server", "http://feed.test/v2/stream/numbers"], "gateway tail my.stream --server"),
         (["http://feed.test/v2/stream/numbers"], "gateway tail my.stream --server"),
-        (["numbers", "--until", "1h"], "--until is in the past; say with --since where to begin"),
-        (["numbers", "--resume", ""], "no file is named"),
+        (["numbers", "--until", "1h"], "--until is in the past; set the start with --since"),
+        (["numbers", "--resume", ""], "not the name of a file"),
         (["numbers", "--fields", ""], "empty path"),
-        (["numbers", "--fields", "\udcff"], "is no text"),
+        (["numbers", "--fields", "\udcff"], "is not valid text"),
         (["numbers", "--until", "2026-01-01", "--since", "2026-01-01"], "--until is not after --since"),
         ([], "Missing argument"),
     ],
@@ -70,4 +70,4 @@ def test_mistakes_of_a_beginner(arguments: list[str], said: str) -> None:
 
 def test_several_streams_may_be_named_one_by_one() -> None:
     result = CliRunner().invoke(tail, ["a", "b,c", "\udcff", "--server", "feed.example"], catch_exceptions=False)
-    assert "'feed.example/v2/stream/a,b,c,%FF' is no address" in result.output
+    assert "'feed.example/v2/stream/a,b,c,%FF' is not an address" in result.output

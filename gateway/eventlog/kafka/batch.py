@@ -40,8 +40,8 @@ class ProduceRequest(Request[ProduceStruct]):  # type: ignore[misc]  # aiokafka 
 
 
 class Verdict(NamedTuple):
-    """What a broker says of a batch: Kafka's error code, the offset of its first record, which of its records are at
-    fault (where the broker tells), and why."""
+    """A broker's verdict on a batch: Kafka's error code, the offset of its first record, the records at fault
+    (if the broker names them), and the reason."""
 
     code: int
     offset: int

@@ -17,7 +17,7 @@ CALL_SECONDS = 5.0
 """A call of the log that has no answer by then raises LogUnavailable, however many brokers it has asked, how often."""
 
 FAILURES = (OSError, KafkaError, TimeoutError, EOFError, NotImplementedError)
-"""What aiokafka raises where a broker does not answer, refuses, or speaks other versions."""
+"""The errors of aiokafka if a broker does not answer, refuses, or speaks other versions."""
 
 Key = TypeVar("Key")
 Place = TypeVar("Place")
@@ -57,7 +57,7 @@ def reason(error: BaseException) -> str:
 
 
 def read(what: str, reading: Callable[[], Result]) -> Result:
-    """What an answer says. Raises LogUnavailable where it lacks something that every answer has."""
+    """The content of an answer. Raises LogUnavailable if it lacks something that every answer has."""
     try:
         return reading()
     except (ValueError, TypeError, LookupError, AttributeError) as mistake:
@@ -92,7 +92,7 @@ class Together(Generic[Key, Result]):
         return await joined(task)
 
     def cancel(self) -> None:
-        """Whoever waits is told that the log is closed."""
+        """All waiting callers learn that the log is closed."""
         tasks, self._tasks = self._tasks, {}
         for task in tasks.values():
             task.cancel()
@@ -108,8 +108,8 @@ class Together(Generic[Key, Result]):
 async def first_answer(
     places: Iterable[Place], ask: Callable[[Place], Coroutine[Any, Any, Result]], patience: float
 ) -> Result:
-    """The first answer of any. The next is asked where one fails, or says nothing for so many seconds; those asked
-    before are not given up for that. Raises LogUnavailable where all have failed; not bounded in time."""
+    """The first answer of any broker. The next broker is asked if one fails, or is silent for this many seconds;
+    those asked before may still answer. Raises LogUnavailable if all have failed; not bounded in time."""
     left = iter(places)
     waiting: set[asyncio.Task[Result]] = set()
     failure = LogUnavailable("Kafka: no broker is known")

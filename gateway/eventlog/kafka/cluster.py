@@ -56,8 +56,8 @@ __all__ = [
 ]
 
 HEDGE_SECONDS = 0.5
-"""A broker that has not answered so soon is slow: another is asked beside it, where any can answer; where only a leader
-can, whether it still is one."""
+"""Seconds after which a broker is slow: another one is asked too, if any can answer. If only a leader can, the
+gateway finds out whether it still is the leader."""
 
 RETRY_SECONDS = 0.1
 """Between two attempts, where the cluster is about to elect a leader or to learn of a topic."""
@@ -108,7 +108,7 @@ class Cluster:
         return self._topics.get(topic)
 
     def forget(self, topics: Iterable[str]) -> None:
-        """Ask again for these topics before they are used; of what was told, the newest still counts."""
+        """Ask again for these topics before they are used. Until then the newest facts still count."""
         for topic in topics:
             self._topics.pop(topic, None)
 
@@ -125,7 +125,7 @@ class Cluster:
         return await self._dialer.connect(address, on_close)
 
     def tell_untraced(self, where: str) -> None:
-        """A broker, or what it holds, has no leader epochs; that is told once, of the first place."""
+        """A broker or its records have no leader epochs. This is reported once, for the first place."""
         if not self._untraced_told:
             self._untraced_told = True
             telemetry.log_untraced(where)
@@ -138,11 +138,11 @@ class Cluster:
             await asyncio.sleep(left)
 
     def paused(self, address: Address) -> float:
-        """So many seconds the broker wants to be left alone."""
+        """The seconds that the broker wants to be left alone."""
         return max(0.0, self._paused.get(address, 0.0) - time.monotonic()) if self._paused else 0.0
 
     def throttle(self, address: Address, milliseconds: int | None) -> None:
-        """The broker has asked, in an answer, to be left alone for so long."""
+        """The broker has asked for a pause of this many seconds in an answer."""
         if milliseconds and milliseconds > 0:
             now = time.monotonic()
             seconds = min(milliseconds / 1000, THROTTLE_SECONDS)
@@ -153,8 +153,8 @@ class Cluster:
     # Requests.
 
     async def send(self, address: Address, request: Any) -> Any:
-        """Send a small request over the shared connection, and return the response. Who is cancelled, or has waited for
-        CALL_SECONDS, has given up this request and no other. Raises LogUnavailable."""
+        """Send a small request over the shared connection, and return the response. A caller that is cancelled, or
+        has waited for CALL_SECONDS, gives up this request and no other. Raises LogUnavailable."""
         what = f"ask {address[0]}:{address[1]}"
         async with within(CALL_SECONDS, what):
             await self.pause(address)
@@ -186,8 +186,8 @@ class Cluster:
     async def while_leads(
         self, node: int, partitions: Collection[TopicPartition], call: Coroutine[Any, Any, Result]
     ) -> Result:
-        """The result of a request to the leader of partitions. Given up, by LogUnavailable, once it is known to lead
-        none of them any more: a leader that hangs says nothing, and the others elect another meanwhile."""
+        """The result of a request to the leader of partitions. It is given up with LogUnavailable once that broker
+        leads none of them any more. A leader that hangs says nothing, and the others elect another one meanwhile."""
         asking = asyncio.create_task(call)
         moving = asyncio.create_task(self._moved(node, partitions))
         try:
@@ -228,7 +228,7 @@ class Cluster:
         return dict(await self._refreshing.ask(wanted, lambda: self.topics(wanted)))
 
     def refused(self, topic: str) -> Trouble | None:
-        """Why the cluster did not tell of a topic when it was asked for it last."""
+        """The reason why the cluster refused to describe a topic when it was last asked."""
         return self._refused.get(topic)
 
     async def leaders(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
@@ -293,7 +293,7 @@ class Cluster:
     async def _confirmed(
         self, told: Mapping[str, Topic | None], doubted: Collection[str], address: Address
     ) -> dict[str, Topic | None]:
-        """What is told against what was known counts where a second broker tells the same, or none can be asked."""
+        """Facts that contradict the known ones count if a second broker confirms them, or if none can be asked."""
         others = [other for other in self._candidates() if other != address]
         try:
             async with asyncio.timeout(2 * HEDGE_SECONDS):
@@ -325,8 +325,8 @@ class Cluster:
         return answer
 
     def _candidates(self) -> list[Address]:
-        """Whom to ask, in this order: the brokers in turn, so that none is believed for ever; then the addresses of the
-        configuration; and those last that did not answer, or want to be left alone."""
+        """The brokers to ask, in this order. First come the brokers in turn, so that none is believed for ever. Then
+        come the addresses of the configuration, and last the brokers that did not answer, or want to be left alone."""
         brokers = list(dict.fromkeys(self._brokers.values()))
         if brokers:
             self._turn = (self._turn + 1) % len(brokers)
@@ -354,7 +354,7 @@ class Cluster:
 
 
 def _told(metadata: ClusterMetadata, names: Collection[str]) -> dict[str, Topic | None]:
-    """What an answer says of each of these topics, but of those that it refuses to tell of; None where one does not
+    """The facts about each of these topics in an answer, except those that it refuses; None if a topic does not
     exist. Raises LogUnavailable."""
     if missing := set(names) - metadata.topics.keys() - metadata.errors.keys():
         raise LogUnavailable(f"Kafka: metadata: an answer leaves out {', '.join(sorted(missing))}")

@@ -10,8 +10,8 @@ from typing import Any
 import cramjam
 
 EXPANDED_BYTES = 32 * 1024 * 1024
-"""The most that one batch may hold when it is expanded: a producer makes batches of up to some megabytes. Where all
-partitions of a reader together hold so much of them, these are taken before others are begun."""
+"""The most bytes that one batch may hold when decompressed; producers make batches of up to some megabytes. If all
+partitions of a reader together hold this much, these are taken before others are begun."""
 
 _ROOM = mmap.mmap(-1, EXPANDED_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 """Where batches are expanded, one after the other. The kernel gives memory only to as much as was ever needed, and a
@@ -64,8 +64,8 @@ def _old_value(message: bytes) -> memoryview:
 
 
 def expand(codec: int, data: bytes | memoryview) -> bytes:
-    """What was compressed with the codec of this number (KIP-110: 1 gzip, 2 snappy, 3 lz4, 4 zstd; 0 none). Raises
-    ValueError where it cannot be expanded, or not within EXPANDED_BYTES."""
+    """The decompressed data of the codec with this number (KIP-110: 1 gzip, 2 snappy, 3 lz4, 4 zstd; 0 none). Raises
+    ValueError if it cannot be decompressed, or exceeds EXPANDED_BYTES."""
     if codec == 0:
         return bytes(data)
     into = _CODECS.get(codec)

@@ -15,10 +15,11 @@ from aiokafka.conn import AIOKafkaConnection, ScramAuthenticator
 from aiokafka.errors import KafkaConnectionError
 
 SILENCE_SECONDS = 4.0
-"""A shared connection over which nothing has come for so long, while an answer is owed, is dead."""
+"""Seconds of silence after which a shared connection with an outstanding answer is dead."""
 
 OWED_SECONDS = 10.0
-"""An answer that is owed for so long does not come any more, however much of it has: the others wait behind it."""
+"""Seconds after which an outstanding answer does not arrive any more, however much of it has: the others wait behind
+it."""
 
 PENDING = 1000
 """Requests that a shared connection owes an answer to, also those that nobody waits for any more."""
@@ -31,12 +32,12 @@ LARGE_BYTES = 64 * 1024
 """A longer answer is decoded on a thread: at 0.2 µs a byte it would hold up the loop."""
 
 SCRAM_ITERATIONS = 1_000_000
-"""A broker may ask for so many rounds, some 0.3 s of a thread; Kafka's own take 4,096 to 16,384."""
+"""The most rounds that a broker may ask for, some 0.3 s of a thread; Kafka's own take 4,096 to 16,384."""
 
 
 class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
-    """A connection that does not trust the broker with memory, nor one request with the time of the others: whoever
-    waits for an answer no longer has given up that request alone, and what comes of it is dropped."""
+    """A connection that bounds the memory a broker can take, and keeps one request from delaying the others. A
+    caller that stops waiting gives up its own request only, and the answer is dropped."""
 
     _heard = 0.0
     _watch: asyncio.TimerHandle | None = None
@@ -152,7 +153,7 @@ class _BoundedScram(ScramAuthenticator):  # type: ignore[misc]
 
 
 class _Owed:
-    """In the place of aiokafka's request: leaves the answer to be decoded by whoever asked, if anybody still does."""
+    """Replaces aiokafka's request: leaves the answer to the caller to decode, if it still waits."""
 
     def __init__(self, request: Any) -> None:
         self.RESPONSE_TYPE = self

@@ -33,12 +33,12 @@ CLOSE_SECONDS = 1.0
 """How long connections may take to close, all together."""
 
 IDLE_MILLISECONDS = 540_000
-"""A connection that nobody uses for so long is closed; a minute before a broker would do it."""
+"""Seconds after which an unused connection is closed, a minute before a broker would do it."""
 
 
 class Dialer:
-    """Opens connections. While an attempt to an address is under way, who wants one too waits for how it ends; where it
-    fails, that is the answer to all of them, for a while. So a broker that says nothing is tried by one at a time."""
+    """Opens connections. While an attempt to an address is under way, other callers wait for its outcome. If it
+    fails, they all receive that failure, for a while. So one attempt at a time is made to a silent broker."""
 
     def __init__(self, options: Mapping[str, object]) -> None:
         self._options = options
@@ -47,7 +47,7 @@ class Dialer:
         self._failures: dict[Address, tuple[float, str]] = {}
 
     def close(self) -> None:
-        """End the attempts; who waits is told."""
+        """End the attempts; waiting callers receive an error."""
         for task in self._attempts:
             task.cancel()
         self._first = {}

@@ -30,7 +30,7 @@ NEWEST = BY_ID
 """The newest version that is spoken here."""
 
 TRACED = 12
-"""The version that is told the epoch of what was read last, and answers where the log parts from it."""
+"""The version that sends the epoch of the last record read, and answers where the log diverges from it."""
 
 NO_EPOCH = -1
 """The epoch where none is known."""
@@ -60,8 +60,8 @@ _DIVERGING = Struct(">iq")
 
 
 class Place(NamedTuple):
-    """Where a partition is read: the offset, the epoch of what was read before it, and that of the leader who is asked,
-    each as far as is known."""
+    """The position of a partition's reader: the offset, the epoch of the record before it, and the epoch of the
+    leader. Each is as far as it is known."""
 
     offset: int
     read: int = NO_EPOCH
@@ -69,9 +69,9 @@ class Place(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What a broker answered about one partition. `end` is the offset after the last record that it has to give,
-    `start` the first offset that it has; `aborted`: the producer and the first offset of each transaction. `cut` is
-    where the log parts from what was read, an epoch and the offset at which it ends there; None where it does not.
+    """The answer of a broker about one partition. `end` is the offset after the last record that it can serve,
+    `start` the first offset that it has. `aborted` holds the producer and the first offset of each transaction.
+    `cut` is an epoch and the offset at which it ends, if the log diverges from the records read; None otherwise.
     `traced` says whether the broker can tell."""
 
     partition: TopicPartition
@@ -108,7 +108,7 @@ class FetchRequest:
         """After `read`: for how long the broker wants no other request (ms)."""
 
     def encode(self, versions: Mapping[int, tuple[int, int]], correlation: int, client: bytes) -> bytes:
-        """What goes over the wire to a broker of these versions. Raises aiokafka's errors where they are too old."""
+        """The bytes of the request for a broker of these versions. Raises aiokafka's errors if they are too old."""
         least, most = versions.get(FETCH, (0, 0))
         if least <= NEWEST and most >= TRACED:
             self._version, tags = min(most, NEWEST), b"\0"
@@ -120,8 +120,8 @@ class FetchRequest:
         return b"".join((_LENGTH.pack(len(head) + len(body)), head, body))
 
     def read(self, frame: bytes, correlation: int) -> list[Fetched]:
-        """What the answer to the request says of each partition, with nothing that was not asked for. Raises
-        LogUnavailable where it is malformed, or an error as a whole."""
+        """The answer for each requested partition. Raises LogUnavailable if it is malformed, names other partitions,
+        or is an error as a whole."""
         try:
             if _LENGTH.unpack_from(frame)[0] != correlation:
                 raise ValueError("it answers another request")
@@ -211,8 +211,8 @@ class FetchRequest:
 
 
 class _Body:
-    """Bytes that are read from the front to the end. Everything raises ValueError, struct.error or IndexError where
-    fewer are left than it takes, so that no count in the bytes can make it read longer than they are."""
+    """Bytes that are read from the front to the end. Every method raises ValueError, struct.error or IndexError if
+    fewer bytes are left than it needs. So no count in the bytes can make it read beyond them."""
 
     __slots__ = ("_bytes", "_place")
 

@@ -19,7 +19,7 @@ from gateway.model.record import TopicPartition
 _LENGTH = Struct(">i")
 
 ANSWER_SECONDS = 30.0
-"""An answer that comes piece by piece may take so long in all; between two pieces, as long as for the first."""
+"""Seconds that an answer in pieces may take in all; between two pieces, the bound is that for the first."""
 
 
 class Flight:
@@ -42,7 +42,7 @@ class Flight:
         self._landed = landed
 
     def land(self, outcome: object) -> None:
-        """What comes first counts."""
+        """The first outcome counts."""
         if self.outcome is None:
             self.outcome = outcome
             self._landed()
@@ -53,7 +53,7 @@ class Flight:
         return self.task is not None or self.connection is not None
 
     def abandon(self) -> None:
-        """What it brings is of no interest any more, and is not kept; its connection is free once it has landed."""
+        """Drop the answer: nobody needs it any more. The connection is free once the answer has arrived."""
         if self.outcome is None:
             self.outcome = ()
 
@@ -80,11 +80,11 @@ class Flight:
 
 
 class FetchConnection:
-    """A connection for one request at a time: a broker answers them in turn, and a request that waits for records would
-    hold up the others.
+    """A connection for one request at a time. A broker answers in turn, so a request that waits for records would delay
+    the others.
 
-    aiokafka opens and closes it (TLS, SASL, versions). The answers are taken from the transport itself: aiokafka's task
-    that reads, its futures and its two time-outs of a request need three more turns of the loop for each lone event.
+    aiokafka opens and closes it (TLS, SASL, versions). The answers come from the transport itself. aiokafka's reading
+    task, its futures and its two time-outs a request need three more turns of the loop for each lone event.
     """
 
     def __init__(self, node: int) -> None:
@@ -117,8 +117,8 @@ class FetchConnection:
         return self._connection is not None and bool(self._connection.connected())
 
     def send(self, request: FetchRequest, flight: Flight, wait: float, patience: float) -> None:
-        """Send a request. The broker may wait so many seconds before it answers; where nothing has come so long after
-        that, or after the last piece of an answer, the flight is to be cancelled."""
+        """Send a request. The broker may wait for `wait` seconds before it answers. The flight is overdue if nothing
+        arrives for `patience` seconds after that, or after the last piece of an answer."""
         flight.connection = self
         now = time.monotonic()
         flight.late = now + wait + HEDGE_SECONDS

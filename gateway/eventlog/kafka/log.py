@@ -244,7 +244,7 @@ class KafkaLog:
         found: MutableMapping[TopicPartition, int | Trouble],
         reasons: MutableMapping[TopicPartition, Trouble],
     ) -> None:
-        """What one leader knows, put into `found`; why it tells nothing now, into `reasons`."""
+        """The answers of one leader: offsets go into `found`, and reasons for missing ones into `reasons`."""
         try:
             asking = self._list_offsets(node, times, isolation)
             answers = await self._cluster.while_leads(node, times.keys(), asking)
@@ -261,7 +261,7 @@ class KafkaLog:
     async def _list_offsets(
         self, node: int, times: Mapping[TopicPartition, int], isolation: int
     ) -> list[tuple[TopicPartition, int, int]]:
-        """What one broker says of its partitions: of each the error code, and the offset."""
+        """The answer of one broker about its partitions: an error code and the offset of each."""
         topics: dict[str, list[tuple[int, int]]] = {}
         for (topic, partition), wanted in times.items():
             topics.setdefault(topic, []).append((partition, wanted))
@@ -271,7 +271,7 @@ class KafkaLog:
 
 
 def _refused(code: int, detail: str) -> LogError:
-    """What the controller's refusal means, which asking again does not end."""
+    """The meaning of a refusal of the controller that asking again does not end."""
     kind = trouble_of(code, detail).kind
     lasting = kind in (Kind.NO_RIGHT, Kind.MISCONFIGURED)
     return LogForbids(detail, kind) if lasting else LogUnavailable(detail, kind)
@@ -297,7 +297,8 @@ def _bounds(start: int | Trouble, end: int | Trouble) -> Bounds | Trouble:
 
 
 def quieten(names: Iterable[str] = ("aiokafka",)) -> None:
-    """Silence aiokafka's loggers, unless a level is set: all that matters is raised, and it logs each attempt anew."""
+    """Silence aiokafka's loggers, unless a level is set. All that matters is raised, and aiokafka would log each
+    attempt."""
     for name in names:
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:

@@ -13,7 +13,7 @@ NO_ID = bytes(16)
 """The topic id of a broker that has none."""
 
 TRUST_SECONDS = 60.0
-"""What no broker has told for so long is no longer held against what they tell: a cluster may have been restored."""
+"""Seconds after which unconfirmed facts no longer contradict what brokers report: a cluster may have been restored."""
 
 MOST_BROKERS = 10_000
 """More brokers in an answer than any cluster has; those beyond are passed over."""
@@ -31,8 +31,8 @@ class TopicMetadata(NamedTuple):
 
 
 class ClusterMetadata(NamedTuple):
-    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics; the
-    id of the cluster, None where the broker tells none."""
+    """The addresses of the brokers by node, the controller, the topics, and the error codes of the other topics. The
+    id of the cluster is None if the broker does not report it."""
 
     brokers: Mapping[int, tuple[str, int]]
     controller: int
@@ -52,13 +52,13 @@ class Topic(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """What differs when the topic is created again; the name alone where the brokers have no ids."""
+        """The identity of a topic, which differs when it is recreated; the name alone if the brokers have no ids."""
         return self.name if self.topic_id == NO_ID else self.topic_id.hex()
 
 
 def contradicts(known: Topic | None, told: Topic | None) -> bool:
-    """Whether a topic that was known is told to be gone, or another. Only a second broker tells whether that is news,
-    or what one that lags behind has not learnt yet."""
+    """Whether a known topic is reported as deleted or recreated. Only a second broker shows whether that is news, or
+    comes from a broker that lags behind."""
     return known is not None and (told is None or told.topic_id != known.topic_id)
 
 
@@ -70,9 +70,9 @@ def agree(told: Topic | None, again: Topic | None) -> bool:
 
 
 def merge(known: Topic | None, told: Topic) -> Topic:
-    """The leaders of a topic after an answer: of each partition that of the later epoch (KIP-320), and of equal ones
-    what was told last. Another id begins anew; without ids nothing can be compared, since epochs begin anew with a
-    topic that is created again. Partitions never become fewer."""
+    """The leaders of a topic after an answer. Of each partition, the later epoch counts (KIP-320), and of equal
+    epochs the last answer. Another topic id replaces them all. Without ids nothing can be compared, because a
+    recreated topic starts its epochs again. Partitions never become fewer."""
     if known is None or known.topic_id != told.topic_id or told.topic_id == NO_ID:
         return told
     leaders, epochs = dict(known.leaders), dict(known.epochs)
@@ -84,13 +84,13 @@ def merge(known: Topic | None, told: Topic) -> Topic:
 
 
 def is_behind(known: Topic, told: Topic) -> bool:
-    """Whether an answer tells of an earlier election than is known, of any partition."""
+    """Whether an answer shows an earlier election of any partition than the known one."""
     epochs = told.epochs
     return any(epoch > epochs.get(number, -1) for number, epoch in known.epochs.items() if number in told.leaders)
 
 
 class Memory:
-    """Brokers and topics as far as they were told. Times are those of a monotonic clock, in seconds."""
+    """Brokers and topics as far as they are known. Times are those of a monotonic clock, in seconds."""
 
     def __init__(self) -> None:
         self.brokers: dict[int, Address] = {}
@@ -112,7 +112,7 @@ class Memory:
         self.controller = metadata.controller
 
     def learn_topic(self, name: str, told: Topic | None, now: float) -> Topic | None:
-        """Take in what is told of a topic, None where it does not exist. Returns what is known now."""
+        """Take in the facts about a topic, None if it does not exist. Returns those that are valid now."""
         if told is None:
             self._topics.pop(name, None)
             self._confirmed.pop(name, None)

@@ -37,10 +37,10 @@ from gateway.eventlog.trouble import LASTING, Kind, Trouble, refuse, trouble_wit
 from gateway.model.record import NewRecord, TopicPartition
 
 SEND_SECONDS = 4.0
-"""What the brokers have not acknowledged by then is late; within OFFER_SECONDS, and with time to say so."""
+"""Seconds after which a record that is not acknowledged is late: within OFFER_SECONDS, and with time to say so."""
 
 REQUESTS = 16
-"""So many batches, each of another partition, are on their way to a broker at once."""
+"""The most batches, each of another partition, that are on their way to a broker at once."""
 
 LATE_PAUSE = 2.0
 """The longest pause between two attempts for what is late."""
@@ -49,8 +49,8 @@ NO_TIMEOUT = 2**31 - 1
 """Brokers want the timeout of a transaction also from those that make none."""
 
 REFUSED = frozenset({MESSAGE_TOO_LARGE, BATCH_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD})
-"""Nothing of the batch is stored, for what is in it: a record, or all together, too large, a timestamp out of range, or
-a record that the topic cannot hold. An error that is in none of these lists may pass."""
+"""Errors that mean nothing of the batch is stored, because of its content. It may be too large, as a record or as a
+whole; a timestamp may be out of range; or the topic cannot hold a record. Errors in none of these lists may pass."""
 
 UNNUMBERED = frozenset({45, 47, 59})
 """Nothing of the batch is stored: the broker expected another number, or does not know the producer any more."""
@@ -63,7 +63,8 @@ HALF_STORED = frozenset({REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND})
 
 
 class Identity:
-    """What the brokers know a producer by: an id and an epoch. Each partition counts the records that it sends."""
+    """The identity of a producer for the brokers: an id and an epoch. Each partition numbers the records that it
+    sends."""
 
     def __init__(self, producer_id: int, epoch: int) -> None:
         self.name = (producer_id, epoch)
@@ -74,7 +75,7 @@ class Identity:
         return self._sequences.get(partition, 0)
 
     def count(self, partition: TopicPartition, records: int) -> None:
-        """So many were stored. Numbers begin anew after 2^31 - 1."""
+        """Count stored records. Numbers start at 0 again after 2^31 - 1."""
         self._sequences[partition] = (self.sequence(partition) + records) & 0x7FFFFFFF
 
 
@@ -108,11 +109,11 @@ class Producer:
         self._identifying: Together[None, Identity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._late: dict[TopicPartition, asyncio.Task[None]] = {}
-        """What is done for a partition after whoever asked for it was told that it is late."""
+        """The work for a partition that continues after its caller has learned that it is late."""
         self._requests: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(REQUESTS))
         self._keyless = 0
         self._troubles: dict[TopicPartition, Trouble] = {}
-        """What keeps the batches of a partition from being stored, as of the last try."""
+        """The reasons why the batches of a partition are not stored, as of the last try."""
         self._unnamed: Trouble | None = None
         """Why there is no identity, as of the last try."""
         self._closed = False
@@ -152,7 +153,8 @@ class Producer:
         return known
 
     def _late_error(self, topic: str, numbers: Sequence[int]) -> LogUnavailable:
-        """What is told of records that were not acknowledged in time, by these partitions: why, where it is known."""
+        """The error for records of these partitions that were not acknowledged in time, with the reason if it is
+        known."""
         places = (TopicPartition(topic, number) for number in numbers)
         trouble = next((self._troubles[place] for place in places if place in self._troubles), self._unnamed)
         detail = f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s"
@@ -214,8 +216,8 @@ class Producer:
         indices: list[int],
         fates: MutableSequence[Fate | None],
     ) -> None:
-        """Send the records at these indices, batch after batch, and set their fates. Who is cancelled in between leaves
-        what was sent already to `_late`."""
+        """Send the records at these indices, batch after batch, and set their fates. If the caller is cancelled,
+        batches already sent are left to `_late`."""
         async with self._turns[partition]:
             if partition in self._late:
                 await asyncio.wait([self._late[partition]])
@@ -265,7 +267,7 @@ class Producer:
         return verdict
 
     async def _go_on(self, parcel: Parcel) -> None:
-        """Find out what becomes of a batch, for the sake of those that follow and of whoever sends it again."""
+        """Find out the fate of a batch, for the batches that follow, and for clients that send it again."""
         try:
             with suppress(LogError):
                 await self._deliver(parcel)

@@ -33,13 +33,13 @@ AHEAD_BYTES = PARTITION_BYTES // 2
 one response."""
 
 MOST_AHEAD_BYTES = 16 * 1024 * 1024
-"""Where all partitions together hold so much, only those are asked for that are wanted and of which nothing is left."""
+"""If all partitions together hold this many bytes, only wanted ones with nothing left are fetched."""
 
 LONG_POLL_SECONDS = 0.5
-"""A broker waits so long for the first record."""
+"""Seconds that a broker waits for the first record."""
 
 FETCH_SECONDS = 3.0
-"""A broker that has not answered so long after it should have is away."""
+"""Seconds after its due time until a silent broker is away."""
 
 FLIGHTS = 2
 """Requests to one broker at a time: the second where the first waits for other partitions than those wanted now."""
@@ -60,9 +60,9 @@ class KafkaReader:
         self._landing: asyncio.Future[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._errors: dict[TopicPartition, Trouble] = {}
-        """What ends the reading of a partition, once all before it was taken."""
+        """The trouble that ends the reading of a partition, once all records before it were taken."""
         self._trouble: dict[TopicPartition, tuple[float, Trouble]] = {}
-        """Since when a partition has not been given, and why: an election may go on."""
+        """When a partition became unreadable, and why: an election may still be running."""
         self._unreachable: LogUnavailable | None = None
         self.starts: dict[TopicPartition, int] = {}
         """See LogReader."""
@@ -75,8 +75,8 @@ class KafkaReader:
     async def assign(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """See LogReader. Whether the partitions exist is told by `fetch`; a topic that is deleted and created again
-        after this is another, and its partitions absent."""
+        """See LogReader. `fetch` shows whether the partitions exist. A topic that is deleted and recreated
+        afterwards is another one, and its partitions are absent."""
         bound = await self._cluster.topics({topic for topic, _ in positions}) if positions else {}
         self._leave()
         self._bound = bound
@@ -93,7 +93,7 @@ class KafkaReader:
     async def add(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """See LogReader. What is under way for others goes on."""
+        """See LogReader. Fetches for other partitions continue."""
         for partition, offset in positions.items():
             self._drop(partition)
             if all(other.topic != partition.topic for other in self._buffers):
@@ -148,8 +148,8 @@ class KafkaReader:
         await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
-        """Until a flight lands or should have, at most so long. One future and one timer: this is done for each lone
-        event, and `asyncio.wait` with its callbacks needs one more turn of the loop."""
+        """Wait until a flight lands or is overdue, or for this many seconds. It uses one future and one timer,
+        because it runs for each lone event; `asyncio.wait` with its callbacks needs one more turn of the loop."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         for flight in self._flights:
@@ -170,7 +170,7 @@ class KafkaReader:
             self._landing.set_result(None)
 
     def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
-        """What was fetched; the partitions read go to the back of the queue, so that none starves."""
+        """The fetched records. The partitions read go to the back of the queue, so that none starves."""
         found: list[Batch | Refusal] = []
         expanded = 0
         for partition, buffer in self._buffers.items():

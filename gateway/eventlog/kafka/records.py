@@ -31,8 +31,8 @@ _CONTROL = Struct(">HH")
 
 
 class _Held(NamedTuple):
-    """A batch as it came, or None where nothing of it is shown; the offset after it, its bytes, and the epoch of the
-    leader that took it."""
+    """A batch as it arrived, or None if none of it is shown; the offset after it, its bytes, and the epoch of its
+    leader."""
 
     data: bytes | None
     next_offset: int
@@ -128,8 +128,8 @@ class PartitionBuffer:
         return None
 
     def take(self, limit: int, max_bytes: int = FETCH_BYTES, *, expand: bool = True) -> Taken:
-        """At most so many records, and as many bytes and the rest of a record; `position` moves past them, and past
-        what follows them and is no record. Without `expand`, no batch is begun that is compressed."""
+        """At most `limit` records, and at most `max_bytes` plus the rest of a record. `position` moves past them,
+        and past what follows them without being a record. Without `expand`, no compressed batch is begun."""
         taken: list[Record] = []
         left = max_bytes
         while self._batches:

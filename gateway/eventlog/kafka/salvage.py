@@ -24,8 +24,7 @@ _APPEND_TIME = 0x08
 
 
 def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Record]:
-    """The records of a batch from the offset `start` on. Raises ValueError where not even its records can be told
-    apart."""
+    """The records of a batch from the offset `start` on. Raises ValueError if even its records cannot be separated."""
     base, _, _, magic, _, attributes, _, first, latest, _, _, _, count = _HEAD.unpack_from(batch)
     if magic != _MAGIC:
         raise ValueError(f"a batch of format {magic}")

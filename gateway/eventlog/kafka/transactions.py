@@ -78,7 +78,7 @@ async def stop_producer(producer: Any) -> None:
 
 
 def _tasks(producer: Any) -> list[asyncio.Task[Any]]:
-    """What still works for a producer, which keeps no list of it."""
+    """The tasks that still work for a producer, which keeps no list of them."""
     owners = (producer._sender, producer._message_accumulator)
     found = []
     for task in asyncio.all_tasks():

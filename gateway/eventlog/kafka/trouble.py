@@ -49,8 +49,8 @@ _KINDS = {
 }
 
 _NAMES = {FENCED_LEADER_EPOCH: "FencedLeaderEpochError", UNKNOWN_LEADER_EPOCH: "UnknownLeaderEpochError"}
-"""Those that aiokafka does not know: the leader that is asked has been elected anew, or does not know it yet. Both pass
-once the metadata are newer, or the broker is."""
+"""Error codes that aiokafka does not know: the leader has been elected again, or does not know it yet. Both pass
+once the metadata or the broker are up to date."""
 
 
 def trouble_of(code: int, what: str, reason: str | None = None) -> Trouble:

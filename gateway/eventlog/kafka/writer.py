@@ -44,7 +44,7 @@ TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError)
 
 
 def make_producer(bootstrap: Sequence[str], options: Mapping[str, object], name: str) -> Any:
-    """A producer with the transactional id of this name; whoever makes it stops it."""
+    """A producer with the transactional id of this name; its maker stops it."""
     return AIOKafkaProducer(
         transactional_id=f"gateway.{name}",
         transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),

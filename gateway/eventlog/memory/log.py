@@ -99,8 +99,8 @@ class MemoryLog:
         self._wake()
 
     def spoil(self, partition: TopicPartition, trouble: Trouble | None) -> None:
-        """Tell the bounds of a partition and do not let it be read from the offset of the trouble on, up to where it
-        ends, if it does; or do again."""
+        """Make a partition unreadable from the offset of the trouble on, up to its end if it has one, or readable
+        again. Its bounds stay known."""
         if trouble is None:
             self._unreadable.pop(partition, None)
         else:
@@ -144,7 +144,7 @@ class MemoryLog:
         return False
 
     async def settle(self, topic: str) -> None:
-        """See EventLog. What was offered is stored at once, or never."""
+        """See EventLog. Offered records are stored at once, or never."""
         self.check()
 
     async def open(self) -> None:
@@ -320,7 +320,7 @@ class MemoryReader:
     async def assign(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """See LogReader. Whether the partitions exist is told by `fetch`."""
+        """See LogReader. `fetch` shows whether the partitions exist."""
         self._log.check()
         self._positions = dict(positions)
         self._stamps = dict(stamps)
@@ -369,7 +369,7 @@ class MemoryReader:
     def _read(
         self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
     ) -> list[Batch | Refusal]:
-        """What there is; the partitions read go to the back of the queue, so that none starves."""
+        """The records at hand. The partitions read go to the back of the queue, so that none starves."""
         self._log.check()
         found: list[Batch | Refusal] = []
         wanted = [each for each in self._positions if partitions is None or each in partitions]

@@ -52,7 +52,7 @@ class Partition:
         return end if end < position else None
 
     def read(self, position: int, max_records: int, max_bytes: int) -> tuple[list[Record], int]:
-        """At most so many records from the position, and the position after them."""
+        """At most `max_records` from the position, and the position after them."""
         index = bisect_left(self.offsets, position)
         records = []
         for record in self.records[index : index + max_records]:

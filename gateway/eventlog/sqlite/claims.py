@@ -32,8 +32,8 @@ SEPARATOR = b"\xff"
 
 PRUNE_MILLISECONDS = 1000
 PRUNED_AT_ONCE = 64
-"""Notes that have ended are deleted so often, in steps: so many, and twice as many as have come since, so that none is
-long and none is left."""
+"""Expired notes are deleted in steps at this interval: a fixed number, and two for each new note. So no step is long
+and none is left."""
 
 
 class Life(NamedTuple):
@@ -55,8 +55,8 @@ class _Note(NamedTuple):
 
 
 class Claimed:
-    """What is claimed in the file, as far as it was read. Each method belongs into a transaction that writes; times are
-    in milliseconds."""
+    """The claims in the file, as far as they were read. Each method belongs into a transaction that writes; times
+    are in milliseconds."""
 
     def __init__(self) -> None:
         self._notes: deque[_Note] = deque()
@@ -95,7 +95,7 @@ class Claimed:
         return found
 
     def write(self, connection: sqlite3.Connection, ids: Sequence[bytes], now: int) -> _Note:
-        """Note what is stored in this transaction. It counts once `committed` is told of it."""
+        """Note the records of this transaction. They count once `committed` is called."""
         note = _Note(self._last + 1, now, ids)
         connection.execute("INSERT INTO claims VALUES (?, ?, ?)", (note.number, now, SEPARATOR.join(ids)))
         return note

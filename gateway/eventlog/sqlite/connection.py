@@ -24,8 +24,8 @@ IDENTITY = (
     "CREATE TABLE IF NOT EXISTS identity (identity TEXT NOT NULL)",
     "INSERT INTO identity SELECT lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT * FROM identity)",
 )
-"""What tells the file from all others: one row. A file without it gets it when it is asked for, whatever its format;
-older versions pass it over."""
+"""The identity of the file: one row. A file without it gets it when asked, whatever its format; older versions
+ignore it."""
 
 TABLES = (
     """
@@ -73,9 +73,9 @@ CREATE TABLE IF NOT EXISTS positions (
 
 
 class SqliteConnection:
-    """Belongs to one thread. LogUnavailable is raised where the file is locked for longer than the timeout (seconds),
-    cannot be opened, or the disk fails; the connection is then opened anew at the next use. LogNewer: the file is of a
-    format that is not known here. The error's kind says which of these it is."""
+    """Belongs to one thread. Raises LogUnavailable if the file stays locked for the timeout (seconds), cannot be
+    opened, or the disk fails; the next use opens it again. Raises LogNewer if the format of the file is unknown
+    here. The error's kind says which of these it is."""
 
     tables: ClassVar[Sequence[str]] = TABLES
     synchronous: ClassVar[str] = "FULL"
@@ -86,7 +86,7 @@ class SqliteConnection:
         self._busy_timeout = busy_timeout
         self._connection: sqlite3.Connection | None = None
         self._note = ""
-        """What is to be known beside an error."""
+        """A note to add to an error."""
 
     def connect(self) -> None:
         """Open the file, and create it with its directory where it is not there."""
@@ -196,8 +196,8 @@ class SqliteConnection:
         return found
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Make what the file lacks, all or nothing. Records stay as they are, so that a process of an older version may
-        go on beside this one. A file that may not be written is read as it is, where that is possible."""
+        """Create what the file lacks, all or nothing. Records stay as they are, so that a process of an older
+        version may continue beside this one. A file that may not be written is read as it is, if possible."""
         found = self._format(connection)
         self._note = f" (while its format {found} is upgraded to {FORMAT})"
         try:

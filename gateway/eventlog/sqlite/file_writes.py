@@ -30,7 +30,7 @@ class FileWrites:
         self._poll.register(self._inotify, select.POLLIN)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for so long until the file is written to; False where it was not."""
+        """Wait until the file is written to, or for this many seconds; False if it was not."""
         self._poll.poll(seconds * 1000)
         with suppress(BlockingIOError):
             return bool(os.read(self._inotify, _EVENTS_BYTES))

@@ -29,7 +29,7 @@ EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
 
 FULL_RECORDS = 200
-"""A reader that got so many at once has more to read, and is counted among those who read the past."""
+"""A reader that received this many records at once has more to read, and counts as a reader of the past."""
 
 
 class SqliteLog:
@@ -118,7 +118,7 @@ class SqliteLog:
         self._watch.wake()
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
-        """See EventLog. What is stored is on the disk when it returns."""
+        """See EventLog. Stored records are on the disk when it returns."""
         try:
             async with asyncio.timeout(OFFER_SECONDS):
                 fates = await self._offer(topic, records)
@@ -242,8 +242,8 @@ class SqliteReader:
     async def assign(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """See LogReader. Whether the partitions exist is told by `fetch`; one that is deleted and created again after
-        this is another, and this one absent."""
+        """See LogReader. `fetch` shows whether the partitions exist. One that is deleted and recreated afterwards is
+        another, and this one is absent."""
         self._rows = await self._past.run(SqliteStore.resolve, list(positions))
         self._positions = dict(positions)
         self._stamps = dict(stamps)
@@ -289,7 +289,7 @@ class SqliteReader:
     async def _read(
         self, max_records: int, partitions: Collection[TopicPartition] | None, max_bytes: int
     ) -> list[Batch | Refusal]:
-        """What there is; the partitions read go to the back of the queue, so that none starves."""
+        """The records at hand. The partitions read go to the back of the queue, so that none starves."""
         wanted = {
             partition: position
             for partition, position in self._positions.items()

@@ -31,7 +31,7 @@ RECORD_OVERHEAD = 32
 """Bytes that a record counts for beyond its key, value and headers."""
 
 DELETE_RECORDS = 5_000
-"""Expired records are deleted in transactions of so many, so that appends get in between."""
+"""Expired records are deleted in transactions of this size, so that appends get in between."""
 
 NO_CLAIMS = Life(0, 0)
 
@@ -51,7 +51,7 @@ class PartitionRow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a read brings: batches and refusals, and the first offset of each partition that it looked at."""
+    """The result of a read: batches and refusals, and the first offset of each partition that it looked at."""
 
     answers: list[Batch | Refusal]
     starts: dict[TopicPartition, int]
@@ -94,7 +94,7 @@ def stamp_of(record: Record) -> int:
 
 
 class SqliteStore(SqliteConnection):
-    """What the log does to the file. Every public method raises LogUnavailable where SQLite cannot answer."""
+    """The operations of the log on the file. Every public method raises LogUnavailable if SQLite cannot answer."""
 
     def opened(self) -> None:
         """See SqliteConnection."""
@@ -160,10 +160,10 @@ class SqliteStore(SqliteConnection):
         max_bytes: int,
         stamps: Mapping[TopicPartition, int] = NO_STAMPS,
     ) -> Found:
-        """Records from the positions, in the order of the mapping: in all at most so many, and as many bytes and the
-        rest of a record.
+        """Records from the positions, in the order of the mapping: at most `max_records` in all, and `max_bytes`
+        plus the rest of a record.
 
-        `rows` says which partition is meant by each name, `stamps` what was read before each position.
+        `rows` maps each name to its partition, `stamps` holds the stamp of the record read before each position.
         """
         with self.reading():
             found: list[Batch | Refusal] = []
@@ -197,8 +197,8 @@ class SqliteStore(SqliteConnection):
             return Found(found, starts)
 
     def _is_another(self, state: PartitionRow, position: int, stamp: int) -> bool:
-        """Whether the record before the position is another than was read there: the file was restored from a copy, or
-        cut by hand, and written on."""
+        """Whether the record before the position differs from the one read there: the file was restored from a copy,
+        or cut by hand, and written on."""
         if stamp == NO_STAMP or position <= state.first:
             return False
         records, _ = self._read(_ANY, state.id, position - 1, 1, 1)
@@ -242,8 +242,8 @@ class SqliteStore(SqliteConnection):
     def append(
         self, topic: str, records: Sequence[NewRecord], turn: int, now: int, life: Life = NO_CLAIMS
     ) -> list[Fate]:
-        """Append in one transaction, in which each `once` is claimed for so long. Records without key and partition
-        take turns. Raises TopicAbsent."""
+        """Append in one transaction, in which each `once` is claimed for a time. Records without key and partition
+        are distributed in turn. Raises TopicAbsent."""
         note = None
         with self.writing() as connection:
             places = _Places(topic, self._partitions(topic), now)
@@ -271,8 +271,8 @@ class SqliteStore(SqliteConnection):
     def append_with(
         self, right: Right, records: Sequence[tuple[str, NewRecord]], turn: int, now: int
     ) -> list[tuple[TopicPartition, int]]:
-        """Append each record to the topic beside it and set the position of the right, in one transaction; of what
-        cannot be stored the first is raised, and nothing is stored. Raises LogError, TopicAbsent, WriterFenced."""
+        """Append each record to its topic, and set the position of the right, in one transaction. If a record cannot
+        be stored, the first such error is raised and nothing is stored. Raises LogError, TopicAbsent, WriterFenced."""
         with self.writing():
             self._set_position(right)
             topics: dict[str, _Places] = {}
@@ -310,7 +310,7 @@ class SqliteStore(SqliteConnection):
         return {places[index] for index in self._claimed.repeated(ids)}
 
     def bind(self, name: bytes, value: bytes, now: int, life: Life) -> bytes:
-        """Give a name a value for so long, where it has none; returns the one that it has."""
+        """Give a name a value for a time if it has none; returns the value that it has."""
         with self.writing() as connection:
             return bind(connection, life, name, value, now)
 
@@ -396,7 +396,7 @@ class SqliteStore(SqliteConnection):
         return records, size
 
     def _bisect(self, state: PartitionRow, column: str, wanted: int) -> int:
-        """The first offset whose `high` or `total` is at least so much; `next` where there is none."""
+        """The first offset whose `high` or `total` is at least this; `next` if there is none."""
         query = f"SELECT {column} >= ? FROM records WHERE partition = ? AND offset = ?"
         low, high = state.first, state.next
         connection = self.connection()

@@ -10,7 +10,8 @@ from pathlib import Path
 from gateway.eventlog.trouble import Kind
 
 LASTING = frozenset({Kind.NO_RIGHT, Kind.UNREADABLE, Kind.NEWER})
-"""What does not pass: somebody has to give the right, or another file. Disks get room, and locks are let go."""
+"""Troubles that do not pass: an operator must grant the right, or name another file. Disks get room, and locks are
+released."""
 
 _CODES = {
     sqlite3.SQLITE_FULL: Kind.DISK_FULL,

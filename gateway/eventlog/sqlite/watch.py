@@ -18,21 +18,21 @@ POLL_SECONDS = 0.01
 waits. A record is late by half of it on average, which is why the system is asked to tell."""
 
 QUIET_SECONDS = 0.1
-"""The same where the system tells of writes."""
+"""The same if the system reports writes."""
 
 COMMIT_POLL_SECONDS = 0.0005
 """The same after a write: its commit can be seen once it has been synced to the disk."""
 
 COMMIT_SECONDS = 0.05
-"""For so long after a write, a commit is expected so soon."""
+"""Seconds after a write within which a commit is expected this soon."""
 
 TROUBLE_SECONDS = 0.5
 """How often it is asked while it cannot be read."""
 
 
 class Watch:
-    """One for a log. SQLite tells nobody of a commit, so a thread asks for the version of the data: whenever the
-    write-ahead log has been written to, where the system can tell of that."""
+    """One for a log. SQLite does not announce commits, so a thread checks the version of the data whenever the
+    write-ahead log was written to, if the system can report that."""
 
     def __init__(self, path: Path, busy_timeout: float) -> None:
         self._store = SqliteStore(path, busy_timeout)
@@ -101,7 +101,7 @@ class Watch:
         self._store.close()
 
     def _version(self) -> int | None:
-        """The version of the data, once it is certain that what is written from now on will be told."""
+        """The version of the data, once it is certain that later writes will be reported."""
         try:
             if self._writes is None:
                 self._store.version()  # opens the file, and makes the write-ahead log where there is none

@@ -12,7 +12,7 @@ from gateway.errors import LogError, LogUnavailable
 from gateway.eventlog.sqlite.connection import SqliteConnection
 
 CALL_SECONDS = 6.0
-"""A call has ended by then, however many wait for the thread before it; a locked file is told of before that."""
+"""Seconds after which a call ends, however many wait for the thread before it; a locked file is reported earlier."""
 
 Store = TypeVar("Store", bound=SqliteConnection)
 Arguments = ParamSpec("Arguments")

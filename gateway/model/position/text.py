@@ -26,7 +26,7 @@ def parse_text(text: str | bytes) -> dict[TopicPartition, RequestedPosition]:
     except ValueError as error:
         raise InvalidPosition(
             f"it is neither JSON ({error}) nor a compact position, which begins with `p1.`; send back the `id:` of the "
-            "last event as it came"
+            "last event unchanged"
         ) from None
     if not isinstance(entries, list) or not entries:
         raise InvalidPosition(

@@ -44,7 +44,7 @@ _TOKEN = re.compile(rb"p(\d{1,9})\.(.*)", re.DOTALL)
 _DIGITS = re.compile(rb"[A-Za-z0-9_-]*")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_", b"+/")
-_CHANGED = "it is a compact position that was cut or changed; send back the `id:` of the last event as it came"
+_CHANGED = "it is a compact position that was cut or changed; send back the `id:` of the last event unchanged"
 
 
 def is_token(text: bytes) -> bool:

@@ -29,7 +29,8 @@ def connection_refused(why: str) -> None:
 
 
 def token_refused(reason: str) -> None:
-    """A request was refused for its token: `missing`, `malformed` or `invalid`. Nothing of the token is told."""
+    """A request was refused because its token is `missing`, `malformed` or `invalid`. The log shows nothing of the
+    token."""
     _TOKENS_REFUSED.labels(reason).inc()
 
 

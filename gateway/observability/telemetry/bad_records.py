@@ -22,7 +22,7 @@ class _Topic:
 
 
 class BadRecords:
-    """What was passed over since the last summary. Topics are those of the configuration."""
+    """The records skipped since the last summary. Topics are those of the configuration."""
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
@@ -39,7 +39,7 @@ class BadRecords:
             noted.reasons[reason] += 1
 
     def due(self, now: float) -> list[str]:
-        """The summaries that are to be told at this time (seconds), and not again."""
+        """The summaries that are due at this time (seconds). Each is returned once."""
         due = [topic for topic in self._topics if now - self._told.get(topic, float("-inf")) >= SUMMARY_SECONDS]
         self._told |= dict.fromkeys(due, now)
         return [_summary(topic, self._topics.pop(topic)) for topic in due]

@@ -37,7 +37,7 @@ _PASSED_OVER = Counter(
 )
 _stuck_told: set[tuple[str, str]] = set()
 STUCK_TOLD = 5
-"""So many partitions are named in a line."""
+"""The most partitions that a line names."""
 
 
 def lag(by_stream: Mapping[str, int]) -> None:
@@ -59,7 +59,7 @@ def log_away(reason: object) -> None:
 
 
 def log_untraced(where: str) -> None:
-    """What was read there has no leader epoch, or the broker takes none."""
+    """Records from there have no leader epoch, or the broker reports none."""
     _UNTRACED.set(1)
     log.warning(
         "Kafka reports no leader epochs for %s (brokers before 2.7, or records in a format from before 0.11); "
@@ -69,7 +69,7 @@ def log_untraced(where: str) -> None:
 
 
 def log_throttled(broker: str, seconds: float) -> None:
-    """A broker wants no other request for so long; a quota of this client may be too small for what it reads."""
+    """A broker asks for a pause of this many seconds; the quota of this client may be too small for what it reads."""
     _THROTTLED.inc(seconds)
     log.debug("%s asks for a pause of %.3f s", broker, seconds)
 
@@ -95,7 +95,8 @@ def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
 
 
 def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collection[TopicPartition]) -> None:
-    """The log does not give these any more, for the reasons given, and gives those again. Each is told once."""
+    """The log no longer serves the partitions in `begun`, for the reasons given, and serves those in `healed` again.
+    Each change is logged once."""
     for told in (begun, healed):
         names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
         more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""

@@ -38,7 +38,7 @@ def intake_broken(error: BaseException) -> None:
 
 
 def append_failed(topic: str, reason: str) -> None:
-    """The log did not take events; why is told of each topic once a minute at the most."""
+    """The log did not store events; the reason is logged for each topic once a minute at most."""
     if _FAILED_APPENDS.setdefault(topic, Seldom(60.0)).is_due(time.monotonic()):
         log.warning("events for %s are not stored: %s", topic, reason[:500])
 
@@ -72,6 +72,6 @@ def claims_alone(reason: str) -> None:
 
 
 def claims(standing: str, count: int) -> None:
-    """So many events with an id were `own`, `stored`, `held` by others, `unclaimed`, or `unknown`."""
+    """Count events with an id that were `own`, `stored`, `held` by others, `unclaimed`, or `unknown`."""
     if count:
         _CLAIMS.labels(standing).inc(count)

@@ -28,7 +28,7 @@ class WeightedHistogram(Histogram):
     """A histogram in which one observation may stand for many."""
 
     def observe_many(self, value: float, count: int) -> None:
-        """Count a value so many times."""
+        """Count a value `count` times."""
         self._sum.inc(value * count)
         for bound, bucket in zip(self._upper_bounds, self._buckets, strict=True):
             if value <= bound:

@@ -47,8 +47,8 @@ def record_mistake(topic: str, partition: int, offset: int, error: BaseException
 
 
 def mistake(part: str, error: BaseException) -> None:
-    """A mistake of our own in a part of the process that goes on all the same: `part` is one of ours. All are counted,
-    and one in ten seconds of each part is logged."""
+    """An internal error in a part of the process that continues all the same; `part` is one of ours. All errors are
+    counted, and each part logs one in ten seconds."""
     _MISTAKES.labels(part).inc()
     if _TOLD_MISTAKES.setdefault(part, Seldom(10.0)).is_due(time.monotonic()):
         log.error("an internal error: %s", part, exc_info=error)

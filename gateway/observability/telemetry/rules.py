@@ -26,7 +26,7 @@ def rule_requests(rule: str, outcome: str) -> None:
 
 
 def rule_dead(rule: str, reason: str) -> None:
-    """An event is given up; why is told of each rule once a minute at the most."""
+    """An event is given up; each rule logs the reason once a minute at most."""
     _DEAD.labels(rule).inc()
     if _is_due(rule, "dead"):
         log.warning("rule %s has given an event up: %s", rule, reason[:300])

@@ -31,7 +31,7 @@ _SESSION_WAITS = Counter("gateway_session_waits", "Times that a lagging client w
 
 
 class Tally:
-    """What is counted for each read and write, in plain numbers; `publish` brings it into the metrics, now and then."""
+    """Counts each read and write in plain numbers; `publish` brings them into the metrics now and then."""
 
     __slots__ = ("_delays", "_of_topics", "bytes", "events", "exhausted", "filtered")
 
@@ -41,12 +41,12 @@ class Tally:
         self._delays: list[tuple[float, int]] = []
 
     def read(self, topic: str, count: int, size: int) -> None:
-        """Records came from the log, of so many bytes."""
+        """Count records from the log, and their bytes."""
         self._of_topics[_EVENTS_READ, topic] += count
         self._of_topics[_BYTES_READ, topic] += size
 
     def delivered(self, seconds: float, count: int) -> None:
-        """So many events were written to live clients, the oldest of them so long after its timestamp."""
+        """Count events written to live clients. `seconds` is the age of the oldest."""
         if count:
             self._delays.append((max(0.0, seconds), count))
 
@@ -75,15 +75,15 @@ def connections(by_stream: Mapping[str, int]) -> None:
 
 
 def sessions_hold(size: int, waits: int, cuts: int) -> None:
-    """What is on its way to clients that have not taken it; how often one had to wait for the others since the last
-    call, and how many were cut off."""
+    """The bytes held for clients that have not read them. Since the last call: how often a client had to wait for
+    others, and how many were disconnected."""
     _SESSION_BYTES.set(size)
     _SESSION_WAITS.inc(waits)
     _SESSION_CUTS.inc(cuts)
 
 
 def gap_told(reason: str) -> None:
-    """A client was told that events are missing."""
+    """A client received a gap."""
     _GAPS.labels(reason).inc()
 
 

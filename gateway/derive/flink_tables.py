@@ -148,9 +148,7 @@ def compacted_table(name: str, derivation: Derivation, broker: Broker) -> str:
     return _table("sink", columns, options)
 
 
-def state_table(
-    table: str, source: Source, broker: Broker, name: str, derivation: Derivation, parallel: int
-) -> str:
+def state_table(table: str, source: Source, broker: Broker, name: str, derivation: Derivation, parallel: int) -> str:
     """The table of a stream that is looked into: each change, a deletion being one without a value. Its time is that of
     its record, which the gateway gives it, and which deletions have too."""
     columns = [

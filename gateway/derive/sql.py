@@ -286,7 +286,9 @@ class _Translator:
 
     def _check_null(self, node: Node, value: Translated) -> None:
         if value.type.nullable:
-            raise self._refused(node, "this may be null by its schema, and SQL does not tell null from missing", start(node))
+            raise self._refused(
+                node, "this may be null by its schema, and SQL does not tell null from missing", start(node)
+            )
 
     def _truth(self, node: Node) -> exp.Expression:
         found = self.translate(node)

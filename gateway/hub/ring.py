@@ -231,7 +231,7 @@ class Ring:
             state = self._partitions.get(partition)
             if state is not None and state.runs and state.runs[0].first < start:
                 self._begin_at(partition, state, start)
-                # No further than what is held: a record that comes later is newer, wherever the log says that it starts.
+                # No further than what is held: a record that comes later is newer, wherever the log says it starts.
                 self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:

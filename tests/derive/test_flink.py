@@ -85,7 +85,7 @@ def test_a_row_without_a_required_member_is_none() -> None:
 
 def test_names_and_texts_cannot_leave_their_place() -> None:
     odd = {"type": "object", "properties": {"a`b": {"type": "string"}, "meta": SCHEMA["properties"]["meta"]}}
-    text = script(replace(PLAIN, select=(("edits", cel("event[\"a`b\"] + \"'; DROP TABLE x;\"")),)), odd)
+    text = script(replace(PLAIN, select=(("edits", cel('event["a`b"] + "\'; DROP TABLE x;"')),)), odd)
     assert "`a``b` || '''; DROP TABLE x;'" in text
 
 
@@ -94,15 +94,35 @@ def test_names_and_texts_cannot_leave_their_place() -> None:
     [
         (PLAIN, 3, "give it a select"),
         (replace(PLAIN, dedup=Dedup((cel("event.title"),), 1_000)), 3, "give it a select"),
-        (replace(PLAIN, select=(("a", cel("event.title.matches('a')")),)), 7, "a of select: line 1, column 13: matches()"),
-        (replace(PLAIN, where=cel("event.title"), select=(("a", cel("event.title")),)), 7, "where: it has to be true or false"),
+        (
+            replace(PLAIN, select=(("a", cel("event.title.matches('a')")),)),
+            7,
+            "a of select: line 1, column 13: matches()",
+        ),
+        (
+            replace(PLAIN, where=cel("event.title"), select=(("a", cel("event.title")),)),
+            7,
+            "where: it has to be true or false",
+        ),
         (replace(PLAIN, select=(("a", cel("event.length")),)), 7, "an object"),
-        (replace(PLAIN, by=(("a", cel("event.score")),), window=Window("gap", 9), select=COUNT), 7, "a of by: a key is"),
+        (
+            replace(PLAIN, by=(("a", cel("event.score")),), window=Window("gap", 9), select=COUNT),
+            7,
+            "a of by: a key is",
+        ),
         (replace(PLAIN, window=Window("every", 10, 3), select=COUNT), 3, "multiple of every"),
         (replace(PLAIN, window=Window("gap", 10), select=COUNT, late=0), 3, "late: 0s"),
         (replace(PLAIN, window=Window("gap", 1), select=COUNT), 3, "gap of 1ms"),
-        (replace(PLAIN, window=Window("gap", 9), select=(("a", cel("sum(event.score)")),)), 7, "depends on their order"),
-        (replace(PLAIN, window=Window("gap", 9), select=COUNT, having=cel("row.edits > 'a'")), 7, "having: line 1, column 11"),
+        (
+            replace(PLAIN, window=Window("gap", 9), select=(("a", cel("sum(event.score)")),)),
+            7,
+            "depends on their order",
+        ),
+        (
+            replace(PLAIN, window=Window("gap", 9), select=COUNT, having=cel("row.edits > 'a'")),
+            7,
+            "having: line 1, column 11",
+        ),
         (replace(PLAIN, latest=(("a", cel("event.title")),), select=(("tags", cel("event.tags")),)), 3, "a list"),
     ],
 )
@@ -145,7 +165,9 @@ def test_the_command_prints_the_script() -> None:
 def test_the_command_tells_the_line_of_what_it_refuses() -> None:
     status, output, errors = run("wiki.once-an-hour", "--log", "kafka://broker:9092")
     assert (status, output) == (1, "")
-    line = next(n for n, text in enumerate((CASES / "gateway.yaml").read_text().splitlines(), 1) if "once-an-hour" in text)
+    line = next(
+        n for n, text in enumerate((CASES / "gateway.yaml").read_text().splitlines(), 1) if "once-an-hour" in text
+    )
     assert f"gateway.yaml:{line + 1}: wiki.once-an-hour cannot be said in Flink SQL" in errors
 
 

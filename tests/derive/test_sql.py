@@ -17,8 +17,8 @@ from gateway.errors import InvalidExpression
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.schemas.flink import Flink
-from tests.effort import USUAL
 from tests.derive.expressions import SCHEMA, random_event, random_truth
+from tests.effort import USUAL
 
 VARIABLES = {"event": Variable(type_of(SCHEMA))}
 COLUMNS = {

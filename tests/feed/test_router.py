@@ -187,6 +187,7 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
     segment.subjects = None
 
 
+@pytest.mark.long
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
@@ -302,6 +303,7 @@ async def test_users_are_counted_by_what_they_read() -> None:
     assert broadcast.users() == {}
 
 
+@pytest.mark.long
 def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     ring = ring_of_places()
     router: FilterRouter[str] = FilterRouter(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)

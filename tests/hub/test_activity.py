@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def item(
     return Item(TopicPartition(topic, part), ConsumedPosition(offset, int(second * 1000)), None, data, canary)
 
 
+@pytest.mark.long
 def test_a_quiet_topic_beside_a_busy_one_is_counted_whole_and_has_an_example() -> None:
     activity = Activity()
     for second in range(SPAN):

@@ -136,6 +136,7 @@ async def test_a_request_its_validation_and_each_append_go_on_with_the_trace_tha
     assert headers(stored, "errors") == [()], "an event of the gateway's own belongs to no trace"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("header", WRONG.values(), ids=WRONG)
 async def test_what_names_no_trace_is_ignored(traced: Traced, header: str) -> None:
     async with intake() as site:
@@ -245,6 +246,7 @@ async def test_a_collector_that_answers_nothing_does_not_keep_the_end(
         await asyncio.to_thread(closing.join)
 
 
+@pytest.mark.long
 async def test_an_absent_collector_costs_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,6 +262,7 @@ async def test_an_absent_collector_costs_one_warning(
     assert complaints.count > 3
 
 
+@pytest.mark.long
 def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
     program = (
         "import sys\n"

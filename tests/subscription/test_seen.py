@@ -122,12 +122,14 @@ async def test_of_a_million_few_are_held_at_once() -> None:
     assert log.readers == 0
 
 
+@pytest.mark.long
 async def test_who_has_seen_few_reads_few() -> None:
     log = WatchedLog([7] * 3000)
     assert (await Counting().following(log, PLACE, 7, 100, 3000, 3)).records == 3
     assert log.read == 3
 
 
+@pytest.mark.long
 async def test_large_counts_come_one_after_the_other_and_small_ones_wait_for_none() -> None:
     log = WatchedLog([7] * 2000 + [8] * 3)
     log.pause = 0.001

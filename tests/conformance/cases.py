@@ -57,26 +57,47 @@ def fixed() -> dict[str, Derivation]:
     """One of each kind, with what is known to be hard."""
     change = Derivation(("change",), late=LATE)
     both = replace(change, sources=("change", "page"))
-    counts = members(edits="count()", bots="count(event.bot)", grown="sum(event.length.new - event.length.old)",
-                     vast="sum(event.vast)", mean="avg(event.page_id)", first="min(event.title)", top="max(event.score)")  # fmt: skip
+    minute, last = Window("every", 60_000, 60_000), Window("last", 60_000)
     user, page = members(user="event.user"), members(wiki="event.wiki", page="event.page_id")
+    of_page = (expression("event.wiki"), expression("event.page_id"))
+    figures = members(
+        edits="count()",
+        bots="count(event.bot)",
+        grown="sum(event.length.new - event.length.old)",
+        vast="sum(event.vast)",
+        mean="avg(event.page_id)",
+        first="min(event.title)",
+        top="max(event.score)",
+    )
+    looked = members(
+        title="event.title",
+        page_title="page.title",
+        rank="page.rank + 1",
+        ranked="has(page.rank)",
+        open="page.open",
+        share="page.share",
+        owner="other.owner.name",
+        owned="has(other.owner.name)",
+    )
+    place = members(title="event.title", of="topic", at="partition * 1000 + offset")
+    title = members(title="event.title")
+    others = (expression('"a"'), expression("event.page_id"))
+    alarm = expression("row.edits > 1 && row.bots < 2")
     return {
-        "select": replace(both, where=expression('event.wiki != "a"'),
-                          select=members(title="event.title", of="topic", at="partition * 1000 + offset")),  # fmt: skip
-        "every": replace(change, by=page, window=Window("every", 60_000, 60_000), select=counts, having=expression("row.edits > 1")),
-        "hop": replace(change, where=expression('event.type == "edit"'), window=Window("every", 300_000, 60_000), select=counts),
-        "gap": replace(change, by=user, window=Window("gap", 20_000), select=counts),
-        "last": replace(change, by=members(bot="event.bot"), window=Window("last", 60_000), select=counts),
-        "alarm": replace(change, by=user, window=Window("last", 120_000), select=counts, having=expression("row.edits > 1 && row.bots < 2")),
-        "dedup": replace(both, dedup=Dedup((expression("event.wiki"), expression("event.page_id")), 30_000),
-                         select=members(title="event.title")),  # fmt: skip
-        "latest": replace(both, latest=page, delete=expression("event.bot"), select=members(title="event.title")),
-        "lookup": replace(change, lookups=(
-            Lookup("page", "state", (expression("event.wiki"), expression("event.page_id"))),
-            Lookup("other", "state", (expression('"a"'), expression("event.page_id"))),
-        ), select=members(title="event.title", page_title="page.title", rank="page.rank + 1", ranked="has(page.rank)", open="page.open",
-                          share="page.share", owner="other.owner.name", owned="has(other.owner.name)")),  # fmt: skip
-    }  # fmt: skip
+        "select": replace(both, where=expression('event.wiki != "a"'), select=place),
+        "every": replace(change, by=page, window=minute, select=figures, having=expression("row.edits > 1")),
+        "hop": replace(
+            change, where=expression('event.type == "edit"'), window=replace(minute, size=300_000), select=figures
+        ),
+        "gap": replace(change, by=user, window=Window("gap", 20_000), select=figures),
+        "last": replace(change, by=members(bot="event.bot"), window=last, select=figures),
+        "alarm": replace(change, by=user, window=replace(last, size=120_000), select=figures, having=alarm),
+        "dedup": replace(both, dedup=Dedup(of_page, 30_000), select=title),
+        "latest": replace(both, latest=page, delete=expression("event.bot"), select=title),
+        "lookup": replace(
+            change, lookups=(Lookup("page", "state", of_page), Lookup("other", "state", others)), select=looked
+        ),
+    }
 
 
 def random_derivation(random: Random) -> Derivation:

@@ -60,7 +60,7 @@ def run(scripts: Sequence[str], directory: Path, jars_directory: Path) -> None:
     command = [
         "java",
         f"@{_CONFIG / 'java.options'}",
-        # Short programs gain nothing from the second compiler, and a collector of several threads takes those of others.
+        # What is short gains nothing from the second compiler; a collector of several threads takes those of others.
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
         "-Xmx1500m",

@@ -48,7 +48,7 @@ from gateway.feed.live import Broadcast
 from gateway.filters.compile import FilterBounds
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.intake.intake import Intake, IntakeOptions
 from gateway.limits.networks import Networks
 from gateway.observability import telemetry
@@ -77,7 +77,7 @@ from gateway.server.connections import Connections
 from gateway.server.server import GatewayServer, listen
 from gateway.settings.relations import told_memory
 from gateway.settings.table import Settings
-from gateway.subscription.connections import Connection, connections, sorted_rows
+from gateway.subscription.connections import ConnectionRow, connections, sorted_rows
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session
 
@@ -120,7 +120,7 @@ class Gateway:
             settings.metadata_interval,
         )
         self.hub = Hub(log, definitions.catalog.by_timestamp, self.clock, options)
-        self.watch = Watch(log, self.hub.reading)
+        self.watch = LagWatch(log, self.hub.reading)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
         self.past = Past(log, settings.replay_readers, settings.replay_cache_bytes)
@@ -175,7 +175,7 @@ class Gateway:
     def _sessions(self) -> list[Session]:
         return [*self.streams.sessions, *self.all_streams.sessions]
 
-    async def own_connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
+    async def own_connections(self, order: str, limit: int) -> tuple[list[ConnectionRow], int]:
         """The first open streams of this process, in this order, and how many there are."""
         rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
         return sorted_rows(rows, order, limit), len(rows)

@@ -18,7 +18,8 @@ from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.filters.subject import Subject
 from gateway.hub.history_segment import HistorySegment
-from gateway.hub.ring import ITEM_OVERHEAD, Item, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import ITEM_OVERHEAD, Item, Segment
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition

@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.5
 """How often it is looked what connections have sent on by themselves, while somebody waits for room."""
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """What is at the other end of a response."""
 
     def unsent(self) -> int:
@@ -124,7 +124,7 @@ class Holding:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        self.connection: Connection | None = None
+        self.connection: ClientConnection | None = None
         self._in_hand = 0
         self._reserved = 0
         self.ended = False

@@ -18,7 +18,7 @@ from gateway.filters.compile import Filter
 from gateway.filters.subject import Subject
 from gateway.filters.values import OutOfSteps
 from gateway.hub.history_segment import HistorySegment
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.observability import telemetry
 
 Charge = Callable[[int], float]

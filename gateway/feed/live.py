@@ -22,7 +22,7 @@ from gateway.feed.router import DELIVERY_STEPS, FilterRouter
 from gateway.feed.selection import Selection
 from gateway.feed.timeline import Timeline
 from gateway.hub.hub import Hub
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.model.position import DEFAULT_IDS, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry

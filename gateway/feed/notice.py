@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from gateway.hub.ring import Break
+from gateway.hub.segment import Break
 
 
 def gap_document(gap: Break) -> bytes:

@@ -9,7 +9,7 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter
 from gateway.filters.index import FilterIndex
 from gateway.filters.values import Meter, OutOfSteps
-from gateway.hub.ring import Item, Segment
+from gateway.hub.segment import Item, Segment
 from gateway.observability import telemetry
 
 Listener = TypeVar("Listener")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from gateway.eventlog.port import TopicState
 from gateway.hub.losses import Lost
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.record import TopicPartition
 
 SPAN = 60

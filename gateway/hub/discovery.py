@@ -15,8 +15,9 @@ from gateway.eventlog.port import Bounds, EventLog, TopicState
 from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
 from gateway.hub.history import consumed_before, read_parts
 from gateway.hub.parting import find_cut
-from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.hub.ring import Ring
 from gateway.hub.seek import seek
+from gateway.hub.segment import ITEM_OVERHEAD, Break
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
-from gateway.hub.ring import ITEM_OVERHEAD
+from gateway.hub.segment import ITEM_OVERHEAD
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.record import Record, Run, TopicPartition
 

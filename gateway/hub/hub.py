@@ -11,44 +11,30 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
-from gateway.eventlog.port import Bounds, EventLog, TopicState
-from gateway.eventlog.trouble import Kind, Trouble, refuse
+from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import Activity
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
 from gateway.hub.ordered import IDLE_WAIT, OrderedReader
+from gateway.hub.pace import Pace
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
-from gateway.hub.ring import Break, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
 from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
 
-WORTH_A_REST = 2
-"""Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 128
-"""A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
-than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
-takes more than a 129th of a core only where its rests are as long as they may be, or its events too rare to share."""
-READ_SECONDS = 0.00015
-"""What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
-which others have the thread, so that it cannot be measured each time."""
-
 FILLS = 8
 """So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
 """A segment holds at most so many times `flush_bytes`."""
-
-
-def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
-    """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
-    troubles = {partition: each for partition, each in told.items() if isinstance(each, Trouble)}
-    return {partition: trouble for partition, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +60,6 @@ class Hub:
         used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.log = log
-        self._used = used
-        """Seconds of the processor that this thread has had. What it waited for others is not among them: a rest that
-        is longer for it would let no more events share a write."""
         self.clock = clock
         self.by_timestamp = dict(by_timestamp)
         self.options = options
@@ -103,9 +86,7 @@ class Hub:
         self.activity = Activity()
         self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
-        self._read_at = 0.0
-        self._spacing = 1.0
-        """Seconds from one record to the next; what came last counts most."""
+        self._pace = Pace(options.flush_interval, options.flush_bytes, used)
         self._wait = RETRY_WAIT[0]
         """Seconds until the next try."""
 
@@ -153,29 +134,6 @@ class Hub:
             return b"waiting for the log"
         existing = self.discovery.existing
         return waiting_for({*self.sick, *(partition for partition in lacking if partition.topic in existing)}, topics)
-
-    async def reach_end(self, topics: Collection[str]) -> None:
-        """Return when all has been read that the log has of these topics by now, and may be read. Raises
-        LogUnavailable, and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
-        told = await self.log.describe(topics)
-        states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
-        refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
-        partitions = [
-            TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)
-        ]
-        answers = await self.log.bounds(partitions)
-        refuse(_passing(answers))
-        ends = {partition: bounds for partition, bounds in answers.items() if isinstance(bounds, Bounds)}
-        held = self.ring.partitions()
-        while behind := [
-            partition for partition in ends if partition not in held or self.ring.end(partition) < ends[partition].end
-        ]:
-            refuse(_passing({partition: self.sick[partition] for partition in behind if partition in self.sick}))
-            if all(partition in self.sick for partition in behind):
-                return
-            if any(partition not in held for partition in behind):
-                self.look_again()
-            await self.change()
 
     async def run(self) -> None:
         """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
@@ -287,7 +245,7 @@ class Hub:
                 self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
-        begun, used = self._monotonic(), self._used()
+        self._pace.begin(self._monotonic())
         size = count = 0
         for partition, records in read.runs:
             size += await self._take(partition, records)
@@ -296,11 +254,9 @@ class Hub:
         self.flush()
         self._forget(read.starts)
         if size:
-            interval, self._read_at = max(begun - self._read_at, 1e-6), begun
-            self._spacing = (self._spacing + interval / count) / 2
+            rest = self._pace.end(size, count)
             # Where there is more it has waited long enough.
-            rest = 0.0 if read.more else self._rest(self._used() - used, interval / size)
-            if rest:
+            if rest and not read.more:
                 await asyncio.sleep(rest)
                 return
         await give_way()
@@ -323,12 +279,6 @@ class Hub:
                 self.recovery.stamps[partition] = (position, stamps[partition])
             if self.catching_up and position >= self.catching_up.get(partition, 0):
                 self.catching_up.pop(partition, None)
-
-    def _rest(self, took: float, seconds_a_byte: float) -> float:
-        """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
-        cycle = min(self.options.flush_interval, self.options.flush_bytes * seconds_a_byte)
-        rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
-        return rest if rest >= WORTH_A_REST * self._spacing else 0.0
 
     async def _take(self, partition: TopicPartition, records: Sequence[Record]) -> int:
         """Put a run into the ring; returns its bytes. Others run after each delivery: of large ones each is one. What

@@ -6,7 +6,8 @@ from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
 from gateway.hub.history import consumed_before, first_records
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 

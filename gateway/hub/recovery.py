@@ -15,7 +15,8 @@ from gateway.eventlog.port import NO_STAMP, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import FACTS, Kind, Trouble, absent, beyond
 from gateway.hub.discovery import Discovery
 from gateway.hub.partitions import Ward
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.observability import telemetry

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
 from gateway.routes.negotiate import prefers_json
-from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
+from gateway.subscription.connections import MOST_ROWS, ORDERS, ConnectionRow
 from gateway.subscription.session import Visitor
 from gateway.text import counted
 from gateway.times import iso_time
@@ -43,7 +43,7 @@ _ACTIONS = {
     "/-/drain": "shut down gracefully, as on SIGTERM",
 }
 
-Rows = Callable[[str, int], Awaitable[tuple[list[Connection], int]]]
+Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
 """The first rows in an order, so many at most, and how many there are."""
 
 
@@ -96,7 +96,7 @@ def _wanted(request: Request) -> tuple[str, int]:
     return order, int(limit)
 
 
-def _table(rows: list[Connection]) -> str:
+def _table(rows: list[ConnectionRow]) -> str:
     heads = ("id", "address", "streams", "filter", "position", "lag", "bytes", "since", "format", "user agent")
     lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for row in rows:

@@ -127,22 +127,22 @@ def _forwarded(values: list[bytes]) -> list[bytes]:
 def _elements(text: bytes) -> list[list[tuple[bytes, bytes]]]:
     """The elements, each with its pairs. What does not follow the grammar makes an element without any."""
     elements: list[list[tuple[bytes, bytes]]] = [[]]
-    place = 0
-    while place < len(text):
-        pair = _PAIR.match(text, place)
-        if pair is not None and pair.end() > place:
+    at = 0
+    while at < len(text):
+        pair = _PAIR.match(text, at)
+        if pair is not None and pair.end() > at:
             value = pair[2]
             if value.startswith(b'"'):
                 value = re.sub(rb"\\(.)", rb"\1", value[1:-1])
             elements[-1].append((pair[1], value))
-            place = pair.end()
-        elif (blank := _BLANK.match(text, place)) is not None:
+            at = pair.end()
+        elif (blank := _BLANK.match(text, at)) is not None:
             # All at once: from each blank on, the rest of them would be looked at again.
-            place = blank.end()
-        separator = text[place : place + 1]
+            at = blank.end()
+        separator = text[at : at + 1]
         if separator == b",":
             elements.append([])
         elif separator not in (b";", b"", b" "):
             return [[]]
-        place += 1
+        at += 1
     return [element for element in elements if element]

@@ -223,13 +223,16 @@ class StreamEndpoint:
     async def _counts(self, request: Request) -> dict[str, int]:
         """How many partitions the topics have that exist; asked of the log where the position names more than are known
         here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub, places = self._services.hub, request.origin.requested
-        topics = {place.topic for place in places} & hub.discovery.existing
+        hub, partitions = self._services.hub, request.origin.requested
+        topics = {partition.topic for partition in partitions} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}
-        if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
+        if any(
+            partition.topic in states and partition.partition >= states[partition.topic].partitions
+            for partition in partitions
+        ):
             try:
                 async with asyncio.timeout(OPEN_WAIT):
-                    told = await hub.log.describe({place.topic for place in places})
+                    told = await hub.log.describe({partition.topic for partition in partitions})
                     states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
             except (LogUnavailable, TimeoutError):
                 return {}

@@ -76,14 +76,16 @@ class Reader:
     def held(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
         held = self.hub.ring.partitions()
-        return {partition: position for partition, position in subscription.positions.items() if partition in held}
+        return {
+            partition: next_offset for partition, next_offset in subscription.next_offsets.items() if partition in held
+        }
 
     def read_in_ring(self, subscription: Subscription) -> dict[TopicPartition, int]:
         """How far the log has been read by a client that has read all of the ring, with what holds no record."""
         ring = self.hub.ring
         return {
-            partition: max(position, ring.end(partition)) if partition in ring.partitions() else position
-            for partition, position in self.readable(subscription).items()
+            partition: max(next_offset, ring.end(partition)) if partition in ring.partitions() else next_offset
+            for partition, next_offset in self.readable(subscription).items()
         }
 
     def is_aligned(self, subscription: Subscription, number: int) -> bool:
@@ -111,7 +113,7 @@ class Reader:
     def settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
         """Everything before this segment was delivered."""
         ring = self.hub.ring
-        held = [partition for partition in subscription.positions if partition in ring.partitions()]
+        held = [partition for partition in subscription.next_offsets if partition in ring.partitions()]
         subscription.settle(ring.consumed_at(number, held), interrupted)
 
     def settle_released(self, subscription: Subscription, number: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.feed.held import LOOK_SECONDS, Connection, Held, Holding
+from gateway.feed.held import LOOK_SECONDS, ClientConnection, Held, Holding
 from gateway.feed.live_clients import Pipe, SocketSend
 from gateway.feed.packer import Gzip, Plain
 from gateway.hub.hub import Hub
@@ -18,7 +18,7 @@ WRITE_BYTES = 65536
 """Bytes that are gathered for one write where there are many frames to send."""
 
 
-class Sink(Connection, Protocol):
+class Sink(ClientConnection, Protocol):
     """Where a session writes: one response."""
 
     gone: asyncio.Future[None]

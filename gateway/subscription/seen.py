@@ -28,7 +28,7 @@ class Counted(NamedTuple):
 
     records: int
     last: int
-    position: int
+    next_offset: int
 
 
 class Counting:
@@ -38,14 +38,14 @@ class Counting:
         self._permit = asyncio.Semaphore(1)
 
     async def following(
-        self, log: EventLog, partition: TopicPartition, timestamp: int, position: int, end: int, most: int
+        self, log: EventLog, partition: TopicPartition, timestamp: int, next_offset: int, end: int, most: int
     ) -> Counted:
         """The records from a position on that have this timestamp, before any other; `most` of them. Raises as
         `demand`."""
         most = min(most, MOST_SEEN)
-        found = Counted(0, position - 1, position)
-        found, on = await _follow(log, partition, timestamp, found, min(end, position + PART_RECORDS), most)
-        if on and found.position < end:
+        found = Counted(0, next_offset - 1, next_offset)
+        found, on = await _follow(log, partition, timestamp, found, min(end, next_offset + PART_RECORDS), most)
+        if on and found.next_offset < end:
             async with self._alone() as mine:
                 if mine:
                     found, _ = await _follow(log, partition, timestamp, found, end, most)
@@ -80,20 +80,20 @@ async def _follow(
     log: EventLog, partition: TopicPartition, timestamp: int, found: Counted, end: int, most: int
 ) -> tuple[Counted, bool]:
     """What was found so far and what comes next, and whether more may come behind the end."""
-    count, last, position = found
+    count, last, next_offset = found
     deadline = _now() + COUNT_SECONDS
-    while position < end and count < most:
+    while next_offset < end and count < most:
         # No more than is wanted is read, in which there may be holes.
-        async with aclosing(read_parts(log, partition, position, min(end, position + most - count))) as parts:
+        async with aclosing(read_parts(log, partition, next_offset, min(end, next_offset + most - count))) as parts:
             async for records, after in parts:
                 for record in records:
                     if record.timestamp != timestamp:
                         return Counted(count, last, record.offset), False
                     count, last = count + 1, record.offset
-                position = after
+                next_offset = after
                 if _now() > deadline:
-                    return Counted(count, last, position), False
-    return Counted(count, last, position), count < most
+                    return Counted(count, last, next_offset), False
+    return Counted(count, last, next_offset), count < most
 
 
 async def _precede(

@@ -164,7 +164,7 @@ class Session(Reader):
         for partition in self.feed.encoder.partitions:
             # A topic that was created again meanwhile may have fewer; the feed changes before anything is read.
             if partition not in start.consumed:
-                start.consumed[partition], start.positions[partition] = NOTHING_READ, 0
+                start.consumed[partition], start.next_offsets[partition] = NOTHING_READ, 0
         for gap in start.gaps:
             telemetry.gap_told(gap.reason)
         return start
@@ -270,7 +270,7 @@ class Session(Reader):
                 await alone.follow(self, subscription, location.number)
         except Refused as refused:
             # The others go on without these, which come once the log gives them.
-            subscription.wait_for(partition for partition in refused.troubles if partition in subscription.positions)
+            subscription.wait_for(partition for partition in refused.troubles if partition in subscription.next_offsets)
             self.retry_later()
         except (OffsetOutOfRange, TopicAbsent):
             self.astray = True
@@ -285,7 +285,9 @@ class Session(Reader):
         overlaps, waiting = self.request.origin.overlaps, subscription.waiting
         # What is waited for has been read by the others of the process perhaps, and not by this client.
         reached = {
-            partition: position for partition, position in subscription.positions.items() if partition not in waiting
+            partition: next_offset
+            for partition, next_offset in subscription.next_offsets.items()
+            if partition not in waiting
         }
         requested = subscription.requested()
         origin = Origin(requested=requested, overlaps=overlaps, reached=reached, epoch=self.epoch)

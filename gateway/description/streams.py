@@ -68,8 +68,8 @@ MEDIA_TYPES = {
     "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event "
     "per line. An empty line is a heartbeat. Objects with `$gap` or `$error` report what those events report.",
 }
-"""A range (OpenAPI 3.1, media types) for what is JSON by the line: a client that was generated takes any type with
-`json` in its name for one JSON document, asks for it rather than for a stream, and fails."""
+"""A range (OpenAPI 3.1, media types) for newline-delimited JSON. A generated client takes any type with `json` in
+its name for one JSON document, asks for it rather than for a stream, and fails."""
 
 
 def stream(facts: Facts) -> Json:

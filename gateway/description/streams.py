@@ -12,9 +12,9 @@ _POSITION = "Resume after this position: the last `id` that you received, a JSON
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date is midnight, and UTC is the "
-        "default), milliseconds since 1970, or a time span before now (`10m`, `2h`, `7d`). Without it, or in the "
-        "future: start live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601, milliseconds since 1970, or a time "
+        "span before now (`10m`, `2h`, `7d`). A date is midnight, and UTC is the default. Without a time, or with a "
+        "future one, start live.",
         TEXT,
         "10m",
     ),

@@ -4,7 +4,7 @@ Types", "CREATE Statements" and "System (Built-in) Functions")."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlglot import exp, generator, tokens
 from sqlglot.dialects.dialect import Dialect
@@ -35,7 +35,7 @@ class Flink(Dialect):
             exp.DType.STRUCT: "ROW",
             exp.DType.TIMESTAMPTZ: "TIMESTAMP_LTZ(3)",
         }
-        TRANSFORMS: ClassVar[dict[type[exp.Expression], Callable[..., Any]]] = {
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
             **generator.Generator.TRANSFORMS,
             exp.Length: lambda writer, node: writer.func("CHAR_LENGTH", node.this),
             exp.ArraySize: lambda writer, node: writer.func("CARDINALITY", node.this),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -26,8 +27,8 @@ settings.load_profile("long")
 
 
 ROOT = Path(__file__).parent
-ALONE = ("attacks", "explorer", "fuzz", "loadtests")
-"""Rooms whose tests measure what runs beside them."""
+IN_PAIRS = ("attacks", "explorer")
+"""Rooms whose tests start processes and hold the time that these take."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,11 +36,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Gatherer(config))
 
 
+def pytest_collection_finish() -> None:
+    """What has been collected stays, and need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """At the end of the process, nothing that stayed counts as left over."""
+    gc.unfreeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """See `alone` in pyproject.toml."""
+    """See `in_pairs` in pyproject.toml."""
     for item in items:
-        if item.path.parent.name in ALONE and item.get_closest_marker("end_to_end") is not None:
-            item.add_marker(pytest.mark.alone)
+        if item.path.parent.name in IN_PAIRS and item.get_closest_marker("end_to_end") is not None:
+            item.add_marker(pytest.mark.in_pairs)
 
 
 def absent(what: str) -> NoReturn:

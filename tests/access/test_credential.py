@@ -103,6 +103,7 @@ def test_a_token_is_taken_out_however_it_is_written(name: str) -> None:
 NAMES = st.sampled_from([PARAMETER, "since", "filter", "access", "Access_Token", ""]) | st.text(max_size=5)
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(NAMES, st.text(max_size=8))))
 def test_nothing_else_is_taken_out(pairs: list[tuple[str, str]]) -> None:
     pairs = [(name.encode(errors="replace").decode(), value.encode(errors="replace").decode()) for name, value in pairs]

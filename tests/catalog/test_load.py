@@ -174,6 +174,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert [mistake.split(":")[0] for mistake in sorted(found)] == ["2", "3", "4"]
 
 
+@pytest.mark.long
 def test_nested_aliases_cannot_multiply_without_bound(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]

@@ -88,6 +88,7 @@ async def test_what_is_said_to_be_stored_is_whoever_says_it(make: Make) -> None:
     assert await kinds(first, b"held") == [Kind.STORED]
 
 
+@pytest.mark.long
 async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make: Make) -> None:
     first, *others = make(), make(), make(), make()
     await first.take(asked(b"a"))
@@ -104,6 +105,7 @@ async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make
     assert await kinds(first, b"a") == [Kind.HELD]
 
 
+@pytest.mark.long
 async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
     first, second, third = make(), make(), make()
     await first.take(asked(b"a"))
@@ -116,6 +118,7 @@ async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
     assert standing.holder not in (b"", holder)
 
 
+@pytest.mark.long
 async def test_who_renews_is_not_silent(make: Make) -> None:
     first, second = make(), make()
     await first.take(asked(b"a"))

@@ -87,6 +87,7 @@ def test_interrupted_it_gives_the_event_up_and_can_be_closed() -> None:
     assert isinstance(given.exception(0), ProducerClosed)
 
 
+@pytest.mark.long
 def test_one_that_is_collected_ends_its_thread_and_tells_what_it_drops(caplog: pytest.LogCaptureFixture) -> None:
     silent = Silent()
     producer = BlockingProducer(ADDRESS, transport=silent)

@@ -196,6 +196,7 @@ def test_a_child_process_neither_reads_its_parents_stream_nor_closes_it() -> Non
         assert [next(source).offset, next(source).offset] == [2, 3]
 
 
+@pytest.mark.long
 def test_a_program_that_leaves_one_open_comes_to_its_end(tmp_path: Path) -> None:
     program = """
 import sys

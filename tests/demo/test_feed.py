@@ -65,6 +65,7 @@ async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Recor
     return found
 
 
+@pytest.mark.long
 async def test_history_is_filled_once() -> None:
     clock = HandClock()
     log = MemoryLog()

@@ -122,6 +122,7 @@ async def test_examples_work(site: IntakeSite) -> None:
             record.add(answer)
 
 
+@pytest.mark.long
 async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     client, record = site.site.client, Record(await described(site))
     site.log.create_topic("own", 1)

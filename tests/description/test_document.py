@@ -70,6 +70,7 @@ def test_the_description_is_valid(facts: Facts) -> None:
         assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
+@pytest.mark.long
 def test_the_channels_are_valid(facts: Facts) -> None:
     node = shutil.which("node") or absent("there is no node")
     room = Path(__file__).parent / "asyncapi"

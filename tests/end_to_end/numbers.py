@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.end_to_end.process import WAIT, GatewayProcess
+from tests.plain_http import http_client
 
 STREAM = "numbers"
 SCHEMA = """
@@ -81,7 +82,7 @@ class Sender:
             raise AssertionError(f"{what}: not within {WAIT:g} s; {self.stored} are, {self.statuses[-5:]}") from None
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
+        async with http_client(timeout=WAIT) as client:
             while not self._ending:
                 await self._send(client)
                 self.stored += 1

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -145,7 +146,7 @@ class GatewayProcess:
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         """One request."""
-        async with httpx.AsyncClient(base_url=self.address, timeout=WAIT, trust_env=False) as client:
+        async with http_client(base_url=self.address, timeout=WAIT) as client:
             return await client.get(path, **more)
 
     async def metrics(self) -> str:
@@ -154,7 +155,7 @@ class GatewayProcess:
 
     async def inside(self, path: str) -> str:
         """What the admin port answers."""
-        async with httpx.AsyncClient(timeout=WAIT, trust_env=False) as client:
+        async with http_client(timeout=WAIT) as client:
             return (await client.get(f"http://127.0.0.1:{self.admin_port}{path}")).text
 
     def terminate(self) -> None:

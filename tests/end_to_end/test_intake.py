@@ -18,6 +18,7 @@ import pytest
 from gateway.demo.wiki import WikiSample
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT, GatewayProcess
+from tests.plain_http import http_client
 from tests.services.kafka import KafkaBroker
 
 pytestmark = pytest.mark.end_to_end
@@ -65,9 +66,7 @@ class Events:
 async def sender(gateway: GatewayProcess) -> AsyncIterator[httpx.AsyncClient]:
     """A client that posts JSON."""
     headers = {"content-type": "application/json"}
-    async with httpx.AsyncClient(
-        base_url=gateway.address, timeout=WAIT, headers=headers, trust_env=False
-    ) as client:  # fmt: skip
+    async with http_client(base_url=gateway.address, timeout=WAIT, headers=headers) as client:
         yield client
 
 

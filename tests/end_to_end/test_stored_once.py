@@ -278,7 +278,7 @@ async def test_senders_that_try_again_anywhere(site: tuple[list[GatewayProcess],
     """Answers are lost, connections cut, gateways killed; whoever has no 201 tries another gateway, or two at once."""
     gateways, url = site
     chance = random.Random(11)
-    over = asyncio.get_running_loop().time() + lasting(20, 240)
+    over = asyncio.get_running_loop().time() + lasting(10, 240)
     acknowledged: list[str] = []
 
     async def attempt(client: httpx.AsyncClient, gateway: GatewayProcess, body: bytes, patience: float) -> bool:

@@ -67,6 +67,7 @@ async def test_who_reads_beyond_the_cut_is_told(cuttable: CuttableBench, topic: 
     await reader.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("position", range(11))
 async def test_a_stamp_tells_it_to_another_reader(cuttable: CuttableBench, topic: str, position: int) -> None:
     partition = TopicPartition(topic, 0)
@@ -134,6 +135,7 @@ async def test_a_log_that_was_not_cut_is_not_doubted(bench: Bench, topic: str) -
     await another.close()
 
 
+@pytest.mark.long
 async def test_a_reader_learns_where_the_log_starts_by_the_way(bench: Bench, topic: str) -> None:
     zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
     await bench.log.create(topic, 2)

@@ -208,6 +208,7 @@ async def test_a_writer_closes_twice(bench: Bench, topic: str) -> None:
     await writer.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bench", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str, tmp_path: Path) -> None:
     place = ("sqlite", str(tmp_path / "log" / "events.db"))

@@ -13,6 +13,7 @@ from tests.conftest import absent
 UNITS = sorted((Path(__file__).parent / "units").glob("*.test.mjs"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name.removesuffix(".test.mjs"))
 def test_unit(unit: Path) -> None:
     node = shutil.which("node") or absent("there is no node")

@@ -69,6 +69,7 @@ async def test_the_catalogue_says_what_each_stream_is_and_what_goes_on_in_it(exp
     assert "wiki" in schema["properties"]
 
 
+@pytest.mark.alone
 async def test_a_hundred_events_a_second_stay_readable(explorer: Explorer, figures: list[str]) -> None:
     await explorer.open()
     await explorer.state("Live")

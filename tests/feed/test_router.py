@@ -27,7 +27,8 @@ from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Break, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
 from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
@@ -187,6 +188,7 @@ def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
     segment.subjects = None
 
 
+@pytest.mark.long
 async def test_of_a_thousand_filters_those_are_evaluated_that_may_match(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[str] = []
     made: list[Feed] = []
@@ -302,6 +304,7 @@ async def test_users_are_counted_by_what_they_read() -> None:
     assert broadcast.users() == {}
 
 
+@pytest.mark.long
 def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     ring = ring_of_places()
     router: FilterRouter[str] = FilterRouter(feed_of(ring, Selection(frozenset(["alpha"]), None, None, False)).timeline)

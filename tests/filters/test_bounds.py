@@ -27,6 +27,7 @@ WIDE = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("opening", "middle", "closing"), DEEP)
 def test_nesting_ends_in_a_refusal_or_a_filter(opening: str, middle: str, closing: str) -> None:
     for times in (*range(1, DEEPEST + 2), 1_000, MOST_TOKENS):
@@ -37,6 +38,7 @@ def test_nesting_ends_in_a_refusal_or_a_filter(opening: str, middle: str, closin
                     compile_filter(whole, LARGEST).matches(Subject({"a": [1], "b": 1}, "t", 0, 0, 0, None))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("first", "more"), WIDE)
 def test_width_ends_in_a_refusal_or_a_filter(first: str, more: str) -> None:
     for times in (10, MOST_TOKENS // 4, MOST_TOKENS // 2 - 1, MOST_TOKENS, 100_000):

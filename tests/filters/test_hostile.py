@@ -156,6 +156,7 @@ COMPILED = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", COMPILED, ids=range(len(COMPILED)))
 def test_a_text_of_the_largest_size_is_compiled_or_refused_soon(text: str) -> None:
     best = 9.0

@@ -138,6 +138,7 @@ LEAVES = st.one_of(
 EXPRESSIONS = composed(LEAVES, max_leaves=5)
 
 
+@pytest.mark.long
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=6, unique=True), st.lists(EVENTS, min_size=1, max_size=6), st.data())
 @settings(max_examples=examples(300), deadline=None)
 def test_every_filter_that_matches_is_a_candidate(texts: list[str], events: list[dict[str, Any]], data: Any) -> None:

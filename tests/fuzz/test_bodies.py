@@ -169,6 +169,7 @@ def _read(chunks: Sequence[bytes]) -> EventStreamParser:
     return parser
 
 
+@pytest.mark.long
 @settings(max_examples=examples(100), deadline=None)
 @given(LINES.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=200), st.integers(1, 50))
 @example(b"data\n" * 50_000, 3)

@@ -117,6 +117,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("configuration") / "gateway.yaml"
 
 
+@pytest.mark.long
 @settings(max_examples=examples(80), deadline=None)
 @given(
     content=damaged(st.just(GOOD))

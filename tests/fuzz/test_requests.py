@@ -276,6 +276,7 @@ HEADERS = st.dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=examples(100), deadline=None)
 @given(
     NAMES,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.eventlog.port import TopicState
 from gateway.hub.activity import AHEAD, EXAMPLES_BYTES, LONGEST_EXAMPLE, SPAN, Activity
 from gateway.hub.losses import Remains
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 
@@ -26,6 +27,7 @@ def item(
     return Item(TopicPartition(topic, part), ConsumedPosition(offset, int(second * 1000)), None, data, canary)
 
 
+@pytest.mark.long
 def test_a_quiet_topic_beside_a_busy_one_is_counted_whole_and_has_an_example() -> None:
     activity = Activity()
     for second in range(SPAN):

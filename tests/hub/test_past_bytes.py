@@ -72,6 +72,7 @@ async def test_what_a_waiting_reader_holds_is_counted() -> None:
     await past.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [3000, 150_000], ids=["of 9 KB", "of 450 KB"])
 async def test_parsed_events_are_kept_by_bytes(count: int) -> None:
     """Each byte of these takes twenty once it is parsed."""

@@ -206,6 +206,7 @@ async def test_what_became_of_it_is_not_known_is_not_stored_elsewhere(
     assert site.ids() == [event["meta"]["id"]]
 
 
+@pytest.mark.long
 async def test_who_does_not_know_finds_out_and_says_so(site: Gateways, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.02)
     first, second = site.intakes
@@ -229,6 +230,7 @@ async def test_who_does_not_know_finds_out_and_says_so(site: Gateways, monkeypat
     assert sorted(site.ids()) == sorted([lost["meta"]["id"], late["meta"]["id"]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stored", [True, False])
 async def test_a_gateway_that_was_killed_in_between(
     site: Gateways, stored: bool, monkeypatch: pytest.MonkeyPatch
@@ -342,6 +344,7 @@ async def test_what_nobody_waits_for_any_more_is_not_stored_and_free(
     assert site.log.offers == [1]
 
 
+@pytest.mark.long
 async def test_claims_are_held_for_as_long_as_an_append_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 1.0)
     monkeypatch.setattr(claiming, "RENEW_SECONDS", 0.15)
@@ -441,6 +444,7 @@ async def test_a_key_whose_request_was_refused_may_come_with_another_body(site: 
     assert isinstance(await keyed(second, "good", "k"), Outcome)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 async def test_senders_that_go_on_wherever_they_get_an_answer(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A soak: appends that fail, whose fate is lost, or that are slow; claims that go away; each event is stored once,

@@ -169,6 +169,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=300)
 @given(
     st.lists(JUNK | st.just(orjson.dumps(EVENT)), max_size=4),

@@ -24,6 +24,7 @@ def test_a_filter_is_the_same_in_python(kind: str) -> None:
             assert found == ((each.wiki is None or plain["wiki"] == each.wiki) and each.matches(plain))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "some"), [("indexed", True), ("unindexed", True), ("nothing", False)])
 def test_filters_let_through_what_they_are_meant_to(kind: str, some: bool) -> None:
     counts = expected(FILTERS[kind](10_000), EVENTS)

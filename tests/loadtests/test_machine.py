@@ -48,6 +48,7 @@ def test_a_free_port_is_given_once_and_never_taken_by_a_connection() -> None:
     assert first < 20_000 or not any(first <= port <= last for port in ports)
 
 
+@pytest.mark.long
 def test_a_sampler_finds_the_function_that_burns(tmp_path: Path) -> None:
     file = tmp_path / "profile"
     subprocess.run([sys.executable, "-c", BURNING, str(file)], cwd=ROOT, check=True, timeout=60)

@@ -87,6 +87,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(returns._slots) == 64
 
 
+@pytest.mark.long
 def test_a_circle_that_is_longer_than_the_memory_ends_the_mirror() -> None:
     returns = Returns(slots=2**12)
 
@@ -98,6 +99,7 @@ def test_a_circle_that_is_longer_than_the_memory_ends_the_mirror() -> None:
         rounds()
 
 
+@pytest.mark.long
 def test_events_that_all_differ_end_nothing() -> None:
     returns = Returns(slots=2**12)
     assert not any(returns.has_returned(event(number, id="x"), number) for number in range(2**17))

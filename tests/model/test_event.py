@@ -132,6 +132,7 @@ def test_nesting_is_bounded_alike_on_both_paths(pair: tuple[bytes, bytes], rest:
             read(nested(MAXIMUM_DEPTH + 1))
 
 
+@pytest.mark.long
 def test_hostile_nesting_ends_soon() -> None:
     started = time.process_time()
     for value in (b"[" * 1_000_000, b'{"a":' * 500_000, b'"\\' * 500_000 + b"[" * 1000, b'{"a":"' + b'\\"' * 500_000):
@@ -255,6 +256,7 @@ def test_what_is_no_event_is_none_again() -> None:
         parse_again(None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "element",
     [

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from gateway.app import gateway as app
+from gateway.app import parts
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.observability import opentelemetry as adapter
@@ -53,7 +53,7 @@ class Traced:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ratio: float = 1.0) -> None:
         self._exporter = InMemorySpanExporter()
-        monkeypatch.setattr(app, "open_tracer", lambda *_: OpenTelemetryTracer(self._exporter, ratio))
+        monkeypatch.setattr(parts, "open_tracer", lambda *_: OpenTelemetryTracer(self._exporter, ratio))
 
     @property
     def spans(self) -> dict[str, ReadableSpan]:
@@ -136,6 +136,7 @@ async def test_a_request_its_validation_and_each_append_go_on_with_the_trace_tha
     assert headers(stored, "errors") == [()], "an event of the gateway's own belongs to no trace"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("header", WRONG.values(), ids=WRONG)
 async def test_what_names_no_trace_is_ignored(traced: Traced, header: str) -> None:
     async with intake() as site:
@@ -245,6 +246,7 @@ async def test_a_collector_that_answers_nothing_does_not_keep_the_end(
         await asyncio.to_thread(closing.join)
 
 
+@pytest.mark.long
 async def test_an_absent_collector_costs_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,6 +262,7 @@ async def test_an_absent_collector_costs_one_warning(
     assert complaints.count > 3
 
 
+@pytest.mark.long
 def test_without_the_setting_nothing_of_the_library_is_loaded() -> None:
     program = (
         "import sys\n"

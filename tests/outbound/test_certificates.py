@@ -66,6 +66,7 @@ async def handshake(certificates: Certificates) -> None:
         writer.close()
 
 
+@pytest.mark.long
 async def test_an_authority_without_key_usage(openssl: str, tmp_path: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError) as refused:
         await handshake(make_certificates(openssl, tmp_path, usage=""))
@@ -74,5 +75,6 @@ async def test_an_authority_without_key_usage(openssl: str, tmp_path: Path) -> N
     assert "keyUsage = critical, keyCertSign, cRLSign" in said
 
 
+@pytest.mark.long
 async def test_the_authority_of_the_tests_is_as_python_demands(openssl: str, tmp_path: Path) -> None:
     await handshake(make_certificates(openssl, tmp_path))

@@ -1,4 +1,4 @@
-"""The three passes of all tests."""
+"""The four passes of all tests."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import pytest
 
 from tests.end_to_end.process import ROOT
 
-NAMES = ("side by side (above)", "in pairs", "alone")
+NAMES = ("side by side", "with processes", "in pairs", "alone")
 
 
 # 1: a test failed; 5: none was collected.
-@pytest.mark.parametrize("statuses", list(product((0, 1), (0, 5), (0, 2))), ids=str)
-def test_all_passes_run_and_a_failure_of_any_is_one_of_all(tmp_path: Path, statuses: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("statuses", list(product((0, 1), (0, 5), (0, 1), (0, 2))), ids=str)
+def test_all_passes_run_and_a_failure_of_any_is_one_of_all(tmp_path: Path, statuses: tuple[int, ...]) -> None:
     program, calls = tmp_path / "pytest", tmp_path / "calls"
     program.write_text(
         f'''#!/bin/sh
 echo "$*" >>"{calls}"
-case $1 in *=auto) exit {statuses[0]} ;; *=2) exit {statuses[1]} ;; *) exit {statuses[2]} ;; esac
+set -- {" ".join(map(str, statuses))}
+shift $(($(wc -l <"{calls}") - 1))
+exit $1
 '''
     )
     program.chmod(0o755)
@@ -28,8 +30,10 @@ case $1 in *=auto) exit {statuses[0]} ;; *=2) exit {statuses[1]} ;; *) exit {sta
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (not any(statuses))
     failed = " and ".join(name for name, status in zip(NAMES, statuses, strict=True) if status)
-    assert done.stderr.partition("\n")[2] == (f"Not all tests passed that ran {failed}.\n" if failed else "")
-    first, second, third = (call.partition("-m ")[2] for call in calls.read_text().splitlines())
+    expected = [f"The tests that run {name}:" for name in NAMES]
+    assert done.stderr.splitlines() == expected + ([f"Not all tests passed that ran {failed}."] if failed else [])
+    first, second, third, fourth = (call.partition("-m ")[2] for call in calls.read_text().splitlines())
     # No test is in two of them, none in none.
-    assert first.endswith(" and not alone")
-    assert (second, third) == (f"not ({first}) and not alone", "alone")
+    assert first.endswith(" and not in_pairs and not alone")
+    assert second == f"not ({first}) and not in_pairs and not alone"
+    assert (third, fourth) == ("in_pairs and not alone", "alone")

@@ -117,6 +117,7 @@ def test_a_file_has_no_reader_that_goes(tmp_path: Path) -> None:
         assert not gone.wait(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("redirected", "status", "said"),
     [
@@ -131,6 +132,7 @@ def test_a_command_whose_output_takes_nothing(redirected: str, status: int, said
     assert (done.returncode, done.stderr) == (status, said)
 
 
+@pytest.mark.long
 def test_standard_error_that_takes_nothing_changes_no_status(tmp_path: Path) -> None:
     assert gateway("--version", redirected="2>/dev/full").returncode == 0
     done = gateway("check", "--config", str(tmp_path / "none"), redirected="2>/dev/full")
@@ -138,12 +140,14 @@ def test_standard_error_that_takes_nothing_changes_no_status(tmp_path: Path) -> 
     assert b"there is no such file" in done.stdout
 
 
+@pytest.mark.long
 def test_a_locale_without_the_letters(tmp_path: Path) -> None:
     named = str(tmp_path / "ä…")
     done = gateway("check", "--config", named, LC_ALL="POSIX")
     assert b"\\xe4\\u2026: there is no such file" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments", [("token", "hash"), ("produce", "wiki.change")])
 def test_an_input_that_is_closed(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     gateway("init", str(tmp_path))

@@ -118,6 +118,7 @@ def answering(line: Connection, *statuses: str, late: int = 0) -> tuple[threadin
     return thread, heard
 
 
+@pytest.mark.long
 def test_every_worker_gets_the_same_and_the_answer_tells_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "RELOAD_WAIT", 0.5)
     supervisor = Supervised(definitions("new"), 4)
@@ -349,6 +350,7 @@ def test_a_worker_that_ended_is_started_again_while_others_are_served() -> None:
     assert supervisor.process(1).is_alive()
 
 
+@pytest.mark.long
 def test_workers_that_end_again_and_again_end_the_process() -> None:
     supervisor = Supervised(definitions("new"), 2)
     starts = 0

@@ -27,6 +27,7 @@ def test_a_meter_does_not_count_time_in_which_it_did_not_look() -> None:
     assert meter.look(0, 3600.0) == 2.0
 
 
+@pytest.mark.long
 async def test_a_loop_that_stands_is_told_with_where_it_stands() -> None:
     told: list[tuple[str, str]] = []
     seen = threading.Event()
@@ -59,6 +60,7 @@ async def test_a_limit_of_zero_is_no_watchdog() -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.long
 async def test_a_beat_costs_next_to_nothing() -> None:
     with watched(30, lambda *_: None):
         began = time.process_time()

@@ -72,6 +72,7 @@ def test_a_line_of_just_the_longest_length_is_whole() -> None:
     assert longer.length == 11
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pack", [bytes, *PACKS])
 async def test_a_file(tmp_path: Path, pack: Pack) -> None:
     data = b"".join(b"line %d\n" % number for number in range(100_000)) + b"last"
@@ -132,6 +133,7 @@ async def test_frames_of_zstd_that_are_to_be_skipped() -> None:
     assert [line.data for line in await lines(Input(io.BytesIO(packed)))] == [b"x", b"x"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pack", PACKS)
 def test_what_is_unpacked_comes_in_bounded_parts(pack: Pack) -> None:
     unpacker = Unpacker()
@@ -141,6 +143,7 @@ def test_what_is_unpacked_comes_in_bounded_parts(pack: Pack) -> None:
     assert list(unpacker.finish()) == []
 
 
+@pytest.mark.long
 def test_a_bomb_takes_no_memory() -> None:
     bomb = gzip.compress(bytes(200_000_000))
     tracemalloc.start()

@@ -156,7 +156,7 @@ async def test_too_many_errors_end_a_run(log: MemoryLog, schemas: SchemaReposito
 async def test_a_signal_is_seen_between_two_lines(
     log: MemoryLog, schemas: SchemaRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", -1.0)
     run, _ = production(log, schemas)
     stop = asyncio.Event()
     given = parts([event(number) for number in range(1000)])

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -21,7 +22,9 @@ from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord
+from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
+from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
 PATIENCE = 20.0
@@ -181,9 +184,15 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
     )
 
 
+@cache
+def _schemas() -> SchemaRepository:
+    """The project's. They are read once: it takes a tenth of a second, and nothing changes them."""
+    return open_schemas(Settings())
+
+
 def _client(port: int) -> httpx.AsyncClient:
     headers = {"accept-encoding": "identity"}
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=headers)
+    return http_client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, headers=headers)
 
 
 @asynccontextmanager
@@ -207,7 +216,7 @@ async def running(
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
     trust = Trust(terms=token_terms(settings))
-    definitions = Definitions(catalog, open_schemas(settings), settings.error_stream, trust, settings.report_stream)
+    definitions = Definitions(catalog, _schemas(), settings.error_stream, trust, settings.report_stream)
     gateway = Gateway(settings, definitions, log)
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()

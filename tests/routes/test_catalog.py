@@ -49,6 +49,7 @@ async def test_a_stream_without_events(site: Site) -> None:
         assert [described[key] for key in ("oldest", "newest", "rate", "example")] == [None, None, 0.0, None]
 
 
+@pytest.mark.long
 async def test_times_rate_and_example(site: Site, name: str) -> None:
     now = time.time_ns() // 1_000_000
     value = b'{"n": 1.50,\n"meta":{}}'
@@ -116,6 +117,7 @@ class CountingLog(MemoryLog):
         return reader
 
 
+@pytest.mark.long
 async def test_however_many_ask_the_log_is_asked_once_a_second() -> None:
     log = CountingLog()
     async with running(log, metadata_interval=3600.0) as site:

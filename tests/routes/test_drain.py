@@ -67,6 +67,7 @@ async def test_a_stop_tells_each_client_where_it_stands_and_when_to_come_back() 
     assert [event["number"] for event in events] == [0, 1]
 
 
+@pytest.mark.long
 async def test_the_admin_port_tells_of_a_stop_until_the_end() -> None:
     async with running(admin=True, drain_time=0.5) as site:
         clients = [await stream(site) for _ in range(5)]
@@ -87,6 +88,7 @@ async def test_the_admin_port_tells_of_a_stop_until_the_end() -> None:
         assert (await site.admin.get("/readyz")).status_code == 503
 
 
+@pytest.mark.long
 async def test_a_stream_lasts_no_longer_than_it_may() -> None:
     async with running(max_connection_age=1.0, heartbeat=0.1) as site:
         site.put("page.create", stored(0))

@@ -51,6 +51,7 @@ async def test_the_topic_is_created_as_the_stream_says_and_the_key_is_set(site: 
     assert record.key == b"enwiki"
 
 
+@pytest.mark.long
 async def test_a_subscriber_sees_the_first_event_of_a_new_topic_at_once() -> None:
     """It does not wait until the hub looks for new topics by itself."""
     async with (
@@ -194,7 +195,7 @@ async def test_the_public_port_takes_nothing_where_the_intake_is_elsewhere(where
 
 
 async def test_long_requests_leave_the_loop_to_others(site: IntakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", 0.0)
     body = json.dumps([change(number) for number in range(1000)]).encode()
     turns = 0
     running = True

@@ -231,6 +231,7 @@ class Closing(Log):
         self.closed.set()
 
 
+@pytest.mark.long
 async def test_the_log_is_closed_once_all_is_stored() -> None:
     log = Closing()
 

@@ -32,6 +32,7 @@ async def shared() -> AsyncIterator[IntakeSite]:
 module_loop = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.mark.long
 async def test_the_same_event_is_stored_once(site: IntakeSite) -> None:
     first, second = change(1), change(2)
     assert (await site.post([first, first])).json() == {"stored": 2, "repeated": 1}
@@ -70,6 +71,7 @@ async def test_what_failed_is_taken_again(site: IntakeSite) -> None:
     assert len(site.log.values("later")) == 1
 
 
+@pytest.mark.long
 async def test_what_may_be_stored_is_looked_for_before_it_is_taken_again(
     site: IntakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ async def test_while_it_cannot_be_told_what_is_stored_nothing_is_taken_again(
     assert (await site.post(event)).json() == {"stored": 1, "repeated": 0}
 
 
+@pytest.mark.long
 async def test_what_is_in_the_log_already_is_not_stored_again(site: IntakeSite) -> None:
     event = change()
     site.log.create_topic("later", 2)

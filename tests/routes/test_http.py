@@ -100,6 +100,7 @@ async def test_whoever_has_sent_all_is_answered(half: bool) -> None:
         assert site.log.values(TOPIC) == [body]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("query", ["", "?limit=1"])
 @pytest.mark.parametrize("late", [False, True])
@@ -211,6 +212,7 @@ async def test_a_trailer_that_speaks_of_the_connection_ends_it(trailer: bytes) -
         assert len(site.log.values(TOPIC)) == (b"close" in trailer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endless", [b"0\r\na: " + b"b" * 700_000, b"5;" + b"c" * 700_000])
 async def test_trailers_and_extensions_are_bounded(site: Site, endless: bytes) -> None:
     head = b"POST /v1/events HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"

@@ -226,6 +226,7 @@ async def test_a_stream_ends_with_the_reason_where_its_ids_come_to_be_too_long()
         assert numbers(await site.get(f"/v2/stream/grows?{EARLY}&limit=1&ids=compact")) == [0]
 
 
+@pytest.mark.long
 async def test_partitions_that_are_added_between_begin_at_their_first_record() -> None:
     log = log_of()
     async with running(log, STREAMS) as site:

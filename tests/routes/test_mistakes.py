@@ -56,6 +56,7 @@ async def test_a_mistake_of_our_own_is_the_last_line(site: Site, name: str, monk
         assert lines == [{"$error": PROBLEM}]
 
 
+@pytest.mark.long
 async def test_a_partition_that_another_process_saw_first_is_no_404() -> None:
     log = MemoryLog()
     async with running(log, metadata_interval=3600.0, heartbeat=PATIENCE) as site:

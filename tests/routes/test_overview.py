@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.routes.kit import becomes, running, stored
 
 
+@pytest.mark.long
 async def test_what_the_table_shows() -> None:
     async with running(admin=True) as site:
         agent = {"user-agent": "<script>" + "x" * 200}

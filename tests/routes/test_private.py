@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ async def answers(site: Site) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.long
 async def test_every_answer_is_as_without_them() -> None:
     async with site(*PUBLIC) as without:
         expected = await answers(without)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pytest
 
 from gateway.access.trust import Trust
 from gateway.catalog.stream import Stream
@@ -159,9 +160,11 @@ async def told(shown: str | None, *without: Stream) -> None:
     ]
 
 
+@pytest.mark.long
 async def test_a_stranger_cannot_tell_a_private_stream_from_none() -> None:
     await told(None, *PUBLIC)
 
 
+@pytest.mark.long
 async def test_nor_can_who_shows_a_token_for_another() -> None:
     await told(token(3600, read_streams=["mine"], write_streams=["mine"]), *PUBLIC, *GRANTED)

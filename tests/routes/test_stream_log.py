@@ -13,6 +13,7 @@ from tests.routes.kit import EARLY, MARGIN, START, Site, position, running, stor
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("offset", "timestamp", "gap"),
     [
@@ -54,6 +55,7 @@ async def test_no_gap_is_told_where_nothing_was_lost(site: Site, name: str, offs
         assert (first["event"], first["data"]["number"]) == ("message", offset + 1)
 
 
+@pytest.mark.long
 async def test_streams_wait_for_the_log_and_go_on() -> None:
     log = MemoryLog()
     async with running(log) as site, site.stream("/v2/stream/page.create") as reading:
@@ -74,6 +76,7 @@ async def test_streams_wait_for_the_log_and_go_on() -> None:
             assert await reading.numbers(1) == [1]
 
 
+@pytest.mark.long
 async def test_the_port_is_opened_without_the_log() -> None:
     log = MemoryLog()
     log.available = False

@@ -373,6 +373,7 @@ async def test_history_of_several_topics_is_merged_by_timestamp() -> None:
     assert numbers(response) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.long
 async def test_a_topic_that_does_not_exist_yet_is_read_from_its_first_record() -> None:
     async with running(metadata_interval=0.05) as site, site.stream("/v2/stream/later") as reading:
         assert (await reading.frame())["id"] == [{"topic": "later", "partition": 0, "offset": -1, "timestamp": 0}]

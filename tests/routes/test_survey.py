@@ -14,7 +14,7 @@ from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes
@@ -66,6 +66,7 @@ class World:
         return self.surveyor.rate(topics)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [3, 20, 60, 200])
 @pytest.mark.parametrize("origin", [NOTHING_READ, ConsumedPosition(7, 1000 * START - 1)])
 async def test_a_rate_is_that_of_the_time_of_which_it_is_known(seconds: int, origin: ConsumedPosition) -> None:
@@ -105,7 +106,7 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
 
 
 async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooperative, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(cooperative, "YIELD_SECONDS", 0.0)
     world = World({"busy": OLD}, busy=20)
     world.go_on(60)
     catalog = Catalog([Stream(f"stream{number}", ("busy",)) for number in range(500)])

@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gateway.access.signed import Rules
 from gateway.access.trust import Terms, Trust
 from gateway.app.composition import define
@@ -19,6 +21,7 @@ from tests.routes.kit import becomes, stored
 from tests.routes.tokens import SETTINGS, STATIC, STREAMS, bearer, names, post, serving, token
 
 
+@pytest.mark.long
 async def test_a_stream_ends_with_its_token() -> None:
     async with serving(token_clock_skew=0.0) as site:
         shown = token(lifetime=2)

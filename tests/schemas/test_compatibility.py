@@ -209,6 +209,7 @@ def next_versions(draw: st.DrawFn, old: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
+@pytest.mark.long
 @given(st.data())
 @THOROUGH
 def test_what_was_valid_stays_valid(data: st.DataObject) -> None:

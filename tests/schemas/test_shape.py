@@ -21,6 +21,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(SCHEMAS, st.lists(SCHEMAS, min_size=1, max_size=3), st.lists(VALUES, min_size=5, max_size=5))
 @settings(max_examples=examples(300), deadline=None)
 def test_the_same_is_valid(schema: dict[str, Any], branches: list[dict[str, Any]], values: list[Any]) -> None:

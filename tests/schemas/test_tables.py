@@ -254,6 +254,7 @@ def told_by_postgres(statements: list[str]) -> list[Any]:
     return told
 
 
+@pytest.mark.long
 def test_postgresql_takes_every_table_and_every_whole_number_that_its_bounds_allow() -> None:
     """It takes seconds to start, so all is asked at once."""
     documents = [SCHEMA, *(found.document for title in PROJECT.titles() if (found := PROJECT.get(title)) is not None)]

@@ -160,6 +160,7 @@ async def test_the_head_of_a_stream_comes_with_its_first_frames(caplog: pytest.L
     assert [record.getMessage()[-3:] for record in caplog.records if record.name == "uvicorn.access"] == ["200"]
 
 
+@pytest.mark.long
 async def test_nothing_of_the_request_is_left_once_its_stream_is_open() -> None:
     """Neither while the stream is open nor after it, and without a collection of garbage."""
 

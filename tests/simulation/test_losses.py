@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.loss_bugs import LOSS_BUGS, found_after
 from tests.simulation.losses import simulate_losses
 from tests.simulation.planted import Planted, planted
 
-SEEDS = 200
+SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 6
 BUG_SEEDS = 20
@@ -22,10 +23,12 @@ def test_nothing_comes_that_is_lost(first: int) -> None:
         simulate_losses(seed)
 
 
+@pytest.mark.long
 def test_nothing_comes_that_is_lost_in_a_few_worlds() -> None:
     assert sum(simulate_losses(seed)[1] for seed in range(QUICK_SEEDS)) > QUICK_SEEDS, "hardly anything was lost"
 
 
+@pytest.mark.long
 def test_a_seed_runs_the_same_way_again() -> None:
     assert simulate_losses(7) == simulate_losses(7) != simulate_losses(8)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.losses import LossError, simulate_losses
 from tests.simulation.odd_times import OddTimes
 from tests.simulation.planted import Planted, planted
 
-SEEDS = 60
+SEEDS = lasting(40, 150)
 SEEDS_A_TEST = 20
 BUG_SEEDS = 20
 BUGS = (
@@ -21,8 +22,8 @@ BUGS = (
     Planted(
         "position: a negative time is none",
         "gateway.model.position.text:_parse_entry",
-        "return place, RequestedPosition(offset, timestamp, seen)",
-        "return place, RequestedPosition(offset, timestamp if timestamp is None or timestamp >= 0 else 0, seen)",
+        "return named, RequestedPosition(offset, timestamp, seen)",
+        "return named, RequestedPosition(offset, timestamp if timestamp is None or timestamp >= 0 else 0, seen)",
     ),
 )
 
@@ -34,6 +35,7 @@ def test_records_of_any_time_come_once(first: int) -> None:
         simulate_losses(seed, OddTimes)
 
 
+@pytest.mark.long
 def test_records_of_any_time_come_once_in_a_few_worlds() -> None:
     for seed in range(6):
         simulate_losses(seed, OddTimes)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.planted import BUGS, Planted, planted
 from tests.simulation.world import simulate
 
-SEEDS = 200
+SEEDS = lasting(100, 400)
 SEEDS_A_TEST = 20
 QUICK_SEEDS = 5
 CROWD_SEED, CROWD = 6, 1000
@@ -21,6 +22,7 @@ def test_the_guarantees_hold(first: int) -> None:
         simulate(seed)
 
 
+@pytest.mark.long
 def test_the_guarantees_hold_in_a_few_worlds() -> None:
     for seed in range(QUICK_SEEDS):
         simulate(seed)
@@ -33,6 +35,7 @@ def test_the_guarantees_hold_for_a_crowd() -> None:
     assert result.delivered > 10 * CROWD
 
 
+@pytest.mark.long
 def test_a_seed_runs_the_same_way_again() -> None:
     first, again = simulate(7), simulate(7)
     assert first == again

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.effort import lasting
 from tests.simulation.planted import Planted, planted
 from tests.simulation.two_intakes import simulate_two_intakes
 
-SEEDS = 100
+SEEDS = lasting(60, 250)
 BUG_SEEDS = 30
 BUGS = (
     Planted(

@@ -80,6 +80,7 @@ CALLS: dict[str, Callable[[EventLog], Coroutine[Any, Any, object]]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("says", ["nothing", "garbage", "huge", "drip", "refused"])
 @pytest.mark.parametrize("call", CALLS)
 async def test_every_call_ends_in_time_whatever_brokers_do(
@@ -92,6 +93,7 @@ async def test_every_call_ends_in_time_whatever_brokers_do(
     assert time.monotonic() - started < CALL + NOISE
 
 
+@pytest.mark.long
 async def test_closing_does_not_wait_for_brokers_that_hang(brokers: list[FakeBroker]) -> None:
     log = KafkaLog([f"127.0.0.1:{brokers[0].port}"])
     await log.open()
@@ -105,6 +107,7 @@ async def test_closing_does_not_wait_for_brokers_that_hang(brokers: list[FakeBro
     assert all(isinstance(result, LogUnavailable) for result in results)
 
 
+@pytest.mark.long
 async def test_callers_of_a_leader_that_hangs_end_together_and_by_one_attempt(
     brokers: list[FakeBroker], log: KafkaLog
 ) -> None:
@@ -166,6 +169,7 @@ async def test_callers_of_a_leader_that_hangs_are_answered_once_another_leads(
     assert time.monotonic() - started < 0.5 + NOISE / 2
 
 
+@pytest.mark.long
 async def test_leaders_that_never_know_better_end_the_call_in_time(
     brokers: list[FakeBroker], log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +207,7 @@ async def test_a_slow_answer_ends_nothing_but_its_own_request(brokers: list[Fake
     assert leader.connected == before
 
 
+@pytest.mark.long
 async def test_a_connection_over_which_nothing_comes_is_closed(
     brokers: list[FakeBroker], log: KafkaLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +237,7 @@ async def test_who_is_cancelled_does_not_cancel_what_others_wait_for(brokers: li
     await log.close()
 
 
+@pytest.mark.long
 async def test_a_broker_that_asks_for_a_pause_gets_it(brokers: list[FakeBroker]) -> None:
     log = KafkaLog([f"127.0.0.1:{brokers[0].port}"])
     everybody(brokers, brokers={1: brokers[0].port}, throttle=400)
@@ -250,6 +256,7 @@ async def test_a_broker_that_asks_for_a_pause_gets_it(brokers: list[FakeBroker])
     await log.close()
 
 
+@pytest.mark.long
 async def test_names_that_are_not_looked_up_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     hanging = threading.Event()
     looked_up = socket.getaddrinfo

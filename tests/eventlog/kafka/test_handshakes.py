@@ -109,6 +109,7 @@ HANGING = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hanging", HANGING)
 async def test_a_handshake_that_hangs_ends_with_its_deadline(hanging: str) -> None:
     """For all who wait for it together, by one attempt at a time; nothing of it is left over."""

@@ -261,6 +261,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Broker:
 EVENTS = st.sampled_from([0, 0, 0, "lost", "gone", "half", 6, 7, 10, 45, 47, 59])
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.lists(EVENTS, max_size=30), st.lists(st.lists(st.integers(0, 2), max_size=6), min_size=1, max_size=6))
 def test_whatever_happens_each_record_is_stored_once_where_it_is_said_to_be(

@@ -189,6 +189,7 @@ def test_a_batch_that_holds_too_much_is_not_expanded(codec: int) -> None:
     assert "more than 33,554,432 bytes" in wrong.detail
 
 
+@pytest.mark.long
 @CODECS
 def test_a_large_batch_is_read_in_parts(codec: int) -> None:
     values = [bytes([index]) * (3 << 20) for index in range(10)]

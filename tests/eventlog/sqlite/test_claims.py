@@ -53,6 +53,7 @@ def record(once: bytes, size: int = 1) -> NewRecord:
     return NewRecord(bytes(size), timestamp=1, once=once)
 
 
+@pytest.mark.long
 async def test_processes_that_offer_the_same_at_once_store_it_once(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}

@@ -130,6 +130,7 @@ def test_writes_to_a_file_are_told_and_nothing_else(tmp_path: Path) -> None:
     writes.close()
 
 
+@pytest.mark.long
 async def test_several_processes_write_and_one_reads(path: Path, log: SqliteLog) -> None:
     await log.create(TOPIC)
     processes = [await appender(path, 50) for _ in range(2)]
@@ -232,6 +233,7 @@ async def test_find_forgets_what_has_expired(log: SqliteLog) -> None:
     assert await log.find({PARTITION: 121}) == {PARTITION: 8}
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

@@ -29,7 +29,7 @@ from gateway.model.position import Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
-from gateway.rules.run import unfit
+from gateway.rules.check import check_rules
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
@@ -126,7 +126,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
-    if mistakes := unfit(configured.rules, definitions, SystemClock().now(), str(settings.config)):
+    if mistakes := check_rules(configured.rules, definitions, SystemClock().now(), str(settings.config)):
         raise ConfigurationError(mistakes)
     # Without any repository streams can be read all the same.
     return definitions, warnings + missing

@@ -12,9 +12,7 @@ from functools import lru_cache, partial
 from gateway.access.grant import Grant
 from gateway.app.composition import connection_bounds
 from gateway.app.machine import memory_limit
-from gateway.app.operations import (
-    Operations,
-)
+from gateway.app.operations import Operations
 from gateway.app.ports import Ports
 from gateway.app.sampler import Pulse
 from gateway.definitions import Definitions

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
-from gateway.derive.sql import Type, type_of
+from gateway.derive.sql_types import Type, type_of
 from gateway.errors import GatewayError
 from gateway.intake.validate import LARGEST_SECONDS
 from gateway.schemas.flink import Flink
@@ -80,6 +80,18 @@ def interval(milliseconds: int) -> str:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     return f"INTERVAL '{days} {hours:02}:{minutes:02}:{seconds:02}.{rest:03}' DAY(3) TO SECOND(3)"
+
+
+def view(name: str, query: str) -> str:
+    """The statement that names a query."""
+    return f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}"
+
+
+def with_newest(table: str) -> str:
+    """The rows of a table of records, each with the newest time of its partition by then."""
+    rows = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    over = f"PARTITION BY {quoted(TOPIC)}, {quoted(PARTITION)} ORDER BY {quoted(ARRIVAL)} {rows}"
+    return f"SELECT *, MAX({quoted(TIME)}) OVER ({over}) AS {quoted(NEWEST)}\nFROM {quoted(table)}"
 
 
 def clock(time: str) -> str:

@@ -40,7 +40,7 @@ from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord
 from gateway.wire.sse import SSE

@@ -37,13 +37,12 @@ wanted_packages() {
     has curl || echo curl
     has openssl || echo openssl
     has mount || echo mount
-    if [[ -z ${GATEWAY_TEST_KAFKA:-} ]]; then
-        java_is_new_enough || echo default-jre-headless
-        has mvn || echo maven
-    fi
+    { java_is_new_enough && has javac; } || echo default-jdk-headless
+    has mvn || echo maven
     node_packages
     has go || echo golang-go
     has chromium || echo chromium
+    has firefox-esr || echo firefox-esr
     has redis-server || echo redis-server
     find_nginx || echo nginx-light
     find_haproxy || echo haproxy

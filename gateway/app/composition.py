@@ -28,6 +28,7 @@ from gateway.model.position import Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
+from gateway.rules.run import unfit
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
@@ -118,7 +119,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     settings = configured.settings
     trust, notes = load_trust(read_static_tokens(settings.static_tokens), settings.jwks, token_terms(settings))
     missing = check_streams(configured.catalog, schemas, configured.places)
-    derived = check_derivations(configured.catalog, schemas, configured.places)
+    derived = check_derivations(configured.catalog, schemas, configured.places, settings.error_stream)
     warnings = [
         *configured.warnings,
         *notes,
@@ -132,8 +133,10 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
         raise ConfigurationError([*missing, *derived.mistakes])
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
-    # Without any repository streams can be read all the same.
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
+    if mistakes := unfit(configured.rules, definitions, SystemClock().now(), str(settings.config)):
+        raise ConfigurationError(mistakes)
+    # Without any repository streams can be read all the same.
     return definitions, warnings + missing
 
 
@@ -155,12 +158,12 @@ def _long_ids(configured: Configured) -> list[str]:
     """Streams that nobody could subscribe to, since an id that holds all their partitions might not be read."""
     settings, warnings = configured.settings, []
     for stream in configured.catalog.streams.values():
-        places = [TopicPartition(topic, number) for topic in stream.topics for number in range(stream.partitions)]
-        longest = PositionEncoder(dict.fromkeys(places, False), ids=Ids("compact")).longest
+        partitions = [TopicPartition(topic, number) for topic in stream.topics for number in range(stream.partitions)]
+        longest = PositionEncoder(dict.fromkeys(partitions, False), ids=Ids("compact")).longest
         if longest > settings.last_event_id_max:
             place = configured.places.get((stream.name, "partitions"), stream.name)
             warnings.append(
-                f"{place}: an id of {stream.name} may take {longest} bytes for {len(places)} partitions, more than "
+                f"{place}: an id of {stream.name} may take {longest} bytes for {len(partitions)} partitions, more than "
                 f"last_event_id_max ({settings.last_event_id_max}); subscriptions to it will be refused"
             )
     return warnings

@@ -12,7 +12,7 @@ from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.hub.hub import Hub
 from gateway.hub.past import Past
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.observability import telemetry
 from gateway.subscription.connections import stream_names
 
@@ -27,7 +27,7 @@ class Pulse:
         self,
         hub: Hub,
         past: Past,
-        watch: Watch,
+        watch: LagWatch,
         catalog: Callable[[], Catalog],
         broadcast: Broadcast,
         held: Held,
@@ -57,7 +57,9 @@ class Pulse:
         ring = self._hub.ring
         telemetry.process_state(loop_lag, ring.size, ring.size / ring.capacity, self._past.reading)
         stuck = dict.fromkeys(self._watch.stuck, "silent")
-        telemetry.stuck_partitions(stuck | {place: str(trouble.kind) for place, trouble in self._hub.sick.items()})
+        telemetry.stuck_partitions(
+            stuck | {partition: str(trouble.kind) for partition, trouble in self._hub.sick.items()}
+        )
         self._held.refresh()
         telemetry.sessions_hold(self._held.size, self._held.waits, self._held.cut)
         self._held.waits = self._held.cut = 0
@@ -66,7 +68,7 @@ class Pulse:
         before, self._named = self._named, set(catalog.streams)
         telemetry.connections({**dict.fromkeys(before | self._named, 0), **self._connections(catalog)})
         lag = {
-            stream.name: sum(count for place, count in self._watch.lag.items() if place.topic in stream.topics)
+            stream.name: sum(count for partition, count in self._watch.lag.items() if partition.topic in stream.topics)
             for stream in catalog.streams.values()
         }
         telemetry.lag(dict.fromkeys(before, 0) | lag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ MAXIMUM_DEPTH = 64
 """Nesting of lists and mappings; an anchor that holds itself ends here."""
 
 
+_OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
+"""They end a line in YAML 1.1, and so for PyYAML; in YAML 1.2 they are characters like others (section 5.4)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """A value of the file. `line` counts from 1; for a member of a mapping it is the line of its key."""
@@ -40,7 +45,7 @@ class Located:
 
     @property
     def kind(self) -> str:
-        """What the value is, for a message."""
+        """The kind of the value, for a message."""
         return kind_of(self.value)
 
 
@@ -53,11 +58,11 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
 
     def mistake(self, line: int, text: str) -> None:
-        """What is wrong at a line, and what would be right."""
+        """Report a mistake at a line, and the remedy."""
         self.mistakes.append(f"{self.place(line)}: {text}")
 
     def warning(self, line: int, text: str) -> None:
-        """What may not be meant."""
+        """Report something that may not be intended."""
         self.warnings.append(f"{self.place(line)}: {text}")
 
     def place(self, line: int) -> str:
@@ -66,7 +71,7 @@ class Findings:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for a message: `a list`, `true`, `the number 3`, …"""
+    """The kind of a value, for a message: `a list`, `true`, `the number 3`, …"""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -94,6 +99,10 @@ def is_misspelt(word: str, known: Iterable[str]) -> bool:
 
 def parse(text: str, findings: Findings) -> Located | None:
     """The document, or None where the syntax is broken. Mistakes go to `findings`."""
+    if (found := _OLD_BREAKS.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        findings.mistake(line, f'write this character as an escape in double quotes: "\\u{ord(found[0]):04x}"')
+        return None
     try:
         node = yaml.compose(text, Loader=CoreLoader)
     except yaml.MarkedYAMLError as error:
@@ -159,11 +168,12 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 self._findings.mistake(line, "a key is a list or a mapping; a key is a word")
                 continue
-            if key.value in members:
-                first = members[key.value].line
-                self._findings.mistake(line, f"{key.value} is given twice, first at line {first}; keep one of them")
+            name = self._text(key.value, line)
+            if name in members:
+                first = members[name].line
+                self._findings.mistake(line, f"{name} is given twice, first at line {first}; keep one of them")
                 continue
-            members[key.value] = self.read(value, depth + 1, line)
+            members[name] = self.read(value, depth + 1, line)
         return merged | members
 
     def _merged(self, node: yaml.Node, depth: int, line: int) -> dict[str, Located]:
@@ -180,7 +190,15 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, line: int) -> bool | int | float | str | None:
         try:
-            return scalar(node.tag, node.value)
+            return scalar(node.tag, self._text(node.value, line))
         except NoValue as error:
             self._findings.mistake(line, str(error))
             return str(node.value)
+
+    def _text(self, text: str, line: int) -> str:
+        """The characters of a text in which one may be written as JSON does, as two escapes."""
+        try:
+            return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._findings.mistake(line, "half a character stands here; write both halves, or the character itself")
+            return ""

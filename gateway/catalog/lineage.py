@@ -17,11 +17,8 @@ def check_lineage(
     for stream in streams.values():
         _check_inputs(stream, streams, findings)
     _check_topics(streams, findings)
-    for circle in _circles(streams):
-        first = streams[circle[0]].derive
-        assert first is not None
-        way = " → ".join([*circle, circle[0]])
-        findings.mistake(first.line, f"{circle[0]} is made of itself: {way}; events would go round for ever")
+    for line, text in circles(streams):
+        findings.mistake(line, text)
     given = set(partitions_given)
     return {
         name: stream
@@ -34,6 +31,30 @@ def check_lineage(
 def made_of(stream: Stream) -> tuple[str, ...]:
     """The streams that this one reads; none for one that is not derived."""
     return () if stream.derive is None else stream.derive.inputs
+
+
+def circles(streams: Mapping[str, Stream], error_stream: str | None = None) -> list[tuple[int, str]]:
+    """What is wrong, with its line, where events would go round for ever: a stream is made of itself, or of the errors
+    that come of it. `error_stream` is that of streams which name none."""
+    found = []
+    for circle in _circles(streams, error_stream):
+        start = next(place for place, name in enumerate(circle) if streams[name].derive is not None)
+        turned = [*circle[start:], *circle[:start]]
+        derive = streams[turned[0]].derive
+        assert derive is not None
+        way = " → ".join([*turned, turned[0]])
+        found.append((derive.line, f"{turned[0]} is made of itself: {way}; events would go round for ever"))
+    return found
+
+
+def _read_by(name: str, streams: Mapping[str, Stream], error_stream: str | None) -> list[str]:
+    """The streams whose events become events of this one: what it is made of, and those whose errors go to it."""
+    erring = (
+        one.name
+        for one in streams.values()
+        if one.derive is not None and (one.error_stream or error_stream) == name and one.name != name
+    )
+    return [*made_of(streams[name]), *erring]
 
 
 def descendants(name: str, streams: Mapping[str, Stream]) -> tuple[str, ...]:
@@ -59,9 +80,15 @@ def _check_inputs(stream: Stream, streams: Mapping[str, Stream], findings: Findi
     for lookup in derive.lookups:
         if lookup.stream in derive.sources:
             findings.mistake(lookup.line, f"{stream.name}: {lookup.stream} is a source, and cannot be looked into too")
+        elif shared := _topics([lookup.stream], streams) & _topics(derive.sources, streams):
+            findings.mistake(lookup.line, f"{stream.name}: {min(shared)} is a topic of {lookup.stream} and of a source")
     if derive.passes or stream.schema_title is not None:
         return
     findings.mistake(derive.line, f"{stream.name}: it has no schema_title, of which its rows are")
+
+
+def _topics(names: Iterable[str], streams: Mapping[str, Stream]) -> set[str]:
+    return {topic for name in names if name in streams for topic in streams[name].topics}
 
 
 def _check_topics(streams: Mapping[str, Stream], findings: Findings) -> None:
@@ -79,13 +106,13 @@ def _check_topics(streams: Mapping[str, Stream], findings: Findings) -> None:
                 )
 
 
-def _circles(streams: Mapping[str, Stream]) -> list[list[str]]:
+def _circles(streams: Mapping[str, Stream], error_stream: str | None) -> list[list[str]]:
     """Each way from a stream back to itself, told once."""
     found: list[list[str]] = []
     done: set[str] = set()
     for start in streams:
         way: list[str] = []
-        waiting = [(start, iter(made_of(streams[start])))] if start not in done else []
+        waiting = [(start, iter(_read_by(start, streams, error_stream)))] if start not in done else []
         while waiting:
             name, rest = waiting[-1]
             if len(way) < len(waiting):
@@ -98,7 +125,7 @@ def _circles(streams: Mapping[str, Stream]) -> list[list[str]]:
             elif following in way:
                 found.append(way[way.index(following) :])
             else:
-                waiting.append((following, iter(made_of(streams[following]))))
+                waiting.append((following, iter(_read_by(following, streams, error_stream))))
     return found
 
 

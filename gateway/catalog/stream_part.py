@@ -45,7 +45,7 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A stream as read, with the lines that mistakes between streams are told at."""
+    """A stream as read, with the lines at which mistakes between streams are reported."""
 
     stream: Stream
     line: int
@@ -110,7 +110,7 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
 
 
 def _check_error_streams(read: list[_Read], findings: Findings) -> None:
-    """What a stream names as its error stream is one, by its name, and takes events."""
+    """Check that the error stream of each stream exists under its name, and takes events."""
     streams = {one.stream.name: one.stream for one in read}
     for one in read:
         name = one.stream.error_stream
@@ -130,7 +130,7 @@ def error_stream_fault(name: str, streams: Mapping[str, Stream]) -> str | None:
 
 
 class _StreamReader:
-    """Reads the keys of one stream; a wrong one is told, and its default taken."""
+    """Reads the keys of one stream; a wrong one is reported, and its default applies."""
 
     def __init__(self, name: str, item: Located, findings: Findings) -> None:
         self._name = name

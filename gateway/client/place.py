@@ -36,11 +36,11 @@ class Places:
         except InvalidPosition:
             return None
         before, self._before, self._last = self._before, now, identifier
-        changed = [(place, requested) for place, requested in now.items() if before.get(place) != requested]
+        changed = [(partition, requested) for partition, requested in now.items() if before.get(partition) != requested]
         if len(changed) > 1:
             # The id moved over events that were not sent; the newest is the one that came.
             changed.sort(key=lambda entry: entry[1].timestamp or 0)
         if not changed:
             return None
-        place, requested = changed[-1]
-        return Place(place.topic, place.partition, requested.offset, requested.timestamp)
+        partition, requested = changed[-1]
+        return Place(partition.topic, partition.partition, requested.offset, requested.timestamp)

@@ -1,4 +1,4 @@
-"""The command line: `gateway init | serve | demo | produce | canary | mirror | tail | check | schemas | derive …`."""
+"""The command line: `gateway serve` and all other commands."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gateway.commands.derive import derive
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
+from gateway.commands.rules import rules
 from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
@@ -256,6 +257,7 @@ def _stream(configured: Configured, name: str) -> Stream:
 
 
 main.add_command(init)
+main.add_command(rules)
 main.add_command(schemas)
 main.add_command(derive)
 main.add_command(tail)

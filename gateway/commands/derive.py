@@ -150,6 +150,29 @@ def schema_command(stream: str, only_print: bool, **flags: Any) -> None:
     click.echo(f"written: {path}")
 
 
+@derive.command("flink")
+@click.argument("stream")
+@click.option("--log", metavar="URL", help="the log, where it is not that of the configuration: kafka://host:port")
+@_with_configuration
+def flink_command(stream: str, **flags: Any) -> None:
+    """Print STREAM as a script of Flink SQL, with equal results.
+
+    Exit status: 0, or 1 where SQL cannot say the same; then the place in the declaration is told.
+    """
+    # It takes longer to load than all the rest of the commands.
+    from gateway.derive.flink_tables import Unsayable
+    from gateway.derive.printed import flink_script
+
+    configured, schemas = _read(flags)
+    found, _ = _derived(stream, configured)
+    settings = configured.settings
+    try:
+        click.echo(flink_script(found, configured.catalog.streams, schemas, settings.log, settings.kafka), nl=False)
+    except Unsayable as error:
+        place = f"{settings.config}:{error.line}" if error.line else settings.config
+        _fail([f"{place}: {found.name} cannot be said in Flink SQL: {error}"])
+
+
 @derive.command("explain")
 @click.argument("stream")
 @_with_configuration

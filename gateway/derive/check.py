@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
+from gateway.catalog.lineage import circles
 from gateway.catalog.stream import Stream
 from gateway.catalog.titles import is_title
 from gateway.derive.declared import Found, declared
@@ -26,10 +27,16 @@ class Verdict(NamedTuple):
 
 
 def check_derivations(
-    catalog: Catalog, schemas: SchemaRepository, places: Mapping[tuple[str, str], str] | None = None
+    catalog: Catalog,
+    schemas: SchemaRepository,
+    places: Mapping[tuple[str, str], str] | None = None,
+    error_stream: str | None = None,
 ) -> Verdict:
-    """All derived streams; `places` has where (`file:line`) a stream's key stands."""
+    """All derived streams; `places` has where (`file:line`) a stream's key stands. `error_stream` is that of streams
+    which name none."""
     verdict = Verdict([], [])
+    file = next((place.rpartition(":")[0] for place in (places or {}).values()), "")
+    verdict.mistakes.extend(f"{file}:{line}: {text}" for line, text in circles(catalog.streams, error_stream))
     for stream in catalog.streams.values():
         if stream.derive is None:
             continue

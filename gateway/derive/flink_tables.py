@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
-from gateway.derive.sql import Type, type_of
+from gateway.derive.sql_types import Type, type_of
 from gateway.errors import GatewayError
 from gateway.intake.validate import LARGEST_SECONDS
 from gateway.schemas.flink import Flink
@@ -35,7 +35,11 @@ _KEYED = {"key.format": "raw", "key.fields": KEY, "value.fields-include": "EXCEP
 
 
 class Unsayable(GatewayError):
-    """What a declaration says and SQL cannot say the same, with the line of the configuration."""
+    """What a declaration says and SQL cannot say the same, with the line of the configuration; 0 for none."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Broker:
 
 def fails(line: int, reason: str) -> Unsayable:
     """A mistake with its place."""
-    return Unsayable(f"line {line}: {reason}")
+    return Unsayable(reason, line)
 
 
 def quoted(name: str) -> str:
@@ -78,12 +82,29 @@ def interval(milliseconds: int) -> str:
     return f"INTERVAL '{days} {hours:02}:{minutes:02}:{seconds:02}.{rest:03}' DAY(3) TO SECOND(3)"
 
 
+def view(name: str, query: str) -> str:
+    """The statement that names a query."""
+    return f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}"
+
+
+def with_newest(table: str) -> str:
+    """The rows of a table of records, each with the newest time of its partition by then."""
+    rows = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    over = f"PARTITION BY {quoted(TOPIC)}, {quoted(PARTITION)} ORDER BY {quoted(ARRIVAL)} {rows}"
+    return f"SELECT *, MAX({quoted(TIME)}) OVER ({over}) AS {quoted(NEWEST)}\nFROM {quoted(table)}"
+
+
 def clock(time: str) -> str:
     """A time as events have it."""
     return f"DATE_FORMAT({time}, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')"
 
 
-def source_table(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation) -> str:
+def readers(sources: Sequence[Source]) -> int:
+    """How many read each source: one that has no partition tells no time, and everything would wait for it."""
+    return min(source.stream.partitions for source in sources)
+
+
+def source_table(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int) -> str:
     """The table of all that is read. Raises Unsayable."""
     columns = [f"{quoted(column)} {kind}" for column, kind in column_types(sources, derivation).items()]
     columns += [
@@ -94,7 +115,7 @@ def source_table(sources: Sequence[Source], broker: Broker, name: str, derivatio
         f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
     ]
     options = {
-        **_source_options(sources, broker, name, derivation),
+        **_source_options(sources, broker, name, derivation, parallel),
         **_KEYED,
         "value.format": "json",
         "value.json.ignore-parse-errors": "true",
@@ -139,7 +160,7 @@ def compacted_table(name: str, derivation: Derivation, broker: Broker) -> str:
     return _table("sink", columns, options)
 
 
-def state_table(table: str, source: Source, broker: Broker, name: str, derivation: Derivation) -> str:
+def state_table(table: str, source: Source, broker: Broker, name: str, derivation: Derivation, parallel: int) -> str:
     """The table of a stream that is looked into: each change, a deletion being one without a value. Its time is that of
     its record, which the gateway gives it, and which deletions have too."""
     columns = [
@@ -150,13 +171,15 @@ def state_table(table: str, source: Source, broker: Broker, name: str, derivatio
         f"{quoted(TIME)} AS CAST(`$timestamp` AS TIMESTAMP(3))",
         f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
     ]
-    options = {**_source_options([source], broker, name, derivation), **_KEYED, "value.format": "raw"}
+    options = {**_source_options([source], broker, name, derivation, parallel), **_KEYED, "value.format": "raw"}
     # All of it, however little of the events.
     options["scan.startup.mode"] = "earliest-offset"
     return _table(table, columns, options)
 
 
-def _source_options(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation) -> dict[str, str]:
+def _source_options(
+    sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int
+) -> dict[str, str]:
     return {
         "connector": "kafka",
         "topic": ";".join(topic for source in sources for topic in source.stream.topics),
@@ -164,8 +187,7 @@ def _source_options(sources: Sequence[Source], broker: Broker, name: str, deriva
         "properties.group.id": f"derive.{topic_of(name, derivation)}",
         "properties.isolation.level": "read_committed",
         "scan.startup.mode": "earliest-offset",
-        # A reader that has no partition tells no time, and everything would wait for it.
-        "scan.parallelism": str(min(source.stream.partitions for source in sources)),
+        "scan.parallelism": str(parallel),
     }
 
 

@@ -1,7 +1,7 @@
-"""What a derived stream could make nothing of, as an event for its error stream. Pure.
+"""An event that a derived stream refused, as an event for its error stream. Pure.
 
 The form is that of the intake's error events; the message names the place of the source's record. One and the same
-refusal has the same id however often it is told.
+refusal has the same id, however often it is written.
 """
 
 from __future__ import annotations

@@ -36,6 +36,10 @@ class Session:
         found = self
         while found.into is not None:
             found = found.into
+        # The next one who asks has not so far to go.
+        one = self
+        while one.into is not None:
+            one.into, one = found, one.into
         return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.feed.cursor import Cursor
-from gateway.hub.ring import Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Segment
 from gateway.model.position import NOTHING_READ, PositionEncoder
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.filters.subject import Subject
 from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
-from gateway.hub.ring import ITEM_OVERHEAD
+from gateway.hub.segment import ITEM_OVERHEAD
 from gateway.model.event import parse_again, parsed_size
 from gateway.model.record import Record, Run, TopicPartition
 
@@ -46,7 +46,7 @@ class HistorySegment:
     _subjects: dict[int, Subject] = field(default_factory=dict)
 
     def subject(self, index: int) -> Subject:
-        """What filters see of a record that is an event."""
+        """The subject for filters of a record that is an event."""
         subject = self._subjects.get(index)
         if subject is None:
             topic, partition, offset, timestamp, key, data, _ = self.records[index]

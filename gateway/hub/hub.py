@@ -11,44 +11,30 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogUnavailable
-from gateway.eventlog.port import Bounds, EventLog, TopicState
-from gateway.eventlog.trouble import Kind, Trouble, refuse
+from gateway.eventlog.port import EventLog
+from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import Activity
 from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
 from gateway.hub.ordered import IDLE_WAIT, OrderedReader
+from gateway.hub.pace import Pace
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
-from gateway.hub.ring import Break, Ring, Segment
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break, Segment
 from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
 
-WORTH_A_REST = 2
-"""Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
-FLUSH_RATIO = 128
-"""A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
-than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
-takes more than a 129th of a core only where its rests are as long as they may be, or its events too rare to share."""
-READ_SECONDS = 0.00015
-"""What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
-which others have the thread, so that it cannot be measured each time."""
-
 FILLS = 8
 """So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
-"""A segment holds at most so many times `flush_bytes`."""
-
-
-def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
-    """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
-    troubles = {partition: each for partition, each in told.items() if isinstance(each, Trouble)}
-    return {partition: trouble for partition, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}
+"""A segment holds at most this multiple of `flush_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +60,6 @@ class Hub:
         used: Callable[[], float] = time.thread_time,
     ) -> None:
         self.log = log
-        self._used = used
-        """Seconds of the processor that this thread has had. What it waited for others is not among them: a rest that
-        is longer for it would let no more events share a write."""
         self.clock = clock
         self.by_timestamp = dict(by_timestamp)
         self.options = options
@@ -88,8 +71,8 @@ class Hub:
         self._told_available: bool | None = None
         self.filled = asyncio.Event()
         self.catching_up: dict[TopicPartition, int] = {}
-        """The partitions begun later whose newest part is still being read, with the offset at which it ends: what the
-        ring has of them is not yet what is live."""
+        """The partitions that began later and whose newest part is still being read, with the offset at which it
+        ends. Their records in the ring are not live yet."""
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
@@ -103,9 +86,7 @@ class Hub:
         self.activity = Activity()
         self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
-        self._read_at = 0.0
-        self._spacing = 1.0
-        """Seconds from one record to the next; what came last counts most."""
+        self._pace = Pace(options.flush_interval, options.flush_bytes, used)
         self._wait = RETRY_WAIT[0]
         """Seconds until the next try."""
 
@@ -125,7 +106,7 @@ class Hub:
         return self._change
 
     def follow(self, by_timestamp: Mapping[str, bool]) -> None:
-        """Read these topics too from now on; whatever is read already goes on as it is."""
+        """Read these topics too from now on; topics that are already read continue."""
         self.by_timestamp.update({topic: by for topic, by in by_timestamp.items() if topic not in self.by_timestamp})
         self.look_again()
 
@@ -135,51 +116,28 @@ class Hub:
 
     @property
     def sick(self) -> Mapping[TopicPartition, Trouble]:
-        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        """The unreadable partitions, and why. Records read before are in the ring."""
         return self.recovery.sick
 
     def confirm(self, partitions: Collection[TopicPartition]) -> None:
-        """Raises LogUnavailable where the log, which was away, may have gone back below what was read of one of these:
-        nothing is to be read behind it before that is known."""
+        """Raises LogUnavailable if the log, which was away, may have been truncated below the records read of one of
+        these. Nothing is read behind them before that is known."""
         if self.recovery.doubted and any(
             partition in self.recovery.doubted and partition not in self.sick for partition in partitions
         ):
             raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
     def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
-        """What the clients of these topics wait for, as they are told it; None where it is nothing. `lacking`: what one
-        of them waits for by itself, of topics that exist."""
+        """The trouble that the clients of these topics wait for, in words; None if there is none. `lacking`:
+        partitions that one of them waits for by itself, of topics that exist."""
         if not self.available:
             return b"waiting for the log"
         existing = self.discovery.existing
         return waiting_for({*self.sick, *(partition for partition in lacking if partition.topic in existing)}, topics)
 
-    async def reach_end(self, topics: Collection[str]) -> None:
-        """Return when all has been read that the log has of these topics by now, and may be read. Raises
-        LogUnavailable, and Refused of what cannot be read now; may wait for ever where the log goes away meanwhile."""
-        told = await self.log.describe(topics)
-        states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
-        refuse(_passing({TopicPartition(topic, 0): state for topic, state in told.items()}))
-        partitions = [
-            TopicPartition(topic, part) for topic, state in states.items() for part in range(state.partitions)
-        ]
-        answers = await self.log.bounds(partitions)
-        refuse(_passing(answers))
-        ends = {partition: bounds for partition, bounds in answers.items() if isinstance(bounds, Bounds)}
-        held = self.ring.partitions()
-        while behind := [
-            partition for partition in ends if partition not in held or self.ring.end(partition) < ends[partition].end
-        ]:
-            refuse(_passing({partition: self.sick[partition] for partition in behind if partition in self.sick}))
-            if all(partition in self.sick for partition in behind):
-                return
-            if any(partition not in held for partition in behind):
-                self.look_again()
-            await self.change()
-
     async def run(self) -> None:
-        """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
-        tended beside it."""
+        """Read for ever. Passing troubles are retried; broken records are logged and skipped. Unreadable partitions
+        are tended meanwhile."""
         await together((self._run(), self.recovery.tend()))
 
     async def _run(self) -> None:
@@ -208,8 +166,8 @@ class Hub:
         self._wait = min(2 * self._wait, RETRY_WAIT[1])
 
     async def _fill(self) -> None:
-        """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
-        left out, and read once it does."""
+        """Read the newest part of the log, merged by timestamp, as if it had just arrived. Unreadable partitions are
+        left out, and read once the log serves them."""
         for _ in range(FILLS):
             positions = self.recovery.positions()
             if not positions or not await self._fill_from(positions):
@@ -287,7 +245,7 @@ class Hub:
                 self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
-        begun, used = self._monotonic(), self._used()
+        self._pace.begin(self._monotonic())
         size = count = 0
         for partition, records in read.runs:
             size += await self._take(partition, records)
@@ -296,11 +254,9 @@ class Hub:
         self.flush()
         self._forget(read.starts)
         if size:
-            interval, self._read_at = max(begun - self._read_at, 1e-6), begun
-            self._spacing = (self._spacing + interval / count) / 2
+            rest = self._pace.end(size, count)
             # Where there is more it has waited long enough.
-            rest = 0.0 if read.more else self._rest(self._used() - used, interval / size)
-            if rest:
+            if rest and not read.more:
                 await asyncio.sleep(rest)
                 return
         await give_way()
@@ -324,15 +280,9 @@ class Hub:
             if self.catching_up and position >= self.catching_up.get(partition, 0):
                 self.catching_up.pop(partition, None)
 
-    def _rest(self, took: float, seconds_a_byte: float) -> float:
-        """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
-        cycle = min(self.options.flush_interval, self.options.flush_bytes * seconds_a_byte)
-        rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
-        return rest if rest >= WORTH_A_REST * self._spacing else 0.0
-
     async def _take(self, partition: TopicPartition, records: Sequence[Record]) -> int:
-        """Put a run into the ring; returns its bytes. Others run after each delivery: of large ones each is one. What
-        is to be read anew meanwhile is left."""
+        """Put a run into the ring; returns its bytes. Other work runs after each delivery; of large records each one
+        is a delivery. Partitions that must be read again meanwhile are left out."""
         size = 0
         if self.recovery.is_foreign(partition):
             return size
@@ -398,7 +348,7 @@ class Hub:
         self.tell_change()
 
     def _deliver(self, segment: Segment) -> None:
-        """What the clients of one process do wrong stops neither the reading nor those of another topic."""
+        """An error of the clients of one process stops neither the reading nor the clients of another topic."""
         try:
             self.deliver(segment)
         except Exception as error:
@@ -432,7 +382,7 @@ class Hub:
         self.tell_change()
 
     def interrupt(self, gap: Break) -> None:
-        """Go on in a partition where its log does, and tell every live client."""
+        """Continue in a partition where its log does, and notify every live client."""
         self.flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
@@ -447,7 +397,7 @@ class Hub:
         self.losses.replaced(gap.partition)
 
     def cut(self, gap: Break) -> None:
-        """The same where the log was cut back. Where what is gone held no record, nobody has to be told."""
+        """The same for a truncated log. If the lost part held no record, no client is notified."""
         tail = self.ring.tail(gap.partition)
         if tail is not None and tail.offset < gap.resumed:
             self.flush()

@@ -1,94 +1,26 @@
 """The ring: the newest part of the log in memory, in the order in which the log delivered it.
 
-Records come in segments. A segment is what arrived between two flushes. It is the unit in which clients are served,
-frames are shared and memory is freed. A reader at the start of a segment in every partition is called aligned: from
+Records come in segments (`segment.py`). A reader at the start of a segment in every partition is called aligned: from
 there on it sees what every other aligned reader sees.
 """
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.filters.subject import Subject
+from gateway.hub.segment import Break, Item, Segment, size_of
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
-
-ITEM_OVERHEAD = 400
-"""Bytes that a record costs beside its data: the tuple, its numbers, its places in lists."""
-
 
 SWEPT_AT_ONCE = 200
 """Segments that are looked through at once for records which the log has deleted."""
 
-_SERIALS = itertools.count()
 
-
-class Item(NamedTuple):
-    """A record as the ring keeps it. `consumed` is the position of whoever has read up to it, `data` the value on one
-    line, or None where it is not an event."""
-
-    partition: TopicPartition
-    consumed: ConsumedPosition
-    key: bytes | None
-    data: bytes | None
-    canary: bool
-
-
-class Break(NamedTuple):
-    """Where the log was not continuous: records are gone, or the topic is another one. `consumed` is the position from
-    which to go on."""
-
-    partition: TopicPartition
-    requested: int
-    resumed: int
-    reason: str
-    consumed: ConsumedPosition
-
-
-@dataclass(slots=True, eq=False)
-class Segment:
-    """Records that arrived together. What is made of them goes by the `serial`: where some are taken out, another
-    segment takes the number."""
-
-    number: int
-    items: list[Item] = field(default_factory=list)
-    topics: set[str] = field(default_factory=set)
-    gap: Break | None = None
-    size: int = 0
-    subjects: dict[int, Subject] | None = None
-    """The parsed events of the newest segment, by index, kept until it has been delivered."""
-    swept: int = 0
-    """As of which deletion there is nothing in it that the log has deleted."""
-    serial: int = field(default_factory=lambda: next(_SERIALS))
-
-    def select(self, topics: Collection[str]) -> list[tuple[int, Item]]:
-        """The records of these topics, each with its index in the segment."""
-        if self.topics.isdisjoint(topics):
-            return []
-        if self.topics.issubset(topics):
-            return list(enumerate(self.items))
-        return [(index, item) for index, item in enumerate(self.items) if item.partition.topic in topics]
-
-    def size_of(self, topics: Collection[str]) -> int:
-        """The bytes of the records of these topics."""
-        if self.topics.isdisjoint(topics):
-            return 0
-        return self.size if self.topics.issubset(topics) else sum(_size(item) for _, item in self.select(topics))
-
-    def count(self, topics: Collection[str]) -> int:
-        """How many records of these topics there are."""
-        if self.topics.issubset(topics):
-            return len(self.items)
-        return sum(item.partition.topic in topics for item in self.items) if self.topics & set(topics) else 0
-
-
-class _Run(NamedTuple):
+class _Portion(NamedTuple):
     """The records of one partition in one segment: where it begins."""
 
     number: int
@@ -97,13 +29,13 @@ class _Run(NamedTuple):
 
 
 class _Partition:
-    __slots__ = ("end", "runs", "start", "tail")
+    __slots__ = ("end", "portions", "start", "tail")
 
     def __init__(self, consumed: ConsumedPosition, end: int) -> None:
         self.start = consumed
         self.tail = consumed
         self.end = end
-        self.runs: deque[_Run] = deque()
+        self.portions: deque[_Portion] = deque()
 
 
 class Location(NamedTuple):
@@ -126,7 +58,8 @@ class Ring:
         self._segments: deque[Segment] = deque([Segment(0)])
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._starts: dict[TopicPartition, int] = {}
-        """Below these offsets the log has deleted what is held: nobody gets it, and it is taken out by and by."""
+        """Below these offsets the log has deleted records that the ring holds. Nobody receives them, and they are
+        removed gradually."""
         self._deletions = 0
         self._unswept = 0
         """The number of the segment that is looked through next."""
@@ -156,7 +89,7 @@ class Ring:
         self._partitions[partition] = _Partition(consumed, end)
 
     def remove(self, partition: TopicPartition) -> None:
-        """Hold a partition no longer: it does not exist any more. What was held is given up with it."""
+        """Drop a partition that no longer exists, with its records."""
         if self._partitions.pop(partition, None) is not None:
             self._restart()
 
@@ -185,13 +118,13 @@ class Ring:
         """Add the next record of a partition to the open segment; returns its index there."""
         state = self._partitions[partition]
         segment = self.open
-        if not state.runs or state.runs[-1].number != segment.number:
-            state.runs.append(_Run(segment.number, state.tail, offset))
+        if not state.portions or state.portions[-1].number != segment.number:
+            state.portions.append(_Portion(segment.number, state.tail, offset))
         consumed = state.tail = state.tail.after(offset, timestamp)
         state.end = offset + 1
         segment.items.append(Item(partition, consumed, key, data, canary))
         segment.topics.add(partition.topic)
-        size = _size(segment.items[-1])
+        size = size_of(segment.items[-1])
         segment.size += size
         self.size += size
         self.records += 1
@@ -208,7 +141,7 @@ class Ring:
         return segment
 
     def interrupt(self, gap: Break) -> Segment:
-        """Tell of a break in one partition, in a segment of its own; what was held before it is given up."""
+        """Report a break in one partition, in a segment of its own; the records held before it are dropped."""
         self._restart()
         self._partitions[gap.partition] = _Partition(gap.consumed, gap.resumed)
         self.open.gap = gap
@@ -218,20 +151,21 @@ class Ring:
         return segment
 
     def withdraw(self, partition: TopicPartition, end: int) -> None:
-        """Go on at `end`, which is behind the last record and before what was reached: nothing is lost, but others may
-        have reached beyond it."""
+        """Continue at `end`, which lies behind the last record and before the position reached. Nothing is lost, but
+        others may have reached beyond it."""
         self._partitions[partition].end = end
         self.epoch += 1
 
     def forget(self, starts: Mapping[TopicPartition, int]) -> bool:
-        """Give up the records of partitions below these offsets: their log has deleted them. Who has read them goes on
-        as before, and who has not is held against the log again. Returns whether there were any."""
+        """Drop the records of partitions below these offsets: their log has deleted them. Clients that have read
+        them continue as before; the positions of others are compared with the log again. Returns whether there were
+        any."""
         found = False
         for partition, start in starts.items():
             state = self._partitions.get(partition)
-            if state is not None and state.runs and state.runs[0].first < start:
+            if state is not None and state.portions and state.portions[0].first < start:
                 self._begin_at(partition, state, start)
-                # No further than what is held: a record that comes later is newer, wherever the log says it starts.
+                # No further than the held records: a later record is newer, wherever the log says that it starts.
                 self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:
@@ -242,15 +176,15 @@ class Ring:
 
     def _begin_at(self, partition: TopicPartition, state: _Partition, start: int) -> None:
         """Hold nothing of a partition below this offset."""
-        while len(state.runs) > 1 and state.runs[1].first < start:
-            state.runs.popleft()
-        run = state.runs.popleft()
-        segment = self._segments[run.number - self.oldest]
+        while len(state.portions) > 1 and state.portions[1].first < start:
+            state.portions.popleft()
+        portion = state.portions.popleft()
+        segment = self._segments[portion.number - self.oldest]
         found = [item.consumed for item in segment.items if item.partition == partition]
         index = bisect_left(found, start, key=_offset)
         state.start = found[index - 1]
         if index < len(found):
-            state.runs.appendleft(_Run(run.number, state.start, found[index].offset))
+            state.portions.appendleft(_Portion(portion.number, state.start, found[index].offset))
 
     def sweep(self) -> bool:
         """Take out of some segments what the log has deleted; False once there are no more to be looked through."""
@@ -274,7 +208,7 @@ class Ring:
         topics = {item.partition.topic for item in kept}
         if segment.gap is not None:
             topics.add(segment.gap.partition.topic)
-        size = sum(map(_size, kept))
+        size = sum(map(size_of, kept))
         swept = Segment(segment.number, kept, topics, segment.gap, size, swept=self._deletions)
         self._segments[index] = swept
         self.size -= segment.size - size
@@ -282,7 +216,7 @@ class Ring:
         return swept
 
     def _restart(self) -> None:
-        """Give up what is held, so that readers which lag are held against the log again."""
+        """Drop all records, so that the positions of lagging readers are compared with the log again."""
         while len(self._segments) > 1:
             self._drop()
         self._segments[0] = Segment(self.open.number + 1, swept=self._deletions)
@@ -290,7 +224,7 @@ class Ring:
         self.size = self.records = 0
         self.epoch += 1
         for state in self._partitions.values():
-            state.runs.clear()
+            state.portions.clear()
             state.start = state.tail
 
     def _drop(self) -> None:
@@ -299,45 +233,46 @@ class Ring:
         self.records -= len(segment.items)
         for partition in {item.partition for item in segment.items}:
             state = self._partitions.get(partition)
-            if state is None or not state.runs or state.runs[0].number != segment.number:
+            if state is None or not state.portions or state.portions[0].number != segment.number:
                 continue
-            state.runs.popleft()
-            state.start = state.runs[0].before if state.runs else state.tail
+            state.portions.popleft()
+            state.start = state.portions[0].before if state.portions else state.tail
 
     def consumed_at(
         self, number: int, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, ConsumedPosition]:
-        """What had been read of these partitions when the segment began."""
+        """The consumed positions of these partitions when the segment began."""
         found = {}
         for partition in partitions:
             state = self._partitions[partition]
-            run = _first_run(state, number)
-            found[partition] = run.before if run else state.tail
+            portion = _first_portion(state, number)
+            found[partition] = portion.before if portion else state.tail
         return found
 
     def locate(self, positions: Mapping[TopicPartition, int]) -> Location | None:
-        """Where a reader goes on whose next offsets are these, or None where the ring does not hold its next record."""
+        """The segment at which a reader with these next offsets continues, or None if the ring does not hold its
+        next record."""
         number = self.open.number
         for partition, position in positions.items():
             state = self._partitions.get(partition)
             if state is None or position <= state.start.offset:
                 return None
             if position <= state.tail.offset:
-                index = max(0, bisect_right(state.runs, position - 1, key=_offset_before) - 1)
-                number = min(number, state.runs[index].number)
+                index = max(0, bisect_right(state.portions, position - 1, key=_offset_before) - 1)
+                number = min(number, state.portions[index].number)
         return Location(number, self.aligned(number, positions))
 
     def aligned(self, number: int, positions: Mapping[TopicPartition, int]) -> bool:
         """Whether a reader at the start of the segment has read just what every aligned reader has read there."""
         for partition, position in positions.items():
             state = self._partitions[partition]
-            run = _first_run(state, number)
-            if position > (run.first if run else state.end):
+            portion = _first_portion(state, number)
+            if position > (portion.first if portion else state.end):
                 return False
         return True
 
     def newest(self, topics: frozenset[str], most: int = 20_000) -> Iterator[Item]:
-        """The newest records of these topics, newest first, out of so many records of the ring."""
+        """The newest records of these topics, newest first, among this many records of the ring."""
         looked_at = 0
         for segment in reversed(self._segments):
             for _, item in reversed(segment.select(topics)):
@@ -353,10 +288,10 @@ class Ring:
             return None
         if offset > state.tail.offset:
             return state.tail
-        index = max(0, bisect_left(state.runs, offset, key=_first) - 1)
-        if state.runs[index].first >= offset:
+        index = max(0, bisect_left(state.portions, offset, key=_first) - 1)
+        if state.portions[index].first >= offset:
             return state.start
-        items = self._segments[state.runs[index].number - self.oldest].items
+        items = self._segments[state.portions[index].number - self.oldest].items
         found = [item.consumed for item in items if item.partition == partition and item.consumed.offset < offset]
         return found[-1]
 
@@ -374,34 +309,30 @@ class Ring:
         state = self._partitions.get(partition)
         if state is None or not state.start.offset < offset <= state.tail.offset:
             return None
-        first = max(0, bisect_right(state.runs, offset - 1, key=_offset_before) - 1)
-        for run in islice(state.runs, first, None):
-            for item in self._segments[run.number - self.oldest].items:
+        first = max(0, bisect_right(state.portions, offset - 1, key=_offset_before) - 1)
+        for portion in islice(state.portions, first, None):
+            for item in self._segments[portion.number - self.oldest].items:
                 if item.partition == partition and item.consumed.offset >= offset:
                     return item
         return None
 
 
-def _first_run(state: _Partition, number: int) -> _Run | None:
-    index = bisect_left(state.runs, number, key=_number)
-    return state.runs[index] if index < len(state.runs) else None
-
-
-def _size(item: Item) -> int:
-    return ITEM_OVERHEAD + len(item.data or b"") + len(item.key or b"")
+def _first_portion(state: _Partition, number: int) -> _Portion | None:
+    index = bisect_left(state.portions, number, key=_number)
+    return state.portions[index] if index < len(state.portions) else None
 
 
 def _offset(consumed: ConsumedPosition) -> int:
     return consumed.offset
 
 
-def _number(run: _Run) -> int:
-    return run.number
+def _number(portion: _Portion) -> int:
+    return portion.number
 
 
-def _first(run: _Run) -> int:
-    return run.first
+def _first(portion: _Portion) -> int:
+    return portion.first
 
 
-def _offset_before(run: _Run) -> int:
-    return run.before.offset
+def _offset_before(portion: _Portion) -> int:
+    return portion.before.offset

@@ -15,7 +15,7 @@ INTERVAL = 10.0
 """Seconds between two looks; a partition that has records and does not move from one to the next is stuck."""
 
 
-class Watch:
+class LagWatch:
     """Compares what the hub has read with what the log has. `reading` gives the next offset of each partition that the
     hub reads, and nothing while the log is away as a whole."""
 

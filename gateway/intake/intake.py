@@ -19,6 +19,7 @@ from gateway.errors import LogError, Problem
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
+from gateway.hub.reach import reach_end
 from gateway.intake.batch import FAILURES, WITHDRAWN
 from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
@@ -243,7 +244,7 @@ class Intake:
         return sick
 
     async def _look(self, topic: str) -> None:
-        await self._hub.reach_end([topic])
+        await reach_end(self._hub, [topic])
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import ssl
+import sys
 
 import httpx
 
 from gateway.errors import InvalidEnvironment
 from gateway.outbound.environment import Proxies, Proxy, read_proxies, trusted_authorities
+
+if importlib.util.find_spec("sniffio") is None:
+    # httpcore imports it several times in each request, and each search for what is not there takes 50 µs.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _PROXY = "gateway.proxy"
 """The extension of a request that holds the proxy which it went to."""

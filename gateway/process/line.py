@@ -19,7 +19,7 @@ from gateway.process.pipe import Post
 from gateway.process.reload import RELOADED
 from gateway.process.watchdog import beat_seconds
 from gateway.routes.overview import Rows
-from gateway.subscription.connections import Connection, sorted_rows
+from gateway.subscription.connections import ConnectionRow, sorted_rows
 
 logger = logging.getLogger("gateway")
 
@@ -46,7 +46,7 @@ class Line:
         self._rows = rows
         self._workers = workers
         self._question = 0
-        self._tables: dict[int, tuple[list[Connection], int]] = {}
+        self._tables: dict[int, tuple[list[ConnectionRow], int]] = {}
         """The answers of the workers to the newest question, by their numbers."""
         self._all_answered = asyncio.Event()
         self._one_question = asyncio.Lock()
@@ -106,7 +106,7 @@ class Line:
         """Ask for an end in order, of all workers."""
         self._say(("drain",))
 
-    async def connections(self, order: str, limit: int) -> tuple[list[Connection], int]:
+    async def connections(self, order: str, limit: int) -> tuple[list[ConnectionRow], int]:
         """The first open streams of all workers, in this order, and how many there are. One that does not answer soon
         is left out."""
         async with self._one_question:
@@ -124,7 +124,7 @@ class Line:
     async def _tell_connections(self, asker: int, question: int, order: str, limit: int) -> None:
         self._say(("rows", asker, question, await self._rows(order, limit)))
 
-    def _hear(self, worker: int, question: int, table: tuple[list[Connection], int]) -> None:
+    def _hear(self, worker: int, question: int, table: tuple[list[ConnectionRow], int]) -> None:
         if question == self._question:
             self._tables[worker] = table
             if len(self._tables) == self._workers:

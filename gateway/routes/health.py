@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.eventlog.trouble import Kind, Trouble
 from gateway.hub.hub import Hub
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.model.record import TopicPartition
 from gateway.routes.answers import json_answer
 
@@ -36,7 +36,7 @@ class Readiness:
     def __init__(
         self,
         hub: Hub,
-        watch: Watch,
+        watch: LagWatch,
         draining: Callable[[], bool],
         workers: Workers,
         inside: bool,
@@ -92,13 +92,13 @@ class Readiness:
 
     def _stuck(self) -> dict[str, str] | list[str]:
         silent = dict.fromkeys(self._watch.stuck, "no records arrive")
-        told = {place: str(trouble) for place, trouble in self._hub.sick.items()}
+        told = {partition: str(trouble) for partition, trouble in self._hub.sick.items()}
         stuck = dict(sorted((silent | told).items()))
         if self._inside:
-            return {_name(place): why for place, why in stuck.items()}
+            return {_name(partition): why for partition, why in stuck.items()}
         public = self._public()
-        return [_name(place) for place in stuck if place.topic in public]
+        return [_name(partition) for partition in stuck if partition.topic in public]
 
 
-def _name(place: TopicPartition) -> str:
-    return f"{place.topic}/{place.partition}"
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}/{partition.partition}"

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
 from gateway.routes.negotiate import prefers_json
-from gateway.subscription.connections import MOST_ROWS, ORDERS, Connection
+from gateway.subscription.connections import MOST_ROWS, ORDERS, ConnectionRow
 from gateway.subscription.session import Visitor
 from gateway.text import counted
 from gateway.times import iso_time
@@ -43,12 +43,12 @@ _ACTIONS = {
     "/-/drain": "shut down gracefully, as on SIGTERM",
 }
 
-Rows = Callable[[str, int], Awaitable[tuple[list[Connection], int]]]
-"""The first rows in an order, so many at most, and how many there are."""
+Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
+"""The first rows in an order, at most `limit` of them, and the number of all rows."""
 
 
 def visitor(scope: Scope, address: str | None = None) -> Visitor:
-    """Who asks: the address, that of the other end where none is given, and what it calls itself, bounded and made
+    """The client: its address, or that of the connection if none is given, and its user agent, bounded and
     printable."""
     if address is None:
         peer = scope.get("client")
@@ -74,7 +74,7 @@ class Overview:
         self._rows = rows
 
     async def connections(self, request: Request) -> Response:
-        """JSON, or a page for whoever likes that better. Raises Problem(400)."""
+        """JSON, or a page for clients that prefer it. Raises Problem(400)."""
         order, limit = _wanted(request)
         rows, total = await self._rows(order, limit)
         accept = request.headers.get("accept")
@@ -96,7 +96,7 @@ def _wanted(request: Request) -> tuple[str, int]:
     return order, int(limit)
 
 
-def _table(rows: list[Connection]) -> str:
+def _table(rows: list[ConnectionRow]) -> str:
     heads = ("id", "address", "streams", "filter", "position", "lag", "bytes", "since", "format", "user agent")
     lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
     for row in rows:

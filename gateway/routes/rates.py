@@ -47,6 +47,8 @@ class RateRoutes:
 
     def _newest(self, topics: tuple[str, ...]) -> int | None:
         held = self._hub.ring.partitions()
-        places: list[TopicPartition] = [place for place in self._hub.partitions(topics) if place in held]
-        times = [tail.timestamp for place in places if (tail := self._hub.ring.tail(place)) is not None]
+        partitions: list[TopicPartition] = [
+            partition for partition in self._hub.partitions(topics) if partition in held
+        ]
+        times = [tail.timestamp for partition in partitions if (tail := self._hub.ring.tail(partition)) is not None]
         return max(times, default=0) or None

@@ -47,7 +47,8 @@ HEARTBEAT_HEADER = b"event-gateway-heartbeat"
 
 
 class _Entry(NamedTuple):
-    """What a stream was opened with: what its client may see, what ends it when that expires, and what counts it."""
+    """The facts that a stream was opened with: the streams its client may see, the expiry that ends it, and its
+    count in the limits."""
 
     grant: Grant
     timer: asyncio.TimerHandle | None
@@ -221,15 +222,18 @@ class StreamEndpoint:
         return read_request(names, scope["query_string"], headers, catalog, self._bounds, now)
 
     async def _counts(self, request: Request) -> dict[str, int]:
-        """How many partitions the topics have that exist; asked of the log where the position names more than are known
-        here, since another process may have seen them first. While the log is away, all are taken to exist."""
-        hub, places = self._services.hub, request.origin.requested
-        topics = {place.topic for place in places} & hub.discovery.existing
+        """The number of partitions of each existing topic. The log is asked if the position names more than are
+        known, because another process may have seen them first. While the log is away, all are taken to exist."""
+        hub, partitions = self._services.hub, request.origin.requested
+        topics = {partition.topic for partition in partitions} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}
-        if any(place.topic in states and place.partition >= states[place.topic].partitions for place in places):
+        if any(
+            partition.topic in states and partition.partition >= states[partition.topic].partitions
+            for partition in partitions
+        ):
             try:
                 async with asyncio.timeout(OPEN_WAIT):
-                    told = await hub.log.describe({place.topic for place in places})
+                    told = await hub.log.describe({partition.topic for partition in partitions})
                     states = {topic: state for topic, state in told.items() if isinstance(state, TopicState)}
             except (LogUnavailable, TimeoutError):
                 return {}

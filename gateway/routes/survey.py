@@ -26,12 +26,12 @@ SECONDS = 1.0
 """Seconds that a survey may take; what the log has not told by then is as it was before."""
 READERS = 4
 READER_PARTITIONS = 100
-"""So many readers look for first records at once, each in so many partitions at the most."""
+"""The most readers that look for first records at a time, and the partitions of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """`end` is the second (since the epoch) before which rates are told: the one that has begun is not over."""
+    """`end` is the second (since the epoch) before which rates are reported: the present second is not over."""
 
     end: int = 0
 
@@ -45,11 +45,11 @@ class Surveyor:
         self._made = float("-inf")
         self._making: asyncio.Task[None] | None = None
         self._firsts: dict[TopicPartition, tuple[str, int, int]] = {}
-        """The topic's identity, where the partition began, and the time of its first record. Whoever compacts the first
-        record away makes a later one the first, which is seen when the partition's start moves."""
+        """The topic's identity, the start of the partition, and the time of its first record. If compaction removes
+        that record, a later one becomes the first, which shows when the start moves."""
 
     async def look(self) -> Survey:
-        """A survey that is no older than a second. Whoever asks meanwhile waits for the same, for a while."""
+        """A survey that is at most a second old. Callers that ask meanwhile share it, for a while."""
         if self._hub.clock.monotonic() - self._made >= INTERVAL:
             if self._making is None:
                 self._making = asyncio.create_task(self._make())
@@ -58,13 +58,13 @@ class Surveyor:
 
     def oldest(self, topics: Collection[str]) -> int | None:
         """The time of the oldest record, in milliseconds."""
-        times = [self._firsts[place][2] for place in self._hub.partitions(topics) if place in self._firsts]
+        times = [self._firsts[partition][2] for partition in self._hub.partitions(topics) if partition in self._firsts]
         return min((time for time in times if time != NO_TIMESTAMP), default=None)
 
     def newest(self, topics: Collection[str]) -> int | None:
         """The time of the newest record: of each partition, that which was read last."""
         ring = self._hub.ring
-        tails = [tail for place in self._hub.partitions(topics) if (tail := ring.tail(place)) is not None]
+        tails = [tail for partition in self._hub.partitions(topics) if (tail := ring.tail(partition)) is not None]
         # A partition without records has a position of time 0, of which none was seen.
         times = [tail.timestamp for tail in tails if tail.seen or tail.timestamp > 0]
         return max((time for time in times if time != NO_TIMESTAMP), default=None)
@@ -76,8 +76,8 @@ class Surveyor:
     def _rate(self, topic: str) -> float:
         end, activity = self.survey.end, self._hub.activity
         seconds = covered_seconds(self._hub, (topic,), end)
-        places = self._hub.partitions((topic,))
-        if all(self._hub.discovery.origins.get(place, NOTHING_READ).offset < 0 for place in places):
+        partitions = self._hub.partitions((topic,))
+        if all(self._hub.discovery.origins.get(partition, NOTHING_READ).offset < 0 for partition in partitions):
             # There was nothing before; so what has just begun is not thinned by the time in which it was not there.
             seconds = int(max(1, min(seconds, end - activity.begun(topic))))
         return sum(activity.counts((topic,), end, seconds)) / seconds
@@ -116,46 +116,50 @@ class Surveyor:
         hub = self._hub
         if not hub.available:
             return
-        places = [
-            place for place in hub.ring.partitions() if place.topic in hub.discovery.existing and place not in hub.sick
+        partitions = [
+            partition
+            for partition in hub.ring.partitions()
+            if partition.topic in hub.discovery.existing and partition not in hub.sick
         ]
-        for gone in self._firsts.keys() - set(places):
+        for gone in self._firsts.keys() - set(partitions):
             del self._firsts[gone]
-        answers = await hub.log.bounds(places) if places else {}
-        bounds = {place: told for place, told in answers.items() if not isinstance(told, Trouble)}
+        answers = await hub.log.bounds(partitions) if partitions else {}
+        bounds = {partition: told for partition, told in answers.items() if not isinstance(told, Trouble)}
         missing: dict[TopicPartition, Bounds] = {}
-        for place, bound in bounds.items():
+        for partition, bound in bounds.items():
             if bound.start >= bound.end:
-                self._firsts.pop(place, None)
-            elif self._firsts.get(place, ("", -1, 0))[:2] != (self._identity(place), bound.start):
-                missing[place] = bound
+                self._firsts.pop(partition, None)
+            elif self._firsts.get(partition, ("", -1, 0))[:2] != (self._identity(partition), bound.start):
+                missing[partition] = bound
         permits = asyncio.Semaphore(READERS)
         names = list(missing)
         parts = [names[begin : begin + READER_PARTITIONS] for begin in range(0, len(names), READER_PARTITIONS)]
-        await together(self._read({place: missing[place] for place in part}, permits) for part in parts)
+        await together(self._read({partition: missing[partition] for partition in part}, permits) for part in parts)
 
     async def _read(self, bounds: Mapping[TopicPartition, Bounds], permits: asyncio.Semaphore) -> None:
         async with permits:
             try:
-                ends = {place: bound.end for place, bound in bounds.items()}
-                starts = {place: bound.start for place, bound in bounds.items()}
+                ends = {partition: bound.end for partition, bound in bounds.items()}
+                starts = {partition: bound.start for partition, bound in bounds.items()}
                 found = await ask_first_records(self._hub.log, starts, ends)
             except LogError:
                 return
-        for place, record in found.items():
-            if isinstance(record, Record) and place.topic in self._hub.discovery.known:
-                self._firsts[place] = self._identity(place), bounds[place].start, record.timestamp
+        for partition, record in found.items():
+            if isinstance(record, Record) and partition.topic in self._hub.discovery.known:
+                self._firsts[partition] = self._identity(partition), bounds[partition].start, record.timestamp
             else:
-                self._firsts.pop(place, None)
+                self._firsts.pop(partition, None)
 
-    def _identity(self, place: TopicPartition) -> str:
-        return self._hub.discovery.known[place.topic].identity
+    def _identity(self, partition: TopicPartition) -> str:
+        return self._hub.discovery.known[partition.topic].identity
 
 
 def covered_seconds(hub: Hub, topics: Collection[str], end: int) -> int:
-    """How many of the seconds before `end` the hub has seen whole of these topics, from 1 to `SPAN`. What is later than
-    the record before which it began to read has been read."""
-    origins = [hub.discovery.origins[place] for place in hub.partitions(topics) if place in hub.discovery.origins]
+    """The number of seconds before `end` that the hub has seen completely for these topics, from 1 to `SPAN`. It has
+    read everything later than the record at which it began."""
+    origins = [
+        hub.discovery.origins[partition] for partition in hub.partitions(topics) if partition in hub.discovery.origins
+    ]
     # Of a time that has not come yet, nothing follows.
     begun = max((consumed.timestamp for consumed in origins if consumed.timestamp < end * 1000), default=0)
     return max(1, min(SPAN, end - begun // 1000 - 1))

@@ -57,6 +57,8 @@ class Commits:
         self._writer: LogWriter | None = None
         self._stored: bytes | None = None
         self._finished: list[Finished] = []
+        self.unstored = 0
+        """Events of which the log does not have the outcome yet."""
         self._changed = asyncio.Event()
 
     async def open(self) -> bytes | None:
@@ -68,6 +70,7 @@ class Commits:
     def put(self, finished: Finished) -> None:
         """Store this with the next append."""
         self._finished.append(finished)
+        self.unstored += 1
         self._changed.set()
 
     async def run(self) -> None:
@@ -89,6 +92,7 @@ class Commits:
             position = self._position()
             if batch or position != self._stored:
                 await self._append(batch, position)
+            self.unstored -= len(batch)
             for finished in batch:
                 self._release(finished.item)
             if not self._finished:

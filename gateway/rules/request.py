@@ -27,6 +27,8 @@ from gateway.rules.attempt import Answer, Prepared
 
 ANSWER_BYTES = 65_536
 """Bytes of an answer's body that are read, so that the connection can be used again; what is longer is cut off."""
+BODY_SECONDS = 1.0
+"""An answer's body has so long to come; the request has had its time until then."""
 KEPT_BYTES = 1_000
 """Bytes of it that are kept, for whoever reads the dead events."""
 LOOKUP_SECONDS = 10.0
@@ -34,6 +36,7 @@ LOOKUP_SECONDS = 10.0
 MOST_ADDRESSES = 4
 """Addresses of a host that are tried, one after the other."""
 
+NO_PROXIES = Proxies({}, {})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 _HEADERS = ((b"accept", b"*/*"), (b"accept-encoding", b"identity"), (b"user-agent", b"event-gateway"))
@@ -55,20 +58,16 @@ class Egress:
     networks: Networks
     proxies: Proxies = field(default_factory=read_proxies)
     _found: dict[tuple[str, int], _Found] = field(default_factory=dict)
-    _direct: Outbound = field(init=False)
-    _by_proxy: Outbound = field(init=False)
-
-    def __post_init__(self) -> None:
-        authorities = Authorities()
-        # An address says nothing of who is asked: whether there is a proxy is decided by the name.
-        self._direct = Outbound(authorities, Proxies({}, {}))
-        self._by_proxy = Outbound(authorities, self.proxies)
+    _authorities: Authorities = field(default_factory=Authorities)
+    _idle: dict[bool, list[Outbound]] = field(default_factory=lambda: {True: [], False: []})
+    """Transports without a request, which lead through a proxy or do not. A transport has one request at a time, and
+    so one connection to a host: a pool looks at each of its connections several times in a request."""
 
     async def send(self, request: Prepared) -> Answer:
         """See Sender. A redirect is an answer like others, and nothing of it is followed."""
         try:
-            async with asyncio.timeout(request.timeout / 1000):
-                return await self._send(request)
+            async with asyncio.timeout(request.timeout / 1000) as deadline:
+                return await self._send(request, deadline)
         except TimeoutError:
             return Answer(None, f"no answer within {request.timeout / 1000:g} s")
         except (Forbidden, InvalidEnvironment) as error:
@@ -80,12 +79,13 @@ class Egress:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._direct.aclose()
-        await self._by_proxy.aclose()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().aclose()
 
-    async def _send(self, request: Prepared) -> Answer:
+    async def _send(self, request: Prepared, deadline: asyncio.Timeout) -> Answer:
         if self.proxies.choose(request.scheme, request.host, request.port) is not None:
-            return await self._ask(self._by_proxy, request, request.host, {})
+            return await self._ask(True, request, request.host, {}, deadline)
         addresses = await self._addresses(request.host, request.port)
         connect = request.timeout / 1000 / len(addresses)
         more: dict[str, object] = {"timeout": {**httpx.Timeout(request.timeout / 1000).as_dict(), "connect": connect}}
@@ -94,10 +94,17 @@ class Egress:
         for address in addresses[:-1]:
             # Nothing was sent where no connection came about; another address of the host may be up.
             with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return await self._ask(self._direct, request, address, more)
-        return await self._ask(self._direct, request, addresses[-1], more)
+                return await self._ask(False, request, address, more, deadline)
+        return await self._ask(False, request, addresses[-1], more, deadline)
 
-    async def _ask(self, transport: Outbound, request: Prepared, host: str, more: Mapping[str, object]) -> Answer:
+    async def _ask(
+        self,
+        by_proxy: bool,
+        request: Prepared,
+        host: str,
+        more: Mapping[str, object],
+        deadline: asyncio.Timeout,
+    ) -> Answer:
         url = httpx.URL(scheme=request.scheme, host=host, port=request.port, raw_path=request.target.encode())
         timeout = httpx.Timeout(request.timeout / 1000).as_dict()
         sent = httpx.Request(
@@ -107,12 +114,29 @@ class Egress:
             content=request.body if request.body is not None else b"" if request.method in ("POST", "PUT") else None,
             extensions={"timeout": timeout, **more},
         )
-        response = await transport.handle_async_request(sent)
+        idle = self._idle[by_proxy]
+        # An address says nothing of who is asked: whether there is a proxy was decided by the name.
+        proxies = self.proxies if by_proxy else NO_PROXIES
+        transport = idle.pop() if idle else Outbound(self._authorities, proxies)
         try:
-            body = await _beginning(response)
+            return await self._exchange(transport, sent, deadline)
         finally:
-            await response.aclose()
-        return Answer(response.status_code, retry_after=response.headers.get("retry-after"), body=body[:KEPT_BYTES])
+            idle.append(transport)
+
+    async def _exchange(self, transport: Outbound, sent: httpx.Request, deadline: asyncio.Timeout) -> Answer:
+        response = await transport.handle_async_request(sent)
+        body = bytearray()
+        # The status says what became of the request, whatever becomes of the rest of the answer.
+        deadline.reschedule(None)
+        try:
+            with suppress(TimeoutError, httpx.HTTPError):
+                async with asyncio.timeout(BODY_SECONDS):
+                    await _read_beginning(response, body)
+        finally:
+            with suppress(httpx.HTTPError):
+                await response.aclose()
+        after = response.headers.get("retry-after")
+        return Answer(response.status_code, retry_after=after, body=bytes(body[:KEPT_BYTES]))
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         """The addresses of a host that may be asked. Raises Forbidden, socket.gaierror."""
@@ -154,14 +178,12 @@ def _address(text: str) -> Address | None:
         return None
 
 
-async def _beginning(response: httpx.Response) -> bytes:
-    """As much of the body as is read; as it comes, so that nothing is expanded."""
-    body = b""
-    async for part in response.aiter_raw(8192):
+async def _read_beginning(response: httpx.Response, body: bytearray) -> None:
+    """Read as much of the body as is wanted; as it comes, so that nothing is expanded."""
+    async for part in response.aiter_raw():
         body += part
         if len(body) >= ANSWER_BYTES:
-            break
-    return body
+            return
 
 
 def _told(error: Exception) -> str:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
-from gateway.cooperative import together
 from gateway.errors import BadRecord, LogError, WriterFenced
 from gateway.eventlog.port import EventLog, LogWriter
 from gateway.intake.validate import InvalidEvent
@@ -33,6 +32,9 @@ from gateway.schemas.repository import SchemaRepository
 ROOM_EVENTS = 1_000
 ROOM_BYTES = 16 * 1024 * 1024
 """Events in hand, and bytes of them: those of the streams, and as many again of the rule's own topics."""
+MOST_UNSTORED = 100
+"""Outcomes that the log does not have yet; with more, no try begins. A process that is killed repeats at most these,
+and the tries under way."""
 FOLLOWS = 100
 """Events that are put behind others in one go; then the loop is left to others."""
 DRAIN_SECONDS = 10.0
@@ -98,7 +100,7 @@ class Runner:
                 telemetry.rule_waits(self._rule.name, str(error))
             finally:
                 await self._end()
-            await _wait_for(stop, pause)
+            await wait_for(stop, pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             self._begin()
 
@@ -245,7 +247,7 @@ class Runner:
     def _pump(self) -> None:
         """Begin what can be begun."""
         followed = 0
-        while not self._stopping and (step := self._lane.next()) is not None:
+        while not self._stopping and self._commits.unstored < MOST_UNSTORED and (step := self._lane.next()):
             if step.kind == "follow":
                 self._follow(step.item, step.level)
                 followed += 1
@@ -365,6 +367,7 @@ class Runner:
     def _stored(self, item: Item) -> None:
         own = item.record.topic not in self._streams
         self._rooms[own].leave(item.size)
+        self._pump()
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
@@ -376,29 +379,8 @@ async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
         await asyncio.wait(running)
 
 
-async def run_rules(rules: Collection[Rule], make: Callable[[Rule], Means], stop: asyncio.Event) -> int:
-    """Run these rules until `stop` is set; returns how many were taken over by another process before. One that meets a
-    mistake of our own is begun anew, and the others go on meanwhile."""
-    outcomes = await together(_keep_running(rule, make(rule), stop) for rule in rules)
-    return sum(outcomes)
-
-
-async def _keep_running(rule: Rule, means: Means, stop: asyncio.Event) -> bool:
-    pause = 1.0
-    while not stop.is_set():
-        try:
-            await Runner(rule, means).run(stop)
-        except WriterFenced as error:
-            telemetry.rule_taken_over(rule.name, str(error))
-            return True
-        except Exception as error:
-            telemetry.mistake("rules", error)
-            await _wait_for(stop, pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-    return False
-
-
-async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
+async def wait_for(stop: asyncio.Event, seconds: float) -> None:
+    """Wait this long, or until `stop` is set."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()

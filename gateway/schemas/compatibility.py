@@ -24,6 +24,7 @@ import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
 from gateway.schemas.readers import differences, escaped
+from gateway.schemas.references import all_schemas
 from gateway.schemas.shape import (
     ANNOTATIONS,
     CONDITION,
@@ -41,7 +42,7 @@ SHOWN = 60
 """Characters of a value that a change shows."""
 
 MAXIMUM_CHOICES = 1_000
-"""Combinations of alternatives up to which two schemas are held against each other as a whole: some 0.1 s."""
+"""The most combinations of alternatives for which two schemas are compared as a whole: some 0.1 s."""
 
 MAXIMUM_STEPS = 3_000_000
 """Parts of schemas times their combinations, of all such comparisons together."""
@@ -95,18 +96,36 @@ def changes(old: Node, new: Node) -> list[Change]:
     before, after = merged(old), merged(new)
     comparison = _Comparison(draft_of(old), draft_of(new))
     found = list(comparison.node("", before, after))
+    anchored = _anchored(old), _anchored(new)
+    for anchor in sorted(anchored[0].keys() & anchored[1].keys()):
+        sides = merged(anchored[0][anchor]), merged(anchored[1][anchor])
+        inner = list(comparison.node(f"#{anchor}", *sides))
+        found += [*inner, *_for_readers(f"#{anchor}", *sides, inner)]
     if comparison.drafts[0] != comparison.drafts[1]:
         found.append(Change("", "the draft of JSONSchema", *comparison.drafts, Weight.MINOR))
-    told = {change.path for change in found if change.weight == Weight.MAJOR}
-    found += [
-        Change(one.path, one.what, _cut(one.before), _cut(one.after), Weight.MAJOR)
-        for one in differences(before, after)
-        if one.path not in told
-    ]
+    found += _for_readers("", before, after, found)
     # What the comparison of single keywords may have missed is proven wrong as a whole.
     if weight_of(found) != Weight.MAJOR and comparison.covers(after, closed(before)) == Containment.NO:
         found.append(Change("", "some events that were valid are not valid any more", "valid", "invalid", Weight.MAJOR))
     return found
+
+
+def _for_readers(path: str, before: Node, after: Node, found: list[Change]) -> list[Change]:
+    """What breaks readers and is not among what was found at its path."""
+    told = {change.path for change in found if change.weight == Weight.MAJOR}
+    return [
+        Change(path + one.path, one.what, _cut(one.before), _cut(one.after), Weight.MAJOR)
+        for one in differences(before, after)
+        if path + one.path not in told
+    ]
+
+
+def _anchored(document: Node) -> dict[str, Node]:
+    """The parts that a `$dynamicRef` may lead to, which stay where they are; the whole is compared anyway."""
+    parts = [part for place, part in all_schemas(document) if place != "/"]
+    if not any("$dynamicRef" in part for part in (document, *parts)):
+        return {}
+    return {part["$dynamicAnchor"]: part for part in parts if isinstance(part.get("$dynamicAnchor"), str)}
 
 
 def weight_of(found: list[Change]) -> Weight | None:
@@ -347,7 +366,7 @@ def _is_open(schema: Any) -> bool:
 
 
 def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
-    """What the keywords say; of a single one its value."""
+    """The values of the keywords; of a single one its value."""
     if len(keywords) == 1:
         return before.get(keywords[0]), after.get(keywords[0])
     first, second = ({key: side[key] for key in keywords if key in side} for side in (before, after))

@@ -41,7 +41,7 @@ class Source:
 
     @property
     def uri(self) -> str:
-        """What the `$id` of the schema says."""
+        """The `$id` of the schema."""
         return f"/{self.title}/{version_text(self.version)}"
 
     @property
@@ -83,7 +83,7 @@ def parse_uri(uri: str) -> tuple[str, Version] | None:
 
 
 def read_sources(directories: Iterable[Path], mistakes: list[str]) -> Sources:
-    """The schemas of all directories; the earlier one wins. What is wrong is added to `mistakes`."""
+    """The schemas of all directories; the earlier one wins. Faults are added to `mistakes`."""
     sources = Sources()
     for directory in directories:
         if not directory.is_dir():
@@ -105,6 +105,16 @@ def read_sources(directories: Iterable[Path], mistakes: list[str]) -> Sources:
     return sources
 
 
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError where a name is in it twice: of these no two programs take the same."""
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ValueError(f"{name} is given twice; keep one of them")
+        members[name] = value
+    return members
+
+
 def read_document(path: Path, content: bytes, mistakes: list[str]) -> dict[str, Any] | None:
     """The schema that a file's content holds, or None with a reason in `mistakes`."""
     if len(content) > MAXIMUM_FILE_BYTES:
@@ -115,7 +125,7 @@ def read_document(path: Path, content: bytes, mistakes: list[str]) -> dict[str, 
             if nesting(content) > MAXIMUM_DEPTH:
                 mistakes.append(f"{path}: more than {MAXIMUM_DEPTH} levels; write a flatter schema")
                 return None
-            document: Any = json.loads(content.decode())
+            document: Any = json.loads(content.decode(), object_pairs_hook=_members)
         else:
             findings = Findings(path)
             located = parse(content.decode(), findings)

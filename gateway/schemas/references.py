@@ -18,6 +18,9 @@ MAXIMUM_DEPTH = 100
 
 _TARGET = re.compile(r"(?P<path>/?[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?(?:#(?P<pointer>.*))?")
 
+_POSITION = re.compile("0|[1-9][0-9]{0,8}")
+"""Of an element of a list (RFC 6901, section 4)."""
+
 # Keywords whose members are schemas by name: `properties: {enum: …}` is a property called enum.
 _SCHEMAS_BY_NAME = {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies"}
 
@@ -45,8 +48,8 @@ def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
 
 
 def ignored_keywords(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Where a schema of draft 7 or before has keywords beside a `$ref`, which these drafts ignore: the place, and those
-    that would have meant something."""
+    """The places in a schema of draft 7 or before with keywords beside a `$ref`, which these drafts ignore, and
+    those that would have had a meaning."""
     for place, part in all_schemas(document):
         ignored = sorted(part.keys() - _BESIDE_REFERENCES)
         if isinstance(part.get("$ref"), str) and ignored:
@@ -199,8 +202,8 @@ def _at(root: Any, pointer: str, reference: str) -> Any:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(part, dict) and name in part:
             part = part[name]
-        elif isinstance(part, list) and name.isdecimal() and name.isascii() and int(name[:9]) < len(part):
-            part = part[int(name[:9])]
+        elif isinstance(part, list) and _POSITION.fullmatch(name) and int(name) < len(part):
+            part = part[int(name)]
         else:
             raise BadReferenceError(f'the $ref "{reference}" names a part that is not there ({name})')
     if pointer and not pointer.startswith("/"):

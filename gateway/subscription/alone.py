@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.cooperative import give_way
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.observability import telemetry
 from gateway.subscription.reader import Reader
 from gateway.subscription.subscription import Subscription

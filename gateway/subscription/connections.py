@@ -16,7 +16,7 @@ from gateway.subscription.session import Session
 MOST_ROWS = 1000
 SHOWN_CHARACTERS = 1000
 """Of a filter or a position."""
-ORDERS: dict[str, Callable[[Connection], Any]] = {
+ORDERS: dict[str, Callable[[ConnectionRow], Any]] = {
     "since": lambda row: row.since,
     "lag": lambda row: -row.lag,
     "bytes": lambda row: -(row.bytes or 0),
@@ -30,9 +30,9 @@ _BYTES_ACKED_AT = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """One open stream. `since` in milliseconds; `lag` in records that the ring has and the client was not sent; `bytes`
-    as the client's side has acknowledged them, where the system tells."""
+class ConnectionRow:
+    """One open stream. `since` is in milliseconds. `lag` counts records that the ring has and the client has not
+    received. `bytes` are those that the client's side has acknowledged, if the system tells."""
 
     id: str
     address: str
@@ -51,12 +51,12 @@ class Connection:
         return asdict(self)
 
 
-def sorted_rows(rows: Iterable[Connection], order: str, limit: int) -> list[Connection]:
+def sorted_rows(rows: Iterable[ConnectionRow], order: str, limit: int) -> list[ConnectionRow]:
     """The first rows in this order."""
     return heapq.nsmallest(limit, rows, key=ORDERS[order])
 
 
-def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, worker: str) -> list[Connection]:
+def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, worker: str) -> list[ConnectionRow]:
     """A row for each session of this process."""
     names: dict[frozenset[str], list[str]] = {}
     feeds = {session.live_feed for session in sessions}
@@ -77,25 +77,25 @@ def stream_names(catalog: Catalog, topics: frozenset[str]) -> list[str]:
     return [stream.name for stream in catalog.streams.values() if topics.issuperset(stream.topics)]
 
 
-def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bool) -> Connection:
+def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bool) -> ConnectionRow:
     subscription, selection = session.subscription, session.request.selection
-    position, lag = b"", 0
+    identifier, lag = b"", 0
     if live:
-        position = session.feed.timeline.end()
+        identifier = session.feed.timeline.end()
     elif subscription is not None:
-        position = subscription.identifier
+        identifier = subscription.identifier
         held = ring.partitions()
         lag = sum(
-            max(0, ring.end(partition) - at) for partition, at in subscription.positions.items() if partition in held
+            max(0, ring.end(partition) - at) for partition, at in subscription.next_offsets.items() if partition in held
         )
-    return Connection(
+    return ConnectionRow(
         id=f"{worker}-{id(session):x}",
         address=session.visitor.address,
         user_agent=session.visitor.agent,
         streams=streams,
         filter=None if selection.filter is None else selection.filter.text[:SHOWN_CHARACTERS],
         format=session.request.format.content_type,
-        position=position.decode()[:SHOWN_CHARACTERS],
+        position=identifier.decode()[:SHOWN_CHARACTERS],
         live=live,
         lag=lag,
         bytes=_acknowledged(session),
@@ -104,7 +104,7 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
 
 
 def _acknowledged(session: Session) -> int | None:
-    """What the kernel knows of the connection, so that nobody has to count."""
+    """The kernel's figures of the connection, so that nobody has to count."""
     pipe = session.writer.sink.pipe
     ask = getattr(pipe, "get_extra_info", None)
     connected = None if ask is None else ask("socket")

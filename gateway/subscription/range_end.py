@@ -22,7 +22,7 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
     if not hub.sick.keys().isdisjoint(start.waiting):
         return False
     passed = clock.now() >= until
-    existing = [partition for partition in start.positions if partition.topic in hub.discovery.existing]
+    existing = [partition for partition in start.next_offsets if partition.topic in hub.discovery.existing]
     # What is requested from a time beyond the range is read again for the overlap alone.
     open_partitions = [partition for partition in existing if not _begins_at(request, partition, until)]
     if not open_partitions:
@@ -33,10 +33,10 @@ async def is_over_before(hub: Hub, request: Request, start: Start, clock: Clock)
     in_log: dict[TopicPartition, int] = {}
     for partition in open_partitions:
         # What has expired in the log meanwhile may still be in the ring, from where it is going to be sent.
-        position = start.positions[partition]
-        held = hub.ring.next(partition, position) if position < bounds[partition].start else None
+        next_offset = start.next_offsets[partition]
+        held = hub.ring.next(partition, next_offset) if next_offset < bounds[partition].start else None
         if held is None:
-            in_log[partition] = position
+            in_log[partition] = next_offset
         else:
             times.append(held.consumed.timestamp)
     first = await first_records(hub.log, in_log, ends)
@@ -52,7 +52,7 @@ async def is_read(hub: Hub, request: Request, read: Mapping[TopicPartition, int]
         bounds = demand(await hub.log.bounds(list(read)))
     except Refused:
         return False  # What the log does not give may hold something.
-    return all(position >= bounds[partition].end for partition, position in read.items())
+    return all(next_offset >= bounds[partition].end for partition, next_offset in read.items())
 
 
 def _begins_at(request: Request, partition: TopicPartition, time: int) -> bool:

@@ -24,7 +24,7 @@ Pace = Callable[[int], Awaitable[float]]
 
 
 class Replay:
-    """What a session does with the past: fetch the next history segment, and send it."""
+    """A session's work with the past: fetch the next history segment, and send it."""
 
     __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_writer")
 
@@ -35,19 +35,24 @@ class Replay:
         self._writer = writer
         self._heartbeat = heartbeat
         self._ends: dict[TopicPartition, int] | None = None
-        """What lies before them was there when the replay began: history, and merged by timestamp."""
+        """Records before these offsets existed when the replay began: they are history, and merged by timestamp."""
 
-    async def fetch(self, subscription: Subscription, positions: Mapping[TopicPartition, int]) -> HistorySegment | None:
-        """What comes next at these positions; None where the response is over before that. Raises as the log does."""
+    async def fetch(
+        self, subscription: Subscription, next_offsets: Mapping[TopicPartition, int]
+    ) -> HistorySegment | None:
+        """The next history segment at these positions; None if the response ends before that. Raises as the log
+        does."""
         known = self._hub.discovery.known
-        identity = frozenset((topic, known[topic].identity) for topic in {partition.topic for partition in positions})
+        identity = frozenset(
+            (topic, known[topic].identity) for topic in {partition.topic for partition in next_offsets}
+        )
         reads = subscription.request.selection.reads
         if self._ends is None:
-            self._ends = await self._log_ends(positions)
+            self._ends = await self._log_ends(next_offsets)
         while True:
-            self._hub.confirm(positions)
-            ends = {partition: end for partition, end in self._ends.items() if partition in positions}
-            found = self._past.read(positions, identity, ends, reads)
+            self._hub.confirm(next_offsets)
+            ends = {partition: end for partition, end in self._ends.items() if partition in next_offsets}
+            found = self._past.read(next_offsets, identity, ends, reads)
             if isinstance(found, HistorySegment) or found.done():
                 await give_way()  # Else it is waited for what is under way.
             if isinstance(found, HistorySegment):
@@ -58,11 +63,11 @@ class Replay:
             if found.result().covers(ends):
                 return found.result()
             # It was begun for another. Or the log ends before where it ended, after a failure of its own.
-            now = await self._log_ends(positions)
+            now = await self._log_ends(next_offsets)
             self._ends = {partition: min(end, now.get(partition, end)) for partition, end in self._ends.items()}
 
-    async def _log_ends(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        bounds = demand(await self._hub.log.bounds(list(positions)))
+    async def _log_ends(self, next_offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        bounds = demand(await self._hub.log.bounds(list(next_offsets)))
         return {partition: bound.end for partition, bound in bounds.items()}
 
     async def _wait(self, subscription: Subscription, loading: asyncio.Task[HistorySegment]) -> None:
@@ -123,7 +128,7 @@ class Replay:
         return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
-        """Read no further for so long; the client hears that the stream lives."""
+        """Read no further for this many seconds. The client receives heartbeats meanwhile."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         sink, stopping = self._writer.sink, self._writer.stopping
@@ -133,7 +138,7 @@ class Replay:
             await self._writer.beat(subscription.identifier)
 
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
-        """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
+        """Send the frames of this client alone when the range ends in this history segment. Returns their bytes."""
         selection = subscription.request.selection
         consumed = subscription.cursor.consumed
         frames: list[bytes] = []
@@ -157,15 +162,15 @@ async def read_past(reader: Reader, subscription: Subscription, pace: Pace | Non
     services = reader.services
     replay = Replay(services.past, reader.hub, reader.writer, services.heartbeat, reader.judge)
     while reader.is_current():
-        positions = reader.readable(subscription)
-        if reader.hub.ring.locate(positions) is not None:
+        next_offsets = reader.readable(subscription)
+        if reader.hub.ring.locate(next_offsets) is not None:
             return
-        segment = await replay.fetch(subscription, positions)
+        segment = await replay.fetch(subscription, next_offsets)
         if segment is None or not reader.is_current():
             return
-        if segment.positions != positions:
+        if segment.positions != next_offsets:
             await replay.send(subscription, segment, reader.feed, pace, reader.is_current)
-        elif not await reader.finish_until(subscription, positions):
+        elif not await reader.finish_until(subscription, next_offsets):
             # The end of the log, and the ring is not there yet.
             reader.hub.look_again()
             await reader.wait_for_change(subscription, RETRY_WAIT)

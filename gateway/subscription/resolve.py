@@ -11,8 +11,8 @@ from gateway.eventlog.trouble import Trouble, demand
 from gateway.hub.history import consumed_before, first_records
 from gateway.hub.hub import Hub
 from gateway.hub.parting import consumed_at
-from gateway.hub.ring import Break
 from gateway.hub.seek import seek
+from gateway.hub.segment import Break
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.seen import MOST_SEEN, Counting
@@ -23,21 +23,21 @@ LIVE_GRAIN = 10_000
 
 @dataclass(slots=True)
 class Start:
-    """Where a subscription begins: what was read, the next offsets, and the gaps to be told first."""
+    """The start of a subscription: the consumed positions, the next offsets, and the gaps to report first."""
 
     consumed: dict[TopicPartition, ConsumedPosition] = field(default_factory=dict)
-    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
     waiting: dict[TopicPartition, RequestedPosition] = field(default_factory=dict)
-    """What was requested in partitions of topics that are not there, where something was read, and in those that the
-    log does not give: resolved once it does."""
+    """The requested positions in partitions of missing topics of which the client had read something, and in
+    unreadable partitions. They are resolved once the log serves them."""
     untold: set[str] = field(default_factory=set)
     """Topics of which the log does not tell: how many partitions they have is not known either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a client asked for. `since` (ms) counts where it sent no position. `overlaps`, by topic, are milliseconds to
+    """The request of a client. `since` (ms) counts if it sent no position. `overlaps`, by topic, are milliseconds to
     read again after a position that is a time."""
 
     requested: Mapping[TopicPartition, RequestedPosition] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Origin:
     """The ring's when that was so."""
 
     def requested_of(self, partition: TopicPartition) -> RequestedPosition | None:
-        """What is requested of one partition; None is live."""
+        """The requested position in one partition; None is live."""
         requested = self.past_requested_of(partition)
         return RequestedPosition(None, self.live) if requested is None and self.live is not None else requested
 
@@ -85,8 +85,7 @@ class Resolver:
         self._log = hub.log
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
-        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give
-        waits."""
+        """Raises LogUnavailable, and the log's errors for topics that vanish meanwhile. Unreadable partitions wait."""
         if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
         untold = await self._check_view(origin)
@@ -123,7 +122,7 @@ class Resolver:
         return start
 
     def _wait(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> None:
-        """The log does not give the partition. Who asked for live events gets those from about now on."""
+        """The partition is unreadable. A client that asked for live events gets those from about now on."""
         if requested is None:
             now = self._hub.clock.now()
             requested = RequestedPosition(None, now - now % LIVE_GRAIN)
@@ -131,12 +130,12 @@ class Resolver:
         start.consumed[partition] = ConsumedPosition(
             -1 if requested.offset is None else requested.offset, requested.timestamp or 0, requested.seen
         )
-        start.positions[partition] = start.consumed[partition].offset + 1
+        start.next_offsets[partition] = start.consumed[partition].offset + 1
 
     async def _check_view(self, origin: Origin) -> set[TopicPartition]:
-        """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
-        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of
-        it."""
+        """The partitions that a position names, of topics that the log does not describe. Raises TopicAbsent if a
+        partition exists in the log and the hub does not know it yet: another process has seen it, and delivered its
+        events."""
         existing = self._hub.discovery.existing
         unknown = {
             partition
@@ -168,8 +167,8 @@ class Resolver:
                 raise TopicAbsent(topic)
 
     def _absent(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> None:
-        """The topic is not there, or not any more. Who had read less of it than the ring waits for it with the position
-        that it has, so that it is told its own gap, or none where it had read nothing."""
+        """The topic does not exist, or was deleted. A client that had read less of it than the ring waits for it
+        with its own position. So it receives its own gap, or none if it had read nothing."""
         if self._from_memory(partition, requested, start):
             return
         tail = self._hub.ring.tail(partition)
@@ -183,7 +182,7 @@ class Resolver:
         elif tail is not None or consumed != NOTHING_READ:
             start.waiting[partition] = requested if requested is not None else RequestedPosition(None, 0)
         start.consumed[partition] = consumed
-        start.positions[partition] = consumed.offset + 1
+        start.next_offsets[partition] = consumed.offset + 1
 
     def _from_memory(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> bool:
         hub = self._hub
@@ -192,7 +191,7 @@ class Resolver:
             return False
         if requested is None:
             start.consumed[partition] = tail
-            start.positions[partition] = hub.ring.end(partition)
+            start.next_offsets[partition] = hub.ring.end(partition)
             return True
         if requested.offset is None or requested.timestamp is None:
             return False
@@ -204,7 +203,7 @@ class Resolver:
         if consumed is None:
             return False
         start.consumed[partition] = consumed
-        start.positions[partition] = consumed.offset + 1
+        start.next_offsets[partition] = consumed.offset + 1
         return True
 
     async def _from_log(
@@ -230,9 +229,9 @@ class Resolver:
         else:
             await self._inside(partition, requested, max(reached, bounds.start), bounds, start)
 
-    def _has_read_all(self, partition: TopicPartition, requested: RequestedPosition, position: int) -> bool:
+    def _has_read_all(self, partition: TopicPartition, requested: RequestedPosition, next_offset: int) -> bool:
         """Whether what is requested was the last record before this position, as far as the ring knows."""
-        before = self._hub.ring.before(partition, position)
+        before = self._hub.ring.before(partition, next_offset)
         return before is not None and before[:2] == (requested.offset, requested.timestamp)
 
     def _cut_since(
@@ -244,20 +243,20 @@ class Resolver:
         return self._hub.losses.cuts.lowest(partition, requested.offset, epoch)
 
     async def _at_cut(self, partition: TopicPartition, requested: RequestedPosition, cut: int, start: Start) -> None:
-        """What was read here is not there any more, whatever is by now."""
+        """The records read here are gone, whatever is there by now."""
         self._hub.confirm([partition])
         bounds = demand(await self._log.bounds([partition]))[partition]
-        position = min(max(cut, bounds.start), bounds.end)
-        consumed = await consumed_at(self._log, self._hub.ring, partition, bounds, position)
-        self._gap(partition, requested, position, "unknown", consumed, start)
+        next_offset = min(max(cut, bounds.start), bounds.end)
+        consumed = await consumed_at(self._log, self._hub.ring, partition, bounds, next_offset)
+        self._gap(partition, requested, next_offset, "unknown", consumed, start)
 
     async def _begin(
-        self, partition: TopicPartition, position: int, bounds: Bounds, since: int, start: Start
+        self, partition: TopicPartition, next_offset: int, bounds: Bounds, since: int, start: Start
     ) -> ConsumedPosition:
         by_timestamp = self._hub.by_timestamp[partition.topic]
-        consumed = await consumed_before(self._log, partition, position, bounds, since, by_timestamp)
+        consumed = await consumed_before(self._log, partition, next_offset, bounds, since, by_timestamp)
         start.consumed[partition] = consumed
-        start.positions[partition] = position
+        start.next_offsets[partition] = next_offset
         return consumed
 
     async def _begin_live(self, partition: TopicPartition, bounds: Bounds, start: Start) -> ConsumedPosition:
@@ -268,7 +267,7 @@ class Resolver:
         if newest is None or newest < 0:
             begun = 0 if newest is None else self._hub.clock.now()
             start.consumed[partition] = NOTHING_READ if bounds.end == 0 else ConsumedPosition(bounds.end - 1, begun)
-            start.positions[partition] = bounds.end
+            start.next_offsets[partition] = bounds.end
         else:
             await self._at_time(partition, RequestedPosition(None, newest, MOST_SEEN), bounds, 0, start)
         return start.consumed[partition]
@@ -283,25 +282,25 @@ class Resolver:
         timeless: bool = True,
     ) -> None:
         time = requested.timestamp or 0
-        position = await seek(self._log, partition, time - overlap, bounds, timeless)
+        next_offset = await seek(self._log, partition, time - overlap, bounds, timeless)
         # The consumed position is not set back with the overlap: else every resume would begin earlier than the one
         # before.
-        await self._begin(partition, position, bounds, time, start)
+        await self._begin(partition, next_offset, bounds, time, start)
         # At the log's start nobody can say how many records of the millisecond have expired: rather twice than never.
-        if requested.seen and not overlap and (position == 0 or position > bounds.start):
-            await self._skip_seen(partition, requested, position, bounds, start)
+        if requested.seen and not overlap and (next_offset == 0 or next_offset > bounds.start):
+            await self._skip_seen(partition, requested, next_offset, bounds, start)
 
     async def _skip_seen(
-        self, partition: TopicPartition, requested: RequestedPosition, position: int, bounds: Bounds, start: Start
+        self, partition: TopicPartition, requested: RequestedPosition, next_offset: int, bounds: Bounds, start: Start
     ) -> None:
         """Pass over as many records of the requested millisecond as the client has seen."""
         if not self._hub.by_timestamp[partition.topic]:
             return
         time = requested.timestamp or 0
-        found = await self._counting.following(self._log, partition, time, position, bounds.end, requested.seen)
+        found = await self._counting.following(self._log, partition, time, next_offset, bounds.end, requested.seen)
         if found.records:
             start.consumed[partition] = ConsumedPosition(found.last, time, found.records)
-        start.positions[partition] = max(found.position, start.consumed[partition].offset + 1)
+        start.next_offsets[partition] = max(found.next_offset, start.consumed[partition].offset + 1)
 
     async def _past_the_end(
         self, partition: TopicPartition, requested: RequestedPosition, bounds: Bounds, start: Start
@@ -315,16 +314,16 @@ class Resolver:
     async def _unknown(
         self, partition: TopicPartition, requested: RequestedPosition, bounds: Bounds, start: Start
     ) -> None:
-        """Another log, a topic created again, or one that was cut back and written on: the offset says nothing, the
-        time does. What was written since it was cut may be older than what was there."""
+        """Another log, a recreated topic, or one that was truncated and written on: the offset says nothing, the
+        time does. Records written since the truncation may be older than the lost ones."""
         time = requested.timestamp or 0
-        position = await seek(self._log, partition, time, bounds)
+        next_offset = await seek(self._log, partition, time, bounds)
         cut = None if requested.offset is None else self._hub.losses.cuts.lowest(partition, requested.offset)
-        if cut is not None and cut < position:
+        if cut is not None and cut < next_offset:
             await self._at_cut(partition, requested, cut, start)
             return
-        consumed = await self._begin(partition, position, bounds, time, start)
-        self._gap(partition, requested, position, "unknown", consumed, start)
+        consumed = await self._begin(partition, next_offset, bounds, time, start)
+        self._gap(partition, requested, next_offset, "unknown", consumed, start)
         self._hub.look_again()
 
     async def _inside(
@@ -349,7 +348,7 @@ class Resolver:
         if self._hub.by_timestamp[partition.topic] and timestamp is not None:
             seen = await self._count_seen(partition, timestamp, requested.offset, bounds.start)
         start.consumed[partition] = ConsumedPosition(requested.offset, timestamp or 0, seen)
-        start.positions[partition] = max(requested.offset + 1, min(reached, bounds.end))
+        start.next_offsets[partition] = max(requested.offset + 1, min(reached, bounds.end))
 
     async def _count_seen(self, partition: TopicPartition, timestamp: int, offset: int, start: int) -> int:
         try:
@@ -357,8 +356,8 @@ class Resolver:
         except OffsetOutOfRange:
             return 0
 
-    async def _first_offset(self, partition: TopicPartition, position: int, bounds: Bounds) -> int:
-        record = (await first_records(self._log, {partition: position}, {partition: bounds.end}))[partition]
+    async def _first_offset(self, partition: TopicPartition, next_offset: int, bounds: Bounds) -> int:
+        record = (await first_records(self._log, {partition: next_offset}, {partition: bounds.end}))[partition]
         return bounds.end if record is None else record.offset
 
     def _gap(
@@ -372,7 +371,7 @@ class Resolver:
     ) -> None:
         asked = requested.offset if requested.offset is not None else requested.timestamp or 0
         start.consumed[partition] = consumed
-        start.positions[partition] = consumed.offset + 1
+        start.next_offsets[partition] = consumed.offset + 1
         start.gaps.append(Break(partition, asked, resumed, reason, consumed))
 
 

@@ -18,34 +18,36 @@ from gateway.model.record import TopicPartition
 MOST_SEEN = 1_000_000
 """Records that share a millisecond and are counted; of more, some are sent again."""
 COUNT_SECONDS = 10.0
-"""So long one client waits for its turn, and counts. What is not counted by then is sent again, rather than never."""
+"""Seconds for which one client waits for its turn, and counts. Records not counted by then are sent again, rather
+than never."""
 GROWTH = 8
-"""Looking back, each part is so many times as long as the one before."""
+"""When it looks back, each part is this many times as long as the one before."""
 
 
 class Counted(NamedTuple):
-    """So many records, the offset of the last of them, and where to read on."""
+    """A number of records, the offset of the last of them, and where to continue."""
 
     records: int
     last: int
-    position: int
+    next_offset: int
 
 
 class Counting:
-    """What all who count share. Counting a part of the log waits for nobody, more of it for those who count."""
+    """The shared state of all counts. Counting one part of the log waits for nobody; counting more of it waits for
+    the others."""
 
     def __init__(self) -> None:
         self._permit = asyncio.Semaphore(1)
 
     async def following(
-        self, log: EventLog, partition: TopicPartition, timestamp: int, position: int, end: int, most: int
+        self, log: EventLog, partition: TopicPartition, timestamp: int, next_offset: int, end: int, most: int
     ) -> Counted:
         """The records from a position on that have this timestamp, before any other; `most` of them. Raises as
         `demand`."""
         most = min(most, MOST_SEEN)
-        found = Counted(0, position - 1, position)
-        found, on = await _follow(log, partition, timestamp, found, min(end, position + PART_RECORDS), most)
-        if on and found.position < end:
+        found = Counted(0, next_offset - 1, next_offset)
+        found, on = await _follow(log, partition, timestamp, found, min(end, next_offset + PART_RECORDS), most)
+        if on and found.next_offset < end:
             async with self._alone() as mine:
                 if mine:
                     found, _ = await _follow(log, partition, timestamp, found, end, most)
@@ -79,21 +81,21 @@ class Counting:
 async def _follow(
     log: EventLog, partition: TopicPartition, timestamp: int, found: Counted, end: int, most: int
 ) -> tuple[Counted, bool]:
-    """What was found so far and what comes next, and whether more may come behind the end."""
-    count, last, position = found
+    """The count so far, the next part, and whether more may follow the end."""
+    count, last, next_offset = found
     deadline = _now() + COUNT_SECONDS
-    while position < end and count < most:
+    while next_offset < end and count < most:
         # No more than is wanted is read, in which there may be holes.
-        async with aclosing(read_parts(log, partition, position, min(end, position + most - count))) as parts:
+        async with aclosing(read_parts(log, partition, next_offset, min(end, next_offset + most - count))) as parts:
             async for records, after in parts:
                 for record in records:
                     if record.timestamp != timestamp:
                         return Counted(count, last, record.offset), False
                     count, last = count + 1, record.offset
-                position = after
+                next_offset = after
                 if _now() > deadline:
-                    return Counted(count, last, position), False
-    return Counted(count, last, position), count < most
+                    return Counted(count, last, next_offset), False
+    return Counted(count, last, next_offset), count < most
 
 
 async def _precede(

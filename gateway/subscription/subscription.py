@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from gateway.feed.cursor import Cursor
 from gateway.feed.notice import end_document, gap_document
 from gateway.feed.selection import Selection
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
 from gateway.model.position import DEFAULT_IDS, NOTHING_READ, ConsumedPosition, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Start
@@ -20,7 +21,7 @@ from gateway.wire.format import Format
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked for. `until` in milliseconds, `limit` in events."""
+    """The request of a client. `until` is in milliseconds, `limit` in events."""
 
     selection: Selection
     format: Format
@@ -39,18 +40,18 @@ class Request:
 class Subscription:
     """How far one client has come, and the frames that its next records make."""
 
-    __slots__ = ("_past", "cursor", "encoder", "ended", "positions", "remaining", "request", "untold", "waiting")
+    __slots__ = ("_past", "cursor", "encoder", "ended", "next_offsets", "remaining", "request", "untold", "waiting")
 
     def __init__(self, request: Request, encoder: PositionEncoder, start: Start) -> None:
         self.request = request
         self.encoder = encoder
         self.cursor = Cursor(encoder, start.consumed)
-        self.positions = dict(start.positions)
+        self.next_offsets = dict(start.next_offsets)
         self.remaining = request.limit
         self.ended: str | None = None
         self.waiting = dict(start.waiting)
-        """Partitions that are not there, or that the log does not give: what was requested there is held against the
-        log once they are back."""
+        """Partitions that are missing or unreadable. Their requested positions are compared with the log once they
+        are back."""
         self.untold = set(start.untold)
         """Topics of which the log did not tell how many partitions they have."""
         self._past: set[TopicPartition] = set()
@@ -61,12 +62,12 @@ class Subscription:
 
     def open_partitions(self) -> list[TopicPartition]:
         """The partitions that have not come to `until`."""
-        return [partition for partition in self.positions if partition not in self._past]
+        return [partition for partition in self.next_offsets if partition not in self._past]
 
     def readable(self, topics: Collection[str], held: Collection[TopicPartition] = ()) -> dict[TopicPartition, int]:
         """The next offsets of the partitions of these topics, and of those held, that have not come to `until`."""
         return {
-            partition: self.positions[partition]
+            partition: self.next_offsets[partition]
             for partition in self.open_partitions()
             if partition not in self.waiting and (partition.topic in topics or partition in held)
         }
@@ -75,10 +76,10 @@ class Subscription:
         """Let partitions wait whose topics are not among these, or that are sick, where the ring does not hold what
         comes next either."""
         held = []
-        for partition, position in self.positions.items():
+        for partition, next_offset in self.next_offsets.items():
             never_read = self.cursor.consumed[partition] == NOTHING_READ and ring.tail(partition) is None
             away = partition in sick or (partition.topic not in topics and not never_read)
-            if away and partition not in self.waiting and ring.locate({partition: position}) is None:
+            if away and partition not in self.waiting and ring.locate({partition: next_offset}) is None:
                 held.append(partition)
         self.wait_for(held)
 
@@ -97,7 +98,7 @@ class Subscription:
         """Take up partitions that are new, from their first record on, and give up those that are gone."""
         consumed = self.cursor.consumed
         for partition in encoder.partitions:
-            if partition.topic in self.untold and partition not in self.positions:
+            if partition.topic in self.untold and partition not in self.next_offsets:
                 # It was there all the time, and what the client asked for holds for it too.
                 asked = self.request.origin.requested_of(partition) or self.waiting.get(
                     TopicPartition(partition.topic, 0)
@@ -106,39 +107,39 @@ class Subscription:
         kept = {
             partition: consumed.get(partition) or origins.get(partition, fallback) for partition in encoder.partitions
         }
-        self.positions = {
-            partition: self.positions.get(partition, kept[partition].offset + 1) for partition in encoder.partitions
+        self.next_offsets = {
+            partition: self.next_offsets.get(partition, kept[partition].offset + 1) for partition in encoder.partitions
         }
         self.waiting = {partition: requested for partition, requested in self.waiting.items() if partition in kept}
         self.encoder = encoder
         self.cursor = Cursor(encoder, kept)
 
     def settle(self, consumed: Mapping[TopicPartition, ConsumedPosition], interrupted: bool = False) -> None:
-        """Say that everything up to these positions has been read and delivered; after an interruption (of which the
-        client was told) they may lie before those known."""
+        """Record that everything up to these positions has been read and delivered. After an interruption, which the
+        client knows of, they may lie before the known ones."""
         for partition, last in consumed.items():
             if self.cursor.consumed[partition] != last:
                 self.cursor.advance(partition, last)
-            known = 0 if interrupted else self.positions[partition]
-            self.positions[partition] = max(known, last.offset + 1)
+            known = 0 if interrupted else self.next_offsets[partition]
+            self.next_offsets[partition] = max(known, last.offset + 1)
 
-    def reach(self, positions: Mapping[TopicPartition, int]) -> None:
+    def reach(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Say that the log has been read up to these offsets, perhaps beyond the last record."""
         for partition in self.open_partitions():
-            self.positions[partition] = max(self.positions[partition], positions.get(partition, 0))
+            self.next_offsets[partition] = max(self.next_offsets[partition], next_offsets.get(partition, 0))
 
     def restart(self, start: Start) -> bytes:
-        """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
+        """Continue where the log says, once a position has been compared with it again. Returns the gaps to report."""
         requested = self.requested()
         self.waiting, self.untold = dict(start.waiting), set(start.untold)
         self.encoder = self.encoder.waiting_for(self.waiting, start.consumed)
         self.cursor = Cursor(self.encoder, start.consumed)
-        self.positions = dict(start.positions)
+        self.next_offsets = dict(start.next_offsets)
         return b"".join(self.gaps(start.gaps, requested))
 
     def gaps(self, gaps: Sequence[Break], requested: Mapping[TopicPartition, RequestedPosition]) -> list[bytes]:
-        """Frames that tell of missing events. Each has the position in which it alone and those before it have been
-        told, so that wherever the connection breaks, what was not told is told again."""
+        """Frames that report missing events. Each has the position at which exactly it and those before it are
+        reported. So after a lost connection, the client receives the missing reports again."""
         form = self.request.format
         return [
             form.notice(b"gap", self.before(gaps[index + 1 :], requested), gap_document(gap))
@@ -168,14 +169,14 @@ class Subscription:
         """Read the next record of a partition; `data` where it matches. Adds its frame, and the end's."""
         if self.ended or partition in self._past or partition in self.waiting:
             return
-        if consumed.offset < self.positions[partition]:
+        if consumed.offset < self.next_offsets[partition]:
             return
         until = self.request.until
         if until is not None and consumed.timestamp >= until:
             self.finish_partitions([partition], frames)
             return
         self.cursor.advance(partition, consumed)
-        self.positions[partition] = consumed.offset + 1
+        self.next_offsets[partition] = consumed.offset + 1
         if data is None:
             return
         frames.append(self.request.format.message(self.identifier, data))

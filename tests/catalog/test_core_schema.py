@@ -30,6 +30,8 @@ MEANINGS: list[tuple[str, Any]] = [
         ["12", "yes", 12, 1.0, True, None, "12"],
     ),
     ("{on: 1, 010: 2, ~: 3, 1.10: 4}", {"on": 1, "010": 2, "~": 3, "1.10": 4}),
+    (r'["\ud83d\ude00", "\u0085\u2028", "é😀"]', ["😀", "\x85\u2028", "é😀"]),
+    (r'{"\ud83d\ude00": 1}', {"😀": 1}),
     ("{a: &x {b: 1}, c: {<<: *x, d: 2}}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
 ]
 
@@ -62,6 +64,12 @@ def test_other_words_are_text() -> None:
         ("!!bool yes", '"yes" is no bool in YAML 1.2'),
         ("!!int 1_000", '"1_000" is no int in YAML 1.2'),
         ("!!timestamp 2026-01-31", "the tag tag:yaml.org,2002:timestamp means nothing here"),
+        (r'"\ud83d"', "half a character stands here"),
+        (r'{"\ude00\ud83d": 1}', "half a character stands here"),
+        # PyYAML folds the first into a space, and ends the comment at the others.
+        ('"x\x85y"', r'write this character as an escape in double quotes: "\u0085"'),
+        ("1 # x\u2028d: 2", r'write this character as an escape in double quotes: "\u2028"'),
+        ("'x\u2029 y'", r'write this character as an escape in double quotes: "\u2029"'),
         ("9" * 1001, "a number of 1001 characters; it may have 1000"),
     ],
 )

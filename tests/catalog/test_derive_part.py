@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.catalog.derivation import Dedup, Derivation, Expression, Lookup, Window
-from gateway.catalog.lineage import descendants
+from gateway.catalog.lineage import circles, descendants
 from gateway.catalog.load import load
 from gateway.errors import ConfigurationError
 
@@ -125,6 +125,26 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, told: str) -
 def test_what_is_made_of_itself_by_way_of_others_is_told(tmp_path: Path) -> None:
     found = mistakes(tmp_path, "a: {derive: {from: [c]}}", "b: {derive: {from: [s, a]}}", "c: {derive: {from: [b]}}")
     assert found == ["4: a is made of itself: a → c → b → a; events would go round for ever"]
+
+
+def test_errors_that_come_back_are_told(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "e: {schema_title: e}", "a: {error_stream: e, derive: {from: [e]}}")
+    assert found == ["5: a is made of itself: a → e → a; events would go round for ever"]
+    load(
+        write(tmp_path, "e: {schema_title: e}", "a: {derive: {from: [e]}}", "b: {error_stream: e, derive: {from: [s]}}")
+    )
+    streams = load(write(tmp_path, "e: {schema_title: e}", "a: {derive: {from: [e]}}")).catalog.streams
+    assert circles(streams) == []
+    assert [text.split(";")[0] for _, text in circles(streams, "e")] == ["a is made of itself: a → e → a"]
+
+
+def test_a_topic_is_not_read_in_two_ways(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        "u: {topics: [s, t], partitions: 4}",
+        "a: {schema_title: a, derive: {from: [s], lookup: {p: {in: u, key: x}}, select: {x: p.x}}}",
+    )
+    assert "5: a: s is a topic of u and of a source" in found
 
 
 def test_the_topic_and_key_of_a_derived_stream_are_its_own(tmp_path: Path) -> None:

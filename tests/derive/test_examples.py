@@ -74,7 +74,7 @@ def test_a_difference_is_told_with_what_came(tmp_path: Path) -> None:
             "$partition takes a number below 100",
         ),
         ("{name: x, stream: wiki.visits, given: [], expect: [], late: a}", 'late is "a"; it takes a number'),
-        ("{name: x, stream: wiki.visits, given: [], expect: [], until: soon}", "until: 'soon' is no time"),
+        ("{name: x, stream: wiki.visits, given: [], expect: [], until: soon}", "until: 'soon' is not a time"),
     ],
 )
 def test_a_mistake_in_a_test_is_told_with_its_line(tmp_path: Path, line: str, told: str) -> None:

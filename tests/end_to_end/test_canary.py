@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.eventlog.port import Batch
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import Streams, configuration, run
 from tests.end_to_end.stream import Client
@@ -59,6 +63,25 @@ async def test_subscribers_see_canary_events_when_they_ask(
     assert {first["domain"], second["domain"]} == {"canary"}
 
 
+async def test_each_partition_has_its_own(tmp_path: Path, settings: dict[str, Any]) -> None:
+    streams: Streams = {
+        "things": {"schema_title": "thing", "canary_events_enabled": True, "partitions": 3, "topics": ["one", "two"]}
+    }
+    said = run(["canary", "--config", str(configuration(tmp_path, streams, **settings))])
+    assert (said.returncode, said.stdout) == (0, "things: 6 canary events stored, one in each partition\n")
+    log = SqliteLog(str(tmp_path / "events.db"))
+    await log.open()
+    try:
+        places = [TopicPartition(topic, number) for topic in ("one", "two") for number in range(3)]
+        reader = await log.reader(dict.fromkeys(places, 0))
+        records = [record for batch in await reader.fetch(1.0) if isinstance(batch, Batch) for record in batch.records]
+        await reader.close()
+    finally:
+        await log.close()
+    assert sorted((record.topic, record.partition) for record in records) == places
+    assert len({json.loads(record.value or b"")["meta"]["id"] for record in records}) == 6
+
+
 def test_what_cannot_have_a_canary_event_is_said_and_the_others_have_theirs(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -75,7 +98,7 @@ def test_what_cannot_have_a_canary_event_is_said_and_the_others_have_theirs(
     assert "there is none in /bare/1.0.0" in said.stderr
     checked = run(["check", "--config", config])
     assert checked.returncode == 0
-    assert "warning: bare: it has canary_events_enabled" in checked.stdout
+    assert "warning: bare: canary_events_enabled is set" in checked.stdout
     for arguments, reason in ((["quiet"], "quiet has no canary_events_enabled"), (["absent"], "no stream 'absent'")):
         said = run(["canary", *arguments, "--config", config])
         assert said.returncode == 1

@@ -18,7 +18,8 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
-from gateway.hub.ring import Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import Break
 from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.wire.format import Format

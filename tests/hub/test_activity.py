@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.eventlog.port import TopicState
 from gateway.hub.activity import AHEAD, EXAMPLES_BYTES, LONGEST_EXAMPLE, SPAN, Activity
 from gateway.hub.losses import Remains
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.model.record import NewRecord, TopicPartition
 from tests.hub.test_discovery import fill, held, hub_over, quick, running, until
 

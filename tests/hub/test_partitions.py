@@ -15,6 +15,7 @@ from gateway.hub import recovery as recovery_module
 from gateway.hub.hub import Hub
 from gateway.hub.ordered import OrderedReader, Read
 from gateway.hub.partitions import FIRST_WAIT, LONGEST_WAIT, TRIAL_SECONDS, Ward, waiting_for
+from gateway.hub.reach import reach_end
 from gateway.model.record import TopicPartition
 from tests.hub.test_discovery import fill, held, hub_over, running, until
 
@@ -199,7 +200,7 @@ async def test_the_end_of_a_topic_that_nobody_may_read_is_not_waited_for() -> No
     log = two_topics()
     log.hide("beta", FORBIDDEN)
     async with running(hub_over(log)) as hub, asyncio.timeout(1):
-        await hub.reach_end(["alpha", "beta"])
+        await reach_end(hub, ["alpha", "beta"])
 
 
 def test_each_case_has_waits_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.hub.ring import ITEM_OVERHEAD, Break, Ring
+from gateway.hub.ring import Ring
+from gateway.hub.segment import ITEM_OVERHEAD, Break
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from tests.effort import examples

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Trouble
-from gateway.hub.watch import Watch
+from gateway.hub.watch import LagWatch
 from gateway.model.record import NewRecord, TopicPartition
 
 FIRST, SECOND = TopicPartition("alpha", 0), TopicPartition("alpha", 1)
@@ -23,7 +23,7 @@ def log() -> MemoryLog:
 
 async def test_what_has_records_and_does_not_move_is_stuck(log: MemoryLog) -> None:
     reading = {FIRST: 2, SECOND: 5}
-    watch = Watch(log, lambda: reading)
+    watch = LagWatch(log, lambda: reading)
     await watch.look()
     assert watch.stuck == []
     await watch.look()
@@ -34,7 +34,7 @@ async def test_what_has_records_and_does_not_move_is_stuck(log: MemoryLog) -> No
 
 
 async def test_what_the_log_says_nothing_of_is_stuck_and_the_others_are_not(log: MemoryLog) -> None:
-    watch = Watch(log, lambda: {FIRST: 5, SECOND: 5})
+    watch = LagWatch(log, lambda: {FIRST: 5, SECOND: 5})
     log.refuse(SECOND, Trouble(Kind.NO_LEADER, "set by the test"))
     await watch.look()
     assert watch.stuck == [SECOND]
@@ -45,7 +45,7 @@ async def test_what_the_log_says_nothing_of_is_stuck_and_the_others_are_not(log:
 
 async def test_a_topic_that_is_gone_and_a_log_that_is_away_are_told_elsewhere(log: MemoryLog) -> None:
     reading = {FIRST: 2, TopicPartition("beta", 0): 7}
-    watch = Watch(log, lambda: reading)
+    watch = LagWatch(log, lambda: reading)
     for _ in range(2):
         await watch.look()
     assert watch.stuck == [FIRST]

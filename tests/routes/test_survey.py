@@ -14,7 +14,7 @@ from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
 from gateway.hub.hub import Hub, HubOptions
-from gateway.hub.ring import Item
+from gateway.hub.segment import Item
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes

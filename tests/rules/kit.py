@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Findings, parse
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
+from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.eventlog.port import EventLog
 from gateway.model.record import NewRecord, Record, TopicPartition
@@ -117,14 +118,24 @@ class Log(MemoryLog):
     def __init__(self) -> None:
         self.clock = Timed()
         super().__init__(self.clock.now)
+        self.deaf = False
+        """Whether it is read from, and takes nothing."""
         self.opened: list[str] = []
         """The writers, one after the other."""
 
     async def writer(self, name: str) -> MemoryWriter:
         """See EventLog."""
+        if self.deaf:
+            raise LogUnavailable("it takes nothing")
         writer = await super().writer(name)
         self.opened.append(name)
         return writer
+
+    def append_to_topics(self, records: Sequence[tuple[str, NewRecord]]) -> list[tuple[TopicPartition, int]]:
+        """See MemoryLog."""
+        if self.deaf:
+            raise LogUnavailable("it takes nothing")
+        return super().append_to_topics(records)
 
     def records(self, topic: str) -> list[Record]:
         """All records of a topic of one partition."""

@@ -11,7 +11,7 @@ from gateway.errors import WriterFenced
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.model.record import NewRecord
 from gateway.rules.attempt import Answer, Prepared
-from gateway.rules.runner import Runner
+from gateway.rules.runner import MOST_UNSTORED, Runner
 from gateway.rules.tries import HEADER, tries_of
 from tests.rules.kit import (
     CATALOG,
@@ -256,6 +256,20 @@ async def test_the_log_may_go_away_at_any_time(log: Log) -> None:
             await until(lambda round_=round_: len(set(target.targets)) == 10 * round_ + 10)  # type: ignore[misc]
         await until(lambda: log.settled("purge"))
     assert len(target.targets) == 30, "an outage alone repeats nothing"
+
+
+async def test_while_the_log_is_away_a_bounded_number_is_tried(log: Log) -> None:
+    """Whoever is killed then repeats no more than these."""
+    target = Target()
+    async with running(rule_of(), log, target):
+        log.append_now(STREAM, [record(page(number)) for number in range(MOST_UNSTORED + 50)])
+        log.deaf = True
+        await until(lambda: len(target.asked) >= MOST_UNSTORED)
+        await asyncio.sleep(0.1)
+        assert len(target.asked) <= MOST_UNSTORED + 10
+        log.deaf = False
+        await until(lambda: len(target.asked) == MOST_UNSTORED + 50)
+    assert len(set(target.targets)) == MOST_UNSTORED + 50
 
 
 async def test_what_the_log_has_lost_is_passed_over(log: Log) -> None:

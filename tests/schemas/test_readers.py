@@ -137,6 +137,22 @@ def test_what_breaks_readers(old: Any, new: Any, told: str) -> None:
     assert any(told in line for line in found), found
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_where_a_dynamic_reference_leads_breaks_readers(loss: str) -> None:
+    """The definition stays where it is, and is compared there."""
+    less = copy.deepcopy(USER)
+    LOSSES[loss](less)
+    old, new = (
+        {"properties": {"u": {"$dynamicRef": "#user"}}, "$defs": {"user": {"$dynamicAnchor": "user", **user}}}
+        for user in (USER, less)
+    )
+    found = changes(old, new)
+    assert weight_of(found) == Weight.MAJOR
+    assert all(change.path.startswith("#user/") for change in found)
+    # Where nothing leads there, it may be anything.
+    assert changes({**old, "properties": {}}, {**new, "properties": {}}) == []
+
+
 def test_equal_values_are_no_change() -> None:
     assert changes({"enum": [1, 2], "default": 1}, {"enum": [1.0, 2.0], "default": 1.0}) == []
     assert changes({"anyOf": [{"const": 1}, {"const": "a"}]}, {"anyOf": [{"const": 1.0}, {"const": "a"}]}) == []

@@ -151,10 +151,13 @@ def test_keywords_beside_a_reference_count_from_2019_on(tmp_path: Path) -> None:
         "/absent/1.0.0",
         "/b/1.0.0#/nothing/there",
         "/b/1.0.0#anchor",
+        "/b/1.0.0#/anyOf/00",
+        "/b/1.0.0#/anyOf/1",
+        "/b/1.0.0#/anyOf/0000000000",
     ],
 )
 def test_references_that_cannot_be_followed(tmp_path: Path, reference: str) -> None:
-    put(tmp_path, "b/1.0.0.yaml", type="object")
+    put(tmp_path, "b/1.0.0.yaml", type="object", anyOf=[{}])
     put(tmp_path, "a/1.0.0.yaml", properties={"x": {"$ref": reference}})
     (mistake,) = mistakes(tmp_path)
     assert mistake.startswith(f"{tmp_path / 'a/1.0.0.yaml'}: ")
@@ -190,7 +193,7 @@ def test_growth_by_references_is_bounded(tmp_path: Path) -> None:
         ("$schema: https://example.org/mine", "a draft of JSONSchema"),
         ("$id: /b/1.0.0", "by its place in the repository it is /a/1.0.0"),
         ("maximum: 1.0e+999", "1.0e+999 is a number that JSON has not"),
-        ('description: "\\ud800"', "the file cannot be read"),
+        ('description: "\\ud800"', "half a character stands here"),
         ("title: b", "by its place in the repository it is a"),
     ],
 )
@@ -200,6 +203,21 @@ def test_mistakes_of_a_file(tmp_path: Path, text: str, told: str) -> None:
     (mistake,) = mistakes(tmp_path)
     assert mistake.startswith(str(tmp_path / "a" / "1.0.0.yaml"))
     assert told in mistake
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"type": "object", "properties": {"a": {}, "a": {"type": "string"}}}', "a is given twice"),
+        ('{"type": "object", "maximum": NaN}', "cannot be read"),
+        ('{"enum": ["\\ud83d"]}', "cannot be read"),
+    ],
+)
+def test_json_of_which_programs_make_different_things(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.0.0.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=told):
+        SchemaRepository([tmp_path])
 
 
 def test_broken_json_and_bytes(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ BUGS = (
     Planted(
         "ring: start stays at eviction",
         "gateway.hub.ring:Ring._drop",
-        "state.start = state.runs[0].before if state.runs else state.tail",
+        "state.start = state.portions[0].before if state.portions else state.tail",
         "pass",
     ),
     Planted("ring: nothing is evicted", "gateway.hub.ring:Ring.close", "self.size > self.capacity", "False"),
@@ -234,7 +234,7 @@ BUGS = (
     Planted(
         "until: the log is not asked",
         "gateway.subscription.range_end:is_read",
-        "all(position >= bounds[partition].end for partition, position in read.items())",
+        "all(next_offset >= bounds[partition].end for partition, next_offset in read.items())",
         "True",
     ),
     Planted(

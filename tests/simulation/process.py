@@ -14,7 +14,7 @@ from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
 from gateway.hub.hub import Hub, HubOptions
 from gateway.hub.past import Past
-from gateway.hub.ring import Segment
+from gateway.hub.segment import Segment
 from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
 from gateway.routes.parameters import Bounds
@@ -99,8 +99,8 @@ class Process:
         newest = held[-2].size if len(held) > 1 else 0
         assert ring.size <= max(ring.capacity, newest) + ring.open.size, "the ring is too large"
         assert self.cache.size <= self.cache.capacity, "the cache of blocks is too large"
-        runs = sum(len(state.runs) for state in ring._partitions.values())
-        assert runs <= ring.records, "the ring remembers segments that are gone"
+        portions = sum(len(state.portions) for state in ring._partitions.values())
+        assert portions <= ring.records, "the ring remembers segments that are gone"
         # One for the hub, one that it replaces, those that look where partitions begin, those of the past that read and
         # that wait, and what looks something up.
         most = 2 + discovery.BEGIN_TOGETHER + 2 * self.readers + len(self.answering)

@@ -22,8 +22,8 @@ BUGS = (
     Planted(
         "position: a negative time is none",
         "gateway.model.position.text:_parse_entry",
-        "return place, RequestedPosition(offset, timestamp, seen)",
-        "return place, RequestedPosition(offset, timestamp if timestamp is None or timestamp >= 0 else 0, seen)",
+        "return named, RequestedPosition(offset, timestamp, seen)",
+        "return named, RequestedPosition(offset, timestamp if timestamp is None or timestamp >= 0 else 0, seen)",
     ),
 )
 

@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-
 import pytest
 
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub, HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
-from gateway.model.record import NewRecord, TopicPartition
-from gateway.subscription.resolve import Origin, Resolver, Start, _is_behind
+from gateway.model.record import TopicPartition
+from gateway.subscription.resolve import Origin, Resolver
 from tests.subscription.client import FakeClock
-
-ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
-
-
-def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
-    log.append_now(place.topic, [NewRecord(b"{}", None, timestamp, place.partition) for timestamp in timestamps])
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    log = MemoryLog()
-    log.create_topic("alpha")
-    log.create_topic("beta")
-    return log
-
-
-@asynccontextmanager
-async def hub_of(
-    log: MemoryLog, by_timestamp: bool = False, topics: tuple[str, ...] = ("alpha", "beta")
-) -> AsyncIterator[Hub]:
-    """A hub that has read the log. What is done to the log afterwards it does not know of at once."""
-    hub = Hub(log, dict.fromkeys(topics, by_timestamp), FakeClock(), HubOptions(ring_fill=0.0))
-    running = asyncio.create_task(hub.run())
-    try:
-        async with asyncio.timeout(5):
-            await hub.filled.wait()
-        yield hub
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-
-
-Change = Callable[[MemoryLog], None]
-
-
-async def resolve(
-    log: MemoryLog,
-    *requested: tuple[TopicPartition, RequestedPosition],
-    by_timestamp: bool = False,
-    change: Change | None = None,
-) -> Start:
-    """Where a client of both topics begins."""
-    async with hub_of(log, by_timestamp) as hub:
-        if change is not None:
-            change(log)
-        return await Resolver(hub).resolve(Origin(requested=dict(requested)), [ALPHA, BETA])
-
-
-def gaps(start: Start) -> list[tuple[TopicPartition, int, int, str]]:
-    return [(gap.partition, gap.requested, gap.resumed, gap.reason) for gap in start.gaps]
+from tests.subscription.resolving import ALPHA, BETA, Change, fill, gaps, hub_of, resolve
 
 
 async def test_no_position_is_live(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 11, 11])
     start = await resolve(log)
-    assert start.positions == {ALPHA: 3, BETA: 0}
+    assert start.next_offsets == {ALPHA: 3, BETA: 0}
     assert (start.consumed[ALPHA].offset, start.consumed[ALPHA].timestamp) == (2, 11)
     assert start.consumed[BETA] == NOTHING_READ
     assert not start.gaps
@@ -80,21 +26,21 @@ async def test_no_position_is_live(log: MemoryLog) -> None:
 async def test_an_offset_and_its_timestamp_go_on_at_the_next_record(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(1, 20)))
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
     assert not start.gaps
 
 
 async def test_an_offset_alone_is_trusted_inside_the_log(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(0, None)))
-    assert (start.consumed[ALPHA].timestamp, start.positions[ALPHA]) == (10, 1)
+    assert (start.consumed[ALPHA].timestamp, start.next_offsets[ALPHA]) == (10, 1)
     assert not start.gaps
 
 
 async def test_the_last_offset_is_live(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20])
     start = await resolve(log, (ALPHA, RequestedPosition(1, None)))
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
     assert not start.gaps
 
 
@@ -102,7 +48,7 @@ async def test_an_offset_below_the_start_is_expired(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30, 40])
     start = await resolve(log, (ALPHA, RequestedPosition(0, 10)), change=lambda log: log.truncate("alpha", 0, 2))
     assert gaps(start) == [(ALPHA, 0, 2, "expired")]
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
 
 
 async def test_expired_tells_the_first_record_that_will_be_read(log: MemoryLog) -> None:
@@ -117,7 +63,7 @@ async def test_the_record_just_before_the_start_has_lost_nothing(log: MemoryLog)
     fill(log, ALPHA, [10, 20, 30])
     log.truncate("alpha", 0, 2)
     start = await resolve(log, (ALPHA, RequestedPosition(1, 20)))
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
     assert not start.gaps
 
 
@@ -125,13 +71,13 @@ async def test_an_offset_alone_past_the_end_is_future_and_goes_on_live(log: Memo
     fill(log, ALPHA, [10, 20])
     start = await resolve(log, (ALPHA, RequestedPosition(7, None)))
     assert gaps(start) == [(ALPHA, 7, 2, "future")]
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
 
 
 async def test_before_future_is_told_the_log_itself_is_asked(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20])
     start = await resolve(log, (ALPHA, RequestedPosition(2, 30)), change=lambda log: fill(log, ALPHA, [30]))
-    assert start.positions[ALPHA] == 3
+    assert start.next_offsets[ALPHA] == 3
     assert not start.gaps
 
 
@@ -139,21 +85,21 @@ async def test_both_past_the_end_go_on_by_the_timestamp(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(70, 15)))
     assert gaps(start) == [(ALPHA, 70, 1, "unknown")]
-    assert start.positions[ALPHA] == 1
+    assert start.next_offsets[ALPHA] == 1
 
 
 async def test_another_record_at_the_offset_is_another_log(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(2, 15)))
     assert gaps(start) == [(ALPHA, 2, 1, "unknown")]
-    assert start.positions[ALPHA] == 1
+    assert start.next_offsets[ALPHA] == 1
 
 
 async def test_compaction_is_no_gap(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30, 40])
     log.compact("alpha", 0, [1, 2])
     start = await resolve(log, (ALPHA, RequestedPosition(1, 20)))
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
     assert not start.gaps
 
 
@@ -166,16 +112,16 @@ async def test_a_transaction_marker_at_the_end_is_no_gap(log: MemoryLog) -> None
 
 async def test_a_timestamp_alone_goes_on_at_or_after_it(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 20, 30])
-    assert (await resolve(log, (ALPHA, RequestedPosition(None, 20)))).positions[ALPHA] == 1
-    assert (await resolve(log, (ALPHA, RequestedPosition(None, 21)))).positions[ALPHA] == 3
-    assert (await resolve(log, (ALPHA, RequestedPosition(None, 31)))).positions[ALPHA] == 4
+    assert (await resolve(log, (ALPHA, RequestedPosition(None, 20)))).next_offsets[ALPHA] == 1
+    assert (await resolve(log, (ALPHA, RequestedPosition(None, 21)))).next_offsets[ALPHA] == 3
+    assert (await resolve(log, (ALPHA, RequestedPosition(None, 31)))).next_offsets[ALPHA] == 4
 
 
 async def test_a_timestamp_before_the_oldest_record_goes_on_with_that_one(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     log.truncate("alpha", 0, 1)
     start = await resolve(log, (ALPHA, RequestedPosition(None, 5)))
-    assert start.positions[ALPHA] == 1
+    assert start.next_offsets[ALPHA] == 1
     assert not start.gaps
 
 
@@ -183,14 +129,14 @@ async def test_a_partition_not_named_begins_at_the_earliest_timestamp_named(log:
     fill(log, ALPHA, [10, 20])
     fill(log, BETA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(1, 20)))
-    assert start.positions == {ALPHA: 2, BETA: 1}
+    assert start.next_offsets == {ALPHA: 2, BETA: 1}
 
 
 async def test_a_partition_not_named_is_live_where_no_timestamp_is(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20])
     fill(log, BETA, [10, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(0, None)))
-    assert start.positions == {ALPHA: 1, BETA: 3}
+    assert start.next_offsets == {ALPHA: 1, BETA: 3}
 
 
 async def test_a_partition_not_named_beside_one_that_was_read_is_new(log: MemoryLog) -> None:
@@ -201,7 +147,7 @@ async def test_a_partition_not_named_beside_one_that_was_read_is_new(log: Memory
     fill(log, new, [5, 6])
     async with hub_of(log) as hub:
         start = await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(1, 20)}), [ALPHA, new])
-    assert start.positions == {ALPHA: 2, new: 0}
+    assert start.next_offsets == {ALPHA: 2, new: 0}
 
 
 async def test_a_partition_not_named_beside_mere_times_begins_at_the_earliest(log: MemoryLog) -> None:
@@ -211,7 +157,7 @@ async def test_a_partition_not_named_beside_mere_times_begins_at_the_earliest(lo
     times = {ALPHA: RequestedPosition(None, 10), TopicPartition("alpha", 1): RequestedPosition(None, 12)}
     async with hub_of(log) as hub:
         start = await Resolver(hub).resolve(Origin(times), [*times, new])
-    assert start.positions[new] == 1
+    assert start.next_offsets[new] == 1
 
 
 async def test_what_was_to_be_live_begins_when_it_was_asked_for_though_the_log_answers_later(log: MemoryLog) -> None:
@@ -219,8 +165,8 @@ async def test_what_was_to_be_live_begins_when_it_was_asked_for_though_the_log_a
     fill(log, BETA, [10, 20, 30])
     async with hub_of(log) as hub:
         start = await Resolver(hub).resolve(Origin({BETA: RequestedPosition(0, None)}, live=20), [ALPHA, BETA])
-        assert start.positions == {ALPHA: 1, BETA: 1}
-        assert (await Resolver(hub).resolve(Origin(live=25), [ALPHA])).positions == {ALPHA: 2}
+        assert start.next_offsets == {ALPHA: 1, BETA: 1}
+        assert (await Resolver(hub).resolve(Origin(live=25), [ALPHA])).next_offsets == {ALPHA: 2}
 
 
 async def test_an_empty_partition_is_no_time_for_a_topic_that_is_not_named(log: MemoryLog) -> None:
@@ -230,9 +176,9 @@ async def test_an_empty_partition_is_no_time_for_a_topic_that_is_not_named(log: 
     fill(log, ALPHA, [20])
     async with hub_of(log) as hub:
         origin = Origin({ALPHA: RequestedPosition(0, 20), empty: RequestedPosition(None, 0)})
-        assert (await Resolver(hub).resolve(origin, [ALPHA, empty, BETA])).positions[BETA] == 1
+        assert (await Resolver(hub).resolve(origin, [ALPHA, empty, BETA])).next_offsets[BETA] == 1
         origin = Origin({empty: RequestedPosition(None, 0)})
-        assert (await Resolver(hub).resolve(origin, [empty, BETA])).positions[BETA] == 3
+        assert (await Resolver(hub).resolve(origin, [empty, BETA])).next_offsets[BETA] == 3
 
 
 def grow(log: MemoryLog) -> None:
@@ -264,7 +210,7 @@ async def test_since_is_a_request_and_tells_no_gap(log: MemoryLog) -> None:
     log.truncate("alpha", 0, 2)
     async with hub_of(log) as hub:
         start = await Resolver(hub).resolve(Origin(since=5), [ALPHA, BETA])
-    assert start.positions == {ALPHA: 2, BETA: 0}
+    assert start.next_offsets == {ALPHA: 2, BETA: 0}
     assert not start.gaps
 
 
@@ -274,7 +220,7 @@ async def test_a_position_wins_over_since(log: MemoryLog) -> None:
         start = await Resolver(hub).resolve(
             Origin({ALPHA: RequestedPosition(1, 20), BETA: RequestedPosition(None, 0)}, since=5), [ALPHA, BETA]
         )
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
 
 
 async def test_a_topic_that_does_not_exist_is_read_from_its_first_record() -> None:
@@ -282,7 +228,7 @@ async def test_a_topic_that_does_not_exist_is_read_from_its_first_record() -> No
     log.create_topic("alpha")
     for requested in (None, RequestedPosition(None, 0)):
         start = await resolve(log, *([(BETA, requested)] if requested else []))
-        assert (start.consumed[BETA], start.positions[BETA]) == (NOTHING_READ, 0)
+        assert (start.consumed[BETA], start.next_offsets[BETA]) == (NOTHING_READ, 0)
         assert not start.gaps
         assert not start.waiting
 
@@ -308,21 +254,21 @@ async def test_what_was_read_of_a_topic_that_is_not_there_is_kept(
 async def test_records_already_seen_of_a_millisecond_are_passed_over(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, *[20] * 1000, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(None, 20, 400)), by_timestamp=True)
-    assert start.positions[ALPHA] == 401
+    assert start.next_offsets[ALPHA] == 401
     assert start.consumed[ALPHA] == ConsumedPosition(400, 20, 400)
 
 
 async def test_fewer_of_a_millisecond_than_were_seen_pass_over_no_other(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 20, 30])
     start = await resolve(log, (ALPHA, RequestedPosition(None, 20, 9)), by_timestamp=True)
-    assert start.positions[ALPHA] == 3
+    assert start.next_offsets[ALPHA] == 3
 
 
 async def test_seen_is_counted_over_what_was_compacted(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 20, 20, 20, 30])
     log.compact("alpha", 0, [2, 3])
     start = await resolve(log, (ALPHA, RequestedPosition(None, 20, 2)), by_timestamp=True)
-    assert start.positions[ALPHA] == 5
+    assert start.next_offsets[ALPHA] == 5
 
 
 async def test_live_by_timestamp_holds_the_newest_record_and_its_count(log: MemoryLog) -> None:
@@ -339,7 +285,7 @@ async def test_live_by_timestamp_is_the_same_from_the_log(log: MemoryLog) -> Non
         hub.filled.clear()
         start = await Resolver(hub).resolve(Origin(), [ALPHA, BETA])
     assert start.consumed[ALPHA] == ConsumedPosition(2, 20, 2)
-    assert start.positions == {ALPHA: 3, BETA: 0}
+    assert start.next_offsets == {ALPHA: 3, BETA: 0}
     assert start.consumed[BETA] == NOTHING_READ
 
 
@@ -347,18 +293,18 @@ async def test_at_the_start_of_the_log_records_seen_may_have_expired(log: Memory
     fill(log, ALPHA, [10, 20, 20, 20])
     log.truncate("alpha", 0, 2)
     start = await resolve(log, (ALPHA, RequestedPosition(None, 20, 2)), by_timestamp=True)
-    assert start.positions[ALPHA] == 2
+    assert start.next_offsets[ALPHA] == 2
 
 
 async def test_an_overlap_is_none_for_since_and_does_not_set_the_position_back(log: MemoryLog) -> None:
     fill(log, ALPHA, [10, 20, 30])
     async with hub_of(log, by_timestamp=True) as hub:
         start = await Resolver(hub).resolve(Origin(since=20, overlaps={"alpha": 10}), [ALPHA])
-        assert start.positions[ALPHA] == 1
+        assert start.next_offsets[ALPHA] == 1
         start = await Resolver(hub).resolve(
             Origin({ALPHA: RequestedPosition(None, 30)}, overlaps={"alpha": 10}), [ALPHA]
         )
-        assert (start.positions[ALPHA], start.consumed[ALPHA].timestamp) == (1, 30)
+        assert (start.next_offsets[ALPHA], start.consumed[ALPHA].timestamp) == (1, 30)
 
 
 async def test_an_overlap_is_read_again(log: MemoryLog) -> None:
@@ -366,7 +312,7 @@ async def test_an_overlap_is_read_again(log: MemoryLog) -> None:
     async with hub_of(log, by_timestamp=True) as hub:
         origin = Origin({ALPHA: RequestedPosition(None, 20, 2)}, overlaps={"alpha": 10})
         start = await Resolver(hub).resolve(origin, [ALPHA])
-    assert start.positions[ALPHA] == 0
+    assert start.next_offsets[ALPHA] == 0
 
 
 async def test_nothing_is_resolved_against_a_topic_that_was_created_again(log: MemoryLog) -> None:
@@ -388,7 +334,7 @@ async def test_what_is_in_memory_needs_no_log(log: MemoryLog) -> None:
         # The hub has not noticed yet.
         log._available = False
         start = await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(1, 20)}), [ALPHA])
-        assert start.positions == {ALPHA: 2}
+        assert start.next_offsets == {ALPHA: 2}
         with pytest.raises(LogUnavailable):
             await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(None, 20)}), [ALPHA])
 
@@ -397,100 +343,3 @@ async def test_nothing_is_decided_before_the_log_has_answered(log: MemoryLog) ->
     hub = Hub(log, {"alpha": False}, FakeClock(), HubOptions())
     with pytest.raises(LogUnavailable):
         await Resolver(hub).resolve(Origin(), [ALPHA])
-
-
-SMALLEST, LARGEST = -(2**63), 2**63 - 1
-
-
-@pytest.mark.parametrize("time", [-1, -2, SMALLEST, LARGEST, 1_764_000_000_000_000])
-async def test_a_record_of_any_time_is_gone_on_after(log: MemoryLog, time: int) -> None:
-    fill(log, ALPHA, [10, time, time, 20])
-    for cold in (False, True):
-        async with hub_of(log) as hub:
-            if cold:
-                hub.filled.clear()
-            start = await Resolver(hub).resolve(Origin({ALPHA: RequestedPosition(1, time)}), [ALPHA])
-        assert start.positions[ALPHA] == 2
-        assert start.consumed[ALPHA][:2] == (1, time)
-        assert not start.gaps
-
-
-async def test_who_stood_at_an_empty_partition_gets_what_has_no_time(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, -5, 10])
-    start = await resolve(log, (ALPHA, RequestedPosition(None, 0)))
-    assert start.positions[ALPHA] == 0
-
-
-async def test_since_everything_begins_with_records_without_a_time(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, SMALLEST, 100, -1, 200])
-    fill(log, BETA, [-1, -1])
-    async with hub_of(log) as hub:
-        resolver = Resolver(hub)
-        for since, positions in [
-            (0, {ALPHA: 0, BETA: 0}),
-            (1, {ALPHA: 0, BETA: 0}),
-            (100, {ALPHA: 0, BETA: 0}),
-            # A record without a time is as old as the one before it.
-            (101, {ALPHA: 4, BETA: 0}),
-            (201, {ALPHA: 5, BETA: 0}),
-        ]:
-            start = await resolver.resolve(Origin(since=since), [ALPHA, BETA])
-            assert start.positions == positions, since
-            assert not start.gaps
-
-
-async def test_who_wants_live_events_gets_no_old_ones_without_a_time(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, -1])
-    async with hub_of(log) as hub:
-        hub.filled.clear()
-        for origin in (Origin(), Origin(live=500)):
-            assert (await Resolver(hub).resolve(origin, [ALPHA])).positions == {ALPHA: 2}
-
-
-async def test_a_log_of_its_own_goes_on_by_a_time_that_is_none(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, 10, 20])
-    start = await resolve(log, (ALPHA, RequestedPosition(70, -1)))
-    assert gaps(start) == [(ALPHA, 70, 0, "unknown")]
-    assert start.positions[ALPHA] == 0
-
-
-async def test_an_overlap_may_reach_before_1970(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, 10, 20])
-    async with hub_of(log, by_timestamp=True) as hub:
-        for requested in (RequestedPosition(None, 20, 1), RequestedPosition(None, SMALLEST, 1)):
-            start = await Resolver(hub).resolve(Origin({ALPHA: requested}, overlaps={"alpha": LARGEST}), [ALPHA])
-            assert start.positions[ALPHA] == 0
-
-
-async def test_by_time_records_that_have_none_are_counted(log: MemoryLog) -> None:
-    fill(log, ALPHA, [-1, -1, -1])
-    start = await resolve(log, (ALPHA, RequestedPosition(None, -1, 2)), by_timestamp=True)
-    assert start.positions[ALPHA] == 2
-
-
-@pytest.mark.parametrize("time", [-1, LARGEST])
-async def test_a_time_that_is_none_makes_no_start_read_more_than_the_ring_holds(log: MemoryLog, time: int) -> None:
-    now = FakeClock().now()
-    fill(log, ALPHA, [time, *range(now - 1_000, now), time])
-    hub = Hub(log, {"alpha": False}, FakeClock(), HubOptions(ring_fill=0.0, ring_bytes=400 * 50))
-    findings = await hub.discovery.look()
-    assert findings.behind in ({}, {ALPHA: 1002})
-    assert hub.ring.end(ALPHA) >= 1002 - 50
-
-
-@pytest.mark.parametrize(
-    ("requested", "consumed", "behind"),
-    [
-        (RequestedPosition(None, 0), ConsumedPosition(4, -1, 1), False),
-        (RequestedPosition(None, 0), ConsumedPosition(4, 50, 1), False),
-        (RequestedPosition(None, -1, 1), ConsumedPosition(4, -1, 1), True),
-        (RequestedPosition(None, 51), ConsumedPosition(4, 50, 1), True),
-        (RequestedPosition(None, 50), ConsumedPosition(4, 50, 1), False),
-        (RequestedPosition(3, 50), ConsumedPosition(4, 50, 1), False),
-        (None, ConsumedPosition(4, -1, 1), True),
-    ],
-)
-def test_who_stood_at_nothing_asks_for_all_that_a_lost_topic_had(
-    requested: RequestedPosition | None, consumed: ConsumedPosition, behind: bool
-) -> None:
-    assert _is_behind(requested, consumed) is behind

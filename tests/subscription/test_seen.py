@@ -92,8 +92,8 @@ def test_it_counts_what_follows_and_what_precedes(data: st.DataObject) -> None:
                 expected.append(record.offset)
         found = await Counting().following(log, PLACE, wanted, offset, len(times), most)
         assert (found.records, found.last) == (len(expected), expected[-1])
-        assert found.last < found.position <= len(times)
-        assert not [record for record in kept if found.last < record.offset < found.position]
+        assert found.last < found.next_offset <= len(times)
+        assert not [record for record in kept if found.last < record.offset < found.next_offset]
         before = 0
         for record in reversed([record for record in kept if record.offset <= offset]):
             if record.timestamp != wanted:
@@ -107,7 +107,7 @@ def test_it_counts_what_follows_and_what_precedes(data: st.DataObject) -> None:
 async def test_a_claim_of_a_million_is_read_to_the_first_other_time() -> None:
     log = WatchedLog([*range(5000)])
     found = await Counting().following(log, PLACE, 0, 0, 5000, 1_000_000)
-    assert (found.records, found.position) == (1, 1)
+    assert (found.records, found.next_offset) == (1, 1)
     assert await Counting().preceding(log, PLACE, 4999, 4999, 0) == 1
     assert log.read <= 2 * PART
     assert log.readers == 0
@@ -158,7 +158,7 @@ async def test_it_ends_in_time_with_what_was_counted(monkeypatch: pytest.MonkeyP
     counts = sorted(each.records for each in found)
     assert counts[0] >= PART
     assert PART < counts[-1] < 5000
-    assert all(each.position == each.records for each in found)
+    assert all(each.next_offset == each.records for each in found)
     assert await counting.preceding(log, PLACE, 7, 4999, 0) < 5000
     assert time.monotonic() - began < 5
     assert log.readers == 0

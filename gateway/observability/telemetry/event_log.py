@@ -77,7 +77,7 @@ def log_throttled(broker: str, seconds: float) -> None:
 def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
     """The log gives these, and their records do not come; of no others any more."""
     if partitions:
-        names = ", ".join(f"{place.topic}/{place.partition}" for place in partitions)
+        names = ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions)
         log.warning("the log answers, but these partitions cannot be read; their events wait: %s", names)
     else:
         log.info("all partitions can be read again")
@@ -86,7 +86,7 @@ def partitions_stuck(partitions: Collection[TopicPartition]) -> None:
 def stuck_partitions(why: Mapping[TopicPartition, str]) -> None:
     """All that cannot be read now, and why."""
     _STUCK.set(len(why))
-    counts = Counts((place.topic, reason) for place, reason in why.items())
+    counts = Counts((partition.topic, reason) for partition, reason in why.items())
     for topic, reason in _stuck_told - counts.keys():
         _STUCK_OF.labels(topic, reason).set(0)
     for (topic, reason), count in counts.items():
@@ -98,7 +98,7 @@ def partitions_refused(begun: Mapping[TopicPartition, object], healed: Collectio
     """The log no longer serves the partitions in `begun`, for the reasons given, and serves those in `healed` again.
     Each change is logged once."""
     for told in (begun, healed):
-        names = [f"{place.topic}/{place.partition}" for place in told][:STUCK_TOLD]
+        names = [f"{partition.topic}/{partition.partition}" for partition in told][:STUCK_TOLD]
         more = f" and {len(told) - len(names)} more" if len(told) > len(names) else ""
         if told is begun and begun:
             why = next(iter(begun.values()))

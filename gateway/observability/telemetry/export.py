@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.observability import figures
 from gateway.observability.figures import Figures
-from gateway.observability.telemetry import access, event_log, intake, process, records, streams
+from gateway.observability.telemetry import access, event_log, intake, process, records, rules, streams
 
 registry = REGISTRY
 
@@ -18,7 +18,7 @@ registry = REGISTRY
 @cache
 def metrics() -> tuple[MetricWrapperBase, ...]:
     """All metrics that there are."""
-    kinds = (records, streams, event_log, intake, access, process)
+    kinds = (records, streams, event_log, intake, access, process, rules)
     return tuple(each for kind in kinds for each in vars(kind).values() if isinstance(each, MetricWrapperBase))
 
 

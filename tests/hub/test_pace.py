@@ -11,6 +11,7 @@ from gateway.clock import SystemClock
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
 from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.pace import Pace
 from gateway.model.position import NOTHING_READ
 from gateway.model.record import NewRecord, Record, TopicPartition
 
@@ -35,9 +36,9 @@ PATIENCE = 10.0
     ],
 )
 def test_a_rest_is_as_long_as_it_is_worth(spacing: float, took: float, seconds_a_byte: float, rest: float) -> None:
-    hub = Hub(MemoryLog(), {}, SystemClock(), HubOptions(flush_interval=0.1, flush_bytes=65_500))
-    hub._spacing = spacing
-    assert hub._rest(took, seconds_a_byte) == pytest.approx(rest)
+    pace = Pace(flush_interval=0.1, flush_bytes=65_500)
+    pace.spacing = spacing
+    assert pace.rest(took, seconds_a_byte) == pytest.approx(rest)
 
 
 @pytest.mark.parametrize(("events", "segments"), [(1, [1]), (12, [12]), (45, [20, 20, 5])])

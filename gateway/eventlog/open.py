@@ -1,4 +1,4 @@
-"""Opens the adapter that the URL of a log names. Each is loaded where it is used: the library for Kafka takes a while."""
+"""Opens the adapter that the URL of a log names. Each is loaded only where it is used: that for Kafka takes a while."""
 
 from __future__ import annotations
 

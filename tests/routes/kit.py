@@ -185,9 +185,9 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
 
 
 @cache
-def _schemas(repositories: tuple[str, ...]) -> SchemaRepository:
-    """The schemas of these directories, read once: it takes a tenth of a second, and nothing changes them."""
-    return open_schemas(Settings(schema_repositories=repositories))
+def _own_schemas() -> SchemaRepository:
+    """The project's. They are read once: it takes a tenth of a second, and nothing changes them."""
+    return open_schemas(Settings())
 
 
 def _client(port: int) -> httpx.AsyncClient:
@@ -216,9 +216,8 @@ async def running(
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
     trust = Trust(terms=token_terms(settings))
-    definitions = Definitions(
-        catalog, _schemas(settings.schema_repositories), settings.error_stream, trust, settings.report_stream
-    )
+    schemas = open_schemas(settings) if "schema_repositories" in more else _own_schemas()
+    definitions = Definitions(catalog, schemas, settings.error_stream, trust, settings.report_stream)
     gateway = Gateway(settings, definitions, log)
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()

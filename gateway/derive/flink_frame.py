@@ -1,5 +1,4 @@
-"""What the scripts of all operators for Flink have in common: what is read, which events count, how a row is written.
-Pure."""
+"""The frame of the Flink scripts of all operators: tables to read, events that count, rows to write. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The frame of the Flink scripts of all operators: tables to read, events that count, rows to write. Pure."""
+"""The common parts of Flink scripts of all operators: their sources, the events that count, and the form of a row.
+Pure."""
 
 from __future__ import annotations
 

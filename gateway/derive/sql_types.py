@@ -1,4 +1,4 @@
-"""The SQL types of CEL values, from the schema of the events. Pure."""
+"""Gives a value of CEL its type in SQL, from the schema of the events. Pure."""
 
 from __future__ import annotations
 

@@ -18,6 +18,9 @@ MAXIMUM_PARTITIONS = 10_000
 MAXIMUM_OVERLAP = 86_400_000
 """Milliseconds; a longer overlap would read more than a day again at every reconnect."""
 
+OWN_TOPICS = ("gateway.positions",)
+"""Topics that the gateway has for itself in Kafka."""
+
 NAME_FORM = "letters, digits, `.`, `_` and `-`, at most 249, beginning with a letter or a digit"
 TOPIC_FORM = "letters, digits, `.`, `_` and `-`, at most 249, and not `.` or `..`"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,248}", re.ASCII)
@@ -150,6 +153,8 @@ class _StreamReader:
         for topic, line in list(topics.items()):
             if topic in (".", ".."):
                 self._wrong(line, f'"{topic}" cannot be a topic; a topic is {TOPIC_FORM}')
+            elif topic in OWN_TOPICS:
+                self._wrong(line, f"the gateway keeps something of its own in the topic {topic}; choose another")
         aliases = self._words("stream_aliases", _NAME, "alias", NAME_FORM)
         stream = Stream(
             name=self._name,

@@ -1,4 +1,4 @@
-"""What the scripts of all operators for Flink have in common: what is read, which events count, how a row is written.
+"""The common parts of Flink scripts of all operators: their sources, the events that count, and the form of a row.
 Pure."""
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ def error_record(
     place, time = "", now_ms
     if record is not None:
         place = f" ({record.topic}, partition {record.partition}, offset {record.offset})"
-        time = now_ms if record.timestamp == NO_TIMESTAMP else record.timestamp
+        # A record's time may be one that no calendar has.
+        if record.timestamp != NO_TIMESTAMP and iso_time(record.timestamp).endswith("Z"):
+            time = record.timestamp
     told: dict[str, Any] = {
         "$schema": schema.uri,
         "meta": {

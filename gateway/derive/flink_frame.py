@@ -1,5 +1,4 @@
-"""What the scripts of all operators for Flink have in common: what is read, which events count, how a row is written.
-Pure."""
+"""The common parts of all scripts for Flink: the tables, the events that count, the rows. Pure."""
 
 from __future__ import annotations
 

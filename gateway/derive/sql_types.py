@@ -1,4 +1,4 @@
-"""What SQL knows of a value of CEL: its type, from the schema of the events. Pure."""
+"""The types of values of CEL in SQL, from the schemas of the events. Pure."""
 
 from __future__ import annotations
 

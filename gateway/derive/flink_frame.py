@@ -1,4 +1,5 @@
-"""The common parts of all scripts for Flink: the tables, the events that count, the rows. Pure."""
+"""The common parts of Flink scripts of all operators: their sources, the events that count, and the form of a row.
+Pure."""
 
 from __future__ import annotations
 

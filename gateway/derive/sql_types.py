@@ -1,4 +1,4 @@
-"""The types of values of CEL in SQL, from the schemas of the events. Pure."""
+"""Gives a value of CEL its type in SQL, from the schema of the events. Pure."""
 
 from __future__ import annotations
 

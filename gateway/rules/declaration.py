@@ -53,6 +53,7 @@ _OWN_HEADERS = frozenset({
 """Headers that the gateway writes, or that say how a message is cut."""
 
 _KEYS = (
+    "allow_unknown",
     "concurrency",
     "dead_stream",
     "do",
@@ -157,7 +158,10 @@ class _Reader:
         limit, policy = self._limit(), self._policy()
         if len(self._findings.mistakes) > before:
             return None
-        return Rule(self._name, sources, actions, dead, where, key, ordered, concurrency, limit, policy, self._line)
+        unknown = self._flag("allow_unknown")
+        return Rule(
+            self._name, sources, actions, dead, where, key, ordered, concurrency, limit, policy, unknown, self._line
+        )  # fmt: skip
 
     def _wrong(self, line: int, text: str) -> None:
         self._findings.mistake(line, f"{self._name}: {text}")

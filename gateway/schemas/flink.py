@@ -15,7 +15,7 @@ class Flink(Dialect):
     """Names in backticks, ROW for structures, a space between a field and its type."""
 
     class Tokenizer(tokens.Tokenizer):
-        """What quotes a name, and what a structure is called."""
+        """The quotes of a name, and the name of a structure."""
 
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
         KEYWORDS: ClassVar[dict[str, TokenType]] = {

@@ -10,12 +10,14 @@ import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gateway.errors import GatewayError
 
 PATIENCE = 60.0
 """Seconds that one call of git may take."""
+MAXIMUM_MOVES = 20
+"""How many renames of a directory are followed back."""
 _BY_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 """Variables by which git tells a hook where its repository is, and which would be taken for that of the schemas."""
 
@@ -36,20 +38,20 @@ class Committed:
 def released_files(directory: Path, reference: str | None = None) -> list[Committed]:
     """All files of the directory as they were when they were released. Raises HistoryError."""
     top = _top(directory)
-    found = _first_commits(directory) if reference is None else _files_at(directory, reference)
-    wanted = [f"{commit}:{path}" for path, commit in found.items()]
+    found = _origins(directory, top) if reference is None else _files_at(directory, reference)
+    wanted = [f"{commit}:{place}" for commit, place in found.values()]
     contents = _contents(directory, wanted)
     here = directory.resolve()
     return [
         # Named as the caller names the directory, not as git does.
         Committed(directory / (top / path).relative_to(here), reference or commit[:10], content)
-        for (path, commit), content in zip(found.items(), contents, strict=True)
+        for (path, (commit, _)), content in zip(found.items(), contents, strict=True)
         if (top / path).is_relative_to(here)
     ]
 
 
 def lacking(directory: Path) -> str | None:
-    """What the history of the directory lacks, so that it does not tell of every release; None for a whole one. Raises
+    """The reason why the history of the directory does not show every release; None for a whole one. Raises
     HistoryError."""
     if _git(directory, "rev-parse", "--is-shallow-repository").strip() == b"true":
         return (
@@ -86,32 +88,72 @@ def _explained(directory: Path, error: HistoryError) -> HistoryError:
     return HistoryError("it is not kept in git" if found is None else f"{found} is there, and damaged; {error}")
 
 
-def _first_commits(directory: Path) -> dict[str, str]:
-    """The first commit of each file, by its path from the top. Merges are followed on both sides, and what a merge
-    itself brings counts."""
+def _origins(directory: Path, top: Path) -> dict[str, tuple[str, str]]:
+    """By path from the top: the commit that first brought a file of the directory, and its path then. A rename of the
+    directory is followed back: with it, a released version could change unseen."""
     if _has_no_commit(directory):
         return {}
-    output = _git(
-        directory, "log", "-c", "--diff-filter=A", "--no-renames", "--format=%x00%H", "--name-only", "-z", "--", "."
-    )
-    found: dict[str, str] = {}
-    commit = ""
-    for item in output.decode(errors="surrogateescape").split("\0"):
-        word = item.strip("\n")
-        if len(word) in (40, 64) and all(character in "0123456789abcdef" for character in word):
-            commit = word
-        elif word:
-            # From the newest commit to the oldest: the last one stays.
-            found[word] = commit
+    here = directory.resolve().relative_to(top).as_posix()
+    found = {path: (commit, path) for path, commit in _first_commits(directory, ".").items()}
+    for _ in range(MAXIMUM_MOVES):
+        removed = _removed(directory, {commit for commit, _ in found.values()})
+        moved: dict[str, tuple[str, str]] = {}
+        for path, (commit, _) in found.items():
+            name = PurePosixPath(path).relative_to(here).as_posix()
+            before = removed.get((commit, name))
+            if before is not None:
+                moved[path] = before, before.removesuffix(name)
+        first: dict[str, str] = {}
+        for folder in {folder for _, folder in moved.values()}:
+            first |= _first_commits(directory, f":(top,literal){folder}")
+        older = {path: (first[before], before) for path, (before, _) in moved.items() if before in first}
+        if not older:
+            break
+        found |= older
     return found
 
 
-def _files_at(directory: Path, reference: str) -> dict[str, str]:
+def _first_commits(directory: Path, place: str) -> dict[str, str]:
+    """The first commit of each file in a place, by its path from the top. Merges are followed on both sides, and what a
+    merge itself brings counts."""
+    options = ("-c", "--diff-filter=A", "--no-renames", "--format=%x00%H", "--name-only", "-z")
+    # From the newest commit to the oldest: the last one stays.
+    return {
+        word: commit for commit, words in _by_commit(_git(directory, "log", *options, "--", place)) for word in words
+    }
+
+
+def _removed(directory: Path, commits: Iterable[str]) -> dict[tuple[str, str], str]:
+    """What commits removed, by commit and each end of its path: what they brought under the same end is that, moved."""
+    given = "".join(f"{commit}\n" for commit in commits).encode()
+    options = ("--stdin", "-r", "--no-renames", "--diff-filter=D", "--name-only", "-z")
+    found = {}
+    for commit, words in _by_commit(_git(directory, "diff-tree", *options, given=given)):
+        for word in words:
+            parts = word.split("/")
+            for number in range(len(parts)):
+                found[commit, "/".join(parts[number:])] = word
+    return found
+
+
+def _by_commit(output: bytes) -> list[tuple[str, list[str]]]:
+    """Each commit that git tells of, and what it tells of it."""
+    found: list[tuple[str, list[str]]] = []
+    for item in output.decode(errors="surrogateescape").split("\0"):
+        word = item.strip("\n")
+        if len(word) in (40, 64) and all(character in "0123456789abcdef" for character in word):
+            found.append((word, []))
+        elif word:
+            found[-1][1].append(word)
+    return found
+
+
+def _files_at(directory: Path, reference: str) -> dict[str, tuple[str, str]]:
     if reference.startswith("-"):
         raise HistoryError(f"{reference!r} is no tag or branch")
     commit = _git(directory, "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}").decode().strip()
     output = _git(directory, "ls-tree", "-r", "-z", "--full-name", "--name-only", commit)
-    return {path: commit for path in output.decode(errors="surrogateescape").split("\0") if path}
+    return {path: (commit, path) for path in output.decode(errors="surrogateescape").split("\0") if path}
 
 
 def _has_no_commit(directory: Path) -> bool:
@@ -143,7 +185,7 @@ def _contents(directory: Path, objects: list[str]) -> list[bytes]:
 
 
 def _git(directory: Path, *arguments: str, given: bytes = b"") -> bytes:
-    """What git says. Raises HistoryError."""
+    """The output of git. Raises HistoryError."""
     result = _run(directory, arguments, given)
     if result.returncode != 0:
         said = result.stderr.decode(errors="replace").strip() or f"it knows nothing of {arguments[-1]}"

@@ -159,6 +159,24 @@ def test_a_released_version_never_changes(repository: Path) -> None:
     assert check([repository], ("page/edit",)).mistakes == [mistake]
 
 
+def test_a_released_version_never_changes_with_a_rename_of_its_directory(repository: Path) -> None:
+    top = repository.parent
+    for place in ("elsewhere/deep/schemas", "again", "schemas"):
+        (top / place).parent.mkdir(parents=True, exist_ok=True)
+        git(top, "mv", str(repository.relative_to(top)), place)
+        git(top, "commit", "--quiet", "--message", f"Move it to {place}")
+        repository = top / place
+        assert check([repository]).mistakes == []
+    git(top, "mv", "schemas", "more")
+    put(top, "more/page/edit/1.0.0.yaml", FIELDS.replace("name: {type: string}", "name: {type: integer}"))
+    git(top, "commit", "--quiet", "--all", "--message", "Move, and change")
+    assert any("1.0.0.yaml: it has changed since it was released" in one for one in check([top / "more"]).mistakes)
+    # Another version is released where it is.
+    git(top, "mv", "more/page/edit/1.0.0.yaml", "more/page/edit/1.0.1.yaml")
+    git(top, "commit", "--quiet", "--message", "Number it anew")
+    assert any("1.0.0.yaml: it was released" in one for one in check([top / "more"]).mistakes)
+
+
 def test_the_same_in_another_form_is_no_change(repository: Path) -> None:
     put(repository, "page/edit/1.0.0.yaml", "# a comment\n" + FIELDS.replace("type: string", "type: 'string'"))
     assert check([repository]).mistakes == []

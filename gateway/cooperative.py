@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 STEP_SECONDS = 0.0005
-"""After so much work of one step others are let run before the next step."""
+"""Seconds of one step's work after which others run before the next step."""
 ROUNDS = 5
-"""So often the loop goes round for them: as often as an event takes it on its way from the log to the clients, which so
-waits for one step at the most, and not for one in each round."""
+"""The rounds of the loop for other work: as many as an event takes from the log to the clients. So an event waits
+for one step at most, and not for one in each round."""
 LONG_SECONDS = 0.01
 LONG_ROUNDS = 20
-"""A step that took so long is followed by so many rounds: a request takes several more than an event, and is to wait
-for one such step at the most."""
+"""A step of this length is followed by this many rounds. A request takes several more rounds than an event, and
+should wait for one such step at most."""
 YIELD_SECONDS = 0.005
-"""Work of one request leaves the event loop to others after so long."""
+"""Seconds after which the work of one request yields to others."""
 
 
 async def give_way() -> None:
@@ -59,8 +59,8 @@ async def together(calls: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]
 
 
 def retrieve(future: asyncio.Future[Any]) -> None:
-    """A callback for what ends when whoever waited for it may have left: asyncio would complain of an error that nobody
-    has asked for."""
+    """A callback for a future whose waiter may have left: asyncio would complain of an error that nobody has
+    retrieved."""
     if not future.cancelled():
         future.exception()
 
@@ -101,8 +101,8 @@ class FairLock:
             self._lock.release()
 
     async def give_way(self) -> None:
-        """Between two parts of a step: let others run where this one takes long. The lock is kept meanwhile: whoever
-        else is due in these rounds has to queue."""
+        """Yield between two parts of a long step. The lock is kept meanwhile: others that are due in these rounds
+        must queue."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if now - self._rested > STEP_SECONDS:
@@ -113,9 +113,9 @@ class FairLock:
 
 
 class Gate:
-    """Lets so many in at once; others wait, in order. Each who is in takes part in turns of the loop, and hundreds of
-    them would make each turn long for everybody. Who is in for longer than `seconds` mostly waits, and keeps nobody
-    out."""
+    """Lets a bounded number in at a time; others wait, in order. All who are in share the turns of the loop, and
+    hundreds of them would make each turn long for everybody. An owner that takes longer than `seconds` is mostly
+    waiting, and no longer counts."""
 
     def __init__(self, places: int, seconds: float) -> None:
         self._places = asyncio.Semaphore(places)

@@ -17,7 +17,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY = 86_400
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
-"""After so many the calendar begins again, weeks included."""
+"""Years after which the calendar repeats, weeks included."""
 _TIME = re.compile(
     r"(?P<year>\d{4})(?:"
     r"(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
@@ -72,9 +72,9 @@ def _read_number(text: str) -> int:
 
 
 def read_time(text: str, local: bool = False) -> int:
-    """A text of RFC 3339 or ISO 8601 in milliseconds since the epoch, negative before 1970. What lies within a
-    millisecond is of that millisecond. A leap second (23:59:60 in UTC) is the first second of the next day, as POSIX
-    has it. `local`: what has no offset is of the zone of the machine. Raises ValueError."""
+    """A string of RFC 3339 or ISO 8601 in milliseconds since the epoch, negative before 1970. A fraction of a
+    millisecond belongs to that millisecond. A leap second (23:59:60 in UTC) is the first second of the next day, as
+    in POSIX. `local`: a time without offset is in the machine's zone. Raises ValueError."""
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"{text[:100]!r} is not a time")
@@ -138,8 +138,8 @@ def milliseconds_of(time: datetime) -> int:
 
 
 def iso_time(milliseconds: int) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC, which every server of the kind reads (some take whole numbers
-    for something else); the number itself where no calendar has it (before the year 1, after 9999)."""
+    """Milliseconds since the epoch as ISO 8601 in UTC, which every server of the kind reads; some read whole numbers
+    differently. A time outside the calendar (before the year 1, after 9999) stays a number."""
     if not _EARLIEST <= milliseconds <= _LATEST:
         return str(milliseconds)
     # `fromtimestamp` takes floating point, which would lose some.

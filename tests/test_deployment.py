@@ -96,7 +96,7 @@ def test_the_names_of_ports_and_volumes_hold(pod: dict[str, Any], container: dic
 
 
 def test_the_probes_ask_for_what_there_is(container: dict[str, Any]) -> None:
-    app = (ROOT / "gateway" / "app" / "gateway.py").read_text()
+    app = (ROOT / "gateway" / "app" / "ports.py").read_text()
     # Not /readyz: where the log is away from all pods, new clients have to wait in a gateway, not be sent off.
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["path"] == "/healthz"

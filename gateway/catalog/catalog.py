@@ -12,7 +12,7 @@ MAXIMUM_NAMES = 100
 """The default bound of the names in one request."""
 
 MATCHED_NAMES = 50_000
-"""Names that are held against the patterns of one request, all together; one pattern is always taken."""
+"""The most names that are compared with the patterns of one request; one pattern is always allowed."""
 
 PATTERN_CHARACTERS = 1000
 """Of all patterns of one request together: each is compiled."""

@@ -45,7 +45,7 @@ class Located:
 
     @property
     def kind(self) -> str:
-        """What the value is, for a message."""
+        """The kind of the value, for a message."""
         return kind_of(self.value)
 
 
@@ -58,11 +58,11 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
 
     def mistake(self, line: int, text: str) -> None:
-        """What is wrong at a line, and what would be right."""
+        """Report a mistake at a line, and the remedy."""
         self.mistakes.append(f"{self.place(line)}: {text}")
 
     def warning(self, line: int, text: str) -> None:
-        """What may not be meant."""
+        """Report something that may not be intended."""
         self.warnings.append(f"{self.place(line)}: {text}")
 
     def place(self, line: int) -> str:
@@ -71,7 +71,7 @@ class Findings:
 
 
 def kind_of(value: object) -> str:
-    """What a value is, for a message: `a list`, `true`, `the number 3`, …"""
+    """The kind of a value, for a message: `a list`, `true`, `the number 3`, …"""
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -15,7 +15,7 @@ _MINIMAL = "write one with at least:  streams: {my.stream: {description: What ha
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a file says. `settings` holds each key beside `streams` with its value and its place (`file:line`)."""
+    """The content of a file. `settings` holds each key beside `streams` with its value and its place (`file:line`)."""
 
     settings: dict[str, tuple[Plain, str]]
     catalog: Catalog
@@ -24,7 +24,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What could be read of a file, and what is wrong with it. With mistakes in its streams, `catalog` is empty."""
+    """The readable part of a file, and its mistakes. If its streams have mistakes, `catalog` is empty."""
 
     settings: dict[str, tuple[Plain, str]]
     catalog: Catalog

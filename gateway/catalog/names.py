@@ -41,8 +41,8 @@ class Names:
 
 
 def pattern_of(glob: str) -> re.Pattern[str]:
-    """A pattern as a regular expression that tries nothing twice: each text between two `*` is looked for once, from
-    the left, and found where it is first (an atomic group); the last one stands at the end."""
+    """A pattern as a regular expression that tries nothing twice. It searches each text between two `*` once, from
+    the left, and takes the first match (an atomic group). The last one must stand at the end."""
     first, *others = [re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", glob)]
     if not others:
         return re.compile(first, re.DOTALL)

@@ -18,6 +18,9 @@ MAXIMUM_PARTITIONS = 10_000
 MAXIMUM_OVERLAP = 86_400_000
 """Milliseconds; a longer overlap would read more than a day again at every reconnect."""
 
+OWN_TOPICS = ("gateway.positions",)
+"""Topics that the gateway has for itself in Kafka."""
+
 NAME_FORM = "letters, digits, `.`, `_` and `-`, at most 249, beginning with a letter or a digit"
 TOPIC_FORM = "letters, digits, `.`, `_` and `-`, at most 249, and not `.` or `..`"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,248}", re.ASCII)
@@ -45,7 +48,7 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A stream as read, with the lines that mistakes between streams are told at."""
+    """A stream as read, with the lines at which mistakes between streams are reported."""
 
     stream: Stream
     line: int
@@ -110,7 +113,7 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
 
 
 def _check_error_streams(read: list[_Read], findings: Findings) -> None:
-    """What a stream names as its error stream is one, by its name, and takes events."""
+    """Check that the error stream of each stream exists under its name, and takes events."""
     streams = {one.stream.name: one.stream for one in read}
     for one in read:
         name = one.stream.error_stream
@@ -130,7 +133,7 @@ def error_stream_fault(name: str, streams: Mapping[str, Stream]) -> str | None:
 
 
 class _StreamReader:
-    """Reads the keys of one stream; a wrong one is told, and its default taken."""
+    """Reads the keys of one stream; a wrong one is reported, and its default applies."""
 
     def __init__(self, name: str, item: Located, findings: Findings) -> None:
         self._name = name
@@ -150,6 +153,8 @@ class _StreamReader:
         for topic, line in list(topics.items()):
             if topic in (".", ".."):
                 self._wrong(line, f'"{topic}" cannot be a topic; a topic is {TOPIC_FORM}')
+            elif topic in OWN_TOPICS:
+                self._wrong(line, f"the gateway keeps something of its own in the topic {topic}; choose another")
         aliases = self._words("stream_aliases", _NAME, "alias", NAME_FORM)
         stream = Stream(
             name=self._name,

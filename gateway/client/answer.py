@@ -31,8 +31,8 @@ _PROXY_ASKS = "407, it wants a name and a password; write them as in http://name
 
 
 def bare(url: str) -> str:
-    """An address without query and password, to be shown and kept; what is no address stays as it is, but for what may
-    be a password in it."""
+    """An address without its query and password, safe to show and keep. A string that is not an address stays as it
+    is, except for a part that may be a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -72,7 +72,8 @@ async def beginning(response: httpx.Response, maximum: int = PROBLEM_BYTES) -> b
 
 
 def detail(body: bytes, response: httpx.Response) -> str:
-    """What a problem document says (RFC 9457), or how the body begins; and the proxy, which may have said it."""
+    """The content of a problem document (RFC 9457), or the beginning of the body; and the proxy, which may have
+    written it."""
     said = _said(body, response)
     proxy = proxy_of(response)
     return said if proxy is None else f"{said} (by way of {proxy})"
@@ -105,7 +106,7 @@ def retry_after(value: str, now: int) -> float:
 
 
 def refused_by_proxy(shown: str, response: httpx.Response) -> ClientError | None:
-    """What is said where a proxy wants to know who asks (407); the request has not come to the server then."""
+    """The message if a proxy requires authentication (407); the request has not reached the server then."""
     if response.status_code != httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
         return None
     return ClientError(f"{shown}: {proxy_of(response) or 'a proxy'} refuses: {_PROXY_ASKS}")
@@ -120,7 +121,7 @@ def is_settled(error: httpx.RequestError) -> bool:
 
 
 def _proxy_status(error: httpx.RequestError) -> int | None:
-    """What a proxy answered to CONNECT, which httpx has in its words only."""
+    """The answer of a proxy to CONNECT, which httpx has in its words only."""
     begins = str(error)[:3]
     return int(begins) if isinstance(error, httpx.ProxyError) and begins.isascii() and begins.isdigit() else None
 
@@ -161,7 +162,7 @@ def _is_of_tls(error: BaseException | None) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """What the system said, where it said something."""
+    """The message of the system, if there is one."""
     refused = why_refused(error)
     if refused is not None:
         return refused

@@ -15,11 +15,12 @@ LONGEST_ASKED = 600.0
 
 
 class Backoff:
-    """Doubles from one failure to the next; each wait is between half of that and all of it, so that clients that
-    lost their server together do not come back together.
+    """Doubles from one failure to the next. Each delay is between half of that and all of it, so that clients that lost
+    their server together do not return together.
 
-    Only what is real begins it anew (`succeeded`): an event, or a connection that stood for a while. A server that
-    greets and ends, again and again, is asked more and more seldom."""
+    Only real progress resets it (`succeeded`): an event, or a connection that stood for a while. A server that greets
+    and ends, again and again, is asked more and more seldom.
+    """
 
     def __init__(self, chance: random.Random | None = None) -> None:
         self._chance = chance or random.Random()

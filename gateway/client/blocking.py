@@ -63,8 +63,8 @@ class BlockingProducer:
         self._start().run(lambda: self._producer.send(event))
 
     def put(self, event: Event) -> Future[None]:
-        """Give an event over, as soon as there is room for it; the future tells when it is stored; see Producer. What
-        it calls back is called in the producer's thread, and must not wait for the producer."""
+        """Hand over an event as soon as there is room for it. The future is done when the event is stored; see
+        Producer. Its callbacks run in the producer's thread, and must not wait for the producer."""
         settled: Future[None] = Future()
         settled.set_running_or_notify_cancel()
         self._start().run(lambda: self._put(event, settled))
@@ -101,7 +101,7 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """What the call gives. Where the caller is interrupted, it is cancelled, and has ended."""
+        """The result of the call. If the caller is interrupted, the call is cancelled, and has ended."""
         if threading.current_thread() is self._thread:
             raise ClientError("called from the producer's own thread, which cannot wait for itself")
         outcome: Future[Result] = Future()

@@ -25,7 +25,8 @@ _OPEN: weakref.WeakSet[BlockingEventStream] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """What a program leaves open is closed at its end, as long as loops can run: later, closing one waits for ever."""
+    """Streams that a program leaves open are closed at its end, as long as loops can run: later, closing one waits
+    for ever."""
     for stream in list(_OPEN):
         # From Python 3.12 on no thread begins here, which a loop wants that has looked up a name; it is closed then.
         with suppress(RuntimeError):
@@ -33,15 +34,15 @@ def _close_all() -> None:
 
 
 class BlockingEventStream:
-    """An EventStream whose loop runs only while an event is waited for, in the caller's thread: there is no other
-    thread that could be left over, and callbacks are called where `next` is. Inside a running loop, as in a notebook,
-    it runs in a thread for as long, and so do they. For one thread at a time."""
+    """An EventStream whose loop runs in the caller's thread, and only while the caller waits for an event. So no
+    other thread can be left over, and callbacks run where `next` is called. Inside a running loop, as in a notebook,
+    it runs in a thread meanwhile, and so do they. For one thread at a time."""
 
     def __init__(self, make: Callable[[], EventStream]) -> None:
         self._stream = make()
         self._loop = OwnLoop()
         self._came: deque[Event] = deque()
-        """What came while the caller was interrupted."""
+        """The result that arrived while the caller was interrupted."""
         self._closed = False
         _OPEN.add(self)
 

@@ -16,12 +16,12 @@ BAD_REQUEST = 400
 TOO_LARGE = 413
 
 Faults = dict[int, ClientError]
-"""What is wrong with some events of a request, by their index."""
+"""The faults of some events of a request, by their index."""
 
 
 class Delivery(NamedTuple):
-    """What an answer means. `again` says why what it does not settle is to be sent again as it was, in `wait` seconds
-    or more; empty where all is settled. `smaller`: nothing is stored, and less at a time may be."""
+    """The meaning of an answer. `again` says why unsettled events must be sent again unchanged, in `wait` seconds or
+    more; empty if all are settled. `smaller`: nothing is stored, and fewer events at a time may be."""
 
     faults: Faults
     again: str = ""
@@ -30,8 +30,8 @@ class Delivery(NamedTuple):
 
 
 def read_delivery(url: str, status: int, body: bytes, count: int, said: str, wait: float | None) -> Delivery:
-    """The meaning of an answer to so many events. `said` is the detail of a problem document, `wait` the Retry-After
-    (seconds), where there is one."""
+    """The meaning of an answer to `count` events. `said` is the detail of a problem document, `wait` the Retry-After
+    (seconds), if there is one."""
     if status in PASSING:
         return Delivery({}, f"the server answered {status}: {said}", wait or 0.0)
     if status in STORED and status != SOME_STORED:

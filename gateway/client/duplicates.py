@@ -39,8 +39,8 @@ class RecentIds:
 
 
 class Duplicates:
-    """Knows an event that came before by its position, where the ids hold offsets or count the events of a time, and
-    by `meta.id` where `recent` is given."""
+    """Recognizes an event that came before. It goes by the position, if ids hold offsets or count the events of a
+    time, and by `meta.id` if `recent` is given."""
 
     def __init__(self, last_event_id: str = "", recent: RecentIds | None = None) -> None:
         self._recent = recent
@@ -48,7 +48,7 @@ class Duplicates:
         self.reset(last_event_id)
 
     def reset(self, identifier: str) -> None:
-        """The stream goes on at this position, behind the one before perhaps: after a gap."""
+        """The stream continues at this position after a gap, perhaps behind the one before."""
         self._read = _parse(identifier)
 
     def is_repeated(self, event: StreamEvent) -> bool:

@@ -48,7 +48,7 @@ class NotAnEventStream(ClientError):
 
 
 class StreamFailed(ClientError):
-    """The server cannot go on; `document` is what it said, a problem document (RFC 9457) as a rule."""
+    """The server cannot continue; `document` is its message, usually a problem document (RFC 9457)."""
 
     def __init__(self, url: str, document: str) -> None:
         super().__init__(f"{url} ended the stream with an error: {document}")

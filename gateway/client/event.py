@@ -14,9 +14,9 @@ from gateway.model.event import parse_event
 
 @dataclass(frozen=True)
 class Event:
-    """An event of a stream. `data` is its bytes as they are stored, `id` the position once it has been read: what to
-    send back to go on after it, empty where a server names none. `name` is `message`, where another server says nothing
-    else. `before` is the id of the event before; what has changed since is the event's place."""
+    """An event of a stream. `data` is its bytes as they are stored. `id` is the position after it: send it back to
+    resume there; empty if a server sends none. `name` is `message`, unless another server sends another one.
+    `before` is the id of the event before; the part that has changed since is the event's location."""
 
     data: bytes
     id: str = ""

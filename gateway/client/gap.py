@@ -17,10 +17,10 @@ TOO_LARGE = "too_large"
 
 @dataclass(frozen=True)
 class Gap:
-    """Events between a position and the next one that exists are gone. `requested` and `resumed` are offsets as a rule;
-    `reason` is `expired`, `future` or `unknown`, or, of the client's own making, `too_large`: the event at `requested`
-    is left out, since it is larger than the client reads. What a server does not say is None or empty. `id` is the
-    position at which the stream goes on, `data` all that the server said."""
+    """Events between a position and the next existing one are gone. `requested` and `resumed` are usually offsets.
+    `reason` is `expired`, `future` or `unknown`. The client itself adds `too_large`: it left out the event at
+    `requested`, which is larger than it reads. Missing values are None or empty. `id` is the position at which the
+    stream continues, `data` the server's whole message."""
 
     topic: str
     partition: int | None
@@ -43,7 +43,7 @@ class Gap:
 
 
 def read_gap(event: StreamEvent) -> Gap:
-    """A gap that was told; what cannot be understood of it is left out."""
+    """The gap in a server's message; parts that cannot be understood are left out."""
     try:
         told = orjson.loads(event.data)
     except ValueError:

@@ -14,7 +14,7 @@ from gateway.client.errors import ClientError
 Result = TypeVar("Result")
 
 _INHERITED: list[object] = []
-"""What came along by a fork. It is kept: a loop that is collected takes its sockets out of the parent's epoll."""
+"""Loops inherited by a fork. They are kept: a loop that is collected takes its sockets out of the parent's epoll."""
 
 
 _UNCLOSED: set[OwnLoop] = set()
@@ -41,8 +41,8 @@ class Process:
 
 
 class OwnLoop:
-    """Runs calls to their end, one at a time, in the caller's thread. Where a loop runs in it already, that is not
-    possible: then in a thread that ends with the call, while the caller's loop stands still."""
+    """Runs calls to their end, one at a time, in the caller's thread. If a loop runs in it already, a thread that
+    ends with the call does so, while the caller's loop is blocked."""
 
     def __init__(self) -> None:
         # With a factory it does not touch what the thread has set as its loop.
@@ -55,7 +55,7 @@ class OwnLoop:
         self._process.check()
 
     def run(self, call: Coroutine[Any, Any, Result]) -> Result:
-        """What the call gives. KeyboardInterrupt cancels it, and is raised when it has ended."""
+        """The result of the call. KeyboardInterrupt cancels it, and is raised when it has ended."""
         try:
             self._process.check()
             return self._run_apart(call) if is_busy() else self._runner.run(call)
@@ -111,7 +111,7 @@ class _Apart(Generic[Result]):
         self._thread.start()
 
     def wait(self) -> Result:
-        """What it gave, or raised."""
+        """Its result, or its error."""
         # Not by joining the thread: interrupted in it, Python 3.11 takes a thread that runs for one that has ended.
         wait([self.outcome])
         self._thread.join()

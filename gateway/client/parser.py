@@ -32,7 +32,7 @@ class EventStreamParser:
         self._is_line_lost = False
         """The rest of that line is passed over."""
         self._is_over = self._is_told = False
-        """The frame is larger than is read; that is told."""
+        """The frame is larger than the bound; the caller learns of it."""
         self._gathered = 0
         """Bytes of the frame's data so far, with the ends of its lines."""
         self._at_start = True

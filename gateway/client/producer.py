@@ -136,8 +136,8 @@ class Producer:
         await (await self.put(event))
 
     async def put(self, event: Event) -> asyncio.Future[None]:
-        """Give an event over, as soon as there is room for it; the future is done when it is stored, or says why not.
-        Raises EventInvalid for what is no JSON object, and ProducerClosed."""
+        """Hand over an event as soon as there is room for it. The future is done when the event is stored, or says why
+        it is not. Raises EventInvalid for a value that is not a JSON object, and ProducerClosed."""
         text = _text(event)
         while self._size and self._size + len(text) > self.options.queue_bytes and not self._closed:
             self._room.clear()

@@ -16,7 +16,7 @@ Time = datetime | timedelta | str | int
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for. Times are milliseconds since the epoch."""
+    """The parameters of a request. Times are milliseconds since the epoch."""
 
     since: int | None = None
     until: int | None = None

@@ -19,7 +19,7 @@ from gateway.text import printable
 LONGEST = MAXIMUM_EVENT_BYTES
 """Bytes of a position: as many as an event may have that brings it."""
 TRIAL_BYTES = 4096
-"""A disk with so much room left takes a position."""
+"""The free bytes of a disk that can hold a position."""
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -37,7 +37,7 @@ class PositionStore(Protocol):
 
 
 class MemoryPositions:
-    """As long as the program runs: for a subscription that is made anew."""
+    """Keeps a position as long as the program runs: for a subscription that is created again."""
 
     def __init__(self, position: str = "") -> None:
         self.position = position
@@ -52,17 +52,17 @@ class MemoryPositions:
 
 
 class FilePositions:
-    """One line in a file, for one program at a time. The file is replaced whole, and is on the disk when `save` has
-    returned: whatever ends the program, or the machine, leaves the old position or the new one. Its rights and its
-    owner stay, and where the path is a symbolic link, that stays too. Raises PositionStoreError."""
+    """One line in a file, for one program at a time. The file is replaced as a whole, and is on the disk when `save`
+    returns. So a crash of the program or the machine leaves the old position or the new one. Its mode and owner
+    stay, and a symbolic link stays too. Raises PositionStoreError."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._lock = threading.Lock()
 
     async def load(self) -> str:
-        """See PositionStore. Creates the file, and writes it once as `save` will: a place that cannot be written, or a
-        disk that is full, is told before anything is read."""
+        """See PositionStore. Creates the file, and writes it once as `save` will. So an unwritable place or a full
+        disk is reported before anything is read."""
         return await asyncio.to_thread(self._load)
 
     async def save(self, position: str) -> None:
@@ -134,8 +134,8 @@ class FilePositions:
 
 
 def read_position(content: bytes) -> str | None:
-    """The position that was kept, None where it is none: whatever a server may send as an id is one (WHATWG HTML,
-    "Server-sent events": neither line ends nor NUL), and nothing else."""
+    """The stored position, None if it is invalid. Any id that a server may send is valid (WHATWG HTML, "Server-sent
+    events": neither line ends nor NUL), and nothing else."""
     line = content.removesuffix(b"\n")
     if len(line) > LONGEST or any(byte in line for byte in (b"\n", b"\r", b"\0")):
         return None

@@ -253,7 +253,7 @@ class EventStream:
             self._settled = self._handed
 
     async def _fill(self) -> None:
-        """Wait for what comes next. It is waited for in a task, which goes on where the caller is cancelled."""
+        """Wait for the next event, in a task that continues if the caller is cancelled."""
         if not self._loaded:
             await self._load()
         if self._reading is None:
@@ -318,5 +318,5 @@ class EventStream:
 
 
 async def _next(batches: AsyncGenerator[list[StreamEvent], None]) -> list[StreamEvent] | None:
-    """What comes next, None at the end."""
+    """The next event, None at the end."""
     return await anext(batches, None)

@@ -56,7 +56,8 @@ IDLE_HEARTBEATS = 3
 SHORTEST_IDLE, LONGEST_IDLE = 10.0, 10_800.0
 """Seconds between which it lies, whatever a server says of its heartbeat."""
 STEADY_SECONDS = 30.0
-"""A connection that has stood for so long was one: its end is no reason to wait longer than after the first."""
+"""Seconds after which a connection counts as a success: its end is no reason to wait longer than after the first
+failure."""
 HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
 LOG = "event-gateway-log"
@@ -70,7 +71,7 @@ _LOG = logging.getLogger("gateway.client")
 
 
 class State(NamedTuple):
-    """What becomes of the connection: `connecting`, `open`, or `waiting` for so many seconds, for the reason given."""
+    """The state of the connection: `connecting`, `open`, or `waiting` for this many seconds, for the reason given."""
 
     name: str
     reason: str = ""
@@ -105,10 +106,10 @@ class Subscription:
     ) -> None:
         self.url = url
         self.shown = bare(url)
-        """The address as it may be told: without query and password."""
+        """The address that may be shown: without query and password."""
         self.last_event_id = last_event_id
         self.log = ""
-        """What tells the log of the server from others; empty where the server does not say."""
+        """The identity of the server's log; empty if the server does not send it."""
         self.query = query or Query()
         self._tell = on_state or self._log
         self._transport = transport
@@ -134,7 +135,7 @@ class Subscription:
             _LOG.warning("%s: %s; next try in %.1f s", self.shown, state.reason, state.wait)
 
     async def batches(self) -> AsyncGenerator[list[StreamEvent], None]:
-        """Events until the range ends, or for ever. Called again after an error, it goes on after the last of them."""
+        """Events until the range ends, or for ever. Called again after an error, it resumes after the last of them."""
         # Silence is counted here: how long it may last, an answer says.
         timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
         transport = self._transport or Outbound()
@@ -181,8 +182,8 @@ class Subscription:
                 ending.failure = ClientError(f"{self.shown}: {ending.reason}")
 
     async def _check_redirect(self, request: httpx.Request) -> None:
-        """What is sent to another server than the one that was named has none of the caller's headers, which may be
-        keys; httpx sees to Authorization alone."""
+        """Remove the caller's headers, which may be keys, from a request to another server than the named one; httpx
+        handles Authorization only."""
         if is_origin(request.url, httpx.URL(self.url)):
             return
         if request.url.scheme not in ("http", "https"):
@@ -217,7 +218,8 @@ class Subscription:
         return address.copy_with(params=[*address.params.multi_items(), *added]) if added else address
 
     def _position(self) -> str:
-        """What is sent of the last id: spaces around it are none of a header's value (RFC 9110 section 5.5)."""
+        """The part of the last id that is sent: spaces around it do not belong to a header's value (RFC 9110 section
+        5.5)."""
         return self.last_event_id.strip(" \t")
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
@@ -337,7 +339,7 @@ def idle_seconds(heartbeat: str) -> float:
 
 
 def _local_query(query: Query, honoured: Set[str], last_event_id: str) -> LocalQuery | None:
-    """What is left to do here, where the server does not do all of it. Raises InvalidQuery."""
+    """The work that is left here if the server does not do all of it. Raises InvalidQuery."""
     if honoured >= {"until", "filter", "fields", "canary"}:
         return None
     # The language of filters is imported where it is needed: it takes longer than all the rest.
@@ -360,7 +362,8 @@ def _reason(document: bytes) -> str | None:
 
 @dataclass(slots=True)
 class _Ending:
-    """Why a response ended: the range did (`final`), it cannot go on (`failure`), or what may pass (`reason`)."""
+    """The reason why a response ended: the range ended (`final`), it cannot continue (`failure`), or a passing
+    trouble (`reason`)."""
 
     final: bool = False
     failure: ClientError | None = None

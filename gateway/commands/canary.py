@@ -22,9 +22,13 @@ Maker = Callable[[], Accepted]
 
 
 def chosen(catalog: Catalog, named: Sequence[Stream]) -> list[Stream]:
-    """The streams named, or else all that have canary events. Raises ConfigurationError where there is none, or one
-    that is named has none."""
-    enabled = [stream for stream in named or catalog.streams.values() if stream.canary_events_enabled]
+    """The streams named, or else all that have canary events. To a derived stream they come from its sources. Raises
+    ConfigurationError where there is none, or one that is named has none."""
+    enabled = [
+        stream for stream in named or catalog.streams.values() if stream.canary_events_enabled and stream.derive is None
+    ]
+    if derived := [f"{one.name} is derived; its canary events come from its sources" for one in named if one.derive]:
+        raise ConfigurationError(derived)
     if mistakes := [f"{one.name} has no canary_events_enabled: true" for one in named if one not in enabled]:
         raise ConfigurationError(mistakes)
     if not enabled:

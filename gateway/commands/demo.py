@@ -56,8 +56,8 @@ def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict
 
 
 async def run_demo(configured: Configured, source: Source, output: Output) -> None:
-    """Fill the log with an hour of history, then serve it and go on; `source` is read at each reload. Raises OSError,
-    LogError, ConfigurationError."""
+    """Fill the log with an hour of history, then serve it and continue. `source` is read at each reload. Raises
+    OSError, LogError, ConfigurationError."""
     stop = stop_on_signals()
     settings = configured.settings
     definitions, _ = define(configured)

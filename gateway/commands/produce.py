@@ -21,7 +21,7 @@ from gateway.settings.table import Settings
 from gateway.text import counted, shown_bytes
 
 SHOWN_ERRORS = 20
-"""Invalid lines that are told one by one."""
+"""Invalid lines that are reported one by one."""
 
 
 def run_produce(

@@ -30,8 +30,8 @@ TOKEN = "GATEWAY_TAIL_TOKEN"
 
 
 class Time(click.ParamType[int]):
-    """ISO 8601 (of the zone of the machine where it has no offset), a time of day, milliseconds since the epoch, or a
-    span back from now."""
+    """ISO 8601 (in the machine's zone if it has no offset), a time of day, milliseconds since the epoch, or a span
+    back from now."""
 
     name = "time"
 
@@ -157,7 +157,7 @@ def tail(
 
 
 def _tell_notes(error: BaseException) -> None:
-    """What else went wrong at the end: the position may not be stored."""
+    """Another error at the end: the position may not be stored."""
     for note in getattr(error, "__notes__", ()):
         click.echo(f"gateway tail: {note}", err=True)
 

@@ -27,8 +27,8 @@ _NEW_SHARE, _LOG_SHARE = 0.03, 0.04
 _BOT_SHARE, _ADDRESS_SHARE = 0.22, 0.15
 
 _COUNTERS_BEGIN = 1_577_836_800_000
-"""2020 in milliseconds. Revisions are numbered from the time at which a generator begins, at less than one in 20 ms
-for each wiki, so that the numbers of a later run are higher than those of this one."""
+"""2020 in milliseconds. Revisions are numbered from the start time of a generator, at less than one in 20 ms for
+each wiki. So the numbers of a later run are higher than those of this one."""
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ class WikiSample:
         event["log_params"] = parameters
 
     def _event(self, wiki: _Wiki, page: _Page, now: int, kind: str, *, user: str, bot: bool, comment: str) -> Event:
-        """What all kinds of change have."""
+        """The members that all kinds of change have."""
         host = wiki.language.host
         wiki.change += 1
         return {
@@ -179,7 +179,7 @@ class WikiSample:
         }
 
     def _who(self, wiki: _Wiki) -> tuple[str, bool]:
-        """Who makes a change, and whether it is a bot; some people are not logged in."""
+        """The author of a change, and whether it is a bot; some people are not logged in."""
         chance = self._random.random()
         if chance < _BOT_SHARE:
             return self._random.choice(BOTS), True
@@ -229,7 +229,7 @@ class WikiSample:
         wiki.titles.add(title)
 
     def _free_title(self, wiki: _Wiki, namespace: int) -> str:
-        """A title that no page of the wiki has. What the words cannot give any more gets a number."""
+        """A title that no page of the wiki has. When the words are used up, it gets a number."""
         language, chance = wiki.language, self._random
         prefix = {
             language.main: language.main_prefix,

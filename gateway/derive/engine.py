@@ -20,7 +20,7 @@ from gateway.derive.latest import Latest
 from gateway.derive.lookup import Lookups
 from gateway.derive.operator import DEFAULT_BOUNDS, Bounds, Held, Operator
 from gateway.derive.position import PartitionPosition, Position
-from gateway.derive.row import Results, RowMaker
+from gateway.derive.row import Results, Row, RowMaker
 from gateway.derive.sessions import Sessions
 from gateway.derive.sliding import Sliding
 from gateway.derive.stateless import Stateless
@@ -72,7 +72,7 @@ class Engine:
         self._where = condition(derivation.where)
         self.results = Results()
         self._held = Held(bounds)
-        rows = RowMaker(name, Identity(name, derivation.version), self.results, uri, faults)
+        self._rows = rows = RowMaker(name, Identity(name, derivation.version), self.results, uri, faults)
         self._operator = _operator(derivation, rows, self.results, self._held)
         self._inputs: dict[str, _Input] = {}
         for stream in derivation.inputs:
@@ -83,6 +83,8 @@ class Engine:
                 self._inputs.setdefault(topic, _Input(rank, time_reader(source.timestamp_field), looked_into))
         self._places: dict[TopicPartition, Place] = {}
         self._low = BEGINNING
+        self._heard = False
+        """Whether a canary has come since one was told."""
         for partition in partitions:
             self.add(partition)
 
@@ -128,7 +130,7 @@ class Engine:
                 continue
             time = time_of(event)
             if is_canary(event):
-                pass
+                self._heard = True
             elif look is None:
                 if where is not None and not where(event, record):
                     pass
@@ -160,6 +162,14 @@ class Engine:
         if low > self._low:
             self._low = low
             self._operator.settle(low)
+
+    def canary(self) -> Row | None:
+        """A canary event for each partition of the rows' topic, behind `results`, where one has come from a source: so
+        the clocks of whoever reads this stream move too, though no rows come. It is never ahead of a row."""
+        if not self._heard or self._low == BEGINNING:
+            return None
+        self._heard = False
+        return self._rows.canary(self._low)
 
     def position(self, identities: Mapping[str, str]) -> Position:
         """Where it stands now that all of `results` is taken."""

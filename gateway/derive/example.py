@@ -165,7 +165,7 @@ def run(example: Example, catalog: Catalog, schemas: SchemaRepository, bounds: B
     try:
         for name, event in example.given:
             place = TopicPartition(streams[name].topics[0], event.pop(_PARTITION, 0))
-            record = _record(streams[name], event, place, offsets[place])
+            record = record_of(streams[name], event, place, offsets[place])
             offsets[place] += 1
             engine.take(place, [(record, event_of(record))])
         if example.until is not None:
@@ -176,7 +176,8 @@ def run(example: Example, catalog: Catalog, schemas: SchemaRepository, bounds: B
     return Outcome(example, rows, _differences(example, rows, engine.results.refused))
 
 
-def _record(stream: Stream, event: dict[str, Any], place: TopicPartition, offset: int) -> Record:
+def record_of(stream: Stream, event: dict[str, Any], place: TopicPartition, offset: int) -> Record:
+    """The record that holds an event which is given, with the key that the intake would give it."""
     time = time_reader(stream.timestamp_field)(event) or 0
     deleted = event.get(_DELETE)
     if deleted is not None:

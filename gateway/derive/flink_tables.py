@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.stream import Stream
-from gateway.derive.sql import Type, type_of
+from gateway.derive.sql_types import Type, type_of
 from gateway.errors import GatewayError
 from gateway.intake.validate import LARGEST_SECONDS
 from gateway.schemas.flink import Flink
@@ -82,6 +82,18 @@ def interval(milliseconds: int) -> str:
     return f"INTERVAL '{days} {hours:02}:{minutes:02}:{seconds:02}.{rest:03}' DAY(3) TO SECOND(3)"
 
 
+def view(name: str, query: str) -> str:
+    """The statement that names a query."""
+    return f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}"
+
+
+def with_newest(table: str) -> str:
+    """The rows of a table of records, each with the newest time of its partition by then."""
+    rows = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    over = f"PARTITION BY {quoted(TOPIC)}, {quoted(PARTITION)} ORDER BY {quoted(ARRIVAL)} {rows}"
+    return f"SELECT *, MAX({quoted(TIME)}) OVER ({over}) AS {quoted(NEWEST)}\nFROM {quoted(table)}"
+
+
 def clock(time: str) -> str:
     """A time as events have it."""
     return f"DATE_FORMAT({time}, 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''')"
@@ -92,8 +104,10 @@ def readers(sources: Sequence[Source]) -> int:
     return min(source.stream.partitions for source in sources)
 
 
-def source_table(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int) -> str:
-    """The table of all that is read. Raises Unsayable."""
+def source_table(
+    sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int, begin: int | None
+) -> str:
+    """The table of all that is read, from `begin` (ms) on. Raises Unsayable."""
     columns = [f"{quoted(column)} {kind}" for column, kind in column_types(sources, derivation).items()]
     columns += [
         f"{quoted(KEY)} BYTES",
@@ -104,6 +118,7 @@ def source_table(sources: Sequence[Source], broker: Broker, name: str, derivatio
     ]
     options = {
         **_source_options(sources, broker, name, derivation, parallel),
+        **({} if begin is None else {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(begin)}),
         **_KEYED,
         "value.format": "json",
         "value.json.ignore-parse-errors": "true",
@@ -160,8 +175,6 @@ def state_table(table: str, source: Source, broker: Broker, name: str, derivatio
         f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
     ]
     options = {**_source_options([source], broker, name, derivation, parallel), **_KEYED, "value.format": "raw"}
-    # All of it, however little of the events.
-    options["scan.startup.mode"] = "earliest-offset"
     return _table(table, columns, options)
 
 

@@ -46,6 +46,10 @@ class Identity:
         """Of what is made of a key's events in a window (ms)."""
         return _uuid(f"{self._prefix}{key_text(key)}|{start}|{end}")
 
+    def of_canary(self, time: int) -> str:
+        """Of what only tells the time."""
+        return _uuid(f"{self._prefix}canary|{time}")
+
     def of_refusal(self, kind: str, record: Record | None, value: bytes) -> str:
         """Of what was refused: of a record by its place, else by what it is."""
         if record is not None:

@@ -2,8 +2,9 @@
 
 State is not stored: a position says where reading has to begin again so that the same state comes about. It is JSON:
 `[format, version, made, {"wiki.change": [identity, [next, behind, newest], …]}]`. `made` is a digest of the
-declaration. Of each partition `next` is the offset of the next record, `behind` how many before it are read again, and
-`newest` the newest time (ms) before those, or null; a list of one has nothing to be read again, and no time.
+declaration. For each partition, `next` is the offset of the next record. `behind` is how many records before it are
+read again, and `newest` the newest time (ms) before those, or null. A list of one number has none to read again, and no
+time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a derived stream could make nothing of, as an event for its error stream. Pure.
+"""An event that a derived stream refused, as an event for its error stream. Pure.
 
 The form is that of the intake's error events; the message names the place of the source's record. One and the same
-refusal has the same id however often it is told.
+refusal has the same id, however often it is written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def error_record(
     place, time = "", now_ms
     if record is not None:
         place = f" ({record.topic}, partition {record.partition}, offset {record.offset})"
-        time = now_ms if record.timestamp == NO_TIMESTAMP else record.timestamp
+        # A record's time may be one that no calendar has.
+        if record.timestamp != NO_TIMESTAMP and iso_time(record.timestamp).endswith("Z"):
+            time = record.timestamp
     told: dict[str, Any] = {
         "$schema": schema.uri,
         "meta": {

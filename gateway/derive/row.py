@@ -97,6 +97,12 @@ class RowMaker:
         """The key has no row any more."""
         self._results.rows.append(Row(None, record_key(key), time))
 
+    def canary(self, time: int) -> Row:
+        """A canary event of this time, which says that no row of an earlier one will come."""
+        event = self._event(self._identity.of_canary(time), time, {})
+        event["meta"]["domain"] = "canary"
+        return Row(written(event), None, time)
+
     def _event(self, identity: str, time: int, members: dict[str, Any]) -> dict[str, Any]:
         meta = {"id": identity, "dt": written_time(time), "stream": self._stream}
         return {**self._head, "meta": meta, **members}

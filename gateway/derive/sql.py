@@ -9,74 +9,34 @@ in which the two differ.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from typing import Any
 
 from sqlglot import exp
 
+from gateway.derive.sql_functions import FUNCTIONS, bare, case, cast, named, negated, not_null, number
+from gateway.derive.sql_types import (
+    BOOL,
+    DOUBLE,
+    INT,
+    NUMBERS,
+    SCALARS,
+    STRING,
+    Translated,
+    Type,
+    Variable,
+    common_type,
+)
 from gateway.errors import InvalidExpression
 from gateway.filters.lexer import refusal
 from gateway.filters.syntax import parse
 from gateway.filters.tree import Call, Constant, Has, ListOf, Loop, Name, Node, Select, start
 from gateway.filters.values import INT_MAX, INT_MIN, UInt
-from gateway.schemas.shape import branch_fields, merged, span_of, types_of
 
 DEPTH = 32
 """As deep as a filter may be."""
 EXACT = 2**53
 """Up to here a double holds each whole number."""
-
-NUMBERS = frozenset({"int", "double", "number"})
-SCALARS = NUMBERS | {"bool", "string"}
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """What is known of a value. `number` is what JSON may write as a whole number or not, so that CEL sees an int in
-    one event and a double in another; `none` is a member that SQL cannot be asked for, and `reason` says why."""
-
-    kind: str
-    low: int = INT_MIN
-    high: int = INT_MAX
-    fields: Mapping[str, Type] = field(default_factory=dict)
-    element: Type | None = None
-    reason: str = ""
-    nullable: bool = False
-    """Whether it may be null in JSON, which SQL does not tell from missing. Where null is an error as missing is, that
-    is the same."""
-
-    @property
-    def sql(self) -> exp.DataType:
-        """The column that holds it."""
-        if self.kind == "list" and self.element is not None:
-            return exp.DataType(this=exp.DType.ARRAY, expressions=[self.element.sql], nested=True)
-        return exp.DataType(this=_COLUMNS[self.kind])
-
-
-_COLUMNS = {
-    "bool": exp.DType.BOOLEAN, "int": exp.DType.BIGINT, "double": exp.DType.DOUBLE, "number": exp.DType.DOUBLE,
-    "string": exp.DType.TEXT,
-}  # fmt: skip
-BOOL, INT, DOUBLE, STRING = Type("bool"), Type("int"), Type("double"), Type("string")
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """What a name in an expression means: the columns of a row; or, where it is no object, the one `column`; or the
-    members of the JSON in the column `json`, which is NULL where there is none."""
-
-    type: Type
-    column: str | None = None
-    json: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Translated:
-    """An expression of SQL, and what is known of its value."""
-
-    sql: exp.Expression
-    type: Type
 
 
 def translate(text: str, variables: Mapping[str, Variable]) -> Translated:
@@ -91,66 +51,6 @@ def translate_tree(text: str, root: Node, variables: Mapping[str, Variable], sho
     if shown and translated.type.nullable:
         raise refusal(text, start(root), "this may be null by its schema, and SQL does not tell null from missing")
     return translated
-
-
-def type_of(schema: Any) -> Type:
-    """What the values of a dereferenced schema are."""
-    return _type_of(merged(schema))
-
-
-def common_type(types: list[Type]) -> Type:
-    """What is known of a value that is one of these: of events of several schemas."""
-    first = types[0]
-    if len(types) == 1:
-        return first
-    if any(each.nullable for each in types):
-        return replace(common_type([replace(each, nullable=False) for each in types]), nullable=True)
-    kinds = {each.kind for each in types}
-    if len(kinds) > 1:
-        if kinds <= {"int", "number"}:
-            return Type("number")
-        return next((each for each in types if each.kind == "none"), Type("none", reason="is of several types"))
-    if first.kind == "object":
-        names = dict.fromkeys(name for each in types for name in each.fields)
-        fields = {name: common_type([each.fields[name] for each in types if name in each.fields]) for name in names}
-        return Type("object", fields=fields)
-    if first.kind == "list":
-        return Type("list", element=common_type([each.element for each in types if each.element is not None]))
-    return replace(first, low=min(each.low for each in types), high=max(each.high for each in types))
-
-
-def _type_of(schema: Any) -> Type:
-    kinds = types_of(schema)
-    if kinds is None:
-        return Type("none", reason="may be of any type by its schema")
-    if "null" in kinds and len(kinds) > 1:
-        return replace(_type_of_kinds(schema, kinds - {"null"}), nullable=True)
-    return _type_of_kinds(schema, kinds)
-
-
-def _type_of_kinds(schema: Any, kinds: frozenset[str]) -> Type:
-    if kinds == {"integer"}:
-        low, high = span_of(schema)
-        if min(low or 0, 0) < INT_MIN or max(high or 0, 0) > INT_MAX:
-            return Type("none", reason="may have more than 64 bits by its schema")
-        return Type("int", INT_MIN if low is None else low, INT_MAX if high is None else high)
-    if kinds == {"object"}:
-        members = {**schema.get("properties", {}), **branch_fields(schema)}
-        if not members:
-            return Type("none", reason="is an object whose fields its schema does not name")
-        return Type("object", fields={name: _type_of(part) for name, part in members.items()})
-    if kinds == {"array"}:
-        items = schema.get("items")
-        element = _type_of(items) if isinstance(items, dict) and "prefixItems" not in schema else None
-        if element is None or element.kind not in SCALARS:
-            return Type("none", reason="is a list of something that is no text, number or truth by its schema")
-        return Type("list", element=element)
-    if kinds <= {"integer", "number"}:
-        return Type("number")
-    if len(kinds) > 1:
-        return Type("none", reason="may be of several types by its schema")
-    kind = {"string": "string", "boolean": "bool"}.get(next(iter(kinds)))
-    return Type("none", reason="is always null by its schema") if kind is None else Type(kind)
 
 
 _COMPARISONS: dict[str, type[exp.Expression]] = {
@@ -189,11 +89,11 @@ class _Translator:
             case UInt():
                 raise self._refused(node, "SQL has no uint")
             case int():
-                return Translated(_cast(_number(str(value)), INT), Type("int", value, value))
+                return Translated(cast(number(str(value)), INT), Type("int", value, value))
             case float() if math.isfinite(value):
                 # With an exponent it is a double; without one it were a decimal number.
                 written = repr(value)
-                return Translated(_number(written if "e" in written else f"{written}e0"), DOUBLE)
+                return Translated(number(written if "e" in written else f"{written}e0"), DOUBLE)
             case str() if "\0" not in value:
                 return Translated(exp.Literal.string(value), STRING)
             case None:
@@ -253,10 +153,10 @@ class _Translator:
         parent = self._path(operand)
         member = self._path(Select(node.position, operand, name))
         self._check_null(node, member)
-        there = _not_null(member.sql)
+        there = not_null(member.sql)
         if not isinstance(parent.sql, exp.Null):
             # Of an object that is missing itself, has() is an error.
-            there = _case(_not_null(parent.sql), there)
+            there = case(not_null(parent.sql), there)
         return Translated(there, BOOL)
 
     def _call(self, node: Call, function: str, arguments: tuple[Node, ...]) -> Translated:
@@ -267,7 +167,7 @@ class _Translator:
                 joined = (exp.And if function == "&&" else exp.Or)(this=joined, expression=side)
             return Translated(exp.Paren(this=joined), BOOL)
         if function == "!_":
-            return Translated(exp.Paren(this=_not(self._truth(arguments[0]))), BOOL)
+            return Translated(exp.Paren(this=negated(self._truth(arguments[0]))), BOOL)
         if function == "?:":
             return self._choice(node, *arguments)
         if function == "in":
@@ -278,7 +178,7 @@ class _Translator:
             return self._compared(node, *arguments)
         if function in _ARITHMETIC or function == "-_":
             return self._calculated(node, [self.translate(each) for each in arguments])
-        called = _FUNCTIONS.get(function)
+        called = FUNCTIONS.get(function)
         result = None if called is None else called(*[self.translate(each) for each in arguments])
         if result is None:
             raise self._refused(node, f"{function}() has no counterpart in SQL that always gives the same")
@@ -293,16 +193,18 @@ class _Translator:
     def _truth(self, node: Node) -> exp.Expression:
         found = self.translate(node)
         if found.type.kind != "bool":
-            raise self._refused(node, f"this is {_named(found.type)}, and neither true nor false", start(node))
+            raise self._refused(node, f"this is {named(found.type)}, and neither true nor false", start(node))
         return found.sql
 
     def _choice(self, node: Node, condition: Node, one: Node, other: Node) -> Translated:
         truth, left, right = self._truth(condition), self.translate(one), self.translate(other)
         if left.type.kind != right.type.kind or left.type.kind not in SCALARS:
-            reason = f"in SQL both values of '? :' are of one type, and these are {_named(left.type)} and {_named(right.type)}"
+            reason = (
+                f"in SQL both values of '? :' are of one type, and these are {named(left.type)} and {named(right.type)}"
+            )
             raise self._refused(node, reason)
         # Where the condition fails, so does the whole: an ELSE would stand for that too.
-        return Translated(_case(truth, left.sql, _not(truth), right.sql), common_type([left.type, right.type]))
+        return Translated(case(truth, left.sql, negated(truth), right.sql), common_type([left.type, right.type]))
 
     def _contained(self, node: Node, value: Node, holder: Node) -> Translated:
         sought = self.translate(value)
@@ -313,13 +215,11 @@ class _Translator:
                 raise self._refused(holder, "behind 'in' SQL takes a list of constants, with one at the least")
             for element, place in zip(elements, holder.elements, strict=True):
                 self._check_comparable(place, sought.type, element.type)
-            listed = exp.In(this=_bare(sought.sql), expressions=[_bare(each.sql) for each in elements])
+            listed = exp.In(this=bare(sought.sql), expressions=[bare(each.sql) for each in elements])
             return Translated(exp.Paren(this=listed), BOOL)
         held = self.translate(holder)
         if held.type.kind != "list" or held.type.element is None or held.type.element.kind != sought.type.kind:
-            raise self._refused(
-                node, f"'in' has no counterpart in SQL for {_named(sought.type)} and {_named(held.type)}"
-            )
+            raise self._refused(node, f"'in' has no counterpart in SQL for {named(sought.type)} and {named(held.type)}")
         return Translated(exp.ArrayContains(this=held.sql, expression=sought.sql), BOOL)
 
     def _compared(self, node: Call, one: Node, other: Node) -> Translated:
@@ -328,13 +228,13 @@ class _Translator:
             self._check_null(one, left)
             self._check_null(other, right)
         self._check_comparable(node, left.type, right.type)
-        compared = _COMPARISONS[node.function](this=_bare(left.sql), expression=_bare(right.sql))
+        compared = _COMPARISONS[node.function](this=bare(left.sql), expression=bare(right.sql))
         return Translated(exp.Paren(this=compared), BOOL)
 
     def _check_comparable(self, node: Node, left: Type, right: Type) -> None:
         kinds = {left.kind, right.kind}
         if not kinds <= NUMBERS and (len(kinds) > 1 or left.kind not in SCALARS):
-            raise self._refused(node, f"SQL does not compare {_named(left)} with {_named(right)}")
+            raise self._refused(node, f"SQL does not compare {named(left)} with {named(right)}")
         whole = [each for each in (left, right) if each.kind == "int"]
         if len(whole) == 1 and (whole[0].low < -EXACT or whole[0].high > EXACT):
             reason = (
@@ -353,7 +253,7 @@ class _Translator:
             return Translated(_signed(sign, [each.sql for each in values]), DOUBLE)
         if kinds == {"int"}:
             return self._whole(node, values)
-        between = " and ".join(_named(each.type) for each in values)
+        between = " and ".join(named(each.type) for each in values)
         raise self._refused(node, f"'{sign.removesuffix('_')}' has no counterpart in SQL for {between}")
 
     def _whole(self, node: Call, values: list[Translated]) -> Translated:
@@ -373,7 +273,7 @@ class _Translator:
             if fits is None:
                 reason = "this may leave 64 bits: give its members minimum and maximum in their schema"
                 raise self._refused(node, reason)
-            result = _case(fits, result)
+            result = case(fits, result)
         return Translated(result, Type("int", max(low, INT_MIN), min(high, INT_MAX)))
 
     def _refused(self, node: Node, reason: str, position: int | None = None) -> InvalidExpression:
@@ -429,8 +329,11 @@ def _fits(sign: str, operands: list[exp.Expression]) -> exp.Expression | None:
     if sign not in {"+", "-"}:
         return None
     left, right = operands
-    top, bottom = _cast(exp.Literal.number(str(INT_MAX)), INT), _lowest()
-    zero = exp.Literal.number("0")
+    top, bottom, zero = cast(exp.Literal.number(str(INT_MAX)), INT), _lowest(), exp.Literal.number("0")
+    upper: exp.Expression
+    lower: exp.Expression
+    rising: exp.Expression
+    falling: exp.Expression
     if sign == "+":
         upper, lower = exp.Sub(this=top, expression=right), exp.Sub(this=bottom, expression=right.copy())
         rising, falling = exp.GTE(this=right.copy(), expression=zero), exp.LT(this=right.copy(), expression=zero.copy())
@@ -445,108 +348,5 @@ def _fits(sign: str, operands: list[exp.Expression]) -> exp.Expression | None:
 
 def _lowest() -> exp.Expression:
     """-2^63, whose digits alone are no number of 64 bits."""
-    almost = _cast(exp.Literal.number(str(INT_MIN + 1)), INT)
+    almost = cast(exp.Literal.number(str(INT_MIN + 1)), INT)
     return exp.Paren(this=exp.Sub(this=almost, expression=exp.Literal.number("1")))
-
-
-def _cast(expression: exp.Expression, to: Type) -> exp.Expression:
-    return exp.Cast(this=expression, to=to.sql)
-
-
-def _number(written: str) -> exp.Expression:
-    """A number as it is written."""
-    literal = exp.Literal(this=written.removeprefix("-"), is_string=False)
-    return exp.Neg(this=literal) if written.startswith("-") else literal
-
-
-def _bare(expression: exp.Expression) -> exp.Expression:
-    """A constant without the type that arithmetic needs it to have."""
-    if isinstance(expression, exp.Cast) and isinstance(expression.this, exp.Literal | exp.Neg):
-        return expression.this
-    return expression
-
-
-def _not_null(expression: exp.Expression) -> exp.Expression:
-    return exp.Paren(this=exp.Not(this=exp.Is(this=expression.copy(), expression=exp.Null())))
-
-
-def _not(truth: exp.Expression) -> exp.Expression:
-    return exp.Not(this=exp.Paren(this=truth.copy()))
-
-
-def _case(*pairs: exp.Expression) -> exp.Expression:
-    """The value behind the first condition that is true; NULL where none is."""
-    ifs = [exp.If(this=condition, true=value) for condition, value in zip(pairs[::2], pairs[1::2], strict=True)]
-    return exp.Paren(this=exp.Case(ifs=ifs))
-
-
-def _named(known: Type) -> str:
-    return {"bool": "a truth", "int": "an int", "double": "a double", "number": "a number", "string": "a text",
-            "list": "a list"}.get(known.kind, "an object")  # fmt: skip
-
-
-def _size(value: Translated) -> Translated | None:
-    small = Type("int", 0, 2**31 - 1)
-    if value.type.kind == "string":
-        return Translated(_cast(exp.Length(this=value.sql), INT), small)
-    return Translated(_cast(exp.ArraySize(this=value.sql), INT), small) if value.type.kind == "list" else None
-
-
-def _starts_with(value: Translated, beginning: Translated) -> Translated | None:
-    return _part(exp.Left, value, beginning)
-
-
-def _ends_with(value: Translated, ending: Translated) -> Translated | None:
-    return _part(exp.Right, value, ending)
-
-
-def _part(side: type[exp.Expression], value: Translated, sought: Translated) -> Translated | None:
-    if value.type.kind != "string" or sought.type.kind != "string":
-        return None
-    text = sought.sql
-    length: exp.Expression = exp.Length(this=text.copy())
-    if isinstance(text, exp.Literal):
-        length = exp.Literal.number(len(text.this))
-    return Translated(exp.Paren(this=exp.EQ(this=side(this=value.sql, expression=length), expression=text)), BOOL)
-
-
-def _contains(value: Translated, sought: Translated) -> Translated | None:
-    if value.type.kind != "string" or sought.type.kind != "string":
-        return None
-    place = exp.StrPosition(this=value.sql, substr=sought.sql)
-    return Translated(exp.Paren(this=exp.GT(this=place, expression=exp.Literal.number("0"))), BOOL)
-
-
-def _double(value: Translated) -> Translated | None:
-    if value.type.kind == "int":
-        return Translated(_cast(_bare(value.sql), DOUBLE), DOUBLE)
-    return Translated(value.sql, DOUBLE) if value.type.kind in NUMBERS else None
-
-
-def _int(value: Translated) -> Translated | None:
-    return _not_nullable(value) if value.type.kind == "int" else None
-
-
-def _string(value: Translated) -> Translated | None:
-    if value.type.kind == "int":
-        return Translated(_cast(value.sql, STRING), STRING)
-    if value.type.kind == "bool":
-        true, false = exp.Literal.string("true"), exp.Literal.string("false")
-        return Translated(_case(value.sql, true, _not(value.sql), false), STRING)
-    return _not_nullable(value) if value.type.kind == "string" else None
-
-
-def _bool(value: Translated) -> Translated | None:
-    return _not_nullable(value) if value.type.kind == "bool" else None
-
-
-def _not_nullable(value: Translated) -> Translated:
-    """What a conversion gives, which fails of null."""
-    return Translated(value.sql, replace(value.type, nullable=False))
-
-
-_FUNCTIONS: dict[str, Callable[..., Translated | None]] = {
-    "size": _size, "startsWith": _starts_with, "endsWith": _ends_with, "contains": _contains, "double": _double,
-    "int": _int, "string": _string, "bool": _bool,
-}  # fmt: skip
-"""Not among them are matches() (RE2 is not the expressions of Java), times, bytes, and what reads numbers from texts."""

@@ -30,7 +30,7 @@ _NOTICES: dict[str, tuple[str, Json]] = {
     "error": ("A permanent problem; the stream ends.", PROBLEM),
     "end": ("A finite stream is complete.", record({"reason": {"enum": ["limit", "until"]}})),
 }
-"""What a stream tells beside events."""
+"""The messages of a stream beside events."""
 
 
 def asyncapi(facts: Facts, base: str) -> Json:

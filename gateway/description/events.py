@@ -27,13 +27,13 @@ def name_of(schema: Schema) -> str:
 
 
 def told(facts: Facts) -> dict[str, Schema]:
-    """The newest schemas of all streams that are told of, by component."""
+    """The newest schemas of all described streams, by component."""
     return {name_of(schema): schema for stream in facts.catalog.streams.values() for schema in facts.schemas_of(stream)}
 
 
 def models(facts: Facts) -> dict[str, Schema]:
-    """Those schemas by names that differ in letters and digits: programs that make clients of the document name classes
-    after these alone, without regard to case, and leave out what comes second."""
+    """These schemas by names that differ in letters and digits. Generators of clients name classes by these alone,
+    ignore case, and leave out the second of two equal names."""
     found: dict[str, Schema] = {}
     taken: set[str] = set()
     for name, schema in told(facts).items():

@@ -28,7 +28,7 @@ class Facts:
 
     version: str
     catalog: Catalog
-    """The streams that are told of."""
+    """The described streams."""
     schemas: SchemaRepository
     limits: Limits = field(default_factory=Limits)
     intake: bool = True

@@ -12,9 +12,9 @@ _POSITION = "Resume after this position: the last `id` that you received, a JSON
 
 PARAMETERS: dict[str, tuple[str, Json, str | None]] = {
     "since": (
-        "Start with the first event at or after this time: RFC 3339 or ISO 8601 (a date is midnight, and UTC is the "
-        "default), milliseconds since 1970, or a time span before now (`10m`, `2h`, `7d`). Without it, or in the "
-        "future: start live.",
+        "Start with the first event at or after this time: RFC 3339 or ISO 8601, milliseconds since 1970, or a time "
+        "span before now (`10m`, `2h`, `7d`). A date is midnight, and UTC is the default. Without a time, or with a "
+        "future one, start live.",
         TEXT,
         "10m",
     ),
@@ -68,8 +68,8 @@ MEDIA_TYPES = {
     "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event "
     "per line. An empty line is a heartbeat. Objects with `$gap` or `$error` report what those events report.",
 }
-"""A range (OpenAPI 3.1, media types) for what is JSON by the line: a client that was generated takes any type with
-`json` in its name for one JSON document, asks for it rather than for a stream, and fails."""
+"""A range (OpenAPI 3.1, media types) for newline-delimited JSON. A generated client takes any type with `json` in
+its name for one JSON document, asks for it rather than for a stream, and fails."""
 
 
 def stream(facts: Facts) -> Json:

@@ -11,7 +11,7 @@ ENTRY_OVERHEAD = 400
 
 
 class BlockCache(BoundedCache[tuple[object, ...], Any]):
-    """What feeds have made of the ring, bounded in bytes."""
+    """The blocks that feeds have made of the ring, bounded in bytes."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity, ENTRY_OVERHEAD)

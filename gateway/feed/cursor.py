@@ -11,9 +11,9 @@ from gateway.model.record import Record, TopicPartition
 
 
 class Cursor:
-    """Consumed positions for a fixed set of partitions. Changing one and writing the id costs the same for one
-    partition as for a hundred but for a copy of the bytes: only what changed is written anew, and nothing before an id
-    is asked for."""
+    """Consumed positions for a fixed set of partitions. Changing one and writing the id costs the same for a hundred
+    partitions as for one, except for a copy of the bytes. Only the changed part is rewritten, and nothing happens
+    before an id is asked for."""
 
     __slots__ = ("_encoder", "_pen", "_stale", "consumed")
 

@@ -30,8 +30,8 @@ from gateway.wire.format import Format
 MATCH_OVERHEAD = 100
 """Bytes that a remembered match costs."""
 PARSED_SEGMENTS = 64
-"""Of so many of the newest segments, events that were parsed again for one who resumes are kept for the next: after a
-failure of the network thousands come back at once, with different filters."""
+"""The number of newest segments whose events, once parsed again for a returning client, are kept for the next one.
+After a network failure thousands return at once, with different filters."""
 MAXIMUM_CHAINS = 256
 """Feeds that keep a compressor of their own (256 KB each); the blocks of further ones each stand alone."""
 
@@ -40,8 +40,8 @@ _SERIALS = itertools.count()
 Selected = list[tuple[Item, bytes | None]]
 """The records of a segment that belong to the subscription; with the bytes to be sent where one matches."""
 LARGE_SEGMENT = 262_144
-"""Bytes of a segment over which nothing is made of it for all at once: who is live reads it as a reader that lags, and
-who looks into it does so in turns with others."""
+"""Bytes of a segment beyond which no block is made for all clients at once. Live clients read it as readers that
+lag, and those that inspect it take turns with others."""
 Chosen = dict[int, bytes]
 """The bytes to be sent of a segment's records, by index; only of those that are sent."""
 
@@ -58,7 +58,7 @@ class Block:
         self.data = data
         self.events = events
         self.effort: Any = None
-        """What it cost to choose the events, where they are of the past and a filter was asked (`judge.Effort`)."""
+        """The cost of choosing the events, if they are of the past and a filter was asked (`judge.Effort`)."""
         self.chain: tuple[bytes, bool] | None = None
         """The compressed frames that refer back, and whether this is a key block; None where no live client asked."""
         self._chunk: bytes | None = None
@@ -80,7 +80,7 @@ class Block:
         return self._independent
 
     def grow(self, size: int) -> None:
-        """So many bytes more belong to the block."""
+        """The block holds this many bytes more."""
         if self.grown is not None:
             self.grown(size)
 
@@ -122,7 +122,7 @@ class Feed:
         return cached or self._make(segment, self._choose(segment))
 
     def judged(self, segment: Segment) -> Any:
-        """What somebody has found out of the segment for this selection; see `judge.Judged`."""
+        """The judgement of the segment for this selection, if there is one; see `judge.Judged`."""
         return self._cache.get(self._judged_key(segment))
 
     def _judged_key(self, segment: Segment) -> tuple[object, ...]:
@@ -161,7 +161,7 @@ class Feed:
     def known_past_block(
         self, segment: HistorySegment, consumed: Mapping[TopicPartition, ConsumedPosition]
     ) -> PastBlock | None:
-        """What `past_block` has made of the history segment for those who have read up to these positions."""
+        """The result of `past_block` for a history segment and clients that have read up to these positions."""
         cached: PastBlock | None = self._cache.get(self._past_key(segment, consumed))
         return cached
 
@@ -171,8 +171,8 @@ class Feed:
         consumed: Mapping[TopicPartition, ConsumedPosition],
         chosen: Sequence[bytes | None],
     ) -> PastBlock:
-        """The block of a history segment for everybody who has read up to these positions, and those behind
-        it; `chosen` is what is sent of each record."""
+        """The block of a history segment for all clients that have read up to these positions, and those behind it.
+        `chosen` is the part of each record that is sent."""
         cursor = Cursor(self.encoder, consumed)
         identifiers = [identifier for run in segment.runs for identifier in cursor.follow(*run)]
         message = self.format.message
@@ -190,8 +190,8 @@ class Feed:
         return (self._serial, segment, tuple([consumed[partition] for partition in self.encoder.partitions]))
 
     def chained(self, block: Block) -> tuple[bytes, bool] | None:
-        """The block compressed in the chain of the blocks delivered live, with whether it is a key block; None where
-        too many feeds have a chain. Called once a block is delivered."""
+        """The block compressed in the chain of the live blocks, with whether it is a key block; None if too many
+        feeds have a chain. Called once a block is delivered."""
         if self._deflate is None and self._cache.chains < MAXIMUM_CHAINS:
             self._deflate = gzip.SharedDeflate()
             self._cache.chains += 1
@@ -207,7 +207,7 @@ class Feed:
             self._cache.chains -= 1
 
     def _choose(self, segment: Segment) -> Chosen:
-        """What is sent of a segment, judged at once: where nobody filters, so that it takes no time."""
+        """The part of a segment that is sent, judged at once: nobody filters, so it takes no time."""
         selection = self.selection
         key = (selection.key, "chosen", segment.serial)
         chosen: Chosen | None = self._cache.get(key)
@@ -226,7 +226,7 @@ class Feed:
         return chosen
 
     def subjects(self, segment: Segment) -> dict[int, Subject]:
-        """What filters see of each event in a segment."""
+        """The subject for filters of each event in a segment."""
         key = ("subjects", segment.serial)
         subjects: dict[int, Subject] | None = self._cache.get(key)
         if subjects is None:
@@ -263,7 +263,7 @@ class Feed:
 
 
 def subject_at(segment: Segment, index: int) -> Subject:
-    """What filters see of the record at this index; its event is parsed again where it is no longer kept."""
+    """The subject for filters of the record at this index; its event is parsed again if it is no longer kept."""
     if segment.subjects is not None and index in segment.subjects:
         return segment.subjects[index]
     item = segment.items[index]

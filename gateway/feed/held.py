@@ -14,13 +14,13 @@ from typing import Protocol
 
 SESSION_BYTES = 268_435_456
 STUCK_SECONDS = 10.0
-"""Who has taken nothing for so long is cut off where others wait for room."""
+"""Seconds after which a client that reads nothing is disconnected if others wait for room."""
 LOOK_SECONDS = 0.5
 """How often it is looked what connections have sent on by themselves, while somebody waits for room."""
 
 
 class ClientConnection(Protocol):
-    """What is at the other end of a response."""
+    """The connection behind a response."""
 
     def unsent(self) -> int:
         """Bytes that the connection has not handed to the kernel."""
@@ -43,12 +43,13 @@ class Held:
         self.cut = 0
         """How many were cut off so far."""
         self._holders: OrderedDict[Holding, float] = OrderedDict()
-        """Who holds something, and since when it has taken nothing, on the loop's clock; the longest first."""
+        """The clients that hold bytes, and since when they have read nothing, on the loop's clock; the longest
+        first."""
         self._waiting: deque[tuple[Holding, int, asyncio.Future[None]]] = deque()
         self._looked = 0.0
 
     def take(self, holding: Holding, size: int) -> asyncio.Future[None] | None:
-        """Reserve so many bytes: at once (None), or once the future is done. Release them, or withdraw the future."""
+        """Reserve this many bytes: at once (None), or once the future is done. Release them, or withdraw the future."""
         if not self._waiting and self._fits(size):
             holding.reserve(size)
             return None
@@ -139,7 +140,7 @@ class Holding:
         return max(self._reserved, self._in_hand + self.connection.unsent())
 
     def count(self, in_hand: int = 0) -> None:
-        """So many bytes are in the hand of its task, beside those in the connection."""
+        """Its task holds this many bytes, beside those in the connection."""
         self._in_hand = in_hand
         size = self.measure()
         if size or self.size:
@@ -151,7 +152,7 @@ class Holding:
         self.count()
 
     def release(self) -> None:
-        """What was reserved is made, and handed to the connection."""
+        """The reserved bytes are made, and handed to the connection."""
         self._reserved = 0
         self.count()
 

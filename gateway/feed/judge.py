@@ -28,7 +28,7 @@ ROUND = 100
 
 
 class Effort(NamedTuple):
-    """What judging has cost: the events that the filter was asked about, those that it had too few steps for, and all
+    """The cost of judging: the events that the filter was asked about, those for which it ran out of steps, and all
     steps."""
 
     asked: int = 0
@@ -37,7 +37,7 @@ class Effort(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What is sent of a segment, by index, and what it cost to find that out."""
+    """The part of a segment that is sent, by index, and the cost of choosing it."""
 
     chosen: Chosen
     effort: Effort
@@ -70,13 +70,13 @@ class Bench:
 
     @property
     def effort(self) -> Effort:
-        """What it has cost so far."""
+        """The cost so far."""
         return Effort(self.asked, self.exhausted, self.steps)
 
 
 class Judge:
-    """Of one stream. Each stream pays for its filter in full, whoever has asked it before, so that what it pays does
-    not depend on who else is there."""
+    """The cost of one stream. Each stream pays for its filter in full, even if another one has asked it before. So
+    the price does not depend on other streams."""
 
     __slots__ = ("_asked", "_charge", "_exhausted", "_filter", "_lock", "_reads", "_topics", "owed")
 
@@ -105,7 +105,7 @@ class Judge:
         return self._reads and segment.size > LARGE_SEGMENT and segment.size_of(self._topics) > LARGE_SEGMENT
 
     async def segment(self, feed: Feed, segment: Segment) -> Judged | None:
-        """What is sent of a segment of the ring; None where that takes no time. Raises FilterExhausted."""
+        """The part of a segment of the ring that is sent; None if choosing it takes no time. Raises FilterExhausted."""
         if not self._is_dear(segment):
             return None
         judged: Judged | None = feed.judged(segment)
@@ -132,7 +132,7 @@ class Judge:
         return judged
 
     async def history_segment(self, selection: Selection, segment: HistorySegment) -> tuple[list[bytes | None], Effort]:
-        """What is sent of each record of the past, under the lock; `count` is due."""
+        """The part of each record of the past that is sent, under the lock; `count` is due."""
         if not selection.reads:
             return selection.choose_all(segment), Effort()
         bench, chosen = Bench(self._filter), []

@@ -34,7 +34,7 @@ BLOCK_LIMIT = 262_144
 ALONE_SECONDS = 10.0
 """After which a filter that took too much to be live may be so again."""
 Waiting = Mapping[TopicPartition, RequestedPosition]
-"""What the log does not give yet, and what was requested there. Who waits for the same shares a feed."""
+"""The unreadable partitions, and the requested positions there. Clients that wait for the same ones share a feed."""
 
 
 class LiveFeed:
@@ -89,7 +89,7 @@ class LiveFeed:
         return chunk
 
     def heartbeat(self, now: float, interval: float, waiting_for: Callable[[Collection[str]], bytes | None]) -> None:
-        """Tell the clients to which nothing was sent for so long (seconds) where they stand."""
+        """Send their position to clients that have received nothing for this many seconds."""
         if now - self.written < interval:
             return
         quiet = [client for client in self.clients if now - client.quiet_since >= interval]
@@ -183,8 +183,8 @@ class LiveFeed:
 
 
 class Broadcast:
-    """All feeds of the process. Whoever composes them has the hub call `deliver` and `renew`, and forget what was lost
-    in the cache too."""
+    """All feeds of the process. The composition has the hub call `deliver` and `renew`, and has the cache forget
+    lost records too."""
 
     def __init__(self, hub: Hub, cache: BlockCache, clock: Clock, heartbeat: float) -> None:
         self.hub = hub

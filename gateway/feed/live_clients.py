@@ -82,7 +82,7 @@ class LiveClient:
         return self.pipe.get_write_buffer_size() <= BUFFER_LIMIT
 
     def release(self, number: int) -> None:
-        """Hand the client back to its task, which goes on at this segment."""
+        """Hand the client back to its task, which continues at this segment."""
         if self.released is not None and not self.released.done():
             if self.on_release is not None:
                 self.on_release(number)
@@ -145,7 +145,7 @@ class LiveClients:
             client.holding.count()
 
     def take_key(self) -> None:
-        """The next block is a key block: whoever gets it can go on with those that refer back to it."""
+        """Make the next block a key block: later blocks refer back to it, so clients can start there."""
         alone = [client for client in self if client.coding is Coding.ALONE]
         for client in alone:
             client.coding = Coding.CHAINED
@@ -172,7 +172,8 @@ class LiveClients:
 
 
 def _send(ready: dict[LiveClient, SocketSend | None], chunk: bytes) -> list[tuple[LiveClient, int]]:
-    """Send a chunk to all of them at once; returns whoever did not take all of it, and how many bytes it took."""
+    """Send a chunk to all of them at once. Returns the clients that did not take all of it, and the bytes that each
+    took."""
     taken = _call_each(ready.values(), chunk)
     size = len(chunk)
     if taken.count(size) == len(taken):
@@ -181,7 +182,7 @@ def _send(ready: dict[LiveClient, SocketSend | None], chunk: bytes) -> list[tupl
 
 
 def _call_each(sends: Iterable[SocketSend | None], chunk: bytes) -> list[int]:
-    """What each of them returns; 0 where it raises."""
+    """The results of the calls; 0 for one that raises."""
     taken: list[int] = []
     results = map(call, sends, repeat(chunk))  # type: ignore[arg-type]
     while True:

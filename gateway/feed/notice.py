@@ -8,7 +8,7 @@ from gateway.hub.segment import Break
 
 
 def gap_document(gap: Break) -> bytes:
-    """Where events are missing: what was asked for, where it goes on, and why."""
+    """A gap: the requested position, the resumed one, and the reason."""
     return orjson.dumps(
         {
             "topic": gap.partition.topic,

@@ -9,8 +9,8 @@ from gateway.wire import gzip
 
 
 class Plain:
-    """No coding. `pack` takes frames of this client alone, `pack_block` a block that other clients get too; `finish`
-    gives what the coding needs at the end of the response. What is packed can be decoded when it arrives."""
+    """No compression. `pack` takes frames of this client alone, `pack_block` a block that other clients get too.
+    `finish` returns the bytes that end the response. Packed bytes can be decoded when they arrive."""
 
     def pack(self, data: bytes) -> bytes:
         return data

@@ -17,10 +17,10 @@ Listener = TypeVar("Listener")
 LIVE_STEPS = 100
 """Steps that a filter may take on one event while the hub delivers, when everybody waits: about 25 µs at the worst."""
 ASK_STEPS = 3
-"""What it costs to ask a filter at all, in steps."""
+"""The cost of asking a filter at all, in steps."""
 DELIVERY_STEPS = 300_000
-"""Steps that all filters together may take in one delivery, however many there are and however cheap each of them
-looks: some 75 ms at the worst."""
+"""The most steps that all filters together may take in one delivery, no matter how many and how cheap they are. It
+is some 75 ms at worst."""
 
 
 class _Group(Generic[Listener]):
@@ -80,8 +80,8 @@ class FilterRouter(Generic[Listener]):
         return [*self._unfiltered, *(listener for group in self._groups.values() for listener in group.listeners)]
 
     def affected(self, segment: Segment, budget: Meter | None = None) -> list[tuple[Listener, list[int] | None]]:
-        """Those to whom something of the segment may be sent, each with the indices of the records that its filter
-        matches; None where it asks for no filter. What that takes is paid from the budget of the delivery."""
+        """The clients that may receive a part of the segment, each with the indices of the records that its filter
+        matches; None if it has no filter. The budget of the delivery pays for the work."""
         topics = self.timeline.topics
         if segment.topics.isdisjoint(topics):
             return []
@@ -97,7 +97,7 @@ class FilterRouter(Generic[Listener]):
         return affected
 
     def take_dear(self) -> list[Listener]:
-        """Those who could not be told of the last segment, since their filter takes too much to be live."""
+        """The clients that could not receive the last segment, because their filter takes too much to be live."""
         dear, self._dear = self._dear, {}
         return [listener for group in dear for listener in group.listeners]
 

@@ -53,7 +53,7 @@ _TAKES: dict[str, tuple[set[str], Kind]] = {
     "timestamp": ({"timestamp", "string", "int"}, "timestamp"),
     "duration": ({"duration", "string"}, "duration"),
 }
-"""What the first argument can be, and what comes of it."""
+"""The types of the first argument, and those of the result."""
 _CALLABLE = (*FUNCTIONS, "has", *dict.fromkeys(name for name, _ in MACROS))
 MOST_ZONES = 8
 """Time zones in one filter: each that was not used before is read from a file."""
@@ -222,7 +222,7 @@ def misfit(function: str, kinds: list[Kind]) -> str:
 
 
 def function_kind(name: str, kinds: list[Kind]) -> Kind | None:
-    """What a function gives for arguments of these types; None where it takes no such."""
+    """The result of a function for arguments of these types; None if it does not accept them."""
     first = base(kinds[0])
     if name in {"dyn", "type"}:
         return name

@@ -22,14 +22,15 @@ from gateway.filters.values import Meter, OutOfSteps
 DEEPEST = 32
 """`filter_max_depth` has no effect above it: the code that is made is nested as the expression is."""
 STEPS = 5_000
-"""About a millisecond at the worst. The guides' filters take less than a hundred on an event; looking for some
-words in a comment of a thousand characters, whatever the case, takes some hundreds."""
+"""About a millisecond at worst. The filters of the guides take less than a hundred on an event. A search without
+regard to case for some words in a comment of a thousand characters takes some hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilterBounds:
-    """What an expression may be: `length` in bytes of UTF-8 (the setting `filter_max_length`), `depth` in brackets and
-    nodes within each other (`filter_max_depth`); and what it may take on one event, in steps (`filter_max_steps`)."""
+    """The bounds of an expression. `length` is in bytes of UTF-8 (the setting `filter_max_length`). `depth` is that
+    of brackets and of nodes within each other (`filter_max_depth`). `steps` are those of one event
+    (`filter_max_steps`)."""
 
     length: int = 4_096
     depth: int = DEEPEST
@@ -45,12 +46,12 @@ class Filter:
         self.text = text
         self.root = root
         self.steps = steps
-        """What an evaluation may take."""
+        """The most steps of an evaluation."""
         self.clauses = clauses(root)
-        """What holds of every event that matches."""
+        """The conditions that every matching event satisfies."""
         self._truth = truth
         self.base_steps = 1 + nodes(root) // 2
-        """What an evaluation takes at the least, whatever the event."""
+        """The least steps of an evaluation, whatever the event."""
 
     def judge(self, subject: Subject, meter: Meter) -> bool:
         """Whether the expression is true, paid for from the meter. Raises OutOfSteps."""

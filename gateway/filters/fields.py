@@ -34,9 +34,9 @@ class Fields:
         self._tree = _tree([*paths, *((name,) for name in ALWAYS)])
 
     def cut(self, value: bytes, event: dict[str, Any]) -> bytes:
-        """One line of JSON with what the paths name, in the order of the original. `event` is what `parse_event` made
-        of `value`. A path goes through arrays into each of their elements: objects are cut (and stay, be they empty),
-        other elements hold no such path and are left out. Every number and string keeps its exact meaning."""
+        """One line of JSON with the values that the paths name, in the order of the original. `event` is the result
+        of `parse_event` for `value`. A path applies to each element of an array. Objects are cut, and stay even when
+        empty; other elements have no such path and are left out. Every number and string keeps its exact meaning."""
         kept = _cut(event, self._tree)
         # orjson writes a double in its shortest form (1.10 as 1.1), -0 as 0, and no lone surrogates or deep nesting.
         if _has_no_double(kept) and _NEGATIVE_ZERO.search(value) is None:

@@ -59,8 +59,8 @@ def contains(meter: Meter, text: Any, sought: Any) -> Any:
 
 
 def search_steps(text: int, sought: int) -> int:
-    """What looking for a text in another costs at the worst. Python looks through short ones in steps that multiply,
-    through longer ones in linear time (CPython, Objects/stringlib/fastsearch.h)."""
+    """The cost of a search for a string in another one, at worst. Python's steps multiply for short ones; for longer
+    ones its time is linear (CPython, Objects/stringlib/fastsearch.h)."""
     if sought > text:
         return 0
     return text * (sought if text < 2_500 else min(sought, 100)) // 1_024 + text // 100
@@ -202,8 +202,8 @@ def type_of(meter: Meter, value: Any) -> Any:
 
 
 class Function(NamedTuple):
-    """What is called, the numbers of arguments that it takes (the receiver is one), and whether it is written as a
-    member (None: either)."""
+    """The function, the numbers of its arguments (the receiver is one), and whether it is written as a member (None:
+    either)."""
 
     call: Callable[..., Any]
     arity: range

@@ -25,7 +25,7 @@ _SCALARS = frozenset({str, int, float, bool})
 
 
 def clauses(root: Node) -> tuple[Clause, ...]:
-    """What holds of every event for which the expression is true; each of these conditions does."""
+    """The conditions of every event for which the expression is true; each of them holds."""
     match root:
         case Call(function="&&", arguments=sides):
             return tuple(clause for side in sides for clause in clauses(side))
@@ -61,8 +61,8 @@ class FilterIndex(Generic[Entry]):
         self._clauses: dict[Entry, Clause] = {}
 
     def add(self, entry: Entry, found: tuple[Clause, ...]) -> None:
-        """Add an entry, under that of its clauses which has the fewest others beside it so far: so what is rare among
-        the filters (a title) comes before what many ask for (a type). Booleans come last, being half of all events."""
+        """Add an entry under the clause with the fewest others so far. So rare conditions among the filters (a
+        title) come before frequent ones (a type). Booleans come last, because they match half of all events."""
         clause = min(found, key=self._crowd, default=None)
         if clause is None:
             self._always[entry] = None

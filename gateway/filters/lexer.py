@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gateway.errors import InvalidExpression
 
 MOST_TOKENS = 8_192
-"""No text of the usual bound has so many; where a longer one is allowed, it has to be made of longer words."""
+"""The most tokens. No text within the usual bound has this many; a longer one needs longer words."""
 LONGEST_QUOTE = 60
 """Characters of the text that a complaint repeats."""
 
@@ -46,7 +46,7 @@ _REST = {
     ('"', True): re.compile(r'[^"\n\r]*+"'),
     ("'", True): re.compile(r"[^'\n\r]*+'"),
 }
-"""What follows the opening of a string, by the opening and whether it is raw."""
+"""The continuation after the opening of a string, by the opening and whether it is raw."""
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7][0-7])|())", re.DOTALL
 )
@@ -103,7 +103,7 @@ def _not_understood(character: str) -> str:
 
 
 def string_value(text: str, token: Token) -> str | bytes:
-    """What the literal means. Raises InvalidExpression for an escape that there is not."""
+    """The value of the literal. Raises InvalidExpression for an unknown escape."""
     body = token.text.lstrip("bBrR")
     prefix = token.text[: len(token.text) - len(body)].lower()
     quote = 3 if body[:3] in {'"""', "'''"} and len(body) >= 6 else 1
@@ -138,8 +138,8 @@ def _escape(match: re.Match[str], as_bytes: bool) -> str | bytes | None:
 
 
 def canonical_text(found: list[Token]) -> str:
-    """The same tokens with spaces in fixed places. Two valid texts with the same tokens have the same meaning; two with
-    the same meaning may still differ (`a && b`, `b && a`), which costs a shared evaluation and nothing else."""
+    """The same tokens with spaces in fixed places. Two valid texts with the same tokens have the same meaning. Two
+    with the same meaning may still differ (`a && b`, `b && a`), which only costs a shared evaluation."""
     parts: list[str] = []
     before: Token | None = None
     for token in found:

@@ -200,7 +200,7 @@ def make_map(pairs: list[tuple[Any, Any]]) -> Any:
 
 
 def _elements(value: Any) -> Iterable[Any] | None:
-    """What a loop goes over; None where it is nothing of that kind."""
+    """The elements of a loop; None if the value has none."""
     kind = value.__class__
     if kind is list or kind is dict:
         found: Iterable[Any] = value

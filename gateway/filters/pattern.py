@@ -24,10 +24,10 @@ MOST_PATTERNS = 16
 
 
 class PatternBounds(NamedTuple):
-    """`length` in characters; `classes` of Unicode, of which each takes RE2 60 µs to read, wherever it stands; the sum
-    of all `repeats` (`{0,100}`), each of which RE2 writes out before it finds that there are too many; `instructions`
-    of the program; `memory` in bytes that RE2 gives to one pattern: two thirds to its program, the rest to the automata
-    that it builds while it matches."""
+    """Bounds of a pattern. `length` is in characters. `classes` counts classes of Unicode, each of which takes RE2
+    60 µs to read, wherever it stands. `repeats` is the sum of all repetitions (`{0,100}`), which RE2 writes out
+    before it finds that there are too many. `instructions` are those of the program. `memory` is in bytes for one
+    pattern: RE2 gives two thirds to its program, and the rest to the automata that it builds while it matches."""
 
     length: int
     classes: int
@@ -41,10 +41,10 @@ CONSTANT = PatternBounds(1_000, 40, 1_000, 2_000, 1 << 18)
 DYNAMIC = PatternBounds(100, 2, 100, 2_000, 1 << 16)
 """Of a pattern that an event supplies: compiled in the time of the event."""
 DYNAMIC_STEPS = 1_500
-"""What compiling such a one costs, be it known already or not: what matches must not depend on that."""
+"""The cost of compiling such a pattern, whether it is known already or not: matches must not depend on that."""
 _BYTES_A_STEP = 50
-"""RE2's slowest engine, which it falls back to where an automaton does not fit into the memory, looks at each
-instruction for each byte: 2 ns at the worst."""
+"""The cost of RE2's slowest engine, which it uses if an automaton does not fit into the memory. It looks at each
+instruction for each byte: 2 ns at worst."""
 _START_STEPS = 5
 
 _CLASS = re.compile(r"\\[pP]|\[:")
@@ -70,7 +70,7 @@ class Pattern:
         """Characters from the beginning beyond which nothing counts; 0: all count."""
 
     def steps(self, text: str) -> int:
-        """What a search in the text costs at the worst. A character has four bytes at the most."""
+        """The cost of a search in the text, at worst. A character has four bytes at most."""
         length = min(len(text), self._reach) if self._reach else len(text)
         return _START_STEPS + (length if text.isascii() else 3 * length) * self._instructions // _BYTES_A_STEP
 

@@ -26,7 +26,7 @@ MACROS = frozenset({("all", 2), ("exists", 2), ("exists_one", 2), ("map", 2), ("
 _LONGEST_NUMBER = 70
 """Digits; no number of 64 bits needs as many, whatever zeros it begins with."""
 _WORDS = {"and": "&&", "or": "||", "not": "!", "is": "==", "<>": "!="}
-"""What is written in other languages for it."""
+"""The spellings of other languages for it."""
 
 
 def parse(text: str, depth: int) -> Node:
@@ -255,7 +255,7 @@ class _Parser:
         return refusal(self._text, token.position, reason)
 
     def _mistaken(self, token: Token) -> Token:
-        """What is not expected, or what stands before it where that is the mistake: `not x`, `x <> y`."""
+        """The unexpected token, or the one before it if that is the mistake: `not x`, `x <> y`."""
         before = self._tokens[max(0, self._tokens.index(token) - 1)]
         if before.text.lower() == "not":
             return before

@@ -18,7 +18,7 @@ INT_MIN = SMALLEST_INTEGER
 
 UINT_MAX = 2**64 - 1
 CHARACTERS_A_STEP = 256
-"""So many are read, compared or copied for a step."""
+"""The elements that are read, compared or copied in one step."""
 FOUND_STEPS = 4
 """For each element of a list that is looked through."""
 ELEMENT_STEPS = 3
@@ -108,7 +108,7 @@ def spend(meter: Meter, steps: int) -> None:
 
 
 def failed(*values: Any) -> Error:
-    """What an operator gives that is not made for these values: the first error among them, or its own."""
+    """The result of an operator that does not apply to these values: the first error among them, or its own."""
     for value in values:
         if value.__class__ is Error:
             error: Error = value
@@ -146,7 +146,7 @@ def select(value: Any, name: str) -> Any:
 
 
 def deep(value: Any, path: tuple[str, ...]) -> Any:
-    """What many selections one after the other find in the event; see `plain`."""
+    """The result of several selections in a row in the event; see `plain`."""
     for name in path:
         if value.__class__ is not dict:
             return MISSING

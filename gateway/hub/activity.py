@@ -18,7 +18,7 @@ from gateway.hub.segment import Item
 from gateway.model.record import TopicPartition
 
 SPAN = 60
-"""Seconds that are told."""
+"""The seconds that are reported."""
 AHEAD = 60
 """Seconds that a record's time may lie ahead of the clock, and still counts when it has come."""
 _SLOTS = 128
@@ -65,7 +65,7 @@ class _Topic:
 
 
 class Activity:
-    """Bounded: so much for each topic that the hub reads."""
+    """Its size is bounded for each topic that the hub reads."""
 
     def __init__(self) -> None:
         self._topics: dict[str, _Topic] = {}
@@ -73,8 +73,8 @@ class Activity:
         self._number = 0
 
     def count(self, items: Iterable[Item], known: Mapping[str, TopicState], now: int) -> None:
-        """Take what was read, at `now` (ms), of topics as they are `known`: one of another identity is another. What
-        was read again is not counted again."""
+        """Take records read at `now` (ms), of topics as they are `known`: a topic of another identity is another
+        one. Records that were read again do not count again."""
         first, last = now // 1000 - SPAN, now // 1000 + AHEAD
         here: dict[str, _Topic] = {}
         newest: dict[str, tuple[int, Item]] = {}
@@ -113,7 +113,7 @@ class Activity:
         return max((one for one in found if one is not None), default=None, key=lambda one: one.number)
 
     def forget(self, lost: Lost) -> None:
-        """What the log has lost is no example, and what it has written over is counted anew."""
+        """Lost records are no examples, and records written over them count again."""
         for partition, remains in lost.items():
             topic = self._topics.get(partition.topic)
             if topic is None:

@@ -19,13 +19,13 @@ class Decoded(NamedTuple):
     canary: bool
 
     def subject(self, record: Record) -> Subject:
-        """What filters see of the record."""
+        """The subject for filters of the record."""
         return Subject(self.event or {}, record.topic, record.partition, record.offset, record.timestamp, record.key)
 
 
 def decode(record: Record, replayed: bool = False) -> Decoded:
-    """Parse a record's value; what is not an event is counted, told and passed over, and so is what a mistake of our
-    own cannot read. `replayed`: it comes from history, and perhaps again."""
+    """Parse a record's value. A value that is not an event is counted, logged and skipped; so is one that an
+    internal error keeps from being read. `replayed`: it comes from history, and perhaps again."""
     try:
         event = parse_event(record.value)
         assert record.value is not None

@@ -27,7 +27,7 @@ MAXIMUM_LOOK_BACK = 65536
 BEGIN_SECONDS = 5.0
 """A partition of which it is not known by then where to begin is sick."""
 MOST_DAMAGED = 8
-"""After so many batches that cannot be read a partition is begun at its end."""
+"""After this many unreadable batches a partition begins at its end."""
 BEGIN_TOGETHER = 8
 """Partitions that are begun at a time."""
 
@@ -44,7 +44,7 @@ class Beginning(NamedTuple):
 
 @dataclass(slots=True)
 class Findings:
-    """What a look at the log found: whether the set of partitions changed, and where the log is not continuous."""
+    """The result of a look at the log: whether the set of partitions changed, and where the log is not continuous."""
 
     changed: bool = False
     breaks: list[Break] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Discovery:
 
     @property
     def answered(self) -> set[str]:
-        """The topics of which the log has told something, be it that it does not tell."""
+        """The topics that the log has described, or refused to describe."""
         return self.sought | self.hidden.keys()
 
     async def look(self, may_try: Callable[[TopicPartition], bool] = lambda partition: True) -> Findings:
@@ -179,8 +179,8 @@ class Discovery:
     async def _replace(
         self, partitions: list[TopicPartition], begins: dict[TopicPartition, Beginning | Trouble], findings: Findings
     ) -> None:
-        """The topics are others under the same names: their partitions go on by the timestamp. One that does not tell
-        where that is, is given up and begun anew, once that can be done: whoever reads it is then resolved again."""
+        """The topics were recreated: their partitions continue by the timestamp. If the log cannot say where that is
+        for one, it is dropped and begins again once possible; its readers are then resolved again."""
         if not partitions:
             return
         for partition, bounds in (await self._log.bounds(partitions)).items():
@@ -197,13 +197,14 @@ class Discovery:
                 findings.breaks.append(found)
 
     async def attempt_recreated(self, partition: TopicPartition, bounds: Bounds | Trouble) -> Break | Trouble:
-        """Where to go on in a partition that the ring holds, and whose records are others than those read before."""
+        """The position to continue at in a partition that the ring holds, if its records differ from those read
+        before."""
         tail = self._ring.tail(partition)
         assert tail is not None
         return await self._attempt(partition, bounds, lambda given: self._recreated(partition, tail, given))
 
     async def attempt_cut(self, partition: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
-        """Where to go on in a partition that was cut back; `parting` as `find_cut` has it."""
+        """The position to continue at in a truncated partition; `parting` as `find_cut` has it."""
         return await self._attempt(
             partition, bounds, lambda given: find_cut(self._log, self._ring, partition, given, parting)
         )
@@ -234,7 +235,8 @@ class Discovery:
     async def _attempt(
         self, partition: TopicPartition, bounds: Bounds | Trouble, ask: Callable[[Bounds], Awaitable[Found]]
     ) -> Found | Trouble:
-        """What is asked of one partition, or why it does not tell; bounded in time, since the others wait."""
+        """The answer for one partition, or the reason why there is none. It is bounded in time, because the others
+        wait."""
         if isinstance(bounds, Trouble):
             return bounds
         try:
@@ -265,8 +267,8 @@ class Discovery:
         return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
 
     async def _newest_since(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
-        """The newest part, and at least all records of its newest millisecond, so that what was read last, and how many
-        records share its time, is known of every partition."""
+        """The newest part, and at least all records of its newest millisecond. So the last record read, and the
+        number of records that share its time, are known for every partition."""
         newest = await self.newest(partition, *bounds)
         if newest is None:
             return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)

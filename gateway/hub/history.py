@@ -18,7 +18,7 @@ is fewer, since where many replay, a reader may soon be given up for another."""
 
 PART_RECORDS = 1000
 PART_BYTES = 256 * 1024
-"""What is read at once where records are only looked at."""
+"""The bytes read at once if records are only inspected."""
 
 HISTORY_BYTES = 2 * 1024 * 1024
 """Bytes of records that wait to be merged, but for one record of each partition."""
@@ -37,7 +37,7 @@ class History:
         self._merge = Merge(positions, ends)
         self.positions = dict(positions)
         self.ends = dict(ends)
-        """May be changed by whoever reads on."""
+        """The caller that continues to read may change it."""
         self.troubles: dict[TopicPartition, Trouble] = {}
         self.starved = False
         """Whether the last fetch waited for something, and nothing came."""
@@ -99,8 +99,8 @@ class History:
 
 
 def share_of(capacity: int, hungry: int, behind: int, held: int) -> int:
-    """The bytes that may be read of the hungry ones among those behind, where so many are held: each partition has an
-    equal part, so that what one has buffered leaves room for the others."""
+    """The bytes that may be read of the partitions that lack records, while the others hold this many. Each
+    partition has an equal share, so that the buffer of one leaves room for the others."""
     return max(1, min(capacity * hungry // behind, capacity - held))
 
 
@@ -168,8 +168,8 @@ async def consumed_before(
 async def read_parts(
     log: EventLog, partition: TopicPartition, start: int, end: int
 ) -> AsyncGenerator[tuple[list[Record], int], None]:
-    """The records of one partition from `start` to just before `end`, part by part, each with the offset up to which it
-    was read; others run after each. Raises as `demand`. To be closed (`aclosing`): it has a reader of the log."""
+    """The records of one partition from `start` to just before `end`, part by part, each with the offset read so
+    far. Other work runs after each part. Raises as `demand`. Close it (`aclosing`): it has a reader of the log."""
     if start >= end:
         return
     reader = await log.reader({partition: start})
@@ -191,8 +191,8 @@ async def read_parts(
 
 
 async def not_to_come(log: EventLog, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, Trouble]:
-    """Those that do not come to these ends any more, after a failure of the log's own, or in another topic of the same
-    name: what was to be read there never comes."""
+    """The partitions that no longer reach these ends, after a failure of the log or because the topic was recreated.
+    Their missing records never arrive."""
     found: dict[TopicPartition, Trouble] = {}
     for partition, bounds in (await log.bounds(list(ends))).items():
         if isinstance(bounds, Trouble):

@@ -46,7 +46,7 @@ class HistorySegment:
     _subjects: dict[int, Subject] = field(default_factory=dict)
 
     def subject(self, index: int) -> Subject:
-        """What filters see of a record that is an event."""
+        """The subject for filters of a record that is an event."""
         subject = self._subjects.get(index)
         if subject is None:
             topic, partition, offset, timestamp, key, data, _ = self.records[index]

@@ -34,7 +34,7 @@ FILLS = 8
 LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
-"""A segment holds at most so many times `flush_bytes`."""
+"""A segment holds at most this multiple of `flush_bytes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Hub:
         self._told_available: bool | None = None
         self.filled = asyncio.Event()
         self.catching_up: dict[TopicPartition, int] = {}
-        """The partitions begun later whose newest part is still being read, with the offset at which it ends: what the
-        ring has of them is not yet what is live."""
+        """The partitions that began later and whose newest part is still being read, with the offset at which it
+        ends. Their records in the ring are not live yet."""
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
@@ -106,7 +106,7 @@ class Hub:
         return self._change
 
     def follow(self, by_timestamp: Mapping[str, bool]) -> None:
-        """Read these topics too from now on; whatever is read already goes on as it is."""
+        """Read these topics too from now on; topics that are already read continue."""
         self.by_timestamp.update({topic: by for topic, by in by_timestamp.items() if topic not in self.by_timestamp})
         self.look_again()
 
@@ -116,28 +116,28 @@ class Hub:
 
     @property
     def sick(self) -> Mapping[TopicPartition, Trouble]:
-        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        """The unreadable partitions, and why. Records read before are in the ring."""
         return self.recovery.sick
 
     def confirm(self, partitions: Collection[TopicPartition]) -> None:
-        """Raises LogUnavailable where the log, which was away, may have gone back below what was read of one of these:
-        nothing is to be read behind it before that is known."""
+        """Raises LogUnavailable if the log, which was away, may have been truncated below the records read of one of
+        these. Nothing is read behind them before that is known."""
         if self.recovery.doubted and any(
             partition in self.recovery.doubted and partition not in self.sick for partition in partitions
         ):
             raise LogUnavailable("it is not known yet whether the log is still the one that was read")
 
     def waits_for(self, topics: Collection[str], lacking: Collection[TopicPartition] = ()) -> bytes | None:
-        """What the clients of these topics wait for, as they are told it; None where it is nothing. `lacking`: what one
-        of them waits for by itself, of topics that exist."""
+        """The trouble that the clients of these topics wait for, in words; None if there is none. `lacking`:
+        partitions that one of them waits for by itself, of topics that exist."""
         if not self.available:
             return b"waiting for the log"
         existing = self.discovery.existing
         return waiting_for({*self.sick, *(partition for partition in lacking if partition.topic in existing)}, topics)
 
     async def run(self) -> None:
-        """Read for ever; what passes is retried, what is broken is told and passed over. What the log does not give is
-        tended beside it."""
+        """Read for ever. Passing troubles are retried; broken records are logged and skipped. Unreadable partitions
+        are tended meanwhile."""
         await together((self._run(), self.recovery.tend()))
 
     async def _run(self) -> None:
@@ -166,8 +166,8 @@ class Hub:
         self._wait = min(2 * self._wait, RETRY_WAIT[1])
 
     async def _fill(self) -> None:
-        """Read the newest part of the log, merged by timestamp, as if it had just come. What the log does not give is
-        left out, and read once it does."""
+        """Read the newest part of the log, merged by timestamp, as if it had just arrived. Unreadable partitions are
+        left out, and read once the log serves them."""
         for _ in range(FILLS):
             positions = self.recovery.positions()
             if not positions or not await self._fill_from(positions):
@@ -281,8 +281,8 @@ class Hub:
                 self.catching_up.pop(partition, None)
 
     async def _take(self, partition: TopicPartition, records: Sequence[Record]) -> int:
-        """Put a run into the ring; returns its bytes. Others run after each delivery: of large ones each is one. What
-        is to be read anew meanwhile is left."""
+        """Put a run into the ring; returns its bytes. Other work runs after each delivery; of large records each one
+        is a delivery. Partitions that must be read again meanwhile are left out."""
         size = 0
         if self.recovery.is_foreign(partition):
             return size
@@ -348,7 +348,7 @@ class Hub:
         self.tell_change()
 
     def _deliver(self, segment: Segment) -> None:
-        """What the clients of one process do wrong stops neither the reading nor those of another topic."""
+        """An error of the clients of one process stops neither the reading nor the clients of another topic."""
         try:
             self.deliver(segment)
         except Exception as error:
@@ -382,7 +382,7 @@ class Hub:
         self.tell_change()
 
     def interrupt(self, gap: Break) -> None:
-        """Go on in a partition where its log does, and tell every live client."""
+        """Continue in a partition where its log does, and notify every live client."""
         self.flush()
         telemetry.log_broken(gap.partition, gap.requested, gap.resumed, gap.reason)
         segment = self.ring.interrupt(gap)
@@ -397,7 +397,7 @@ class Hub:
         self.losses.replaced(gap.partition)
 
     def cut(self, gap: Break) -> None:
-        """The same where the log was cut back. Where what is gone held no record, nobody has to be told."""
+        """The same for a truncated log. If the lost part held no record, no client is notified."""
         tail = self.ring.tail(gap.partition)
         if tail is not None and tail.offset < gap.resumed:
             self.flush()

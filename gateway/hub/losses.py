@@ -9,11 +9,11 @@ from gateway.hub.ring import Ring
 from gateway.model.record import TopicPartition
 
 MOST_CUTS = 16
-"""So many are remembered of each partition; those before count as one, which is the lowest of them."""
+"""The losses remembered for each partition; older ones count as one, which is the lowest of them."""
 
 
 class Remains(NamedTuple):
-    """What is left of a partition: the offsets from `start` to just before `end`; without an end, all from there on."""
+    """The rest of a partition: the offsets from `start` to just before `end`; without an end, all from there on."""
 
     start: int
     end: int | None = None
@@ -54,8 +54,8 @@ class Cuts:
 
 
 class Losses:
-    """Makes whoever keeps what was read forget what the log has lost. Each `interval` (seconds) it is seen what was
-    deleted meanwhile."""
+    """Makes the keepers of records forget those that the log has lost. It looks for deleted records every `interval`
+    seconds."""
 
     def __init__(self, ring: Ring, interval: float) -> None:
         self._ring = ring
@@ -86,7 +86,7 @@ class Losses:
         return forgotten
 
     def cut(self, partition: TopicPartition, end: int) -> None:
-        """The log was cut back to this offset, and the ring goes on there."""
+        """The log was truncated to this offset, and the ring continues there."""
         self.cuts.add(partition, end, self._ring.epoch)
         self._starts.pop(partition, None)
         self._tell({partition: Remains(0, end)})

@@ -26,7 +26,7 @@ class Merge:
         """Bytes that wait to be merged."""
 
     def add(self, partition: TopicPartition, records: Iterable[Record], position: int, stamp: int = NO_STAMP) -> None:
-        """What was read of a partition, up to the position of this stamp."""
+        """The records read of a partition, up to the position of this stamp."""
         self._stamps[partition] = stamp
         self._buffers.setdefault(partition, deque()).extend(records)
         self._read[partition] = position
@@ -72,7 +72,7 @@ class Merge:
         return [partition for partition in self.behind() if not self._buffers[partition]]
 
     def take(self, most: int | None = None) -> list[Run]:
-        """What comes next. Where more than `most` bytes wait, nobody holds anything back."""
+        """The next records. If more than `most` bytes wait, no partition holds the others back."""
         runs = self._take(regardless=most is not None and self._weigh() > most)
         # Of a single partition nothing is left.
         self.size = self._weigh()

@@ -23,16 +23,16 @@ FETCH_RECORDS = 1000
 WAITING_BYTES = 4 * 1024 * 1024
 """Bytes of records that wait for those of others; beyond twice as many, they wait no longer."""
 HOLD_SECONDS = 1.0
-"""So long others wait for a partition of which nothing comes, and for the log to say where it ends."""
+"""Seconds that others wait for a silent partition, and for the log to say where it ends."""
 LATE_SECONDS = 1.0
-"""Where a read comes so long after the one before, or its records span so much, others may be behind too."""
+"""If a read follows the previous one after this time, or its records span this time, other partitions may lag too."""
 AGAIN_SECONDS = (1.0, 5.0)
-"""So long the span of a read is no reason to ask once more; and nothing is, where the log did not say in time."""
+"""Seconds within which the span of a read is no reason to ask again; nothing is, if the log did not answer in time."""
 
 
 class Read(NamedTuple):
-    """What is to be delivered now, how far each partition is read with it, what the log refuses, whether there is more,
-    the stamps of positions as far as they are known, and where the log starts."""
+    """The records to deliver now, with the positions after them, the refusals of the log, and whether more is
+    waiting. The stamps of positions are included as far as they are known, and the starts of the log."""
 
     runs: list[Run]
     positions: Mapping[TopicPartition, int]
@@ -43,8 +43,8 @@ class Read(NamedTuple):
 
 
 class OrderedReader:
-    """Over a reader of the log. `positions` gives the partitions that are read, `is_foreign` tells of one whether what
-    is on its way is of no use."""
+    """Over a reader of the log. `positions` gives the partitions that are read. `is_foreign` says of a partition
+    whether the records on their way are useless."""
 
     def __init__(
         self,
@@ -74,13 +74,14 @@ class OrderedReader:
         return self._merge.size if self._merge is not None else 0
 
     def restart(self) -> Collection[TopicPartition]:
-        """Others are added to the reader. Give up what waits to be merged; returns what is so to be read anew."""
+        """Other partitions are added to the reader. Drop the records that wait to be merged; returns the partitions
+        to read again."""
         merge, self._merge = self._merge, None
         self._due = True
         return merge.waiting() if merge is not None else ()
 
     async def fetch(self) -> Read:
-        """What comes next; nothing where none came for some time. Raises LogUnavailable."""
+        """The next records; none if none arrived for some time. Raises LogUnavailable."""
         if self._merge is not None:
             return await self._go_on(self._merge)
         found = await self._reader.fetch(IDLE_WAIT, FETCH_RECORDS, None, WAITING_BYTES)
@@ -97,7 +98,7 @@ class OrderedReader:
         return Read(merged(batches), positions, refusals, self._reader.more, stamps, self._reader.starts)
 
     def _sort(self, found: Collection[Batch | Refusal]) -> tuple[list[Batch], list[Refusal]]:
-        """What is to be read anew comes from another offset than what was on its way."""
+        """Partitions that are read again start at another offset than the records on their way."""
         batches: list[Batch] = []
         refusals: list[Refusal] = []
         for one in found:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 WORTH_A_REST = 2
 """Records that have to come in a rest; where fewer do, they share no write, and would be late for nothing."""
 FLUSH_RATIO = 128
-"""A delivery that took so long is followed by a rest of so many times as long, up to the flush interval, and no longer
-than `flush_bytes` take to come: few writes when there is much to do, none held back when there is little. So a stream
-takes more than a 129th of a core only where its rests are as long as they may be, or its events too rare to share."""
+"""A delivery is followed by a rest of a multiple of its time. The rest is bounded by the flush interval, and by the
+time in which `flush_bytes` arrive. So there are few writes under load, and no delay without. A stream takes more
+than a 129th of a core only if its rests are at that bound, or its events too rare to share."""
 READ_SECONDS = 0.00015
-"""What a read of the log takes of the processor beside the delivery of what it brings. It is done in parts, between
-which others have the thread, so that it cannot be measured each time."""
+"""The processor time of a read of the log beside the delivery of its records. It is done in parts, between which
+other threads run, so it cannot be measured each time."""
 
 
 class Pace:
@@ -42,7 +42,7 @@ class Pace:
         return self.rest(self._used() - self._used_before, interval / size)
 
     def rest(self, took: float, seconds_a_byte: float) -> float:
-        """Seconds to wait after a delivery that took so long, while bytes come at this pace."""
+        """Seconds to rest after a delivery of this length, while bytes arrive at this pace."""
         cycle = min(self._interval, self._bytes * seconds_a_byte)
         rest = min(FLUSH_RATIO * (READ_SECONDS + took), cycle - took)
         return rest if rest >= WORTH_A_REST * self.spacing else 0.0

@@ -13,8 +13,8 @@ from gateway.model.record import TopicPartition
 
 
 async def find_cut(log: EventLog, ring: Ring, partition: TopicPartition, bounds: Bounds, parting: int) -> Break:
-    """Where to go on in a partition that the ring holds: at the first offset where the log does not have what was read.
-    Nothing is there from `parting` on that was; below 0 where the log does not tell. Raises as `demand`."""
+    """The position to continue at in a partition that the ring holds: the first offset where the log lacks the
+    records read. From `parting` on the log differs; below 0 if it does not say where. Raises as `demand`."""
     tail = ring.tail(partition)
     assert tail is not None
     start = ring.start(partition)
@@ -30,8 +30,8 @@ async def find_cut(log: EventLog, ring: Ring, partition: TopicPartition, bounds:
 async def consumed_at(
     log: EventLog, ring: Ring, partition: TopicPartition, bounds: Bounds, position: int
 ) -> ConsumedPosition:
-    """The consumed position of whoever has read all that the log has before the position, whatever was there once: its
-    time is that of the record before, since those after it may be older than what was cut off. Raises as `demand`."""
+    """The consumed position of a client that has read all that the log has before the position. Its time is that of
+    the record before, because records after it may be older than the lost ones. Raises as `demand`."""
     known = ring.before(partition, position)
     if known is None:
         known = await consumed_before(log, partition, position, bounds, 0, by_timestamp=False)
@@ -39,8 +39,8 @@ async def consumed_at(
 
 
 async def _first_difference(log: EventLog, ring: Ring, partition: TopicPartition, bounds: Bounds, end: int) -> int:
-    """The offset, up to `end`, from which on the log has nothing of what the ring holds. What was not cut off is as it
-    was, so it is found by bisection: with one look where all of it is there, and some twenty at the most."""
+    """The offset, up to `end`, from which the log has nothing that the ring holds. The records before the cut are
+    unchanged, so bisection finds it: with one look if all records are there, and some twenty at most."""
 
     async def is_there(offset: int) -> bool:
         item = ring.holds(partition, offset)

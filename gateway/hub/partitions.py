@@ -13,9 +13,9 @@ FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0
 """Seconds between two tries of a partition: each wait is twice as long as the one before, up to this."""
 TRIAL_SECONDS = 5.0
-"""One that is read again, and neither gives a record nor is refused for so long, is well: there is nothing in it."""
+"""Seconds after which a partition that is read again without records or refusals is well: it is empty."""
 NAMED = 3
-"""So many are named where clients are told what they wait for."""
+"""The most partitions that are named to waiting clients."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Ward:
 
     @property
     def troubles(self) -> dict[TopicPartition, Trouble]:
-        """What each was refused for the last time, also of those on trial."""
+        """The last refusal of each, also of those on trial."""
         return {partition: case.trouble for partition, case in self._cases.items()}
 
     def refuse(self, partition: TopicPartition, trouble: Trouble, now: float) -> None:
@@ -80,7 +80,7 @@ class Ward:
 
 
 def waiting_for(sick: Collection[TopicPartition], topics: Collection[str]) -> bytes | None:
-    """What clients of these topics are told that they wait for; None where it is nothing. It names no host."""
+    """The words for clients of these topics that wait; None if there is nothing to wait for. They name no host."""
     if not sick:
         return None
     names = sorted(f"{partition.topic}/{partition.partition}" for partition in sick if partition.topic in topics)

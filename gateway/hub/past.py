@@ -29,10 +29,10 @@ from gateway.model.record import Record, Run, TopicPartition, sizes_of
 SEGMENT_RECORDS = 256
 """A history segment ends where a partition goes over a multiple of this in its offsets."""
 MOST_RECORDS = 2 * SEGMENT_RECORDS
-"""A history segment ends in any case after so many: there may be many partitions, none of which goes over soon."""
+"""The most records of a history segment: there may be many partitions, none of which exceeds its bytes soon."""
 SEGMENT_BYTES = 512 * 1024
-"""And after so many bytes, with the record that goes over them: what a client that replays holds until it has read it
-is made of one history segment."""
+"""The most bytes of a history segment, plus the record that exceeds them. A client that replays holds bytes made of
+one history segment until it has read them."""
 PARSED_SEGMENTS = 4
 PARSED_BYTES = 16 * 1024 * 1024
 """History segments of which the parsed events are kept, and their bytes, for the filters of those who come at the same
@@ -40,7 +40,7 @@ time. Parsed events are large: to keep those that nobody looks at costs a third 
 FETCH_SECONDS = 1.0
 """The longest wait of one call to the log."""
 IDLE_SECONDS = 10.0
-"""A reader that nobody asked for so long is closed."""
+"""Seconds after which an unused reader is closed."""
 
 Identity = frozenset[tuple[str, str]]
 """Topics and what tells each from another one of the same name."""
@@ -48,7 +48,7 @@ Key = tuple[frozenset[tuple[TopicPartition, int]], Identity]
 
 
 class Past:
-    """Bounded: so many readers of the log at once, so many bytes of history segments in memory."""
+    """Bounded in readers of the log at a time, and in bytes of history segments in memory."""
 
     def __init__(self, log: EventLog, readers: int, capacity: int) -> None:
         self.loaded = 0
@@ -174,7 +174,7 @@ class Past:
 
     @property
     def waiting_bytes(self) -> int:
-        """What the readers hold that wait for somebody: no more than all history segments may."""
+        """The bytes held by readers that wait for a client: no more than all history segments may have."""
         return sum(frontier.size for frontier in self._frontiers.values())
 
     def _take_frontier(self, key: Key) -> _Frontier | None:
@@ -192,7 +192,7 @@ class Past:
 
 
 class _Share:
-    """What one history segment takes of what was merged."""
+    """The share of one history segment in the merged records."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -209,7 +209,7 @@ class _Share:
         return min(bisect_left(within, self._left) + 1, len(within))
 
     def add(self, run: Run, size: int) -> int:
-        """Take a run of so many bytes, which are returned."""
+        """Take a run of this many bytes; returns the bytes."""
         self.runs.append(run)
         self._room -= len(run[1])
         self._left -= size
@@ -227,7 +227,7 @@ class _Frontier:
         self._reader: LogReader | None = None
         self._history: History | None = None
         self._runs: deque[tuple[Run, list[int]]] = deque()
-        """What was merged and belongs to no history segment yet, and the bytes of each record."""
+        """The merged records that belong to no history segment yet, and the bytes of each."""
         self._held = 0
         """Bytes of `_runs`."""
         self._timer: asyncio.TimerHandle | None = None
@@ -313,7 +313,7 @@ class _Frontier:
         return self._history
 
     async def _confirm(self) -> None:
-        """What was found in one topic must not be looked for in another."""
+        """A position found in one topic must not be looked for in another."""
         states = await self._log.describe([topic for topic, _ in self._identity])
         for topic, identity in self._identity:
             state = states.get(topic)
@@ -326,7 +326,7 @@ class _Frontier:
         return demand(await self._log.bounds(list(partitions)))
 
     async def _shorten(self, history: History) -> None:
-        """Where nothing came for so long, the log may end before where it ended, after a failure of its own."""
+        """Seconds of silence after which the log may end before its former end, after a failure of its own."""
         bounds = await self._bounds(history.ends)
         history.ends.update({partition: min(end, bounds[partition].end) for partition, end in history.ends.items()})
 

@@ -33,6 +33,6 @@ async def reach_end(hub: Hub, topics: Collection[str]) -> None:
 
 
 def _passing(told: Mapping[TopicPartition, object]) -> dict[TopicPartition, Trouble]:
-    """The troubles that may pass. What nobody here may read holds nothing that could be waited for."""
+    """The troubles that may pass. A partition that the gateway may not read holds nothing to wait for."""
     troubles = {partition: each for partition, each in told.items() if isinstance(each, Trouble)}
     return {partition: trouble for partition, trouble in troubles.items() if trouble.kind is not Kind.NO_RIGHT}

@@ -37,7 +37,7 @@ class Reading(Protocol):
         ...
 
     def interrupt(self, gap: Break) -> None:
-        """Go on in a partition where its log does, and tell every live client."""
+        """Continue in a partition where its log does, and notify every live client."""
         ...
 
     def replace(self, gap: Break) -> None:
@@ -45,7 +45,7 @@ class Reading(Protocol):
         ...
 
     def cut(self, gap: Break) -> None:
-        """The same where the log was cut back."""
+        """The same for a truncated log."""
         ...
 
     def partitions_changed(self) -> None:
@@ -58,7 +58,8 @@ class Reading(Protocol):
 
 
 class Recovery:
-    """Knows which partitions are sick, and what has to be read anew. Looks for topics every `interval` seconds."""
+    """Knows which partitions are unreadable, and which must be read again. Looks for topics every `interval`
+    seconds."""
 
     def __init__(
         self, reading: Reading, log: EventLog, ring: Ring, discovery: Discovery, clock: Clock, interval: float
@@ -71,18 +72,18 @@ class Recovery:
         self._interval = interval
         self.ward = Ward()
         self.sick: dict[TopicPartition, Trouble] = {}
-        """The partitions that the log does not give, and why. What was read of them before is in the ring."""
+        """The unreadable partitions, and why. Records read before are in the ring."""
         self.joining: set[TopicPartition] = set()
-        """What is to be read from where the ring ends: what comes of it until the reader knows is of no use."""
+        """The partitions to read from the end of the ring: their records are useless until the reader knows."""
         self._ignored: set[TopicPartition] = set()
-        """What is read of another topic than the one that is known under the name."""
+        """The partitions whose records come from another topic than the one known by the name."""
         self._looking = asyncio.Lock()
         self.stamps: dict[TopicPartition, tuple[int, int]] = {}
         """By partition, a position and its stamp: those of what was read last."""
         self.doubted: set[TopicPartition] = set()
         """Of these it is not known yet whether the log, which was away, is still the one that was read."""
         self.failure: LogUnavailable | None = None
-        """The log did not answer here; the reading has to begin anew."""
+        """The log did not answer here; the reading must start again."""
         self.next_look = 0.0
 
     def look_again(self) -> None:
@@ -184,8 +185,8 @@ class Recovery:
         self._tell_sick()
 
     def refuse_to_read(self, partition: TopicPartition, trouble: Trouble) -> bool:
-        """The log does not give what comes next. In the newest part with which a partition begins, a batch that cannot
-        be read is passed over: whoever comes from before it waits for it, and nobody else has to. Whether it was."""
+        """The log does not serve the next records. In the newest part with which a partition begins, an unreadable
+        batch is skipped; only clients from before it wait for it. Returns whether it was skipped."""
         catching_up, position = self._reading.catching_up, self._ring.end(partition)
         end = catching_up.get(partition, 0)
         if trouble.kind is not Kind.UNREADABLE or position >= end:
@@ -210,7 +211,8 @@ class Recovery:
             self._tell_sick()
 
     def _tell_sick(self) -> None:
-        """Renew what is known to be sick. A topic that is merely gone, or a position that is mended, is no trouble."""
+        """Renew the set of unreadable partitions. A topic that is merely gone, or a repaired position, is no
+        trouble."""
         hidden = {
             TopicPartition(topic, 0): trouble
             for topic, trouble in self._discovery.hidden.items()
@@ -244,8 +246,8 @@ class Recovery:
         self._tell_sick()
 
     async def _mend(self, partition: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> bool:
-        """Where the position of the hub itself is gone, go on where the log does, and tell every live client. False
-        where it is not known where that is."""
+        """If the hub's own position is gone, continue where the log does, and notify every live client. False if
+        that place is not known."""
         position, trouble = self._ring.end(partition), self.ward.troubles.get(partition)
         if trouble is not None and trouble.kind is Kind.CUT:
             parting = trouble.offset

@@ -58,7 +58,8 @@ class Ring:
         self._segments: deque[Segment] = deque([Segment(0)])
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._starts: dict[TopicPartition, int] = {}
-        """Below these offsets the log has deleted what is held: nobody gets it, and it is taken out by and by."""
+        """Below these offsets the log has deleted records that the ring holds. Nobody receives them, and they are
+        removed gradually."""
         self._deletions = 0
         self._unswept = 0
         """The number of the segment that is looked through next."""
@@ -88,7 +89,7 @@ class Ring:
         self._partitions[partition] = _Partition(consumed, end)
 
     def remove(self, partition: TopicPartition) -> None:
-        """Hold a partition no longer: it does not exist any more. What was held is given up with it."""
+        """Drop a partition that no longer exists, with its records."""
         if self._partitions.pop(partition, None) is not None:
             self._restart()
 
@@ -140,7 +141,7 @@ class Ring:
         return segment
 
     def interrupt(self, gap: Break) -> Segment:
-        """Tell of a break in one partition, in a segment of its own; what was held before it is given up."""
+        """Report a break in one partition, in a segment of its own; the records held before it are dropped."""
         self._restart()
         self._partitions[gap.partition] = _Partition(gap.consumed, gap.resumed)
         self.open.gap = gap
@@ -150,20 +151,21 @@ class Ring:
         return segment
 
     def withdraw(self, partition: TopicPartition, end: int) -> None:
-        """Go on at `end`, which is behind the last record and before what was reached: nothing is lost, but others may
-        have reached beyond it."""
+        """Continue at `end`, which lies behind the last record and before the position reached. Nothing is lost, but
+        others may have reached beyond it."""
         self._partitions[partition].end = end
         self.epoch += 1
 
     def forget(self, starts: Mapping[TopicPartition, int]) -> bool:
-        """Give up the records of partitions below these offsets: their log has deleted them. Who has read them goes on
-        as before, and who has not is held against the log again. Returns whether there were any."""
+        """Drop the records of partitions below these offsets: their log has deleted them. Clients that have read
+        them continue as before; the positions of others are compared with the log again. Returns whether there were
+        any."""
         found = False
         for partition, start in starts.items():
             state = self._partitions.get(partition)
             if state is not None and state.portions and state.portions[0].first < start:
                 self._begin_at(partition, state, start)
-                # No further than what is held: a record that comes later is newer, wherever the log says it starts.
+                # No further than the held records: a later record is newer, wherever the log says that it starts.
                 self._starts[partition] = min(start, state.tail.offset + 1)
                 found = True
         if found:
@@ -214,7 +216,7 @@ class Ring:
         return swept
 
     def _restart(self) -> None:
-        """Give up what is held, so that readers which lag are held against the log again."""
+        """Drop all records, so that the positions of lagging readers are compared with the log again."""
         while len(self._segments) > 1:
             self._drop()
         self._segments[0] = Segment(self.open.number + 1, swept=self._deletions)
@@ -239,7 +241,7 @@ class Ring:
     def consumed_at(
         self, number: int, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, ConsumedPosition]:
-        """What had been read of these partitions when the segment began."""
+        """The consumed positions of these partitions when the segment began."""
         found = {}
         for partition in partitions:
             state = self._partitions[partition]
@@ -248,7 +250,8 @@ class Ring:
         return found
 
     def locate(self, positions: Mapping[TopicPartition, int]) -> Location | None:
-        """Where a reader goes on whose next offsets are these, or None where the ring does not hold its next record."""
+        """The segment at which a reader with these next offsets continues, or None if the ring does not hold its
+        next record."""
         number = self.open.number
         for partition, position in positions.items():
             state = self._partitions.get(partition)
@@ -269,7 +272,7 @@ class Ring:
         return True
 
     def newest(self, topics: frozenset[str], most: int = 20_000) -> Iterator[Item]:
-        """The newest records of these topics, newest first, out of so many records of the ring."""
+        """The newest records of these topics, newest first, among this many records of the ring."""
         looked_at = 0
         for segment in reversed(self._segments):
             for _, item in reversed(segment.select(topics)):

@@ -21,8 +21,8 @@ _SERIALS = itertools.count()
 
 
 class Item(NamedTuple):
-    """A record as the ring keeps it. `consumed` is the position of whoever has read up to it, `data` the value on one
-    line, or None where it is not an event."""
+    """A record as the ring keeps it. `consumed` is the position of a client that has read up to it. `data` is the
+    value on one line, or None if it is not an event."""
 
     partition: TopicPartition
     consumed: ConsumedPosition
@@ -32,8 +32,8 @@ class Item(NamedTuple):
 
 
 class Break(NamedTuple):
-    """Where the log was not continuous: records are gone, or the topic is another one. `consumed` is the position from
-    which to go on."""
+    """A break of the log: records are gone, or the topic is another one. `consumed` is the position to continue
+    from."""
 
     partition: TopicPartition
     requested: int
@@ -44,8 +44,8 @@ class Break(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Records that arrived together. What is made of them goes by the `serial`: where some are taken out, another
-    segment takes the number."""
+    """Records that arrived together. Blocks made of them are known by the `serial`: if some records are removed,
+    another segment takes the number."""
 
     number: int
     items: list[Item] = field(default_factory=list)

@@ -55,7 +55,7 @@ def missing_canaries(catalog: Catalog, schemas: SchemaRepository, now_ms: int) -
     in no repository is reported elsewhere."""
     for stream in catalog.streams.values():
         absent = stream.schema_title is not None and schemas.taken_by(stream) is None
-        if stream.canary_events_enabled and not absent:
+        if stream.canary_events_enabled and stream.derive is None and not absent:
             try:
                 canary_event(stream, catalog, schemas, now_ms)
             except InvalidEvent as error:

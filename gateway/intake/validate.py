@@ -17,7 +17,6 @@ from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
 from gateway.intake.insert import with_members
-from gateway.model.event import is_canary
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time, read_time
@@ -86,8 +85,8 @@ def accept(
     if not isinstance(meta, dict):
         raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
     target = _stream(meta, catalog, stream, hint)
-    if target.derive is not None and not is_canary(event):
-        # Canaries move the clock of whoever reads it; all else in it follows from its sources.
+    if target.derive is not None:
+        # Canaries too: one of now would be ahead of the rows that come.
         sources = ", ".join(made_of(target))
         raise InvalidEvent(f"/meta/stream: {target.name} is made of {sources}, and takes no other events")
     schema = _schema(event, target, schemas)

@@ -39,7 +39,7 @@ class Meter:
         self.lag = 0
 
     def stored(self, count: int) -> None:
-        """So many events are in the log."""
+        """This many events are in the log."""
         self.events += count
         now = self._clock.monotonic()
         if self._samples and now - self._samples[-1][0] < WINDOW_SECONDS / SAMPLES:

@@ -24,7 +24,7 @@ from gateway.model.record import NewRecord
 from gateway.text import counted
 
 GATHERED_BYTES = 4 * 1024 * 1024
-"""The source is not read while so much waits to be written."""
+"""The source is not read while this many bytes wait to be written."""
 
 POSITION_SECONDS = 5.0
 """A position that moved without events is stored not more often than this."""
@@ -38,9 +38,9 @@ CLOSE_SECONDS = 10.0
 """How long the events that were read may take to be stored at the end."""
 
 TOLD_ONCE = 20
-"""Kinds of events of the source that are told of, each once."""
+"""The most kinds of foreign events of the source that are reported, each once."""
 EXCERPT_BYTES = 500
-"""What is told of an event's data."""
+"""The part of an event's data that is shown."""
 
 RETURNED = (
     "events come again that were copied before, with the same meta.id: they are left out. Either the source has them "
@@ -52,7 +52,7 @@ Subscribe = Callable[[str, Callable[[State], None]], Subscription]
 
 
 def default_name(url: str, stream: Stream) -> str:
-    """What the position is kept under where no other name is given: the stream, and the source without its query."""
+    """The default name of the position: the stream, and the source without its query."""
     return f"mirror {stream.name} {bare(url)}"
 
 
@@ -79,7 +79,7 @@ class Mirror:
         self._topic = stream.topics[0]
         self._log = log
         self._identity = ""
-        """What tells the log from others; empty where nothing does."""
+        """The identity of the log; empty if there is none."""
         self._name = name
         self._subscribe = subscribe
         self._clock = clock
@@ -102,9 +102,9 @@ class Mirror:
         """Set at a stop: nothing is tried again any more."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until the source ends or `stop` is set; what was read by then is stored. Raises ClientError for what the
-        source will not mend, also where it is the target itself, WriterFenced when another mirror has taken over, and
-        LogError."""
+        """Run until the source ends or `stop` is set; records read by then are stored. Raises ClientError for a
+        lasting error of the source, also if it is the target itself. Raises WriterFenced when another mirror has
+        taken over, and LogError."""
         stopped = asyncio.create_task(stop.wait())
         opening = asyncio.create_task(self._open())
         try:
@@ -194,7 +194,7 @@ class Mirror:
         self._arrived.set()
 
     def _tell_others(self, batch: list[StreamEvent]) -> None:
-        """Tell of the events that are none of the stream's own."""
+        """Report events that do not belong to the stream itself."""
         for event in batch:
             if event.event == "gap":
                 self._meter.gaps += 1
@@ -279,7 +279,7 @@ class Mirror:
         return not self._left.is_set()
 
     async def _open(self) -> bool:
-        """Become the writer of the name, and learn how far the one before has come; waits for the log, and gives up
+        """Become the writer of the name, and learn the position of the one before. Waits for the log, and gives up
         (False) at a stop."""
         while True:
             try:

@@ -16,8 +16,8 @@ from gateway.model.record import NewRecord
 
 
 class SourcePosition(NamedTuple):
-    """How far the source was read: its last id (empty where it names none), and how many events were stored in all,
-    so that a position differs from the one before also where an id does not."""
+    """The position in the source: its last id (empty if it sends none), and the number of all stored events. So a
+    position differs from the one before even if the id does not."""
 
     id: str = ""
     events: int = 0
@@ -28,7 +28,7 @@ class SourcePosition(NamedTuple):
 
     @classmethod
     def decode(cls, kept: bytes | None) -> SourcePosition:
-        """What was kept; the beginning where there is nothing."""
+        """The stored position; the beginning if there is none."""
         return cls() if kept is None else cls(**orjson.loads(kept))
 
 
@@ -42,9 +42,9 @@ class Recorder:
         self._places = Places(position)
 
     def record(self, event: StreamEvent, now: int) -> tuple[NewRecord, int | None]:
-        """The record, and the time of the event (ms): the source's id knows that of its own record, else `meta.dt`
-        says it. Where neither does, or it is one that no log need take (before 1970, or far ahead), it is None, and the
-        time of the record is now (ms)."""
+        """The record, and the time of the event (ms). The source's id holds that of its record, or else `meta.dt`
+        does. If neither does, or the time is one that a log may refuse (before 1970, or far ahead), it is None. The
+        time of the record is then now (ms)."""
         place = self._places.read(event.id)
         time = None if place is None else place.timestamp
         if time is None or not 0 < time <= now + TIMESTAMP_AHEAD:

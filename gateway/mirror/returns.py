@@ -20,18 +20,18 @@ SLOTS = 2**20
 million others a third is still known, and a circle dies away."""
 
 SAMPLED = 1024
-"""One of so many events is remembered for 128 times as long, in 1 MB more: where mirrors of a circle begin with all
-that there is, an event returns after millions of others."""
+"""One of this many events is remembered for 128 times as long, in 1 MB more. If mirrors of a circle begin with the
+whole history, an event returns after millions of others."""
 
 MOST_DOUBTS = 1000
 MOST_SAMPLES = 100
-"""So many events, and samples, more that may have come back than new ones, and the mirror ends."""
+"""The excess of returned events, and samples, over new ones at which the mirror ends."""
 
 CIRCLE = "nearly all that comes has come before: mirrors form a circle, of which this one is a part"
 
 
 class MirrorsItself(ClientError):
-    """What is read is what the mirror writes."""
+    """The mirror reads its own copies."""
 
 
 class Returns:
@@ -46,8 +46,8 @@ class Returns:
         self._last = 0
 
     def begin_batch(self) -> None:
-        """What follows came at another moment. Equal events that stand beside each other come from one who sends, and
-        not round a circle."""
+        """Later events came at another moment. Equal events beside each other come from their sender, and not round
+        a circle."""
         self._last = 0
 
     def has_returned(self, data: bytes, time: int | None) -> bool:

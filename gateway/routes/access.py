@@ -21,11 +21,12 @@ class Viewers(Protocol):
     """The clients of a port."""
 
     async def reader(self, scope: Scope, brief: bool = False) -> Grant:
-        """What this request may read; `brief`: a short-lived token in the query or a cookie counts. Raises Problem."""
+        """The streams that this request may read; `brief`: a short-lived token in the query or a cookie counts.
+        Raises Problem."""
         ...
 
     async def writer(self, scope: Scope) -> Grant:
-        """What it may write. Raises Problem."""
+        """The streams that it may write. Raises Problem."""
         ...
 
     def readable(self, grant: Grant) -> Catalog:
@@ -74,8 +75,8 @@ class Bearers:
 
 
 class TokensApart:
-    """Plain ASGI: takes tokens out of the query before anybody sees it, be it a route, a message or the log of
-    requests, which the server writes from the same scope."""
+    """Plain ASGI: takes tokens out of the query before routes, messages and the access log of the server see it;
+    they share one scope."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

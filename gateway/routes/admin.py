@@ -16,8 +16,8 @@ from gateway.routes.answers import json_answer
 from gateway.routes.problems import answer
 
 OPEN_PATHS = ("/healthz",)
-"""What machines ask for by whatever name, and says nothing but that the process lives. Metrics and readiness name
-private streams and the operator's hosts."""
+"""Paths that machines may ask for under any name: they reveal only that the process lives. Metrics and readiness
+name private streams and the operator's hosts."""
 
 
 class AdminGuard:

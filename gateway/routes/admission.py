@@ -34,9 +34,9 @@ from gateway.subscription.replay import Pace
 MOST_PARAMETERS = 64
 """Parameters of one request: more than any has, few enough to be looked at one by one."""
 READ_SECONDS = 0.005
-"""Of the processor. A request for a stream that takes so long to be read counts as one more, and one for each such."""
+"""Processor seconds. A request for a stream counts once more for each such time that it takes to be parsed."""
 BODY_BYTES = 16_384
-"""A body counts at least one event for so many bytes of it."""
+"""A body counts as at least one event for each of these bytes."""
 UNCOUNTED = ("/healthz", "/readyz")
 """They cost no more than a refusal, and who asks for them must not be refused."""
 COUNTED_APART = ("/v2/stream/", "/v1/events")
@@ -69,7 +69,7 @@ class Lease:
             raise _refused(refusal)
 
     async def count_reading(self, seconds: float) -> None:
-        """Reading the request took the processor so long: it counts as so many more."""
+        """Count a request as several, by the processor seconds that parsing it took."""
         more = int(seconds / READ_SECONDS)
         if self._client is not None and more:
             await self._limiter.spend(CONNECTS, self._client, self._client.policy.connects, more, owing=True)
@@ -82,7 +82,7 @@ class Lease:
 
     @property
     def charge(self) -> Charge | None:
-        """What the steps of the stream's filter are paid with, where anything has to be paid."""
+        """The budget that pays for the steps of the stream's filter, if there is one."""
         client, limiter = self._client, self._limiter
         if client is None or not client.policy.filters.limited:
             return None
@@ -90,7 +90,7 @@ class Lease:
 
     @property
     def pace(self) -> Pace | None:
-        """What slows the replay of the stream, where anything does."""
+        """The budget that slows the replay of the stream, if there is one."""
         client, limiter = self._client, self._limiter
         if client is None or not client.policy.replay.limited:
             return None

@@ -26,7 +26,7 @@ PRIVATE = {"cache-control": "private, no-store", "vary": "authorization"}
 REMEMBERED = 16
 """Catalogues of which the document is kept until the next survey: all who may see the same share one."""
 STEP_STREAMS = 100
-"""After so many others have their turn."""
+"""The number of names after which other work runs."""
 BASE = uuid.uuid4().hex
 """Stands in a document for the address under which the gateway is asked; no text of a stream has it."""
 

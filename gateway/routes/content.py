@@ -31,7 +31,7 @@ class Content:
 
     @cached_property
     def tag(self) -> str:
-        """What names it."""
+        """The ETag of the content."""
         return f'"{hashlib.blake2b(self.data, digest_size=12).hexdigest()}"'
 
     def prepare(self) -> None:

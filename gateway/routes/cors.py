@@ -12,7 +12,7 @@ ALWAYS = [
     (b"access-control-expose-headers", b"*"),
     (b"x-content-type-options", b"nosniff"),
 ]
-"""What every answer of the public port carries."""
+"""The headers of every answer of the public port."""
 
 # By name what pages send beside credentials, for which the asterisk is none (WHATWG Fetch, "CORS-preflight fetch"), and
 # what their observers add.
@@ -29,9 +29,9 @@ _ALLOWED = [(b"allow", b"GET, HEAD, OPTIONS")]
 
 
 class Preflights:
-    """Plain ASGI: answers what may be asked. A browser wants to know whether a page of another origin may; a proxy that
-    asks it of the server as a whole (`OPTIONS /`, RFC 9110 section 9.3.7: HAProxy's check, where none is named) whether
-    it is there. Elsewhere OPTIONS is a method as any other."""
+    """Plain ASGI: answers OPTIONS requests that ask what is allowed. A browser asks whether a page of another origin
+    may send a request. A proxy may ask whether the server as a whole is up (`OPTIONS /`, RFC 9110 section 9.3.7;
+    HAProxy's default check). Elsewhere OPTIONS is an ordinary method."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -21,7 +21,7 @@ from gateway.routes.content import Content
 from gateway.routes.explorer import SECURITY
 
 CACHE_CONTROL = "no-cache"
-"""It may be kept, and is asked for anew: a reload may change it."""
+"""It may be cached but must be revalidated: a reload may change it."""
 BASE = f"http://{uuid.uuid4().hex}.invalid/"
 """Stands in a document for the address that the gateway is asked under."""
 REMEMBERED = 32
@@ -95,7 +95,7 @@ class DocumentRoutes:
 
 
 def _server(base: str) -> bytes:
-    """What AsyncAPI's description of the server has of an address."""
+    """The parts of an address in AsyncAPI's description of the server."""
     return orjson.dumps(server_address(base))[1:-1]
 
 

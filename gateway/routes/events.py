@@ -32,7 +32,7 @@ PARAMETERS = tuple(DESCRIBED)
 BODY_SECONDS = 30.0
 """A body has come by then."""
 UNREAD_SECONDS = 2.0
-"""What is not read of a body is thrown away for so long, so that the sender gets to read why."""
+"""Seconds for which the unread rest of a body is discarded, so that the sender receives the reason."""
 KEY_CHARACTERS = 255
 SHOWN_EVENT_BYTES = 4096
 SHOWN_BYTES = 256 * 1024
@@ -119,14 +119,14 @@ class EventsEndpoint:
 
 
 class _Counted:
-    """What a request has been counted as so far, in events. `take` counts more, and raises Problem."""
+    """The number of events that a request counts as so far. `take` counts more, and raises Problem."""
 
     def __init__(self, take: Callable[[int], Awaitable[None]] | None) -> None:
         self._take = take
         self._count = 0
 
     async def reach(self, count: int) -> None:
-        """Count it as so many in all. Raises Problem(429)."""
+        """Count it as this many in all. Raises Problem(429)."""
         more = count - self._count
         if self._take is not None and more > 0:
             self._count = count
@@ -202,7 +202,7 @@ async def _refuse(problem: Problem, body: _Body, scope: Scope, send: Send) -> No
 
 
 def _counts(outcome: Outcome) -> Attributes:
-    """What a trace tells of what became of the events."""
+    """The outcome of the events, for a trace."""
     return {
         "gateway.hasty": outcome.hasty,
         "gateway.events.stored": outcome.stored,
@@ -239,13 +239,13 @@ def _told(outcome: Outcome) -> tuple[int, dict[str, Any]]:
 
 
 class _Budget:
-    """What an answer may repeat of the events that it is about."""
+    """The bytes of its events that an answer may repeat."""
 
     def __init__(self) -> None:
         self._left = SHOWN_BYTES
 
     def entries(self, refused: Sequence[Refused]) -> list[dict[str, object]]:
-        """The list as it is told."""
+        """The list in the answer."""
         return [{"index": one.number, "event": self._shown(one), "detail": one.detail} for one in refused]
 
     def _shown(self, refused: Refused) -> object:

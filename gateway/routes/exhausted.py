@@ -12,7 +12,7 @@ from gateway.errors import FilterExhausted
 from gateway.feed.selection import Selection
 
 REMEMBERED = 1_000
-"""The newest so many."""
+"""The number of newest entries that are kept."""
 SECONDS = 60.0
 """After which the same may be tried again: there are other events by then."""
 

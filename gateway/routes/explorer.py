@@ -24,7 +24,7 @@ _TYPES = {
 _PAGE = "index.html"
 _ENTRY = "main.js"
 _WORKER = ("worker.js", "admission.js", "backoff.js", "follower.js", "turns.js")
-"""What the worker alone loads, after the page."""
+"""The files that only the worker loads, after the page."""
 
 _COMMENTS = re.compile(rb"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE)
 """Comments that have their lines for themselves: a fifth of what would be sent, for nobody who reads it. No text of

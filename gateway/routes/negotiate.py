@@ -41,7 +41,7 @@ def choose_format(accept: str | None) -> Format:
 
 
 def prefers_json(accept: str | None) -> bool:
-    """Whether a client likes JSON better than a page for people; whoever does not say is shown the page."""
+    """Whether a client prefers JSON to a page for people; without a preference it gets the page."""
     ranges = _weighted(accept or "*/*")
     return _quality_of("application/json", ranges) > _quality_of("text/html", ranges)
 

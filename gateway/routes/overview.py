@@ -44,11 +44,11 @@ _ACTIONS = {
 }
 
 Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
-"""The first rows in an order, so many at most, and how many there are."""
+"""The first rows in an order, at most `limit` of them, and the number of all rows."""
 
 
 def visitor(scope: Scope, address: str | None = None) -> Visitor:
-    """Who asks: the address, that of the other end where none is given, and what it calls itself, bounded and made
+    """The client: its address, or that of the connection if none is given, and its user agent, bounded and
     printable."""
     if address is None:
         peer = scope.get("client")
@@ -74,7 +74,7 @@ class Overview:
         self._rows = rows
 
     async def connections(self, request: Request) -> Response:
-        """JSON, or a page for whoever likes that better. Raises Problem(400)."""
+        """JSON, or a page for clients that prefer it. Raises Problem(400)."""
         order, limit = _wanted(request)
         rows, total = await self._rows(order, limit)
         accept = request.headers.get("accept")

@@ -35,7 +35,7 @@ REMEMBERED_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a request may ask for at most."""
+    """The bounds of a request."""
 
     filters: FilterBounds = field(default_factory=FilterBounds)
     streams: int = 100
@@ -45,7 +45,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for, beside where it begins and ends."""
+    """The options of a request, except for its start and end."""
 
     selection: Selection
     format: Format

@@ -39,9 +39,9 @@ class Sender(NamedTuple):
 
 
 def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
-    """Who sends the request. Of the list in `header` (`x-forwarded-for`, or `forwarded`, RFC 7239) each proxy has
-    written the last entry; so it is read from its end, for as long as proxies are trusted. An entry that is no address
-    ends it."""
+    """The client that sends the request. Each proxy writes the last entry of the list in `header`
+    (`x-forwarded-for`, or `forwarded`, RFC 7239). So the list is read from its end, as long as proxies are trusted.
+    An entry that is not an address ends it."""
     peer = scope.get("client")
     address = NOWHERE if peer is None else _of_connection(peer[0])
     named = any(name in (X_FORWARDED_FOR, FORWARDED) for name, _ in scope["headers"])
@@ -61,9 +61,9 @@ def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
 
 
 def public_address(scope: Scope, trusted: Networks, header: bytes) -> tuple[str | None, bytes | None]:
-    """Scheme and host by which the client asked, as a proxy that is trusted tells them in `Forwarded` (`proto`, `host`)
-    or in X-Forwarded-Proto and X-Forwarded-Host; None for what it does not tell. Of a list the last entry counts: it is
-    that of the proxy itself, the only one that is known to be no invention of the client's."""
+    """Scheme and host that the client used, according to a trusted proxy. They stand in `Forwarded` (`proto`,
+    `host`), or in X-Forwarded-Proto and X-Forwarded-Host; None if missing. Of a list the last entry counts: the
+    proxy itself wrote it, and no client can forge it."""
     peer = scope.get("client")
     if peer is None or _of_connection(peer[0]) not in trusted:
         return None, None
@@ -116,7 +116,7 @@ def _hops(values: list[bytes], header: bytes) -> Iterator[str]:
 
 
 def _forwarded(values: list[bytes]) -> list[bytes]:
-    """What each element of `Forwarded` says of its `for`; nothing that is an address where it says none."""
+    """The `for` of each element of `Forwarded`; a value that is not an address if the element has none."""
     hops = []
     for element in _elements(b",".join(values)):
         given = [value for name, value in element if name.lower() == b"for"]
@@ -125,7 +125,7 @@ def _forwarded(values: list[bytes]) -> list[bytes]:
 
 
 def _elements(text: bytes) -> list[list[tuple[bytes, bytes]]]:
-    """The elements, each with its pairs. What does not follow the grammar makes an element without any."""
+    """The elements, each with its pairs. An element that violates the grammar has no pairs."""
     elements: list[list[tuple[bytes, bytes]]] = [[]]
     at = 0
     while at < len(text):

@@ -20,8 +20,8 @@ CONNECTION = "gateway.connection"
 HALF_CLOSED = "gateway.half_closed"
 """The key of an `asyncio.Event`: the client has sent all that it is going to. It may wait for more, or be gone."""
 PROBE_SECONDS = (0.0, 0.05, 0.5, 4.0)
-"""The waits before it is tried whether such a client still reads: one that is gone answers the first try with a reset,
-and the next one meets that. After these its heartbeats do the same."""
+"""The delays before the checks whether such a client still reads. A client that is gone answers the first check with
+a reset, which the next check meets. After these its heartbeats do the same."""
 
 
 class Response(Sink, Protocol):
@@ -37,8 +37,8 @@ class Response(Sink, Protocol):
 
 
 TakeOver = Callable[[bytes], Response]
-"""Called just before the head of the response is sent, which waits for the first bytes of the body and goes with them.
-Nothing but that head may be sent any more. What it takes are bytes that say nothing wherever a frame may begin."""
+"""Called just before the head of the response is sent, which waits for the first bytes of the body. Only that head
+may be sent from then on. It receives bytes that mean nothing wherever a frame may begin."""
 
 
 def take_over(scope: Scope) -> TakeOver | None:

@@ -47,7 +47,8 @@ HEARTBEAT_HEADER = b"event-gateway-heartbeat"
 
 
 class _Entry(NamedTuple):
-    """What a stream was opened with: what its client may see, what ends it when that expires, and what counts it."""
+    """The facts that a stream was opened with: the streams its client may see, the expiry that ends it, and its
+    count in the limits."""
 
     grant: Grant
     timer: asyncio.TimerHandle | None
@@ -221,8 +222,8 @@ class StreamEndpoint:
         return read_request(names, scope["query_string"], headers, catalog, self._bounds, now)
 
     async def _counts(self, request: Request) -> dict[str, int]:
-        """How many partitions the topics have that exist; asked of the log where the position names more than are known
-        here, since another process may have seen them first. While the log is away, all are taken to exist."""
+        """The number of partitions of each existing topic. The log is asked if the position names more than are
+        known, because another process may have seen them first. While the log is away, all are taken to exist."""
         hub, partitions = self._services.hub, request.origin.requested
         topics = {partition.topic for partition in partitions} & hub.discovery.existing
         states = {topic: hub.discovery.known[topic] for topic in topics}

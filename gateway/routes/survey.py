@@ -26,12 +26,12 @@ SECONDS = 1.0
 """Seconds that a survey may take; what the log has not told by then is as it was before."""
 READERS = 4
 READER_PARTITIONS = 100
-"""So many readers look for first records at once, each in so many partitions at the most."""
+"""The most readers that look for first records at a time, and the partitions of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """`end` is the second (since the epoch) before which rates are told: the one that has begun is not over."""
+    """`end` is the second (since the epoch) before which rates are reported: the present second is not over."""
 
     end: int = 0
 
@@ -45,11 +45,11 @@ class Surveyor:
         self._made = float("-inf")
         self._making: asyncio.Task[None] | None = None
         self._firsts: dict[TopicPartition, tuple[str, int, int]] = {}
-        """The topic's identity, where the partition began, and the time of its first record. Whoever compacts the first
-        record away makes a later one the first, which is seen when the partition's start moves."""
+        """The topic's identity, the start of the partition, and the time of its first record. If compaction removes
+        that record, a later one becomes the first, which shows when the start moves."""
 
     async def look(self) -> Survey:
-        """A survey that is no older than a second. Whoever asks meanwhile waits for the same, for a while."""
+        """A survey that is at most a second old. Callers that ask meanwhile share it, for a while."""
         if self._hub.clock.monotonic() - self._made >= INTERVAL:
             if self._making is None:
                 self._making = asyncio.create_task(self._make())
@@ -155,8 +155,8 @@ class Surveyor:
 
 
 def covered_seconds(hub: Hub, topics: Collection[str], end: int) -> int:
-    """How many of the seconds before `end` the hub has seen whole of these topics, from 1 to `SPAN`. What is later than
-    the record before which it began to read has been read."""
+    """The number of seconds before `end` that the hub has seen completely for these topics, from 1 to `SPAN`. It has
+    read everything later than the record at which it began."""
     origins = [
         hub.discovery.origins[partition] for partition in hub.partitions(topics) if partition in hub.discovery.origins
     ]

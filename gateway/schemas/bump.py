@@ -38,7 +38,8 @@ class BumpRefused(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Bumped:
-    """What was written. `before` is the version before, None for the first, and where one was only finished."""
+    """The files that were written. `before` is the version before; None for the first one, and for one that was only
+    finished."""
 
     before: str | None
     version: str
@@ -112,7 +113,7 @@ def _standing_alone(current: Schema, version: str) -> dict[str, Any]:
 
 
 def _refers(part: Any) -> bool:
-    """Whether references are left, which are followed for each event anew, and lead into the definitions."""
+    """Whether references are left that are followed again for each event, and lead into the definitions."""
     if isinstance(part, list):
         return any(map(_refers, part))
     if not isinstance(part, dict):

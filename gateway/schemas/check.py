@@ -22,8 +22,8 @@ SHOWN_CHANGES = 20
 
 @dataclass(slots=True)
 class Report:
-    """`mistakes` have to be mended, `notes` are good to know, `unread` says of which directory the history could not be
-    read, and why: nobody knows whether a released version has changed there. An entry may have several lines."""
+    """`mistakes` must be fixed, `notes` are good to know. `unread` says which directory has an unreadable history,
+    and why: nobody knows whether a released version has changed there. An entry may have several lines."""
 
     mistakes: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ def _check_title(schemas: SchemaRepository, title: str, report: Report) -> None:
 
 
 def _moving_references(schemas: SchemaRepository, schema: Schema) -> list[str]:
-    """What a released version refers to although it may change, and the version with it."""
+    """References of released versions to targets that may change, with the versions."""
     moving = []
     for path in schemas.references(schema):
         target = schemas.named(path)
@@ -94,7 +94,7 @@ def _check_pair(old: Schema, new: Schema, report: Report) -> None:
 
 
 def _check_current(newest: Schema, current: Schema, report: Report) -> None:
-    """What is being written against the newest version."""
+    """Compare the schema being edited with the newest version."""
     found = changes(newest.document, current.document)
     weight = weight_of(found)
     if weight is None:
@@ -114,7 +114,7 @@ def _check_current(newest: Schema, current: Schema, report: Report) -> None:
 
 
 def step(old: str, new: str) -> Weight:
-    """What the number of a version promises about the one before: a new major version nothing."""
+    """Check the promise of a version's number about the version before; a new major version promises nothing."""
     before, after = old.split("."), new.split(".")
     if before[0] != after[0]:
         return Weight.MAJOR

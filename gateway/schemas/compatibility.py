@@ -42,7 +42,7 @@ SHOWN = 60
 """Characters of a value that a change shows."""
 
 MAXIMUM_CHOICES = 1_000
-"""Combinations of alternatives up to which two schemas are held against each other as a whole: some 0.1 s."""
+"""The most combinations of alternatives for which two schemas are compared as a whole: some 0.1 s."""
 
 MAXIMUM_STEPS = 3_000_000
 """Parts of schemas times their combinations, of all such comparisons together."""
@@ -366,7 +366,7 @@ def _is_open(schema: Any) -> bool:
 
 
 def _of(keywords: list[str], before: Node, after: Node) -> tuple[Any, Any]:
-    """What the keywords say; of a single one its value."""
+    """The values of the keywords; of a single one its value."""
     if len(keywords) == 1:
         return before.get(keywords[0]), after.get(keywords[0])
     first, second = ({key: side[key] for key in keywords if key in side} for side in (before, after))

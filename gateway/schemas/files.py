@@ -41,7 +41,7 @@ class Source:
 
     @property
     def uri(self) -> str:
-        """What the `$id` of the schema says."""
+        """The `$id` of the schema."""
         return f"/{self.title}/{version_text(self.version)}"
 
     @property
@@ -83,7 +83,7 @@ def parse_uri(uri: str) -> tuple[str, Version] | None:
 
 
 def read_sources(directories: Iterable[Path], mistakes: list[str]) -> Sources:
-    """The schemas of all directories; the earlier one wins. What is wrong is added to `mistakes`."""
+    """The schemas of all directories; the earlier one wins. Faults are added to `mistakes`."""
     sources = Sources()
     for directory in directories:
         if not directory.is_dir():

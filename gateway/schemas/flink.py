@@ -4,7 +4,7 @@ Types", "CREATE Statements" and "System (Built-in) Functions")."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlglot import exp, generator, tokens
 from sqlglot.dialects.dialect import Dialect
@@ -15,7 +15,7 @@ class Flink(Dialect):
     """Names in backticks, ROW for structures, a space between a field and its type."""
 
     class Tokenizer(tokens.Tokenizer):
-        """What quotes a name, and what a structure is called."""
+        """The quotes of a name, and the name of a structure."""
 
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
         KEYWORDS: ClassVar[dict[str, TokenType]] = {
@@ -35,7 +35,7 @@ class Flink(Dialect):
             exp.DType.STRUCT: "ROW",
             exp.DType.TIMESTAMPTZ: "TIMESTAMP_LTZ(3)",
         }
-        TRANSFORMS: ClassVar[dict[type[exp.Expression], Callable[..., Any]]] = {
+        TRANSFORMS: ClassVar[dict[type[exp.Expr], Callable[..., str]]] = {
             **generator.Generator.TRANSFORMS,
             exp.Length: lambda writer, node: writer.func("CHAR_LENGTH", node.this),
             exp.ArraySize: lambda writer, node: writer.func("CARDINALITY", node.this),

@@ -51,7 +51,7 @@ def released_files(directory: Path, reference: str | None = None) -> list[Commit
 
 
 def lacking(directory: Path) -> str | None:
-    """What the history of the directory lacks, so that it does not tell of every release; None for a whole one. Raises
+    """The reason why the history of the directory does not show every release; None for a whole one. Raises
     HistoryError."""
     if _git(directory, "rev-parse", "--is-shallow-repository").strip() == b"true":
         return (
@@ -185,7 +185,7 @@ def _contents(directory: Path, objects: list[str]) -> list[bytes]:
 
 
 def _git(directory: Path, *arguments: str, given: bytes = b"") -> bytes:
-    """What git says. Raises HistoryError."""
+    """The output of git. Raises HistoryError."""
     result = _run(directory, arguments, given)
     if result.returncode != 0:
         said = result.stderr.decode(errors="replace").strip() or f"it knows nothing of {arguments[-1]}"

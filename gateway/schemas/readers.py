@@ -41,7 +41,7 @@ class _Comparison:
         self._readings = readings
 
     def value(self, path: str, old: Reading, new: Reading) -> Iterator[Difference]:
-        """What comes no more as it did. Of what has never come, everything is new."""
+        """The values that no longer arrive as before. If a value has never arrived, everything is new."""
         self._readings.step()
         if old is new or old.kinds == frozenset():
             return

@@ -33,12 +33,12 @@ class TooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a value may be. `rest` and `elements` are True for anything, and False where there is no other.
+    """The values that a schema allows. `rest` and `elements` are True for anything, and False if there is no other.
 
-    `kinds` are its JSON types, None for any and none where there is no such value; `formats` those of its text, in
-    alternatives of which each has all of its names; `low` and `high` how large whole numbers are, by the place in the
-    table of sizes, None where nothing is said. `always` are the fields that are never missing, `least` the number of
-    such elements. `anything`: on one side of a condition nothing is said of it.
+    `kinds` are the JSON types: None for any, and none if there is no such value. `formats` are those of strings, as
+    alternatives of which each has all of its names. `low` and `high` are the sizes of integers, by their place in the
+    table of sizes; None without a bound. `always` are the fields that are never missing, `least` the number of elements
+    that never are. `anything`: on one side of a condition nothing is known.
     """
 
     kinds: frozenset[str] | None = None
@@ -64,7 +64,7 @@ class Reading:
         return self.kinds is None or not self.kinds.isdisjoint(kinds)
 
     def element(self, position: int) -> Reading | bool:
-        """What stands at a position of a list."""
+        """The value at a position of a list."""
         return self.positions[position] if position < len(self.positions) else self.elements
 
 
@@ -152,14 +152,14 @@ class Readings:
         return tuple(map(self.of, positions)), rest
 
     def _open(self, schema: Node, *keywords: str) -> Reading | bool:
-        """What the first of these keywords that is there says of all others."""
+        """The rule for all others, by the first of these keywords that is present."""
         value = next((schema[keyword] for keyword in keywords if keyword in schema), True)
         if value in (True, {}):
             return True
         return False if value is False else self.of(value)
 
     def field(self, reading: Reading, name: str) -> Reading | bool:
-        """What a field of any name is: as it is named, or by the patterns that fit, or as any other."""
+        """The value of a field of any name: by its name, by the patterns that match, or as any other."""
         if name in reading.fields:
             return reading.fields[name]
         fitting = [part for pattern, part in reading.patterns.items() if self._fits(pattern, name)]
@@ -170,7 +170,7 @@ class Readings:
         return fits(pattern, name)
 
     def both(self, one: Reading, other: Reading) -> Reading:
-        """What is left where both apply."""
+        """The values that satisfy both."""
         self.step()
         if one is ANYTHING or other is ANYTHING:
             return other if one is ANYTHING else one
@@ -208,7 +208,7 @@ class Readings:
         return self.both(first, second)
 
     def either(self, alternatives: list[Reading]) -> Reading:
-        """What one of several may give."""
+        """The values that one of several allows."""
         self.step(len(alternatives))
         possible = [one for one in alternatives if one.kinds is None or one.kinds]
         if len(possible) < 2:

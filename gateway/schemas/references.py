@@ -48,8 +48,8 @@ def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
 
 
 def ignored_keywords(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Where a schema of draft 7 or before has keywords beside a `$ref`, which these drafts ignore: the place, and those
-    that would have meant something."""
+    """The places in a schema of draft 7 or before with keywords beside a `$ref`, which these drafts ignore, and
+    those that would have had a meaning."""
     for place, part in all_schemas(document):
         ignored = sorted(part.keys() - _BESIDE_REFERENCES)
         if isinstance(part.get("$ref"), str) and ignored:

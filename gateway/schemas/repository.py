@@ -37,7 +37,7 @@ class Schema:
 
     @property
     def uri(self) -> str:
-        """What the `$schema` of an event says."""
+        """The title and version in the `$schema` of an event."""
         return f"/{self.title}/{self.version}"
 
     @property
@@ -47,7 +47,7 @@ class Schema:
         return [one for one in examples if isinstance(one, dict)] if isinstance(examples, list) else []
 
     def faults(self, event: object) -> list[str]:
-        """What is wrong with an event, each beginning with the path of the value; empty for a valid one."""
+        """The faults of an event, each beginning with the path of the value; empty for a valid one."""
         return faults(self._validator, event)
 
     def bad_examples(self) -> list[str]:
@@ -70,7 +70,7 @@ class SchemaRepository:
         self._set_up(read_sources([Path(directory) for directory in directories], mistakes), mistakes)
 
     def __getstate__(self) -> Sources:
-        """What was read: validators stay in the process that has compiled them."""
+        """The content that was read: validators stay in the process that has compiled them."""
         return self._sources
 
     def __setstate__(self, sources: Sources) -> None:
@@ -161,7 +161,7 @@ class SchemaRepository:
         return self._taken_by[asked]
 
     def missing(self, title: str, version: str) -> str:
-        """What to say where there is no such title or version; with what is close to it."""
+        """The message if there is no such title or version, with similar ones."""
         if versions := self.versions(title):
             known = ", ".join(versions[-SHOWN_VERSIONS:])
             return f"{title} has no version {version[:50]!r}; there are {known} and latest"

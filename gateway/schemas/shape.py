@@ -39,7 +39,7 @@ _SEES = {
     "additionalItems": ("items", "additionalItems"),
     "unevaluatedItems": ("prefixItems", "items", "contains", "unevaluatedItems", *_BRANCHES),
 }
-"""What a keyword means depends on these beside it, so none of them may come to stand there that did not."""
+"""The meaning of a keyword depends on these beside it, so none of them may be added there."""
 
 
 class _Unmergeable(Exception):
@@ -89,8 +89,8 @@ def declared_types(schema: Node) -> frozenset[str] | None:
 
 
 def branch_fields(schema: Any) -> dict[str, Any]:
-    """The fields that only branches of an object's schema name (what `allOf` has left, `oneOf`, `then` …): the first
-    schema of each, or anything where the branches differ in its type."""
+    """The fields that only branches of an object's schema name (the rest of `allOf`, `oneOf`, `then` …). The value
+    is the first schema of each, or anything if the branches differ in its type."""
     found: dict[str, Any] = {}
     if not isinstance(schema, dict):
         return found
@@ -135,7 +135,7 @@ def span_of(schema: Any) -> tuple[int | None, int | None]:
 
 
 def _bounds(schema: Node) -> tuple[list[int | None], list[int | None]]:
-    """What bounds and values say by themselves. `exclusiveMinimum` is a number, in draft 4 a word for `minimum`."""
+    """Bounds and values by themselves. `exclusiveMinimum` is a number, in draft 4 a switch for `minimum`."""
     lows: list[int | None] = []
     highs: list[int | None] = []
     least, most = schema.get("minimum"), schema.get("maximum")
@@ -209,7 +209,7 @@ def _merged_part(keyword: str, value: Any) -> Any:
 
 
 def _both(one: Node, other: Any, *, branch: bool) -> Node:
-    """What both schemas say; `branch`: the other stands in the first one's `allOf`. Raises _Unmergeable."""
+    """The conjunction of both schemas; `branch`: the other stands in the first one's `allOf`. Raises _Unmergeable."""
     if other is True:
         return one
     if not isinstance(other, dict) or "allOf" in other:

@@ -37,8 +37,8 @@ _Kind = exp.DType
 
 @dataclass(frozen=True, slots=True)
 class _Flavour:
-    """What tells the dialects apart beyond their words: `json` is the type of what can be anything, `vast` that of
-    whole numbers of more digits than DECIMAL has elsewhere."""
+    """The differences of the dialects beyond their words. `json` is the type of a value that can be anything. `vast`
+    is the type of integers with more digits than DECIMAL has elsewhere."""
 
     dialect: type[Dialect]
     nests: bool = True
@@ -49,7 +49,7 @@ class _Flavour:
     most_columns: int | None = None
     taken: frozenset[str] = frozenset()
     texts: bool = False
-    """What is a text in an event stays one, whatever its format."""
+    """A string in an event stays one, whatever its format."""
 
 
 _FLAVOURS = {

@@ -14,10 +14,10 @@ from typing import Any
 import jsonschema_rs
 
 MAXIMUM_ERRORS = 5
-"""Faults of one event that are told."""
+"""The most faults of one event that are reported."""
 
 MAXIMUM_MESSAGE = 300
-"""Characters of one fault that are told: a message repeats the value, which may be long."""
+"""The most characters of one fault: a message repeats the value, which may be long."""
 
 MAXIMUM_PATTERN_BYTES = 64 * 1024
 r"""The compiled program of one pattern. `^[a-z]{1,64}$` takes 4 KB, `\p{L}` 60 KB, `^.{1,255}$` 400 KB. The slowest
@@ -84,7 +84,7 @@ def compile_validator(document: dict[str, Any], draft: str) -> jsonschema_rs.Val
 
 
 def faults(validator: jsonschema_rs.Validator, event: object) -> list[str]:
-    """What is wrong with an event, each beginning with the path of the value; empty for a valid one."""
+    """The faults of an event, each beginning with the path of the value; empty for a valid one."""
     if validator.is_valid(event):
         return []
     return [_told(error) for error in islice(validator.iter_errors(event), MAXIMUM_ERRORS)]

@@ -44,8 +44,8 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
 
 
 async def _send(reader: Reader, subscription: Subscription, number: int, room: int) -> int | None:
-    """Write blocks of about so many bytes in one go; the segment after them, or None where the ring does not hold what
-    comes next."""
+    """Write blocks of about this size in one go. Returns the segment after them, or None if the ring does not hold
+    what comes next."""
     ring, topics = reader.hub.ring, subscription.request.selection.topics
     pieces: list[bytes] = []
     size = 0

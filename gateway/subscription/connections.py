@@ -31,8 +31,8 @@ _BYTES_ACKED_AT = 120
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRow:
-    """One open stream. `since` in milliseconds; `lag` in records that the ring has and the client was not sent; `bytes`
-    as the client's side has acknowledged them, where the system tells."""
+    """One open stream. `since` is in milliseconds. `lag` counts records that the ring has and the client has not
+    received. `bytes` are those that the client's side has acknowledged, if the system tells."""
 
     id: str
     address: str
@@ -104,7 +104,7 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
 
 
 def _acknowledged(session: Session) -> int | None:
-    """What the kernel knows of the connection, so that nobody has to count."""
+    """The kernel's figures of the connection, so that nobody has to count."""
     pipe = session.writer.sink.pipe
     ask = getattr(pipe, "get_extra_info", None)
     connected = None if ask is None else ask("socket")

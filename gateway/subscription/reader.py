@@ -54,7 +54,7 @@ class Reader:
 
     @property
     def feed(self) -> Feed:
-        """What makes the blocks of this reader."""
+        """The feed that makes the blocks of this reader."""
         return self.live_feed.feed
 
     @property
@@ -74,7 +74,7 @@ class Reader:
         return subscription.readable(self.hub.discovery.existing)
 
     def held(self, subscription: Subscription) -> dict[TopicPartition, int]:
-        """The positions in what the ring holds, be it of a topic that was deleted meanwhile."""
+        """The positions in the ring, even of a topic that was deleted meanwhile."""
         held = self.hub.ring.partitions()
         return {
             partition: next_offset for partition, next_offset in subscription.next_offsets.items() if partition in held
@@ -107,7 +107,7 @@ class Reader:
         self._retry_wait = min(2 * self._retry_wait, LONGEST_RETRY_WAIT)
 
     def retry_soon(self) -> None:
-        """What the client waited for is there; what it waits for next is tried soon."""
+        """The client has what it waited for; check its next trouble soon."""
         self._retry_wait = RETRY_WAIT
 
     def settle(self, subscription: Subscription, number: int, interrupted: bool = False) -> None:
@@ -131,7 +131,7 @@ class Reader:
             self.judge.pay(0)
 
     async def wait_for_change(self, subscription: Subscription, longest: float = 3600.0) -> None:
-        """Wait for news, so long (seconds) at the most; the client hears that the stream lives."""
+        """Wait for news, this many seconds at most. The client receives heartbeats meanwhile."""
         now = self.services.clock.monotonic()
         wait = min(longest, self.services.heartbeat - (now - self.writer.written))
         if subscription.waiting and subscription.awaited(self.hub.discovery.existing, self.hub.sick):

@@ -7,7 +7,7 @@ from gateway.model.position import PositionEncoder
 
 
 def id_too_long(encoder: PositionEncoder, most: int) -> Problem:
-    """The ids of a subscription may become longer than what is taken back, so many bytes."""
+    """The ids of a subscription may exceed the length that is accepted in a request."""
     ways = ["fewer streams", f"a larger `last_event_id_max` (it is {most} bytes)"]
     if not encoder.compact:
         ways.insert(0, "`ids=compact`")

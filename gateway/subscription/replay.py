@@ -24,7 +24,7 @@ Pace = Callable[[int], Awaitable[float]]
 
 
 class Replay:
-    """What a session does with the past: fetch the next history segment, and send it."""
+    """A session's work with the past: fetch the next history segment, and send it."""
 
     __slots__ = ("_ends", "_heartbeat", "_hub", "_judge", "_past", "_writer")
 
@@ -35,12 +35,13 @@ class Replay:
         self._writer = writer
         self._heartbeat = heartbeat
         self._ends: dict[TopicPartition, int] | None = None
-        """What lies before them was there when the replay began: history, and merged by timestamp."""
+        """Records before these offsets existed when the replay began: they are history, and merged by timestamp."""
 
     async def fetch(
         self, subscription: Subscription, next_offsets: Mapping[TopicPartition, int]
     ) -> HistorySegment | None:
-        """What comes next at these positions; None where the response is over before that. Raises as the log does."""
+        """The next history segment at these positions; None if the response ends before that. Raises as the log
+        does."""
         known = self._hub.discovery.known
         identity = frozenset(
             (topic, known[topic].identity) for topic in {partition.topic for partition in next_offsets}
@@ -127,7 +128,7 @@ class Replay:
         return size
 
     async def _rest(self, subscription: Subscription, seconds: float) -> None:
-        """Read no further for so long; the client hears that the stream lives."""
+        """Read no further for this many seconds. The client receives heartbeats meanwhile."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         sink, stopping = self._writer.sink, self._writer.stopping
@@ -137,7 +138,7 @@ class Replay:
             await self._writer.beat(subscription.identifier)
 
     async def _send_alone(self, subscription: Subscription, segment: HistorySegment) -> int:
-        """The range ends, be it in this history segment: frames of one's own. Returns their bytes."""
+        """Send the frames of this client alone when the range ends in this history segment. Returns their bytes."""
         selection = subscription.request.selection
         consumed = subscription.cursor.consumed
         frames: list[bytes] = []

@@ -23,21 +23,21 @@ LIVE_GRAIN = 10_000
 
 @dataclass(slots=True)
 class Start:
-    """Where a subscription begins: what was read, the next offsets, and the gaps to be told first."""
+    """The start of a subscription: the consumed positions, the next offsets, and the gaps to report first."""
 
     consumed: dict[TopicPartition, ConsumedPosition] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
     gaps: list[Break] = field(default_factory=list)
     waiting: dict[TopicPartition, RequestedPosition] = field(default_factory=dict)
-    """What was requested in partitions of topics that are not there, where something was read, and in those that the
-    log does not give: resolved once it does."""
+    """The requested positions in partitions of missing topics of which the client had read something, and in
+    unreadable partitions. They are resolved once the log serves them."""
     untold: set[str] = field(default_factory=set)
     """Topics of which the log does not tell: how many partitions they have is not known either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a client asked for. `since` (ms) counts where it sent no position. `overlaps`, by topic, are milliseconds to
+    """The request of a client. `since` (ms) counts if it sent no position. `overlaps`, by topic, are milliseconds to
     read again after a position that is a time."""
 
     requested: Mapping[TopicPartition, RequestedPosition] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Origin:
     """The ring's when that was so."""
 
     def requested_of(self, partition: TopicPartition) -> RequestedPosition | None:
-        """What is requested of one partition; None is live."""
+        """The requested position in one partition; None is live."""
         requested = self.past_requested_of(partition)
         return RequestedPosition(None, self.live) if requested is None and self.live is not None else requested
 
@@ -85,8 +85,7 @@ class Resolver:
         self._log = hub.log
 
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
-        """Raises LogUnavailable, and what the log raises of topics that vanish meanwhile. What it does not give
-        waits."""
+        """Raises LogUnavailable, and the log's errors for topics that vanish meanwhile. Unreadable partitions wait."""
         if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
         untold = await self._check_view(origin)
@@ -123,7 +122,7 @@ class Resolver:
         return start
 
     def _wait(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> None:
-        """The log does not give the partition. Who asked for live events gets those from about now on."""
+        """The partition is unreadable. A client that asked for live events gets those from about now on."""
         if requested is None:
             now = self._hub.clock.now()
             requested = RequestedPosition(None, now - now % LIVE_GRAIN)
@@ -134,9 +133,9 @@ class Resolver:
         start.next_offsets[partition] = start.consumed[partition].offset + 1
 
     async def _check_view(self, origin: Origin) -> set[TopicPartition]:
-        """The partitions that a position names, of topics of which the log does not tell. Raises TopicAbsent where one
-        names what the log has and the hub does not know of yet: another process has seen it, and has delivered of
-        it."""
+        """The partitions that a position names, of topics that the log does not describe. Raises TopicAbsent if a
+        partition exists in the log and the hub does not know it yet: another process has seen it, and delivered its
+        events."""
         existing = self._hub.discovery.existing
         unknown = {
             partition
@@ -168,8 +167,8 @@ class Resolver:
                 raise TopicAbsent(topic)
 
     def _absent(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> None:
-        """The topic is not there, or not any more. Who had read less of it than the ring waits for it with the position
-        that it has, so that it is told its own gap, or none where it had read nothing."""
+        """The topic does not exist, or was deleted. A client that had read less of it than the ring waits for it
+        with its own position. So it receives its own gap, or none if it had read nothing."""
         if self._from_memory(partition, requested, start):
             return
         tail = self._hub.ring.tail(partition)
@@ -244,7 +243,7 @@ class Resolver:
         return self._hub.losses.cuts.lowest(partition, requested.offset, epoch)
 
     async def _at_cut(self, partition: TopicPartition, requested: RequestedPosition, cut: int, start: Start) -> None:
-        """What was read here is not there any more, whatever is by now."""
+        """The records read here are gone, whatever is there by now."""
         self._hub.confirm([partition])
         bounds = demand(await self._log.bounds([partition]))[partition]
         next_offset = min(max(cut, bounds.start), bounds.end)
@@ -315,8 +314,8 @@ class Resolver:
     async def _unknown(
         self, partition: TopicPartition, requested: RequestedPosition, bounds: Bounds, start: Start
     ) -> None:
-        """Another log, a topic created again, or one that was cut back and written on: the offset says nothing, the
-        time does. What was written since it was cut may be older than what was there."""
+        """Another log, a recreated topic, or one that was truncated and written on: the offset says nothing, the
+        time does. Records written since the truncation may be older than the lost ones."""
         time = requested.timestamp or 0
         next_offset = await seek(self._log, partition, time, bounds)
         cut = None if requested.offset is None else self._hub.losses.cuts.lowest(partition, requested.offset)

@@ -80,7 +80,7 @@ class ResponseWriter:
         self.stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.written = clock.monotonic()
         self.lacking: Collection[TopicPartition] = ()
-        """What this client waits for, be it that the hub can read on."""
+        """The trouble that this client waits for, which includes that the hub can continue to read."""
         self._format = request.format
         self._topics = request.selection.topics
         self._hub = hub
@@ -102,7 +102,8 @@ class ResponseWriter:
         return self.sink.gone.done() or self.stopping.done()
 
     async def pause(self, seconds: float) -> None:
-        """Wait so long, or until something happens: the hub has news, the client leaves, the process stops."""
+        """Wait this many seconds, or until something happens: the hub has news, the client leaves, the process
+        stops."""
         endings = {self._hub.change(), self.sink.gone, self.stopping}
         await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
 
@@ -130,8 +131,8 @@ class ResponseWriter:
         self.holding.count()
 
     async def reserve(self, size: int, identifier: bytes) -> bool:
-        """Wait for room for so many bytes; the client hears that the stream lives. False where the response is over
-        before there is room. Give it back with `release`."""
+        """Wait for room for this many bytes. The client receives heartbeats meanwhile. False if the response ends
+        before there is room. Return the room with `release`."""
         room = self._held.take(self.holding, size)
         if room is None:
             return True
@@ -150,7 +151,7 @@ class ResponseWriter:
         return kept
 
     def release(self) -> None:
-        """What was reserved is written."""
+        """The reserved bytes are written."""
         self.holding.release()
 
     def close(self) -> None:

@@ -18,13 +18,14 @@ from gateway.model.record import TopicPartition
 MOST_SEEN = 1_000_000
 """Records that share a millisecond and are counted; of more, some are sent again."""
 COUNT_SECONDS = 10.0
-"""So long one client waits for its turn, and counts. What is not counted by then is sent again, rather than never."""
+"""Seconds for which one client waits for its turn, and counts. Records not counted by then are sent again, rather
+than never."""
 GROWTH = 8
-"""Looking back, each part is so many times as long as the one before."""
+"""When it looks back, each part is this many times as long as the one before."""
 
 
 class Counted(NamedTuple):
-    """So many records, the offset of the last of them, and where to read on."""
+    """A number of records, the offset of the last of them, and where to continue."""
 
     records: int
     last: int
@@ -32,7 +33,8 @@ class Counted(NamedTuple):
 
 
 class Counting:
-    """What all who count share. Counting a part of the log waits for nobody, more of it for those who count."""
+    """The shared state of all counts. Counting one part of the log waits for nobody; counting more of it waits for
+    the others."""
 
     def __init__(self) -> None:
         self._permit = asyncio.Semaphore(1)
@@ -79,7 +81,7 @@ class Counting:
 async def _follow(
     log: EventLog, partition: TopicPartition, timestamp: int, found: Counted, end: int, most: int
 ) -> tuple[Counted, bool]:
-    """What was found so far and what comes next, and whether more may come behind the end."""
+    """The count so far, the next part, and whether more may follow the end."""
     count, last, next_offset = found
     deadline = _now() + COUNT_SECONDS
     while next_offset < end and count < most:

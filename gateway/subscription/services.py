@@ -14,15 +14,15 @@ from gateway.hub.past import Past
 from gateway.subscription.seen import Counting
 
 RESOLVED_AT_ONCE = 16
-"""Positions that are held against the log at the same time: a storm of clients that open streams makes no turn of the
-loop long."""
+"""The most positions that are compared with the log at the same time. So a storm of clients that open streams makes
+no turn of the loop long."""
 RESOLVE_SECONDS = 0.2
-"""Who takes longer waits for a topic that does not answer, and keeps nobody out."""
+"""Seconds after which a client that waits for a silent topic no longer keeps others out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all sessions of the process share."""
+    """The services that all sessions of the process share."""
 
     hub: Hub
     broadcast: Broadcast
@@ -36,6 +36,6 @@ class Services:
     resolving: Gate = field(default_factory=lambda: Gate(RESOLVED_AT_ONCE, RESOLVE_SECONDS))
     counting: Counting = field(default_factory=Counting)
     held: Held = field(default_factory=Held)
-    """What all sessions hold for their clients."""
+    """The bytes that all sessions hold for their clients."""
     longest_id: int = 0
     """Bytes of the longest id that is taken back; 0 is any."""

@@ -37,13 +37,13 @@ from gateway.wire.sse import SSE
 OPEN_WAIT = 1.0
 """Seconds that the first bytes wait for an answer of the log; after that the stream is opened and waits."""
 RETRY_SPREAD = (0.5, 1.5)
-"""Those whose stream is ended come back after so many times `retry`, each after another time."""
+"""Clients whose stream is ended return after a multiple of `retry`, each after another time."""
 AGE_SPREAD = (0.75, 1.0)
-"""A response lasts so much of the longest time, each another part of it: those that began together end apart."""
+"""A response lasts for this share of the longest time, each for another share: those that began together end apart."""
 
 
 class Visitor(NamedTuple):
-    """Who is at the other end, for the operator alone: personal data, which no log line and no metric has."""
+    """The client, for the operator only. These are personal data, which no log line and no metric contains."""
 
     address: str
     agent: str
@@ -134,7 +134,7 @@ class Session(Reader):
             await self.writer.sink.write(packed + packer.finish())
 
     def _farewell(self) -> bytes:
-        """Where the range goes on, the client gets to know where it stands, and when to come back."""
+        """If the range continues, the client learns its position, and when to return."""
         if self.subscription is not None and self.subscription.ended is not None:
             return b""
         retry = round(self.services.retry * self.services.random.uniform(*RETRY_SPREAD))
@@ -146,7 +146,8 @@ class Session(Reader):
         return self._unresolved(self._fixed_origin()) if subscription is None else subscription.identifier
 
     async def _tell_failure(self, problem: Problem) -> None:
-        """End the response with what will not heal. What a mistake of our own is goes to the log, not to the client."""
+        """End the response with an error that will not pass. Details of an internal error go to the log, not to the
+        client."""
         document = orjson.dumps(problem.document())
         # Writing may be what failed.
         with suppress(Exception):
@@ -190,7 +191,7 @@ class Session(Reader):
             await self.writer.write(first)
 
     def _fixed_origin(self) -> Origin:
-        """What the client asked for. Where that was live events, it gets those from the moment it asked."""
+        """The request of the client. If it asked for live events, it gets those from the moment it asked."""
         return replace(self.request.origin, live=self._asked)
 
     def _unresolved(self, origin: Origin) -> bytes:
@@ -217,8 +218,8 @@ class Session(Reader):
         return None
 
     async def _resolve_patiently(self, origin: Origin, identifier: bytes) -> Start | None:
-        """What counts the records of a position may take long: the client hears meanwhile that the stream lives. None
-        where the response is over."""
+        """Count the records of a position, which may take long; the client receives heartbeats meanwhile. None if
+        the response ends."""
         resolving = asyncio.create_task(self._resolve(origin))
         ways: set[asyncio.Future[Any]] = {resolving, self.writer.sink.gone, self.writer.stopping}
         try:

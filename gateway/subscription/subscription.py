@@ -21,7 +21,7 @@ from gateway.wire.format import Format
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asked for. `until` in milliseconds, `limit` in events."""
+    """The request of a client. `until` is in milliseconds, `limit` in events."""
 
     selection: Selection
     format: Format
@@ -50,8 +50,8 @@ class Subscription:
         self.remaining = request.limit
         self.ended: str | None = None
         self.waiting = dict(start.waiting)
-        """Partitions that are not there, or that the log does not give: what was requested there is held against the
-        log once they are back."""
+        """Partitions that are missing or unreadable. Their requested positions are compared with the log once they
+        are back."""
         self.untold = set(start.untold)
         """Topics of which the log did not tell how many partitions they have."""
         self._past: set[TopicPartition] = set()
@@ -115,8 +115,8 @@ class Subscription:
         self.cursor = Cursor(encoder, kept)
 
     def settle(self, consumed: Mapping[TopicPartition, ConsumedPosition], interrupted: bool = False) -> None:
-        """Say that everything up to these positions has been read and delivered; after an interruption (of which the
-        client was told) they may lie before those known."""
+        """Record that everything up to these positions has been read and delivered. After an interruption, which the
+        client knows of, they may lie before the known ones."""
         for partition, last in consumed.items():
             if self.cursor.consumed[partition] != last:
                 self.cursor.advance(partition, last)
@@ -129,7 +129,7 @@ class Subscription:
             self.next_offsets[partition] = max(self.next_offsets[partition], next_offsets.get(partition, 0))
 
     def restart(self, start: Start) -> bytes:
-        """Go on from where the log says, once a position has been held against it again; the gaps to be told."""
+        """Continue where the log says, once a position has been compared with it again. Returns the gaps to report."""
         requested = self.requested()
         self.waiting, self.untold = dict(start.waiting), set(start.untold)
         self.encoder = self.encoder.waiting_for(self.waiting, start.consumed)
@@ -138,8 +138,8 @@ class Subscription:
         return b"".join(self.gaps(start.gaps, requested))
 
     def gaps(self, gaps: Sequence[Break], requested: Mapping[TopicPartition, RequestedPosition]) -> list[bytes]:
-        """Frames that tell of missing events. Each has the position in which it alone and those before it have been
-        told, so that wherever the connection breaks, what was not told is told again."""
+        """Frames that report missing events. Each has the position at which exactly it and those before it are
+        reported. So after a lost connection, the client receives the missing reports again."""
         form = self.request.format
         return [
             form.notice(b"gap", self.before(gaps[index + 1 :], requested), gap_document(gap))

@@ -20,14 +20,15 @@ _SENSE = (
     ("comment", "message", "description", "text", "reason", "summary"),
     ("length", "size", "bytes", "count", "total", "amount", "price", "duration", "value", "score", "temperature"),
 )
-"""What an event is about, who did it, what it was, where, why, how much: names by what they usually mean."""
+"""Names of members by their usual meaning: the subject of an event, the actor, the action, the place, the reason,
+the amount."""
 _RANK = {name: (rank, order) for rank, names in enumerate(_SENSE) for order, name in enumerate(names)}
 _UNKNOWN = (len(_SENSE), 0)
 _KIND = (2, len(_SENSE[2]))
 """One of a few values that the schema lists says of what kind the event is."""
 _FOR_MACHINES = ("id", "uuid", "hash", "sha1", "token", "uri", "url", "parsedcomment", "script_path", "timestamp", "dt")
 _FORMER = ("old", "before", "previous", "prior")
-"""What was is less telling than what is."""
+"""Former values say less than present ones."""
 _FORMATS_FOR_MACHINES = frozenset({"uuid", "uri", "uri-reference", "date-time"})
 
 Path = tuple[str, ...]
@@ -58,7 +59,7 @@ def flags(event: Mapping[str, Any]) -> list[str]:
 
 
 def look_up(event: Mapping[str, Any], path: Path) -> Any:
-    """What stands at a path, None where there is nothing."""
+    """The value at a path, None if there is none."""
     found: Any = event
     for name in path:
         if not isinstance(found, Mapping):
@@ -93,7 +94,7 @@ def _is_for_machines(path: Path, value: Any, described: Mapping[str, Any]) -> bo
 
 
 def _described(schema: Mapping[str, Any] | None, path: Path) -> Mapping[str, Any]:
-    """What the schema says of the member."""
+    """The schema of the member."""
     found: Any = schema or {}
     for name in path:
         members = found.get("properties")

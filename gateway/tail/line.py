@@ -19,8 +19,8 @@ _STYLES = ("bold", "green", "cyan", "blue", "dim", "yellow")
 def event_line(
     event: Mapping[str, Any], time: int | None, stream: str, columns: Sequence[Path], asked: bool, now: int
 ) -> Text:
-    """`time` and `now` in milliseconds. Where the columns were asked for, each is there, be it empty; where they were
-    suggested, what is missing is left out and flags that are true stand at the end."""
+    """`time` and `now` are in milliseconds. Requested columns are always there, even empty ones. Of suggested ones,
+    missing values are left out, and flags that are true stand at the end."""
     line = Text(no_wrap=True, overflow="ellipsis", end="")
     shown = " " * len(show_local_time(now, now)) if time is None else show_local_time(time, now)
     line.append(shown, "dim")

@@ -25,8 +25,8 @@ def read_local_time(text: str, now: int, may_come: bool = False) -> int:
 
 
 def show_local_time(time: int, now: int) -> str:
-    """A time in milliseconds since the epoch with its offset, so that it may be copied; with the date where that is not
-    today's, or is to come. What no calendar has is shown as the number that it is, for a record may carry any."""
+    """A time in milliseconds since the epoch with its offset, so that it can be copied. It has the date if that is
+    not today's, or lies ahead. A time outside the calendar is shown as a number, because a record may carry any."""
     local = _local(time)
     if local is None:
         return str(time)

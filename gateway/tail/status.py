@@ -18,7 +18,7 @@ REPEAT = 10.0
 
 
 class StatusLine:
-    """`show` what goes on now, `say` what is to stay, `hide` when there is nothing more to tell."""
+    """`show` the present state, `say` a line that stays, `hide` when there is nothing more to say."""
 
     def __init__(self, console: Console, clock: Clock, quiet: bool = False) -> None:
         self._console = console
@@ -28,7 +28,7 @@ class StatusLine:
         self._shown = -REPEAT
 
     def show(self, text: str, at_once: bool = False) -> None:
-        """Only now and then, however often it is called, but for what is told at once."""
+        """Reports now and then, however often it is called, except for urgent lines."""
         now = self._clock.monotonic()
         terminal = self._console.is_terminal
         if self._quiet or (not at_once and now - self._shown < (REFRESH if terminal else REPEAT)):

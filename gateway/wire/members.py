@@ -67,7 +67,7 @@ class Members:
         return self._member is not None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What these bytes expand to. Raises what the member does."""
+        """The decompressed bytes. Raises the errors of the member."""
         while True:
             if self._member is None:
                 chunk = chunk.lstrip(b"\0")  # What pads a member is no beginning of another.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class ServerSentEvents:
-    """Frames of an event stream; a frame with an `id:` and no `data:` moves the client's last event id in silence."""
+    """Frames of an event stream; a frame with an `id:` and no `data:` moves the client's last event id without an
+    event."""
 
     content_type = "text/event-stream; charset=utf-8"
 

@@ -8,7 +8,9 @@ import pytest
 
 from gateway.catalog.load import load
 from gateway.catalog.stream import Retention, Stream
+from gateway.catalog.stream_part import OWN_TOPICS
 from gateway.errors import ConfigurationError
+from gateway.eventlog.kafka.writer import POSITIONS
 
 
 def write(folder: Path, text: str) -> Path:
@@ -24,6 +26,18 @@ def mistakes(folder: Path, text: str) -> list[str]:
         load(path)
     assert all(line.startswith(f"{path}:") for line in caught.value.mistakes)
     return [line.removeprefix(f"{path}:") for line in caught.value.mistakes]
+
+
+def test_the_gateways_own_topics_are_no_streams(tmp_path: Path) -> None:
+    assert (POSITIONS.topic,) == OWN_TOPICS
+    for text in (
+        "gateway.positions: {}",
+        "a: {topics: [x, gateway.positions]}",
+        "gateway.positions: {derive: {from: [a]}}",
+    ):
+        told = mistakes(tmp_path, f"streams:\n  {text}\n")
+        assert "2: " in told[0]
+        assert "the gateway keeps something of its own in the topic gateway.positions; choose another" in told[0]
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:

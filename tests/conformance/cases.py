@@ -57,26 +57,47 @@ def fixed() -> dict[str, Derivation]:
     """One of each kind, with what is known to be hard."""
     change = Derivation(("change",), late=LATE)
     both = replace(change, sources=("change", "page"))
-    counts = members(edits="count()", bots="count(event.bot)", grown="sum(event.length.new - event.length.old)",
-                     vast="sum(event.vast)", mean="avg(event.page_id)", first="min(event.title)", top="max(event.score)")  # fmt: skip
+    minute, last = Window("every", 60_000, 60_000), Window("last", 60_000)
     user, page = members(user="event.user"), members(wiki="event.wiki", page="event.page_id")
+    of_page = (expression("event.wiki"), expression("event.page_id"))
+    figures = members(
+        edits="count()",
+        bots="count(event.bot)",
+        grown="sum(event.length.new - event.length.old)",
+        vast="sum(event.vast)",
+        mean="avg(event.page_id)",
+        first="min(event.title)",
+        top="max(event.score)",
+    )
+    looked = members(
+        title="event.title",
+        page_title="page.title",
+        rank="page.rank + 1",
+        ranked="has(page.rank)",
+        open="page.open",
+        share="page.share",
+        owner="other.owner.name",
+        owned="has(other.owner.name)",
+    )
+    place = members(title="event.title", of="topic", at="partition * 1000 + offset")
+    title = members(title="event.title")
+    others = (expression('"a"'), expression("event.page_id"))
+    alarm = expression("row.edits > 1 && row.bots < 2")
     return {
-        "select": replace(both, where=expression('event.wiki != "a"'),
-                          select=members(title="event.title", of="topic", at="partition * 1000 + offset")),  # fmt: skip
-        "every": replace(change, by=page, window=Window("every", 60_000, 60_000), select=counts, having=expression("row.edits > 1")),
-        "hop": replace(change, where=expression('event.type == "edit"'), window=Window("every", 300_000, 60_000), select=counts),
-        "gap": replace(change, by=user, window=Window("gap", 20_000), select=counts),
-        "last": replace(change, by=members(bot="event.bot"), window=Window("last", 60_000), select=counts),
-        "alarm": replace(change, by=user, window=Window("last", 120_000), select=counts, having=expression("row.edits > 1 && row.bots < 2")),
-        "dedup": replace(both, dedup=Dedup((expression("event.wiki"), expression("event.page_id")), 30_000),
-                         select=members(title="event.title")),  # fmt: skip
-        "latest": replace(both, latest=page, delete=expression("event.bot"), select=members(title="event.title")),
-        "lookup": replace(change, lookups=(
-            Lookup("page", "state", (expression("event.wiki"), expression("event.page_id"))),
-            Lookup("other", "state", (expression('"a"'), expression("event.page_id"))),
-        ), select=members(title="event.title", page_title="page.title", rank="page.rank + 1", ranked="has(page.rank)", open="page.open",
-                          share="page.share", owner="other.owner.name", owned="has(other.owner.name)")),  # fmt: skip
-    }  # fmt: skip
+        "select": replace(both, where=expression('event.wiki != "a"'), select=place),
+        "every": replace(change, by=page, window=minute, select=figures, having=expression("row.edits > 1")),
+        "hop": replace(
+            change, where=expression('event.type == "edit"'), window=replace(minute, size=300_000), select=figures
+        ),
+        "gap": replace(change, by=user, window=Window("gap", 20_000), select=figures),
+        "last": replace(change, by=members(bot="event.bot"), window=last, select=figures),
+        "alarm": replace(change, by=user, window=replace(last, size=120_000), select=figures, having=alarm),
+        "dedup": replace(both, dedup=Dedup(of_page, 30_000), select=title),
+        "latest": replace(both, latest=page, delete=expression("event.bot"), select=title),
+        "lookup": replace(
+            change, lookups=(Lookup("page", "state", of_page), Lookup("other", "state", others)), select=looked
+        ),
+    }
 
 
 def random_derivation(random: Random) -> Derivation:
@@ -168,7 +189,7 @@ def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:
             event["meta"]["dt"] = random.choice(("never", "2026-13-01T00:00:00Z", ""))
         value = b"{broken" if chance > 0.99 else json.dumps(event).encode()
         found.append(NewRecord(value, f"k{number}".encode(), timestamp=time, partition=partition))
-    return found + [_canary(SCHEMA, partition) for partition in range(partitions)]
+    return found + [canary(SCHEMA, partition) for partition in range(partitions)]
 
 
 def pages(random: Random, count: int) -> list[NewRecord]:
@@ -179,7 +200,7 @@ def pages(random: Random, count: int) -> list[NewRecord]:
         event["meta"] = {"id": f"p{number}", "dt": "2000-01-01T00:00:00Z"}
         event["at"] = time // 1000 if random.random() < 0.3 else time
         found.append(NewRecord(json.dumps(event).encode(), f"p{number}".encode(), timestamp=time, partition=partition))
-    return [*found, *(_canary(PAGE_SCHEMA, partition) for partition in range(2))]
+    return [*found, *(canary(PAGE_SCHEMA, partition) for partition in range(2))]
 
 
 def states(random: Random, count: int) -> list[NewRecord]:
@@ -192,14 +213,14 @@ def states(random: Random, count: int) -> list[NewRecord]:
         value = json.dumps({"meta": {"id": f"s{number}", "dt": iso_time(time)}, **row}).encode()
         key = record_key((random.choice(("enwiki", "dewiki", "a")), random.randrange(4)))
         found.append(NewRecord(None if random.random() < 0.2 else value, key, timestamp=time, partition=crc32(key) % 2))
-    return [*found, *(_canary(STATE_SCHEMA, partition) for partition in range(2))]
+    return [*found, *(canary(STATE_SCHEMA, partition) for partition in range(2))]
 
 
-def _canary(schema: dict[str, Any], partition: int = 0) -> NewRecord:
+def canary(schema: dict[str, Any], partition: int = 0) -> NewRecord:
     """Moves the time of its partition beyond all of it, and is no part of a result."""
-    event = {"meta": {"id": "end", "dt": iso_time(END), "domain": "canary"}}
+    event: dict[str, Any] = {"meta": {"id": "end", "dt": iso_time(END), "domain": "canary"}}
     if "at" in schema["properties"]:
-        event["at"] = END  # type: ignore[assignment]
+        event["at"] = END
     return NewRecord(json.dumps(event).encode(), b"end", timestamp=END, partition=partition)
 
 

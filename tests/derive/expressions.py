@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -59,7 +60,7 @@ def random_event(random: Random) -> dict[str, Any]:
 
 def random_truth(random: Random, depth: int = 3) -> str:
     """An expression that is true or false, or fails."""
-    ways = [
+    ways: list[Callable[[], str]] = [
         lambda: random.choice(("event.bot", "event.minor")),
         lambda: f"has(event.{random.choice(('bot', 'title', 'length', 'length.old', 'tags', 'score'))})",
         lambda: f"{_text(random, 1)} {_comparison(random)} {_text(random, 1)}",
@@ -99,7 +100,7 @@ def _literal(random: Random) -> str:
 
 
 def _text(random: Random, depth: int) -> str:
-    ways = [
+    ways: list[Callable[[], str]] = [
         lambda: random.choice(("event.user", "event.title", "event.wiki", 'event["title"]')),
         lambda: _literal(random),
     ]
@@ -113,7 +114,7 @@ def _text(random: Random, depth: int) -> str:
 
 
 def _whole(random: Random, depth: int) -> str:
-    ways = [
+    ways: list[Callable[[], str]] = [
         lambda: random.choice(("event.page_id", "event.length.old", "event.length.new", "event.vast")),
         lambda: str(random.choice(WHOLE)),
         lambda: random.choice(("size(event.title)", "event.tags.size()", "size(event.user + event.title)")),
@@ -130,7 +131,7 @@ def _whole(random: Random, depth: int) -> str:
 
 
 def _double(random: Random, depth: int) -> str:
-    ways = [
+    ways: list[Callable[[], str]] = [
         lambda: random.choice(("double(event.score)", "double(event.page_id)", "double(event.length.old)")),
         lambda: repr(random.choice((0.5, -1.25, 3.0, 0.1))),
     ]

@@ -253,3 +253,23 @@ def test_a_source_that_is_merged_keeps_its_events(tmp_path: Path) -> None:
     give(made, [at("00:00:00", n=3)], topic="t")
     assert [row["n"] for row in rows(made)] == [2, 3]
     assert made.results.rows[0].value == record(at("00:00:01", n=2), 0).value
+
+
+def test_canaries_go_on_to_what_is_derived_from_a_derived_stream(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change], where: event.wanted, window: {every: 1m}, select: {n: count()}}}",
+        "b: {derive: {from: [a], window: {every: 1h}, select: {minutes: count(), most: max(event.n)}}}",
+    )
+    first, second = engine(catalog, "a"), engine(catalog, "b")
+    give(first, [at("00:00:00", wanted=True), at("00:00:30", wanted=True), at("00:03:00", wanted=False)])
+    assert first.canary() is None
+    give(first, [{"meta": {"dt": "2026-01-01T01:00:30.000Z", "domain": "canary"}}], offset=3)
+    told = first.canary()
+    assert told is not None
+    assert told.timestamp == 1_767_225_600_000 + 3_620_000
+    assert first.canary() is None
+    made = [*first.results.rows, told]
+    records = [Record("a", 0, offset, row.timestamp, row.key, row.value) for offset, row in enumerate(made)]
+    second.take(TopicPartition("a", 0), [(one, event_of(one)) for one in records])
+    assert [{name: row[name] for name in ("minutes", "most")} for row in rows(second)] == [{"minutes": 1, "most": 2}]

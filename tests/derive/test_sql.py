@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects.duckdb import DuckDB
 
-from gateway.derive.sql import Type, Variable, common_type, translate, type_of
+from gateway.derive.sql import translate
+from gateway.derive.sql_types import Type, Variable, common_type, type_of
 from gateway.errors import InvalidExpression
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
@@ -53,7 +54,10 @@ def held_against_each_other(table: duckdb.DuckDBPyConnection, text: str) -> None
     query = f"SELECT ({translate(text, VARIABLES).sql.sql(dialect=DuckDB)}) IS TRUE FROM events ORDER BY number"
     found = [true for (true,) in table.execute(query).fetchall()]
     expected = [judged(event, text) for event in EVENTS]
-    assert found == expected, (text, [event for event, one, other in zip(EVENTS, found, expected) if one != other][:1])
+    assert found == expected, (
+        text,
+        [event for event, one, other in zip(EVENTS, found, expected, strict=True) if one != other][:1],
+    )
 
 
 @given(st.randoms(use_true_random=False))

@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
+from gateway.commands.canary import chosen
+from gateway.errors import ConfigurationError
 from gateway.intake.canary import canary_event, missing_canaries
 from gateway.intake.validate import InvalidEvent
 from gateway.model.event import is_canary
@@ -117,3 +120,12 @@ def test_what_makes_no_canary_event(
         assert line.startswith("things: ")
         assert reason in line
     assert list(missing_canaries(Catalog([replace(stream, canary_events_enabled=False)]), schemas, NOW)) == []
+
+
+def test_a_derived_stream_has_its_canaries_from_its_sources() -> None:
+    source = Stream("s", ("s",), schema_title="wiki/change", canary_events_enabled=True)
+    derived = Stream("d", ("d",), canary_events_enabled=True, derive=Derivation(("s",)))
+    catalog = Catalog([source, derived])
+    assert chosen(catalog, []) == [source]
+    with pytest.raises(ConfigurationError, match="d is derived; its canary events come from its sources"):
+        chosen(catalog, [derived])

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from gateway.app import gateway as app
+from gateway.app import parts
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.observability import opentelemetry as adapter
@@ -53,7 +53,7 @@ class Traced:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ratio: float = 1.0) -> None:
         self._exporter = InMemorySpanExporter()
-        monkeypatch.setattr(app, "open_tracer", lambda *_: OpenTelemetryTracer(self._exporter, ratio))
+        monkeypatch.setattr(parts, "open_tracer", lambda *_: OpenTelemetryTracer(self._exporter, ratio))
 
     @property
     def spans(self) -> dict[str, ReadableSpan]:

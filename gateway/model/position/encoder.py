@@ -78,7 +78,7 @@ class PositionEncoder:
         return self._by_timestamp[partition]
 
     def requested(self, partition: TopicPartition, at: ConsumedPosition | RequestedPosition) -> RequestedPosition:
-        """What an id asks for, sent back, that says that the partition is there."""
+        """The position that an id requests, when sent back, if it says that the partition exists."""
         if (waiting := self._waiting.get(partition)) is not None and isinstance(at, ConsumedPosition):
             at = waiting
         offset, timestamp, seen = at

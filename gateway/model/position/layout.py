@@ -20,7 +20,7 @@ from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, 
 from gateway.model.record import TopicPartition
 
 HEADROOM = 1 << 20
-"""Milliseconds that times may go on before a slot is too narrow for them."""
+"""Milliseconds that times may advance before a slot is too narrow for them."""
 DIGIT_BITS = 6
 WIDE_DIGITS = 22
 """Of a slot that takes every entry there may be: 63 bits and 64."""
@@ -28,11 +28,11 @@ MOST_PARTITIONS = 1 << 14
 MOST_NAMES = 1 << 20
 """Partitions, and bytes of all topics, in one position that is read."""
 RUN_BYTES = 4
-"""What a partition that has a slot of another shape than its neighbours takes in the head, about."""
+"""Bytes, roughly, that a partition whose slot differs in shape from its neighbours takes in the head."""
 
 
 class Kind(IntEnum):
-    """What an entry holds. Of an EMPTY partition nothing was read."""
+    """The content of an entry. From an EMPTY partition nothing was read."""
 
     EMPTY = 0
     OFFSET = 1
@@ -70,7 +70,7 @@ class Shape(NamedTuple):
         return None if value >> (DIGIT_BITS * self.digits) else value
 
     def unpack(self, value: int) -> RequestedPosition:
-        """What the slot says. Raises InvalidPosition for what no position holds."""
+        """The content of the slot. Raises InvalidPosition for a value that no position has."""
         number = value >> self.time_bits
         time = (value & ((1 << self.time_bits) - 1)) + self.base
         if number > LARGEST_INTEGER or not SMALLEST_TIME <= time <= LARGEST_INTEGER:
@@ -219,7 +219,7 @@ def longest_head(partitions: Sequence[TopicPartition]) -> int:
 
 
 class Head(NamedTuple):
-    """What a head says: the partitions, and the shape of each."""
+    """The content of a head: the partitions, and the shape of each."""
 
     partitions: list[TopicPartition]
     shapes: list[Shape]

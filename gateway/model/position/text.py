@@ -74,7 +74,7 @@ def _integer(index: int, entry: Mapping[str, object], key: str, least: int) -> i
 
 
 class TextForm:
-    """Writes positions over a fixed set of partitions as JSON. What is the same in every id is written once."""
+    """Writes positions over a fixed set of partitions as JSON. The parts that all ids share are written once."""
 
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
         """The partitions, in the order of their entries; and whether ids hold times of them and no offsets."""
@@ -94,7 +94,7 @@ class TextForm:
 
 
 class TextPen:
-    """A position as JSON; where it changes, only the entry that did is written anew."""
+    """A position as JSON; when it changes, only the changed entry is rewritten."""
 
     __slots__ = ("_entries", "_heads")
 

@@ -38,7 +38,7 @@ PRIME = 2**48 - 59
 CHECK_DIGITS = 8
 LENGTH_DIGITS = 4
 WIDE_SHARE = 8
-"""Where more than one in so many partitions has got a wide slot since, the layout is made anew."""
+"""If more than one in this many partitions has got a wide slot since, the layout is made again."""
 
 _TOKEN = re.compile(rb"p(\d{1,9})\.(.*)", re.DOTALL)
 _DIGITS = re.compile(rb"[A-Za-z0-9_-]*")
@@ -98,7 +98,7 @@ class _Layout:
             end += shape.digits
             self.ends.append(end)
         self.weights: list[int] = []
-        """What a slot's value is multiplied with to be a part of the rest."""
+        """The factor of a slot's value in the rest."""
         weight = 1
         for shape in reversed(shapes):
             self.weights.append(weight)
@@ -133,7 +133,7 @@ class TokenForm:
 
 
 class TokenPen:
-    """A position as a token; where it changes, only the slot that did is written anew."""
+    """A position as a token; when it changes, only the changed slot is rewritten."""
 
     __slots__ = ("_body", "_entries", "_form", "_layout", "_rest", "_values")
 

@@ -1,0 +1,175 @@
+"""The applications of the two ports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib.metadata import version
+from multiprocessing import current_process
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
+
+from gateway.app.operations import (
+    Operations,
+    Reload,
+    drain_nothing,
+    no_workers,
+    nothing_to_reload,
+    own_exposition,
+)
+from gateway.app.parts import Parts
+from gateway.catalog.catalog import Catalog
+from gateway.description.facts import Facts, Limits
+from gateway.errors import Problem
+from gateway.limits.networks import Networks
+from gateway.routes.access import TokensApart, Viewers
+from gateway.routes.admin import AdminGuard, ReloadRoute
+from gateway.routes.admission import Counted
+from gateway.routes.catalog import CatalogRoutes
+from gateway.routes.cors import ALWAYS, Preflights
+from gateway.routes.documents import DocumentRoutes
+from gateway.routes.events import EVENTS_PATH, EventsEndpoint
+from gateway.routes.explorer import ExplorerRoutes
+from gateway.routes.health import Readiness, healthz
+from gateway.routes.overview import DrainRoute, Overview, front_page
+from gateway.routes.peer import HEADERS
+from gateway.routes.problems import on_error, on_http_error, on_problem
+from gateway.routes.public_address import PublicAddresses
+from gateway.routes.rates import RateRoutes
+from gateway.routes.request_ids import RequestIds
+from gateway.routes.schemas import SchemaRoutes
+from gateway.routes.streams import StreamEndpoint
+from gateway.subscription.connections import ConnectionRow, connections, sorted_rows
+from gateway.subscription.session import Session
+
+STREAM_PATH = "/v2/stream/{streams:path}"
+
+
+def _application(routes: list[Route]) -> ASGIApp:
+    """Those that are ASGI applications themselves stand before the application's middleware, whose coroutines cost 2 KB
+    for as long as a stream is open."""
+    first: list[BaseRoute] = [route for route in routes if isinstance(route.endpoint, StreamEndpoint | EventsEndpoint)]
+    app = Starlette(
+        routes=[route for route in routes if route not in first],
+        exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_error},
+    )
+    app.router.redirect_slashes = False
+    return Router(first, redirect_slashes=False, default=app)
+
+
+class Ports(Parts):
+    """What a process serves of its parts: to strangers on the public port, to operators on the admin port."""
+
+    def operations(self, reload: Reload = nothing_to_reload, drain: Callable[[], None] = drain_nothing) -> Operations:
+        """Those of a process that is all of the gateway."""
+        return Operations(reload, drain, self.own_connections, own_exposition, no_workers)
+
+    def _sessions(self) -> list[Session]:
+        return [*self.streams.sessions, *self.all_streams.sessions]
+
+    async def own_connections(self, order: str, limit: int) -> tuple[list[ConnectionRow], int]:
+        """The first open streams of this process, in this order, and how many there are."""
+        rows = connections(self._sessions(), self.current.catalog, self.hub.ring, current_process().name)
+        return sorted_rows(rows, order, limit), len(rows)
+
+    def public_routes(self, operations: Operations) -> list[Route]:
+        """The routes of the public port: all that the public can ask for."""
+        routes = [Route(STREAM_PATH, self.streams)]
+        if self.settings.intake == "public":
+            endpoint = EventsEndpoint(self.intake, self.public_viewers, self.admission, self.tracer)
+            routes.append(Route(EVENTS_PATH, endpoint))
+
+        def catalog() -> Catalog:
+            return self.current.public_catalog
+
+        explorer, documents = ExplorerRoutes(), DocumentRoutes(lambda: self.current.definitions, self.facts)
+        routes += [
+            Route("/", explorer.page),
+            Route("/explorer/rates", RateRoutes(catalog, self.hub).rates),
+            Route("/explorer/{version}/{name}", explorer.file),
+            Route("/openapi.json", documents.openapi),
+            Route("/asyncapi.json", documents.asyncapi),
+            Route("/docs", documents.docs),
+        ]
+        return routes + self._routes(self.public_viewers, operations)
+
+    def public(self, operations: Operations | None = None) -> ASGIApp:
+        """The application on the public port."""
+        application = _application(self.public_routes(operations or self.operations()))
+        if self.settings.public_url or self.settings.trusted_proxies:
+            application = self._addressed(application)
+        return RequestIds(Preflights(Counted(TokensApart(application), self.admission)), ALWAYS)
+
+    def _addressed(self, application: ASGIApp) -> ASGIApp:
+        """With the address by which clients know the gateway."""
+        settings = self.settings
+        header = HEADERS[settings.forwarded_header]
+        return PublicAddresses(application, settings.public_url or "", Networks(settings.trusted_proxies), header)
+
+    def facts(self) -> Facts:
+        """The facts in the documents of the public port."""
+        settings, trust = self.settings, self.current.trust
+        limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+        return Facts(
+            version("event-gateway"),
+            self.current.public_catalog,
+            self.current.schemas,
+            limits,
+            intake=settings.intake == "public",
+            intake_token=trust.terms.needed_to_write,
+            tokens=trust.takes_tokens,
+            cookie=trust.terms.cookie,
+        )
+
+    def admin_routes(self, operations: Operations) -> list[Route]:
+        """The routes of the admin port."""
+
+        async def metrics(_: Request) -> Response:
+            return Response(await operations.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+        routes = [Route(STREAM_PATH, self.all_streams)]
+        if self.settings.intake != "off":
+            routes.append(Route(EVENTS_PATH, EventsEndpoint(self.intake, self.all_viewers, tracer=self.tracer)))
+        reload = ReloadRoute(operations.reload)
+        routes += [
+            Route("/", front_page),
+            Route("/metrics", metrics),
+            Route("/-/reload", reload.reload, methods=["POST"]),
+            Route("/-/connections", Overview(operations.connections).connections),
+            Route("/-/drain", DrainRoute(operations.drain).drain, methods=["POST"]),
+        ]
+        return routes + self._routes(self.all_viewers, operations, inside=True)
+
+    def admin(self, operations: Operations | None = None) -> ASGIApp:
+        """The application on the admin port."""
+        app = _application(self.admin_routes(operations or self.operations()))
+        return RequestIds(AdminGuard(app, (self.settings.admin_host, *self.settings.admin_names)))
+
+    def _routes(self, viewers: Viewers, operations: Operations, inside: bool = False) -> list[Route]:
+        """The routes of both ports, over the streams of each; `inside`: on the admin port."""
+        streams = CatalogRoutes(viewers, self.surveyor)
+        schemas = SchemaRoutes(lambda: self.current.schemas)
+        readiness = Readiness(
+            self.hub,
+            self.watch,
+            lambda: self.draining,
+            operations.workers,
+            inside,
+            lambda: self.current.public_catalog.topics,
+            self.background.ailing,
+            self.intake.failing,
+        )
+        return [
+            Route("/v2/streams", streams.index),
+            Route("/v2/streams/{name}", streams.one),
+            Route("/v2/schemas", schemas.index),
+            Route("/v2/schemas/{path:path}", schemas.one),
+            Route("/healthz", healthz),
+            Route("/readyz", readiness.readyz),
+        ]

@@ -1,0 +1,57 @@
+"""A log of two topics, a hub that has read it, and what a position is resolved to there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.hub.hub import Hub, HubOptions
+from gateway.model.position import RequestedPosition
+from gateway.model.record import NewRecord, TopicPartition
+from gateway.subscription.resolve import Origin, Resolver, Start
+from tests.subscription.client import FakeClock
+
+ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
+
+
+def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
+    log.append_now(place.topic, [NewRecord(b"{}", None, timestamp, place.partition) for timestamp in timestamps])
+
+
+@asynccontextmanager
+async def hub_of(
+    log: MemoryLog, by_timestamp: bool = False, topics: tuple[str, ...] = ("alpha", "beta")
+) -> AsyncIterator[Hub]:
+    """A hub that has read the log. What is done to the log afterwards it does not know of at once."""
+    hub = Hub(log, dict.fromkeys(topics, by_timestamp), FakeClock(), HubOptions(ring_fill=0.0))
+    running = asyncio.create_task(hub.run())
+    try:
+        async with asyncio.timeout(5):
+            await hub.filled.wait()
+        yield hub
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+Change = Callable[[MemoryLog], None]
+
+
+async def resolve(
+    log: MemoryLog,
+    *requested: tuple[TopicPartition, RequestedPosition],
+    by_timestamp: bool = False,
+    change: Change | None = None,
+) -> Start:
+    """Where a client of both topics begins."""
+    async with hub_of(log, by_timestamp) as hub:
+        if change is not None:
+            change(log)
+        return await Resolver(hub).resolve(Origin(requested=dict(requested)), [ALPHA, BETA])
+
+
+def gaps(start: Start) -> list[tuple[TopicPartition, int, int, str]]:
+    return [(gap.partition, gap.requested, gap.resumed, gap.reason) for gap in start.gaps]

@@ -32,7 +32,7 @@ from gateway.schemas.repository import SchemaRepository
 ROOM_EVENTS = 1_000
 ROOM_BYTES = 16 * 1024 * 1024
 """Events in hand, and bytes of them: those of the streams, and as many again of the rule's own topics."""
-MOST_UNSTORED = 100
+MOST_UNSTORED = 250
 """Outcomes that the log does not have yet; with more, no try begins. A process that is killed repeats at most these,
 and the tries under way."""
 FOLLOWS = 100

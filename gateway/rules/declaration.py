@@ -331,8 +331,11 @@ class _Reader:
             found = "missing" if item is None else item.kind
             self._wrong(item.line if item else line, f"{what} is {found}; it takes the name of a stream")
             return ""
+        stream = self._catalog.streams.get(item.value)
         if (fault := error_stream_fault(item.value, self._catalog.streams)) is not None:
             self._wrong(item.line, f"{what} {fault}")
+        elif stream is not None and stream.derive is not None:
+            self._wrong(item.line, f"{what} is {item.value}, which is made of other streams, and takes nothing else")
         return item.value
 
     # What follows.

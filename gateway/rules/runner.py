@@ -121,13 +121,10 @@ class Runner:
     async def _run(self, stop: asyncio.Event) -> None:
         places = decode_position(await self._commits.open())
         delays = self._delays(places)
-        self._readings = [
-            Reading(self._rule.name, self._means.log, self._streams, partial(self._take, STREAM, 0), from_start=False),
-            *(
-                Reading(self._rule.name, self._means.log, [topic], partial(self._take, level, delay), from_start=True)
-                for topic, (level, delay) in delays.items()
-            ),
-        ]
+        read = partial(Reading, self._rule.name, self._means.log, since=self._means.clock.now())
+        self._readings = [read(self._streams, partial(self._take, STREAM, 0), from_start=False)]
+        for topic, (level, delay) in delays.items():
+            self._readings.append(read([topic], partial(self._take, level, delay), from_start=True))
         for reading in self._readings:
             reading.restore(places)
             await reading.prepare()

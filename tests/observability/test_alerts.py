@@ -105,6 +105,13 @@ CASES: dict[str, tuple[Case, ...]] = {
             13,
         ),
     ),
+    "GatewayRulesGiveUp": (
+        Case(counted("gateway_rule_dead_total", '{instance="one", rule="purge"}'), (5, 9), 14, {"rule": "purge"}),
+    ),
+    "GatewayRulesLoseEvents": (
+        Case(counted("gateway_rule_lost_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
+        Case(counted("gateway_rule_gaps_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
+    ),
     "GatewayRefusesForItsKeys": (
         Case(counted("gateway_token_key_failures_total"), (5, 7), 15, {"job": "events", "instance": "one"}),
     ),

@@ -39,7 +39,8 @@ from gateway.feed.packer import Plain
 from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.filters.subject import Subject
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.segment import Segment
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.model.setting import Setting
 from gateway.settings.document import settings_table
-from gateway.settings.table import SETTINGS, Setting
+from gateway.settings.table import SETTINGS
 
 ROOT = Path(__file__).parent.parent
 OPERATING = ROOT / "docs/OPERATING.md"

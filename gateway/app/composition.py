@@ -31,7 +31,6 @@ from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
 from gateway.rules.check import check_rules, open_dead
 from gateway.schemas.repository import SchemaRepository, check_streams
-from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
 from gateway.settings.table import BY_KEY, Settings
 
@@ -175,15 +174,3 @@ def token_terms(settings: Settings) -> Terms:
         settings.token_brief_lifetime,
     )
     return Terms(rules, settings.token_max_bytes, settings.token_cookie, settings.intake_token == "required")
-
-
-def connection_bounds(settings: Settings) -> ConnectionBounds:
-    """The bounds of a connection before its first request."""
-    return ConnectionBounds(
-        settings.waiting_connections,
-        settings.head_timeout,
-        settings.keep_alive,
-        settings.request_line_max,
-        settings.request_head_max,
-        settings.request_headers_max,
-    )

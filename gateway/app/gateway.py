@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import lru_cache, partial
 
 from gateway.access.grant import Grant
-from gateway.app.composition import connection_bounds
 from gateway.app.machine import memory_limit
 from gateway.app.operations import Operations
 from gateway.app.ports import Ports
@@ -18,7 +17,7 @@ from gateway.app.sampler import Sampler
 from gateway.definitions import Definitions
 from gateway.observability import telemetry
 from gateway.server.acceptor import most_connections
-from gateway.server.connections import Connections
+from gateway.server.connections import ConnectionBounds, Connections
 from gateway.server.server import GatewayServer, listen
 from gateway.settings.relations import told_memory
 
@@ -72,7 +71,7 @@ class Gateway(Ports):
         listener = listen(
             settings.host, settings.port, shared, settings.socket_send_buffer, stalled=settings.write_timeout
         )
-        bounds = connection_bounds(settings)
+        bounds = settings.of(ConnectionBounds)
         known = Connections(bounds, most_connections(settings.process_connections))
         public = self.server = GatewayServer(self.public(operations), settings.access_log, known)
         listeners = [(public, listener)]

@@ -14,14 +14,15 @@ from gateway.eventlog.port import EventLog
 from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
-from gateway.filters.compile import FilterBounds
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.past import Past
 from gateway.hub.watch import LagWatch
-from gateway.intake.intake import Intake, IntakeOptions
+from gateway.intake.intake import Intake
+from gateway.intake.options import IntakeOptions
 from gateway.observability.open import open_tracer
 from gateway.routes.access import Bearers, Everyone
-from gateway.routes.parameters import Bounds
+from gateway.routes.parameters import RequestBounds
 from gateway.routes.streams import StreamEndpoint
 from gateway.routes.survey import Surveyor
 from gateway.server.server import GatewayServer
@@ -37,14 +38,7 @@ class Parts:
         self.current = Current(definitions)
         self.log = log
         self.clock = clock or SystemClock()
-        options = HubOptions(
-            settings.ring_bytes,
-            settings.ring_fill,
-            settings.flush_interval,
-            settings.flush_bytes,
-            settings.metadata_interval,
-        )
-        self.hub = Hub(log, definitions.catalog.by_timestamp, self.clock, options)
+        self.hub = Hub(log, definitions.catalog.by_timestamp, self.clock, settings.of(HubOptions))
         self.watch = LagWatch(log, self.hub.reading)
         cache = BlockCache(settings.block_cache_bytes)
         self.broadcast = Broadcast(self.hub, cache, self.clock, settings.heartbeat)
@@ -63,8 +57,7 @@ class Parts:
             longest_id=settings.last_event_id_max,
         )
         self.held = services.held
-        filters = FilterBounds(settings.filter_max_length, settings.filter_max_depth, settings.filter_max_steps)
-        bounds = Bounds(filters, settings.maximum_streams, settings.last_event_id_max, settings.compact_ids)
+        bounds = settings.of(RequestBounds)
         self.keyring = Keyring(Fetcher(), self.clock, settings.jwks_refresh)
         self.keyring.use(definitions.trust)
         self.gate = Gate(lambda: self.current.trust, self.keyring, self.clock)
@@ -74,17 +67,8 @@ class Parts:
         self.admission = open_admission(settings, self.limiter)
         self.streams = StreamEndpoint(services, self.public_viewers, bounds, self.admission)
         self.all_streams = StreamEndpoint(services, self.all_viewers, bounds)
-        intake_options = IntakeOptions(
-            settings.intake_max_bytes,
-            settings.intake_max_events,
-            settings.intake_event_max_bytes,
-            settings.intake_queue_bytes,
-            settings.idempotency_window,
-            settings.idempotency_events,
-            round(1000 * settings.timestamp_ahead_max),
-        )
         self.claims, keys = open_claims(settings, log, self.clock)
-        self.intake = Intake(self.hub, self.current, self.clock, intake_options, self.claims, keys)
+        self.intake = Intake(self.hub, self.current, self.clock, settings.of(IntakeOptions), self.claims, keys)
         self.hub.observe = self.intake.observe
         self.tracer = open_tracer(settings.tracing, settings.tracing_ratio)
         self.server: GatewayServer | None = None

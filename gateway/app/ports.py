@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from importlib.metadata import version
 from multiprocessing import current_process
@@ -115,7 +114,7 @@ class Ports(Parts):
     def facts(self) -> Facts:
         """The facts in the documents of the public port."""
         settings, trust = self.settings, self.current.trust
-        limits = Limits(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(Limits)})
+        limits = settings.of(Limits)
         return Facts(
             version("event-gateway"),
             self.current.public_catalog,

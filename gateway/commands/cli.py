@@ -26,12 +26,13 @@ from gateway.commands.schemas import schemas
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.errors import ConfigurationError, LogError
+from gateway.model.setting import Setting
 from gateway.observability.logs import configure_logging
 from gateway.process import serve as processes
 from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
-from gateway.settings.table import SETTINGS, Setting
+from gateway.settings.table import SETTINGS
 from gateway.text import counted, is_text
 
 Command = Callable[..., Any]

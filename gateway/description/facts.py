@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.catalog.catalog import Catalog
@@ -14,12 +14,12 @@ from gateway.schemas.repository import Schema, SchemaRepository
 class Limits:
     """See the settings of the same names."""
 
-    maximum_streams: int = 100
-    last_event_id_max: int = 65536
-    filter_max_length: int = 4096
-    intake_max_bytes: int = 4_194_304
-    intake_max_events: int = 1000
-    intake_event_max_bytes: int = 1_000_000
+    maximum_streams: int
+    last_event_id_max: int
+    filter_max_length: int
+    intake_max_bytes: int
+    intake_max_events: int
+    intake_event_max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Facts:
     catalog: Catalog
     """The described streams."""
     schemas: SchemaRepository
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits
     intake: bool = True
     """Whether events are taken in here."""
     intake_token: bool = False

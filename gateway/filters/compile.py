@@ -18,6 +18,7 @@ from gateway.filters.subject import Subject
 from gateway.filters.syntax import parse
 from gateway.filters.tree import Node, start
 from gateway.filters.values import Meter, OutOfSteps
+from gateway.model.setting import integer
 
 DEEPEST = 32
 """`filter_max_depth` has no effect above it: the code that is made is nested as the expression is."""
@@ -26,15 +27,20 @@ STEPS = 5_000
 regard to case for some words in a comment of a thousand characters takes some hundreds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FilterBounds:
-    """The bounds of an expression. `length` is in bytes of UTF-8 (the setting `filter_max_length`). `depth` is that
-    of brackets and of nodes within each other (`filter_max_depth`). `steps` are those of one event
-    (`filter_max_steps`)."""
+    """The bounds of an expression: its length, how deep brackets and nodes are nested, and its steps on an event."""
 
-    length: int = 4_096
-    depth: int = DEEPEST
-    steps: int = STEPS
+    filter_max_length: int = integer(4096, "bytes", "longest filter expression", 1, 1 << 20)
+    filter_max_depth: int = integer(DEEPEST, "levels", "deepest nesting of a filter expression", 1, DEEPEST)
+    filter_max_steps: int = integer(
+        STEPS,
+        "steps",
+        "steps that a filter may take on an event; if it needs more, the event does not match. A step takes "
+        "0.1 to 0.25 µs",
+        10,
+        1 << 40,
+    )
 
 
 class Filter:
@@ -93,13 +99,13 @@ def _compile(text: str, bounds: FilterBounds) -> Filter:
         length = len(text.encode())
     except UnicodeEncodeError as error:
         raise refusal(text, error.start, "a lone surrogate is not a character") from None
-    if length > bounds.length:
+    if length > bounds.filter_max_length:
         raise InvalidExpression(
-            f"the expression has {length} bytes, and {bounds.length} are allowed (filter_max_length)"
+            f"the expression has {length} bytes, and {bounds.filter_max_length} are allowed (filter_max_length)"
         )
-    root = parse(text, min(bounds.depth, DEEPEST))
+    root = parse(text, min(bounds.filter_max_depth, DEEPEST))
     kind = base(check(text, root))
     if kind not in {"bool", "dyn"}:
         reason = f"a filter has to be true or false, and this expression gives {shorten(kind)}"
         raise refusal(text, start(root), reason)
-    return Filter(canonical_text(tokens(text)), root, compile_truth(text, root), bounds.steps)
+    return Filter(canonical_text(tokens(text)), root, compile_truth(text, root), bounds.filter_max_steps)

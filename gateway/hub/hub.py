@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.clock import Clock
@@ -18,6 +17,7 @@ from gateway.hub.decode import Decoded, decode
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
+from gateway.hub.options import HubOptions
 from gateway.hub.ordered import IDLE_WAIT, OrderedReader
 from gateway.hub.pace import Pace
 from gateway.hub.partitions import waiting_for
@@ -35,17 +35,6 @@ LARGE_RECORD = 262_144
 """A record of more bytes is decoded beside the event loop."""
 FULL_FLUSHES = 2
 """A segment holds at most this multiple of `flush_bytes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubOptions:
-    """Seconds and bytes; see the settings of the same names."""
-
-    ring_bytes: int = 268_435_456
-    ring_fill: float = 600.0
-    flush_interval: float = 0.1
-    flush_bytes: int = 65536
-    metadata_interval: float = 5.0
 
 
 class Hub:

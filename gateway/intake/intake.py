@@ -6,7 +6,6 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors
@@ -25,12 +24,13 @@ from gateway.intake.body import REPORTS
 from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
+from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Outcome, Refused, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
-from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
+from gateway.intake.validate import InvalidEvent, accept
 from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
@@ -45,20 +45,6 @@ LOOK_EVENTS = 16
 
 _NAMESPACE = uuid.UUID("5f0b4c0e-6c1b-5d3a-9f57-6d6f7a5f3f0e")
 """Of the ids that follow from an Idempotency-Key (RFC 9562 section 5.5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeOptions:
-    """Bytes, seconds and numbers; see the settings of the same names."""
-
-    max_bytes: int = 4_194_304
-    max_events: int = 1000
-    event_max_bytes: int = 1_000_000
-    queue_bytes: int = 67_108_864
-    window_seconds: float = 600.0
-    window_events: int = 500_000
-    ahead_ms: int = TIMESTAMP_AHEAD
-    """Milliseconds that a timestamp field may lie ahead of now."""
 
 
 class Intake:
@@ -78,6 +64,7 @@ class Intake:
         keys: Keys | None = None,
     ) -> None:
         self.options = options
+        self._ahead_ms = round(1000 * options.timestamp_ahead_max)
         self._hub = hub
         self._current = current
         self._clock = clock
@@ -85,8 +72,8 @@ class Intake:
         self._store = Store(
             hub.log,
             clock,
-            options.window_seconds,
-            options.window_events,
+            options.idempotency_window,
+            options.idempotency_events,
             hub.look_again,
             self._looks.look,
             claims,
@@ -94,7 +81,7 @@ class Intake:
         self._errors = ErrorStreams(self._store, current, clock)
         self._one_large = asyncio.Lock()
         """Of bodies of more than LARGE_BYTES: what one takes once it is parsed is not there many times."""
-        self._keys = IdempotencyKeys(clock, options.window_seconds, options.window_events, keys)
+        self._keys = IdempotencyKeys(clock, options.idempotency_window, options.idempotency_events, keys)
         self._observed = current.definitions
         self._takers = takers(current.catalog)
         self._reading = 0
@@ -116,7 +103,7 @@ class Intake:
     def hold(self, size: int) -> None:
         """Count bytes of a body that is being read; `release` is called for them. Raises Problem(503) where what is
         held already is all that may be."""
-        if self._reading + self._store.size + size > self.options.queue_bytes:
+        if self._reading + self._store.size + size > self.options.intake_queue_bytes:
             telemetry.intake_full()
             detail = "events arrive faster than the log stores them (intake_queue_bytes); send it again in a moment"
             raise Problem(503, "Overloaded", detail, headers={"retry-after": "1"})
@@ -248,7 +235,7 @@ class Intake:
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []
-        chunks = take_apart(body, self.options.max_events)
+        chunks = take_apart(body, self.options.intake_max_events)
         try:
             if len(body) > LARGE_BYTES:
                 while chunk := await asyncio.to_thread(next, chunks, None):
@@ -261,7 +248,7 @@ class Intake:
         except BadBody as error:
             raise Problem(400, "Bad body", str(error)) from None
         except TooManyEvents:
-            detail = f"a request has at most {self.options.max_events} events (intake_max_events)"
+            detail = f"a request has at most {self.options.intake_max_events} events (intake_max_events)"
             raise Problem(413, "Too many events", detail) from None
         return pieces
 
@@ -300,7 +287,7 @@ class Intake:
                 if key is not None:
                     new_id = str(uuid.uuid5(_NAMESPACE, f"{key}/{digest}/{index}"))
                 accepted = accept(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
-                                  request_id=request_id, hint=hint, ahead_ms=self.options.ahead_ms)  # fmt: skip
+                                  request_id=request_id, hint=hint, ahead_ms=self._ahead_ms)  # fmt: skip
             except InvalidEvent as error:
                 outcome.invalid.append(Refused(index, piece, error.detail))
                 continue
@@ -313,8 +300,8 @@ class Intake:
     def _check(self, piece: Piece) -> None:
         if piece.fault is not None:
             raise InvalidEvent(piece.fault)
-        if len(piece.text) > self.options.event_max_bytes:
-            most = f"at most {self.options.event_max_bytes} (intake_event_max_bytes)"
+        if len(piece.text) > self.options.intake_event_max_bytes:
+            most = f"at most {self.options.intake_event_max_bytes} (intake_event_max_bytes)"
             raise InvalidEvent(f"the event has {len(piece.text)} bytes; it may have {most}")
 
 

@@ -110,8 +110,8 @@ class EventsEndpoint:
         kind = media_type(_text(headers.get(b"content-type")))
         key = _idempotency_key(headers.get(b"idempotency-key"))
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length[:20]) > self._intake.options.max_bytes:
-            raise too_large(self._intake.options.max_bytes)
+        if length.isdigit() and int(length[:20]) > self._intake.options.intake_max_bytes:
+            raise too_large(self._intake.options.intake_max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
         name = request_id.current.get()
         await counted.reach(len(body.data) // BODY_BYTES)
@@ -150,7 +150,7 @@ class _Body:
 
     async def read(self, coding: str) -> None:
         """Read and expand all of it. Raises Problem and _Gone."""
-        expander = Expander(coding, self._intake.options.max_bytes)
+        expander = Expander(coding, self._intake.options.intake_max_bytes)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while self.unread:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from starlette.datastructures import QueryParams
@@ -18,6 +18,7 @@ from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
 from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, RequestedPosition, parse_position
 from gateway.model.record import TopicPartition
+from gateway.model.setting import integer
 from gateway.routes.negotiate import accepts_gzip, choose_format
 from gateway.subscription.resolve import Origin
 from gateway.subscription.subscription import Request
@@ -33,14 +34,19 @@ REMEMBERED_LENGTH = 1024
 """Characters of a request that is remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The bounds of a request."""
+@dataclass(frozen=True)
+class RequestBounds(FilterBounds):
+    """The bounds of a request, and of its filter."""
 
-    filters: FilterBounds = field(default_factory=FilterBounds)
-    streams: int = 100
-    last_event_id: int = 65536
-    compact_ids: int = COMPACT_BYTES
+    maximum_streams: int = integer(100, "names", "stream names per request", 1, 10_000)
+    last_event_id_max: int = integer(65536, "bytes", "longest `Last-Event-ID` that is accepted", 256, 1 << 19)
+    compact_ids: int = integer(
+        COMPACT_BYTES,
+        "bytes",
+        "ids that may be longer than this as JSON are compact, unless the client asks for a form",
+        0,
+        1 << 30,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Asked:
 
 
 def read_request(
-    names: str, query: bytes, headers: Mapping[str, str], catalog: Catalog, bounds: Bounds, now: int
+    names: str, query: bytes, headers: Mapping[str, str], catalog: Catalog, bounds: RequestBounds, now: int
 ) -> tuple[Request, str]:
     """The request, and the name of what its position came in; `now` in milliseconds. Raises Problem for whatever does
     not fit."""
@@ -80,12 +86,14 @@ def read_request(
     return request, name
 
 
-def _read(names: str, query: bytes, accept: str | None, coding: str | None, catalog: Catalog, bounds: Bounds) -> Asked:
-    streams = catalog.resolve(names, bounds.streams)
+def _read(
+    names: str, query: bytes, accept: str | None, coding: str | None, catalog: Catalog, bounds: RequestBounds
+) -> Asked:
+    streams = catalog.resolve(names, bounds.maximum_streams)
     values = _single_values(QueryParams(query).multi_items())
     selection = Selection(
         topics=frozenset(topic for stream in streams for topic in stream.topics),
-        filter=_filter(values, bounds.filters),
+        filter=_filter(values, bounds),
         fields=_fields(values),
         canary=_switch(values, "canary"),
     )
@@ -157,7 +165,7 @@ def _switch(values: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def _ids(values: Mapping[str, str], bounds: Bounds) -> Ids:
+def _ids(values: Mapping[str, str], bounds: RequestBounds) -> Ids:
     match values.get("ids"):
         case None:
             return Ids(None, bounds.compact_ids)
@@ -196,14 +204,16 @@ def position_text(values: Mapping[str, str], headers: Mapping[str, str]) -> tupl
     return name, values.get(name, "")
 
 
-def _requested(name: str, text: str, topics: frozenset[str], bounds: Bounds) -> dict[TopicPartition, RequestedPosition]:
+def _requested(
+    name: str, text: str, topics: frozenset[str], bounds: RequestBounds
+) -> dict[TopicPartition, RequestedPosition]:
     if not text.strip():
         return {}
-    if len(text) > bounds.last_event_id:
+    if len(text) > bounds.last_event_id_max:
         raise _bad(
             name,
-            f"it is longer than `last_event_id_max` allows ({bounds.last_event_id} bytes); with `ids=compact`, ids are "
-            "shorter",
+            f"it is longer than `last_event_id_max` allows ({bounds.last_event_id_max} bytes); with `ids=compact`, ids "
+            "are shorter",
         )
     try:
         requested = parse_position(text.encode())

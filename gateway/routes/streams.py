@@ -20,7 +20,7 @@ from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
 from gateway.routes.overview import visitor
-from gateway.routes.parameters import PARAMETERS, Bounds, check_partitions, read_request
+from gateway.routes.parameters import PARAMETERS, RequestBounds, check_partitions, read_request
 from gateway.routes.problems import answer
 from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendSink, take_over
 from gateway.subscription.services import Services
@@ -60,7 +60,7 @@ class StreamEndpoint:
     """Reads the request, answers what is wrong with it, and hands the rest to a session."""
 
     def __init__(
-        self, services: Services, viewers: Viewers, bounds: Bounds, admission: Admission | None = None
+        self, services: Services, viewers: Viewers, bounds: RequestBounds, admission: Admission | None = None
     ) -> None:
         self._services = services
         self._viewers = viewers

@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.model.setting import integer, seconds
+
 HEAD_BYTES = 67_108_864
 """Bytes that requests of which the end has not come yet may have together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConnectionBounds:
-    """The bounds of requests before they have arrived; see the settings. Bytes and seconds."""
+    """The bounds of requests before they have arrived."""
 
-    waiting: int = 4096
-    head_timeout: float = 10.0
-    keep_alive: float = 5.0
-    request_line: int = 262_144
-    head: int = 524_288
-    headers: int = 100
+    waiting_connections: int = integer(
+        4096, "connections", "connections that wait for a request; beyond that, the oldest are closed", 1, 1_000_000
+    )
+    head_timeout: float = seconds(10.0, "longest time for the request line and headers to arrive", 0.05, 3600)
+    keep_alive: float = seconds(5.0, "how long an idle connection is kept for another request", 0.05, 3600)
+    request_line_max: int = integer(262_144, "bytes", "longest path with its query", 1024, 1 << 24)
+    request_head_max: int = integer(
+        524_288, "bytes", "longest head of a request: the request line and all headers", 2048, 1 << 25
+    )
+    request_headers_max: int = integer(100, "headers", "headers per request", 8, 10_000)
 
 
 class Owing(Protocol):
@@ -56,7 +62,7 @@ class Connections:
         """A request has to come from now on. Where too many owe one, who has owed it for longest is given up."""
         self._owing.pop(connection, None)
         self._owing[connection] = now + self.bounds.head_timeout
-        if len(self._owing) > self.bounds.waiting:
+        if len(self._owing) > self.bounds.waiting_connections:
             next(iter(self._owing)).give_up(late=False)
 
     def read(self, connection: Owing, size: int) -> None:

@@ -120,7 +120,7 @@ class StreamProtocol(HttpToolsProtocol):
         return connection
 
     def data_received(self, data: bytes) -> None:
-        longest = self._known.bounds.head
+        longest = self._known.bounds.request_head_max
         if self._owes:
             self._known.read(self, len(data))
             if self.unread > longest:
@@ -190,7 +190,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
-        longest = self._known.bounds.request_line
+        longest = self._known.bounds.request_line_max
         if len(self.url) > longest:
             self._reject(Problem(414, "URI too long", f"it has more than {longest} bytes (`request_line_max`)"))
 
@@ -198,7 +198,7 @@ class StreamProtocol(HttpToolsProtocol):
         if not self._owes:
             # A trailer: none of those that we know may stand there (RFC 9110 section 6.5.1).
             return
-        most = self._known.bounds.headers
+        most = self._known.bounds.request_headers_max
         if len(self.headers) >= most:
             detail = f"it has more than {most} headers (`request_headers_max`)"
             self._reject(Problem(431, "Request headers too large", detail))

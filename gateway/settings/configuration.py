@@ -15,10 +15,11 @@ from gateway.catalog.document import Findings, Plain, did_you_mean
 from gateway.catalog.load import read
 from gateway.catalog.stream_part import error_stream_fault
 from gateway.errors import ConfigurationError
+from gateway.model.setting import Setting
 from gateway.rules.declaration import read_rules
 from gateway.rules.rule import Rule
 from gateway.settings.relations import misfits
-from gateway.settings.table import BY_KEY, SETTINGS, Setting, Settings
+from gateway.settings.table import BY_KEY, SETTINGS, Settings
 from gateway.settings.values import converted
 
 REPLACED = {"filter_max_cost": "filter_max_steps"}

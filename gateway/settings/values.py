@@ -16,8 +16,8 @@ from gateway.catalog.quantity import milliseconds, size
 from gateway.eventlog.open import check_log_url
 from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.limits.open import check_limits_url
+from gateway.model.setting import Setting
 from gateway.observability.open import check_collector
-from gateway.settings.table import Setting
 from gateway.wire.request_target import is_host
 
 

@@ -6,7 +6,6 @@ A route, parameter, status or header that is new belongs into `gateway/descripti
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -90,8 +89,7 @@ async def test_parameters_are_those_that_are_read(site: IntakeSite) -> None:
     assert names("/v1/events", "post", "query") == events.PARAMETERS == tuple(described_intake.PARAMETERS)
     honoured = (await site.site.client.head(STREAM)).headers["event-gateway"]
     assert tuple(honoured.split(", ")) == parameters.PARAMETERS
-    defaults = Settings()
-    assert all(getattr(defaults, field.name) == field.default for field in dataclasses.fields(Limits))
+    assert site.site.gateway.facts().limits == Settings().of(Limits)
 
 
 async def opened(client: httpx.AsyncClient, path: str, **more: Any) -> httpx.Response:
@@ -185,7 +183,7 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
 async def shared_by_all(site: IntakeSite, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     """What any operation may answer is the same for all."""
     beginning = b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: "
-    huge = await site.site.raw(beginning + b"a" * (ConnectionBounds().head + 1 - len(beginning)))
+    huge = await site.site.raw(beginning + b"a" * (ConnectionBounds().request_head_max + 1 - len(beginning)))
     assert huge.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in huge
 

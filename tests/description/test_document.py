@@ -14,12 +14,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.asyncapi import asyncapi
-from gateway.description.facts import Facts
+from gateway.description.facts import Facts, Limits
 from gateway.description.openapi import openapi
 from gateway.description.page import page
 from gateway.schemas.repository import SchemaRepository
+from gateway.settings.table import Settings
 from tests.conftest import absent
 
+LIMITS = Settings().of(Limits)
 ROOT = Path(__file__).parent.parent.parent
 BASE = "http://gateway.example/"
 HOSTILE = "<script>alert(1)</script>'\"&"
@@ -55,13 +57,13 @@ def facts(tmp_path: Path) -> Facts:
         Stream("bare", ("bare",)),
     )
     schemas = SchemaRepository([tmp_path, ROOT / "config" / "schemas"])
-    return Facts("1.2.3", Catalog(streams), schemas, tokens=True, cookie="session")
+    return Facts("1.2.3", Catalog(streams), schemas, LIMITS, tokens=True, cookie="session")
 
 
 def every(facts: Facts) -> list[Facts]:
     """The same, and with as little as there can be."""
-    bare = Facts("1.2.3", Catalog([Stream("bare", ("bare",))]), SchemaRepository([]))
-    return [facts, bare, Facts("1.2.3", Catalog([]), SchemaRepository([]), intake=False)]
+    bare = Facts("1.2.3", Catalog([Stream("bare", ("bare",))]), SchemaRepository([]), LIMITS)
+    return [facts, bare, Facts("1.2.3", Catalog([]), SchemaRepository([]), LIMITS, intake=False)]
 
 
 def test_the_description_is_valid(facts: Facts) -> None:
@@ -130,7 +132,7 @@ def test_no_name_overwrites_another(tmp_path: Path) -> None:
     streams = [
         Stream(name, (name,), schema_title="/./") for name in ("intake", "intake-", "send", "event", "receive-send")
     ]
-    facts = Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path]))
+    facts = Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path]), LIMITS)
     document = asyncapi(facts, BASE)
     assert {name: document["channels"][name]["address"] for name in document["channels"]} == {
         **{stream.name: f"/v2/stream/{stream.name}" for stream in streams},
@@ -152,7 +154,7 @@ def test_tokens_are_told_of_where_they_count(facts: Facts) -> None:
     stream = document["paths"]["/v2/stream/{streams}"]["get"]
     assert stream["security"] == [{}, {"bearer": []}, {"query": []}, {"cookie": []}]
     assert "401" in stream["responses"]
-    needed = Facts(facts.version, facts.catalog, facts.schemas, tokens=True, intake_token=True)
+    needed = Facts(facts.version, facts.catalog, facts.schemas, LIMITS, tokens=True, intake_token=True)
     assert openapi(needed)["paths"]["/v1/events"]["post"]["security"] == [{"bearer": []}]
 
 

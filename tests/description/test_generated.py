@@ -17,14 +17,17 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.load import read
 from gateway.catalog.stream import Stream
-from gateway.description.facts import Facts
+from gateway.description.facts import Facts, Limits
 from gateway.description.openapi import STREAM_PATH, openapi
 from gateway.description.parts import Json
 from gateway.routes.negotiate import choose_format
 from gateway.schemas.repository import SchemaRepository
+from gateway.settings.table import Settings
 from gateway.wire.sse import SSE
 from tests.description.kit import operations, response
 from tests.test_documents import ROOT
+
+LIMITS = Settings().of(Limits)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["open", "tokens"])
@@ -32,7 +35,9 @@ def document(request: pytest.FixtureRequest) -> Json:
     """Of the streams and schemas that come with the gateway."""
     catalog = read(Path(ROOT / "config" / "gateway.yaml")).catalog
     schemas = SchemaRepository([ROOT / "config" / "schemas"])
-    return openapi(Facts("1.2.3", catalog, schemas, tokens=request.param, cookie="pass" if request.param else None))
+    return openapi(
+        Facts("1.2.3", catalog, schemas, LIMITS, tokens=request.param, cookie="pass" if request.param else None)
+    )
 
 
 def snake_case(name: str) -> str:
@@ -71,7 +76,7 @@ def test_a_schema_has_a_class_of_its_own(titles: tuple[str, ...], tmp_path: Path
         version = {"$id": f"/{title}/1.0.0", "title": title, "type": "object"}
         (tmp_path / title / "1.0.0.json").write_text(json.dumps(version))
     streams = [Stream(f"s{number}", (f"s{number}",), schema_title=title) for number, title in enumerate(titles)]
-    document = openapi(Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path])))
+    document = openapi(Facts("1.2.3", Catalog(streams), SchemaRepository([tmp_path]), LIMITS))
     schemas: dict[str, Any] = document["components"]["schemas"]
     assert {one["$id"] for one in schemas.values() if "$id" in one} == {f"/{title}/1.0.0" for title in titles}
     components = Counter(re.sub("[^a-z0-9]", "", name.casefold()) for name in schemas)

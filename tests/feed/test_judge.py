@@ -19,7 +19,7 @@ DEAR = "event.l.all(x, event.l.all(y, x == y))"
 
 
 def selection(text: str = DEAR, steps: int = 2_000) -> Selection:
-    return Selection(frozenset({"t"}), compile_filter(text, FilterBounds(steps=steps)))
+    return Selection(frozenset({"t"}), compile_filter(text, FilterBounds(filter_max_steps=steps)))
 
 
 def history_segment(count: int) -> HistorySegment:

@@ -26,7 +26,8 @@ from gateway.feed.timeline import Timeline
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.fields import compile_fields
 from gateway.filters.subject import Subject
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.ring import Ring
 from gateway.hub.segment import Break, Segment
 from gateway.model.position import NOTHING_READ, ConsumedPosition, PositionEncoder

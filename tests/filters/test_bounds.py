@@ -50,4 +50,4 @@ def test_width_ends_in_a_refusal_or_a_filter(first: str, more: str) -> None:
 def test_the_settings_allow_no_more_than_was_tried() -> None:
     highest = {each.name: each.metadata["maximum"] for each in fields(Settings) if each.name.startswith("filter_max_")}
     assert highest["filter_max_depth"] == DEEPEST
-    assert highest["filter_max_length"] == LARGEST.length
+    assert highest["filter_max_length"] == LARGEST.filter_max_length

@@ -147,9 +147,9 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 
 
 def test_bounds_are_settings() -> None:
-    assert "and 3 are allowed" in str(error("true", FilterBounds(length=3)))
-    assert "more than 2 deep" in str(error("event.a.b", FilterBounds(depth=2)))
-    assert compile_filter("event.a", FilterBounds(depth=2)).text == "event.a"
+    assert "and 3 are allowed" in str(error("true", FilterBounds(filter_max_length=3)))
+    assert "more than 2 deep" in str(error("event.a.b", FilterBounds(filter_max_depth=2)))
+    assert compile_filter("event.a", FilterBounds(filter_max_depth=2)).text == "event.a"
 
 
 # The canonical text.

@@ -23,7 +23,7 @@ from gateway.filters.subject import Subject
 from gateway.limits.networks import Networks
 from gateway.model.position import parse_position
 from gateway.routes.negotiate import accepts_gzip, choose_format, prefers_json
-from gateway.routes.parameters import PARAMETERS, Bounds, read_request
+from gateway.routes.parameters import PARAMETERS, RequestBounds, read_request
 from gateway.routes.peer import sender
 from gateway.times import parse_time
 from tests.access.kit import NOW, RULES, claims, encoded, forged, key_set, private_key, public_jwk, signed
@@ -299,7 +299,7 @@ def test_request(names: str, query: list[tuple[str, str]], more: bytes, headers:
 
     def read() -> object:
         try:
-            return read_request(names, raw, headers, CATALOG, Bounds(), NOW)
+            return read_request(names, raw, headers, CATALOG, RequestBounds(), NOW)
         except Problem as problem:
             _check_problem(problem)
             raise

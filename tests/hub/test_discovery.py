@@ -14,7 +14,8 @@ from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module
 from gateway.hub import ordered as ordered_module
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from tests.subscription.client import FakeClock

@@ -10,7 +10,8 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub import ordered as ordered_module
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.pace import Pace
 from gateway.model.position import NOTHING_READ
 from gateway.model.record import NewRecord, Record, TopicPartition

@@ -21,9 +21,11 @@ from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
 from gateway.eventlog.memory.log import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.intake import claiming
-from gateway.intake.intake import Intake, IntakeOptions
+from gateway.intake.intake import Intake
+from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Outcome, Submission
 from gateway.intake.store import ELSEWHERE, known_by
 from gateway.model.record import NewRecord, TopicPartition

@@ -25,8 +25,10 @@ from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import Problem
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.hub.hub import Hub, HubOptions
-from gateway.intake.intake import Intake, IntakeOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
+from gateway.intake.intake import Intake
+from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Submission
 from gateway.routes.access import Everyone
 from gateway.routes.events import EventsEndpoint
@@ -224,7 +226,7 @@ def test_nothing_that_is_sent_is_a_mistake_of_the_gateway(
 
 
 async def test_more_than_may_be_held_is_refused() -> None:
-    async with taking(STREAMS, SHIPPED, IntakeOptions(queue_bytes=1000)) as (intake, _):
+    async with taking(STREAMS, SHIPPED, IntakeOptions(intake_queue_bytes=1000)) as (intake, _):
         intake.hold(900)
         with pytest.raises(Problem) as caught:
             intake.hold(101)

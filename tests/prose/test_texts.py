@@ -13,12 +13,15 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.commands.cli import main
 from gateway.description.asyncapi import asyncapi
-from gateway.description.facts import Facts
+from gateway.description.facts import Facts, Limits
 from gateway.description.openapi import openapi
 from gateway.schemas.repository import SchemaRepository
+from gateway.settings.table import Settings
 from tests.prose.__main__ import STYLE
 from tests.prose.sentences import sentences
 from tests.prose.style import read_style
+
+LIMITS = Settings().of(Limits)
 
 
 def described(document: Any) -> Iterator[str]:
@@ -51,7 +54,7 @@ def assert_style(texts: list[str]) -> None:
 
 def test_the_texts_of_the_api(tmp_path: Path) -> None:
     streams = Catalog([Stream("a", ("a",), description="A stream.")])
-    facts = Facts("1.0.0", streams, SchemaRepository([tmp_path]), tokens=True, cookie="token")
+    facts = Facts("1.0.0", streams, SchemaRepository([tmp_path]), LIMITS, tokens=True, cookie="token")
     assert_style([*described(openapi(facts)), *described(asyncapi(facts, "http://gateway.example/"))])
 
 

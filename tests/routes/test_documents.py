@@ -11,12 +11,14 @@ from starlette.requests import Request
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.description.facts import Facts
+from gateway.description.facts import Facts, Limits
 from gateway.description.page import page
 from gateway.routes.documents import DocumentRoutes
 from gateway.schemas.repository import SchemaRepository
+from gateway.settings.table import Settings
 
-FACTS = Facts("1", Catalog([Stream("one", ("one",))]), SchemaRepository([]))
+LIMITS = Settings().of(Limits)
+FACTS = Facts("1", Catalog([Stream("one", ("one",))]), SchemaRepository([]), LIMITS)
 
 
 def request(host: str = "gateway.test") -> Request:

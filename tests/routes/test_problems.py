@@ -366,10 +366,10 @@ async def test_a_long_url(site: Site, size: int) -> None:
 async def test_a_request_head_without_end_is_refused(site: Site) -> None:
     bounds = ConnectionBounds()
     for beginning, most, status, setting in (
-        (b"GET /", bounds.request_line + len(b"GET "), b"414", "request_line_max"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", bounds.head, b"431", "request_head_max"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9, bounds.head, b"431", "request_head_max"),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (bounds.headers + 2), 0, b"431", "request_headers_max"),
+        (b"GET /", bounds.request_line_max + len(b"GET "), b"414", "request_line_max"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: ", bounds.request_head_max, b"431", "request_head_max"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 9, bounds.request_head_max, b"431", "request_head_max"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (bounds.request_headers_max + 2), 0, b"431", "request_headers_max"),
     ):
         assert setting in BY_KEY
         received = await site.raw(beginning + b"a" * max(0, most + 1 - len(beginning)))

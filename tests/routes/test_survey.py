@@ -13,7 +13,8 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import TopicState
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.segment import Item
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition

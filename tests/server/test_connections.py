@@ -46,7 +46,7 @@ def test_the_next_request_has_its_own_time() -> None:
 
 
 def test_of_too_many_that_owe_one_the_oldest_is_given_up() -> None:
-    known = Connections(ConnectionBounds(waiting=3), 100)
+    known = Connections(ConnectionBounds(waiting_connections=3), 100)
     clients = [Client(known) for _ in range(5)]
     for client in clients:
         known.expect(client, 0.0)

@@ -12,12 +12,13 @@ from gateway.feed.cache import BlockCache
 from gateway.feed.held import Held
 from gateway.feed.live import Broadcast
 from gateway.hub import discovery, past
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.past import Past
 from gateway.hub.segment import Segment
 from gateway.model.record import TopicPartition, size_of
 from gateway.routes.access import Everyone
-from gateway.routes.parameters import Bounds
+from gateway.routes.parameters import RequestBounds
 from gateway.routes.streams import StreamEndpoint
 from gateway.subscription.services import Services
 from tests.simulation.faults import FaultyLog
@@ -69,7 +70,7 @@ class Process:
         services = Services(
             self.hub, self.broadcast, self.past, self.clock, self.heartbeat, 2000, random=Random(0), held=self.held
         )
-        self.endpoint = StreamEndpoint(services, Everyone(lambda: catalog), Bounds())
+        self.endpoint = StreamEndpoint(services, Everyone(lambda: catalog), RequestBounds())
         self._tasks = [asyncio.create_task(self.hub.run()), asyncio.create_task(self.broadcast.beat())]
         self.answering: dict[asyncio.Task[None], None] = {}
         """The responses that run, in the order in which they began: a set of tasks has another each time."""

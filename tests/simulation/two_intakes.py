@@ -26,8 +26,10 @@ from gateway.definitions import Current, Definitions
 from gateway.errors import LogUnavailable, Problem
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.offer import Fate
-from gateway.hub.hub import Hub, HubOptions
-from gateway.intake.intake import Intake, IntakeOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
+from gateway.intake.intake import Intake
+from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Submission
 from gateway.model.record import NewRecord
 from gateway.settings.table import Settings

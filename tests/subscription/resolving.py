@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.model.position import RequestedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.resolve import Origin, Resolver, Start

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import LogUnavailable, TopicAbsent
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Resolver

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.model.position import ConsumedPosition, RequestedPosition
 from gateway.subscription.resolve import Origin, Resolver, _is_behind
 from tests.subscription.client import FakeClock

@@ -19,7 +19,8 @@ from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, compile_filter
 from gateway.filters.subject import Subject
 from gateway.hub import past
-from gateway.hub.hub import Hub, HubOptions
+from gateway.hub.hub import Hub
+from gateway.hub.options import HubOptions
 from gateway.hub.past import Past
 from gateway.model.position import parse_position
 from gateway.model.record import NewRecord, TopicPartition

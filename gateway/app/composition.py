@@ -29,7 +29,7 @@ from gateway.model.position import Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
-from gateway.rules.check import check_rules
+from gateway.rules.check import check_rules, open_dead
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
@@ -128,6 +128,7 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
     if mistakes := check_rules(configured.rules, definitions, SystemClock().now(), str(settings.config)):
         raise ConfigurationError(mistakes)
+    warnings += open_dead(configured.rules, definitions, str(settings.config))
     # Without any repository streams can be read all the same.
     return definitions, warnings + missing
 

@@ -26,6 +26,19 @@ def check_rules(rules: Collection[Rule], definitions: Definitions, now: int, fil
     ]
 
 
+def open_dead(rules: Collection[Rule], definitions: Definitions, file: str) -> list[str]:
+    """Rules that would show events of private streams to everybody, a line each."""
+    streams, warnings = definitions.catalog.streams, []
+    for rule in rules:
+        private = [name for name in rule.sources if not streams[name].public]
+        if private and streams[rule.dead_stream].public:
+            warnings.append(
+                f"{file}:{rule.line}: {rule.name}: the stream {private[0]} is private, and dead events go to "
+                f"{rule.dead_stream}, which is public; set `public: false` on it, or choose another dead_stream"
+            )
+    return warnings
+
+
 def _unknown(rule: Rule, definitions: Definitions) -> list[tuple[int, str]]:
     """Expressions that no event of the streams has a value for."""
     expressions = tuple((f"e{number}", one) for number, one in enumerate(_expressions(rule)))

@@ -90,6 +90,8 @@ def test_what_is_true_of_an_event_in_cel_is_true_in_sql(table: duckdb.DuckDBPyCo
         "size(event.title) == 2",
         'event.title.startsWith("")',
         'event.title.endsWith("😀b")',
+        '("é" + event.title).startsWith("é")',
+        '(event.title + "😀").endsWith("😀")',
         'event.title.contains("")',
         'event.title < "é"',
         '"😀b" in event.tags',

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
-from gateway.rules.check import check_rules
-from tests.rules.kit import CATALOG, DEAD, SCHEMAS, rule_of
+from gateway.rules.check import check_rules, open_dead
+from tests.rules.kit import CATALOG, DEAD, SCHEMAS, STREAM, rule_of
 
 DEFINITIONS = Definitions(CATALOG, SCHEMAS)
 RULE = """
@@ -55,6 +57,15 @@ def test_a_member_that_no_schema_has_is_told(was: str, instead: str, place: int)
     assert mistake.startswith(f"file:{place}: purge: ")
     if '"0"' not in instead:
         assert mistakes(text + "  allow_unknown: true\n") == []
+
+
+def test_dead_events_of_a_private_stream_are_not_shown_to_everybody() -> None:
+    private = [replace(one, public=one.name != STREAM) for one in CATALOG.streams.values()]
+    (warning,) = open_dead([rule_of(RULE)], Definitions(Catalog(private), SCHEMAS), "file")
+    assert warning.startswith("file:2: purge: the stream wiki.page-create is private, and dead events go to")
+    assert open_dead([rule_of(RULE)], DEFINITIONS, "file") == []
+    private = [replace(one, public=False) for one in private]
+    assert open_dead([rule_of(RULE)], Definitions(Catalog(private), SCHEMAS), "file") == []
 
 
 def test_a_stream_that_takes_no_dead_events_is_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gateway.observability.telemetry.metric import Counter, log
+from gateway.observability.telemetry.metric import Counter, Gauge, log
 from gateway.observability.throttle import Seldom
 
 _REQUESTS = Counter(
@@ -16,6 +16,12 @@ _DEAD = Counter("gateway_rule_dead", "Events that a rule gave up and stored in i
 _LOST = Counter("gateway_rule_lost", "Events that a rule gave up and that no stream took", ["rule"])
 _GAPS = Counter("gateway_rule_gaps", "Gaps in the streams of a rule: events expired before it read them", ["rule"])
 _BAD = Counter("gateway_rule_bad_records", "Records of a rule's streams that are not events", ["rule"])
+_LAG = Gauge(
+    "gateway_rule_lag_seconds",
+    "Age of the oldest event of its streams that a rule has begun and not finished, by the record's time",
+    ["rule"],
+    multiprocess_mode="livemax",
+)
 _TOLD: dict[tuple[str, str], Seldom] = {}
 _SELDOM_SECONDS = 60.0
 
@@ -23,6 +29,11 @@ _SELDOM_SECONDS = 60.0
 def rule_requests(rule: str, outcome: str) -> None:
     """A try has ended."""
     _REQUESTS.labels(rule, outcome).inc()
+
+
+def rule_lag(rule: str, seconds: float) -> None:
+    """How far the rule is behind its streams."""
+    _LAG.labels(rule).set(seconds)
 
 
 def rule_dead(rule: str, reason: str) -> None:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
 from loadtests.machine import free_port
@@ -27,6 +28,10 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
 STARTED = "Kafka Server started"
+
+ARCHIVE = "classes.jsa"
+"""The file beside the jars with their classes as the virtual machine has them in memory. With it, a broker starts in
+half of the time. The virtual machine ignores one of another Java."""
 
 PROPERTIES = {
     "process.roles": "broker,controller",
@@ -95,6 +100,8 @@ class KafkaBroker:
     ) -> None:
         self._directory = directory
         options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.logFile=System.out"]
+        if (archive := jars.resolve() / ARCHIVE).exists():
+            options.append(f"-XX:SharedArchiveFile={archive}")
         self._java = ["java", *options, "-cp", f"{jars.resolve()}/*"]
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -156,6 +163,15 @@ class KafkaBroker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def archive_classes(self, archive: Path) -> None:
+        """Start it, and write the classes that it has loaded into a file when it ends."""
+        self._java.insert(1, f"-XX:ArchiveClassesAtExit={archive}")
+        self.start()
+        process = self._process
+        self.stop()
+        if process is None or process.returncode == -signal.SIGKILL:
+            raise RuntimeError("the broker did not come to its end in time")
 
     def pause(self) -> None:
         """Let it hang: connections stay, and nothing is answered (SIGSTOP)."""
@@ -229,3 +245,18 @@ def new_identity() -> str:
 def _at_once(call: Callable[[Given], Result], items: Iterable[Given]) -> Sequence[Result]:
     with ThreadPoolExecutor() as pool:
         return list(pool.map(call, items))
+
+
+def archive_classes(directory: Path) -> None:
+    """Make the archive of these jars, where there is none."""
+    if (directory / ARCHIVE).exists():
+        return
+    with TemporaryDirectory(dir=directory) as made:
+        archive = Path(made, ARCHIVE)
+        KafkaBroker(Path(made, "broker"), directory).archive_classes(archive)
+        # There is a whole one or none, whenever this is interrupted.
+        archive.replace(directory / ARCHIVE)
+
+
+if __name__ == "__main__":
+    archive_classes(jars() or DEFAULT_JARS)

@@ -1,10 +1,9 @@
-"""Makes the parts that the settings name. No other module names adapters."""
+"""Makes the parts that the settings name."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from gateway.access.signed import Rules
 from gateway.access.static import read_static_tokens
@@ -17,18 +16,20 @@ from gateway.clock import Clock, SystemClock
 from gateway.definitions import Definitions
 from gateway.derive.check import check_derivations
 from gateway.errors import ConfigurationError
-from gateway.eventlog.kafka.log import KafkaLog
+from gateway.eventlog.open import open_log as open_eventlog
+from gateway.eventlog.open import servers
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.intake.canary import missing_canaries
-from gateway.limits.memory import MemoryLimiter
 from gateway.limits.networks import Amounts, Networks, Policies, read_special
+from gateway.limits.open import MEMORY
+from gateway.limits.open import open_limits as open_limiter
 from gateway.limits.port import Limiter
 from gateway.model.position import Ids, PositionEncoder
 from gateway.model.record import TopicPartition
 from gateway.routes.admission import Admission
 from gateway.routes.peer import HEADERS
-from gateway.rules.run import unfit
+from gateway.rules.check import check_rules, open_dead
 from gateway.schemas.repository import SchemaRepository, check_streams
 from gateway.server.connections import ConnectionBounds
 from gateway.settings.configuration import Configured
@@ -36,12 +37,8 @@ from gateway.settings.table import BY_KEY, Settings
 
 
 def open_log(settings: Settings) -> EventLog:
-    """The adapter for the log that the settings name."""
-    url = urlsplit(settings.log)
-    if url.scheme == "kafka":
-        return KafkaLog(url.netloc.split(","), settings.kafka)
-    window, maximum = settings.idempotency_window, settings.idempotency_events
-    return SqliteLog(unquote(settings.log.removeprefix("sqlite:///")), window=window, maximum=maximum)
+    """The log that the settings name."""
+    return open_eventlog(settings.log, settings.kafka, settings.idempotency_window, settings.idempotency_events)
 
 
 def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims | None, Keys | None]:
@@ -53,10 +50,10 @@ def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims
     if not window or not maximum:
         return None, None
     # Of one log alone: what is stored in one is not stored in another.
-    brokers = ",".join(sorted(urlsplit(settings.log).netloc.split(",")))
+    brokers = ",".join(sorted(servers(settings.log)))
     name = hashlib.blake2b(brokers.encode(), digest_size=4).hexdigest()
     claims: Claims
-    if settings.limits != "memory://":
+    if settings.limits != MEMORY:
         from gateway.claims.redis import RedisClaims
 
         claims = RedisClaims(settings.limits, window, maximum, clock, f"{settings.limits_prefix}:{name}")
@@ -72,13 +69,8 @@ def open_claims(settings: Settings, log: EventLog, clock: Clock) -> tuple[Claims
 
 def open_limits(settings: Settings, clock: Clock) -> Limiter:
     """Where the limits are counted."""
-    if settings.limits == "memory://":
-        return MemoryLimiter(settings.limit_streams, clock)
-    # Its library takes a while to be loaded, and memory, of which who needs none should know nothing.
-    from gateway.limits.redis import RedisLimiter
-
     closed = settings.limits_away == "closed"
-    return RedisLimiter(settings.limits, settings.limit_streams, clock, settings.limits_prefix, closed)
+    return open_limiter(settings.limits, settings.limits_prefix, closed, settings.limit_streams, clock)
 
 
 def open_admission(settings: Settings, limiter: Limiter) -> Admission:
@@ -134,8 +126,9 @@ def define(configured: Configured) -> tuple[Definitions, list[str]]:
     if missing and _repositories(settings):
         raise ConfigurationError(missing)
     definitions = Definitions(configured.catalog, schemas, settings.error_stream, trust, settings.report_stream)
-    if mistakes := unfit(configured.rules, definitions, SystemClock().now(), str(settings.config)):
+    if mistakes := check_rules(configured.rules, definitions, SystemClock().now(), str(settings.config)):
         raise ConfigurationError(mistakes)
+    warnings += open_dead(configured.rules, definitions, str(settings.config))
     # Without any repository streams can be read all the same.
     return definitions, warnings + missing
 

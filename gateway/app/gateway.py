@@ -12,11 +12,9 @@ from functools import lru_cache, partial
 from gateway.access.grant import Grant
 from gateway.app.composition import connection_bounds
 from gateway.app.machine import memory_limit
-from gateway.app.operations import (
-    Operations,
-)
+from gateway.app.operations import Operations
 from gateway.app.ports import Ports
-from gateway.app.sampler import Pulse
+from gateway.app.sampler import Sampler
 from gateway.definitions import Definitions
 from gateway.observability import telemetry
 from gateway.server.acceptor import most_connections
@@ -86,14 +84,14 @@ class Gateway(Ports):
             if told is not None:
                 logger.log(level, "%s", told)
         await self.log.open()
-        pulse = Pulse(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
+        sampler = Sampler(self.hub, self.past, self.watch, lambda: self.current.catalog, self.broadcast, self.held)
         work: dict[str, Callable[[], Awaitable[None]]] = {
             "hub": self.hub.run,
             "heartbeats": self.broadcast.beat,
             "watch": self.watch.run,
             "keys": self.keyring.run,
             "limits": self.limiter.run,
-            "pulse": pulse.run,
+            "sampler": sampler.run,
         }
         if self.claims is not None:
             work |= {"claims": self.intake.run, "claims' place": self.claims.run}

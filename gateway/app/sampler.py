@@ -20,7 +20,7 @@ INTERVAL = 1.0
 """Seconds from one beat to the next."""
 
 
-class Pulse:
+class Sampler:
     """Measures one process. `catalog` has the streams that may be named, so that what clients send names none."""
 
     def __init__(

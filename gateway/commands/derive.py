@@ -174,7 +174,9 @@ def flink_command(stream: str, **flags: Any) -> None:
     found, _ = _derived(stream, configured)
     settings = configured.settings
     try:
-        click.echo(flink_script(found, configured.catalog.streams, schemas, settings.log, settings.kafka), nl=False)
+        now = SystemClock().now()
+        script = flink_script(found, configured.catalog.streams, schemas, settings.log, settings.kafka, now)
+        click.echo(script, nl=False)
     except Unsayable as error:
         place = f"{settings.config}:{error.line}" if error.line else settings.config
         _fail([f"{place}: {found.name} cannot be said in Flink SQL: {error}"])
@@ -246,6 +248,7 @@ def explain_command(stream: str, **flags: Any) -> None:
     width = max(len(name) for name, _ in said)
     for name, text in said:
         click.echo(f"{name:<{width}}  {text}")
+    click.echo(f"{'flink':<{width}}  {_in_flink(found, configured, schemas)}")
     row = declared(derivation, configured.catalog.streams, schemas)
     for name, one in row.members.items():
         kind = schema_of(one.reading).get("type", "anything")
@@ -256,6 +259,18 @@ def explain_command(stream: str, **flags: Any) -> None:
         click.echo(f"warning: {configured.settings.config}:{line}: {text}", err=True)
     if mistakes:
         _fail([f"{configured.settings.config}:{line}: {found.name}: {text}" for line, text in mistakes])
+
+
+def _in_flink(stream: Stream, configured: Configured, schemas: SchemaRepository) -> str:
+    """Whether Flink can run it, or why not."""
+    from gateway.derive.flink_tables import Unsayable
+    from gateway.derive.printed import flink_script
+
+    try:
+        flink_script(stream, configured.catalog.streams, schemas, "kafka://broker:9092", {}, 0)
+    except Unsayable as error:
+        return f"no: {error}"
+    return "yes (gateway derive flink)"
 
 
 def _fail(lines: list[str]) -> None:

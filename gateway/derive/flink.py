@@ -38,7 +38,6 @@ from gateway.derive.flink_tables import (
     interval,
     quoted,
     readers,
-    source_table,
     state_table,
     text,
     view,
@@ -235,7 +234,7 @@ class Script(Frame):
         columns = [row, record_key(keys), f"CAST({quoted(TIME)} AS TIMESTAMP_LTZ(3))"]
         where = f"\nWHERE {' AND '.join(valid)}" if valid else ""
         insert = f"{self._insert(columns, [], '`placed`')}{where}\nORDER BY {quoted(TIME)}, `$place`"
-        source = source_table(self._sources, self._broker, self._stream.name, self._derivation, readers(self._inputs))
+        source = self._source()
         sink = compacted_table(self._stream.name, self._derivation, self._broker)
         return [source, sink, self._timed(), self._picked(keys, [self._not_before()]), placed, insert]
 

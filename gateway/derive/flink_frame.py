@@ -1,4 +1,4 @@
-"""What the scripts of all operators for Flink have in common: what is read, which events count, how a row is written.
+"""The common parts of Flink scripts of all operators: their sources, the events that count, and the form of a row.
 Pure."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CANARY = "(`meta`.`domain` = 'canary') IS NOT TRUE"
 
 class Frame:
     """Parts of the script of one derived stream. `inputs` are the streams that it reads and looks into; `schema` and
-    `uri` are those of its rows, where there are any. Raises Unsayable."""
+    `uri` are those of its rows, where there are any. Events before `begin` (ms) are not read. Raises Unsayable."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Frame:
         broker: Broker,
         schema: Mapping[str, object] | None,
         uri: str | None,
+        begin: int | None = None,
     ) -> None:
         if stream.derive is None:
             raise Unsayable(f"{stream.name} is not derived: it has no derive")
@@ -63,6 +64,7 @@ class Frame:
         self._broker = broker
         self._schema = schema or {}
         self._uri = uri
+        self._begin = begin
         event = common_type([type_of(source.document) for source in sources])
         self._variables: dict[str, Variable] = {
             "event": Variable(event),
@@ -91,10 +93,14 @@ class Frame:
         )
 
     def _tables(self, sink: Iterable[Column], key: str | None) -> list[str]:
-        source = source_table(self._sources, self._broker, self._stream.name, self._derivation, readers(self._inputs))
+        source = self._source()
         columns = [(column.name, column.value.type) for column in sink]
         uri = self._uri is not None
         return [source, sink_table(self._stream.name, self._derivation, columns, key, self._broker, uri)]
+
+    def _source(self) -> str:
+        parallel = readers(self._inputs)
+        return source_table(self._sources, self._broker, self._stream.name, self._derivation, parallel, self._begin)
 
     def _timed(self) -> str:
         comment = "-- An event is late by the newest time of its own partition, whatever the others do."

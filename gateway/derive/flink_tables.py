@@ -104,8 +104,10 @@ def readers(sources: Sequence[Source]) -> int:
     return min(source.stream.partitions for source in sources)
 
 
-def source_table(sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int) -> str:
-    """The table of all that is read. Raises Unsayable."""
+def source_table(
+    sources: Sequence[Source], broker: Broker, name: str, derivation: Derivation, parallel: int, begin: int | None
+) -> str:
+    """The table of all that is read, from `begin` (ms) on. Raises Unsayable."""
     columns = [f"{quoted(column)} {kind}" for column, kind in column_types(sources, derivation).items()]
     columns += [
         f"{quoted(KEY)} BYTES",
@@ -116,6 +118,7 @@ def source_table(sources: Sequence[Source], broker: Broker, name: str, derivatio
     ]
     options = {
         **_source_options(sources, broker, name, derivation, parallel),
+        **({} if begin is None else {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(begin)}),
         **_KEYED,
         "value.format": "json",
         "value.json.ignore-parse-errors": "true",
@@ -172,8 +175,6 @@ def state_table(table: str, source: Source, broker: Broker, name: str, derivatio
         f"WATERMARK FOR {quoted(TIME)} AS {quoted(TIME)} - {interval(derivation.late + 1)}",
     ]
     options = {**_source_options([source], broker, name, derivation, parallel), **_KEYED, "value.format": "raw"}
-    # All of it, however little of the events.
-    options["scan.startup.mode"] = "earliest-offset"
     return _table(table, columns, options)
 
 

@@ -17,9 +17,15 @@ them."""
 
 
 def flink_script(
-    stream: Stream, streams: Mapping[str, Stream], schemas: SchemaRepository, log: str, kafka: Mapping[str, object]
+    stream: Stream,
+    streams: Mapping[str, Stream],
+    schemas: SchemaRepository,
+    log: str,
+    kafka: Mapping[str, object],
+    now: int,
 ) -> str:
-    """The script. `log` and `kafka` are the settings of these names. Raises Unsayable."""
+    """The script. `log` and `kafka` are the settings of these names; `since` counts back from `now` (ms). Raises
+    Unsayable."""
     derivation = stream.derive
     if derivation is None:
         raise Unsayable(f"{stream.name} is not made of others: it has no derive")
@@ -34,7 +40,8 @@ def flink_script(
         inputs.append(Source(source, schema.document))
     row = None if derivation.passes else schemas.taken_by(stream)
     document, uri = (None, None) if row is None else (row.document, row.uri)
-    return Script(stream, inputs, broker_of(log, kafka), document, uri).text()
+    begin = None if derivation.since is None else now - derivation.since
+    return Script(stream, inputs, broker_of(log, kafka), document, uri, begin).text()
 
 
 def broker_of(log: str, kafka: Mapping[str, object]) -> Broker:

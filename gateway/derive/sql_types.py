@@ -1,4 +1,4 @@
-"""What SQL knows of a value of CEL: its type, from the schema of the events. Pure."""
+"""Gives a value of CEL its type in SQL, from the schema of the events. Pure."""
 
 from __future__ import annotations
 

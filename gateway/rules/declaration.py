@@ -53,6 +53,7 @@ _OWN_HEADERS = frozenset({
 """Headers that the gateway writes, or that say how a message is cut."""
 
 _KEYS = (
+    "allow_unknown",
     "concurrency",
     "dead_stream",
     "do",
@@ -157,7 +158,10 @@ class _Reader:
         limit, policy = self._limit(), self._policy()
         if len(self._findings.mistakes) > before:
             return None
-        return Rule(self._name, sources, actions, dead, where, key, ordered, concurrency, limit, policy, self._line)
+        unknown = self._flag("allow_unknown")
+        return Rule(
+            self._name, sources, actions, dead, where, key, ordered, concurrency, limit, policy, unknown, self._line
+        )  # fmt: skip
 
     def _wrong(self, line: int, text: str) -> None:
         self._findings.mistake(line, f"{self._name}: {text}")
@@ -327,8 +331,11 @@ class _Reader:
             found = "missing" if item is None else item.kind
             self._wrong(item.line if item else line, f"{what} is {found}; it takes the name of a stream")
             return ""
+        stream = self._catalog.streams.get(item.value)
         if (fault := error_stream_fault(item.value, self._catalog.streams)) is not None:
             self._wrong(item.line, f"{what} {fault}")
+        elif stream is not None and stream.derive is not None:
+            self._wrong(item.line, f"{what} is {item.value}, which is made of other streams, and takes nothing else")
         return item.value
 
     # What follows.

@@ -27,17 +27,22 @@ Take = Callable[[Record, Window], Awaitable[None]]
 
 class Reading:
     """Some topics of a rule, in one reader. `from_start` is for the rule's own topics: of the others, what was there
-    before the rule was is none of its business."""
+    before the rule began, at `since` (ms), is none of its business."""
 
-    def __init__(self, rule: str, log: EventLog, topics: Collection[str], take: Take, *, from_start: bool) -> None:
+    def __init__(
+        self, rule: str, log: EventLog, topics: Collection[str], take: Take, since: int, *, from_start: bool
+    ) -> None:
         self._rule = rule
         self._log = log
         self._topics = tuple(topics)
         self._take = take
         self._from_start = from_start
+        self._since = since
         self._identities: dict[str, str] = {}
         self._absent: set[str] = set()
         """Topics that were looked for and were not there: what comes in them is new."""
+        self._late: set[TopicPartition] = set()
+        """Partitions that were sick when the rule began: they are begun at the records of that time."""
         self._windows: dict[TopicPartition, Window] = {}
         self._stamps: dict[TopicPartition, int] = {}
         self._read: set[TopicPartition] = set()
@@ -134,9 +139,20 @@ class Reading:
         everything = self._from_start or known is not None or topic in self._absent
         partitions = [TopicPartition(topic, number) for number in range(state.partitions)]
         new = [one for one in partitions if recreated or one not in self._windows]
-        bounds = demand(await self._log.bounds(new)) if new else {}
-        for partition in new:
-            self._begin(partition, bounds[partition].start if everything else bounds[partition].end)
+        bounds = await self._log.bounds(new) if new else {}
+        if recreated and any(isinstance(found, Trouble) for found in bounds.values()):
+            return
+        for partition, found in bounds.items():
+            if isinstance(found, Trouble):
+                # One that is sick keeps nobody waiting: it is begun at a later look.
+                telemetry.rule_waits(self._rule, str(found))
+                if not everything:
+                    self._late.add(partition)
+            elif partition in self._late:
+                at = (await self._log.find({partition: self._since}))[partition]
+                self._begin(partition, at if isinstance(at, int) else found.end)
+            else:
+                self._begin(partition, found.start if everything else found.end)
         if recreated:
             telemetry.rule_gap(self._rule, topic, "recreated")
         self._identities[topic] = state.identity
@@ -145,6 +161,7 @@ class Reading:
     def _begin(self, partition: TopicPartition, position: int) -> None:
         """Read it from here on, whatever was read of it before."""
         self._windows[partition] = Window(position)
+        self._late.discard(partition)
         self._stamps.pop(partition, None)
         self._read.discard(partition)
 

@@ -47,7 +47,8 @@ Action = Request | Produce
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The declaration of a rule. `limit` is in tries a second."""
+    """The declaration of a rule. `limit` is in tries a second. With `allow_unknown`, expressions may name members that
+    no schema of its streams has."""
 
     name: str
     sources: tuple[str, ...]
@@ -59,6 +60,7 @@ class Rule:
     concurrency: int = DEFAULT_CONCURRENCY
     limit: Rate = NO_LIMIT
     policy: Policy = USUAL
+    allow_unknown: bool = False
     line: int = field(default=0, compare=False)
 
 

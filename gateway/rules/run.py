@@ -10,15 +10,11 @@ from gateway.cooperative import together
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, WriterFenced
 from gateway.eventlog.port import EventLog
-from gateway.intake.validate import InvalidEvent
 from gateway.limits.networks import Networks
-from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
-from gateway.rules.dead import Dead, dead_record
 from gateway.rules.request import Egress
 from gateway.rules.rule import Rule
 from gateway.rules.runner import LONGEST_PAUSE, Means, Runner, wait_for
-from gateway.rules.tries import Tries
 
 
 async def run_rules(
@@ -37,25 +33,6 @@ async def run_rules(
     time = clock or SystemClock()
     taken = await together(_keep_running(rule, log, definitions, Networks(networks), stop, time) for rule in rules)
     return [rule.name for rule, is_taken in zip(rules, taken, strict=True) if is_taken]
-
-
-def unfit(rules: Collection[Rule], definitions: Definitions, now: int, file: str) -> list[str]:
-    """The rules whose dead events their streams would not take, a line each. A stream whose schema is in no repository
-    is told of elsewhere."""
-    mistakes = []
-    for rule in rules:
-        stream = definitions.catalog.streams[rule.dead_stream]
-        if definitions.schemas.taken_by(stream) is None:
-            continue
-        topic = definitions.catalog.streams[rule.sources[0]].topics[0]
-        record = Record(topic, 0, 0, now, None, b"{}")
-        tries = Tries(rule.name, TopicPartition(topic, 0), 0, now, 1, first=now)
-        dead = Dead("it answers 500", 500, b"answer")
-        try:
-            dead_record(record, {}, tries, dead, rule.dead_stream, definitions.catalog, definitions.schemas, now)
-        except InvalidEvent as error:
-            mistakes.append(f"{file}:{rule.line}: {rule.name}: {rule.dead_stream} takes no dead events: {error}")
-    return mistakes
 
 
 def chosen(rules: Collection[Rule], names: Collection[str]) -> list[Rule]:

@@ -32,7 +32,7 @@ from gateway.schemas.repository import SchemaRepository
 ROOM_EVENTS = 1_000
 ROOM_BYTES = 16 * 1024 * 1024
 """Events in hand, and bytes of them: those of the streams, and as many again of the rule's own topics."""
-MOST_UNSTORED = 100
+MOST_UNSTORED = 250
 """Outcomes that the log does not have yet; with more, no try begins. A process that is killed repeats at most these,
 and the tries under way."""
 FOLLOWS = 100
@@ -111,6 +111,8 @@ class Runner:
         self._rooms = Room(ROOM_EVENTS, ROOM_BYTES), Room(ROOM_EVENTS, ROOM_BYTES)
         self._readings: list[Reading] = []
         self._commits = Commits(rule.name, self._writer, self._position, self._stored)
+        self._in_hand: dict[Item, None] = {}
+        """Events of the streams that were taken up, the oldest first."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._emptied = asyncio.Event()
         self._due = 0.0
@@ -121,13 +123,10 @@ class Runner:
     async def _run(self, stop: asyncio.Event) -> None:
         places = decode_position(await self._commits.open())
         delays = self._delays(places)
-        self._readings = [
-            Reading(self._rule.name, self._means.log, self._streams, partial(self._take, STREAM, 0), from_start=False),
-            *(
-                Reading(self._rule.name, self._means.log, [topic], partial(self._take, level, delay), from_start=True)
-                for topic, (level, delay) in delays.items()
-            ),
-        ]
+        read = partial(Reading, self._rule.name, self._means.log, since=self._means.clock.now())
+        self._readings = [read(self._streams, partial(self._take, STREAM, 0), from_start=False)]
+        for topic, (level, delay) in delays.items():
+            self._readings.append(read([topic], partial(self._take, level, delay), from_start=True))
         for reading in self._readings:
             reading.restore(places)
             await reading.prepare()
@@ -183,6 +182,10 @@ class Runner:
         return await log.writer(writer_name(rule.name))
 
     def _position(self) -> bytes:
+        """How far all is settled; and, by the way, how far the rule is behind."""
+        oldest = next((item.record.timestamp for item in self._in_hand), -1)
+        lag = (self._means.clock.now() - oldest) / 1000 if oldest >= 0 else 0.0
+        telemetry.rule_lag(self._rule.name, max(0.0, lag))
         return encode_position([place for reading in self._readings for place in reading.places()])
 
     async def _recall(self, delays: dict[str, tuple[int, int]]) -> None:
@@ -223,6 +226,8 @@ class Runner:
         while not own and self._lane.is_full:
             self._emptied.clear()
             await self._emptied.wait()
+        if not own:
+            self._in_hand[item] = None
         self._lane.take(item)
         self._pump()
 
@@ -366,6 +371,7 @@ class Runner:
 
     def _stored(self, item: Item) -> None:
         own = item.record.topic not in self._streams
+        self._in_hand.pop(item, None)
         self._rooms[own].leave(item.size)
         self._pump()
 

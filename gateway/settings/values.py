@@ -6,28 +6,19 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from gateway.access.keys import FITTING, OTHER_NAMES, algorithm_of
 from gateway.access.static import read_static_tokens
 from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
+from gateway.eventlog.open import check_log_url
 from gateway.limits.networks import Amounts, Networks, read_special
+from gateway.limits.open import check_limits_url
 from gateway.observability.open import check_collector
 from gateway.settings.table import Setting
 from gateway.wire.request_target import is_host
-
-REDIS_PARAMETERS: dict[str, tuple[str, ...] | None] = {
-    "db": None,
-    "ssl_ca_certs": None,
-    "ssl_certfile": None,
-    "ssl_keyfile": None,
-    "ssl_cert_reqs": ("none", "required"),
-    "ssl_check_hostname": ("true", "false"),
-}
-"""The parameters behind the ? of a Redis URL, and their values where not any value is allowed. Other parameters of
-the library would undo our bounds, or fail later."""
 
 
 def converted(setting: Setting, raw: Any) -> Any:
@@ -112,54 +103,6 @@ _CONVERSIONS: dict[str, Callable[[Setting, Any], Any]] = {
 }
 
 
-def _check_log(url: str) -> None:
-    right = "it takes kafka://host:port[,host:port…] or sqlite:///path"
-    if url.startswith("sqlite://"):
-        if not url.startswith("sqlite:///") or url == "sqlite:///":
-            raise ValueError(f'log is "{url}", which names no path (three slashes, then the path); {right}')
-        return
-    if not url.startswith("kafka://"):
-        raise ValueError(f'log is "{url}"; {right}')
-    for server in url.removeprefix("kafka://").rstrip("/").split(","):
-        host, _, port = server.rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:
-            raise ValueError(f'log names "{server}", which is not host:port; {right}')
-
-
-def _check_limits(url: str) -> None:
-    """No message holds the URL: there may be a password in it."""
-    if url == "memory://":
-        return
-    right = "memory://, redis://host:port/0, rediss://host:port/0 or unix:///path"
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"limits takes {right}")
-    try:
-        parts = urlsplit(url)
-        fits = bool(parts.path) if scheme == "unix" else bool(parts.hostname) and parts.port != 0
-        fits = fits and bool(rest) and parts.path.strip("/").isdigit() if scheme != "unix" and parts.path else fits
-        parameters = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(f"limits is not the URL of a Redis; it takes {right}")
-    for name, value in parameters:
-        _check_redis_parameter(name, value, secured=scheme == "rediss")
-
-
-def _check_redis_parameter(name: str, value: str, secured: bool) -> None:
-    if name not in REDIS_PARAMETERS:
-        raise ValueError(f"limits has a parameter behind its ? other than {', '.join(REDIS_PARAMETERS)}")
-    if name.startswith("ssl_") and not secured:
-        raise ValueError(f"limits has {name}, which works with rediss:// only")
-    if (right := REDIS_PARAMETERS[name]) is not None and value not in right:
-        raise ValueError(f"limits has an {name} other than {' or '.join(right)}")
-    if name == "db" and not (value.isascii() and value.isdigit()):
-        raise ValueError("limits has a db that is not a number")
-    if not value:
-        raise ValueError(f"limits has an {name} that is empty")
-
-
 def _check_algorithms(names: tuple[str, ...]) -> None:
     for name in names:
         if algorithm_of(name) is None:
@@ -216,8 +159,8 @@ def _check_public_url(text: str) -> None:
 
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
-    "log": _check_log,
-    "limits": _check_limits,
+    "log": check_log_url,
+    "limits": check_limits_url,
     "static_tokens": _check_tokens,
     "jwks": check_key_place,
     "token_algorithms": _check_algorithms,

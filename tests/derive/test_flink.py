@@ -140,6 +140,25 @@ def test_a_time_that_no_schema_has_is_refused() -> None:
         script(replace(PLAIN, select=PAGE), timestamp_field="score")
 
 
+def test_events_are_read_from_since_on_and_what_is_looked_into_from_its_start() -> None:
+    lookup = Lookup("page", "state", (cel("event.user"),))
+    derivation = replace(PLAIN, lookups=(lookup,), select=(("edits", cel("page.page_id")),))
+    inputs = [Source(Stream(name, (name,)), SCHEMA) for name in ("change", "state")]
+    text = Script(Stream("rows", ("rows",), derive=derivation), inputs, Broker("b"), None, None, 86_400_000).text()
+    source, state = text.split("CREATE TABLE `state_0`")
+    assert "'scan.startup.timestamp-millis' = '86400000'" in source
+    assert "'scan.startup.mode' = 'earliest-offset'" in state
+
+
+def test_it_is_explained_whether_flink_can_run_it() -> None:
+    arguments = ["--config", str(CASES / "gateway.yaml"), "--schemas", str(CASES / "schemas")]
+    arguments += ["--schemas", str(ROOT / "config/schemas")]
+    shown = CliRunner().invoke(derive, ["explain", "wiki.visits", *arguments]).stdout
+    assert "yes (gateway derive flink)" in shown
+    shown = CliRunner().invoke(derive, ["explain", "wiki.once-an-hour", *arguments]).stdout
+    assert "no: without select" in shown
+
+
 def test_a_broker_is_told_without_its_secrets() -> None:
     given = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_plain_password": "secret"}
     found = broker_of("kafka://a:1,b:2", given)

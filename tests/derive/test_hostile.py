@@ -72,7 +72,7 @@ def test_whatever_comes_gives_rows_or_reasons(name: str, given_records: list[Any
     offsets = dict.fromkeys(places, 0)
     for number, key, value, timestamp in given_records:
         place = places[number % len(places)]
-        record = Record(*place, offsets[place], timestamp, key, value)
+        record = Record(place.topic, place.partition, offsets[place], timestamp, key, value)
         offsets[place] += 1
         engine.take(place, [(record, event_of(record))])
     for row in engine.results.rows:

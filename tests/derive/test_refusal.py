@@ -37,7 +37,7 @@ def test_it_names_the_place_the_kind_and_the_reason() -> None:
     assert isinstance(meta, dict)
     assert (meta["dt"], meta["stream"]) == ("2025-12-31T23:59:59.000Z", "errors")
     assert event == {
-        "$schema": "/gateway/error/1.0.0",
+        "$schema": "/gateway/error/1.1.0",
         "emitter_id": "event-gateway",
         "error_type": "late",
         "message": "it is 3 ms older than what is waited for (wiki.change, partition 2, offset 7)",

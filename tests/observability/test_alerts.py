@@ -105,6 +105,13 @@ CASES: dict[str, tuple[Case, ...]] = {
             13,
         ),
     ),
+    "GatewayRulesGiveUp": (
+        Case(counted("gateway_rule_dead_total", '{instance="one", rule="purge"}'), (5, 9), 14, {"rule": "purge"}),
+    ),
+    "GatewayRulesLoseEvents": (
+        Case(counted("gateway_rule_lost_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
+        Case(counted("gateway_rule_gaps_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
+    ),
     "GatewayRefusesForItsKeys": (
         Case(counted("gateway_token_key_failures_total"), (5, 7), 15, {"job": "events", "instance": "one"}),
     ),
@@ -138,6 +145,7 @@ def case_of(rule: dict[str, Any], case: Case) -> dict[str, Any]:
     return {"interval": "1m", "input_series": series, "alert_rule_test": asked}
 
 
+@pytest.mark.long
 def test_each_alert_is_told_when_it_should_be(promtool: str, tmp_path: Path) -> None:
     told = {rule["alert"]: rule for rule in rules()}
     assert list(told) == list(CASES)

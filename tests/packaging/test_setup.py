@@ -65,4 +65,4 @@ def test_node_is_debian_s_where_that_is_new_enough(
 def test_all_that_is_missing_is_named_at_once(tmp_path: Path) -> None:
     wanted = shell(tmp_path, "20.1", "wanted_packages || true")
     assert {"python3", "python3-venv", "git", "curl", "openssl", "maven", "nodejs", "npm", "golang-go"} <= set(wanted)
-    assert {"default-jre-headless", "chromium", "redis-server", "gcc"} <= set(wanted)
+    assert {"default-jdk-headless", "chromium", "firefox-esr", "redis-server", "gcc"} <= set(wanted)

@@ -185,7 +185,7 @@ def position(*entries: tuple[str, int, int | None, int | None]) -> str:
 
 
 @cache
-def _schemas() -> SchemaRepository:
+def _own_schemas() -> SchemaRepository:
     """The project's. They are read once: it takes a tenth of a second, and nothing changes them."""
     return open_schemas(Settings())
 
@@ -216,7 +216,8 @@ async def running(
         if topic != "later":
             log.create_topic(topic, PARTITIONS.get(topic, 1))
     trust = Trust(terms=token_terms(settings))
-    definitions = Definitions(catalog, _schemas(), settings.error_stream, trust, settings.report_stream)
+    schemas = open_schemas(settings) if "schema_repositories" in more else _own_schemas()
+    definitions = Definitions(catalog, schemas, settings.error_stream, trust, settings.report_stream)
     gateway = Gateway(settings, definitions, log)
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()

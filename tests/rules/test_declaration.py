@@ -124,6 +124,8 @@ def test_the_topics_of_a_rule_are_nobody_elses() -> None:
 def test_no_event_goes_round_through_other_rules_and_derived_streams() -> None:
     derived = Stream("back", ("back",), derive=Derivation(("wiki.made",)))
     catalog = Catalog([*CATALOG.streams.values(), derived])
+    _, told = rules_of(PURGE.replace("dead_stream: wiki.purge-dead", "dead_stream: back"), catalog)
+    assert told == ["file:8: purge: dead_stream is back, which takes no events; give it a schema_title"]
     rule = "{name}:\n  on: [{on}]\n  do: [{{produce: {{stream: {to}}}}}]\n  dead_stream: wiki.purge-dead\n"
     there = rule.format(name="there", on="back", to="wiki.page-create")
     back = rule.format(name="and-back", on="wiki.page-create", to="wiki.made")

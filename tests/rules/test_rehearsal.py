@@ -87,7 +87,7 @@ streams:
   wiki.page-create: {{schema_title: wiki/page-create}}
   wiki.purge-dead: {{schema_title: gateway/error}}
 rules:
-""" + "\n".join(f"  {line}" for line in PURGE.strip().split("\n"))
+""" + "\n".join(f"  {line}" for line in (PURGE + "  allow_unknown: true").strip().split("\n"))
 
 
 def test_the_command_runs_what_stands_beside_the_configuration(tmp_path: Path) -> None:

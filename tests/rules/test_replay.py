@@ -5,15 +5,12 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from gateway.catalog.catalog import Catalog
-from gateway.catalog.stream import Stream
 from gateway.intake.error_event import RAW_EVENT_BYTES
 from gateway.model.record import NewRecord
 from gateway.rules.attempt import Answer
 from gateway.rules.dead import VALUE_HEADER
 from gateway.rules.replay import dead_events, replay
-from gateway.rules.run import unfit
-from tests.rules.kit import CATALOG, DEAD, SCHEMAS, STREAM, Log, Target, page, record, rule_of, running, until
+from tests.rules.kit import CATALOG, DEAD, STREAM, Log, Target, page, record, rule_of, running, until
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -73,12 +70,3 @@ async def test_what_is_not_whole_is_left_out(log: Log) -> None:
     headers = tuple((name, value) for name, value in dead.headers if name != VALUE_HEADER)
     log.append_now(DEAD, [NewRecord(dead.value, dead.key, headers=headers)])
     assert await replay(log, rule_of(), CATALOG) == (1, 1)
-
-
-def test_a_stream_that_takes_no_dead_events_is_told() -> None:
-    from gateway.definitions import Definitions
-
-    assert unfit([rule_of()], Definitions(CATALOG, SCHEMAS), 0, "file") == []
-    streams = dict(CATALOG.streams) | {DEAD: Stream(DEAD, (DEAD,), schema_title="wiki/change")}
-    (mistake,) = unfit([rule_of()], Definitions(Catalog(streams.values()), SCHEMAS), 0, "file")
-    assert mistake.startswith(f"file:2: purge: {DEAD} takes no dead events: ")

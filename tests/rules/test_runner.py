@@ -9,7 +9,9 @@ import pytest
 
 from gateway.errors import WriterFenced
 from gateway.eventlog.offer import RECORD_BYTES
-from gateway.model.record import NewRecord
+from gateway.eventlog.trouble import Kind, Trouble
+from gateway.model.record import NewRecord, TopicPartition
+from gateway.observability import telemetry
 from gateway.rules.attempt import Answer, Prepared
 from gateway.rules.runner import MOST_UNSTORED, Runner
 from gateway.rules.tries import HEADER, tries_of
@@ -32,6 +34,7 @@ from tests.rules.kit import (
 )
 
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NAME = 'gateway_rule_lag_seconds{rule="purge"} '
 ORDERED = """
 purge:
   on: [wiki.page-create]
@@ -68,6 +71,8 @@ async def test_each_event_is_sent_once(log: Log) -> None:
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.rules.runner.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.rules.reading.SURVEY_SECONDS", 0.1)
+    monkeypatch.setattr("gateway.rules.reading.WAIT_SECONDS", 0.1)
 
 
 async def test_what_fails_waits_in_a_topic_of_its_delay(log: Log) -> None:
@@ -288,6 +293,49 @@ async def test_what_the_log_has_lost_is_passed_over(log: Log) -> None:
     async with running(rule_of(), log, target):
         await until(lambda: len(target.asked) == 4)
     assert target.targets == [f"/purge/Page%20{number}" for number in (1, 4, 5, 7)]
+
+
+async def test_a_sick_partition_keeps_no_other_waiting(log: Log) -> None:
+    """It is begun where it stood when the rule began, once it heals."""
+    log.add_partitions(STREAM, 2)
+    sick = TopicPartition(STREAM, 1)
+    old = NewRecord(orjson.dumps(page(0)), partition=1)
+    log.append_now(STREAM, [old])
+    log.clock.ahead += 1000
+    log.refuse(sick, Trouble(Kind.NO_LEADER, "no leader"))
+    target = Target()
+    async with running(rule_of(), log, target):
+        log.append_now(STREAM, [record(page(1)), old._replace(value=orjson.dumps(page(2)))])
+        await until(lambda: target.targets == ["/purge/Page%201"])
+        log.refuse(sick, None)
+        await until(lambda: len(target.asked) == 2)
+        log.spoil(sick, Trouble(Kind.UNREADABLE, "a batch", 2))
+        log.append_now(STREAM, [record(page(3))])
+        await until(lambda: len(target.asked) == 3)
+        log.spoil(sick, None)
+        log.append_now(STREAM, [old._replace(value=orjson.dumps(page(4)))])
+        await until(lambda: len(target.asked) == 4)
+    assert target.targets == [f"/purge/Page%20{number}" for number in (1, 2, 3, 4)]
+
+
+async def test_a_rule_says_how_far_it_is_behind(log: Log) -> None:
+    def lag() -> str:
+        (line,) = [line for line in telemetry.exposition().decode().split("\n") if line.startswith(NAME)]
+        return line.removeprefix(NAME)
+
+    held = asyncio.Event()
+
+    async def answer(request: Prepared) -> Answer:
+        await held.wait()
+        return Answer(204)
+
+    async with running(rule_of(), log, Target(answer)):
+        assert lag() == "0.0"
+        log.append_now(STREAM, [record(page(1))])
+        log.clock.ahead += 5_000
+        await until(lambda: lag().startswith("5."))
+        held.set()
+        await until(lambda: lag() == "0.0")
 
 
 async def test_what_is_too_large_to_be_kept_is_dead(log: Log) -> None:

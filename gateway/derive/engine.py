@@ -18,7 +18,7 @@ from gateway.derive.expression import condition
 from gateway.derive.identity import Identity
 from gateway.derive.latest import Latest
 from gateway.derive.lookup import Lookups
-from gateway.derive.operator import DEFAULT_BOUNDS, Bounds, Held, Operator
+from gateway.derive.operator import DEFAULT_BOUNDS, DeriveBounds, Held, Operator
 from gateway.derive.position import PartitionPosition, Position
 from gateway.derive.row import Results, Row, RowMaker
 from gateway.derive.sessions import Sessions
@@ -65,7 +65,7 @@ class Engine:
         *,
         uri: str | None = None,
         faults: Callable[[Any], list[str]] | None = None,
-        bounds: Bounds = DEFAULT_BOUNDS,
+        bounds: DeriveBounds = DEFAULT_BOUNDS,
     ) -> None:
         """Raises InvalidExpression."""
         self._late = derivation.late

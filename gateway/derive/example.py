@@ -29,7 +29,7 @@ from gateway.catalog.stream import Stream
 from gateway.derive.clock import time_reader
 from gateway.derive.engine import Engine, event_of
 from gateway.derive.identity import record_key
-from gateway.derive.operator import DEFAULT_BOUNDS, Bounds, TooMuchHeld
+from gateway.derive.operator import DEFAULT_BOUNDS, DeriveBounds, TooMuchHeld
 from gateway.derive.row import Refused, written
 from gateway.model.record import Record, TopicPartition
 from gateway.schemas.repository import SchemaRepository
@@ -151,7 +151,9 @@ def _laid_over(base: Any, event: Any) -> Any:
     return base | {name: _laid_over(base.get(name), value) for name, value in event.items()}
 
 
-def run(example: Example, catalog: Catalog, schemas: SchemaRepository, bounds: Bounds = DEFAULT_BOUNDS) -> Outcome:
+def run(
+    example: Example, catalog: Catalog, schemas: SchemaRepository, bounds: DeriveBounds = DEFAULT_BOUNDS
+) -> Outcome:
     """Give the events, and compare what comes. Raises InvalidExpression."""
     derivation, streams = example.derivation, catalog.streams
     count = 1 + max((event.get(_PARTITION, 0) for _, event in example.given), default=0)

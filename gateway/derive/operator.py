@@ -8,18 +8,37 @@ from typing import Any, Protocol
 from gateway.derive.clock import Opened, Place
 from gateway.errors import GatewayError
 from gateway.model.record import Record
+from gateway.model.setting import MAXIMUM_BYTES, integer
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one derived stream may hold: `count` of groups, events that wait, and rows of a state that is looked into;
-    and the bytes of those events and rows as they are stored."""
+@dataclass(frozen=True)
+class DeriveBounds:
+    """What one derived stream may hold, and read again."""
 
-    count: int = 500_000
-    size: int = 256 * 1024 * 1024
+    derive_held: int = integer(
+        500_000,
+        "items",
+        "groups, waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1_000,
+        1 << 40,
+    )
+    derive_held_bytes: int = integer(
+        268_435_456,
+        "bytes",
+        "stored size of the waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        1 << 20,
+        MAXIMUM_BYTES,
+    )
+    derive_replay_bound: int = integer(
+        10_000_000,
+        "records",
+        "records that a derived stream may read again after a restart; beyond this it does not start",
+        1_000,
+        1 << 40,
+    )
 
 
-DEFAULT_BOUNDS = Bounds()
+DEFAULT_BOUNDS = DeriveBounds()
 
 
 class TooMuchHeld(GatewayError):
@@ -52,7 +71,7 @@ class Held:
 
     __slots__ = ("_bounds", "count", "size")
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: DeriveBounds) -> None:
         self._bounds = bounds
         self.count = 0
         self.size = 0
@@ -61,14 +80,14 @@ class Held:
         """More is held, or less."""
         self.count += count
         self.size += size
-        if self.count > self._bounds.count:
+        if self.count > self._bounds.derive_held:
             raise TooMuchHeld(
-                f"it would hold {self.count} groups, events and rows of state, and {self._bounds.count} are allowed "
+                f"it would hold {self.count} groups, events and rows of state, and {self._bounds.derive_held} are allowed "
                 "(derive_held)"
             )
-        if self.size > self._bounds.size:
+        if self.size > self._bounds.derive_held_bytes:
             raise TooMuchHeld(
-                f"it would hold events and rows of state of {self.size} bytes, and {self._bounds.size} are allowed "
+                f"it would hold events and rows of state of {self.size} bytes, and {self._bounds.derive_held_bytes} are allowed "
                 "(derive_held_bytes)"
             )
 

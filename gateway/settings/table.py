@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gateway.derive.operator import DeriveBounds
 from gateway.hub.options import HubOptions
 from gateway.intake.options import IntakeOptions
 from gateway.model.setting import MAXIMUM_BYTES, Setting, choice, integer, row, seconds
@@ -152,22 +153,8 @@ class ProcessOptions:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Derived streams, schemas, and where events are taken in."""
+    """Schemas, and where events are taken in."""
 
-    derive_held: int = integer(
-        500_000,
-        "items",
-        "groups, waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
-        1_000,
-        1 << 40,
-    )
-    derive_held_bytes: int = integer(
-        268_435_456,
-        "bytes",
-        "stored size of the waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
-        1 << 20,
-        MAXIMUM_BYTES,
-    )
     schema_repositories: tuple[str, ...] = row(
         "list",
         ("config/schemas",),
@@ -190,6 +177,7 @@ class SourceOptions:
 class Settings(
     IntakeOptions,
     SourceOptions,
+    DeriveBounds,
     RequestBounds,
     ConnectionBounds,
     ProcessOptions,

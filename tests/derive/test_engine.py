@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.derive.engine import event_of
-from gateway.derive.operator import Bounds, TooMuchHeld
+from gateway.derive.operator import DeriveBounds, TooMuchHeld
 from gateway.model.record import Record, TopicPartition
 from tests.derive.events import SOURCE, at, configured, engine, give, record, refused, rows
 
@@ -170,15 +170,18 @@ def test_more_than_may_be_held_is_refused_with_its_count(tmp_path: Path, declara
         tmp_path, "t: {message_key_fields: [k]}", f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"
     )
     events = [at("00:00:00", k=number) for number in range(51)]
-    give(engine(catalog, "a", bounds=Bounds(count=100)), events)
+    give(engine(catalog, "a", bounds=DeriveBounds(derive_held=100)), events)
     with pytest.raises(TooMuchHeld, match=r"hold \d+ .* 50 are allowed \(derive_held\)"):
-        give(engine(catalog, "a", bounds=Bounds(count=50)), events)
+        give(engine(catalog, "a", bounds=DeriveBounds(derive_held=50)), events)
 
 
 def test_more_bytes_than_may_be_held_are_refused(tmp_path: Path) -> None:
     catalog = configured(tmp_path, "a: {derive: {from: [wiki.change], latest: {k: event.k}}}")
     with pytest.raises(TooMuchHeld, match="derive_held_bytes"):
-        give(engine(catalog, "a", bounds=Bounds(size=10_000)), [at("00:00:00", k=1, text="x" * 11_000)])
+        give(
+            engine(catalog, "a", bounds=DeriveBounds(derive_held_bytes=10_000)),
+            [at("00:00:00", k=1, text="x" * 11_000)],
+        )
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,13 @@ class Held:
         self.size += size
         if self.count > self._bounds.derive_held:
             raise TooMuchHeld(
-                f"it would hold {self.count} groups, events and rows of state, and {self._bounds.derive_held} are allowed "
-                "(derive_held)"
+                f"it would hold {self.count} groups, events and rows of state, and {self._bounds.derive_held} are "
+                "allowed (derive_held)"
             )
         if self.size > self._bounds.derive_held_bytes:
             raise TooMuchHeld(
-                f"it would hold events and rows of state of {self.size} bytes, and {self._bounds.derive_held_bytes} are allowed "
-                "(derive_held_bytes)"
+                f"it would hold events and rows of state of {self.size} bytes, and "
+                f"{self._bounds.derive_held_bytes} are allowed (derive_held_bytes)"
             )
 
 

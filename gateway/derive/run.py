@@ -1,7 +1,8 @@
 """Runs one derived stream over a log: reads its sources, stores its rows and its position together.
 
 A process that starts reads again what the one before held in memory: from the position's `since` to its `next`. It
-drops the rows of that part, which were stored with the position. The writer decides who runs a stream: the newest one does.
+drops the rows of that part, which were stored with the position. The writer decides who runs a stream: the newest
+one does.
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ async def test_parameters_are_those_that_are_read(site: IntakeSite) -> None:
     assert names("/v1/events", "post", "query") == events.PARAMETERS == tuple(described_intake.PARAMETERS)
     honoured = (await site.site.client.head(STREAM)).headers["event-gateway"]
     assert tuple(honoured.split(", ")) == parameters.PARAMETERS
-    assert site.site.gateway.facts().limits == Settings().of(Limits)
+    limits = site.site.gateway.facts().limits
+    assert limits == site.site.gateway.settings.of(Limits)
 
 
 async def opened(client: httpx.AsyncClient, path: str, **more: Any) -> httpx.Response:

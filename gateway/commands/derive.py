@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -10,23 +11,28 @@ from typing import Any
 
 import click
 
-from gateway.app.composition import open_schemas
+from gateway.app.composition import define, open_log, open_schemas
 from gateway.catalog.derivation import Derivation
 from gateway.catalog.document import Findings, did_you_mean
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
+from gateway.definitions import Definitions
 from gateway.derive.check import check_stream
 from gateway.derive.declared import declared
 from gateway.derive.example import Outcome, read_examples
 from gateway.derive.example import run as run_example
 from gateway.derive.explain import explained
 from gateway.derive.operator import Bounds
+from gateway.derive.run import Runner
 from gateway.derive.schema_file import schema_document
 from gateway.derive.shape import schema_of
-from gateway.errors import ConfigurationError, InvalidExpression
+from gateway.errors import ConfigurationError, GatewayError, InvalidExpression
+from gateway.process.serve import stop_on_signals
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.text import to_yaml
 from gateway.settings.configuration import Configured, configure
+from gateway.settings.table import Settings
+from gateway.text import counted
 
 TESTS = "*.test.yaml"
 """Files beside the configuration that hold tests of its declarations."""
@@ -174,6 +180,61 @@ def flink_command(stream: str, **flags: Any) -> None:
     except Unsayable as error:
         place = f"{settings.config}:{error.line}" if error.line else settings.config
         _fail([f"{place}: {found.name} cannot be said in Flink SQL: {error}"])
+
+
+@derive.command("run")
+@click.argument("streams", nargs=-1)
+@click.option("--log", metavar="URL", help="the log, kafka://host:port or sqlite:///path")
+@_with_configuration
+def run_command(streams: tuple[str, ...], **flags: Any) -> None:
+    """Derive STREAMS, or all that are declared, until SIGTERM or SIGINT.
+
+    A stream that cannot go on is reported and left; the others go on. Exit status: 0, or 1 if one was left.
+    """
+    try:
+        configured = configure(flags, os.environ)
+        definitions, _ = define(configured)
+    except ConfigurationError as error:
+        _fail(error.mistakes)
+        return
+    chosen = [_derived(name, configured) for name in streams] or [
+        (stream, stream.derive) for stream in configured.catalog.streams.values() if stream.derive is not None
+    ]
+    if not chosen:
+        _fail([f"{configured.settings.config} declares no derived streams"])
+    sys.exit(asyncio.run(_run(chosen, definitions, configured.settings)))
+
+
+async def _run(chosen: list[tuple[Stream, Derivation]], definitions: Definitions, settings: Settings) -> int:
+    stop, log = stop_on_signals(output_blocks=True), open_log(settings)
+    bounds = Bounds(settings.derive_held, settings.derive_held_bytes)
+    runners = [
+        Runner(stream, derivation, definitions, log, SystemClock(), _say, bounds, settings.derive_replay_bound)
+        for stream, derivation in chosen
+    ]
+    await log.open()
+    try:
+        ended = await asyncio.gather(*(_until_stopped(runner, stop) for runner in runners))
+    finally:
+        await log.close()
+    return 0 if all(ended) else 1
+
+
+async def _until_stopped(runner: Runner, stop: asyncio.Event) -> bool:
+    """Whether it went on until the end."""
+    try:
+        await runner.run(stop)
+    except (GatewayError, InvalidExpression) as error:
+        _say(f"{runner.name}: {error}; it is derived no more")
+        return False
+    finally:
+        again = f", {counted(runner.replayed, 'record')} read again" if runner.replayed else ""
+        _say(f"{runner.name}: {counted(runner.read, 'record')} read{again}, {counted(runner.stored, 'row')} stored")
+    return True
+
+
+def _say(text: str) -> None:
+    click.echo(f"gateway derive: {text}", err=True)
 
 
 @derive.command("explain")

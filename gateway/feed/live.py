@@ -103,11 +103,11 @@ class LiveFeed:
                 continue
             self._count_shared(client)
             if isinstance(client.packer, Gzip):
-                client.pipe.write(http_chunk(client.packer.pack(frame)))
+                client.transport.write(http_chunk(client.packer.pack(frame)))
                 # The next block of the chain does not know of this.
                 client.coding = Coding.ALONE
             else:
-                client.pipe.write(chunk)
+                client.transport.write(chunk)
             self.clients.regroup(client)
 
     def add(self, client: LiveClient, now: float) -> None:

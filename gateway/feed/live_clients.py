@@ -24,7 +24,7 @@ SocketSend = Callable[[bytes], int]
 """Sends what the connection takes at once, and tells how many bytes that were. Raises OSError (socket.send)."""
 
 
-class Pipe(Protocol):
+class Transport(Protocol):
     """The write side of a connection (asyncio.WriteTransport)."""
 
     def write(self, data: bytes) -> None: ...
@@ -41,7 +41,7 @@ class Coding(Enum):
 
 
 class LiveClient:
-    """A client that is written to as the log delivers. `send` goes past the pipe to the same connection."""
+    """A client that is written to as the log delivers. `send` goes past the transport to the same connection."""
 
     __slots__ = (
         "charge",
@@ -50,16 +50,16 @@ class LiveClient:
         "holding",
         "on_release",
         "packer",
-        "pipe",
         "quiet_since",
         "released",
         "send",
         "shared_before",
         "spent_before",
+        "transport",
     )
 
-    def __init__(self, pipe: Pipe, packer: Plain | Gzip, send: SocketSend | None = None) -> None:
-        self.pipe = pipe
+    def __init__(self, transport: Transport, packer: Plain | Gzip, send: SocketSend | None = None) -> None:
+        self.transport = transport
         self.send = send
         self.packer = packer
         self.coding = Coding.PLAIN
@@ -79,7 +79,7 @@ class LiveClient:
     @property
     def keeps_up(self) -> bool:
         """Whether what waits for the client is little enough for it to be live."""
-        return self.pipe.get_write_buffer_size() <= BUFFER_LIMIT
+        return self.transport.get_write_buffer_size() <= BUFFER_LIMIT
 
     def release(self, number: int) -> None:
         """Hand the client back to its task, which continues at this segment."""
@@ -106,7 +106,7 @@ class LiveClients:
 
     def __init__(self) -> None:
         self._ready: dict[Coding, dict[LiveClient, SocketSend | None]] = {coding: {} for coding in Coding}
-        """Those whose pipes hold nothing back."""
+        """Those whose transports hold nothing back."""
         self._waiting: dict[LiveClient, SocketSend | None] = {}
         """The others, and those without a socket: each is written to by itself."""
         self.compressed = 0
@@ -132,10 +132,10 @@ class LiveClients:
         del client.group[client]
 
     def regroup(self, client: LiveClient) -> None:
-        """Put a client into the group to which it belongs as its pipe is now."""
+        """Put a client into the group to which it belongs as its transport is now."""
         # One that was cut off holds nothing more, and is not to get what comes after that past its transport.
         over = client.holding is not None and client.holding.ended
-        waits = client.send is None or over or client.pipe.get_write_buffer_size()
+        waits = client.send is None or over or client.transport.get_write_buffer_size()
         group = self._waiting if waits else self._ready[client.coding]
         if group is not client.group:
             client.group.pop(client, None)
@@ -165,7 +165,7 @@ class LiveClients:
         return behind
 
     def _write(self, client: LiveClient, data: bytes, behind: list[LiveClient]) -> None:
-        client.pipe.write(data)
+        client.transport.write(data)
         self.regroup(client)
         if not client.keeps_up:
             behind.append(client)

@@ -9,7 +9,7 @@ from typing import Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.cooperative import give_way
-from gateway.feed.live_clients import Pipe, SocketSend
+from gateway.feed.live_clients import SocketSend, Transport
 from gateway.subscription.response_writer import Sink
 
 EXTENSION = "gateway.take_over"
@@ -51,7 +51,7 @@ class SendSink:
     """A response through ASGI's `send`, with any server. `probe` says nothing wherever a frame may begin;
     `half_closed`: see HALF_CLOSED."""
 
-    __slots__ = ("_probing", "_send", "_transport", "_watch", "_writing", "gone", "pipe", "send")
+    __slots__ = ("_connection", "_probing", "_send", "_watch", "_writing", "gone", "send", "transport")
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class SendSink:
         send: Send,
         probe: bytes = b"",
         half_closed: asyncio.Event | None = None,
-        transport: asyncio.WriteTransport | None = None,
+        connection: asyncio.WriteTransport | None = None,
     ) -> None:
-        self._transport = transport
+        self._connection = connection
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: Pipe | None = None
+        self.transport: Transport | None = None
         self.send: SocketSend | None = None
         self._send = send
         self._writing = asyncio.Lock()
@@ -91,14 +91,14 @@ class SendSink:
 
     def unsent(self) -> int:
         """Bytes that wait for the kernel to take them, where the server tells."""
-        if self._transport is None or self.gone.done():
+        if self._connection is None or self.gone.done():
             return 0
-        return self._transport.get_write_buffer_size()
+        return self._connection.get_write_buffer_size()
 
     def cut(self) -> None:
         """Break the connection off, and let go of what waits in it."""
-        if self._transport is not None and not self.gone.done():
-            self._transport.abort()
+        if self._connection is not None and not self.gone.done():
+            self._connection.abort()
 
     async def finish(self) -> None:
         """End the response."""

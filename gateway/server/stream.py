@@ -45,8 +45,8 @@ class StreamConnection(asyncio.Protocol):
         "_unasked",
         "_writing",
         "gone",
-        "pipe",
         "send",
+        "transport",
     )
 
     def __init__(
@@ -57,7 +57,7 @@ class StreamConnection(asyncio.Protocol):
         send: SocketSend | None = None,
         probe: bytes = b"",
     ) -> None:
-        self.pipe: asyncio.Transport = transport
+        self.transport: asyncio.Transport = transport
         self.send = send
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._head = b""
@@ -88,12 +88,12 @@ class StreamConnection(asyncio.Protocol):
 
     def unsent(self) -> int:
         """Bytes that wait for the kernel to take them."""
-        return 0 if self.gone.done() else self.pipe.get_write_buffer_size()
+        return 0 if self.gone.done() else self.transport.get_write_buffer_size()
 
     def cut(self) -> None:
         """Break the connection off, and let go of what waits in it."""
         if not self.gone.done():
-            self.pipe.abort()
+            self.transport.abort()
 
     def hold(self, head: bytes) -> None:
         """Take the head of the response, to be sent with what comes next: a system call, and a packet, fewer."""
@@ -102,27 +102,27 @@ class StreamConnection(asyncio.Protocol):
     def _send(self, data: bytes) -> None:
         if not self.gone.done():
             head, self._head = self._head, b""
-            self.pipe.write(head + data)
+            self.transport.write(head + data)
 
     async def finish(self) -> None:
         """End the response, and with it the connection; a client that does not read its end is not waited for long."""
         if not self.gone.done():
             self._send(LAST_CHUNK)
-            self.pipe.close()
+            self.transport.close()
             await asyncio.wait([self.gone], timeout=LINGER_SECONDS)
         await self.abort()
 
     async def abort(self) -> None:
         """Break the connection off, where it still is there: a transport cannot be asked once it is lost."""
         if not self.gone.done():
-            self.pipe.abort()
+            self.transport.abort()
             await self.gone
 
     def data_received(self, data: bytes) -> None:
         """Nothing more is expected of this client, whose connection ends with the response; a little is no matter."""
         self._unasked += len(data)
         if self._unasked > MAXIMUM_UNASKED:
-            self.pipe.abort()
+            self.transport.abort()
 
     def eof_received(self) -> bool:
         """The client has sent all that it is going to. It may wait for more, or be gone: the system does not say."""
@@ -134,8 +134,13 @@ class StreamConnection(asyncio.Protocol):
     def _try(self) -> None:
         """Write what says nothing, where nothing else is on its way, and no frame is half written."""
         begun = not self._head and not self._writing
-        if begun and not self.gone.done() and not self.pipe.is_closing() and not self.pipe.get_write_buffer_size():
-            self.pipe.write(http_chunk(self._probe))
+        if (
+            begun
+            and not self.gone.done()
+            and not self.transport.is_closing()
+            and not self.transport.get_write_buffer_size()
+        ):
+            self.transport.write(http_chunk(self._probe))
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -146,7 +151,7 @@ class StreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
-        let_go(self.pipe)
+        let_go(self.transport)
 
     def _end(self) -> None:
         for probe in self._probes:

@@ -274,6 +274,13 @@ class Settings:
         1 << 20,
         MAXIMUM_BYTES,
     )
+    derive_replay_bound: int = _integer(
+        10_000_000,
+        "records",
+        "records that a derived stream may read again after a restart; beyond this it does not start",
+        1_000,
+        1 << 40,
+    )
     schema_repositories: tuple[str, ...] = _row(
         "list",
         ("config/schemas",),

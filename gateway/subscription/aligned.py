@@ -91,11 +91,11 @@ async def _block(reader: Reader, number: int) -> Block | None:
 async def _be_live(reader: Reader, subscription: Subscription, number: int) -> int:
     """Be written to while the hub delivers, until the client falls behind or something ends; the next segment then."""
     sink, live_feed = reader.writer.sink, reader.live_feed
-    pipe = sink.pipe
-    if pipe is None or live_feed.alone_until > reader.services.clock.monotonic():
+    transport = sink.transport
+    if transport is None or live_feed.alone_until > reader.services.clock.monotonic():
         await reader.wait_for_change(subscription)
         return number
-    client = LiveClient(pipe, reader.writer.packer, sink.send)
+    client = LiveClient(transport, reader.writer.packer, sink.send)
     if not client.keeps_up:
         # Live delivery does not wait for the client, so that one which does not read must not come back to it.
         await reader.writer.drain()

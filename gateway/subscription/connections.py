@@ -60,14 +60,14 @@ def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, wor
     """A row for each session of this process."""
     names: dict[frozenset[str], list[str]] = {}
     feeds = {session.live_feed for session in sessions}
-    pipes = {live_feed: {id(client.pipe) for client in live_feed.clients} for live_feed in feeds}
+    transports = {live_feed: {id(client.transport) for client in live_feed.clients} for live_feed in feeds}
     rows = []
     for session in sessions:
         topics = session.request.selection.topics
         if topics not in names:
             names[topics] = stream_names(catalog, topics)
-        pipe = session.writer.sink.pipe
-        live = pipe is not None and id(pipe) in pipes[session.live_feed]
+        transport = session.writer.sink.transport
+        live = transport is not None and id(transport) in transports[session.live_feed]
         rows.append(_row(session, names[topics], ring, worker, live))
     return rows
 
@@ -105,8 +105,8 @@ def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bo
 
 def _acknowledged(session: Session) -> int | None:
     """The kernel's figures of the connection, so that nobody has to count."""
-    pipe = session.writer.sink.pipe
-    ask = getattr(pipe, "get_extra_info", None)
+    transport = session.writer.sink.transport
+    ask = getattr(transport, "get_extra_info", None)
     connected = None if ask is None else ask("socket")
     if connected is None or not hasattr(socket, "TCP_INFO"):
         return None

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.feed.held import LOOK_SECONDS, ClientConnection, Held, Holding
-from gateway.feed.live_clients import Pipe, SocketSend
+from gateway.feed.live_clients import SocketSend, Transport
 from gateway.feed.packer import Gzip, Plain
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
@@ -23,10 +23,10 @@ class Sink(ClientConnection, Protocol):
 
     gone: asyncio.Future[None]
     """Done when the client has left."""
-    pipe: Pipe | None
+    transport: Transport | None
     """The connection itself, where frames may be written past the server, or None."""
     send: SocketSend | None
-    """The socket's own `send`, where the pipe has one."""
+    """The socket's own `send`, where the transport has one."""
 
     async def write(self, data: bytes) -> None:
         """Send, waiting while the client does not read."""
@@ -36,7 +36,7 @@ class Sink(ClientConnection, Protocol):
 class Nobody:
     """The sink of a response that has not begun."""
 
-    pipe: Pipe | None = None
+    transport: Transport | None = None
     send: SocketSend | None = None
 
     def __init__(self) -> None:

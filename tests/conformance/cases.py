@@ -177,7 +177,7 @@ def _written(random: Random, time: int) -> str:
 
 
 def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:
-    """Events of `SCHEMA`: some are canaries, without a time, or no JSON."""
+    """Events of `SCHEMA`: some are canaries, without a time, or no object of JSON."""
     found = []
     for number, (partition, time) in enumerate(_wander(random, count, partitions)):
         event = random_event(random)
@@ -187,7 +187,9 @@ def changes(random: Random, count: int, partitions: int) -> list[NewRecord]:
             event["meta"]["domain"] = "canary"
         elif chance < 0.05:
             event["meta"]["dt"] = random.choice(("never", "2026-13-01T00:00:00Z", ""))
-        value = b"{broken" if chance > 0.99 else json.dumps(event).encode()
+        value = json.dumps(event).encode()
+        if chance > 0.98:
+            value = random.choice((b"{broken", b"5", b"null", b""))
         found.append(NewRecord(value, f"k{number}".encode(), timestamp=time, partition=partition))
     return found + [canary(SCHEMA, partition) for partition in range(partitions)]
 

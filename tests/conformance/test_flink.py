@@ -34,7 +34,8 @@ from tests.conformance.flink import JARS_VARIABLE, bounded, jars, run
 from tests.conftest import absent
 from tests.eventlog.kit import kafka_admin
 
-pytestmark = [pytest.mark.kafka, pytest.mark.flink, pytest.mark.long]
+# Alone: it takes both processors of a small machine for a minute.
+pytestmark = [pytest.mark.kafka, pytest.mark.flink, pytest.mark.long, pytest.mark.alone]
 
 SEED = int(os.environ.get("GATEWAY_CONFORMANCE_SEED", "1"))
 RANDOM_DECLARATIONS = int(os.environ.get("GATEWAY_CONFORMANCE_DECLARATIONS", "4"))

@@ -43,6 +43,7 @@ def run(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.long
 def test_every_stream_and_test_of_the_guide_works(folder: Path) -> None:
     assert len(NAMES) == 5
     for name in NAMES:
@@ -51,6 +52,7 @@ def test_every_stream_and_test_of_the_guide_works(folder: Path) -> None:
     assert "3 tests, no mistakes" in run("derive", "test")
 
 
+@pytest.mark.long
 def test_every_command_of_the_guide_works(folder: Path) -> None:
     assert len(COMMANDS) == 4
     for name in NAMES:

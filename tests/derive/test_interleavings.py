@@ -199,6 +199,7 @@ def catalog_of(tmp_path: Path, case: Case) -> Catalog:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_any_order_of_the_partitions_cut_anywhere_gives_the_same(tmp_path: Path, name: str) -> None:
     catalog = catalog_of(tmp_path, CASES[name])
@@ -256,6 +257,7 @@ class KeepsReplayed(Run):
         made.results.refused.clear()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["every", "gap", "last having", "dedup", "latest"])
 @pytest.mark.parametrize("fault", [PositionFirst, SinceTooLate, NoOwnClock, GlobalClock, KeepsReplayed])
 def test_what_breaks_it_is_found(tmp_path: Path, name: str, fault: type[Run]) -> None:

@@ -18,7 +18,12 @@ IN_THE_DOCUMENT = "[...document.querySelectorAll('.row')]"
 LIVE = "document.getElementById('state').textContent === 'Live' && document.querySelector('.row') !== null"
 NUMBERS = f"{IN_THE_DOCUMENT}.map(row => Number(row.querySelector('[data-path=n]').textContent.replaceAll(',', '')))"
 WINDOWS = 7
-ENTER = "\ue007"
+ENTER, ESCAPE = "\ue007", "\ue00c"
+
+
+def named(gateway: GatewayProcess) -> str:
+    """Its address by another name than localhost, where a page on plain http is given less."""
+    return gateway.address.replace("127.0.0.1", "gateway.test")
 
 
 @pytest_asyncio.fixture(loop_scope="package", scope="module")
@@ -30,7 +35,7 @@ async def firefox(tmp_path_factory: pytest.TempPathFactory, gateway: GatewayProc
     complaints, requests = firefox.complaints, firefox.requests
     await firefox.close()
     assert complaints == []
-    own = (gateway.address, f"blob:{gateway.address}", "data:", "about:", "chrome:", "resource:")
+    own = (gateway.address, named(gateway), f"blob:{gateway.address}", "data:", "about:", "chrome:", "resource:")
     assert [address for address in requests if not address.startswith(own)] == []
     assert any("/v2/stream/numbers" in address for address in requests)
 
@@ -64,6 +69,24 @@ async def test_a_filter_is_typed_and_holds(window: Window) -> None:
     assert json.loads(await window.evaluate("JSON.stringify(new URL(location.href).searchParams.get('filter'))")) == (
         "event.n % 7 == 3"
     )
+
+
+async def test_copying_works_on_plain_http_by_any_name(firefox: Firefox, gateway: GatewayProcess) -> None:
+    window = await firefox.window()
+    await window.open(f"{named(gateway)}/?streams=numbers&columns=n")
+    await window.until(LIVE, "events are shown")
+    assert await window.evaluate("[isSecureContext, navigator.clipboard === undefined]") == [False, True]
+    await window.click("Use this")
+    await window.click("URL")
+    await window.click("Copy")
+    await window.until("document.getElementById('told').innerText === 'Copied'", "it says that it has copied")
+    await window.type(ESCAPE)
+    await window.evaluate("document.getElementById('filter').focus()")
+    await window.paste()
+    await window.until("document.getElementById('filter').value !== ''", "something is pasted")
+    value = await window.evaluate("document.getElementById('filter').value")
+    assert value == f"{named(gateway)}/v2/stream/numbers"
+    await window.close()
 
 
 async def test_windows_share_the_connections_of_the_browser(firefox: Firefox, gateway: GatewayProcess) -> None:

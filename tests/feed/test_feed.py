@@ -197,8 +197,8 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
             sink = FakeSink()
             received: list[bytes] = []
             sink.put = received.append  # type: ignore[assignment, method-assign]
-            assert sink.pipe is not None
-            client = LiveClient(sink.pipe, Gzip(), sink.send)
+            assert sink.transport is not None
+            client = LiveClient(sink.transport, Gzip(), sink.send)
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
             clients.append((client, sink, received))

@@ -16,7 +16,7 @@ from gateway.feed.packer import Plain
 
 
 class Socket:
-    """Takes of each block so many bytes as it was told, None standing for all; then its pipe holds the rest."""
+    """Takes of each block so many bytes as it was told, None standing for all; then its transport holds the rest."""
 
     def __init__(self, takes: Sequence[int | None] = ()) -> None:
         self._takes = list(takes)
@@ -89,7 +89,7 @@ def test_one_that_waits_is_asked_at_once_again_when_it_has_caught_up() -> None:
         write(group, block)
         assert slow.calls == 1
     slow.drain()
-    write(group, b"4")  # by the pipe, which is empty then, and left with it
+    write(group, b"4")  # by the transport, which is empty then, and left with it
     slow.drain()
     write(group, b"5")
     slow.drain()

@@ -161,8 +161,8 @@ class LiveReader:
         self.sink = FakeSink()
         self.sent: list[bytes] = []
         self.sink.put = self.sent.append  # type: ignore[assignment, method-assign]
-        assert self.sink.pipe is not None
-        self.client = LiveClient(self.sink.pipe, packer, self.sink.send)
+        assert self.sink.transport is not None
+        self.client = LiveClient(self.sink.transport, packer, self.sink.send)
         self.sent.append(packer.pack(SSE.opening(b"[]", 1)))
         self.live_feed = feed
         feed.add(self.client, 0.0)

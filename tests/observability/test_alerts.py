@@ -145,6 +145,7 @@ def case_of(rule: dict[str, Any], case: Case) -> dict[str, Any]:
     return {"interval": "1m", "input_series": series, "alert_rule_test": asked}
 
 
+@pytest.mark.long
 def test_each_alert_is_told_when_it_should_be(promtool: str, tmp_path: Path) -> None:
     told = {rule["alert"]: rule for rule in rules()}
     assert list(told) == list(CASES)

@@ -110,6 +110,7 @@ def test_a_bad_pattern_is_named(tmp_path: Path) -> None:
         read_style(path)
 
 
+@pytest.mark.long
 def test_the_documents_keep_to_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["prose", "--count"])
     assert main() == 0, capsys.readouterr().err

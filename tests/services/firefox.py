@@ -162,11 +162,21 @@ class Window:
             "input.performActions", context=self._context, actions=[{"type": "key", "id": "keys", "actions": keys}]
         )
 
-    async def click(self, selector: str) -> None:
-        """Click where an element is seen."""
-        place = json.dumps(selector)
+    async def paste(self) -> None:
+        """Press Control and V."""
+        keys = [("keyDown", "\ue009"), ("keyDown", "v"), ("keyUp", "v"), ("keyUp", "\ue009")]
+        actions = [{"type": kind, "value": key} for kind, key in keys]
+        await self._wire.call(
+            "input.performActions", context=self._context, actions=[{"type": "key", "id": "keys", "actions": actions}]
+        )
+
+    async def click(self, button: str) -> None:
+        """Click a button with these words, where it is seen."""
+        words = json.dumps(button)
         x, y = await self.evaluate(
-            f"(() => {{ const box = document.querySelector({place}).getBoundingClientRect();"
+            f"(() => {{ const buttons = [...document.querySelectorAll('button')];"
+            f" const box = buttons.find(one => one.innerText.trim() === {words} && one.offsetParent)"
+            ".getBoundingClientRect();"
             " return [Math.floor(box.x + box.width / 2), Math.floor(box.y + box.height / 2)]; })()"
         )
         steps = [

@@ -259,7 +259,7 @@ class Client:
                 connection.lose()
             else:
                 for session in list(process.endpoint.sessions):
-                    if session.writer.sink.pipe is connection:
+                    if session.writer.sink.transport is connection:
                         session.stop()
                         break
                 else:

@@ -23,7 +23,7 @@ HEARTBEAT_BYTES = 4000
 class Connection(asyncio.Transport):
     """One request and its response. What the client has not read is held here, and counted."""
 
-    def __init__(self, process: Process, with_pipe: bool, read: Callable[[bytes], None] | None) -> None:
+    def __init__(self, process: Process, with_transport: bool, read: Callable[[bytes], None] | None) -> None:
         super().__init__()
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -32,7 +32,7 @@ class Connection(asyncio.Transport):
         self.lost = False
         self.unsent = 0
         self.process = process
-        self._with_pipe = with_pipe
+        self._with_transport = with_transport
         self._read = read
         """Called with what comes at once; without it, the client asks for what has come."""
         self._held: list[bytes] = []
@@ -51,12 +51,12 @@ class Connection(asyncio.Transport):
         scope: dict[str, Any] = {
             "type": "http",
             "method": method,
-            "http_version": "1.1" if self._with_pipe else "1.0",
+            "http_version": "1.1" if self._with_transport else "1.0",
             "path_params": {"streams": streams},
             "query_string": urlencode(query).encode(),
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
-        if self._with_pipe:
+        if self._with_transport:
             scope["extensions"] = {EXTENSION: self._take_over}
         self.task = asyncio.create_task(self._answer(scope))
         self.process.answering[self.task] = None

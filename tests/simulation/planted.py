@@ -185,7 +185,7 @@ BUGS = (
     Planted(
         "live: sent past what waits",
         "gateway.feed.live_clients:LiveClients.regroup",
-        "or client.pipe.get_write_buffer_size()",
+        "or client.transport.get_write_buffer_size()",
         "",
     ),
     Planted(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.feed import live_clients
-from gateway.feed.live_clients import Pipe, SocketSend
+from gateway.feed.live_clients import SocketSend, Transport
 
 
 class FakeClock:
@@ -99,10 +99,10 @@ class FakeSink:
     does not give way, as with a real transport.
     """
 
-    def __init__(self, gzip: bool = False, with_pipe: bool = True, at_once: bool = True) -> None:
+    def __init__(self, gzip: bool = False, with_transport: bool = True, at_once: bool = True) -> None:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pipe: Pipe | None = FakePipe(self) if with_pipe else None
-        self.send: SocketSend | None = self._send if with_pipe else None
+        self.transport: Transport | None = FakeTransport(self) if with_transport else None
+        self.send: SocketSend | None = self._send if with_transport else None
         self.decoder = Decoder(gzip)
         self.at_once = at_once
         self.was_cut = False
@@ -167,7 +167,7 @@ class FakeSink:
         self._moved.set()
 
 
-class FakePipe:
+class FakeTransport:
     """The connection under a sink."""
 
     def __init__(self, sink: FakeSink) -> None:

@@ -246,7 +246,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             for one in (sink, other):
                 monkeypatch.setattr(one, "put", sent.append)
                 if not live:
-                    one.pipe = None
+                    one.transport = None
             if live:
                 await until(lambda: sum(len(feed.clients) for feed in site.broadcast._feeds.values()) == 2)
 

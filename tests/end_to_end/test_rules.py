@@ -204,26 +204,31 @@ async def test_two_processes_want_one_rule(
             NewRecord(orjson.dumps({"n": number, "title": f"Page {number}", "meta": {"id": str(number)}}), partition=0)
             for number in range(EVENTS)
         ]
-        await the_log.append(STREAM, records)
+        await the_log.append(STREAM, records[:100])
 
         async def tried() -> bool:
             return len(target[0].tries) > 50
 
         await until(tried)
-        first.send_signal(signal.SIGSTOP)
+        if url.startswith("kafka"):
+            # A process that is stopped may hold the lock of an embedded log's file.
+            first.send_signal(signal.SIGSTOP)
         second = await start(config, url)
         async with ended(second):
-
-            async def more() -> bool:
-                return len(target[0].tries) > 200
-
-            await until(more)
-            first.send_signal(signal.SIGCONT)
+            if url.startswith("kafka"):
+                # As long as it takes the other to have the rule.
+                await asyncio.sleep(8)
+                first.send_signal(signal.SIGCONT)
             # The first may be refused at once, or open the rule again before it is: the one that opened it last has it.
             ends = [asyncio.create_task(one.communicate()) for one in (first, second)]
-            async with asyncio.timeout(SECONDS):
-                (over,), _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            assert b"purge is run by another process now" in over.result()[1]
+            over: set[asyncio.Task[tuple[bytes, bytes]]] = set()
+            for start_ in range(100, EVENTS, 10):
+                # A process learns that it is taken over when it has something to store.
+                await the_log.append(STREAM, records[start_ : start_ + 10])
+                if not over:
+                    over, _ = await asyncio.wait(ends, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            assert len(over) == 1
+            assert b"purge is run by another process now" in over.pop().result()[1]
             assert {first.returncode, second.returncode} == {1, None}
 
             async def all_done() -> bool:

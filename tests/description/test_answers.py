@@ -28,7 +28,6 @@ from gateway.limits.port import AWAY, Client, Refusal
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
 from gateway.server.connections import ConnectionBounds
-from gateway.settings.table import Settings
 from tests.description.kit import Record, operations
 from tests.routes.intake import IntakeSite, Log, bare, change, intake
 from tests.routes.kit import PATIENCE, position, running

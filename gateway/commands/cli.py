@@ -29,6 +29,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.model.setting import Setting
 from gateway.observability.logs import configure_logging
 from gateway.process import serve as processes
+from gateway.process.processing import Declared
 from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
@@ -99,7 +100,7 @@ def serve(**flags: Any) -> None:
         click.echo(f"warning: {warning}", err=True)
     # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
     source = partial(configure, flags, dict(os.environ))
-    sys.exit(processes.serve(configured.settings, definitions, source, output))
+    sys.exit(processes.serve(configured.settings, Declared(definitions, configured.rules), source, output))
 
 
 @main.command()

@@ -16,7 +16,7 @@ from gateway.app.machine import memory_limit
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
-from gateway.commands.demo import demo_settings, run_demo, run_demo_from
+from gateway.commands.demo import demo_settings, run_demo_from, serve_demo
 from gateway.commands.derive import derive
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
@@ -114,7 +114,7 @@ def demo(url: str | None, **flags: Any) -> None:
     output.take_streams()
     try:
         if url is None:
-            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ)), output))
+            sys.exit(serve_demo(configured, partial(configure, given, dict(os.environ)), output))
         else:
             asyncio.run(run_demo_from(configured.settings, url, output))
     except OSError as error:

@@ -225,7 +225,7 @@ def _serve_in_process(
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with _operating(gateway, stop, reloader, line) as operations:
+            async with operating(gateway, stop, reloader, line) as operations:
                 await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
@@ -240,10 +240,10 @@ def _serve_in_process(
 
 
 @asynccontextmanager
-async def _operating(
+async def operating(
     gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
 ) -> AsyncIterator[Operations]:
-    """The operations of the process: along its line to the supervisor, or by itself."""
+    """The operations of a process: along its line to the supervisor, or by itself."""
     if line is not None:
         settings = gateway.settings
         supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)

@@ -189,7 +189,7 @@ def flink_command(stream: str, **flags: Any) -> None:
 def run_command(streams: tuple[str, ...], **flags: Any) -> None:
     """Derive STREAMS, or all that are declared, until SIGTERM or SIGINT.
 
-    A stream that cannot go on is reported and left; the others go on. Exit status: 0, or 1 if one was left.
+    A stream that cannot continue is reported and left, while the others continue. Exit status: 0, or 1 if one was left.
     """
     try:
         configured = configure(flags, os.environ)

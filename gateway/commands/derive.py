@@ -164,7 +164,7 @@ def schema_command(stream: str, only_print: bool, **flags: Any) -> None:
 def flink_command(stream: str, **flags: Any) -> None:
     """Print STREAM as a script of Flink SQL, with equal results.
 
-    Exit status: 0, or 1 where SQL cannot say the same; then the place in the declaration is told.
+    Exit status: 0, or 1 where SQL cannot say the same; the message names the place.
     """
     # It takes longer to load than all the rest of the commands.
     from gateway.derive.flink_tables import Unsayable

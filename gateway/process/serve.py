@@ -178,6 +178,8 @@ def _process(settings: Settings, _: int, line: Connection) -> None:
     async def run() -> None:
         stop = stop_on_signals()
         processing = Processing(settings, open_log(settings))
+        derived, rules = counted(len(declared.derived), "derived stream"), counted(len(declared.rules), "rule")
+        logger.info("processing %s and %s in process %d", derived, rules, os.getpid())
         supervised = Line(
             line, processing.take, no_rows, settings.workers, settings.stall_limit, telemetry.labelled_figures
         )

@@ -125,7 +125,7 @@ def serve(settings: Settings, declared: Declared, source: Source, output: Output
     """Serve until a signal; returns the exit status. `source` is read at each reload."""
     if not tell_connections(settings):
         return 1
-    reloader = Reloader(source, settings, declared.definitions)
+    reloader = Reloader(source, settings, declared.definitions, declared.rules)
     if settings.workers == 1 and not is_processing(settings, declared):
         return _serve_in_process(settings, declared.definitions, output, reloader=reloader)
     return supervise(settings, declared, reloader, _work)

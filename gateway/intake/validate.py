@@ -42,20 +42,28 @@ class InvalidEvent(GatewayError):
 
 
 class Accepted(NamedTuple):
-    """An event as it is to be stored. `timestamp` is in milliseconds since the epoch; `given_id` the `meta.id` that it
-    came with."""
+    """An event as it is to be stored: its record, and the topic that takes it. `given_id` is the `meta.id` that the
+    event came with."""
 
     stream: Stream
     topic: str
-    key: bytes | None
-    timestamp: int
-    value: bytes
+    record: NewRecord
     given_id: str | None
 
     @property
-    def record(self) -> NewRecord:
-        """The record that is appended to the topic."""
-        return NewRecord(self.value, self.key, self.timestamp)
+    def key(self) -> bytes | None:
+        """The key of the record."""
+        return self.record.key
+
+    @property
+    def timestamp(self) -> int | None:
+        """Milliseconds since the epoch."""
+        return self.record.timestamp
+
+    @property
+    def value(self) -> bytes:
+        """The text of the event."""
+        return self.record.value or b""
 
 
 def accept(
@@ -96,15 +104,10 @@ def accept(
         text = with_members(text, added)
     elif faults := schema.faults(event):
         raise InvalidEvent("; ".join(faults))
+    key = key_of(event, target) if target.message_key_fields else None
+    record = NewRecord(text, key, timestamp_of(event, target, now_ms, ahead_ms))
     given_id = meta.get("id")
-    return Accepted(
-        target,
-        target.topics[0],
-        key_of(event, target) if target.message_key_fields else None,
-        timestamp_of(event, target, now_ms, ahead_ms),
-        text,
-        given_id if isinstance(given_id, str) else None,
-    )
+    return Accepted(target, target.topics[0], record, given_id if isinstance(given_id, str) else None)
 
 
 def _missing(

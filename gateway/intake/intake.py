@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from gateway import errors
@@ -25,7 +25,7 @@ from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.options import IntakeOptions
-from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.outcome import Outcome, Refused, SplitBody, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
 from gateway.intake.store import Candidate, Store
@@ -48,8 +48,9 @@ _NAMESPACE = uuid.UUID("5f0b4c0e-6c1b-5d3a-9f57-6d6f7a5f3f0e")
 
 
 class Intake:
-    """One for a process. `take` may be called concurrently. `claims` are shared with other gateways over the same log,
-    and so are `keys`, the bodies of Idempotency-Keys. Without them, this process and the log decide.
+    """One for a process. The body of a request is split, and then its events are taken; many requests may be under way
+    at once. `claims` are shared with other gateways over the same log, and so are `keys`, the bodies of
+    Idempotency-Keys. Without them, this process and the log decide.
 
     The hub calls `observe`.
     """
@@ -141,32 +142,36 @@ class Intake:
         if self._store.claiming is not None:
             await self._store.claiming.run()
 
-    async def take(self, submission: Submission) -> Outcome:
-        """Judge and store. Raises Problem for what is wrong with the request as a whole."""
+    @asynccontextmanager
+    async def split(self, submission: Submission) -> AsyncIterator[SplitBody]:
+        """Split the body into its events, for `take` within the block. Raises Problem for what is wrong with the body
+        as a whole, and while the process stops."""
         if self._draining:
             raise Problem(503, "Stopping", "the server is stopping; send it again", headers={"retry-after": "1"})
         self._running += 1
         self._idle.clear()
         try:
-            return await self._take(submission)
+            async with AsyncExitStack() as held:
+                if len(submission.body) > LARGE_BYTES:
+                    await held.enter_async_context(self._one_large)
+                validation = held.enter_context(submission.span.child("validate", {}))
+                yield SplitBody(submission, await self._pieces(submission.body), validation, held)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
 
-    async def _take(self, submission: Submission) -> Outcome:
+    async def take(self, split: SplitBody) -> Outcome:
+        """Judge the events and store them, once. Raises Problem for what is wrong with the request as a whole."""
+        submission = split.submission
         outcome = Outcome(hasty=submission.hasty)
-        # Parsed events take up to 25 times the bytes of their texts: they are let go of before the log is waited for.
-        large = len(submission.body) > LARGE_BYTES
-        async with self._one_large if large else nullcontext():
-            with submission.span.child("validate", {}) as validation:
-                pieces = await self._pieces(submission.body)
-                if submission.admit is not None:
-                    await submission.admit(len(pieces))
-                digest = self._keys.digest(submission)
-                candidates = await self._judge(pieces, submission, digest, outcome)
-                pieces = [piece._replace(event=None) for piece in pieces]
-                validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
+        async with split.held:
+            digest = self._keys.digest(submission)
+            candidates = await self._judge(split.pieces, submission, digest, outcome)
+            # Parsed events take up to 25 times the bytes of their texts: they are let go of before the log is waited
+            # for.
+            pieces = split.pieces = [piece._replace(event=None) for piece in split.pieces]
+            split.validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
         if candidates and submission.idempotency_key is not None:
             await self._keys.bind(submission.idempotency_key, digest)
         if outcome.invalid:

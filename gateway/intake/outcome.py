@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,8 +14,7 @@ from gateway.observability.tracing import NO_SPAN, Span
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A body with the facts about its request. `grant` says which streams its sender may write; others do not exist
-    for it. `admit` receives the number of events, and raises Problem if they are too many now. The work for it is
-    recorded in parts of `span`."""
+    for it. The work for it is recorded in parts of `span`."""
 
     body: bytes
     media_type: str
@@ -23,8 +22,19 @@ class Submission:
     hasty: bool = False
     request_id: str | None = None
     idempotency_key: str | None = None
-    admit: Callable[[int], Awaitable[None]] | None = None
     span: Span = NO_SPAN
+
+
+@dataclass(eq=False, slots=True)
+class SplitBody:
+    """A submission and its events, for as long as it is under way. `validation` is the part of its span in which the
+    events are split and validated. What is `held` until they are validated is the span's part, and the place of a
+    large body."""
+
+    submission: Submission
+    pieces: list[Piece]
+    validation: Span
+    held: AsyncExitStack
 
 
 class Refused(NamedTuple):

@@ -30,6 +30,7 @@ from gateway.intake.outcome import Outcome, Submission
 from gateway.intake.store import ELSEWHERE, known_by
 from gateway.model.record import NewRecord, TopicPartition
 from tests.intake.test_intake import SHIPPED, STREAMS
+from tests.kit.intake import take
 from tests.routes.intake import Log, change
 
 TOPIC = "change"
@@ -119,7 +120,7 @@ async def site() -> AsyncIterator[Gateways]:
 
 async def send(intake: Intake, *events: Any, key: str | None = None, hasty: bool = False) -> Outcome:
     body = orjson.dumps(events if len(events) != 1 else events[0])
-    return await intake.take(Submission(body, "application/json", hasty=hasty, idempotency_key=key))
+    return await take(intake, Submission(body, "application/json", hasty=hasty, idempotency_key=key))
 
 
 def counted(outcome: Outcome) -> tuple[int, int, int]:

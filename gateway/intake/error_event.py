@@ -11,7 +11,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.validate import Accepted, InvalidEvent, accept
+from gateway.intake.validate import Accepted, InvalidEvent, validate
 from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"
@@ -42,7 +42,7 @@ def error_event(
         told["errored_schema_uri"] = uri[:NAME_CHARACTERS]
     # What was read by the slower decoder may hold halves of characters.
     told = orjson.loads(orjson.dumps({key: _whole(value) for key, value in told.items()}))
-    return accept(orjson.dumps(told), told, catalog, schemas, now_ms)
+    return validate(orjson.dumps(told), told, catalog, schemas, now_ms)
 
 
 def named(event: object) -> tuple[str | None, str | None]:

@@ -27,10 +27,10 @@ from gateway.intake.looks import Looks
 from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Outcome, Refused, SplitBody, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
+from gateway.intake.split import BadBody, Piece, TooManyEvents, split
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
-from gateway.intake.validate import InvalidEvent, accept
+from gateway.intake.validate import InvalidEvent, validate
 from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
@@ -240,7 +240,7 @@ class Intake:
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []
-        chunks = take_apart(body, self.options.intake_max_events)
+        chunks = split(body, self.options.intake_max_events)
         try:
             if len(body) > LARGE_BYTES:
                 while chunk := await asyncio.to_thread(next, chunks, None):
@@ -291,7 +291,7 @@ class Intake:
                     stream = reports
                 if key is not None:
                     new_id = str(uuid.uuid5(_NAMESPACE, f"{key}/{digest}/{index}"))
-                accepted = accept(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
+                accepted = validate(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
                                   request_id=request_id, hint=hint, ahead_ms=self._ahead_ms)  # fmt: skip
             except InvalidEvent as error:
                 outcome.invalid.append(Refused(index, piece, error.detail))

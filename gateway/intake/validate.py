@@ -16,7 +16,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
-from gateway.intake.insert import with_members
+from gateway.intake.insert import insert_meta
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time, read_time
@@ -66,7 +66,7 @@ class Accepted(NamedTuple):
         return self.record.value or b""
 
 
-def accept(
+def validate(
     text: bytes,
     event: object,
     catalog: Catalog,
@@ -101,7 +101,7 @@ def accept(
     added = _missing(meta, target, now_ms, new_id, request_id)
     if added:
         event, added = _completed(event, meta, added, schema)
-        text = with_members(text, added)
+        text = insert_meta(text, added)
     elif faults := schema.faults(event):
         raise InvalidEvent("; ".join(faults))
     key = key_of(event, target) if target.message_key_fields else None
@@ -250,3 +250,7 @@ def time_of_value(value: Any) -> int | None:
         return read_time(value)
     except ValueError:
         return None
+
+
+accept = validate
+"""The former name."""

@@ -13,7 +13,7 @@ from gateway.cooperative import Yielder, give_way
 from gateway.errors import ConfigurationError
 from gateway.eventlog.port import EventLog
 from gateway.intake.split import read_one
-from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, validate
 from gateway.model.record import NewRecord
 from gateway.produce.lines import MAXIMUM_LINE_BYTES, Line
 from gateway.schemas.repository import SchemaRepository
@@ -107,7 +107,7 @@ class Production:
             if piece.fault is not None:
                 raise InvalidEvent(piece.fault)
             now = self._clock.now()
-            accepted = accept(
+            accepted = validate(
                 data, piece.event, self._catalog, self._schemas, now, stream=self._stream, ahead_ms=self._ahead_ms
             )
         except InvalidEvent as error:

@@ -221,7 +221,7 @@ async def test_a_mistake_of_our_own(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr(intake_module, "accept", broken)
+    monkeypatch.setattr(intake_module, "validate", broken)
     answer = await site.post(change())
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "ZeroDivisionError" not in answer.text

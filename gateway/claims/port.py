@@ -25,7 +25,7 @@ TOGETHER = 1000
 
 
 class ClaimsAway(GatewayError):
-    """The place of the claims does not answer."""
+    """The store of the claims does not answer."""
 
 
 class Kind(IntEnum):
@@ -86,7 +86,7 @@ class Claims(Keys, Protocol):
         ...
 
     async def run(self) -> None:
-        """Find out whether the place is there. Does not end by itself."""
+        """Find out whether the store is there. Does not end by itself."""
         ...
 
     async def close(self) -> None:

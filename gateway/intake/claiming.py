@@ -49,7 +49,7 @@ class Verdict(StrEnum):
 
 @dataclass(eq=False, slots=True)
 class Wanted:
-    """Events of one request for one topic: by their places, the name and the claim of each. `decide` first receives
+    """Events of one request for one topic: by their indices, the name and the claim of each. `decide` first receives
     all except those that are waited for, and receives these later."""
 
     topic: str
@@ -158,16 +158,16 @@ class Claiming:
             verdicts, open_ = dict.fromkeys(asked, Verdict.UNKNOWN), {}
         for wanted in together:
             wanted.decide(
-                {place: verdicts[claim] for place, (_, claim) in wanted.events.items() if claim not in open_}
+                {index: verdicts[claim] for index, (_, claim) in wanted.events.items() if claim not in open_}
             )  # fmt: skip
-            if left := {place: event for place, event in wanted.events.items() if event[1] in open_}:
+            if left := {index: event for index, event in wanted.events.items() if event[1] in open_}:
                 self._begin(self._wait(Wanted(topic, left, wanted.decide), open_))
 
     async def _wait(self, wanted: Wanted, lapsed: Mapping[bytes, bytes]) -> None:
         """Wait for what another gateway makes of its claims, and ask the log where that says nothing more."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + HELD_SECONDS
-        left = {claim: (place, key) for place, (key, claim) in wanted.events.items()}
+        left = {claim: (index, key) for index, (key, claim) in wanted.events.items()}
         pause = POLL_SECONDS[0]
         holders = dict(lapsed)
         while left and loop.time() < deadline:
@@ -185,7 +185,7 @@ class Claiming:
             await give_way()
         if left:
             telemetry.claims(Verdict.HELD, len(left))
-            wanted.decide({place: Verdict.HELD for place, _ in left.values()})
+            wanted.decide({index: Verdict.HELD for index, _ in left.values()})
 
     async def _take(
         self, topic: str, asked: Mapping[bytes, Key], holders: Mapping[bytes, bytes]

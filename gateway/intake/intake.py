@@ -215,7 +215,9 @@ class Intake:
         if not hub.filled.is_set():
             return True
         held = hub.ring.partitions()
-        unbegun = [trouble for place, trouble in hub.sick.items() if place.topic == topic and place not in held]
+        unbegun = [
+            trouble for partition, trouble in hub.sick.items() if partition.topic == topic and partition not in held
+        ]
         return any(trouble.kind is not Kind.NO_RIGHT for trouble in unbegun)
 
     async def _read_to_the_end(self, topics: set[str]) -> set[str]:

@@ -28,8 +28,8 @@ class Submission:
 @dataclass(eq=False, slots=True)
 class SplitBody:
     """A submission and its events, for as long as it is under way. `validation` is the part of its span in which the
-    events are split and validated. What is `held` until they are validated is the span's part, and the place of a
-    large body."""
+    events are split and validated. What is `held` until they are validated is that part, and the lock of large
+    bodies."""
 
     submission: Submission
     pieces: list[Piece]
@@ -38,7 +38,7 @@ class SplitBody:
 
 
 class Refused(NamedTuple):
-    """An event that is not stored, and why; `number` is its place in the request, from 0."""
+    """An event that is not stored, and why; `number` is its index in the request, from 0."""
 
     number: int
     piece: Piece

@@ -48,7 +48,7 @@ class Refusal(NamedTuple):
 
 
 class Limiter(Protocol):
-    """Counts what clients use. Nothing here raises where the place of the counts is away, or waits long for it."""
+    """Counts what clients use. Nothing here raises where the store of the counts is away, or waits long for it."""
 
     async def enter(self, client: Client) -> Refusal | None:
         """Open a stream; None where it may be, and `leave` is due once when it has ended."""

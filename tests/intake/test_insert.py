@@ -25,11 +25,11 @@ METAS = st.none() | st.dictionaries(st.sampled_from(["stream", "uri", "meta"]), 
 
 @given(EVENTS, METAS, st.integers(0, 4), st.sampled_from([None, 0, 2]), st.booleans())
 def test_the_event_has_what_was_put_in_and_all_else_as_before(
-    event: dict[str, Any], meta: dict[str, Any] | None, place: int, indent: int | None, ascii_only: bool
+    event: dict[str, Any], meta: dict[str, Any] | None, index: int, indent: int | None, ascii_only: bool
 ) -> None:
     members = list(event.items())
     if meta is not None:
-        members.insert(place, ("meta", meta))
+        members.insert(index, ("meta", meta))
     text = json.dumps(dict(members), indent=indent, ensure_ascii=ascii_only).encode()
     completed = insert_meta(text, {"id": "1", "dt": "2"})
     expected = {**dict(members), "meta": {"id": "1", "dt": "2", **(meta or {})}}

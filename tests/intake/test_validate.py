@@ -273,16 +273,16 @@ def test_another_validator_says_the_same_of_an_example_in_which_something_is_cha
     event = copy.deepcopy(schema.examples[number])
     event["meta"] = {**event["meta"], "stream": "any", "id": str(uuid.UUID(int=1)), "dt": "2026-01-01T00:00:00Z"}
     for path in data.draw(st.lists(st.sampled_from(sorted(paths(event), key=str)), max_size=3)):
-        place: Any = event
+        part: Any = event
         if path[0] in ("$schema", "meta"):
             continue  # What is missing there is put in, and not of the schema alone.
         try:
             for name in path[:-1]:
-                place = place[name]
-            if data.draw(st.booleans()) and isinstance(place, dict):
-                place.pop(path[-1])
+                part = part[name]
+            if data.draw(st.booleans()) and isinstance(part, dict):
+                part.pop(path[-1])
             else:
-                place[path[-1]] = data.draw(OTHERS)
+                part[path[-1]] = data.draw(OTHERS)
         except (KeyError, IndexError, TypeError):
             continue  # A change before has taken it away.
     catalog = Catalog([Stream("any", ("any",), schema_title=title)])

@@ -108,7 +108,7 @@ class Dialer:
     def _note_failure(self, address: Address, failure: str) -> None:
         now = time.monotonic()
         self._failures = {
-            place: (at, text) for place, (at, text) in self._failures.items() if now - at < TRUST_SECONDS
+            other: (at, text) for other, (at, text) in self._failures.items() if now - at < TRUST_SECONDS
         } | {address: (now, failure)}
 
     def _raise_failure(self, address: Address) -> None:
@@ -151,7 +151,7 @@ class Connections:
             connection.close()
         connection = await self._connect(address)
         self._all = {old for old in self._all if old.connected()} | {connection}
-        self._free = {place: held for place, held in self._free.items() if held}
+        self._free = {other: held for other, held in self._free.items() if held}
         return connection
 
 

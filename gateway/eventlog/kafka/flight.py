@@ -13,7 +13,7 @@ from typing import Any
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
 from gateway.eventlog.kafka.connection import FRAME_BYTES
-from gateway.eventlog.kafka.fetch import FetchRequest, Place
+from gateway.eventlog.kafka.fetch import FetchPosition, FetchRequest
 from gateway.model.record import TopicPartition
 
 _LENGTH = Struct(">i")
@@ -23,17 +23,20 @@ ANSWER_SECONDS = 30.0
 
 
 class Flight:
-    """A request to a node for some partitions, from these places; or, without a node, for the metadata of them.
+    """A request to a node for some partitions, from these positions; or, without a node, for the metadata of them.
 
     `outcome` is what it brought, or what went wrong, once it has landed; `landed` is called then. One that is not there
     by its `deadline` (as of `time.monotonic`) is to be cancelled; after it is `late`, its node may lead no more.
     """
 
     def __init__(
-        self, node: int | None, places: Mapping[TopicPartition, Place], landed: Callable[[], None] = lambda: None
+        self,
+        node: int | None,
+        positions: Mapping[TopicPartition, FetchPosition],
+        landed: Callable[[], None] = lambda: None,
     ) -> None:
         self.node = node
-        self.places = places
+        self.positions = positions
         self.outcome: Any = None
         self.deadline = math.inf
         self.late = math.inf

@@ -32,7 +32,7 @@ from gateway.model.record import NewRecord, TopicPartition
 
 EARLIEST = -2
 LATEST = -1
-"""In the place of a time: the first offset, and the end of what is committed."""
+"""In place of a time: the first offset, and the end of what is committed."""
 
 TOPIC_EXISTS = 36
 

@@ -143,7 +143,7 @@ class Producer:
                 )
         except TimeoutError:
             pass  # What has no fate yet has that of `late`.
-        late = self._late_error(topic, [number for number, places in spread.items() if fates[places[-1]] is None])
+        late = self._late_error(topic, [number for number, indices in spread.items() if fates[indices[-1]] is None])
         known = [late if fate is None else fate for fate in fates]
         unavailable = [fate for fate in known if isinstance(fate, LogUnavailable)]
         if known and len(unavailable) == len(known):
@@ -155,8 +155,8 @@ class Producer:
     def _late_error(self, topic: str, numbers: Sequence[int]) -> LogUnavailable:
         """The error for records of these partitions that were not acknowledged in time, with the reason if it is
         known."""
-        places = (TopicPartition(topic, number) for number in numbers)
-        trouble = next((self._troubles[place] for place in places if place in self._troubles), self._unnamed)
+        partitions = (TopicPartition(topic, number) for number in numbers)
+        trouble = next((self._troubles[each] for each in partitions if each in self._troubles), self._unnamed)
         detail = f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s"
         return (
             LogUnavailable(detail) if trouble is None else LogUnavailable(f"{detail}: {trouble.detail}", trouble.kind)
@@ -241,8 +241,8 @@ class Producer:
                         fates[index] = error
                     continue
                 if verdict.code == 0:
-                    for place, index in enumerate(group[:count], verdict.offset):
-                        fates[index] = (partition, place)
+                    for offset, index in enumerate(group[:count], verdict.offset):
+                        fates[index] = (partition, offset)
                 elif verdict.code in UNNUMBERED:
                     waiting.appendleft(group[:count])
                 else:
@@ -357,13 +357,13 @@ def _refuse(
     """Set the fates of those of the records sent that are at fault. Returns what is to be sent again, in groups: where
     the broker does not say who is at fault, each half for itself."""
     faulty = set(range(len(sent))) if len(sent) == 1 else set(verdict.faulty)
-    for place in faulty:
+    for position in faulty:
         trouble = _complaint(partition, verdict)
-        fates[sent[place]] = LogError(trouble.detail, trouble.kind)
+        fates[sent[position]] = LogError(trouble.detail, trouble.kind)
     if not faulty:
         half = len(sent) // 2
         return [sent[:half], sent[half:]]
-    left = [index for place, index in enumerate(sent) if place not in faulty]
+    left = [index for position, index in enumerate(sent) if position not in faulty]
     return [left] if left else []
 
 

@@ -14,7 +14,7 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
-from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchPosition, FetchRequest
 from gateway.eventlog.kafka.flight import FetchConnections, Flight
 from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
@@ -228,23 +228,23 @@ class KafkaReader:
 
     def _launch(self, wanted: Collection[TopicPartition]) -> None:
         """Send requests for the partitions of which little is left and none is under way."""
-        flying = {partition for flight in self._flights for partition in flight.places}
-        hungry: dict[int | None, dict[TopicPartition, Place]] = {}
+        flying = {partition for flight in self._flights for partition in flight.positions}
+        hungry: dict[int | None, dict[TopicPartition, FetchPosition]] = {}
         held = sum(buffer.size for buffer in self._buffers.values())
         for partition, buffer in self._buffers.items():
             full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
             if not full and partition not in flying and partition not in self._errors:
                 node, epoch = self._leader(partition)
-                hungry.setdefault(node, {})[partition] = Place(buffer.ahead, buffer.epoch, epoch)
+                hungry.setdefault(node, {})[partition] = FetchPosition(buffer.ahead, buffer.epoch, epoch)
         at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
-        for node, places in hungry.items():
+        for node, positions in hungry.items():
             others = sum(flight.node == node for flight in self._flights)
-            starving = any(partition in wanted and not self._buffers[partition].size for partition in places)
+            starving = any(partition in wanted and not self._buffers[partition].size for partition in positions)
             if others == 0 or (starving and others < FLIGHTS):
-                flight = Flight(node, places, self._wake)
+                flight = Flight(node, positions, self._wake)
                 self._flights.append(flight)
                 if node is None:
-                    flight.run(self._look(places))
+                    flight.run(self._look(positions))
                 else:
                     self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
 
@@ -270,13 +270,13 @@ class KafkaReader:
 
     async def _look_after(self, flight: Flight, node: int) -> None:
         try:
-            await self._cluster.refresh({topic for topic, _ in flight.places})
+            await self._cluster.refresh({topic for topic, _ in flight.positions})
         except LogUnavailable:
             return
         finally:
             if self._watching is asyncio.current_task():
                 self._watching = None
-        if not self._cluster.leads(node, flight.places):
+        if not self._cluster.leads(node, flight.positions):
             flight.cancel()
 
     def _ids(self, partitions: Collection[TopicPartition]) -> dict[str, bytes]:
@@ -285,7 +285,7 @@ class KafkaReader:
     def _read(self, flight: Flight, node: int, wait: float) -> None:
         """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
-        request = FetchRequest(flight.places, self._ids(flight.places), limits)
+        request = FetchRequest(flight.positions, self._ids(flight.positions), limits)
         self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
     def _land(self) -> bool:
@@ -318,7 +318,7 @@ class KafkaReader:
             self._unreachable = None
             self._trouble.clear()
         failed = False
-        for partition in flight.places.keys() & self._buffers.keys():
+        for partition in flight.positions.keys() & self._buffers.keys():
             topic, number = partition
             found = topics.get(topic)
             bound = self._bound.setdefault(topic, found) if found is not None else None
@@ -338,7 +338,7 @@ class KafkaReader:
         for fetched in results:
             partition = fetched.partition
             buffer = self._buffers.get(partition)
-            if buffer is None or flight.places[partition][:2] != (buffer.ahead, buffer.epoch):
+            if buffer is None or flight.positions[partition][:2] != (buffer.ahead, buffer.epoch):
                 continue  # It was dropped, or added anew, while this was under way.
             trouble = self._take_in(buffer, fetched)
             if trouble is None:
@@ -382,8 +382,8 @@ class KafkaReader:
         return wrong
 
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
-        self._cluster.forget({topic for topic, _ in flight.places})
-        for partition in flight.places.keys() & self._buffers.keys():
+        self._cluster.forget({topic for topic, _ in flight.positions})
+        for partition in flight.positions.keys() & self._buffers.keys():
             self._buffers[partition].unfetched = False
             self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
         if flight.node is None:

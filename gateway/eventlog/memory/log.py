@@ -294,9 +294,9 @@ class MemoryWriter:
         self._log.check()
         if self._log.writers[self._name] is not self:
             raise WriterFenced(self._name)
-        places = self._log.append_to_topics(records)
+        locations = self._log.append_to_topics(records)
         self.position = position
-        return places
+        return locations
 
     async def close(self) -> None:
         """Nothing to release."""

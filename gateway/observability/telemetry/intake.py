@@ -56,13 +56,13 @@ def error_event_lost(stream: str, reason: str) -> None:
 
 
 def claims_shared() -> None:
-    """The place where gateways tell each other what they store answers again."""
+    """The store where gateways tell each other what they store answers again."""
     _CLAIMS_ALONE.set(0)
     log.info("claims are shared again")
 
 
 def claims_alone(reason: str) -> None:
-    """The place where gateways tell each other what they store does not answer."""
+    """The store where gateways tell each other what they store does not answer."""
     _CLAIMS_ALONE.set(1)
     log.warning(
         "gateways cannot share their claims (%s). Until they can, the log is asked for each event with an id, "

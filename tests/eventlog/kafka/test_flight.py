@@ -14,7 +14,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import Cluster
 from gateway.eventlog.kafka.connection import FRAME_BYTES
 from gateway.eventlog.kafka.flight import ANSWER_SECONDS, FetchConnections, Flight
-from tests.eventlog.kafka.test_fetch import CORRELATION, NEW, PLACES, answer, request
+from tests.eventlog.kafka.test_fetch import CORRELATION, NEW, POSITIONS, answer, request
 
 NODE = 1
 
@@ -68,7 +68,7 @@ class Broker:
 
 async def ask(connections: FetchConnections) -> Flight:
     """A request that is on its way."""
-    flight = Flight(NODE, PLACES)
+    flight = Flight(NODE, POSITIONS)
     connections.send(NODE, request()[0], flight, 0.5, 60.0)
     if flight.task is not None:
         await flight.task
@@ -183,7 +183,7 @@ async def test_a_broker_that_asks_for_a_pause_is_not_asked_meanwhile(
 ) -> None:
     await ask(connections)
     broker.pausing = 5.0
-    flight = Flight(NODE, PLACES)
+    flight = Flight(NODE, POSITIONS)
     connections.send(NODE, request()[0], flight, 0.5, 60.0)
     assert len(broker.sent) == 1
     assert flight.task is not None

@@ -119,8 +119,8 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
     await patiently(lambda: log.create(topic, 3))
     offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
     fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
-    places = [fate for told in fates for fate in told]
-    assert len(set(places)) == len(places) == 600
+    locations = [fate for told in fates for fate in told]
+    assert len(set(locations)) == len(locations) == 600
     reader = await log.reader({TopicPartition(topic, number): 0 for number in range(3)})
     assert len({record.value for record in await take(reader, 600)}) == 600
     await reader.close()
@@ -168,12 +168,12 @@ class Broker:
     async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
         return {each: self._leader(each) for each in partitions}
 
-    def _leader(self, place: TopicPartition) -> int | Trouble:
-        if place.topic != TOPIC or place.partition not in self.values:
-            return absent(place.topic)
-        if place.partition in self.stuck:
+    def _leader(self, partition: TopicPartition) -> int | Trouble:
+        if partition.topic != TOPIC or partition.partition not in self.values:
+            return absent(partition.topic)
+        if partition.partition in self.stuck:
             return Trouble(Kind.NO_LEADER, "none")
-        return 1 + (place.partition in self.hanging)
+        return 1 + (partition.partition in self.hanging)
 
     def cached(self, topic: str) -> Any:
         return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))

@@ -25,9 +25,9 @@ Result = TypeVar("Result")
 
 
 class Call:
-    """A call of the log that is under way; `trouble` is what keeps it from ending, as far as is known."""
+    """A call of the log that is under way; `obstacle` is what keeps it from ending, as far as is known."""
 
-    trouble = ""
+    obstacle = ""
 
 
 @asynccontextmanager
@@ -38,8 +38,8 @@ async def within(seconds: float, what: str) -> AsyncIterator[Call]:
         async with asyncio.timeout(seconds):
             yield call
     except TimeoutError as error:
-        trouble = f": {call.trouble}" if call.trouble else ""
-        raise LogUnavailable(f"Kafka: {what}: no answer within {seconds:g} s{trouble}") from error
+        obstacle = f": {call.obstacle}" if call.obstacle else ""
+        raise LogUnavailable(f"Kafka: {what}: no answer within {seconds:g} s{obstacle}") from error
 
 
 async def bounded(call: Awaitable[Result], seconds: float, what: str) -> Result:

@@ -135,9 +135,9 @@ class KafkaLog:
             if not failed:
                 return
             code, *message = failed[0]
-            call.trouble = " ".join([for_code(code).__name__, *filter(None, message)])
+            call.obstacle = " ".join([for_code(code).__name__, *filter(None, message)])
             if not for_code(code).retriable:
-                raise _refused(code, f"Kafka: cannot {what}: {call.trouble}")
+                raise _refused(code, f"Kafka: cannot {what}: {call.obstacle}")
             await asyncio.sleep(RETRY_SECONDS)
             await self._cluster.topics([])
 
@@ -181,7 +181,7 @@ class KafkaLog:
         reader = await self.reader({POSITIONS: start})
         try:
             while start < end:
-                call.trouble = f"a transaction in {POSITIONS.topic} is not ended yet"
+                call.obstacle = f"a transaction in {POSITIONS.topic} is not ended yet"
                 for batch in await reader.fetch(CALL_SECONDS):
                     if isinstance(batch, Refusal):
                         refuse({POSITIONS: batch.trouble})

@@ -151,9 +151,9 @@ async def test_a_request_that_waits_does_not_hold_up_another(broker: Broker, con
 async def test_what_an_abandoned_flight_brings_is_not_kept(broker: Broker, connections: FetchConnections) -> None:
     flight = await ask(connections)
     flight.abandon()
-    held = flight.flying
+    held = flight.in_flight
     broker.answer(framed(answer()))
-    assert (held, flight.flying) == (True, False)
+    assert (held, flight.in_flight) == (True, False)
     assert not flight.outcome
     await ask(connections)
     assert broker.opened == 1

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
+from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, AskedClaim, Claims, ClaimsAway, ClaimState
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError
@@ -197,7 +197,7 @@ class Claiming:
             return dict.fromkeys(asked, Verdict.UNKNOWN), {}
         verdicts = {claim: Verdict.STORED for claim, key in asked.items() if self._known(key)}
         self.settle([claim for claim in lapsed if claim in verdicts], [])
-        wanted = [Asked(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
+        wanted = [AskedClaim(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
         # What is wanted again is not free, be it told or not that it was.
         self._freed = [claim for claim in self._freed if claim not in asked]
         others: dict[bytes, bytes] = {}
@@ -210,9 +210,9 @@ class Claiming:
         else:
             own = []
             for one, standing in zip(wanted, standings, strict=True):
-                if standing.kind is Kind.STORED:
+                if standing.kind is ClaimState.STORED:
                     verdicts[one.id] = Verdict.STORED
-                elif standing.kind is Kind.OWN:
+                elif standing.kind is ClaimState.OWN:
                     own.append(one.id)
                     self._until[one.id] = begun + SURE_SECONDS
                     self._doubts.pop(one.id, None)

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Yielder
 from gateway.definitions import Current
-from gateway.errors import LogError, Problem
+from gateway.errors import LogError, Problem, Refused
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
@@ -25,7 +24,7 @@ from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.options import IntakeOptions
-from gateway.intake.outcome import Outcome, Refused, SplitBody, Submission
+from gateway.intake.outcome import Outcome, Rejected, SplitBody, Submission
 from gateway.intake.report import as_event, is_report
 from gateway.intake.split import BadBody, Piece, TooManyEvents, split
 from gateway.intake.store import Candidate, Store
@@ -180,7 +179,7 @@ class Intake:
             with submission.span.child("read the log to its end", {}):
                 sick = await self._read_to_the_end(topics)
             outcome.failed += [
-                Refused(one.number, pieces[one.number], str(WITHDRAWN))
+                Rejected(one.number, pieces[one.number], str(WITHDRAWN))
                 for one in candidates
                 if one.accepted.topic in sick
             ]
@@ -196,7 +195,7 @@ class Intake:
         first = sum(len(group.candidates) for group in handed.groups)
         for count, (one, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
-                outcome.failed.append(Refused(one.number, pieces[one.number], told_of(fate)))
+                outcome.failed.append(Rejected(one.number, pieces[one.number], told_of(fate)))
                 forbidden = is_forbidden(fate)
                 if isinstance(fate, FAILURES):
                     outcome.why = outcome.why or trouble_with(fate).kind
@@ -231,7 +230,7 @@ class Intake:
                         # What this process has offered before is in the log by then, or never will be.
                         await self._hub.log.settle(topic)
                         await self._looks.look(topic)
-                    except errors.Refused:
+                    except Refused:
                         sick.add(topic)
         except (LogError, TimeoutError):
             raise log_unavailable() from None
@@ -296,7 +295,7 @@ class Intake:
                 accepted = validate(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
                                   request_id=request_id, hint=hint, ahead_ms=self._ahead_ms)  # fmt: skip
             except InvalidEvent as error:
-                outcome.invalid.append(Refused(index, piece, error.detail))
+                outcome.invalid.append(Rejected(index, piece, error.detail))
                 continue
             known_by = accepted.given_id or new_id
             candidates.append(

@@ -37,7 +37,7 @@ class SplitBody:
     held: AsyncExitStack
 
 
-class Refused(NamedTuple):
+class Rejected(NamedTuple):
     """An event that is not stored, and why; `number` is its index in the request, from 0."""
 
     number: int
@@ -53,8 +53,8 @@ class Outcome:
     hasty: bool = False
     stored: int = 0
     repeated: int = 0
-    invalid: list[Refused] = field(default_factory=list)
-    failed: list[Refused] = field(default_factory=list)
+    invalid: list[Rejected] = field(default_factory=list)
+    failed: list[Rejected] = field(default_factory=list)
     unavailable: bool = False
     """Whether any failed since the log did not answer."""
     forbidden: bool = False

@@ -19,7 +19,7 @@ from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
-from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.outcome import Outcome, Rejected, Submission
 from gateway.intake.telling import away, forbidden
 from gateway.observability import request_id, telemetry
 from gateway.observability.tracing import NO_TRACER, Attributes, Span, Tracer
@@ -248,11 +248,11 @@ class _Budget:
     def __init__(self) -> None:
         self._left = SHOWN_BYTES
 
-    def entries(self, refused: Sequence[Refused]) -> list[dict[str, object]]:
+    def entries(self, refused: Sequence[Rejected]) -> list[dict[str, object]]:
         """The list in the answer."""
         return [{"index": one.number, "event": self._shown(one), "detail": one.detail} for one in refused]
 
-    def _shown(self, refused: Refused) -> object:
+    def _shown(self, refused: Rejected) -> object:
         text = refused.piece.text
         if len(text) <= min(SHOWN_EVENT_BYTES, self._left):
             self._left -= len(text)

@@ -19,7 +19,7 @@ from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.eventlog.kafka.calls import CALL_SECONDS, Call, read, within
 from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.options import connection_options, parse_bootstrap
-from gateway.eventlog.kafka.producer import Producer
+from gateway.eventlog.kafka.producer import KafkaProducer
 from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka.reader import KafkaReader
 from gateway.eventlog.kafka.transactions import stop_producer
@@ -52,7 +52,7 @@ class KafkaLog:
         self._options = connection_options(options or {})
         self._bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
         self._cluster = Cluster(addresses, self._options)
-        self._producer = Producer(self._cluster)
+        self._producer = KafkaProducer(self._cluster)
         self._stopping: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:

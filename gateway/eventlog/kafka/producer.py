@@ -62,7 +62,7 @@ HALF_STORED = frozenset({REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND})
 """The leader has the batch, its followers not yet; it is not acknowledged, and may be stored for good."""
 
 
-class Identity:
+class ProducerIdentity:
     """The identity of a producer for the brokers: an id and an epoch. Each partition numbers the records that it
     sends."""
 
@@ -85,7 +85,7 @@ class Parcel:
 
     __slots__ = ("batch", "count", "identity", "late", "partition", "unanswered")
 
-    def __init__(self, partition: TopicPartition, batch: bytes, identity: Identity, count: int) -> None:
+    def __init__(self, partition: TopicPartition, batch: bytes, identity: ProducerIdentity, count: int) -> None:
         self.partition = partition
         self.batch = batch
         self.identity = identity
@@ -94,7 +94,7 @@ class Parcel:
         self.late = False
 
 
-class Producer:
+class KafkaProducer:
     """Sends one batch of a partition at a time.
 
     A batch that was sent and not answered may be taken at any time: by a broker that was paused, out of its socket. So
@@ -105,8 +105,8 @@ class Producer:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._connections = Connections(cluster.connect)
-        self._identity: Identity | None = None
-        self._identifying: Together[None, Identity] = Together()
+        self._identity: ProducerIdentity | None = None
+        self._identifying: Together[None, ProducerIdentity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._late: dict[TopicPartition, asyncio.Task[None]] = {}
         """The work for a partition that continues after its caller has learned that it is late."""
@@ -324,7 +324,7 @@ class Producer:
         self._cluster.throttle(address, getattr(response, "throttle_time_ms", None))
         return read("append", lambda: read_verdict(response))
 
-    async def _identified(self) -> Identity:
+    async def _identified(self) -> ProducerIdentity:
         """The identity; one that is asked for is given to all who wait for it."""
         while self._identity is None:
             try:
@@ -335,7 +335,7 @@ class Producer:
                 await asyncio.sleep(RETRY_SECONDS)
         return self._identity
 
-    async def _identify(self) -> Identity:
+    async def _identify(self) -> ProducerIdentity:
         """Given by any broker; so one that hangs keeps nobody from writing to the others."""
         given = await self._cluster.send_to_any(InitProducerIdRequest(None, NO_TIMEOUT))
         if given.error_code in FORBIDDEN:
@@ -344,9 +344,9 @@ class Producer:
             raise LogForbids(detail, Kind.NO_RIGHT)
         if given.error_code != 0:
             raise LogUnavailable(f"Kafka: a producer is refused: {for_code(given.error_code).__name__}")
-        return Identity(given.producer_id, given.producer_epoch)
+        return ProducerIdentity(given.producer_id, given.producer_epoch)
 
-    def _forget(self, identity: Identity) -> None:
+    def _forget(self, identity: ProducerIdentity) -> None:
         if self._identity is identity:
             self._identity = None
 

@@ -28,7 +28,7 @@ from gateway.eventlog.kafka.connections import (
     ATTEMPT_SECONDS,
     BACKOFF_SECONDS,
     CLOSE_SECONDS,
-    Connections,
+    BrokerConnections,
     Dialer,
     close_connections,
 )
@@ -46,8 +46,8 @@ __all__ = [
     "FAILURES",
     "RETRY_SECONDS",
     "Address",
+    "BrokerConnections",
     "Cluster",
-    "Connections",
     "Topic",
     "bounded",
     "close_connections",
@@ -79,7 +79,7 @@ class Cluster:
     def __init__(self, bootstrap: Sequence[Address], options: Mapping[str, object]) -> None:
         self._bootstrap = list(bootstrap)
         self._dialer = Dialer(options)
-        self._waiting = Connections(self.connect)
+        self._waiting = BrokerConnections(self.connect)
         self._memory = Memory()
         self._brokers: dict[int, Address] = {}
         self._controller: int | None = None

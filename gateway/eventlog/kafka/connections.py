@@ -117,7 +117,7 @@ class Dialer:
             raise LogUnavailable(f"Kafka: connect to {address[0]}:{address[1]}: {failure}")
 
 
-class Connections:
+class BrokerConnections:
     """Connections of which each is used for one request at a time."""
 
     def __init__(self, connect: Callable[[Address], Awaitable[Any]]) -> None:

@@ -19,7 +19,7 @@ from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.eventlog.kafka.batch import ProduceRequest, Verdict, build_batch, read_verdict
 from gateway.eventlog.kafka.calls import Together, read
 from gateway.eventlog.kafka.cluster import RETRY_SECONDS, Cluster
-from gateway.eventlog.kafka.connections import CLOSE_SECONDS, Connections
+from gateway.eventlog.kafka.connections import CLOSE_SECONDS, BrokerConnections
 from gateway.eventlog.kafka.partitioner import partition_of
 from gateway.eventlog.kafka.trouble import (
     BATCH_TOO_LARGE,
@@ -104,7 +104,7 @@ class KafkaProducer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._connections = Connections(cluster.connect)
+        self._connections = BrokerConnections(cluster.connect)
         self._identity: ProducerIdentity | None = None
         self._identifying: Together[None, ProducerIdentity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)

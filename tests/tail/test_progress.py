@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.tail.progress import Progress
+from gateway.tail.progress import CatchUp
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 
 @pytest.mark.parametrize("odd", [-1, -(2**63), None])
 def test_an_event_without_a_time_is_as_old_as_the_one_before_it(odd: int | None) -> None:
-    progress = Progress(Clock())
+    progress = CatchUp(Clock())
     progress.note(1, odd)
     assert progress.behind == 0
     progress.note(1, 999_000)

@@ -10,7 +10,7 @@ import time
 import orjson
 
 from gateway.observability import request_id, telemetry
-from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LogWriter
+from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LineWriter
 from gateway.observability.throttle import Quota
 from gateway.times import iso_time
 
@@ -120,7 +120,7 @@ def _encodable(text: str) -> str:
 class QueueHandler(logging.Handler):
     """Gives the lines to a writer."""
 
-    def __init__(self, writer: LogWriter) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         super().__init__()
         self._writer = writer
 
@@ -137,7 +137,7 @@ class Output:
     def __init__(self, form: str, descriptor: int = STANDARD_ERROR) -> None:
         self._formatter = JsonFormatter() if form == "json" else TextFormatter()
         self._descriptor = descriptor
-        self._writer = LogWriter(descriptor, self._notice, telemetry.log_lines_dropped)
+        self._writer = LineWriter(descriptor, self._notice, telemetry.log_lines_dropped)
         self._writers = [self._writer]
         self.handler = QueueHandler(self._writer)
         self.handler.setFormatter(self._formatter)
@@ -145,7 +145,7 @@ class Output:
 
     def take_streams(self) -> None:
         """Let what is printed, and what libraries write to the standard streams, go the same way."""
-        printed = LogWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
+        printed = LineWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
         self._writers.append(printed)
         # Not where somebody else has taken them before.
         if sys.stdout is sys.__stdout__:

@@ -16,7 +16,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from gateway.cooperative import together
 from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
-from gateway.eventlog.kafka.batch import ProduceRequest, Verdict, build_batch, read_verdict
+from gateway.eventlog.kafka.batch import BatchVerdict, ProduceRequest, build_batch, read_verdict
 from gateway.eventlog.kafka.calls import Together, read
 from gateway.eventlog.kafka.cluster import RETRY_SECONDS, Cluster
 from gateway.eventlog.kafka.connections import CLOSE_SECONDS, BrokerConnections
@@ -248,7 +248,7 @@ class KafkaProducer:
                 else:
                     waiting.extendleft(reversed(_refuse(partition, verdict, group[:count], fates)))
 
-    async def _deliver(self, parcel: Parcel) -> Verdict:
+    async def _deliver(self, parcel: Parcel) -> BatchVerdict:
         """Send a batch until its partition's leader has stored it, or will not. Raises TopicAbsent, LogUnavailable."""
         try:
             verdict = await self._try(parcel)
@@ -274,7 +274,7 @@ class KafkaProducer:
         finally:
             del self._late[parcel.partition]
 
-    async def _try(self, parcel: Parcel) -> Verdict:
+    async def _try(self, parcel: Parcel) -> BatchVerdict:
         partition = parcel.partition
         request = ProduceRequest(partition, parcel.batch, SEND_SECONDS)
         pause = RETRY_SECONDS
@@ -316,7 +316,7 @@ class KafkaProducer:
             raise LogUnavailable(leader.detail, leader.kind)
         return leader
 
-    async def _ask(self, leader: int, request: ProduceRequest) -> Verdict:
+    async def _ask(self, leader: int, request: ProduceRequest) -> BatchVerdict:
         """Send a batch once. Raises LogUnavailable, after which nobody knows what became of it."""
         address = self._cluster.address(leader)
         await self._cluster.pause(address)
@@ -352,7 +352,7 @@ class KafkaProducer:
 
 
 def _refuse(
-    partition: TopicPartition, verdict: Verdict, sent: list[int], fates: MutableSequence[Fate | None]
+    partition: TopicPartition, verdict: BatchVerdict, sent: list[int], fates: MutableSequence[Fate | None]
 ) -> list[list[int]]:
     """Set the fates of those of the records sent that are at fault. Returns what is to be sent again, in groups: where
     the broker does not say who is at fault, each half for itself."""
@@ -367,6 +367,6 @@ def _refuse(
     return [left] if left else []
 
 
-def _complaint(partition: TopicPartition, verdict: Verdict) -> Trouble:
+def _complaint(partition: TopicPartition, verdict: BatchVerdict) -> Trouble:
     what = f"{partition.topic}/{partition.partition} does not take a record"
     return trouble_of(verdict.code, what, verdict.reason)

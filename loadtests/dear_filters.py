@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import re
 import statistics
@@ -108,26 +109,46 @@ async def delays(streams: int, seconds: float, rate: int, folder: Path) -> list[
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
-    tasks: list[asyncio.Task[None]] = []
+    # The clients of the dear streams are a process of their own: the plain client is not to wait for them.
+    crowd = multiprocessing.get_context("spawn").Process(target=read_dear, args=(streams,), daemon=True)
+    found: list[float] = []
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=30,
-                                     limits=httpx.Limits(max_connections=None)) as client:  # fmt: skip
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", timeout=30) as client:
             await ready(client)
-            found: list[float] = []
-            tasks.append(asyncio.create_task(read(client, "", found)))
-            for number in range(streams):
-                text = urllib.parse.quote(DEAR.format(1_000_000 + number))
-                tasks.append(asyncio.create_task(read(client, f"?filter={text}", None)))
+            plain = asyncio.create_task(read(client, found))
+            if streams:
+                crowd.start()
             await asyncio.sleep(3)
             await produce(log, seconds, rate)
             await asyncio.sleep(1)
+            plain.cancel()
+            await asyncio.gather(plain, return_exceptions=True)
             return found
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if crowd.is_alive():
+            crowd.terminate()
+            crowd.join()
         gateway.terminate()
         await gateway.wait()
+
+
+def read_dear(streams: int) -> None:
+    """Keep so many streams with dear filters open, and drop what they give."""
+    asyncio.run(_read_dear(streams))
+
+
+async def _read_dear(streams: int) -> None:
+    await asyncio.gather(*[_drop(f"/v2/stream/s?filter={urllib.parse.quote(DEAR)}") for _ in range(streams)])
+
+
+async def _drop(target: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+    writer.write(f"GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n")[0]:
+        raise RuntimeError(head.decode())
+    while await reader.read(1 << 16):
+        pass
 
 
 async def create(url: str) -> None:
@@ -150,12 +171,13 @@ async def ready(client: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.2)
 
 
-async def read(client: httpx.AsyncClient, query: str, found: list[float] | None) -> None:
-    """Read a stream to its end, and note the age of each event."""
-    async with client.stream("GET", f"/v2/stream/s{query}", timeout=None) as response:
+async def read(client: httpx.AsyncClient, found: list[float]) -> None:
+    """Read the stream without a filter to its end, and note the age of each event."""
+    async with client.stream("GET", "/v2/stream/s", timeout=None) as response:
         async for line in response.aiter_lines():
-            if found is not None and line.startswith("data: {"):
-                found.append(time.time() - orjson.loads(line[6:])["at"])
+            if line.startswith("data: {"):
+                # One by one: this task is cancelled in the end.
+                found.append(time.time() - orjson.loads(line[6:])["at"])  # noqa: PERF401
 
 
 async def produce(url: str, seconds: float, rate: int) -> None:

@@ -1,7 +1,7 @@
 """Reads partitions of a Kafka cluster: a buffer for each, filled by requests in the background.
 
 A request under way is a flight. One that waits for records stays under way between two calls of `fetch`. A failure
-only ends it earlier. What that means is decided within `fetch`, when the flight is finished.
+only ends it earlier. Its meaning is decided within `fetch`, when the flight is finished.
 """
 
 from __future__ import annotations

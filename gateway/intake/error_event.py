@@ -1,4 +1,4 @@
-"""Makes an event of a refused event: the raw event and the reason. Pure.
+"""Makes a dead letter of a rejected event: the raw event and the reason. Pure.
 
 The fields are those of Wikimedia's error schema. So a stream may name that schema or the one that is shipped.
 """
@@ -16,14 +16,14 @@ from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"
 RAW_EVENT_BYTES = 32 * 1024
-"""The part of a refused event that is kept."""
+"""The part of a rejected event that is kept."""
 NAME_CHARACTERS = 512
 
 
 def error_event(
     text: bytes, event: object, reason: str, target: Stream, catalog: Catalog, schemas: SchemaRepository, now_ms: int
 ) -> Accepted:
-    """The record for the error stream `target`. Raises InvalidEvent if that stream does not accept it."""
+    """The dead letter for the error stream `target`. Raises InvalidEvent if that stream does not accept it."""
     schema = schemas.taken_by(target)
     if schema is None:
         raise InvalidEvent(f"the error stream {target.name} has no schema")

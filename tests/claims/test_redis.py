@@ -11,21 +11,14 @@ import pytest
 
 from gateway.claims.port import AskedClaim, ClaimsAway, ClaimState
 from gateway.claims.redis import CAUTIOUS_SECONDS, YOUNG_MILLISECONDS, RedisClaims
-from gateway.clock import SystemClock
 from gateway.intake.store import known_by
 from gateway.observability.telemetry import exposition
+from tests.kit.clock import ShiftedClock
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.redis
 
 Make = Callable[..., RedisClaims]
-
-
-class Clock(SystemClock):
-    later = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.later
 
 
 @pytest.fixture
@@ -35,7 +28,7 @@ async def make(redis_server: RedisServer) -> AsyncIterator[Make]:
     prefix = uuid.uuid4().hex
 
     def another(seconds: float = 600.0, maximum: int = 3000, run: bool = True) -> RedisClaims:
-        made.append(RedisClaims(redis_server.url, seconds, maximum, Clock(), prefix))
+        made.append(RedisClaims(redis_server.url, seconds, maximum, ShiftedClock(), prefix))
         if run:
             running.append(asyncio.create_task(made[-1].run()))
         return made[-1]
@@ -50,7 +43,7 @@ async def make(redis_server: RedisServer) -> AsyncIterator[Make]:
 
 def later(claims: RedisClaims, seconds: float) -> None:
     clock = claims._clock
-    assert isinstance(clock, Clock)
+    assert isinstance(clock, ShiftedClock)
     clock.later += seconds
 
 

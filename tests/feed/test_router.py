@@ -36,7 +36,8 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.effort import examples
-from tests.subscription.client import Decoder, FakeClock, FakeSink
+from tests.kit.clock import LoopClock
+from tests.subscription.client import Decoder, FakeSink
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
@@ -142,10 +143,10 @@ ALPHA = frozenset(["alpha"])
 
 def broadcast_of(topics: int = 2) -> Broadcast:
     log = MemoryLog()
-    hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), FakeClock(), HubOptions())
+    hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), LoopClock(), HubOptions())
     for place in PLACES:
         hub.ring.add(place, NOTHING_READ, 0)
-    broadcast = Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    broadcast = Broadcast(hub, BlockCache(10**6), LoopClock(), 15.0)
     hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
     return broadcast
 

@@ -12,19 +12,6 @@ from gateway.feed import live_clients
 from gateway.feed.live_clients import SocketSend, Transport
 
 
-class FakeClock:
-    """The time of day stands still until it is moved; durations are those of the event loop's clock."""
-
-    def __init__(self, now: int = 1_000_000) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        return self.time
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame of an event stream. `data` is None in a frame that only moves the position."""

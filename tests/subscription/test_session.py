@@ -31,7 +31,8 @@ from gateway.subscription.subscription import Request
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import FakeClock, FakeSink, Frame
+from tests.kit.clock import LoopClock
+from tests.subscription.client import FakeSink, Frame
 
 PATIENCE = 10.0
 
@@ -44,7 +45,7 @@ class Site:
     ) -> None:
         options = HubOptions(ring_bytes, flush_interval=0.0, flush_bytes=flush_bytes, metadata_interval=0.01)
         topics = dict.fromkeys(("east", "west"), by_timestamp)
-        self.clock = FakeClock()
+        self.clock = LoopClock()
         self.hub = Hub(log, topics, self.clock, options)
         cache = BlockCache(10**7)
         self.broadcast = Broadcast(self.hub, cache, self.clock, 0.05)

@@ -25,7 +25,8 @@ from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import Decoder, FakeSink
+from tests.kit.frames import FrameReader
+from tests.subscription.client import FakeSink
 
 PLACE = TopicPartition("alpha", 0)
 OTHER = TopicPartition("beta", 0)
@@ -137,7 +138,7 @@ def test_every_frame_holds_every_partition() -> None:
     feed = feed_of(ring_of(2), BlockCache(10**6), Selection(frozenset({"alpha", "beta"})))
     block = feed.block(1)
     assert block is not None
-    frames = Decoder().feed(block.data)
+    frames = FrameReader().feed(block.data)
     assert len(frames) == block.events == 5
     for frame in frames:
         assert frame.identifier is not None
@@ -172,7 +173,7 @@ def test_fields_cut_the_event() -> None:
     feed = feed_of(ring_of(1), BlockCache(10**6), Selection(ALPHA, None, compile_fields("absent")))
     block = feed.block(0)
     assert block is not None
-    assert {frame.data for frame in Decoder().feed(block.data)} == {"{}"}
+    assert {frame.data for frame in FrameReader().feed(block.data)} == {"{}"}
 
 
 def test_a_break_is_told_in_its_place() -> None:
@@ -181,9 +182,9 @@ def test_a_break_is_told_in_its_place() -> None:
     segment = ring.interrupt(Break(PLACE, 3, 9, "expired", ConsumedPosition(8, 1003)))
     block = feed.block(segment.number)
     assert block is not None
-    [frame] = Decoder().feed(block.data)
+    [frame] = FrameReader().feed(block.data)
     assert frame.event == "gap"
-    assert frame.document() == {"topic": "alpha", "partition": 0, "requested": 3, "resumed": 9, "reason": "expired"}
+    assert frame.document == {"topic": "alpha", "partition": 0, "requested": 3, "resumed": 9, "reason": "expired"}
     assert frame.identifier == '[{"topic":"alpha","partition":0,"offset":8,"timestamp":1003}]'
 
 
@@ -212,5 +213,5 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
         live.remove(client)
         received.append(client.packer.finish())
         text = gzip.decompress(b"".join(received))
-        numbers = [frame.document()["n"] for frame in Decoder().feed(text) if frame.data]
+        numbers = [frame.document["n"] for frame in FrameReader().feed(text) if frame.data]
         assert numbers == list(range(first, 80))

@@ -48,7 +48,7 @@ def identifier(offset: int, timestamp: int) -> str:
 
 
 def gaps(sink: FakeSink) -> list[tuple[str, int, int, str]]:
-    documents = [frame.document() for frame in sink.frames if frame.event == "gap"]
+    documents = [frame.document for frame in sink.frames if frame.event == "gap"]
     return [(each["topic"], each["requested"], each["resumed"], each["reason"]) for each in documents]
 
 

@@ -32,7 +32,8 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.kit.clock import LoopClock
-from tests.subscription.client import FakeSink, Frame
+from tests.kit.frames import Frame
+from tests.subscription.client import FakeSink
 
 PATIENCE = 10.0
 
@@ -94,7 +95,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def numbers(sink: FakeSink) -> list[int]:
-    return [frame.document()["n"] for frame in sink.frames if frame.event == "message" and frame.data]
+    return [frame.document["n"] for frame in sink.frames if frame.event == "message" and frame.data]
 
 
 async def reads(sink: FakeSink, count: int) -> None:
@@ -200,7 +201,7 @@ async def comes_again_for(log: MemoryLog, sink: FakeSink) -> None:
     log.append_now("east", [event(number, 3000) for number in range(20, 25)])
     await until(lambda: numbers(sink) == [*before, *range(20, 25)])
     gap = {"topic": "east", "partition": 0, "requested": east["offset"], "resumed": 0, "reason": "unknown"}
-    assert told(sink, "gap").document() == gap
+    assert told(sink, "gap").document == gap
     read = [number for number in before if number != 10]
     assert east == {"topic": "east", "partition": 0, "offset": max(read, default=3), "timestamp": 1000 + east["offset"]}
 

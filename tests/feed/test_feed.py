@@ -25,6 +25,7 @@ from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
+from tests.kit.events import numbered
 from tests.kit.frames import FrameReader
 from tests.subscription.client import FakeSink
 
@@ -39,7 +40,7 @@ def ring_of(segments: int, records: int = 4, capacity: int = 10**7) -> Ring:
     for number in range(segments):
         for index in range(records):
             offset = number * records + index
-            ring.append(PLACE, offset, 1000 + offset, None, b'{"n":%d}' % offset, False)
+            ring.append(PLACE, offset, 1000 + offset, None, numbered(offset), False)
         ring.append(OTHER, number, 1000 + number, None, b'{"other":%d}' % number, False)
         ring.close()
     return ring
@@ -203,7 +204,7 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
             clients.append((client, sink, received))
-        ring.append(PLACE, number, 1000, None, b'{"n":%d}' % number, False)
+        ring.append(PLACE, number, 1000, None, numbered(number), False)
         segment = ring.close()
         assert segment is not None
         live.deliver(segment, None, float(number))

@@ -21,6 +21,7 @@ from gateway.produce.lines import InputLine
 from gateway.produce.production import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import batches_of
+from tests.kit.events import numbered
 
 STREAM = Stream("thing", ("thing",), schema_title="thing")
 SCHEMA = """
@@ -57,7 +58,7 @@ def log() -> MemoryLog:
 
 
 def event(number: object, **more: object) -> bytes:
-    return orjson.dumps({"$schema": "/thing/1.0.0", "n": number, **more})
+    return numbered(number, **{"$schema": "/thing/1.0.0"}, **more)
 
 
 async def parts(*given: list[bytes]) -> AsyncIterator[list[InputLine]]:

@@ -32,6 +32,7 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.kit.clock import LoopClock
+from tests.kit.events import numbered
 from tests.kit.frames import Frame
 from tests.subscription.client import FakeSink
 
@@ -104,7 +105,7 @@ async def reads(sink: FakeSink, count: int) -> None:
 
 
 def event(number: int, timestamp: int) -> NewRecord:
-    return NewRecord(json.dumps({"n": number}).encode(), None, timestamp)
+    return NewRecord(numbered(number), None, timestamp)
 
 
 @pytest.fixture
@@ -263,7 +264,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             # Everybody else is served.
             async with site.client(position, form) as served:
                 monkeypatch.setattr(served, "put", sent.append)
-                await until(lambda: any(b'{"n": 1}' in part for part in sent))
+                await until(lambda: any(numbered(1) in part for part in sent))
         assert not site.broadcast._feeds
     document = {
         "type": "about:blank",
@@ -332,7 +333,7 @@ EAST = TopicPartition("east", 0)
 
 
 def large(number: int, size: int = 30_000) -> NewRecord:
-    return NewRecord(json.dumps({"n": number, "text": "x" * size}).encode(), None, 5000 + number)
+    return NewRecord(numbered(number, text="x" * size), None, 5000 + number)
 
 
 async def test_what_a_live_client_and_one_that_lags_do_not_take_is_counted_and_let_go(log: MemoryLog) -> None:

@@ -164,7 +164,7 @@ def schema_command(stream: str, only_print: bool, **flags: Any) -> None:
 def flink_command(stream: str, **flags: Any) -> None:
     """Print STREAM as a script of Flink SQL, with equal results.
 
-    Exit status: 0, or 1 where SQL cannot say the same; then the place in the declaration is told.
+    Exit status: 0, or 1 where SQL cannot say the same; the message names the place.
     """
     # It takes longer to load than all the rest of the commands.
     from gateway.derive.flink_tables import Unsayable
@@ -189,7 +189,7 @@ def flink_command(stream: str, **flags: Any) -> None:
 def run_command(streams: tuple[str, ...], **flags: Any) -> None:
     """Derive STREAMS, or all that are declared, until SIGTERM or SIGINT.
 
-    A stream that cannot go on is reported and left; the others go on. Exit status: 0, or 1 if one was left.
+    A stream that cannot continue is reported and left, while the others continue. Exit status: 0, or 1 if one was left.
     """
     try:
         configured = configure(flags, os.environ)

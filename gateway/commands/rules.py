@@ -95,7 +95,7 @@ def replay_command(name: str, **flags: Any) -> None:
     """Have the dead events of RULE tried again, each once.
 
     It works beside a process that runs the rule, which takes them up at once, with all its tries and the same
-    idempotency-key as before. What is dead again can be replayed again.
+    idempotency-key as before. An event that dies once more can be replayed once more.
 
     Exit status: 0, or 1 where the log failed or some events are not whole any more.
     """

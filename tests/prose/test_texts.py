@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def described(document: Any) -> Iterator[str]:
 
 def helped(command: click.Command) -> Iterator[str]:
     """The help of a command, of its options, and of the commands in it."""
-    yield command.help or ""
+    yield inspect.cleandoc(command.help or "")
     for parameter in command.params:
         yield getattr(parameter, "help", None) or ""
     for each in command.commands.values() if isinstance(command, click.Group) else ():

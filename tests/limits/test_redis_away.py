@@ -15,7 +15,7 @@ import pytest
 from redis import exceptions
 from redis.asyncio import Redis
 
-from gateway.claims.port import Asked, ClaimsAway
+from gateway.claims.port import AskedClaim, ClaimsAway
 from gateway.claims.redis import RedisClaims
 from gateway.clock import SystemClock
 from gateway.limits.port import Client, Policy
@@ -173,7 +173,7 @@ async def use(url: str) -> None:
         await limiter._redis.delete(limiter._own)
         for number in range(9):
             name = b"%d" % number
-            await claims.take([Asked(name, b"")])
+            await claims.take([AskedClaim(name, b"")])
             await claims.renew([name])
             await claims.settle([], [name])
             await claims.settle([name], [])

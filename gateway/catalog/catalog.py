@@ -104,19 +104,19 @@ def glob_matches(pattern: str, name: str) -> bool:
     Patterns come from the public: a regular expression could be made to run for ever, this takes at most
     len(pattern) × len(name) steps, since only the last `*` is ever tried again.
     """
-    position = place = 0
+    position = index = 0
     star = -1
     resumed = 0
-    while place < len(name):
+    while index < len(name):
         if position < len(pattern) and pattern[position] == "*":
-            star, resumed = position, place
+            star, resumed = position, index
             position += 1
-        elif position < len(pattern) and pattern[position] in ("?", name[place]):
+        elif position < len(pattern) and pattern[position] in ("?", name[index]):
             position += 1
-            place += 1
+            index += 1
         elif star >= 0:
             resumed += 1
-            position, place = star + 1, resumed
+            position, index = star + 1, resumed
         else:
             return False
     return pattern[position:].strip("*") == ""

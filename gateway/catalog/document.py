@@ -51,7 +51,7 @@ class Located:
 
 @dataclass(slots=True)
 class Findings:
-    """The mistakes and warnings about one file, each with its place."""
+    """The mistakes and warnings about one file, each with its location."""
 
     path: Path
     mistakes: list[str] = field(default_factory=list)
@@ -59,13 +59,13 @@ class Findings:
 
     def mistake(self, line: int, text: str) -> None:
         """Report a mistake at a line, and the remedy."""
-        self.mistakes.append(f"{self.place(line)}: {text}")
+        self.mistakes.append(f"{self.location(line)}: {text}")
 
     def warning(self, line: int, text: str) -> None:
         """Report something that may not be intended."""
-        self.warnings.append(f"{self.place(line)}: {text}")
+        self.warnings.append(f"{self.location(line)}: {text}")
 
-    def place(self, line: int) -> str:
+    def location(self, line: int) -> str:
         """`file:line`."""
         return f"{self.path}:{line}"
 
@@ -148,7 +148,7 @@ class _Reader:
         if depth > MAXIMUM_DEPTH or self._count > MAXIMUM_VALUES:
             bound = f"{MAXIMUM_DEPTH} levels" if depth > MAXIMUM_DEPTH else f"{MAXIMUM_VALUES} values"
             raise ConfigurationError(
-                [f"{self._findings.place(line)}: more than {bound}, aliases followed; write a smaller file"]
+                [f"{self._findings.location(line)}: more than {bound}, aliases followed; write a smaller file"]
             )
         if isinstance(node, yaml.MappingNode):
             return Located(self._mapping(node, depth), line)

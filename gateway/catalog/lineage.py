@@ -38,7 +38,7 @@ def circles(streams: Mapping[str, Stream], error_stream: str | None = None) -> l
     that come of it. `error_stream` is that of streams which name none."""
     found = []
     for circle in _circles(streams, error_stream):
-        start = next(place for place, name in enumerate(circle) if streams[name].derive is not None)
+        start = next(index for index, name in enumerate(circle) if streams[name].derive is not None)
         turned = [*circle[start:], *circle[:start]]
         derive = streams[turned[0]].derive
         assert derive is not None

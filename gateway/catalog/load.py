@@ -15,7 +15,7 @@ _MINIMAL = "write one with at least:  streams: {my.stream: {description: What ha
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The content of a file. `settings` holds each key beside `streams` with its value and its place (`file:line`)."""
+    """The content of a file. `settings` holds each key beside `streams` with its value and location (`file:line`)."""
 
     settings: dict[str, tuple[Plain, str]]
     catalog: Catalog
@@ -58,19 +58,19 @@ def read(path: Path | str) -> Reading:
     members = dict(document.value)
     streams, rules = members.pop("streams", None), members.pop("rules", None)
     catalog = _catalog(streams, findings)
-    settings = {key: (item.plain(), findings.place(item.line)) for key, item in members.items()}
-    return Reading(settings, catalog, findings.warnings, findings.mistakes, _places(streams, findings), rules)
+    settings = {key: (item.plain(), findings.location(item.line)) for key, item in members.items()}
+    return Reading(settings, catalog, findings.warnings, findings.mistakes, _locations(streams, findings), rules)
 
 
 def _nothing(findings: Findings) -> Reading:
     return Reading({}, Catalog(()), findings.warnings, findings.mistakes, {})
 
 
-def _places(streams: Located | None, findings: Findings) -> dict[tuple[str, str], str]:
+def _locations(streams: Located | None, findings: Findings) -> dict[tuple[str, str], str]:
     if streams is None or not isinstance(streams.value, dict):
         return {}
     return {
-        (name, key): findings.place(item.line)
+        (name, key): findings.location(item.line)
         for name, stream in streams.value.items()
         if isinstance(stream.value, dict)
         for key, item in stream.value.items()

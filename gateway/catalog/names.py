@@ -52,5 +52,5 @@ def pattern_of(glob: str) -> re.Pattern[str]:
 
 def _around(names: list[str], word: str) -> list[str]:
     """Those next to the word in the order of the alphabet."""
-    place = bisect_left(names, word)
-    return names[max(0, place - COMPARED // 4) : place + COMPARED // 4]
+    index = bisect_left(names, word)
+    return names[max(0, index - COMPARED // 4) : index + COMPARED // 4]

@@ -26,8 +26,8 @@ class Stream:
     `partitions` and `retention` apply where the gateway creates a topic itself. `timestamp_field` and the entries of
     `message_key_fields` are dotted paths into an event. A stream without `schema_title`, which is a title or a
     /regular expression/ of titles, takes no events by intake. What is not valid goes to the stream that `error_stream`
-    names. A stream that is not `public` exists on the admin port alone. `derive` says what it is made of, where it is
-    made of other streams.
+    names, as a dead letter. A stream that is not `public` exists on the admin port alone. `derive` says what it is made
+    of, where it is made of other streams.
     """
 
     name: str

@@ -106,9 +106,10 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
             first = first_over.setdefault(topic, one)
             for key in ("resume", "partitions", "retention", "public"):
                 if getattr(first.stream, key) != getattr(one.stream, key):
-                    place = f"{first.stream.name} (line {first.topic_lines[topic]})"
+                    other = f"{first.stream.name} (line {first.topic_lines[topic]})"
                     findings.mistake(
-                        line, f"the topic {topic} is also one of {place}, with another {key}; give both the same {key}"
+                        line,
+                        f"the topic {topic} is also one of {other}, with another {key}; give both the same {key}",
                     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.claims.port import LEASE_SECONDS, Asked, Kind, Standing
+from gateway.claims.port import LEASE_SECONDS, AskedClaim, ClaimState, Standing
 
 
 @dataclass(slots=True)
@@ -18,14 +18,14 @@ class Entry:
 
 
 def standing(entry: Entry, holder: bytes, lapsed: bytes, now: float) -> Standing:
-    """How a claim that is there stands for somebody; see Kind."""
+    """How a claim that is there stands for somebody; see ClaimState."""
     if not entry.holder:
-        return Standing(Kind.STORED)
+        return Standing(ClaimState.STORED)
     if entry.holder == holder:
-        return Standing(Kind.OWN)
+        return Standing(ClaimState.OWN)
     if entry.until > now:
-        return Standing(Kind.HELD)
-    return Standing(Kind.OWN) if entry.holder == lapsed else Standing(Kind.LAPSED, entry.holder)
+        return Standing(ClaimState.HELD)
+    return Standing(ClaimState.OWN) if entry.holder == lapsed else Standing(ClaimState.LAPSED, entry.holder)
 
 
 class Book:
@@ -40,7 +40,7 @@ class Book:
     def __len__(self) -> int:
         return len(self._entries) + len(self._values)
 
-    def take(self, holder: bytes, asked: Sequence[Asked], now: float) -> list[Standing]:
+    def take(self, holder: bytes, asked: Sequence[AskedClaim], now: float) -> list[Standing]:
         """See Claims."""
         return [self._take(holder, one, now) for one in asked]
 
@@ -78,13 +78,13 @@ class Book:
             del self._values[next(iter(self._values))]
         return value
 
-    def _take(self, holder: bytes, asked: Asked, now: float) -> Standing:
+    def _take(self, holder: bytes, asked: AskedClaim, now: float) -> Standing:
         entry = self._find(asked.id, now)
         if entry is None:
             self._add(asked.id, Entry(now, holder, now + LEASE_SECONDS), now)
-            return Standing(Kind.OWN)
+            return Standing(ClaimState.OWN)
         found = standing(entry, holder, asked.lapsed, now)
-        if found.kind is Kind.OWN:
+        if found.kind is ClaimState.OWN:
             entry.holder, entry.until = holder, now + LEASE_SECONDS
         return found
 

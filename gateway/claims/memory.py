@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from gateway.claims.book import Book
-from gateway.claims.port import Asked, ClaimsAway, Standing
+from gateway.claims.port import AskedClaim, ClaimsAway, Standing
 from gateway.clock import Clock
 
 
@@ -22,7 +22,7 @@ class MemoryClaims:
         self.sure = sure
         self.available = True
 
-    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+    async def take(self, asked: Sequence[AskedClaim]) -> list[Standing]:
         """See Claims."""
         return self._checked().take(self._holder, asked, self._clock.monotonic())
 

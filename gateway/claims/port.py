@@ -25,10 +25,10 @@ TOGETHER = 1000
 
 
 class ClaimsAway(GatewayError):
-    """The place of the claims does not answer."""
+    """The store of the claims does not answer."""
 
 
-class Kind(IntEnum):
+class ClaimState(IntEnum):
     """How it stands with a claim."""
 
     OWN = 0
@@ -44,11 +44,11 @@ class Kind(IntEnum):
 class Standing(NamedTuple):
     """Of one claim; `holder` is whose it was where it has lapsed."""
 
-    kind: Kind
+    kind: ClaimState
     holder: bytes = b""
 
 
-class Asked(NamedTuple):
+class AskedClaim(NamedTuple):
     """A claim that is wanted. `lapsed`: the holder whose claim may be taken over, since the log does not have it."""
 
     id: bytes
@@ -73,7 +73,7 @@ class Claims(Keys, Protocol):
         without a claim: then the log is to be asked as well."""
         ...
 
-    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+    async def take(self, asked: Sequence[AskedClaim]) -> list[Standing]:
         """Claim each, where it is free."""
         ...
 
@@ -86,7 +86,7 @@ class Claims(Keys, Protocol):
         ...
 
     async def run(self) -> None:
-        """Find out whether the place is there. Does not end by itself."""
+        """Find out whether the store is there. Does not end by itself."""
         ...
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
+from gateway.claims.port import LEASE_SECONDS, AskedClaim, ClaimsAway, ClaimState, Standing
 from gateway.claims.redis_scripts import BIND, RENEW, SETTLE, TAKE
 from gateway.clock import Clock
 from gateway.observability import telemetry
@@ -44,12 +44,14 @@ class RedisClaims:
         """See Claims."""
         return not self._young and self._clock.monotonic() >= self._cautious_until
 
-    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+    async def take(self, asked: Sequence[AskedClaim]) -> list[Standing]:
         """See Claims."""
         words = [word for one in asked for word in one]
         age, *answers = await self._ask(TAKE, self._holder, self._lease, *words)
         self._young = age < YOUNG_MILLISECONDS
-        return [Standing(Kind.LAPSED, one) if isinstance(one, bytes) else Standing(Kind(one)) for one in answers]
+        return [
+            Standing(ClaimState.LAPSED, one) if isinstance(one, bytes) else Standing(ClaimState(one)) for one in answers
+        ]
 
     async def renew(self, ids: Sequence[bytes]) -> list[bool]:
         """See Claims."""

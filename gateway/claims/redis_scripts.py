@@ -57,8 +57,8 @@ TAKE = (
 -- it was where it has lapsed.
 local mine, lease = ARGV[3], tonumber(ARGV[4])
 local found = {now - redis.call('HGET', window, 'born')}
-for place = 5, #ARGV, 2 do
-  local field, lapsed = ARGV[place], ARGV[place + 1]
+for index = 5, #ARGV, 2 do
+  local field, lapsed = ARGV[index], ARGV[index + 1]
   local number, value = find(field)
   local answer = 0
   if value == 's' then
@@ -87,13 +87,13 @@ RENEW = (
 -- Returns of each whether it is the asker's.
 local mine, lease = ARGV[3], tonumber(ARGV[4])
 local found = {}
-for place = 5, #ARGV do
-  local number, value = find(ARGV[place])
+for index = 5, #ARGV do
+  local number, value = find(ARGV[index])
   local own = 0
   if value and value ~= 's' then
     local _, holder = held(value)
     if holder == mine then
-      put(number, ARGV[place], (now + lease) .. ':' .. mine)
+      put(number, ARGV[index], (now + lease) .. ':' .. mine)
       own = 1
     end
   end
@@ -109,14 +109,14 @@ SETTLE = (
 -- KEYS: the window. ARGV: half of it, the most in a part, who tells, how many are stored, the ids of these, those of
 -- claims that are free again.
 local mine, stored = ARGV[3], tonumber(ARGV[4])
-for place = 5, #ARGV do
-  local number, value = find(ARGV[place])
-  if place < 5 + stored then
-    put(number or newest, ARGV[place], 's')
+for index = 5, #ARGV do
+  local number, value = find(ARGV[index])
+  if index < 5 + stored then
+    put(number or newest, ARGV[index], 's')
   elseif value and value ~= 's' then
     local _, holder = held(value)
     if holder == mine then
-      redis.call('HDEL', part(number), ARGV[place])
+      redis.call('HDEL', part(number), ARGV[index])
     end
   end
 end

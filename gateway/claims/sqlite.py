@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.claims.book import Entry, standing
-from gateway.claims.port import LEASE_SECONDS, Asked, ClaimsAway, Kind, Standing
+from gateway.claims.port import LEASE_SECONDS, AskedClaim, ClaimsAway, ClaimState, Standing
 from gateway.errors import LogError
 from gateway.eventlog.sqlite.claims import BINDINGS, PRUNED_AT_ONCE, Life, bind
 from gateway.eventlog.sqlite.connection import SqliteConnection
@@ -45,14 +45,14 @@ class ClaimFile(SqliteConnection):
     tables = (CLAIMS, BINDINGS)
     synchronous = "OFF"
 
-    def take(self, life: Life, holder: bytes, asked: Sequence[Asked], now: int) -> list[Standing]:
+    def take(self, life: Life, holder: bytes, asked: Sequence[AskedClaim], now: int) -> list[Standing]:
         """See Claims."""
         with self.writing() as connection:
             self._prune(life, now, len(asked))
             rows = [(one.id, now, holder, now + LEASE_MILLISECONDS) for one in asked]
             statement = "INSERT INTO claims (id, at, holder, until) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             if connection.executemany(statement, rows).rowcount == len(rows):
-                return [Standing(Kind.OWN)] * len(rows)
+                return [Standing(ClaimState.OWN)] * len(rows)
             return [self._take(life, holder, one, now) for one in asked]
 
     def renew(self, holder: bytes, ids: Sequence[bytes], now: int) -> list[bool]:
@@ -90,7 +90,7 @@ class ClaimFile(SqliteConnection):
                 (first + PRUNED_AT_ONCE + 2 * coming, now - life.milliseconds, last - life.maximum),
             )
 
-    def _take(self, life: Life, holder: bytes, asked: Asked, now: int) -> Standing:
+    def _take(self, life: Life, holder: bytes, asked: AskedClaim, now: int) -> Standing:
         connection = self.connection()
         connection.execute("DELETE FROM claims WHERE id = ? AND at <= ?", (asked.id, now - life.milliseconds))
         connection.execute(
@@ -100,7 +100,7 @@ class ClaimFile(SqliteConnection):
         query = "SELECT at, holder, until FROM claims WHERE id = ?"
         at, held_by, until = connection.execute(query, (asked.id,)).fetchone()
         found = standing(Entry(at, held_by or b"", until), holder, asked.lapsed, now)
-        if found.kind is Kind.OWN:
+        if found.kind is ClaimState.OWN:
             statement = "UPDATE claims SET holder = ?, until = ? WHERE id = ?"
             connection.execute(statement, (holder, now + LEASE_MILLISECONDS, asked.id))
         return found
@@ -121,7 +121,7 @@ class SqliteClaims:
         self._available = True
         self.sure = sure
 
-    async def take(self, asked: Sequence[Asked]) -> list[Standing]:
+    async def take(self, asked: Sequence[AskedClaim]) -> list[Standing]:
         """See Claims."""
         return await self._told(self._worker.run(ClaimFile.take, self._life, self._holder, asked, self._now()))
 

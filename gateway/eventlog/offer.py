@@ -15,10 +15,11 @@ RECORD_BYTES = 16 * 1024 * 1024
 """The largest record that any log takes; Kafka's brokers and topics have bounds of their own (`max.message.bytes`)."""
 
 Fate = tuple[TopicPartition, int] | LogError
-"""The fate of a record: its location, or why it has none. After LogUnavailable it may have one all the same."""
+"""The fate of a record: its location (partition and offset), or why it has none. After LogUnavailable it may have one
+all the same."""
 
 REPEATED: Final[Fate] = (TopicPartition("", -1), -1)
-"""In the place of a place, this very object: a record with the same `once` is stored, and this one is not."""
+"""In place of a location, this very object: a record with the same `once` is stored, and this one is not."""
 
 
 def refusal(new: NewRecord) -> LogError | None:
@@ -32,9 +33,9 @@ def refusal(new: NewRecord) -> LogError | None:
 
 
 def all_stored(fates: Sequence[Fate]) -> list[tuple[TopicPartition, int]]:
-    """The place of each record. Raises what became of the first that has none; what will not pass comes first."""
-    places = [fate for fate in fates if not isinstance(fate, LogError)]
-    if len(places) < len(fates):
+    """The location of each record. Raises what became of the first that has none; what will not pass comes first."""
+    locations = [fate for fate in fates if not isinstance(fate, LogError)]
+    if len(locations) < len(fates):
         errors = [fate for fate in fates if isinstance(fate, LogError)]
         raise min(errors, key=lambda error: isinstance(error, LogUnavailable))
-    return places
+    return locations

@@ -97,7 +97,7 @@ class LogReader(Protocol):
     async def add(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
     ) -> None:
-        """Read these partitions too, from these offsets; the others keep their place. Raises LogUnavailable."""
+        """Read these partitions too, from these offsets; the others keep their position. Raises LogUnavailable."""
         ...
 
     async def fetch(
@@ -135,8 +135,8 @@ class LogWriter(Protocol):
     async def append(
         self, records: Sequence[tuple[str, NewRecord]], position: bytes
     ) -> list[tuple[TopicPartition, int]]:
-        """Append the records, each to the topic beside it (there may be none), and set the position; returns the place
-        of each record. Those of one partition stand in the order given. `once` is not looked at.
+        """Append the records, each to the topic beside it (there may be none), and set the position; returns the
+        location of each record. Those of one partition stand in the order given. `once` is not looked at.
 
         Raises LogError, TopicAbsent and WriterFenced when nothing was stored, in no topic. After LogUnavailable all or
         nothing was: the position of a writer opened anew tells which.
@@ -210,7 +210,7 @@ class EventLog(Protocol):
         ...
 
     async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
-        """`offer` for records that belong together: the place of each; raises what became of one that has none."""
+        """`offer` for records that belong together: the location of each; raises what became of one that has none."""
         ...
 
     async def writer(self, name: str) -> LogWriter:

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.validate import LARGEST_SECONDS, Accepted, InvalidEvent, accept
+from gateway.intake.validate import LARGEST_SECONDS, Accepted, InvalidEvent, validate
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time
 
@@ -30,7 +30,7 @@ def canary_event(stream: Stream, catalog: Catalog, schemas: SchemaRepository, no
     event["meta"] = {**kept, "stream": stream.name, "domain": CANARY, "id": str(uuid.uuid4()), "dt": iso_time(now_ms)}
     if stream.timestamp_field is not None:
         event = _at_time(event, stream.timestamp_field.split("."), now_ms)
-    return accept(orjson.dumps(event), event, catalog, schemas, now_ms)
+    return validate(orjson.dumps(event), event, catalog, schemas, now_ms)
 
 
 def canary_schema(stream: Stream, schemas: SchemaRepository) -> Schema:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, Asked, Claims, ClaimsAway, Kind
+from gateway.claims.port import LEASE_SECONDS, RENEW_SECONDS, TOGETHER, AskedClaim, Claims, ClaimsAway, ClaimState
 from gateway.clock import Clock
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError
@@ -49,7 +49,7 @@ class Verdict(StrEnum):
 
 @dataclass(eq=False, slots=True)
 class Wanted:
-    """Events of one request for one topic: by their places, the name and the claim of each. `decide` first receives
+    """Events of one request for one topic: by their indices, the name and the claim of each. `decide` first receives
     all except those that are waited for, and receives these later."""
 
     topic: str
@@ -158,16 +158,16 @@ class Claiming:
             verdicts, open_ = dict.fromkeys(asked, Verdict.UNKNOWN), {}
         for wanted in together:
             wanted.decide(
-                {place: verdicts[claim] for place, (_, claim) in wanted.events.items() if claim not in open_}
+                {index: verdicts[claim] for index, (_, claim) in wanted.events.items() if claim not in open_}
             )  # fmt: skip
-            if left := {place: event for place, event in wanted.events.items() if event[1] in open_}:
+            if left := {index: event for index, event in wanted.events.items() if event[1] in open_}:
                 self._begin(self._wait(Wanted(topic, left, wanted.decide), open_))
 
     async def _wait(self, wanted: Wanted, lapsed: Mapping[bytes, bytes]) -> None:
         """Wait for what another gateway makes of its claims, and ask the log where that says nothing more."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + HELD_SECONDS
-        left = {claim: (place, key) for place, (key, claim) in wanted.events.items()}
+        left = {claim: (index, key) for index, (key, claim) in wanted.events.items()}
         pause = POLL_SECONDS[0]
         holders = dict(lapsed)
         while left and loop.time() < deadline:
@@ -185,7 +185,7 @@ class Claiming:
             await give_way()
         if left:
             telemetry.claims(Verdict.HELD, len(left))
-            wanted.decide({place: Verdict.HELD for place, _ in left.values()})
+            wanted.decide({index: Verdict.HELD for index, _ in left.values()})
 
     async def _take(
         self, topic: str, asked: Mapping[bytes, Key], holders: Mapping[bytes, bytes]
@@ -197,7 +197,7 @@ class Claiming:
             return dict.fromkeys(asked, Verdict.UNKNOWN), {}
         verdicts = {claim: Verdict.STORED for claim, key in asked.items() if self._known(key)}
         self.settle([claim for claim in lapsed if claim in verdicts], [])
-        wanted = [Asked(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
+        wanted = [AskedClaim(claim, lapsed.get(claim, b"")) for claim in asked if claim not in verdicts]
         # What is wanted again is not free, be it told or not that it was.
         self._freed = [claim for claim in self._freed if claim not in asked]
         others: dict[bytes, bytes] = {}
@@ -210,9 +210,9 @@ class Claiming:
         else:
             own = []
             for one, standing in zip(wanted, standings, strict=True):
-                if standing.kind is Kind.STORED:
+                if standing.kind is ClaimState.STORED:
                     verdicts[one.id] = Verdict.STORED
-                elif standing.kind is Kind.OWN:
+                elif standing.kind is ClaimState.OWN:
                     own.append(one.id)
                     self._until[one.id] = begun + SURE_SECONDS
                     self._doubts.pop(one.id, None)

@@ -1,4 +1,4 @@
-"""Makes an event of a refused event: the raw event and the reason. Pure.
+"""Makes a dead letter of a rejected event: the raw event and the reason. Pure.
 
 The fields are those of Wikimedia's error schema. So a stream may name that schema or the one that is shipped.
 """
@@ -11,19 +11,19 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
-from gateway.intake.validate import Accepted, InvalidEvent, accept
+from gateway.intake.validate import Accepted, InvalidEvent, validate
 from gateway.schemas.repository import SchemaRepository
 
 EMITTER = "event-gateway"
 RAW_EVENT_BYTES = 32 * 1024
-"""The part of a refused event that is kept."""
+"""The part of a rejected event that is kept."""
 NAME_CHARACTERS = 512
 
 
 def error_event(
     text: bytes, event: object, reason: str, target: Stream, catalog: Catalog, schemas: SchemaRepository, now_ms: int
 ) -> Accepted:
-    """The record for the error stream `target`. Raises InvalidEvent if that stream does not accept it."""
+    """The dead letter for the error stream `target`. Raises InvalidEvent if that stream does not accept it."""
     schema = schemas.taken_by(target)
     if schema is None:
         raise InvalidEvent(f"the error stream {target.name} has no schema")
@@ -42,7 +42,7 @@ def error_event(
         told["errored_schema_uri"] = uri[:NAME_CHARACTERS]
     # What was read by the slower decoder may hold halves of characters.
     told = orjson.loads(orjson.dumps({key: _whole(value) for key, value in told.items()}))
-    return accept(orjson.dumps(told), told, catalog, schemas, now_ms)
+    return validate(orjson.dumps(told), told, catalog, schemas, now_ms)
 
 
 def named(event: object) -> tuple[str | None, str | None]:

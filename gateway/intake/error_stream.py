@@ -12,7 +12,7 @@ from gateway.definitions import Current
 from gateway.errors import LogError
 from gateway.eventlog.offer import Fate
 from gateway.intake.error_event import error_event, named
-from gateway.intake.outcome import Refused
+from gateway.intake.outcome import Rejected
 from gateway.intake.store import Store
 from gateway.intake.validate import InvalidEvent
 from gateway.observability import telemetry
@@ -31,9 +31,9 @@ class ErrorStreams:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0
 
-    def tell(self, refused: Sequence[Refused]) -> None:
+    def tell(self, refused: Sequence[Rejected]) -> None:
         """Count these, and begin to make events of them."""
-        found: list[tuple[Refused, Stream]] = []
+        found: list[tuple[Rejected, Stream]] = []
         for one in refused:
             name, _ = named(one.piece.event)
             stream = None if name is None else self._current.catalog.streams.get(name)
@@ -53,7 +53,7 @@ class ErrorStreams:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _run(self, found: Sequence[tuple[Refused, Stream]]) -> None:
+    async def _run(self, found: Sequence[tuple[Rejected, Stream]]) -> None:
         work = Yielder()
         for refused, target in found:
             await work.give_way()
@@ -64,7 +64,7 @@ class ErrorStreams:
             finally:
                 self._waiting -= 1
 
-    def _put(self, refused: Refused, target: Stream) -> None:
+    def _put(self, refused: Rejected, target: Stream) -> None:
         if self._waiting > MAXIMUM_WAITING:
             telemetry.error_event_lost(target.name, "there are too many at once")
             return

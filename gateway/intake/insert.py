@@ -12,7 +12,7 @@ _COLON = re.compile(rb"[ \t\n\r]*:")
 _END = re.compile(rb"[ \t\n\r]*\}")
 
 
-def with_members(text: bytes, meta: Mapping[str, object]) -> bytes:
+def insert_meta(text: bytes, meta: Mapping[str, object]) -> bytes:
     """The text of an object, with these members in its `meta`, which it may lack.
 
     The text is valid JSON, no member of it is there twice, and `meta` has none of these.
@@ -21,11 +21,11 @@ def with_members(text: bytes, meta: Mapping[str, object]) -> bytes:
         return text
     inside = _start_of_meta(text)
     if inside is None:
-        return with_own_members(text, {"meta": meta})
+        return insert_members(text, {"meta": meta})
     return _inserted(text, inside, meta)
 
 
-def with_own_members(text: bytes, members: Mapping[str, object]) -> bytes:
+def insert_members(text: bytes, members: Mapping[str, object]) -> bytes:
     """The text of an object, with these members that it does not have."""
     return _inserted(text, text.index(b"{") + 1, members)
 

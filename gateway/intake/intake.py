@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from gateway import errors
 from gateway.catalog.catalog import Catalog
 from gateway.claims.port import Claims, Keys
 from gateway.clock import Clock
 from gateway.cooperative import Yielder
 from gateway.definitions import Current
-from gateway.errors import LogError, Problem
+from gateway.errors import LogError, Problem, Refused
 from gateway.eventlog.offer import REPEATED
 from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.hub.hub import Hub
@@ -25,12 +24,12 @@ from gateway.intake.error_stream import ErrorStreams
 from gateway.intake.idempotency import IdempotencyKeys, log_unavailable
 from gateway.intake.looks import Looks
 from gateway.intake.options import IntakeOptions
-from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.outcome import Outcome, Rejected, SplitBody, Submission
 from gateway.intake.report import as_event, is_report
-from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
+from gateway.intake.split import BadBody, Piece, TooManyEvents, split
 from gateway.intake.store import Candidate, Store
 from gateway.intake.telling import is_forbidden, told_of
-from gateway.intake.validate import InvalidEvent, accept
+from gateway.intake.validate import InvalidEvent, validate
 from gateway.observability import telemetry
 
 LOG_SECONDS = 4.8
@@ -48,8 +47,9 @@ _NAMESPACE = uuid.UUID("5f0b4c0e-6c1b-5d3a-9f57-6d6f7a5f3f0e")
 
 
 class Intake:
-    """One for a process. `take` may be called concurrently. `claims` are shared with other gateways over the same log,
-    and so are `keys`, the bodies of Idempotency-Keys. Without them, this process and the log decide.
+    """One for a process. The body of a request is split, and then its events are taken; many requests may be under way
+    at once. `claims` are shared with other gateways over the same log, and so are `keys`, the bodies of
+    Idempotency-Keys. Without them, this process and the log decide.
 
     The hub calls `observe`.
     """
@@ -141,32 +141,36 @@ class Intake:
         if self._store.claiming is not None:
             await self._store.claiming.run()
 
-    async def take(self, submission: Submission) -> Outcome:
-        """Judge and store. Raises Problem for what is wrong with the request as a whole."""
+    @asynccontextmanager
+    async def split(self, submission: Submission) -> AsyncIterator[SplitBody]:
+        """Split the body into its events, for `take` within the block. Raises Problem for what is wrong with the body
+        as a whole, and while the process stops."""
         if self._draining:
             raise Problem(503, "Stopping", "the server is stopping; send it again", headers={"retry-after": "1"})
         self._running += 1
         self._idle.clear()
         try:
-            return await self._take(submission)
+            async with AsyncExitStack() as held:
+                if len(submission.body) > LARGE_BYTES:
+                    await held.enter_async_context(self._one_large)
+                validation = held.enter_context(submission.span.child("validate", {}))
+                yield SplitBody(submission, await self._pieces(submission.body), validation, held)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
 
-    async def _take(self, submission: Submission) -> Outcome:
+    async def take(self, split: SplitBody) -> Outcome:
+        """Judge the events and store them, once. Raises Problem for what is wrong with the request as a whole."""
+        submission = split.submission
         outcome = Outcome(hasty=submission.hasty)
-        # Parsed events take up to 25 times the bytes of their texts: they are let go of before the log is waited for.
-        large = len(submission.body) > LARGE_BYTES
-        async with self._one_large if large else nullcontext():
-            with submission.span.child("validate", {}) as validation:
-                pieces = await self._pieces(submission.body)
-                if submission.admit is not None:
-                    await submission.admit(len(pieces))
-                digest = self._keys.digest(submission)
-                candidates = await self._judge(pieces, submission, digest, outcome)
-                pieces = [piece._replace(event=None) for piece in pieces]
-                validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
+        async with split.held:
+            digest = self._keys.digest(submission)
+            candidates = await self._judge(split.pieces, submission, digest, outcome)
+            # Parsed events take up to 25 times the bytes of their texts: they are let go of before the log is waited
+            # for.
+            pieces = split.pieces = [piece._replace(event=None) for piece in split.pieces]
+            split.validation.note({"gateway.events": len(pieces), "gateway.events.invalid": len(outcome.invalid)})
         if candidates and submission.idempotency_key is not None:
             await self._keys.bind(submission.idempotency_key, digest)
         if outcome.invalid:
@@ -175,7 +179,7 @@ class Intake:
             with submission.span.child("read the log to its end", {}):
                 sick = await self._read_to_the_end(topics)
             outcome.failed += [
-                Refused(one.number, pieces[one.number], str(WITHDRAWN))
+                Rejected(one.number, pieces[one.number], str(WITHDRAWN))
                 for one in candidates
                 if one.accepted.topic in sick
             ]
@@ -191,7 +195,7 @@ class Intake:
         first = sum(len(group.candidates) for group in handed.groups)
         for count, (one, fate) in enumerate(self._store.fates(handed)):
             if isinstance(fate, LogError):
-                outcome.failed.append(Refused(one.number, pieces[one.number], told_of(fate)))
+                outcome.failed.append(Rejected(one.number, pieces[one.number], told_of(fate)))
                 forbidden = is_forbidden(fate)
                 if isinstance(fate, FAILURES):
                     outcome.why = outcome.why or trouble_with(fate).kind
@@ -210,7 +214,9 @@ class Intake:
         if not hub.filled.is_set():
             return True
         held = hub.ring.partitions()
-        unbegun = [trouble for place, trouble in hub.sick.items() if place.topic == topic and place not in held]
+        unbegun = [
+            trouble for partition, trouble in hub.sick.items() if partition.topic == topic and partition not in held
+        ]
         return any(trouble.kind is not Kind.NO_RIGHT for trouble in unbegun)
 
     async def _read_to_the_end(self, topics: set[str]) -> set[str]:
@@ -224,7 +230,7 @@ class Intake:
                         # What this process has offered before is in the log by then, or never will be.
                         await self._hub.log.settle(topic)
                         await self._looks.look(topic)
-                    except errors.Refused:
+                    except Refused:
                         sick.add(topic)
         except (LogError, TimeoutError):
             raise log_unavailable() from None
@@ -235,7 +241,7 @@ class Intake:
 
     async def _pieces(self, body: bytes) -> list[Piece]:
         pieces: list[Piece] = []
-        chunks = take_apart(body, self.options.intake_max_events)
+        chunks = split(body, self.options.intake_max_events)
         try:
             if len(body) > LARGE_BYTES:
                 while chunk := await asyncio.to_thread(next, chunks, None):
@@ -286,10 +292,10 @@ class Intake:
                     stream = reports
                 if key is not None:
                     new_id = str(uuid.uuid5(_NAMESPACE, f"{key}/{digest}/{index}"))
-                accepted = accept(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
+                accepted = validate(text, event, catalog, schemas, now, stream=stream, new_id=new_id,
                                   request_id=request_id, hint=hint, ahead_ms=self._ahead_ms)  # fmt: skip
             except InvalidEvent as error:
-                outcome.invalid.append(Refused(index, piece, error.detail))
+                outcome.invalid.append(Rejected(index, piece, error.detail))
                 continue
             known_by = accepted.given_id or new_id
             candidates.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,8 +14,7 @@ from gateway.observability.tracing import NO_SPAN, Span
 @dataclass(frozen=True, slots=True)
 class Submission:
     """A body with the facts about its request. `grant` says which streams its sender may write; others do not exist
-    for it. `admit` receives the number of events, and raises Problem if they are too many now. The work for it is
-    recorded in parts of `span`."""
+    for it. The work for it is recorded in parts of `span`."""
 
     body: bytes
     media_type: str
@@ -23,12 +22,23 @@ class Submission:
     hasty: bool = False
     request_id: str | None = None
     idempotency_key: str | None = None
-    admit: Callable[[int], Awaitable[None]] | None = None
     span: Span = NO_SPAN
 
 
-class Refused(NamedTuple):
-    """An event that is not stored, and why; `number` is its place in the request, from 0."""
+@dataclass(eq=False, slots=True)
+class SplitBody:
+    """A submission and its events, for as long as it is under way. `validation` is the part of its span in which the
+    events are split and validated. What is `held` until they are validated is that part, and the lock of large
+    bodies."""
+
+    submission: Submission
+    pieces: list[Piece]
+    validation: Span
+    held: AsyncExitStack
+
+
+class Rejected(NamedTuple):
+    """An event that is not stored, and why; `number` is its index in the request, from 0."""
 
     number: int
     piece: Piece
@@ -43,8 +53,8 @@ class Outcome:
     hasty: bool = False
     stored: int = 0
     repeated: int = 0
-    invalid: list[Refused] = field(default_factory=list)
-    failed: list[Refused] = field(default_factory=list)
+    invalid: list[Rejected] = field(default_factory=list)
+    failed: list[Rejected] = field(default_factory=list)
     unavailable: bool = False
     """Whether any failed since the log did not answer."""
     forbidden: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from gateway.catalog.stream import Stream
-from gateway.intake.insert import with_own_members
+from gateway.intake.insert import insert_members
 from gateway.intake.validate import InvalidEvent
 from gateway.schemas.repository import SchemaRepository
 from gateway.times import iso_time
@@ -28,4 +28,4 @@ def as_event(
     age = report.get("age")
     age = age if type(age) is int and 0 <= age <= now_ms else 0
     members = {"$schema": schema.uri, "meta": {"stream": stream.name, "dt": iso_time(now_ms - age)}}
-    return with_own_members(text, members), {**members, **report}
+    return insert_members(text, members), {**members, **report}

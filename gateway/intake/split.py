@@ -59,7 +59,7 @@ class Fault(Exception):
     """The fault of one value, whether JSON allows it or not."""
 
 
-def take_apart(body: bytes, maximum: int) -> Iterator[list[Piece]]:
+def split(body: bytes, maximum: int) -> Iterator[list[Piece]]:
     """The events of an array, or the one event that stands alone, in chunks. Raises BadBody and TooManyEvents, perhaps
     after some chunks."""
     pieces = _plainly(body, maximum)

@@ -36,7 +36,7 @@ NOTE_BYTES = 96
 
 
 class Candidate(NamedTuple):
-    """A valid event of a request, and its place in there, from 0. `key`, its stream and id, is what it is known by
+    """A valid event of a request, and its index in there, from 0. `key`, its stream and id, is what it is known by
     where it may be sent again."""
 
     number: int
@@ -64,7 +64,7 @@ class Group:
         """The claims that are held for them."""
 
 
-_Place = tuple[Group, int]
+_Location = tuple[Group, int]
 """The group that an event was handed over in, and where in it."""
 
 
@@ -74,7 +74,7 @@ class Handed:
 
     groups: list[Group] = field(default_factory=list)
     """Those that are on their way."""
-    repeats: list[tuple[Candidate, _Place]] = field(default_factory=list)
+    repeats: list[tuple[Candidate, _Location]] = field(default_factory=list)
     """Those that others, or the same request, have handed over."""
     stored: int = 0
     """Those that are stored already."""
@@ -100,7 +100,7 @@ class Store:
         self._window = Window(seconds, maximum)
         self._doubtful = Window(seconds, maximum)
         """Events of which the log has not told what became of them."""
-        self._pending: dict[Key, _Place] = {}
+        self._pending: dict[Key, _Location] = {}
         self._log_claims = log.keeps_claims
         self.claiming: Claiming | None = None
         if claims is not None and not self._log_claims:
@@ -145,8 +145,8 @@ class Store:
                 if window.has(key, now):
                     handed.stored += 1
                     continue
-                if (place := pending.get(key)) is not None:
-                    handed.repeats.append((one, place))
+                if (location := pending.get(key)) is not None:
+                    handed.repeats.append((one, location))
                     continue
             name = one.accepted.stream.name
             group = groups.get(name)
@@ -182,8 +182,8 @@ class Store:
                 self._withdraw(group)
             for one, fate in zip(group.candidates, group.fates, strict=True):
                 yield one, UNKNOWN if fate is None else fate
-        for one, (group, position) in handed.repeats:
-            yield one, group.fates[position] or UNKNOWN
+        for one, (group, index) in handed.repeats:
+            yield one, group.fates[index] or UNKNOWN
 
     async def drain(self) -> None:
         """Return when nothing is on its way any more."""
@@ -210,9 +210,9 @@ class Store:
             return
         topic = candidates[0].accepted.topic
         events = {
-            place: (one.key, known_by(topic, one.key)) for place, one in enumerate(candidates) if one.key is not None
+            index: (one.key, known_by(topic, one.key)) for index, one in enumerate(candidates) if one.key is not None
         }
-        first = [place for place, one in enumerate(candidates) if one.key is None]
+        first = [index for index, one in enumerate(candidates) if one.key is None]
 
         def decide(verdicts: Mapping[int, Verdict]) -> None:
             """At first with those that have no id, so that they keep their order."""
@@ -230,27 +230,29 @@ class Store:
     ) -> None:
         """Do with events of a group what was settled with other gateways, and append the others, too."""
         assert self.claiming is not None
-        wanted = [place for place in others if group.fates[place] is None]
-        for place, verdict in verdicts.items():
-            key, claim = events[place]
-            if group.fates[place] is not None:
+        wanted = [index for index in others if group.fates[index] is None]
+        for index, verdict in verdicts.items():
+            key, claim = events[index]
+            if group.fates[index] is not None:
                 # Nobody waits for it any more, unless it was sent again meanwhile.
                 if verdict is Verdict.OWN and key not in self._pending:
                     self.claiming.settle([], [claim])
             elif verdict is Verdict.STORED:
-                self._settle(group, [place], [REPEATED])
+                self._settle(group, [index], [REPEATED])
             elif verdict in (Verdict.OWN, Verdict.FREE):
-                wanted.append(place)
+                wanted.append(index)
                 if verdict is Verdict.OWN:
-                    group.claims[place] = claim
+                    group.claims[index] = claim
             else:
-                self._settle(group, [place], [ELSEWHERE if verdict is Verdict.HELD else UNKNOWN])
+                self._settle(group, [index], [ELSEWHERE if verdict is Verdict.HELD else UNKNOWN])
         if wanted:
             self._append(group, sorted(wanted))
 
-    def _append(self, group: Group, places: Sequence[int]) -> None:
+    def _append(self, group: Group, indices: Sequence[int]) -> None:
         """Hand these of a group to the log."""
-        candidates = group.candidates if len(places) == len(group.candidates) else [group.candidates[p] for p in places]
+        candidates = (
+            group.candidates if len(indices) == len(group.candidates) else [group.candidates[each] for each in indices]
+        )
         accepted = candidates[0].accepted
         records = [one.accepted.record for one in candidates]
         headers = group.span.headers
@@ -263,48 +265,48 @@ class Store:
             ]
         elif headers:
             records = [record._replace(headers=headers) for record in records]
-        waiting = self._batcher.put(accepted.stream, records, self._check(group, places))
-        group.sent.append((waiting, places))
-        waiting.fates.add_done_callback(lambda answered: self._settle(group, places, answered.result()))
+        waiting = self._batcher.put(accepted.stream, records, self._check(group, indices))
+        group.sent.append((waiting, indices))
+        waiting.fates.add_done_callback(lambda answered: self._settle(group, indices, answered.result()))
 
-    def _check(self, group: Group, places: Sequence[int]) -> Callable[[], bool] | None:
+    def _check(self, group: Group, indices: Sequence[int]) -> Callable[[], bool] | None:
         """A check at the beginning of the append: whether it may still begin."""
         claiming = self.claiming
         if claiming is None or not group.claims:
             return None
-        ids = [group.claims[place] for place in places if place in group.claims]
+        ids = [group.claims[index] for index in indices if index in group.claims]
         return lambda: claiming.may_append(ids)
 
     def _withdraw(self, group: Group) -> None:
         """Nobody waits for it any more: what is not on its way into the log stays out of it."""
-        for waiting, places in group.sent:
+        for waiting, indices in group.sent:
             if not waiting.fates.done() and self._batcher.withdraw(waiting):
-                self._settle(group, places, [WITHDRAWN] * len(places))
-        sent = {place for _, places in group.sent for place in places}
-        if undecided := [place for place, fate in enumerate(group.fates) if fate is None and place not in sent]:
+                self._settle(group, indices, [WITHDRAWN] * len(indices))
+        sent = {index for _, indices in group.sent for index in indices}
+        if undecided := [index for index, fate in enumerate(group.fates) if fate is None and index not in sent]:
             self._settle(group, undecided, [ELSEWHERE] * len(undecided))
 
-    def _settle(self, group: Group, places: Sequence[int], fates: Sequence[Fate]) -> None:
+    def _settle(self, group: Group, indices: Sequence[int], fates: Sequence[Fate]) -> None:
         """Remember what the log answered, whether or not anybody still waits for it."""
         now = self._clock.monotonic()
         failed = repeated = 0
-        for place, fate in zip(places, fates, strict=True):
+        for index, fate in zip(indices, fates, strict=True):
             stored = not isinstance(fate, LogError)
             failed += not stored
             repeated += fate is REPEATED
-            group.fates[place] = fate
-            key = group.candidates[place].key
+            group.fates[index] = fate
+            key = group.candidates[index].key
             if key is not None:
                 if stored:
                     self._window.add(key, now)
                 elif isinstance(fate, LogUnavailable) and fate is not WITHDRAWN and fate is not ELSEWHERE:
                     self._doubtful.add(key, now)
                 del self._pending[key]
-        group.left -= len(places)
+        group.left -= len(indices)
         if group.claims:
-            self._settle_claims(group, places)
+            self._settle_claims(group, indices)
         stream = group.candidates[0].accepted.stream.name
-        telemetry.intake_events(stream, "stored", len(places) - failed - repeated)
+        telemetry.intake_events(stream, "stored", len(indices) - failed - repeated)
         telemetry.intake_events(stream, "failed", failed)
         telemetry.intake_events("", "repeated", repeated)
         if not group.left:
@@ -312,17 +314,17 @@ class Store:
             group.span.end(next((type(fate).__name__ for fate in group.fates if isinstance(fate, LogError)), None))
             group.done.set_result(None)
 
-    def _settle_claims(self, group: Group, places: Sequence[int]) -> None:
+    def _settle_claims(self, group: Group, indices: Sequence[int]) -> None:
         """Tell other gateways what became of those that were claimed."""
         assert self.claiming is not None
         told: tuple[list[bytes], list[bytes]] = [], []
-        for place in places:
-            if (claim := group.claims.pop(place, None)) is None:
+        for index in indices:
+            if (claim := group.claims.pop(index, None)) is None:
                 continue
-            fate = group.fates[place]
-            key = group.candidates[place].key
+            fate = group.fates[index]
+            key = group.candidates[index].key
             if isinstance(fate, LogUnavailable) and fate is not WITHDRAWN and key is not None:
-                self.claiming.doubt(claim, group.candidates[place].accepted.topic, key)
+                self.claiming.doubt(claim, group.candidates[index].accepted.topic, key)
             else:
                 told[isinstance(fate, LogError)].append(claim)
         self.claiming.settle(*told)

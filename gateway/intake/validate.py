@@ -16,7 +16,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.errors import GatewayError
-from gateway.intake.insert import with_members
+from gateway.intake.insert import insert_meta
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
 from gateway.times import iso_time, read_time
@@ -42,23 +42,31 @@ class InvalidEvent(GatewayError):
 
 
 class Accepted(NamedTuple):
-    """An event as it is to be stored. `timestamp` is in milliseconds since the epoch; `given_id` the `meta.id` that it
-    came with."""
+    """An event as it is to be stored: its record, and the topic that takes it. `given_id` is the `meta.id` that the
+    event came with."""
 
     stream: Stream
     topic: str
-    key: bytes | None
-    timestamp: int
-    value: bytes
+    record: NewRecord
     given_id: str | None
 
     @property
-    def record(self) -> NewRecord:
-        """The record that is appended to the topic."""
-        return NewRecord(self.value, self.key, self.timestamp)
+    def key(self) -> bytes | None:
+        """The key of the record."""
+        return self.record.key
+
+    @property
+    def timestamp(self) -> int | None:
+        """Milliseconds since the epoch."""
+        return self.record.timestamp
+
+    @property
+    def value(self) -> bytes:
+        """The text of the event."""
+        return self.record.value or b""
 
 
-def accept(
+def validate(
     text: bytes,
     event: object,
     catalog: Catalog,
@@ -93,18 +101,13 @@ def accept(
     added = _missing(meta, target, now_ms, new_id, request_id)
     if added:
         event, added = _completed(event, meta, added, schema)
-        text = with_members(text, added)
+        text = insert_meta(text, added)
     elif faults := schema.faults(event):
         raise InvalidEvent("; ".join(faults))
+    key = key_of(event, target) if target.message_key_fields else None
+    record = NewRecord(text, key, timestamp_of(event, target, now_ms, ahead_ms))
     given_id = meta.get("id")
-    return Accepted(
-        target,
-        target.topics[0],
-        key_of(event, target) if target.message_key_fields else None,
-        timestamp_of(event, target, now_ms, ahead_ms),
-        text,
-        given_id if isinstance(given_id, str) else None,
-    )
+    return Accepted(target, target.topics[0], record, given_id if isinstance(given_id, str) else None)
 
 
 def _missing(
@@ -247,3 +250,7 @@ def time_of_value(value: Any) -> int | None:
         return read_time(value)
     except ValueError:
         return None
+
+
+accept = validate
+"""The former name."""

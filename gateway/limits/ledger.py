@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, Refusal
+from gateway.limits.port import CONNECTS, FILTERS, SLOT_SECONDS, STREAMS, STREAMS_PER_ADDRESS, Client, LimitReached
 from gateway.limits.rates import Rate, spend
 
 FORGET_SECONDS = 10.0
@@ -19,27 +19,27 @@ class Ledger:
         """The open streams by bucket; no bucket has none."""
         self._due: dict[tuple[str, str], float] = {}
 
-    def full(self, client: Client) -> Refusal | None:
+    def full(self, client: Client) -> LimitReached | None:
         """The limit that refuses another stream, however fast they are opened."""
         if self.total and self.streams >= self.total:
-            return Refusal(STREAMS, SLOT_SECONDS)
+            return LimitReached(STREAMS, SLOT_SECONDS)
         if client.policy.streams and self.held.get(client.bucket, 0) >= client.policy.streams:
-            return Refusal(STREAMS_PER_ADDRESS, SLOT_SECONDS)
+            return LimitReached(STREAMS_PER_ADDRESS, SLOT_SECONDS)
         return None
 
-    def indebted(self, client: Client, now: float) -> Refusal | None:
+    def indebted(self, client: Client, now: float) -> LimitReached | None:
         """The limit that refuses another filter, because the present ones have taken more than is paid for."""
         wait = self.charge(client, 0, now)
-        return Refusal(FILTERS, wait) if wait > 0 else None
+        return LimitReached(FILTERS, wait) if wait > 0 else None
 
     def charge(self, client: Client, steps: int, now: float) -> float:
         """Pay for steps of filters; the seconds until they are paid for."""
         return self.spend(FILTERS, client, client.policy.filters, steps, now, owing=True)
 
-    def connect(self, client: Client, now: float) -> Refusal | None:
+    def connect(self, client: Client, now: float) -> LimitReached | None:
         """Spend of the rate of new streams; what refuses that."""
         wait = self.spend(CONNECTS, client, client.policy.connects, 1, now)
-        return Refusal(CONNECTS, wait) if wait > 0 else None
+        return LimitReached(CONNECTS, wait) if wait > 0 else None
 
     def hold(self, client: Client) -> None:
         """A stream is open."""

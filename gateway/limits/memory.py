@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.clock import Clock
 from gateway.limits.ledger import FORGET_SECONDS, Ledger
-from gateway.limits.port import Client, Refusal
+from gateway.limits.port import Client, LimitReached
 from gateway.limits.rates import Rate
 
 
@@ -17,7 +17,7 @@ class MemoryLimiter:
         self._ledger = Ledger(total)
         self._clock = clock
 
-    async def enter(self, client: Client) -> Refusal | None:
+    async def enter(self, client: Client) -> LimitReached | None:
         """See Limiter."""
         ledger, now = self._ledger, self._clock.monotonic()
         refusal = ledger.full(client) or ledger.connect(client, now)
@@ -25,7 +25,7 @@ class MemoryLimiter:
             ledger.hold(client)
         return refusal
 
-    def indebted(self, client: Client) -> Refusal | None:
+    def indebted(self, client: Client) -> LimitReached | None:
         """See Limiter."""
         return self._ledger.indebted(client, self._clock.monotonic())
 

@@ -40,7 +40,7 @@ class Client(NamedTuple):
     policy: Policy
 
 
-class Refusal(NamedTuple):
+class LimitReached(NamedTuple):
     """Which limit refuses, and the seconds after which it may not."""
 
     limit: str
@@ -48,13 +48,13 @@ class Refusal(NamedTuple):
 
 
 class Limiter(Protocol):
-    """Counts what clients use. Nothing here raises where the place of the counts is away, or waits long for it."""
+    """Counts what clients use. Nothing here raises where the store of the counts is away, or waits long for it."""
 
-    async def enter(self, client: Client) -> Refusal | None:
+    async def enter(self, client: Client) -> LimitReached | None:
         """Open a stream; None where it may be, and `leave` is due once when it has ended."""
         ...
 
-    def indebted(self, client: Client) -> Refusal | None:
+    def indebted(self, client: Client) -> LimitReached | None:
         """The limit that refuses another filter, because those of the client have taken more than is paid for."""
         ...
 

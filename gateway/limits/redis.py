@@ -20,7 +20,7 @@ from gateway.limits.port import (
     STREAMS,
     STREAMS_PER_ADDRESS,
     Client,
-    Refusal,
+    LimitReached,
 )
 from gateway.limits.rates import Rate
 from gateway.limits.redis_scripts import ENTER, REPORT, SPEND
@@ -62,7 +62,7 @@ class RedisLimiter:
         """Whether Redis answered when it was asked last."""
         return self._scripts.available
 
-    async def enter(self, client: Client) -> Refusal | None:
+    async def enter(self, client: Client) -> LimitReached | None:
         """See Limiter."""
         ledger = self._ledger
         if (refusal := ledger.full(client)) is not None:
@@ -80,7 +80,7 @@ class RedisLimiter:
             self.leave(client)
         return refusal
 
-    def indebted(self, client: Client) -> Refusal | None:
+    def indebted(self, client: Client) -> LimitReached | None:
         """See Limiter."""
         return self._ledger.indebted(client, self._clock.monotonic())
 
@@ -130,14 +130,14 @@ class RedisLimiter:
                 await self._redis.delete(self._own)
         await self._scripts.close()
 
-    def _enter_alone(self, client: Client) -> Refusal | None:
+    def _enter_alone(self, client: Client) -> LimitReached | None:
         """Without Redis: by what this process knows, which holds the stream already."""
         if self._closed:
-            return Refusal(AWAY, RENEW_SECONDS)
+            return LimitReached(AWAY, RENEW_SECONDS)
         self._changed.add(client.bucket)
         return self._ledger.connect(client, self._clock.monotonic())
 
-    async def _ask_to_enter(self, client: Client) -> Refusal | None:
+    async def _ask_to_enter(self, client: Client) -> LimitReached | None:
         bucket, policy = client
         ledger = self._ledger
         keys = [self._processes, self._own, f"{self._rates}{CONNECTS}:{bucket}"]
@@ -152,7 +152,7 @@ class RedisLimiter:
             self._wake.set()
         if not refusing:
             return None
-        return Refusal(_REFUSING[refusing], milliseconds / 1000 or SLOT_SECONDS)
+        return LimitReached(_REFUSING[refusing], milliseconds / 1000 or SLOT_SECONDS)
 
     async def _report(self) -> None:
         """Tell Redis what has changed, or all there is. Raises RedisAway."""

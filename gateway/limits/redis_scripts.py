@@ -87,11 +87,11 @@ if ARGV[3] == '1' then
   redis.call('DEL', KEYS[2])
 end
 redis.call('HSET', KEYS[2], 'all', ARGV[4])
-for place = 5, #ARGV, 2 do
-  if ARGV[place + 1] == '0' then
-    redis.call('HDEL', KEYS[2], ARGV[place])
+for index = 5, #ARGV, 2 do
+  if ARGV[index + 1] == '0' then
+    redis.call('HDEL', KEYS[2], ARGV[index])
   else
-    redis.call('HSET', KEYS[2], ARGV[place], ARGV[place + 1])
+    redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1])
   end
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[2])

@@ -39,7 +39,7 @@ class _Line(NamedTuple):
     is_notice: bool = False
 
 
-class LogWriter:
+class LineWriter:
     """Writes lines to a descriptor. `form` makes a line of the notice that lines were dropped, and `on_drop` counts
     them: both are called from any thread. The thread begins with the first line."""
 
@@ -169,7 +169,7 @@ class LineStream(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, writer: LogWriter, descriptor: int) -> None:
+    def __init__(self, writer: LineWriter, descriptor: int) -> None:
         super().__init__()
         self._writer = writer
         self._descriptor = descriptor

@@ -10,14 +10,14 @@ import time
 import orjson
 
 from gateway.observability import request_id, telemetry
-from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LogWriter
+from gateway.observability.log_writer import FLUSH_SECONDS, LineStream, LineWriter
 from gateway.observability.throttle import Quota
 from gateway.times import iso_time
 
-PLACE_LINES = 60
-PLACE_SECONDS = 60.0
-"""The most lines that one place in the code may write within PLACE_SECONDS. A client, an event or a broker may cause
-a line again and again; this leaves room for the others."""
+STATEMENT_LINES = 60
+STATEMENT_SECONDS = 60.0
+"""The most lines that one statement of the code may write within STATEMENT_SECONDS. A client, an event or a broker may
+cause a line again and again; this leaves room for the others."""
 STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 
 _ACCESS_PARTS = 5
@@ -40,24 +40,24 @@ class Impersonal(logging.Filter):
 
 
 class Sparing(logging.Filter):
-    """Lets a bounded number of lines of one place in the code through, and says where others are left out. The
+    """Lets a bounded number of lines of one statement of the code through, and says where others are left out. The
     access log is whole, and so are lines that the level `debug` asks for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: dict[tuple[str, int], Quota] = {}
+        self._quotas: dict[tuple[str, int], Quota] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno <= logging.DEBUG or record.name == "uvicorn.access":
             return True
-        place = record.pathname, record.lineno
-        quota = self._places.setdefault(place, Quota(PLACE_LINES, PLACE_SECONDS))
+        statement = record.pathname, record.lineno
+        quota = self._quotas.setdefault(statement, Quota(STATEMENT_LINES, STATEMENT_SECONDS))
         if not quota.take(time.monotonic()):
             return False
         if left_out := quota.settle():
             _add(record, f" ({left_out} such lines before this one were left out)")
         if quota.is_used_up:
-            _add(record, f" (further such lines are left out for up to {PLACE_SECONDS:g} s)")
+            _add(record, f" (further such lines are left out for up to {STATEMENT_SECONDS:g} s)")
         return True
 
 
@@ -120,7 +120,7 @@ def _encodable(text: str) -> str:
 class QueueHandler(logging.Handler):
     """Gives the lines to a writer."""
 
-    def __init__(self, writer: LogWriter) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         super().__init__()
         self._writer = writer
 
@@ -137,7 +137,7 @@ class Output:
     def __init__(self, form: str, descriptor: int = STANDARD_ERROR) -> None:
         self._formatter = JsonFormatter() if form == "json" else TextFormatter()
         self._descriptor = descriptor
-        self._writer = LogWriter(descriptor, self._notice, telemetry.log_lines_dropped)
+        self._writer = LineWriter(descriptor, self._notice, telemetry.log_lines_dropped)
         self._writers = [self._writer]
         self.handler = QueueHandler(self._writer)
         self.handler.setFormatter(self._formatter)
@@ -145,7 +145,7 @@ class Output:
 
     def take_streams(self) -> None:
         """Let what is printed, and what libraries write to the standard streams, go the same way."""
-        printed = LogWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
+        printed = LineWriter(STANDARD_OUTPUT, on_drop=telemetry.log_lines_dropped)
         self._writers.append(printed)
         # Not where somebody else has taken them before.
         if sys.stdout is sys.__stdout__:

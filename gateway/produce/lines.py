@@ -22,7 +22,7 @@ BEGINNING_BYTES = 200
 """The part that is kept of a longer line."""
 
 
-class Line(NamedTuple):
+class InputLine(NamedTuple):
     """A line without its end; `number` counts from 1. Of one that is too long there is only the beginning."""
 
     number: int
@@ -39,7 +39,7 @@ class LineSplitter:
         self._pieces: list[bytes] = []
         self._length = 0
 
-    def feed(self, chunk: bytes) -> list[Line]:
+    def feed(self, chunk: bytes) -> list[InputLine]:
         """The lines that these bytes end."""
         first, *others = chunk.split(b"\n")
         self._keep(first)
@@ -49,7 +49,7 @@ class LineSplitter:
             self._keep(piece)
         return lines
 
-    def finish(self) -> list[Line]:
+    def finish(self) -> list[InputLine]:
         """The last line, where it has no end."""
         return [self._line()] if self._length else []
 
@@ -60,9 +60,9 @@ class LineSplitter:
         if self._length > self._maximum:
             self._pieces = [b"".join(self._pieces)[:BEGINNING_BYTES]]
 
-    def _line(self) -> Line:
+    def _line(self) -> InputLine:
         self._number += 1
-        line = Line(self._number, b"".join(self._pieces), self._length)
+        line = InputLine(self._number, b"".join(self._pieces), self._length)
         self._pieces = []
         self._length = 0
         return line
@@ -79,7 +79,7 @@ class Input:
         self.lines = 0
         """Lines that came so far."""
 
-    async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[Line]]:
+    async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[InputLine]]:
         """Lines as they arrive, those of one read together, up to the end or until `stop` is set. A last line
         without a line end counts only at the end. The first `skip` lines are skipped. Raises InputError."""
         splitter, unpacker = LineSplitter(), Unpacker()
@@ -100,7 +100,7 @@ class Input:
                 if stop.is_set():
                     return
 
-    def _behind(self, skip: int, lines: list[Line]) -> list[Line]:
+    def _behind(self, skip: int, lines: list[InputLine]) -> list[InputLine]:
         """Those of the lines that came now which are not passed over."""
         if not lines:
             return lines

@@ -13,9 +13,9 @@ from gateway.cooperative import Yielder, give_way
 from gateway.errors import ConfigurationError
 from gateway.eventlog.port import EventLog
 from gateway.intake.split import read_one
-from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, accept
+from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, validate
 from gateway.model.record import NewRecord
-from gateway.produce.lines import MAXIMUM_LINE_BYTES, Line
+from gateway.produce.lines import MAXIMUM_LINE_BYTES, InputLine
 from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
@@ -75,7 +75,7 @@ class Production:
         """Whether `max_errors` invalid lines were met, and no more are wanted."""
         return self._max_errors is not None and self.invalid >= self._max_errors
 
-    async def run(self, parts: AsyncIterator[list[Line]], stop: asyncio.Event) -> None:
+    async def run(self, parts: AsyncIterator[list[InputLine]], stop: asyncio.Event) -> None:
         """Run to the end of the lines, to the bound of errors, or until `stop` is set. Raises LogError if the log
         cannot store them. None of the lines after `settled` is then known to be stored, though those of one append
         may be."""
@@ -96,7 +96,7 @@ class Production:
                 # What is stored at once, as in a log in memory, must not keep a signal from being seen.
                 await give_way()
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: InputLine) -> None:
         data = line.data.strip()
         if not data:
             return
@@ -107,7 +107,7 @@ class Production:
             if piece.fault is not None:
                 raise InvalidEvent(piece.fault)
             now = self._clock.now()
-            accepted = accept(
+            accepted = validate(
                 data, piece.event, self._catalog, self._schemas, now, stream=self._stream, ahead_ms=self._ahead_ms
             )
         except InvalidEvent as error:

@@ -23,7 +23,7 @@ from gateway.limits.port import (
     STREAMS_PER_ADDRESS,
     Client,
     Limiter,
-    Refusal,
+    LimitReached,
 )
 from gateway.observability import telemetry
 from gateway.observability.throttle import Seldom
@@ -144,7 +144,7 @@ class Admission:
             self._requests.forget(now)
         wait = self._requests.spend(REQUESTS, client, client.policy.requests, 1, now)
         if wait > 0:
-            raise _refused(Refusal(REQUESTS, wait))
+            raise _refused(LimitReached(REQUESTS, wait))
 
     async def enter(self, scope: Scope) -> Lease | None:
         """Count a stream that is asked for, before the request is looked into. Raises Problem(429) where a limit
@@ -164,7 +164,7 @@ class Admission:
             return
         wait = await self._limiter.spend(INTAKE, client, client.policy.intake, count)
         if wait > 0:
-            raise _refused(Refusal(INTAKE, wait))
+            raise _refused(LimitReached(INTAKE, wait))
 
 
 class Counted:
@@ -184,7 +184,7 @@ class Counted:
         await self._app(scope, receive, send)
 
 
-def _refused(refusal: Refusal) -> Problem:
+def _refused(refusal: LimitReached) -> Problem:
     telemetry.limit_refused(refusal.limit)
     seconds = max(1, math.ceil(refusal.seconds))
     detail = f"{_DETAILS[refusal.limit]} ({refusal.limit}); try again in {seconds} s"

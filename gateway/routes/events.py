@@ -19,7 +19,7 @@ from gateway.errors import MISTAKE, Problem
 from gateway.intake.body import Expander, coding, media_type, too_large
 from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
-from gateway.intake.outcome import Outcome, Refused, Submission
+from gateway.intake.outcome import Outcome, Rejected, Submission
 from gateway.intake.telling import away, forbidden
 from gateway.observability import request_id, telemetry
 from gateway.observability.tracing import NO_TRACER, Attributes, Span, Tracer
@@ -71,8 +71,11 @@ class EventsEndpoint:
         headers = dict(scope["headers"])
         body = _Body(self._intake, receive, b"content-length" in headers or b"transfer-encoding" in headers)
         try:
-            submission = await self._read(scope, headers, body, span)
-            outcome = await self._intake.take(submission)
+            counted = _Counted(None if self._admission is None else partial(self._admission.take_events, scope))
+            submission = await self._read(scope, headers, body, counted, span)
+            async with self._intake.split(submission) as split:
+                await counted.reach(len(split.pieces))
+                outcome = await self._intake.take(split)
             span.note(_counts(outcome))
             status, document = _told(outcome)
         except _Gone:
@@ -99,11 +102,12 @@ class EventsEndpoint:
         await send({"type": "http.response.body", "body": content})
         return status
 
-    async def _read(self, scope: Scope, headers: dict[bytes, bytes], body: _Body, span: Span) -> Submission:
+    async def _read(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _Body, counted: _Counted, span: Span
+    ) -> Submission:
         if scope["method"] != "POST":
             detail = f"{scope['method'][:20]} is not allowed here; allowed: POST"
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
-        counted = _Counted(None if self._admission is None else partial(self._admission.take_events, scope))
         await counted.reach(1)
         grant = await self._viewers.writer(scope)
         hasty = _hasty(scope["query_string"])
@@ -115,7 +119,7 @@ class EventsEndpoint:
         await body.read(coding(_text(headers.get(b"content-encoding"))))
         name = request_id.current.get()
         await counted.reach(len(body.data) // BODY_BYTES)
-        return Submission(body.data, kind, grant, hasty, name, key, counted.reach, span)
+        return Submission(body.data, kind, grant, hasty, name, key, span)
 
 
 class _Counted:
@@ -244,11 +248,11 @@ class _Budget:
     def __init__(self) -> None:
         self._left = SHOWN_BYTES
 
-    def entries(self, refused: Sequence[Refused]) -> list[dict[str, object]]:
+    def entries(self, refused: Sequence[Rejected]) -> list[dict[str, object]]:
         """The list in the answer."""
         return [{"index": one.number, "event": self._shown(one), "detail": one.detail} for one in refused]
 
-    def _shown(self, refused: Refused) -> object:
+    def _shown(self, refused: Rejected) -> object:
         text = refused.piece.text
         if len(text) <= min(SHOWN_EVENT_BYTES, self._left):
             self._left -= len(text)

@@ -131,20 +131,20 @@ def shown(found: list[Change], least: Weight) -> list[str]:
 def forbidden_fields(schema: Schema) -> list[str]:
     """`additionalProperties` beside `allOf`, which does not see the fields that come by it."""
     return [
-        f"{schema.path}: at {place}: additionalProperties is false, and so forbids the fields that come by the allOf "
+        f"{schema.path}: at {pointer}: additionalProperties is false, and so forbids the fields that come by the allOf "
         f"beside it ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}): no event with them is valid; leave it "
         "out, or from draft 2019-09 on write unevaluatedProperties: false"
-        for place, names in _closed_to_branches(schema.document)
+        for pointer, names in _closed_to_branches(schema.document)
     ]
 
 
 def _closed_to_branches(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    for place, node in all_schemas(document):
+    for pointer, node in all_schemas(document):
         branches = node.get("allOf")
         if node.get("additionalProperties") is False and isinstance(branches, list):
             fields = [name for branch in branches if isinstance(branch, dict) for name in branch.get("properties", {})]
             if names := [name for name in fields if name not in node.get("properties", {})]:
-                yield place, names
+                yield pointer, names
 
 
 def _check_history(directory: Path, titles: tuple[str, ...], released_in: str | None, report: Report) -> None:

@@ -122,7 +122,7 @@ def _for_readers(path: str, before: Node, after: Node, found: list[Change]) -> l
 
 def _anchored(document: Node) -> dict[str, Node]:
     """The parts that a `$dynamicRef` may lead to, which stay where they are; the whole is compared anyway."""
-    parts = [part for place, part in all_schemas(document) if place != "/"]
+    parts = [part for pointer, part in all_schemas(document) if pointer != "/"]
     if not any("$dynamicRef" in part for part in (document, *parts)):
         return {}
     return {part["$dynamicAnchor"]: part for part in parts if isinstance(part.get("$dynamicAnchor"), str)}
@@ -204,22 +204,22 @@ class _Comparison:
         before, after = old.get("properties", {}), new.get("properties", {})
         moved = branch_fields(new) if before.keys() - after.keys() else {}
         for name, part in before.items():
-            place = f"{path}/{escaped(name)}"
+            pointer = f"{path}/{escaped(name)}"
             if name in after:
-                yield from self.node(place, part, after[name])
+                yield from self.node(pointer, part, after[name])
             elif name not in moved:
-                yield Change(place, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
+                yield Change(pointer, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
         for name, part in after.items():
             if name in before:
                 continue
-            place = f"{path}/{escaped(name)}"
+            pointer = f"{path}/{escaped(name)}"
             rest = old.get("additionalProperties", True)
             if name in new.get("required", []):
-                yield Change(place, "a new field is required", _NOTHING, _summary(part), Weight.MAJOR)
+                yield Change(pointer, "a new field is required", _NOTHING, _summary(part), Weight.MAJOR)
             elif isinstance(rest, dict) and rest and self.covers(part, rest) != Containment.YES:
-                yield Change(place, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
+                yield Change(pointer, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
             else:
-                yield Change(place, "a new field", _NOTHING, _summary(part), Weight.MINOR)
+                yield Change(pointer, "a new field", _NOTHING, _summary(part), Weight.MINOR)
 
     def _required(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("required", []), new.get("required", [])
@@ -247,16 +247,16 @@ class _Comparison:
     def _patterns(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
         for pattern in [*before, *(pattern for pattern in after if pattern not in before)]:
-            place = f"{path}/{escaped(pattern)}"
+            pointer = f"{path}/{escaped(pattern)}"
             if pattern in before and pattern in after:
-                yield from self.node(place, before[pattern], after[pattern])
+                yield from self.node(pointer, before[pattern], after[pattern])
             elif pattern in before:
                 what = "fields of this pattern may be anything"
-                yield Change(place, what, _summary(before[pattern]), _NOTHING, Weight.MAJOR)
+                yield Change(pointer, what, _summary(before[pattern]), _NOTHING, Weight.MAJOR)
             else:
                 part = after[pattern]
                 only = {"patternProperties": {pattern: part}}
-                yield from self._judged(place, "fields of this pattern", None, _summary(part), old, only)
+                yield from self._judged(pointer, "fields of this pattern", None, _summary(part), old, only)
 
     def _values(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = enumerated(old), enumerated(new)

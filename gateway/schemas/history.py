@@ -39,7 +39,7 @@ def released_files(directory: Path, reference: str | None = None) -> list[Commit
     """All files of the directory as they were when they were released. Raises HistoryError."""
     top = _top(directory)
     found = _origins(directory, top) if reference is None else _files_at(directory, reference)
-    wanted = [f"{commit}:{place}" for commit, place in found.values()]
+    wanted = [f"{commit}:{path}" for commit, path in found.values()]
     contents = _contents(directory, wanted)
     here = directory.resolve()
     return [
@@ -75,7 +75,7 @@ def _top(directory: Path) -> Path:
 
 
 def _explained(directory: Path, error: HistoryError) -> HistoryError:
-    """The same in words of this place, where git's are common."""
+    """The same in our words, where git's are common."""
     here = directory.resolve()
     if "dubious ownership" in str(error):
         return HistoryError(
@@ -113,13 +113,13 @@ def _origins(directory: Path, top: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _first_commits(directory: Path, place: str) -> dict[str, str]:
-    """The first commit of each file in a place, by its path from the top. Merges are followed on both sides, and what a
-    merge itself brings counts."""
+def _first_commits(directory: Path, pathspec: str) -> dict[str, str]:
+    """The first commit of each file of a pathspec, by its path from the top. Merges are followed on both sides, and
+    what a merge itself brings counts."""
     options = ("-c", "--diff-filter=A", "--no-renames", "--format=%x00%H", "--name-only", "-z")
     # From the newest commit to the oldest: the last one stays.
     return {
-        word: commit for commit, words in _by_commit(_git(directory, "log", *options, "--", place)) for word in words
+        word: commit for commit, words in _by_commit(_git(directory, "log", *options, "--", pathspec)) for word in words
     }
 
 

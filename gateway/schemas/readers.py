@@ -63,16 +63,16 @@ class _Comparison:
 
     def _fields(self, path: str, old: Reading, new: Reading) -> Iterator[Difference]:
         for name in {**old.fields, **new.fields}:
-            place = f"{path}/{escaped(name)}"
+            pointer = f"{path}/{escaped(name)}"
             before, after = self._readings.field(old, name), self._readings.field(new, name)
             if isinstance(before, bool):
                 continue  # the old one knows no such field
             if name not in new.fields and isinstance(after, bool):
-                yield Difference(place, "the field was removed", _types(before), _NONE)
+                yield Difference(pointer, "the field was removed", _types(before), _NONE)
                 continue
-            yield from self.value(place, before, _reading(after))
+            yield from self.value(pointer, before, _reading(after))
             if name in old.always and name not in new.always:
-                yield Difference(place, "may be missing", "required", "optional")
+                yield Difference(pointer, "may be missing", "required", "optional")
 
     def _maps(self, path: str, old: Reading, new: Reading) -> Iterator[Difference]:
         """Fields of any name, or of names that have a pattern."""
@@ -90,11 +90,11 @@ class _Comparison:
             yield Difference(f"{path}/[]", "the type of the elements", *sides)
             return
         for position in range(max(len(old.positions), len(new.positions))):
-            before, place = old.element(position), f"{path}/{position}"
+            before, pointer = old.element(position), f"{path}/{position}"
             if isinstance(before, Reading):
-                yield from self._open(place, before, new.element(position), "the element")
+                yield from self._open(pointer, before, new.element(position), "the element")
             if new.least <= position < min(old.least, len(old.positions)):
-                yield Difference(place, "may be missing", "required", "optional")
+                yield Difference(pointer, "may be missing", "required", "optional")
         if isinstance(old.elements, Reading):
             yield from self._open(f"{path}/[]", old.elements, new.elements, "the type of the elements")
 

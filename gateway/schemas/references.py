@@ -48,26 +48,26 @@ def named_schemas(uri: str, document: dict[str, Any]) -> Iterator[str]:
 
 
 def ignored_keywords(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """The places in a schema of draft 7 or before with keywords beside a `$ref`, which these drafts ignore, and
+    """The JSON pointers in a schema of draft 7 or before with keywords beside a `$ref`, which these drafts ignore, and
     those that would have had a meaning."""
-    for place, part in all_schemas(document):
+    for pointer, part in all_schemas(document):
         ignored = sorted(part.keys() - _BESIDE_REFERENCES)
         if isinstance(part.get("$ref"), str) and ignored:
-            yield place, ignored
+            yield pointer, ignored
 
 
-def all_schemas(part: Any, place: str = "", by_name: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A schema and all in it, each with its place; `by_name`: the part holds schemas by their names."""
+def all_schemas(part: Any, pointer: str = "", by_name: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A schema and all in it, each with its JSON pointer; `by_name`: the part holds schemas by their names."""
     if isinstance(part, list):
         for number, item in enumerate(part):
-            yield from all_schemas(item, f"{place}/{number}")
+            yield from all_schemas(item, f"{pointer}/{number}")
     elif isinstance(part, dict):
         # The names themselves may be taken from elsewhere.
         if not by_name or isinstance(part.get("$ref"), str):
-            yield place or "/", part
+            yield pointer or "/", part
         for key, value in part.items():
             if by_name or key not in _VALUES:
-                yield from all_schemas(value, f"{place}/{key}", not by_name and key in _SCHEMAS_BY_NAME)
+                yield from all_schemas(value, f"{pointer}/{key}", not by_name and key in _SCHEMAS_BY_NAME)
 
 
 def _absolute(path: str, base: str) -> str:
@@ -173,10 +173,10 @@ class _Dereferencer:
                 raise BadReferenceError(f'the $ref "{reference}" names {path}, which is in no schema repository')
             target_base, target_root = found
         pointer = unquote(match["pointer"] or "")
-        place = f"{target_base}#{pointer.rstrip('/')}"
-        if place in trail:
-            raise BadReferenceError(f"the references go round in a circle: {' -> '.join((*trail, place))}")
-        return _at(target_root, pointer, reference), target_base, target_root, (*trail, place)
+        target = f"{target_base}#{pointer.rstrip('/')}"
+        if target in trail:
+            raise BadReferenceError(f"the references go round in a circle: {' -> '.join((*trail, target))}")
+        return _at(target_root, pointer, reference), target_base, target_root, (*trail, target)
 
     def _count(self) -> None:
         self._nodes += 1

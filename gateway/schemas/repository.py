@@ -51,7 +51,7 @@ class Schema:
         return faults(self._validator, event)
 
     def bad_examples(self) -> list[str]:
-        """The examples that are not valid, each with its place and reason."""
+        """The examples that are not valid, each with its location and reason."""
         return [
             f"{self.path}: example {number} is not valid: {found[0]}"
             for number, example in enumerate(self.examples, 1)
@@ -94,9 +94,9 @@ class SchemaRepository:
             self.warnings += schema.bad_examples()
             if schema.draft < "2019":
                 self.warnings += [
-                    f"{schema.path}: at {place}: beside a $ref, its draft ignores {', '.join(names)}; "
+                    f"{schema.path}: at {pointer}: beside a $ref, its draft ignores {', '.join(names)}; "
                     "put the $ref into an allOf beside it"
-                    for place, names in ignored_keywords(source.document)
+                    for pointer, names in ignored_keywords(source.document)
                 ]
         self._titles = Names(self._schemas)
         if mistakes:

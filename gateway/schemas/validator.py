@@ -76,8 +76,8 @@ def compile_validator(document: dict[str, Any], draft: str) -> jsonschema_rs.Val
             anonymous(document), validate_formats=True, offline=True, pattern_options=PATTERN_OPTIONS
         )
     except jsonschema_rs.ValidationError as error:
-        place = "/".join(str(step) for step in error.instance_path)
-        reason = _pattern_reason(error) or f"this is not a valid JSON Schema: at /{place}: {_cut(error.message)}"
+        pointer = "/".join(str(step) for step in error.instance_path)
+        reason = _pattern_reason(error) or f"this is not a valid JSON Schema: at /{pointer}: {_cut(error.message)}"
         raise BadSchemaError(reason) from error
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         raise BadSchemaError(f"this is not a valid JSON Schema: {_cut(str(error))}") from error
@@ -95,13 +95,13 @@ def _pattern_reason(error: jsonschema_rs.ValidationError) -> str | None:
     if error.kind.name != "format" or not isinstance(error.instance, str):
         return None
     pattern = error.instance
-    place = "/".join(str(step) for step in error.instance_path)
+    pointer = "/".join(str(step) for step in error.instance_path)
     for option, reason in _refusals():
         try:
             jsonschema_rs.Draft7Validator({"pattern": pattern}, pattern_options=option)
         except ValueError:
             continue
-        return f'at /{place}: the pattern "{_cut(pattern)}" {reason}'
+        return f'at /{pointer}: the pattern "{_cut(pattern)}" {reason}'
     return None
 
 

@@ -34,7 +34,7 @@ class Owing(Protocol):
     """Bytes of it that have come."""
 
     def give_up(self, late: bool) -> None:
-        """Close it: the request is late, or the place is needed for others."""
+        """Close it: the request is late, or its slot is needed for others."""
         ...
 
 

@@ -11,7 +11,7 @@ WINDOW = 1.0
 """Seconds over which the rate is measured."""
 
 
-class Progress:
+class CatchUp:
     """Counts events and their times. `until` (ms) is where the range ends, None where it does not."""
 
     def __init__(self, clock: Clock, until: int | None = None) -> None:

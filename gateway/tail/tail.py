@@ -10,7 +10,7 @@ from gateway.client import Duplicates, Event, EventStream, Gap, PositionStore, Q
 from gateway.clock import Clock
 from gateway.process.signals import on_signal
 from gateway.tail.output import Output
-from gateway.tail.progress import Progress
+from gateway.tail.progress import CatchUp
 from gateway.tail.status import StatusLine
 
 
@@ -30,7 +30,7 @@ class Tail:
     ) -> None:
         self._output = output
         self._status = status
-        self._progress = Progress(clock, query.until)
+        self._progress = CatchUp(clock, query.until)
         self._subscription = subscribe(
             address, query, on_state=self._tell, clock=clock, token=token, duplicates=Duplicates()
         )

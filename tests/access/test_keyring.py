@@ -14,22 +14,10 @@ from gateway.access.signed import Rules
 from gateway.access.trust import Terms, Trust
 from gateway.errors import KeysUnavailable
 from tests.access.kit import document, public_jwk
+from tests.kit.clock import HandClock
 from tests.routes.kit import becomes
 
 URL = "https://issuer.example/keys"
-
-
-class HandClock:
-    """Durations are moved by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> int:
-        return 0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 class Issuer:
@@ -101,7 +89,7 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while() -> None:
             await ring.look()
         assert len(issuer.asked) == 1
         assert ring.keys.ids == {"a"}
-        clock.seconds = 31
+        clock.advance(31)
         # Many that ask at once wait for the same.
         await asyncio.gather(*(ring.look() for _ in range(100)))
         assert len(issuer.asked) == 2

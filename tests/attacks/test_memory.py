@@ -20,6 +20,7 @@ from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from gateway.settings.relations import memory_bound
 from gateway.settings.table import Settings
+from tests.kit.events import numbered
 from tests.services.kafka import free_port
 
 pytestmark = pytest.mark.end_to_end
@@ -55,7 +56,7 @@ FORMS = ["", "Accept: application/x-ndjson\r\n", "Accept-Encoding: gzip\r\n"]
 
 
 def event(number: int) -> bytes:
-    return b'{"n":%d,"text":"%b"}' % (number, os.urandom(500_000).hex().encode())
+    return numbered(number, text=os.urandom(500_000).hex())
 
 
 def highest(process: asyncio.subprocess.Process) -> int:
@@ -156,7 +157,7 @@ def dense(number: int, size: int = 900_000) -> bytes:
 
 
 def plain(number: int, size: int = 100_000) -> bytes:
-    return b'{"n":%d,"text":"%b"}' % (number, os.urandom(size // 2).hex().encode())
+    return numbered(number, text=os.urandom(size // 2).hex())
 
 
 async def test_dense_events_and_clients_that_stop_reading_take_no_more_either(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.claims.book import Book
-from gateway.claims.port import LEASE_SECONDS, Asked, Kind
+from gateway.claims.port import LEASE_SECONDS, AskedClaim, ClaimState
 
 HOLDERS = (b"a", b"b", b"c")
 STEPS = st.lists(
@@ -32,18 +32,18 @@ def test_one_holds_a_claim_and_it_lapses_only_when_its_holder_is_silent(
         claim = b"%d" % number
         owner, until = holds.get(number, (b"", 0.0))
         if what in ("take", "take over"):
-            [standing] = book.take(holder, [Asked(claim, owner if what == "take over" else b"")], now)
+            [standing] = book.take(holder, [AskedClaim(claim, owner if what == "take over" else b"")], now)
             if number in stored:
-                assert standing.kind is Kind.STORED
+                assert standing.kind is ClaimState.STORED
             elif owner in (b"", holder):
-                assert standing.kind is Kind.OWN
+                assert standing.kind is ClaimState.OWN
             elif now < until:
-                assert standing.kind is Kind.HELD
+                assert standing.kind is ClaimState.HELD
             elif what == "take":
-                assert standing == (Kind.LAPSED, owner)
+                assert standing == (ClaimState.LAPSED, owner)
             else:
-                assert standing.kind is Kind.OWN
-            if standing.kind is Kind.OWN:
+                assert standing.kind is ClaimState.OWN
+            if standing.kind is ClaimState.OWN:
                 holds[number] = holder, now + LEASE_SECONDS
         elif what == "renew":
             own = number not in stored and owner == holder
@@ -64,15 +64,15 @@ def test_one_holds_a_claim_and_it_lapses_only_when_its_holder_is_silent(
 def test_a_book_is_bounded_and_keeps_the_newest(numbers: list[int], maximum: int) -> None:
     book = Book(1e9, maximum)
     for number in numbers:
-        book.take(b"a", [Asked(b"%d" % number)], 1.0)
+        book.take(b"a", [AskedClaim(b"%d" % number)], 1.0)
         book.bind(b"%d" % number, b"x", 1.0)
         assert len(book) <= 2 * maximum
-        assert book.take(b"b", [Asked(b"%d" % number)], 1.0)[0].kind is Kind.HELD
+        assert book.take(b"b", [AskedClaim(b"%d" % number)], 1.0)[0].kind is ClaimState.HELD
 
 
 def test_a_claim_is_that_of_the_window() -> None:
     book = Book(60.0, 1000)
-    book.take(b"a", [Asked(b"1")], 100.0)
+    book.take(b"a", [AskedClaim(b"1")], 100.0)
     book.settle(b"a", [b"1"], [], 101.0)
-    assert book.take(b"b", [Asked(b"1")], 159.9)[0].kind is Kind.STORED
-    assert book.take(b"b", [Asked(b"1")], 160.0)[0].kind is Kind.OWN
+    assert book.take(b"b", [AskedClaim(b"1")], 159.9)[0].kind is ClaimState.STORED
+    assert book.take(b"b", [AskedClaim(b"1")], 160.0)[0].kind is ClaimState.OWN

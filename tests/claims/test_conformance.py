@@ -12,7 +12,7 @@ import pytest
 
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
-from gateway.claims.port import Asked, Claims, Kind
+from gateway.claims.port import AskedClaim, Claims, ClaimState
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import ClaimFile, SqliteClaims
 from gateway.clock import SystemClock
@@ -53,29 +53,29 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.claims.sqlite.LEASE_MILLISECONDS", int(1000 * LEASE))
 
 
-def asked(*names: bytes) -> list[Asked]:
-    return [Asked(name) for name in names]
+def asked(*names: bytes) -> list[AskedClaim]:
+    return [AskedClaim(name) for name in names]
 
 
-async def kinds(claims: Claims, *names: bytes) -> list[Kind]:
+async def kinds(claims: Claims, *names: bytes) -> list[ClaimState]:
     return [standing.kind for standing in await claims.take(asked(*names))]
 
 
 async def test_a_claim_belongs_to_one_until_it_is_stored_or_free(make: Make) -> None:
     first, second = make(), make()
-    assert await kinds(first, b"a", b"b", b"\x00:\xff") == [Kind.OWN] * 3
-    assert await kinds(first, b"a") == [Kind.OWN]
-    assert await kinds(second, b"a", b"b", b"\x00:\xff", b"d") == [Kind.HELD] * 3 + [Kind.OWN]
+    assert await kinds(first, b"a", b"b", b"\x00:\xff") == [ClaimState.OWN] * 3
+    assert await kinds(first, b"a") == [ClaimState.OWN]
+    assert await kinds(second, b"a", b"b", b"\x00:\xff", b"d") == [ClaimState.HELD] * 3 + [ClaimState.OWN]
     await second.settle([], [b"a", b"b"])
-    assert await kinds(second, b"a", b"b") == [Kind.HELD] * 2, "nobody frees what is another's"
+    assert await kinds(second, b"a", b"b") == [ClaimState.HELD] * 2, "nobody frees what is another's"
     await first.settle([b"a"], [b"b"])
-    assert await kinds(second, b"a", b"b") == [Kind.STORED, Kind.OWN]
-    assert await kinds(first, b"a", b"b") == [Kind.STORED, Kind.HELD]
+    assert await kinds(second, b"a", b"b") == [ClaimState.STORED, ClaimState.OWN]
+    assert await kinds(first, b"a", b"b") == [ClaimState.STORED, ClaimState.HELD]
     assert await first.take([]) == []
 
 
 async def test_the_same_claim_twice_in_one_question_is_one(make: Make) -> None:
-    assert await kinds(make(), b"a", b"a") == [Kind.OWN, Kind.OWN]
+    assert await kinds(make(), b"a", b"a") == [ClaimState.OWN, ClaimState.OWN]
 
 
 async def test_what_is_said_to_be_stored_is_whoever_says_it(make: Make) -> None:
@@ -83,9 +83,9 @@ async def test_what_is_said_to_be_stored_is_whoever_says_it(make: Make) -> None:
     await first.settle([b"new"], [])
     await first.take(asked(b"held"))
     await second.settle([b"held"], [])
-    assert await kinds(second, b"new", b"held") == [Kind.STORED] * 2
+    assert await kinds(second, b"new", b"held") == [ClaimState.STORED] * 2
     await first.settle([], [b"held"])
-    assert await kinds(first, b"held") == [Kind.STORED]
+    assert await kinds(first, b"held") == [ClaimState.STORED]
 
 
 @pytest.mark.long
@@ -94,15 +94,15 @@ async def test_a_claim_lapses_and_is_taken_over_by_one_of_those_who_want_it(make
     await first.take(asked(b"a"))
     await asyncio.sleep(1.1 * LEASE)
     standings = [(await other.take(asked(b"a")))[0] for other in others]
-    assert {standing.kind for standing in standings} == {Kind.LAPSED}
+    assert {standing.kind for standing in standings} == {ClaimState.LAPSED}
     holder = standings[0].holder
     assert holder
-    again = await asyncio.gather(*(other.take([Asked(b"a", holder)]) for other in others))
-    assert sorted(standing.kind for (standing,) in again) == [Kind.OWN, Kind.HELD, Kind.HELD]
+    again = await asyncio.gather(*(other.take([AskedClaim(b"a", holder)]) for other in others))
+    assert sorted(standing.kind for (standing,) in again) == [ClaimState.OWN, ClaimState.HELD, ClaimState.HELD]
     # It is not the first one's any more, nor is it free.
     assert await first.renew([b"a"]) == [False]
     await first.settle([], [b"a"])
-    assert await kinds(first, b"a") == [Kind.HELD]
+    assert await kinds(first, b"a") == [ClaimState.HELD]
 
 
 @pytest.mark.long
@@ -111,10 +111,10 @@ async def test_whose_claim_was_another_is_not_taken_over(make: Make) -> None:
     await first.take(asked(b"a"))
     await asyncio.sleep(1.1 * LEASE)
     holder = (await second.take(asked(b"a")))[0].holder
-    await second.take([Asked(b"a", holder)])
+    await second.take([AskedClaim(b"a", holder)])
     await asyncio.sleep(1.1 * LEASE)
-    [standing] = await third.take([Asked(b"a", holder)])
-    assert standing.kind is Kind.LAPSED
+    [standing] = await third.take([AskedClaim(b"a", holder)])
+    assert standing.kind is ClaimState.LAPSED
     assert standing.holder not in (b"", holder)
 
 
@@ -125,7 +125,7 @@ async def test_who_renews_is_not_silent(make: Make) -> None:
     for _ in range(4):
         await asyncio.sleep(LEASE / 3)
         assert await first.renew([b"a", b"never"]) == [True, False]
-    assert await kinds(second, b"a") == [Kind.HELD]
+    assert await kinds(second, b"a") == [ClaimState.HELD]
     assert await second.renew([b"a"]) == [False]
 
 
@@ -140,7 +140,7 @@ async def test_many_who_want_the_same_at_once(make: Make) -> None:
         for start in range(0, len(names), 17):
             part = shuffled[start : start + 17]
             found = await claims.take(asked(*part))
-            own += [name for name, standing in zip(part, found, strict=True) if standing.kind is Kind.OWN]
+            own += [name for name, standing in zip(part, found, strict=True) if standing.kind is ClaimState.OWN]
         return own
 
     won = await asyncio.gather(*(want(claims, seed) for seed, claims in enumerate(gateways)))
@@ -162,8 +162,8 @@ async def test_as_many_as_may_be_are_kept_and_those_are_the_newest(make: Make) -
         await first.take(asked(*names))
         await first.settle(names, [])
     newest = [b"%d" % number for number in range(4 * MAXIMUM - MAXIMUM // 3, 4 * MAXIMUM)]
-    assert set(await kinds(second, *newest)) == {Kind.STORED}
-    assert await kinds(second, b"0") == [Kind.OWN]
+    assert set(await kinds(second, *newest)) == {ClaimState.STORED}
+    assert await kinds(second, b"0") == [ClaimState.OWN]
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -193,10 +193,10 @@ async def test_every_place_decides_by_the_same_rules(make: Make, seed: int, monk
 def test_the_file_forgets_what_is_older_than_the_window() -> None:
     file = ClaimFile(Path(":memory:"), 1.0)
     life = Life(1000, MAXIMUM)
-    assert file.take(life, b"a", asked(b"1"), 1000)[0].kind is Kind.OWN
+    assert file.take(life, b"a", asked(b"1"), 1000)[0].kind is ClaimState.OWN
     file.settle(b"a", [b"1"], [], 1500)
-    assert file.take(life, b"b", asked(b"1"), 1999)[0].kind is Kind.STORED
-    assert file.take(life, b"b", asked(b"1"), 2000)[0].kind is Kind.OWN
+    assert file.take(life, b"b", asked(b"1"), 1999)[0].kind is ClaimState.STORED
+    assert file.take(life, b"b", asked(b"1"), 2000)[0].kind is ClaimState.OWN
     assert file.bind(life, b"n", b"1", 3000) == b"1"
     assert file.bind(life, b"n", b"2", 3999) == b"1"
     assert file.bind(life, b"n", b"2", 4000) == b"2"

@@ -9,23 +9,16 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from gateway.claims.port import Asked, ClaimsAway, Kind
+from gateway.claims.port import AskedClaim, ClaimsAway, ClaimState
 from gateway.claims.redis import CAUTIOUS_SECONDS, YOUNG_MILLISECONDS, RedisClaims
-from gateway.clock import SystemClock
 from gateway.intake.store import known_by
 from gateway.observability.telemetry import exposition
+from tests.kit.clock import ShiftedClock
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.redis
 
 Make = Callable[..., RedisClaims]
-
-
-class Clock(SystemClock):
-    later = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.later
 
 
 @pytest.fixture
@@ -35,7 +28,7 @@ async def make(redis_server: RedisServer) -> AsyncIterator[Make]:
     prefix = uuid.uuid4().hex
 
     def another(seconds: float = 600.0, maximum: int = 3000, run: bool = True) -> RedisClaims:
-        made.append(RedisClaims(redis_server.url, seconds, maximum, Clock(), prefix))
+        made.append(RedisClaims(redis_server.url, seconds, maximum, ShiftedClock(), prefix))
         if run:
             running.append(asyncio.create_task(made[-1].run()))
         return made[-1]
@@ -50,7 +43,7 @@ async def make(redis_server: RedisServer) -> AsyncIterator[Make]:
 
 def later(claims: RedisClaims, seconds: float) -> None:
     clock = claims._clock
-    assert isinstance(clock, Clock)
+    assert isinstance(clock, ShiftedClock)
     clock.later += seconds
 
 
@@ -72,11 +65,11 @@ async def back(claims: RedisClaims) -> None:
 @pytest.mark.parametrize("how", ["killed", "halted"])
 async def test_while_redis_is_away_that_is_told_at_once(make: Make, redis_server: RedisServer, how: str) -> None:
     claims = make()
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     (redis_server.kill if how == "killed" else redis_server.halt)()
     begun = time.monotonic()
     for call in (
-        claims.take([Asked(b"a")]),
+        claims.take([AskedClaim(b"a")]),
         claims.renew([b"a"]),
         claims.settle([b"a"], []),
         claims.bind(b"n", b"v"),
@@ -88,33 +81,33 @@ async def test_while_redis_is_away_that_is_told_at_once(make: Make, redis_server
     redis_server.start()
     await back(claims)
     assert b"\ngateway_claims_alone 0.0" in exposition()
-    [standing] = await claims.take([Asked(b"a")])
-    assert standing.kind is Kind.OWN
+    [standing] = await claims.take([AskedClaim(b"a")])
+    assert standing.kind is ClaimState.OWN
 
 
 async def test_what_nobody_has_claimed_is_looked_for_where_redis_has_not_been_there_for_long(
     make: Make, redis_server: RedisServer
 ) -> None:
     claims = make()
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     await age(claims, YOUNG_MILLISECONDS)
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     assert not sure(claims), "it has begun a moment ago, when others may not have known that Redis is there"
     later(claims, CAUTIOUS_SECONDS)
     assert sure(claims)
     redis_server.halt()
     with pytest.raises(ClaimsAway):
-        await claims.take([Asked(b"a")])
+        await claims.take([AskedClaim(b"a")])
     redis_server.start()
     await back(claims)
     assert not sure(claims)
     later(claims, CAUTIOUS_SECONDS)
     assert sure(claims)
     await claims._scripts.raw.flushall()
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     assert not sure(claims), "it was emptied"
     await age(claims, YOUNG_MILLISECONDS)
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     assert sure(claims)
 
 
@@ -127,7 +120,7 @@ async def test_what_redis_holds_is_bounded_and_ends(make: Make) -> None:
         return len(keys), sum([await raw.hlen(key) for key in keys])
 
     for number in range(200):
-        await claims.take([Asked(b"%d.%d" % (number, each)) for each in range(10)])
+        await claims.take([AskedClaim(b"%d.%d" % (number, each)) for each in range(10)])
         keys, fields = await held()
         assert keys <= 3
         assert fields <= 300 + 3 * 10
@@ -139,25 +132,25 @@ async def test_what_redis_holds_is_bounded_and_ends(make: Make) -> None:
 
 async def test_a_claim_lasts_for_its_window(make: Make) -> None:
     first, second = make(seconds=0.6), make(seconds=0.6)
-    await first.take([Asked(b"a")])
+    await first.take([AskedClaim(b"a")])
     await first.settle([b"a"], [])
     begun = time.monotonic()
     while time.monotonic() - begun < 2.0:
-        [standing] = await second.take([Asked(b"a")])
-        if standing.kind is not Kind.STORED:
+        [standing] = await second.take([AskedClaim(b"a")])
+        if standing.kind is not ClaimState.STORED:
             break
-        await second.take([Asked(uuid.uuid4().bytes)])
+        await second.take([AskedClaim(uuid.uuid4().bytes)])
         await asyncio.sleep(0.02)
     assert 0.6 <= time.monotonic() - begun < 1.5
-    assert standing.kind is Kind.OWN
+    assert standing.kind is ClaimState.OWN
 
 
 async def test_scripts_that_redis_has_forgotten_are_given_to_it_again(make: Make) -> None:
     claims = make()
-    await claims.take([Asked(b"a")])
+    await claims.take([AskedClaim(b"a")])
     await claims._scripts.raw.script_flush()
-    found = await asyncio.gather(claims.take([Asked(b"a")]), claims.take([Asked(b"b")]))
-    assert [standing.kind for (standing,) in found] == [Kind.OWN, Kind.OWN]
+    found = await asyncio.gather(claims.take([AskedClaim(b"a")]), claims.take([AskedClaim(b"b")]))
+    assert [standing.kind for (standing,) in found] == [ClaimState.OWN, ClaimState.OWN]
 
 
 def test_nothing_can_be_read_out_of_what_others_are_told() -> None:

@@ -25,27 +25,10 @@ from gateway.client import (
 )
 from gateway.client.delivery import read_delivery
 from tests.client.server import Server, answer
+from tests.kit.clock import HandClock
 
 ADDRESS = "http://gateway.test:8080"
 STORED = (201, b'{"stored":1}')
-
-
-class Still:
-    """A clock that moves by what is slept."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self.slept: list[float] = []
-
-    def now(self) -> int:
-        return int(self.time * 1000)
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
 
 
 def problem(status: int, *, invalid: Sequence[Any] = (), error: Sequence[Any] = (), **headers: str) -> httpx.Response:
@@ -56,9 +39,9 @@ def problem(status: int, *, invalid: Sequence[Any] = (), error: Sequence[Any] = 
     return answer(status, json.dumps({"title": "x", "detail": "as a whole", **entries}), **headers)
 
 
-def producer(server: Server, clock: Still | None = None, **options: Any) -> Producer:
+def producer(server: Server, clock: HandClock | None = None, **options: Any) -> Producer:
     """One that does not really wait, and sends what was given over together in one request."""
-    clock = clock or Still()
+    clock = clock or HandClock(0)
     given = ProducerOptions(**{"linger": 0.0, **options})
     return Producer(ADDRESS, given, transport=server, clock=clock, sleep=clock.sleep)
 
@@ -149,7 +132,7 @@ async def test_what_may_pass_is_sent_again_as_it_was(failure: Callable[[], httpx
 
 
 async def test_waits_grow_and_heed_retry_after() -> None:
-    clock = Still()
+    clock = HandClock(0)
     lost = httpx.ConnectError("x")
     server = Server(lost, lost, answer(429, b"{}", retry_after="7"), answer(*STORED))
     async with producer(server, clock) as sending:
@@ -210,12 +193,12 @@ async def test_a_batch_that_is_too_large_is_halved() -> None:
 
 
 async def test_patience_ends() -> None:
-    clock = Still()
+    clock = HandClock(0)
     server = Server(*[httpx.ConnectError("refused") for _ in range(100)])
     async with producer(server, clock, patience=30.0) as sending:
         with pytest.raises(GaveUp, match="no connection: refused"):
             await sending.send({"n": 1})
-    assert clock.time <= 30.0
+    assert clock.monotonic() <= 30.0
     assert len(server.requests) > 5
 
 

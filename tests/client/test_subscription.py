@@ -22,7 +22,6 @@ from gateway.client import (
     Subscription,
 )
 from gateway.client.subscription import idle_seconds
-from gateway.clock import SystemClock
 from tests.client.server import (
     ALL,
     Answer,
@@ -37,17 +36,9 @@ from tests.client.server import (
     stream,
     subscribe,
 )
+from tests.kit.clock import HandClock
 
 END = b'event: end\nid: %b\ndata: {"reason":"limit"}\n\n'
-
-
-class HandClock(SystemClock):
-    """Whose seconds a test counts."""
-
-    seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 async def test_it_goes_on_after_the_last_id_whatever_ends_a_connection() -> None:
@@ -118,7 +109,7 @@ async def test_a_connection_that_stood_for_long_is_made_again_soon() -> None:
         async def __aiter__(self) -> AsyncIterator[bytes]:
             async for piece in super().__aiter__():
                 yield piece
-                clock.seconds += 31
+                clock.advance(31)
 
     def quiet() -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Standing([GREETING, GREETING]))

@@ -16,6 +16,7 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
 from gateway.model.record import Record, TopicPartition
 from tests.eventlog.kit import batches_of
+from tests.kit.clock import HandClock
 
 NOW = 1_772_357_213_007
 CATALOG = Catalog(
@@ -25,34 +26,6 @@ CATALOG = Catalog(
         Stream("unrelated", ("unrelated-topic",)),
     ]
 )
-
-
-class HandClock:
-    """A clock that a sleep moves on."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-        self._awaited: list[tuple[int, asyncio.Event]] = []
-
-    def now(self) -> int:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time / 1000
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += round(seconds * 1000)
-        for time, reached in self._awaited:
-            if time <= self.time:
-                reached.set()
-        await asyncio.sleep(0)
-
-    async def reach(self, time: int) -> None:
-        """Wait until the sleeps of others have moved the clock so far."""
-        reached = asyncio.Event()
-        self._awaited.append((time, reached))
-        async with asyncio.timeout(10):
-            await reached.wait()
 
 
 async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Record]:
@@ -67,7 +40,7 @@ async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Recor
 
 @pytest.mark.long
 async def test_history_is_filled_once() -> None:
-    clock = HandClock()
+    clock = HandClock(NOW)
     log = MemoryLog()
     # Some minutes are enough to see, and quicker.
     history = HISTORY // 20
@@ -94,7 +67,7 @@ async def test_history_is_filled_once() -> None:
 
 
 async def test_live_events_come_at_the_rate_and_stop_cleanly() -> None:
-    clock = HandClock()
+    clock = HandClock(NOW)
     log = MemoryLog()
     await log.create("change-topic")
     await log.create("create-topic", 2)
@@ -110,7 +83,7 @@ async def test_live_events_come_at_the_rate_and_stop_cleanly() -> None:
 
 
 async def test_live_goes_on_when_the_log_is_back() -> None:
-    clock = HandClock()
+    clock = HandClock(NOW)
     log = MemoryLog()
     await log.create("change-topic")
     await log.create("create-topic", 2)
@@ -129,4 +102,4 @@ async def test_live_goes_on_when_the_log_is_back() -> None:
 
 def test_a_catalogue_without_a_stream_for_it() -> None:
     with pytest.raises(ConfigurationError, match="schema_title wiki/change"):
-        SampleFeed(MemoryLog(), Catalog([Stream("a", ("a",))]), HandClock())
+        SampleFeed(MemoryLog(), Catalog([Stream("a", ("a",))]), HandClock(NOW))

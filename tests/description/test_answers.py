@@ -24,7 +24,7 @@ from gateway.description.facts import Limits
 from gateway.description.openapi import STREAM_PATH
 from gateway.description.streams import SAME_AS_HEADER
 from gateway.eventlog.memory.log import MemoryLog
-from gateway.limits.port import AWAY, Client, Refusal
+from gateway.limits.port import AWAY, Client, LimitReached
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
 from gateway.server.connections import ConnectionBounds
@@ -169,8 +169,8 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
         async with other.stream("/v2/stream/wide", headers=headers):
             assert record.add(await other.get("/v2/stream/wide", headers=headers)).status_code == 429
 
-        async def away(_: Client, cost: int = 0) -> Refusal:
-            return Refusal(AWAY, 1)
+        async def away(_: Client, cost: int = 0) -> LimitReached:
+            return LimitReached(AWAY, 1)
 
         monkeypatch.setattr(other.gateway.limiter, "enter", away)
         assert record.add(await other.get("/v2/stream/wide", headers=headers)).status_code == 503

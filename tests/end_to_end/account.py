@@ -114,9 +114,9 @@ class Account:
         expected: list[int] = []
         following = first
         for frame in client.frames:
-            if frame.name == "message":
+            if frame.is_message:
                 following = max(following, frame.document["n"] + 1)
-            elif frame.name == "gap":
+            elif frame.event == "gap":
                 told = frame.document
                 place = {"topic": topic, "partition": 0, "requested": following - 1, "reason": "expired"}
                 assert told == {**place, "resumed": told["resumed"]}, f"{self._fault}: told {told}, read {following}"

@@ -17,6 +17,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
 from tests.eventlog.kit import create_topic, kafka_admin
+from tests.kit.events import numbered
 
 TICK = 0.01
 TIMEOUT = 10_000
@@ -165,7 +166,7 @@ async def open_producer(bootstrap: str, **more: Any) -> AsyncIterator[Producer]:
 
 def event(number: int, padding: int = 0) -> bytes:
     """An event with its number in the sequence."""
-    return b'{"n":%d,"text":"%b"}' % (number, b"x" * padding)
+    return numbered(number, text="x" * padding)
 
 
 class Producer:

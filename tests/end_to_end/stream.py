@@ -3,69 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from tests.end_to_end.process import WAIT
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What stands between two empty lines."""
-
-    name: str
-    identifier: str | None
-    data: str | None
-    comments: tuple[str, ...] = ()
-
-    @property
-    def document(self) -> Any:
-        """The data as JSON."""
-        assert self.data is not None
-        return json.loads(self.data)
-
-
-def parse_frame(text: bytes) -> Frame:
-    """A frame; every line is a field or a comment, and no field stands twice."""
-    fields: dict[str, str] = {}
-    comments = []
-    for line in text.decode().split("\n"):
-        name, colon, value = line.partition(": ")
-        assert colon, line
-        if name:
-            assert name in {"event", "id", "data", "retry"}, line
-            assert name not in fields, line
-            fields[name] = value
-        else:
-            comments.append(value)
-    return Frame(fields.get("event", ""), fields.get("id"), fields.get("data"), tuple(comments))
+from tests.kit.frames import Frame, FrameReader
 
 
 class Transcript:
     """The frames that have come, as bytes arrive."""
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
         self.messages: list[Frame] = []
         self.numbers: list[int] = []
         """`n` of each event."""
         self.last_id: str | None = None
         self.over = False
-        self._rest = b""
+        self._decoder = FrameReader()
         self._changed = asyncio.Event()
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All frames so far."""
+        return self._decoder.frames
 
     def feed(self, data: bytes) -> None:
         """Take what has come."""
-        *texts, self._rest = (self._rest + data).split(b"\n\n")
-        for text in texts:
-            frame = parse_frame(text)
-            self.frames.append(frame)
+        for frame in self._decoder.feed(data):
             self.last_id = frame.identifier or self.last_id
-            if frame.name == "message":
+            if frame.is_message:
                 self.messages.append(frame)
                 self.numbers.append(frame.document.get("n", -1))
         self._changed.set()
@@ -82,7 +50,7 @@ class Transcript:
 
     def named(self, name: str) -> list[Frame]:
         """The frames of this event name."""
-        return [frame for frame in self.frames if frame.name == name]
+        return [frame for frame in self.frames if frame.event == name]
 
     async def until(self, condition: Callable[[], object], what: str = "", seconds: float = WAIT) -> None:
         """Wait until the condition holds of what has come."""

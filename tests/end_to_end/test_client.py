@@ -16,6 +16,7 @@ from gateway.model.record import NewRecord
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import WAIT
 from tests.end_to_end.relay import Relay
+from tests.kit.events import numbered
 
 pytestmark = pytest.mark.end_to_end
 
@@ -41,7 +42,7 @@ def url(tmp_path: Path) -> str:
 
 async def append(log: SqliteLog, first: int, last: int, padding: str = "") -> None:
     """Events of these numbers."""
-    values = [b'{"n":%d,"padding":"%b"}' % (number, padding.encode()) for number in range(first, last + 1)]
+    values = [numbered(number, padding=padding) for number in range(first, last + 1)]
     await log.append("numbers", [NewRecord(value) for value in values])
 
 

@@ -23,6 +23,7 @@ from gateway.model.record import NewRecord, TopicPartition
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, configuration, environment, eventually
 from tests.eventlog.kit import create_topic, take
+from tests.kit.events import numbered
 from tests.routes.kit import frames
 
 pytestmark = [pytest.mark.kafka, pytest.mark.end_to_end]
@@ -53,7 +54,7 @@ async def write(log: KafkaLog | SqliteLog, topic: str, times: Sequence[int], fir
     """Events of these times, each in a batch of its own: a batch holds differences of times, which fit into no 64 bits
     where the times are far apart."""
     for number, time in enumerate(times, first):
-        await log.append(topic, [NewRecord(b'{"n":%d}' % number, None, time, 0)])
+        await log.append(topic, [NewRecord(numbered(number), None, time, 0)])
 
 
 async def read(gateway: GatewayProcess, topic: str, identifier: str = "", **query: object) -> list[tuple[int, str]]:
@@ -184,7 +185,7 @@ async def test_seven_hundred_partitions(kafka: str, serve: Serve, topic: str) ->
         await log.create(topic, 700)  # It is there; returns when every partition has a leader.
         async with AIOKafkaProducer(bootstrap_servers=kafka, request_timeout_ms=120_000) as producer:
             for n in range(1400):
-                await producer.send(topic, b'{"n":%d}' % n, partition=n % 700, timestamp_ms=NOW + n)
+                await producer.send(topic, numbered(n), partition=n % 700, timestamp_ms=NOW + n)
             await producer.flush()
         gateway = await serve({topic: {"topics": [topic]}}, f"kafka://{kafka}")
         refused = await gateway.get(f"/v2/stream/{topic}?ids=json&limit=1")

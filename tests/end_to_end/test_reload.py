@@ -23,6 +23,7 @@ from gateway.settings.table import Settings
 from tests.end_to_end.conftest import Launch
 from tests.end_to_end.process import WAIT, GatewayProcess, Streams, configuration, eventually
 from tests.end_to_end.stream import Client, check_sequence
+from tests.kit.events import numbered
 
 pytestmark = pytest.mark.end_to_end
 
@@ -90,7 +91,7 @@ class Site:
     async def send(self, topic: str, numbers: Iterable[int], timestamp: int | None = None) -> None:
         """Store numbered events."""
         time_ms = int(time.time() * 1000) if timestamp is None else timestamp
-        records = [NewRecord(b'{"n":%d}' % number, None, time_ms) for number in numbers]
+        records = [NewRecord(numbered(number), None, time_ms) for number in numbers]
         await self.log.append(self.prefix + topic, records)
 
 

@@ -19,6 +19,7 @@ from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, environment, run
+from tests.kit.events import numbered
 
 pytestmark = pytest.mark.end_to_end
 
@@ -37,7 +38,7 @@ async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
 
 async def append(log: SqliteLog, first: int, last: int) -> None:
     """Events of these numbers."""
-    await log.append("numbers", [NewRecord(b'{"n":%d}' % number) for number in range(first, last + 1)])
+    await log.append("numbers", [NewRecord(numbered(number)) for number in range(first, last + 1)])
 
 
 @asynccontextmanager

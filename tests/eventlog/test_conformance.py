@@ -31,8 +31,8 @@ async def test_what_was_appended_is_read(bench: Bench, topic: str) -> None:
         NewRecord(b"", b"", START + 3),
         NewRecord(b"x", None, START + 4, None, (("a", b"1"), ("ä", b"\xff"), ("a", b""))),
     ]
-    places = await bench.log.append(topic, given)
-    assert places == [(TopicPartition(topic, 0), offset) for offset in range(5)]
+    locations = await bench.log.append(topic, given)
+    assert locations == [(TopicPartition(topic, 0), offset) for offset in range(5)]
     reader = await bench.log.reader({TopicPartition(topic, 0): 0})
     records = await take(reader, 5)
     assert [(record.value, record.key, record.timestamp, record.headers) for record in records] == [
@@ -55,26 +55,26 @@ async def test_a_record_without_a_timestamp_has_the_time_of_its_append(bench: Be
 async def test_a_key_stays_in_one_partition(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 4)
     for key in (b"a", b"b", b"c"):
-        places = await bench.log.append(topic, [NewRecord(b"x", key) for _ in range(5)])
-        assert len({partition for partition, _ in places}) == 1
+        locations = await bench.log.append(topic, [NewRecord(b"x", key) for _ in range(5)])
+        assert len({partition for partition, _ in locations}) == 1
 
 
 async def test_records_without_a_key_spread(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 2)
-    places = await bench.log.append(topic, [NewRecord(b"x") for _ in range(64)])
-    assert {partition.partition for partition, _ in places} == {0, 1}
+    locations = await bench.log.append(topic, [NewRecord(b"x") for _ in range(64)])
+    assert {partition.partition for partition, _ in locations} == {0, 1}
 
 
 async def test_each_partition_is_read_in_order_and_in_parts(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 3)
-    places = await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 3) for n in range(300)])
+    locations = await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 3) for n in range(300)])
     reader = await bench.log.reader({TopicPartition(topic, number): 0 for number in range(3)})
     records = await take(reader, 300, max_records=7)
     for number in range(3):
         mine = [record for record in records if record.partition == number]
         assert [record.offset for record in mine] == list(range(100))
         assert [record.value for record in mine] == [b"%d" % n for n in range(number, 300, 3)]
-    assert len(places) == 300
+    assert len(locations) == 300
     await reader.close()
 
 

@@ -21,8 +21,8 @@ from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.sqlite.log import SqliteLog
 
 async def main():
-    kind, place, topic = sys.argv[1:]
-    log = SqliteLog(place) if kind == "sqlite" else KafkaLog([place])
+    kind, address, topic = sys.argv[1:]
+    log = SqliteLog(address) if kind == "sqlite" else KafkaLog([address])
     await log.open()
     await log.create(topic)
     await log.create(topic + ".other")
@@ -63,12 +63,12 @@ async def test_a_position_is_kept_with_the_records(bench: Bench, topic: str) -> 
     writer = await bench.log.writer(topic)
     first_position = writer.position
     assert first_position is None
-    ((place, first),) = await writer.append(to(topic, [NewRecord(b"0", partition=0)]), b"\x00one")
-    assert (place, first) == (TopicPartition(topic, 0), 0)
+    ((partition, first),) = await writer.append(to(topic, [NewRecord(b"0", partition=0)]), b"\x00one")
+    assert (partition, first) == (TopicPartition(topic, 0), 0)
     assert writer.position == b"\x00one"
-    places = await writer.append(to(topic, [NewRecord(b"%d" % n, partition=0) for n in (1, 2)]), b"two")
-    assert [partition for partition, _ in places] == [place, place]
-    assert [offset for _, offset in places] == sorted(offset for _, offset in places)
+    locations = await writer.append(to(topic, [NewRecord(b"%d" % n, partition=0) for n in (1, 2)]), b"two")
+    assert [each for each, _ in locations] == [partition, partition]
+    assert [offset for _, offset in locations] == sorted(offset for _, offset in locations)
     await writer.close()
     assert await values(bench, topic) == ([b"0", b"1", b"2"], b"two")
 
@@ -116,8 +116,8 @@ async def test_records_of_several_topics_are_one_append(bench: Bench, topic: str
     await bench.log.create(other, 2)
     writer = await bench.log.writer(topic)
     given = [(other if n % 3 else topic, NewRecord(b"%d" % n, partition=0)) for n in range(7)]
-    places = await writer.append([*given, (other, NewRecord(b"7", partition=1))], b"1")
-    assert [partition for partition, _ in places] == [
+    locations = await writer.append([*given, (other, NewRecord(b"7", partition=1))], b"1")
+    assert [partition for partition, _ in locations] == [
         *(TopicPartition(name, 0) for name, _ in given),
         TopicPartition(other, 1),
     ]
@@ -211,12 +211,12 @@ async def test_a_writer_closes_twice(bench: Bench, topic: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("bench", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 async def test_a_killed_writer_goes_on_where_it_stopped(bench: Bench, topic: str, tmp_path: Path) -> None:
-    place = ("sqlite", str(tmp_path / "log" / "events.db"))
+    address = ("sqlite", str(tmp_path / "log" / "events.db"))
     if isinstance(bench, KafkaBench):
-        place = ("kafka", bench.bootstrap)
+        address = ("kafka", bench.bootstrap)
     for lines in (5, 1, 3, 2):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", ENDLESS, *place, topic, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-c", ENDLESS, *address, topic, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
         for _ in range(lines):

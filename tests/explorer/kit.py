@@ -16,6 +16,7 @@ from gateway.demo.wiki import WikiSample
 from gateway.eventlog.sqlite.log import SqliteLog
 from gateway.model.record import NewRecord
 from tests.end_to_end.process import ROOT, WAIT
+from tests.kit.events import numbered
 
 ARTEFACTS = ROOT / ".cache" / "explorer"
 """Where the pictures go."""
@@ -91,7 +92,7 @@ class Feed:
 
     def _count(self, moment: int) -> NewRecord:
         self.number += 1
-        return NewRecord(b'{"n":%d}' % self.number, timestamp=moment)
+        return NewRecord(numbered(self.number), timestamp=moment)
 
 
 class Explorer:

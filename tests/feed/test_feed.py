@@ -25,7 +25,9 @@ from gateway.model.record import TopicPartition
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import Decoder, FakeSink
+from tests.kit.events import numbered
+from tests.kit.frames import FrameReader
+from tests.subscription.client import FakeSink
 
 PLACE = TopicPartition("alpha", 0)
 OTHER = TopicPartition("beta", 0)
@@ -38,7 +40,7 @@ def ring_of(segments: int, records: int = 4, capacity: int = 10**7) -> Ring:
     for number in range(segments):
         for index in range(records):
             offset = number * records + index
-            ring.append(PLACE, offset, 1000 + offset, None, b'{"n":%d}' % offset, False)
+            ring.append(PLACE, offset, 1000 + offset, None, numbered(offset), False)
         ring.append(OTHER, number, 1000 + number, None, b'{"other":%d}' % number, False)
         ring.close()
     return ring
@@ -137,7 +139,7 @@ def test_every_frame_holds_every_partition() -> None:
     feed = feed_of(ring_of(2), BlockCache(10**6), Selection(frozenset({"alpha", "beta"})))
     block = feed.block(1)
     assert block is not None
-    frames = Decoder().feed(block.data)
+    frames = FrameReader().feed(block.data)
     assert len(frames) == block.events == 5
     for frame in frames:
         assert frame.identifier is not None
@@ -172,7 +174,7 @@ def test_fields_cut_the_event() -> None:
     feed = feed_of(ring_of(1), BlockCache(10**6), Selection(ALPHA, None, compile_fields("absent")))
     block = feed.block(0)
     assert block is not None
-    assert {frame.data for frame in Decoder().feed(block.data)} == {"{}"}
+    assert {frame.data for frame in FrameReader().feed(block.data)} == {"{}"}
 
 
 def test_a_break_is_told_in_its_place() -> None:
@@ -181,9 +183,9 @@ def test_a_break_is_told_in_its_place() -> None:
     segment = ring.interrupt(Break(PLACE, 3, 9, "expired", ConsumedPosition(8, 1003)))
     block = feed.block(segment.number)
     assert block is not None
-    [frame] = Decoder().feed(block.data)
+    [frame] = FrameReader().feed(block.data)
     assert frame.event == "gap"
-    assert frame.document() == {"topic": "alpha", "partition": 0, "requested": 3, "resumed": 9, "reason": "expired"}
+    assert frame.document == {"topic": "alpha", "partition": 0, "requested": 3, "resumed": 9, "reason": "expired"}
     assert frame.identifier == '[{"topic":"alpha","partition":0,"offset":8,"timestamp":1003}]'
 
 
@@ -202,7 +204,7 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
             clients.append((client, sink, received))
-        ring.append(PLACE, number, 1000, None, b'{"n":%d}' % number, False)
+        ring.append(PLACE, number, 1000, None, numbered(number), False)
         segment = ring.close()
         assert segment is not None
         live.deliver(segment, None, float(number))
@@ -212,5 +214,5 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
         live.remove(client)
         received.append(client.packer.finish())
         text = gzip.decompress(b"".join(received))
-        numbers = [frame.document()["n"] for frame in Decoder().feed(text) if frame.data]
+        numbers = [frame.document["n"] for frame in FrameReader().feed(text) if frame.data]
         assert numbers == list(range(first, 80))

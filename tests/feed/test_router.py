@@ -36,7 +36,9 @@ from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
 from tests.effort import examples
-from tests.subscription.client import Decoder, FakeClock, FakeSink
+from tests.kit.clock import LoopClock
+from tests.kit.frames import FrameReader
+from tests.subscription.client import FakeSink
 
 PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
@@ -142,10 +144,10 @@ ALPHA = frozenset(["alpha"])
 
 def broadcast_of(topics: int = 2) -> Broadcast:
     log = MemoryLog()
-    hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), FakeClock(), HubOptions())
+    hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), LoopClock(), HubOptions())
     for place in PLACES:
         hub.ring.add(place, NOTHING_READ, 0)
-    broadcast = Broadcast(hub, BlockCache(10**6), FakeClock(), 15.0)
+    broadcast = Broadcast(hub, BlockCache(10**6), LoopClock(), 15.0)
     hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
     return broadcast
 
@@ -179,7 +181,7 @@ class LiveReader:
         self.live_feed.remove(self.client)
         data = b"".join([*self.sent, self.client.packer.finish()])
         text = gzip.decompress(data) if isinstance(self.client.packer, Gzip) else data
-        return [frame.document()["n"] for frame in Decoder().feed(text) if frame.data]
+        return [frame.document["n"] for frame in FrameReader().feed(text) if frame.data]
 
 
 def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
@@ -268,8 +270,8 @@ async def test_heartbeats_say_where_quiet_feeds_stand() -> None:
     deliver(broadcast, {"n": 2, "wiki": "b"})
     for reader in (quiet, busy):
         reader.live_feed.heartbeat(math.inf, 15.0, waiting_for=lambda topics: None)
-    frame = Decoder().feed(b"".join(quiet.sent))[-1]
-    last = Decoder().feed(b"".join(busy.sent))[-1]
+    frame = FrameReader().feed(b"".join(quiet.sent))[-1]
+    last = FrameReader().feed(b"".join(busy.sent))[-1]
     assert frame.data is last.data is None
     assert frame.identifier == last.identifier
     assert '"offset":1,' in str(frame.identifier)

@@ -18,8 +18,8 @@ from gateway.catalog.stream import Stream
 from gateway.client.parser import EventStreamParser
 from gateway.errors import Problem
 from gateway.intake.body import Expander, coding, media_type
-from gateway.intake.split import BadBody, Piece, TooManyEvents, take_apart
-from gateway.intake.validate import InvalidEvent, accept
+from gateway.intake.split import BadBody, Piece, TooManyEvents, split
+from gateway.intake.validate import InvalidEvent, validate
 from gateway.schemas.repository import SchemaRepository
 from tests.access.kit import NOW
 from tests.effort import examples
@@ -57,14 +57,14 @@ BODIES = st.one_of(
 def _judged(content: bytes) -> int:
     """How many events of a body are taken; each of the others has a reason."""
     taken = 0
-    for chunk in take_apart(content, EVENTS):
+    for chunk in split(content, EVENTS):
         for piece in chunk:
             assert isinstance(piece, Piece)
             if piece.fault is not None:
                 assert piece.fault
                 continue
             try:
-                accept(piece.text, piece.event, CATALOG, SCHEMA_REPOSITORY, NOW)
+                validate(piece.text, piece.event, CATALOG, SCHEMA_REPOSITORY, NOW)
                 taken += 1
             except InvalidEvent as error:
                 body.refuse(error)

@@ -18,7 +18,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import NewRecord, TopicPartition
-from tests.subscription.client import FakeClock
+from tests.kit.clock import LoopClock
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 
@@ -37,7 +37,7 @@ def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
 def hub_over(log: MemoryLog, ring_fill: float = 600.0, by_timestamp: bool = False) -> Hub:
     topics = {"alpha": by_timestamp, "beta": by_timestamp}
     options = HubOptions(ring_fill=ring_fill, flush_interval=0.0, metadata_interval=0.005)
-    return Hub(log, topics, FakeClock(now=1_000_000), options)
+    return Hub(log, topics, LoopClock(now=1_000_000), options)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from gateway.hub.history_segment import HistorySegment
 from gateway.hub.past import Past
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import existing
+from tests.kit.events import numbered
 
 PLACES = [TopicPartition("alpha", number) for number in range(3)]
 
@@ -59,7 +60,7 @@ def log_of(*partitions: int) -> CountingLog:
     log = CountingLog()
     log.create_topic("alpha", len(partitions))
     for number, count in enumerate(partitions):
-        log.append_now("alpha", [NewRecord(b'{"n":%d}' % index, None, index, number) for index in range(count)])
+        log.append_now("alpha", [NewRecord(numbered(index), None, index, number) for index in range(count)])
     return log
 
 

@@ -15,7 +15,7 @@ import pytest
 from gateway.catalog.catalog import Catalog
 from gateway.claims.book import Book
 from gateway.claims.memory import MemoryClaims
-from gateway.claims.port import Asked, Kind
+from gateway.claims.port import AskedClaim, ClaimState
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
@@ -30,6 +30,7 @@ from gateway.intake.outcome import Outcome, Submission
 from gateway.intake.store import ELSEWHERE, known_by
 from gateway.model.record import NewRecord, TopicPartition
 from tests.intake.test_intake import SHIPPED, STREAMS
+from tests.kit.intake import take
 from tests.routes.intake import Log, change
 
 TOPIC = "change"
@@ -119,7 +120,7 @@ async def site() -> AsyncIterator[Gateways]:
 
 async def send(intake: Intake, *events: Any, key: str | None = None, hasty: bool = False) -> Outcome:
     body = orjson.dumps(events if len(events) != 1 else events[0])
-    return await intake.take(Submission(body, "application/json", hasty=hasty, idempotency_key=key))
+    return await take(intake, Submission(body, "application/json", hasty=hasty, idempotency_key=key))
 
 
 def counted(outcome: Outcome) -> tuple[int, int, int]:
@@ -220,12 +221,12 @@ async def test_who_does_not_know_finds_out_and_says_so(site: Gateways, monkeypat
     site.log.away.clear()
     holder = MemoryClaims(site.book, SystemClock())
 
-    async def standings() -> list[Kind]:
-        found = await holder.take([Asked(claim_of(lost)), Asked(claim_of(late))])
+    async def standings() -> list[ClaimState]:
+        found = await holder.take([AskedClaim(claim_of(lost)), AskedClaim(claim_of(late))])
         return [standing.kind for standing in found]
 
     async with asyncio.timeout(PATIENCE):
-        while await standings() != [Kind.OWN, Kind.STORED]:  # noqa: ASYNC110
+        while await standings() != [ClaimState.OWN, ClaimState.STORED]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await holder.settle([], [claim_of(lost)])
     assert counted(await send(second, lost, late)) == (2, 1, 0)
@@ -240,7 +241,7 @@ async def test_a_gateway_that_was_killed_in_between(
     monkeypatch.setattr("gateway.claims.book.LEASE_SECONDS", 0.5)
     event = change()
     killed = MemoryClaims(site.book, SystemClock())
-    await killed.take([Asked(claim_of(event))])
+    await killed.take([AskedClaim(claim_of(event))])
     site.log.read_on.clear()
     if stored:
         site.log.append_now(TOPIC, [NewRecord(orjson.dumps(event))])

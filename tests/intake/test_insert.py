@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.insert import with_members, with_own_members
+from gateway.intake.insert import insert_members, insert_meta
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text('meta"\\{}[]: ,é', max_size=8),
@@ -25,18 +25,18 @@ METAS = st.none() | st.dictionaries(st.sampled_from(["stream", "uri", "meta"]), 
 
 @given(EVENTS, METAS, st.integers(0, 4), st.sampled_from([None, 0, 2]), st.booleans())
 def test_the_event_has_what_was_put_in_and_all_else_as_before(
-    event: dict[str, Any], meta: dict[str, Any] | None, place: int, indent: int | None, ascii_only: bool
+    event: dict[str, Any], meta: dict[str, Any] | None, index: int, indent: int | None, ascii_only: bool
 ) -> None:
     members = list(event.items())
     if meta is not None:
-        members.insert(place, ("meta", meta))
+        members.insert(index, ("meta", meta))
     text = json.dumps(dict(members), indent=indent, ensure_ascii=ascii_only).encode()
-    spliced = with_members(text, {"id": "1", "dt": "2"})
+    completed = insert_meta(text, {"id": "1", "dt": "2"})
     expected = {**dict(members), "meta": {"id": "1", "dt": "2", **(meta or {})}}
-    assert json.loads(spliced) == expected
+    assert json.loads(completed) == expected
     # Taken out again, it is the text as it was.
     inserted = b'"id":"1","dt":"2"' if meta is not None else b'"meta":{"id":"1","dt":"2"}'
-    assert text in (spliced.replace(inserted, b"", 1), spliced.replace(inserted + b",", b"", 1))
+    assert text in (completed.replace(inserted, b"", 1), completed.replace(inserted + b",", b"", 1))
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_the_event_has_what_was_put_in_and_all_else_as_before(
     ],
 )
 def test_where_it_is_put(text: bytes, expected: bytes) -> None:
-    assert with_members(text, {"id": "1"}) == expected
-    assert with_members(text, {}) == text
+    assert insert_meta(text, {"id": "1"}) == expected
+    assert insert_meta(text, {}) == text
 
 
 def test_members_of_the_event_itself() -> None:
-    assert with_own_members(b'{"a":1}', {"$schema": "/b/1.0.0"}) == b'{"$schema":"/b/1.0.0","a":1}'
+    assert insert_members(b'{"a":1}', {"$schema": "/b/1.0.0"}) == b'{"$schema":"/b/1.0.0","a":1}'

@@ -34,6 +34,7 @@ from gateway.routes.access import Everyone
 from gateway.routes.events import EventsEndpoint
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.validator import compile_validator, faults
+from tests.kit.intake import take
 from tests.schemas.kit import SCHEMAS, events
 
 if sys.version_info >= (3, 14):
@@ -135,7 +136,7 @@ def test_valid_events_of_any_schema_come_back_and_others_do_not(
     async def run() -> None:
         stream = Stream("thing", ("thing",), schema_title="thing")
         async with taking((stream,), SchemaRepository([directory]), IntakeOptions()) as (intake, log):
-            outcomes = [await intake.take(Submission(body, "application/json")) for body in bodies]
+            outcomes = [await take(intake, Submission(body, "application/json")) for body in bodies]
             assert values(log, "thing") == good
             assert sum(outcome.stored for outcome in outcomes) == len(good)
             refused = [one for outcome in outcomes for one in outcome.invalid]
@@ -239,13 +240,13 @@ async def test_more_than_may_be_held_is_refused() -> None:
 async def test_what_is_wrong_with_an_error_event_is_told_to_its_sender_alone() -> None:
     async with taking(STREAMS, SHIPPED) as (intake, log):
         wrong = orjson.dumps({"$schema": "/gateway/error/1.0.0", "meta": {"stream": "gateway.errors"}})
-        outcome = await intake.take(Submission(wrong, "application/json", EVERYTHING))
+        outcome = await take(intake, Submission(wrong, "application/json", EVERYTHING))
         assert [one.number for one in outcome.invalid] == [0]
         # To a sender for whom the stream does not exist it is any other event.
-        await intake.take(Submission(wrong, "application/json"))
+        await take(intake, Submission(wrong, "application/json"))
         await told(intake)
         assert values(log, "errors") == []
     async with taking(STREAMS, SHIPPED) as (intake, log):
-        await intake.take(Submission(b"{}", "application/json"))
+        await take(intake, Submission(b"{}", "application/json"))
         await told(intake)
         assert len(values(log, "errors")) == 1

@@ -1,4 +1,4 @@
-"""Bodies are taken apart without touching a byte, and what is wrong is told of the event that it is in."""
+"""Bodies are split without touching a byte, and what is wrong is told of the event that it is in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.split import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, take_apart
+from gateway.intake.split import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, split
 
 MAXIMUM = 1000
 
@@ -29,12 +29,12 @@ WRITERS: tuple[Any, ...] = (
 )
 
 
-def apart(body: bytes) -> list[Piece]:
-    return [piece for chunk in take_apart(body, MAXIMUM) for piece in chunk]
+def pieces_of(body: bytes) -> list[Piece]:
+    return [piece for chunk in split(body, MAXIMUM) for piece in chunk]
 
 
 def faults(body: bytes) -> list[str | None]:
-    return [piece.fault for piece in apart(body)]
+    return [piece.fault for piece in pieces_of(body)]
 
 
 @given(st.lists(st.tuples(OBJECTS, st.sampled_from(WRITERS), SPACE, SPACE), min_size=1, max_size=5), SPACE)
@@ -44,22 +44,22 @@ def test_every_event_keeps_its_bytes(written: list[tuple[Any, Any, str, str]], s
         before.encode() + text + after.encode() for text, (_, _, before, after) in zip(texts, written, strict=True)
     ]
     body = b"[" + b",".join(parts) + b"]" + space.encode()
-    assert [piece.text for piece in apart(body)] == texts
-    assert [piece.event for piece in apart(body)] == [json.loads(text) for text in texts]
+    assert [piece.text for piece in pieces_of(body)] == texts
+    assert [piece.event for piece in pieces_of(body)] == [json.loads(text) for text in texts]
     assert faults(body) == [None] * len(texts)
 
 
 @given(OBJECTS, st.sampled_from(WRITERS), SPACE, SPACE)
 def test_an_event_that_stands_alone(value: Any, write: Any, before: str, after: str) -> None:
     text = write(value)
-    assert apart(before.encode() + text + after.encode()) == [Piece(text, json.loads(text))]
+    assert pieces_of(before.encode() + text + after.encode()) == [Piece(text, json.loads(text))]
     assert read_one(text) == Piece(text, json.loads(text))
 
 
 @given(st.binary(max_size=60) | st.text('[]{}",:\\u0d8 1e9NaN\n', max_size=40).map(str.encode))
 def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
     try:
-        pieces = apart(body)
+        pieces = pieces_of(body)
     except BadBody:
         return
     assert pieces
@@ -98,7 +98,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
 def test_a_fault_is_told_of_its_event_alone(text: bytes, told: str) -> None:
     good = b'{"good": 1.0}'
-    pieces = apart(b"[" + good + b", " + text + b"," + good + b"]")
+    pieces = pieces_of(b"[" + good + b", " + text + b"," + good + b"]")
     assert [piece.fault for piece in pieces] == [None, told, None]
     assert [piece.text for piece in pieces] == [good, text, good]
 
@@ -106,18 +106,18 @@ def test_a_fault_is_told_of_its_event_alone(text: bytes, told: str) -> None:
 @pytest.mark.parametrize(("text", "told"), [BAD[name] for name in ("NaN", "invalid UTF-8", "an integer")])
 def test_a_fault_of_an_event_that_stands_alone(text: bytes, told: str) -> None:
     assert faults(text) == [told]
-    assert read_one(text) == Piece(text, apart(text)[0].event, told)
+    assert read_one(text) == Piece(text, pieces_of(text)[0].event, told)
 
 
 def test_events_one_after_another_are_no_array() -> None:
-    [piece] = apart(b'{"a":1}\n{"b":2}')
+    [piece] = pieces_of(b'{"a":1}\n{"b":2}')
     assert piece.fault is not None
     assert piece.fault.endswith("send several events as a JSON array")
 
 
 @pytest.mark.parametrize("body", [b'{"a":[1.50,1E2,-0,1e-400,18446744073709551615]}', b'{"a":"\\ud83d\\ude00\\u00e9"}'])
 def test_what_is_written_in_another_way_is_left_as_it_is(body: bytes) -> None:
-    assert [(piece.text, piece.fault) for piece in apart(body)] == [(body, None)]
+    assert [(piece.text, piece.fault) for piece in pieces_of(body)] == [(body, None)]
 
 
 @pytest.mark.parametrize("depth", [200, MAXIMUM_DEPTH])
@@ -144,27 +144,27 @@ def test_nesting_up_to_the_bound(depth: int) -> None:
 )
 def test_a_body_in_which_no_event_is_sure(body: bytes, told: str) -> None:
     with pytest.raises(BadBody, match=told):
-        apart(body)
+        pieces_of(body)
 
 
 @pytest.mark.parametrize("space", [b"", b" "])
 def test_the_number_of_events_is_bounded(space: bytes) -> None:
-    assert len(apart(b"[" + b",".join([space + b"{}"] * MAXIMUM) + b"]")) == MAXIMUM
+    assert len(pieces_of(b"[" + b",".join([space + b"{}"] * MAXIMUM) + b"]")) == MAXIMUM
     with pytest.raises(TooManyEvents):
-        apart(b"[" + b",".join([space + b"{}"] * (MAXIMUM + 1)) + b"]")
+        pieces_of(b"[" + b",".join([space + b"{}"] * (MAXIMUM + 1)) + b"]")
     with pytest.raises(TooManyEvents):
-        apart(b"[" + b",".join([b"x"] * (MAXIMUM + 1)) + b"]")
+        pieces_of(b"[" + b",".join([b"x"] * (MAXIMUM + 1)) + b"]")
 
 
 @pytest.mark.parametrize("space", [b"", b" "])
 def test_chunks_are_bounded(space: bytes) -> None:
-    chunks = list(take_apart(b"[" + b",".join([space + b'{"a":1}'] * 250) + b"]", MAXIMUM))
+    chunks = list(split(b"[" + b",".join([space + b'{"a":1}'] * 250) + b"]", MAXIMUM))
     assert [len(chunk) for chunk in chunks] == [CHUNK_EVENTS, CHUNK_EVENTS, 50]
     large = b'{"a":"' + b"x" * 200_000 + b'"}'
-    assert max(map(len, take_apart(b"[" + b",".join([space + large] * 8) + b"]", MAXIMUM))) <= 2
+    assert max(map(len, split(b"[" + b",".join([space + large] * 8) + b"]", MAXIMUM))) <= 2
 
 
 def test_long_bodies_with_faults_take_linear_time() -> None:
     body = b"[" + b",".join([b"x" + b" " * 4000] * 1000) + b"]"
-    assert len(apart(body)) == 1000
-    assert {piece.text for piece in apart(body)} == {b"x"}
+    assert len(pieces_of(body)) == 1000
+    assert {piece.text for piece in pieces_of(body)} == {b"x"}

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
-from gateway.intake.validate import Accepted, InvalidEvent, accept, key_of, timestamp_of
+from gateway.intake.validate import Accepted, InvalidEvent, key_of, timestamp_of, validate
 from gateway.schemas.repository import SchemaRepository
 
 NOW = 1_772_357_213_007
@@ -34,13 +34,13 @@ def example() -> dict[str, Any]:
 
 
 def taken(event: object, **more: Any) -> tuple[Accepted, dict[str, Any]]:
-    accepted = accept(orjson.dumps(event), event, CATALOG, SCHEMAS, NOW, **more)
+    accepted = validate(orjson.dumps(event), event, CATALOG, SCHEMAS, NOW, **more)
     return accepted, orjson.loads(accepted.value)
 
 
 def refused(event: object, **more: Any) -> str:
     with pytest.raises(InvalidEvent) as caught:
-        accept(b"{}", event, CATALOG, SCHEMAS, NOW, **more)
+        validate(b"{}", event, CATALOG, SCHEMAS, NOW, **more)
     return caught.value.detail
 
 
@@ -69,10 +69,12 @@ def test_a_stream_that_is_made_of_others_takes_no_events() -> None:
     event = example() | {"meta": {**example()["meta"], "stream": "made"}}
     for stream in (None, made):
         with pytest.raises(InvalidEvent, match=r"made is made of wiki\.change, other, and takes no other events"):
-            accept(orjson.dumps(event), event, Catalog([*CATALOG.streams.values(), made]), SCHEMAS, NOW, stream=stream)
+            validate(
+                orjson.dumps(event), event, Catalog([*CATALOG.streams.values(), made]), SCHEMAS, NOW, stream=stream
+            )
     event["meta"]["domain"] = "canary"
     with pytest.raises(InvalidEvent):
-        accept(orjson.dumps(event), event, Catalog([made]), SCHEMAS, NOW)
+        validate(orjson.dumps(event), event, Catalog([made]), SCHEMAS, NOW)
 
 
 def test_the_stream_that_is_given_stands_in_for_a_missing_one() -> None:
@@ -123,10 +125,10 @@ def test_what_is_refused(change: dict[str, Any], told: str) -> None:
 def test_the_text_is_stored_byte_for_byte_around_what_is_put_in() -> None:
     event = example()
     text = json.dumps(event, indent=3).encode()
-    assert accept(text, event, CATALOG, SCHEMAS, NOW).value == text
+    assert validate(text, event, CATALOG, SCHEMAS, NOW).value == text
     del event["meta"]["id"]
     text = json.dumps(event, indent=3).encode()
-    value = accept(text, event, CATALOG, SCHEMAS, NOW, new_id="7f0c1c2e-4f0a-4f62-9d7c-6a1f7d1f3b11").value
+    value = validate(text, event, CATALOG, SCHEMAS, NOW, new_id="7f0c1c2e-4f0a-4f62-9d7c-6a1f7d1f3b11").value
     assert value == text.replace(b'"meta": {', b'"meta": {"id":"7f0c1c2e-4f0a-4f62-9d7c-6a1f7d1f3b11",')
 
 
@@ -154,10 +156,10 @@ def test_what_a_schema_has_no_place_for_is_not_put_in(tmp_path: Path, allowed: l
     (tmp_path / "strict" / "1.0.0.json").write_text(json.dumps(document))
     catalog, schemas = Catalog([Stream("strict", ("strict",), schema_title="strict")]), SchemaRepository([tmp_path])
     event = {"$schema": "/strict/1.0.0", "meta": {"stream": "strict"}, "n": 1}
-    value = accept(orjson.dumps(event), event, catalog, schemas, NOW, request_id="r").value
+    value = validate(orjson.dumps(event), event, catalog, schemas, NOW, request_id="r").value
     assert list(orjson.loads(value)["meta"]) == [*added, "stream"]
     with pytest.raises(InvalidEvent, match=r"^/n: "):
-        accept(b"{}", {**event, "n": "1"}, catalog, schemas, NOW, request_id="r")
+        validate(b"{}", {**event, "n": "1"}, catalog, schemas, NOW, request_id="r")
 
 
 def test_no_object_and_no_schema() -> None:
@@ -271,23 +273,23 @@ def test_another_validator_says_the_same_of_an_example_in_which_something_is_cha
     event = copy.deepcopy(schema.examples[number])
     event["meta"] = {**event["meta"], "stream": "any", "id": str(uuid.UUID(int=1)), "dt": "2026-01-01T00:00:00Z"}
     for path in data.draw(st.lists(st.sampled_from(sorted(paths(event), key=str)), max_size=3)):
-        place: Any = event
+        part: Any = event
         if path[0] in ("$schema", "meta"):
             continue  # What is missing there is put in, and not of the schema alone.
         try:
             for name in path[:-1]:
-                place = place[name]
-            if data.draw(st.booleans()) and isinstance(place, dict):
-                place.pop(path[-1])
+                part = part[name]
+            if data.draw(st.booleans()) and isinstance(part, dict):
+                part.pop(path[-1])
             else:
-                place[path[-1]] = data.draw(OTHERS)
+                part[path[-1]] = data.draw(OTHERS)
         except (KeyError, IndexError, TypeError):
             continue  # A change before has taken it away.
     catalog = Catalog([Stream("any", ("any",), schema_title=title)])
     text = orjson.dumps(event)
     valid = Draft202012Validator(schema.document).is_valid(event)
     try:
-        accepted = accept(text, event, catalog, SCHEMAS, NOW)
+        accepted = validate(text, event, catalog, SCHEMAS, NOW)
     except InvalidEvent:
         assert not valid
         return

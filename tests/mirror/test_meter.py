@@ -9,44 +9,31 @@ from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import default_name
 from gateway.mirror.record import SourcePosition
 from gateway.mirror.source import subscriber
-
-
-class Clock:
-    """A clock that is set."""
-
-    time = 100.0
-
-    def now(self) -> int:
-        """Milliseconds."""
-        return int(self.time * 1000)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.time
+from tests.kit.clock import HandClock
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    clock = Clock()
+    clock = HandClock()
     meter = Meter(clock)
     for _ in range(1000):
-        clock.time += 0.01
+        clock.advance(0.01)
         meter.stored(20)
     assert 1900 < meter.rate < 2100
-    clock.time += 2.5
+    clock.advance(2.5)
     assert 900 < meter.rate < 1100
-    clock.time += 100
+    clock.advance(100)
     assert meter.rate == 0
     assert meter.events == 20_000
 
 
 def test_what_is_told() -> None:
-    clock = Clock()
+    clock = HandClock()
     meter = Meter(clock)
     assert meter.told() == "0 events, 0 events/s"
     meter.state = "waiting"
     meter.note(clock.now() - 7_200_000, clock.now())
     meter.stored(1234)
-    clock.time += 1
+    clock.advance(1)
     assert meter.told() == "1,234 events, 1,234 events/s, 2 h behind, waiting"
     meter.state = "open"
     meter.note(None, clock.now())

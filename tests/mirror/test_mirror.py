@@ -20,6 +20,7 @@ from gateway.mirror import mirror as module
 from gateway.mirror.record import SourcePosition
 from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import answer, message, position, stream
+from tests.kit.events import numbered
 from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat
 
 
@@ -211,7 +212,7 @@ async def test_events_of_other_names_are_left_out_and_told_once(log: Log) -> Non
 
 
 async def test_a_source_without_ids(log: Log) -> None:
-    bench = Bench(log, stream(*(frame(b'{"n":%d}' % number, None) for number in range(5))))
+    bench = Bench(log, stream(*(frame(numbered(number), None) for number in range(5))))
     await bench.run()
     assert numbers(await bench.values()) == list(range(5))
     assert sum("names no positions" in line for line in bench.said) == 1
@@ -288,7 +289,7 @@ async def test_another_mirror_was_there_while_the_log_was_away(log: Log) -> None
     await reached(log, position(0))
     other = await log.writer(NAME)
     log.failures = ["", "lose"]
-    records = [(TARGET.name, NewRecord(b'{"n":%d}' % n)) for n in range(1, 5)]
+    records = [(TARGET.name, NewRecord(numbered(n))) for n in range(1, 5)]
     await other.append(records, SourcePosition(position(4), 5).encode())
     live.send(message(1))
     await running

@@ -17,11 +17,12 @@ from gateway.model.position import parse_position
 from gateway.model.record import NewRecord, TopicPartition
 from tests.client.server import ALL, message, position, stream
 from tests.eventlog.kit import batches_of
+from tests.kit.events import numbered
 from tests.mirror.kit import TARGET, WAIT, Bench, Live, frame
 
 
 def event(number: int, **meta: str) -> bytes:
-    return json.dumps({"n": number, "meta": meta}).encode()
+    return numbered(number, meta=meta)
 
 
 def owned(log: MemoryLog, *pieces: bytes) -> httpx.Response:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.observability import log_writer
-from gateway.observability.log_writer import LINE_BYTES, QUEUE_BYTES, QUEUE_LINES, WRITE_BYTES, LineStream, LogWriter
+from gateway.observability.log_writer import LINE_BYTES, QUEUE_BYTES, QUEUE_LINES, WRITE_BYTES, LineStream, LineWriter
 
 PATIENCE = 10.0
 
@@ -37,7 +37,7 @@ class Reader:
 
 def test_lines_come_out_as_they_went_in_several_at_once() -> None:
     reader = Reader()
-    writer = LogWriter(2, write=reader.write)
+    writer = LineWriter(2, write=reader.write)
     writer.put("first")
     assert reader.begun.wait(PATIENCE)
     for number in range(1000):
@@ -56,7 +56,7 @@ def test_what_nobody_reads_is_bounded_dropped_counted_and_told(text: str, most: 
     def drop(count: int) -> None:
         dropped[0] += count
 
-    writer = LogWriter(2, form=lambda notice: f"! {notice}", on_drop=drop, write=reader.write)
+    writer = LineWriter(2, form=lambda notice: f"! {notice}", on_drop=drop, write=reader.write)
     writer.put("first")
     assert reader.begun.wait(PATIENCE)
     for _ in range(most + 500):
@@ -74,7 +74,7 @@ def test_what_nobody_reads_is_bounded_dropped_counted_and_told(text: str, most: 
 
 def test_after_a_loss_the_notice_stands_where_the_lines_are_missing() -> None:
     reader = Reader(errno.ENOSPC)
-    writer = LogWriter(2, write=reader.write)
+    writer = LineWriter(2, write=reader.write)
     writer.put("lost")
     reader.gate.set()
     assert writer.flush(PATIENCE)
@@ -87,7 +87,7 @@ def test_a_notice_that_is_lost_is_told_again_with_what_was_lost_after_it(monkeyp
     monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.01)
     reader = Reader(*[errno.EPIPE] * 4)
     dropped: list[int] = []
-    writer = LogWriter(2, on_drop=dropped.append, write=reader.write)
+    writer = LineWriter(2, on_drop=dropped.append, write=reader.write)
     reader.gate.set()
     for text in ("one", "two"):
         writer.put(text)
@@ -105,7 +105,7 @@ def test_a_reader_that_is_gone_costs_no_time() -> None:
         tries.append(len(data))
         raise BrokenPipeError(errno.EPIPE, "gone")
 
-    writer = LogWriter(2, write=write)
+    writer = LineWriter(2, write=write)
     writer.put("lost")
     assert writer.flush(PATIENCE)
     assert not threading.Event().wait(0.1)
@@ -125,7 +125,7 @@ def test_a_line_that_was_torn_ends_before_the_next() -> None:
         written.extend(part)
         return len(part)
 
-    writer = LogWriter(2, write=write)
+    writer = LineWriter(2, write=write)
     writer.put("torn apart")
     assert writer.flush(PATIENCE)
     writer.put("whole")
@@ -138,7 +138,7 @@ def test_a_line_that_was_torn_ends_before_the_next() -> None:
 def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    writer = LogWriter(writing)
+    writer = LineWriter(writing)
     for _ in range(40):
         writer.put("x" * 10_000)
     assert not writer.flush(0.1)
@@ -153,7 +153,7 @@ def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
 def test_a_long_line_is_cut_within_no_character() -> None:
     reader = Reader()
     reader.gate.set()
-    writer = LogWriter(2, write=reader.write)
+    writer = LineWriter(2, write=reader.write)
     writer.put("ä" * LINE_BYTES)
     assert writer.flush(PATIENCE)
     (line,) = reader.lines
@@ -163,7 +163,7 @@ def test_a_long_line_is_cut_within_no_character() -> None:
 
 def test_the_urgent_comes_first_and_always_fits() -> None:
     reader = Reader()
-    writer = LogWriter(2, write=reader.write)
+    writer = LineWriter(2, write=reader.write)
     writer.put("first")
     assert reader.begun.wait(PATIENCE)
     for _ in range(QUEUE_LINES):
@@ -178,7 +178,7 @@ def collected(text: Callable[[LineStream], object]) -> list[str]:
     """The lines of what is written to a stream so."""
     reader = Reader()
     reader.gate.set()
-    writer = LogWriter(2, write=reader.write)
+    writer = LineWriter(2, write=reader.write)
     text(LineStream(writer, 2))
     assert writer.flush(PATIENCE)
     return reader.lines
@@ -196,4 +196,4 @@ def test_what_is_printed_are_lines() -> None:
 
 def test_bytes_are_no_text() -> None:
     with pytest.raises(TypeError):
-        LineStream(LogWriter(2), 2).write(b"x")  # type: ignore[arg-type]
+        LineStream(LineWriter(2), 2).write(b"x")  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gateway.observability.logs import PLACE_LINES, JsonFormatter, Output, TextFormatter, configure_logging
+from gateway.observability.logs import STATEMENT_LINES, JsonFormatter, Output, TextFormatter, configure_logging
 from gateway.times import read_time
 
 CONTROLS = tuple(map(chr, (*range(32), *range(127, 160), 0x2028, 0x2029)))
@@ -129,17 +129,17 @@ def test_the_log_is_written_in_its_form(form: str) -> None:
 
 def test_one_place_in_the_code_does_not_fill_the_log() -> None:
     with configured(log_level="info") as (_, written):
-        for number in range(10 * PLACE_LINES):
+        for number in range(10 * STATEMENT_LINES):
             logging.getLogger("gateway").warning("again %d", number)
         logging.getLogger("gateway").warning("another place")
-        for number in range(10 * PLACE_LINES):
+        for number in range(10 * STATEMENT_LINES):
             logging.getLogger("uvicorn.access").info("a request %d", number)
         lines = written().splitlines()
     again = [line for line in lines if "again" in line]
-    assert len(again) == PLACE_LINES
+    assert len(again) == STATEMENT_LINES
     assert "are left out" in again[-1]
     assert sum("another place" in line for line in lines) == 1
-    assert sum("a request" in line for line in lines) == 10 * PLACE_LINES
+    assert sum("a request" in line for line in lines) == 10 * STATEMENT_LINES
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.produce.lines import BEGINNING_BYTES, Input, Line, LineSplitter
+from gateway.produce.lines import BEGINNING_BYTES, Input, InputLine, LineSplitter
 from gateway.produce.packed import InputError, Unpacker
 from gateway.wire.members import PART_BYTES
 
@@ -32,7 +32,7 @@ Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [gzip.compress, bz2.compress, lzma.compress, zstd.compress]
 
 
-async def lines(source: Input) -> list[Line]:
+async def lines(source: Input) -> list[InputLine]:
     """All lines of an input."""
     return [line async for part in source.parts(asyncio.Event()) for line in part]
 
@@ -53,7 +53,7 @@ def test_lines_do_not_depend_on_how_the_bytes_come(data: bytes, cuts: list[int])
 
 def test_of_a_long_line_only_the_beginning_is_kept() -> None:
     splitter = LineSplitter(maximum=1000)
-    assert splitter.feed(b"first\nab") == [Line(1, b"first", 5)]
+    assert splitter.feed(b"first\nab") == [InputLine(1, b"first", 5)]
     tracemalloc.start()
     piece = b"c" * 1000
     for _ in range(10_000):
@@ -61,8 +61,8 @@ def test_of_a_long_line_only_the_beginning_is_kept() -> None:
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
     long, last = splitter.feed(b"\nlast\n")
-    assert long == Line(2, b"ab" + b"c" * (BEGINNING_BYTES - 2), 10_000_002)
-    assert last == Line(3, b"last", 4)
+    assert long == InputLine(2, b"ab" + b"c" * (BEGINNING_BYTES - 2), 10_000_002)
+    assert last == InputLine(3, b"last", 4)
 
 
 def test_a_line_of_just_the_longest_length_is_whole() -> None:
@@ -173,7 +173,7 @@ async def test_a_pipe_gives_lines_as_they_come_and_can_be_stopped() -> None:
         coming = asyncio.ensure_future(anext(parts, None))
         await asyncio.sleep(0)
         os.write(write, b"ee\n")
-        assert await coming == [Line(3, b"three", 5)]
+        assert await coming == [InputLine(3, b"three", 5)]
         coming = asyncio.ensure_future(anext(parts, None))
         await asyncio.sleep(0)
         stop.set()

@@ -17,10 +17,11 @@ from gateway.errors import ConfigurationError, LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.produce import production as produce
-from gateway.produce.lines import Line
+from gateway.produce.lines import InputLine
 from gateway.produce.production import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import batches_of
+from tests.kit.events import numbered
 
 STREAM = Stream("thing", ("thing",), schema_title="thing")
 SCHEMA = """
@@ -57,17 +58,17 @@ def log() -> MemoryLog:
 
 
 def event(number: object, **more: object) -> bytes:
-    return orjson.dumps({"$schema": "/thing/1.0.0", "n": number, **more})
+    return numbered(number, **{"$schema": "/thing/1.0.0"}, **more)
 
 
-async def parts(*given: list[bytes]) -> AsyncIterator[list[Line]]:
+async def parts(*given: list[bytes]) -> AsyncIterator[list[InputLine]]:
     """Lines in the parts in which they come."""
     number = 0
     for part in given:
         lines = []
         for data in part:
             number += 1
-            lines.append(Line(number, data, len(data)))
+            lines.append(InputLine(number, data, len(data)))
         yield lines
 
 
@@ -116,8 +117,8 @@ async def test_lines_are_stored_in_order_and_the_others_told(log: MemoryLog, sch
 async def test_a_line_that_is_too_long(log: MemoryLog, schemas: SchemaRepository) -> None:
     run, told = production(log, schemas)
 
-    async def long() -> AsyncIterator[list[Line]]:
-        yield [Line(1, b"begin", 100_000_000)]
+    async def long() -> AsyncIterator[list[InputLine]]:
+        yield [InputLine(1, b"begin", 100_000_000)]
 
     await run.run(long(), asyncio.Event())
     assert told.lines == [(1, "longer than 16,777,216 bytes: it has 100,000,000: begin")]
@@ -163,7 +164,7 @@ async def test_a_signal_is_seen_between_two_lines(
     lines = await anext(given)
     asyncio.get_running_loop().call_soon(stop.set)
 
-    async def one() -> AsyncIterator[list[Line]]:
+    async def one() -> AsyncIterator[list[InputLine]]:
         yield lines
 
     await run.run(one(), stop)

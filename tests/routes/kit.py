@@ -24,6 +24,7 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
+from tests.kit.frames import parse_fields
 from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
@@ -135,12 +136,15 @@ class Reading:
 
     async def frame(self) -> dict[str, Any]:
         """The fields of the next SSE frame; `id` and `data` parsed, a comment under an empty name."""
-        fields: dict[str, Any] = {}
-        for line in (await self._until(b"\n\n")).decode().split("\n"):
-            name, _, value = line.partition(": ")
-            compact = name == "id" and value.startswith("p1.")
-            fields[name.removesuffix(":")] = json.loads(value) if name in ("id", "data") and not compact else value
-        return fields
+        fields, comments = parse_fields(await self._until(b"\n\n"))
+        compact = fields.get("id", "").startswith("p1.")
+        parsed: dict[str, Any] = {
+            name: json.loads(value) if name == "data" or (name == "id" and not compact) else value
+            for name, value in fields.items()
+        }
+        if comments:
+            parsed[""] = comments[-1]
+        return parsed
 
     async def message(self) -> dict[str, Any]:
         """The next frame that has data."""

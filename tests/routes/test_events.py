@@ -19,6 +19,7 @@ from gateway.intake.outcome import Submission
 from gateway.model.record import TopicPartition
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import existing
+from tests.kit.intake import take
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
 from tests.routes.kit import becomes
 
@@ -207,7 +208,7 @@ async def test_long_requests_leave_the_loop_to_others(site: IntakeSite, monkeypa
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count())
-    outcome = await site.site.gateway.intake.take(Submission(body, "application/json"))
+    outcome = await take(site.site.gateway.intake, Submission(body, "application/json"))
     running = False
     await counting
     assert outcome.stored == 1000
@@ -220,7 +221,7 @@ async def test_a_mistake_of_our_own(
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a mistake")
 
-    monkeypatch.setattr(intake_module, "accept", broken)
+    monkeypatch.setattr(intake_module, "validate", broken)
     answer = await site.post(change())
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "ZeroDivisionError" not in answer.text

@@ -9,7 +9,7 @@ from gateway.feed.selection import Selection
 from gateway.filters.compile import compile_filter
 from gateway.routes import exhausted
 from gateway.routes.exhausted import REMEMBERED, SECONDS, ExhaustedFilters
-from tests.subscription.client import FakeClock
+from tests.kit.clock import LoopClock
 
 
 def _selection(text: str, topic: str = "a") -> Selection:
@@ -18,7 +18,7 @@ def _selection(text: str, topic: str = "a") -> Selection:
 
 def test_others_are_not_refused_and_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    clock = FakeClock()
+    clock = LoopClock()
     monkeypatch.setattr(clock, "monotonic", lambda: now)
     ended = ExhaustedFilters(clock)
     asked = _selection("event.a")

@@ -20,6 +20,7 @@ from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes
 from gateway.routes.survey import Surveyor, covered_seconds
+from tests.kit.clock import HandClock
 
 START = 1_800_000_000
 """Seconds."""
@@ -27,24 +28,11 @@ OLD = ConsumedPosition(7, 1000 * (START - 3600))
 """Of a record of an hour ago, behind which the hub began to read."""
 
 
-class StandingClock:
-    """Stands at a second."""
-
-    def __init__(self) -> None:
-        self.second = START
-
-    def now(self) -> int:
-        return 1000 * self.second + 999
-
-    def monotonic(self) -> float:
-        return float(self.second)
-
-
 class World:
     """A hub that has read so many events of each topic a second."""
 
     def __init__(self, origins: dict[str, ConsumedPosition], **rates: int) -> None:
-        self.clock = StandingClock()
+        self.clock = HandClock(1000 * START + 999)
         self.hub = Hub(MemoryLog(), dict.fromkeys(rates, False), self.clock, HubOptions())
         self.hub.discovery.origins = {TopicPartition(topic, 0): mark for topic, mark in origins.items()}
         self.hub.discovery.known = {topic: TopicState(topic, 1) for topic in rates}
@@ -52,11 +40,15 @@ class World:
         self.offsets = dict.fromkeys(rates, 8)
         self.rates = rates
 
+    @property
+    def second(self) -> int:
+        return self.clock.now() // 1000
+
     def go_on(self, seconds: int) -> None:
         for _ in range(seconds):
-            items = [self.item(topic, self.clock.second) for topic, rate in self.rates.items() for _ in range(rate)]
+            items = [self.item(topic, self.second) for topic, rate in self.rates.items() for _ in range(rate)]
             self.hub.activity.count(items, self.hub.discovery.known, self.clock.now())
-            self.clock.second += 1
+            self.clock.advance(1)
 
     def item(self, topic: str, second: int) -> Item:
         self.offsets[topic] += 1
@@ -83,15 +75,15 @@ async def test_what_was_quiet_before_is_spread_over_the_minute() -> None:
     world = World({"slow": OLD}, slow=6)
     world.go_on(10)
     assert await world.told("slow") == 1
-    assert covered_seconds(world.hub, ["slow"], world.clock.second) == 60
+    assert covered_seconds(world.hub, ["slow"], world.second) == 60
 
 
 async def test_a_rate_ends_with_its_events() -> None:
     world = World({"slow": NOTHING_READ}, slow=6)
     world.go_on(60)
-    world.clock.second += 30
+    world.clock.advance(30)
     assert await world.told("slow") == 3
-    world.clock.second += 30
+    world.clock.advance(30)
     assert await world.told("slow") == 0
 
 
@@ -127,7 +119,7 @@ async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pyt
 async def test_a_late_record_changes_no_other_second(late: int) -> None:
     world = World({"busy": OLD, "slow": OLD}, busy=100, slow=10)
     world.go_on(60)
-    items = [world.item("busy", world.clock.second + late)]
+    items = [world.item("busy", world.second + late)]
     world.hub.activity.count(items, world.hub.discovery.known, world.clock.now())
     assert await world.told("slow") == 10
     assert await world.told("busy") in (100, round(100 + 1 / 60, 3))

@@ -13,7 +13,6 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Findings, parse
 from gateway.catalog.stream import Stream
-from gateway.clock import SystemClock
 from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.eventlog.port import EventLog
@@ -24,6 +23,7 @@ from gateway.rules.rule import Rule, writer_name
 from gateway.rules.runner import Means, Runner
 from gateway.rules.window import decode_position
 from gateway.schemas.repository import SchemaRepository
+from tests.kit.clock import ShiftedClock
 
 WAIT = 10.0
 """Seconds until what is sure to come counts as missing."""
@@ -102,21 +102,11 @@ class Target:
         return [one.target for one in self.asked]
 
 
-class Timed(SystemClock):
-    """A clock whose days pass as a test says; durations are real."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-
-    def now(self) -> int:
-        return super().now() + self.ahead
-
-
 class Log(MemoryLog):
     """A log in memory, as a test looks at it."""
 
     def __init__(self) -> None:
-        self.clock = Timed()
+        self.clock = ShiftedClock()
         super().__init__(self.clock.now)
         self.deaf = False
         """Whether it is read from, and takes nothing."""

@@ -12,12 +12,11 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from random import Random
 
-import orjson
-
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord, TopicPartition
+from tests.kit.events import numbered
 from tests.simulation.connection import Connection
 from tests.simulation.frames import Decoder, Frame
 from tests.simulation.loop import StandsStillError, run
@@ -216,7 +215,7 @@ class World:
         for _ in range(count):
             chosen = place or self.random.choice(PARTITIONS)
             content, number = self.contents[chosen], len(self.places)
-            value = orjson.dumps({"n": number, "text": "x" * self.random.choice([0, 0, 300])})
+            value = numbered(number, text="x" * self.random.choice([0, 0, 300]))
             [(_, offset)] = self.log.append_now(
                 chosen.topic, [NewRecord(value, None, self.time_of(number), chosen.partition)]
             )

@@ -33,6 +33,7 @@ from gateway.intake.options import IntakeOptions
 from gateway.intake.outcome import Submission
 from gateway.model.record import NewRecord
 from gateway.settings.table import Settings
+from tests.kit.intake import take
 from tests.routes.intake import change
 from tests.simulation.faults import FaultyLog
 from tests.simulation.loop import run
@@ -126,7 +127,7 @@ class World:
 
     async def _submit(self, gateway: Gateway, body: bytes, name: str) -> None:
         with suppress(Problem):
-            outcome = await gateway.intake.take(Submission(body, "application/json"))
+            outcome = await take(gateway.intake, Submission(body, "application/json"))
             assert not outcome.invalid, outcome.invalid
             if outcome.stored and not outcome.failed:
                 self.told[name] += 1

@@ -3,80 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
-from dataclasses import dataclass
-from typing import Any
 
 from gateway.feed import live_clients
 from gateway.feed.live_clients import SocketSend, Transport
-
-
-class FakeClock:
-    """The time of day stands still until it is moved; durations are those of the event loop's clock."""
-
-    def __init__(self, now: int = 1_000_000) -> None:
-        self.time = now
-
-    def now(self) -> int:
-        return self.time
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame of an event stream. `data` is None in a frame that only moves the position."""
-
-    event: str
-    identifier: str | None
-    data: str | None
-    comments: tuple[str, ...] = ()
-
-    def document(self) -> Any:
-        """The data, parsed."""
-        assert self.data is not None
-        return json.loads(self.data)
-
-
-class Decoder:
-    """Bytes to frames, plain or as one gzip member; a frame counts once its blank line is there."""
-
-    def __init__(self, gzip: bool = False) -> None:
-        self._gzip = zlib.decompressobj(31) if gzip else None
-        self._rest = b""
-        self.frames: list[Frame] = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether a compressed response has come to the end of its member, checksum included."""
-        return self._gzip is None or self._gzip.eof
-
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; returns the frames that they complete."""
-        if self._gzip is not None:
-            data = self._gzip.decompress(data)
-            assert not self._gzip.unused_data, "a second gzip member"
-        *whole, self._rest = (self._rest + data).split(b"\n\n")
-        frames = [_frame(text.decode()) for text in whole]
-        self.frames += frames
-        return frames
-
-
-def _frame(text: str) -> Frame:
-    fields: dict[str, str] = {}
-    comments = []
-    for line in text.split("\n"):
-        name, separator, value = line.partition(":")
-        assert separator, f"a line without a colon: {line!r}"
-        if not name:
-            comments.append(value.removeprefix(" "))
-            continue
-        assert name in ("event", "id", "data", "retry"), f"an unknown field: {line!r}"
-        assert name not in fields, f"a field twice in a frame: {text!r}"
-        fields[name] = value.removeprefix(" ")
-    return Frame(fields.get("event", "message"), fields.get("id"), fields.get("data"), tuple(comments))
+from tests.kit.frames import Frame, FrameReader
 
 
 def unchunked(data: bytes) -> bytes:
@@ -103,7 +33,7 @@ class FakeSink:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: Transport | None = FakeTransport(self) if with_transport else None
         self.send: SocketSend | None = self._send if with_transport else None
-        self.decoder = Decoder(gzip)
+        self.decoder = FrameReader(gzip)
         self.at_once = at_once
         self.was_cut = False
         self.most_buffered = 0

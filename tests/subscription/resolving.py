@@ -12,7 +12,7 @@ from gateway.hub.options import HubOptions
 from gateway.model.position import RequestedPosition
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription.resolve import Origin, Resolver, Start
-from tests.subscription.client import FakeClock
+from tests.kit.clock import LoopClock
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 
@@ -26,7 +26,7 @@ async def hub_of(
     log: MemoryLog, by_timestamp: bool = False, topics: tuple[str, ...] = ("alpha", "beta")
 ) -> AsyncIterator[Hub]:
     """A hub that has read the log. What is done to the log afterwards it does not know of at once."""
-    hub = Hub(log, dict.fromkeys(topics, by_timestamp), FakeClock(), HubOptions(ring_fill=0.0))
+    hub = Hub(log, dict.fromkeys(topics, by_timestamp), LoopClock(), HubOptions(ring_fill=0.0))
     running = asyncio.create_task(hub.run())
     try:
         async with asyncio.timeout(5):

@@ -14,6 +14,7 @@ from gateway.hub import hub as hub_module
 from gateway.hub import ordered
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription import reader
+from tests.kit.events import numbered
 from tests.subscription.client import FakeSink
 from tests.subscription.test_session import Site, event, numbers, reads, until
 
@@ -48,7 +49,7 @@ def identifier(offset: int, timestamp: int) -> str:
 
 
 def gaps(sink: FakeSink) -> list[tuple[str, int, int, str]]:
-    documents = [frame.document() for frame in sink.frames if frame.event == "gap"]
+    documents = [frame.document for frame in sink.frames if frame.event == "gap"]
     return [(each["topic"], each["requested"], each["resumed"], each["reason"]) for each in documents]
 
 
@@ -204,7 +205,7 @@ async def test_a_laggard_is_told_what_it_has_not_read(log: MemoryLog) -> None:
         slow.at_once = False
         padding = "x" * 20_000
         for number in range(40):
-            log.append_now("east", [NewRecord(json.dumps({"n": number, "p": padding}).encode(), None, TIME + number)])
+            log.append_now("east", [NewRecord(numbered(number, p=padding), None, TIME + number)])
             await until(partial(_has_read, site, number))
         slow.drain()
         read = len(numbers(slow))

@@ -11,7 +11,7 @@ from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
 from gateway.subscription.resolve import Origin, Resolver
-from tests.subscription.client import FakeClock
+from tests.kit.clock import LoopClock
 from tests.subscription.resolving import ALPHA, BETA, Change, fill, gaps, hub_of, resolve
 
 
@@ -341,6 +341,6 @@ async def test_what_is_in_memory_needs_no_log(log: MemoryLog) -> None:
 
 
 async def test_nothing_is_decided_before_the_log_has_answered(log: MemoryLog) -> None:
-    hub = Hub(log, {"alpha": False}, FakeClock(), HubOptions())
+    hub = Hub(log, {"alpha": False}, LoopClock(), HubOptions())
     with pytest.raises(LogUnavailable):
         await Resolver(hub).resolve(Origin(), [ALPHA])

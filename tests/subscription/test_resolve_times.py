@@ -9,7 +9,7 @@ from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.model.position import ConsumedPosition, RequestedPosition
 from gateway.subscription.resolve import Origin, Resolver, _is_behind
-from tests.subscription.client import FakeClock
+from tests.kit.clock import LoopClock
 from tests.subscription.resolving import ALPHA, BETA, fill, gaps, hub_of, resolve
 
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
@@ -83,9 +83,9 @@ async def test_by_time_records_that_have_none_are_counted(log: MemoryLog) -> Non
 
 @pytest.mark.parametrize("time", [-1, LARGEST])
 async def test_a_time_that_is_none_makes_no_start_read_more_than_the_ring_holds(log: MemoryLog, time: int) -> None:
-    now = FakeClock().now()
+    now = LoopClock().now()
     fill(log, ALPHA, [time, *range(now - 1_000, now), time])
-    hub = Hub(log, {"alpha": False}, FakeClock(), HubOptions(ring_fill=0.0, ring_bytes=400 * 50))
+    hub = Hub(log, {"alpha": False}, LoopClock(), HubOptions(ring_fill=0.0, ring_bytes=400 * 50))
     findings = await hub.discovery.look()
     assert findings.behind in ({}, {ALPHA: 1002})
     assert hub.ring.end(ALPHA) >= 1002 - 50

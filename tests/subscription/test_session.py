@@ -31,7 +31,10 @@ from gateway.subscription.subscription import Request
 from gateway.wire.format import Format
 from gateway.wire.ndjson import NDJSON
 from gateway.wire.sse import SSE
-from tests.subscription.client import FakeClock, FakeSink, Frame
+from tests.kit.clock import LoopClock
+from tests.kit.events import numbered
+from tests.kit.frames import Frame
+from tests.subscription.client import FakeSink
 
 PATIENCE = 10.0
 
@@ -44,7 +47,7 @@ class Site:
     ) -> None:
         options = HubOptions(ring_bytes, flush_interval=0.0, flush_bytes=flush_bytes, metadata_interval=0.01)
         topics = dict.fromkeys(("east", "west"), by_timestamp)
-        self.clock = FakeClock()
+        self.clock = LoopClock()
         self.hub = Hub(log, topics, self.clock, options)
         cache = BlockCache(10**7)
         self.broadcast = Broadcast(self.hub, cache, self.clock, 0.05)
@@ -93,7 +96,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def numbers(sink: FakeSink) -> list[int]:
-    return [frame.document()["n"] for frame in sink.frames if frame.event == "message" and frame.data]
+    return [frame.document["n"] for frame in sink.frames if frame.event == "message" and frame.data]
 
 
 async def reads(sink: FakeSink, count: int) -> None:
@@ -102,7 +105,7 @@ async def reads(sink: FakeSink, count: int) -> None:
 
 
 def event(number: int, timestamp: int) -> NewRecord:
-    return NewRecord(json.dumps({"n": number}).encode(), None, timestamp)
+    return NewRecord(numbered(number), None, timestamp)
 
 
 @pytest.fixture
@@ -199,7 +202,7 @@ async def comes_again_for(log: MemoryLog, sink: FakeSink) -> None:
     log.append_now("east", [event(number, 3000) for number in range(20, 25)])
     await until(lambda: numbers(sink) == [*before, *range(20, 25)])
     gap = {"topic": "east", "partition": 0, "requested": east["offset"], "resumed": 0, "reason": "unknown"}
-    assert told(sink, "gap").document() == gap
+    assert told(sink, "gap").document == gap
     read = [number for number in before if number != 10]
     assert east == {"topic": "east", "partition": 0, "offset": max(read, default=3), "timestamp": 1000 + east["offset"]}
 
@@ -261,7 +264,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             # Everybody else is served.
             async with site.client(position, form) as served:
                 monkeypatch.setattr(served, "put", sent.append)
-                await until(lambda: any(b'{"n": 1}' in part for part in sent))
+                await until(lambda: any(numbered(1) in part for part in sent))
         assert not site.broadcast._feeds
     document = {
         "type": "about:blank",
@@ -330,7 +333,7 @@ EAST = TopicPartition("east", 0)
 
 
 def large(number: int, size: int = 30_000) -> NewRecord:
-    return NewRecord(json.dumps({"n": number, "text": "x" * size}).encode(), None, 5000 + number)
+    return NewRecord(numbered(number, text="x" * size), None, 5000 + number)
 
 
 async def test_what_a_live_client_and_one_that_lags_do_not_take_is_counted_and_let_go(log: MemoryLog) -> None:

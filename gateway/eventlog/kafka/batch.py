@@ -39,7 +39,7 @@ class ProduceRequest(Request[ProduceStruct]):  # type: ignore[misc]  # aiokafka 
         return request_struct_class(*self._fields)
 
 
-class Verdict(NamedTuple):
+class BatchVerdict(NamedTuple):
     """A broker's verdict on a batch: Kafka's error code, the offset of its first record, the records at fault
     (if the broker names them), and the reason."""
 
@@ -49,12 +49,12 @@ class Verdict(NamedTuple):
     reason: str | None = None
 
 
-def read_verdict(response: Any) -> Verdict:
+def read_verdict(response: Any) -> BatchVerdict:
     """The verdict out of a response of any version."""
     ((_, ((_, code, offset, *more),)),) = response.topics
     errors, reason = more[2:] or ((), None)
     said = [why for _, why in errors or () if why]
-    return Verdict(code, offset, tuple(index for index, _ in errors or ()), said[0] if said else reason)
+    return BatchVerdict(code, offset, tuple(index for index, _ in errors or ()), said[0] if said else reason)
 
 
 def build_batch(records: Iterable[NewRecord], producer: tuple[int, int], sequence: int) -> tuple[bytes, int]:

@@ -20,14 +20,14 @@ FAILURES = (OSError, KafkaError, TimeoutError, EOFError, NotImplementedError)
 """The errors of aiokafka if a broker does not answer, refuses, or speaks other versions."""
 
 Key = TypeVar("Key")
-Place = TypeVar("Place")
+Broker = TypeVar("Broker")
 Result = TypeVar("Result")
 
 
 class Call:
-    """A call of the log that is under way; `trouble` is what keeps it from ending, as far as is known."""
+    """A call of the log that is under way; `obstacle` is what keeps it from ending, as far as is known."""
 
-    trouble = ""
+    obstacle = ""
 
 
 @asynccontextmanager
@@ -38,8 +38,8 @@ async def within(seconds: float, what: str) -> AsyncIterator[Call]:
         async with asyncio.timeout(seconds):
             yield call
     except TimeoutError as error:
-        trouble = f": {call.trouble}" if call.trouble else ""
-        raise LogUnavailable(f"Kafka: {what}: no answer within {seconds:g} s{trouble}") from error
+        obstacle = f": {call.obstacle}" if call.obstacle else ""
+        raise LogUnavailable(f"Kafka: {what}: no answer within {seconds:g} s{obstacle}") from error
 
 
 async def bounded(call: Awaitable[Result], seconds: float, what: str) -> Result:
@@ -106,21 +106,21 @@ class Together(Generic[Key, Result]):
 
 
 async def first_answer(
-    places: Iterable[Place], ask: Callable[[Place], Coroutine[Any, Any, Result]], patience: float
+    brokers: Iterable[Broker], ask: Callable[[Broker], Coroutine[Any, Any, Result]], patience: float
 ) -> Result:
     """The first answer of any broker. The next broker is asked if one fails, or is silent for this many seconds;
     those asked before may still answer. Raises LogUnavailable if all have failed; not bounded in time."""
-    left = iter(places)
+    left = iter(brokers)
     waiting: set[asyncio.Task[Result]] = set()
     failure = LogUnavailable("Kafka: no broker is known")
     try:
         while True:
-            place = next(left, None)
-            if place is not None:
-                waiting.add(asyncio.create_task(ask(place)))
+            broker = next(left, None)
+            if broker is not None:
+                waiting.add(asyncio.create_task(ask(broker)))
             if not waiting:
                 raise failure
-            timeout = None if place is None else patience
+            timeout = None if broker is None else patience
             done, waiting = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             errors = [task.exception() for task in done]
             for task, error in zip(done, errors, strict=True):

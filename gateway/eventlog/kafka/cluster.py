@@ -28,7 +28,7 @@ from gateway.eventlog.kafka.connections import (
     ATTEMPT_SECONDS,
     BACKOFF_SECONDS,
     CLOSE_SECONDS,
-    Connections,
+    BrokerConnections,
     Dialer,
     close_connections,
 )
@@ -46,8 +46,8 @@ __all__ = [
     "FAILURES",
     "RETRY_SECONDS",
     "Address",
+    "BrokerConnections",
     "Cluster",
-    "Connections",
     "Topic",
     "bounded",
     "close_connections",
@@ -79,7 +79,7 @@ class Cluster:
     def __init__(self, bootstrap: Sequence[Address], options: Mapping[str, object]) -> None:
         self._bootstrap = list(bootstrap)
         self._dialer = Dialer(options)
-        self._waiting = Connections(self.connect)
+        self._waiting = BrokerConnections(self.connect)
         self._memory = Memory()
         self._brokers: dict[int, Address] = {}
         self._controller: int | None = None
@@ -125,7 +125,7 @@ class Cluster:
         return await self._dialer.connect(address, on_close)
 
     def tell_untraced(self, where: str) -> None:
-        """A broker or its records have no leader epochs. This is reported once, for the first place."""
+        """A broker or its records have no leader epochs. This is reported once, for the first partition."""
         if not self._untraced_told:
             self._untraced_told = True
             telemetry.log_untraced(where)
@@ -147,7 +147,7 @@ class Cluster:
             now = time.monotonic()
             seconds = min(milliseconds / 1000, THROTTLE_SECONDS)
             telemetry.log_throttled(f"{address[0]}:{address[1]}", seconds)
-            self._paused = {place: end for place, end in self._paused.items() if end > now}
+            self._paused = {other: end for other, end in self._paused.items() if end > now}
             self._paused[address] = max(self._paused.get(address, 0.0), now + seconds)
 
     # Requests.
@@ -346,9 +346,9 @@ class Cluster:
 
     async def _open(self, address: Address) -> Any:
         connection = await self._dialer.connect(address)
-        gone = [place for place, old in self._connections.items() if not old.connected()]
-        for place in gone:
-            self._connections.pop(place).close()
+        gone = [other for other, old in self._connections.items() if not old.connected()]
+        for other in gone:
+            self._connections.pop(other).close()
         self._connections[address] = connection
         return connection
 

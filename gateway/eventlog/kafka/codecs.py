@@ -55,12 +55,12 @@ def plain(batch: bytes) -> bytes:
 
 def _old_value(message: bytes) -> memoryview:
     """The value of a message of format 0 or 1, which holds the others where they are compressed."""
-    place = _OLD_KEY_AT[message[_MAGIC_AT]]
+    position = _OLD_KEY_AT[message[_MAGIC_AT]]
     for _ in range(2):  # past the key, to the value
-        (size,) = _LENGTH.unpack_from(message, place)
-        begin = place + _LENGTH.size
-        place = begin + max(0, size)
-    return memoryview(message)[begin:place]
+        (size,) = _LENGTH.unpack_from(message, position)
+        begin = position + _LENGTH.size
+        position = begin + max(0, size)
+    return memoryview(message)[begin:position]
 
 
 def expand(codec: int, data: bytes | memoryview) -> bytes:
@@ -84,14 +84,14 @@ def _snappy(data: bytes | memoryview, room: Any) -> int:
     """Plain, or in the blocks of snappy-java, each with its length."""
     if bytes(data[: len(_XERIAL)]) != _XERIAL:
         return int(cramjam.snappy.decompress_raw_into(data, room))
-    view, size, place = memoryview(room), 0, _XERIAL_HEAD
-    while place < len(data):
-        (length,) = _LENGTH.unpack_from(data, place)
-        place += _LENGTH.size
-        if not 0 < length <= len(data) - place:
-            raise ValueError(f"a block of snappy has {length} bytes, where {len(data) - place} are left")
-        size += cramjam.snappy.decompress_raw_into(data[place : place + length], view[size:])
-        place += length
+    view, size, position = memoryview(room), 0, _XERIAL_HEAD
+    while position < len(data):
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += _LENGTH.size
+        if not 0 < length <= len(data) - position:
+            raise ValueError(f"a block of snappy has {length} bytes, where {len(data) - position} are left")
+        size += cramjam.snappy.decompress_raw_into(data[position : position + length], view[size:])
+        position += length
     return size
 
 

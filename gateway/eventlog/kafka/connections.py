@@ -108,7 +108,7 @@ class Dialer:
     def _note_failure(self, address: Address, failure: str) -> None:
         now = time.monotonic()
         self._failures = {
-            place: (at, text) for place, (at, text) in self._failures.items() if now - at < TRUST_SECONDS
+            other: (at, text) for other, (at, text) in self._failures.items() if now - at < TRUST_SECONDS
         } | {address: (now, failure)}
 
     def _raise_failure(self, address: Address) -> None:
@@ -117,7 +117,7 @@ class Dialer:
             raise LogUnavailable(f"Kafka: connect to {address[0]}:{address[1]}: {failure}")
 
 
-class Connections:
+class BrokerConnections:
     """Connections of which each is used for one request at a time."""
 
     def __init__(self, connect: Callable[[Address], Awaitable[Any]]) -> None:
@@ -151,7 +151,7 @@ class Connections:
             connection.close()
         connection = await self._connect(address)
         self._all = {old for old in self._all if old.connected()} | {connection}
-        self._free = {place: held for place, held in self._free.items() if held}
+        self._free = {other: held for other, held in self._free.items() if held}
         return connection
 
 

@@ -59,7 +59,7 @@ _DIVERGING = Struct(">iq")
 """The last epoch that the log has of those up to the one that was read last, and its end there."""
 
 
-class Place(NamedTuple):
+class FetchPosition(NamedTuple):
     """The position of a partition's reader: the offset, the epoch of the record before it, and the epoch of the
     leader. Each is as far as it is known."""
 
@@ -93,15 +93,17 @@ class FetchLimits(NamedTuple):
 
 
 class FetchRequest:
-    """Asks one broker for records, from a place of each partition; `ids` has the id of each topic."""
+    """Asks one broker for records, from a position in each partition; `ids` has the id of each topic."""
 
-    def __init__(self, places: Mapping[TopicPartition, Place], ids: Mapping[str, bytes], limits: FetchLimits) -> None:
-        self._places = places
+    def __init__(
+        self, positions: Mapping[TopicPartition, FetchPosition], ids: Mapping[str, bytes], limits: FetchLimits
+    ) -> None:
+        self._positions = positions
         self._ids = ids
         self._limits = limits
-        self._topics: dict[str, list[tuple[int, Place]]] = {}
-        for (topic, partition), place in places.items():
-            self._topics.setdefault(topic, []).append((partition, place))
+        self._topics: dict[str, list[tuple[int, FetchPosition]]] = {}
+        for (topic, partition), position in positions.items():
+            self._topics.setdefault(topic, []).append((partition, position))
         self._old: Any = None
         self._version = BY_ID
         self.throttled = 0
@@ -126,7 +128,7 @@ class FetchRequest:
             if _LENGTH.unpack_from(frame)[0] != correlation:
                 raise ValueError("it answers another request")
             error, found = self._read_by_name(frame) if self._old is not None else self._unpack(frame)
-            if not all(fetched.partition in self._places for fetched in found):
+            if not all(fetched.partition in self._positions for fetched in found):
                 raise ValueError("it contains partitions that were not requested")
         except (ValueError, LookupError, TypeError, struct.error) as mistake:
             raise LogUnavailable(f"Kafka: an answer to a fetch is malformed: {mistake!r}") from mistake
@@ -143,8 +145,8 @@ class FetchRequest:
         for topic, partitions in self._topics.items():
             parts += (self._name(topic), _varint(len(partitions) + 1))
             parts += [
-                _ASKED.pack(number, place.leader, place.offset, place.read, -1, partition_size)
-                for number, place in partitions
+                _ASKED.pack(number, position.leader, position.offset, position.read, -1, partition_size)
+                for number, position in partitions
             ]
             parts.append(b"\0")
         parts.append(_REST)
@@ -177,8 +179,8 @@ class FetchRequest:
                 records = body.take(max(0, body.varint() - 1))
                 told = body.tag(DIVERGING)
                 cut = None if told is None else _DIVERGING.unpack_from(told)
-                place = TopicPartition(topic, number)
-                found.append(Fetched(place, code, end, aborted, records, start, cut))
+                asked = TopicPartition(topic, number)
+                found.append(Fetched(asked, code, end, aborted, records, start, cut))
             body.skip_tags()
         body.skip_tags()
         return error, found
@@ -186,7 +188,7 @@ class FetchRequest:
     def _by_name(self) -> Any:
         wait, size, partition_size = self._limits
         topics = [
-            (topic, [(number, place.offset, partition_size) for number, place in partitions])
+            (topic, [(number, position.offset, partition_size) for number, position in partitions])
             for topic, partitions in self._topics.items()
         ]
         return NamedFetchRequest(wait, 1, size, READ_COMMITTED, topics)
@@ -214,30 +216,30 @@ class _Body:
     """Bytes that are read from the front to the end. Every method raises ValueError, struct.error or IndexError if
     fewer bytes are left than it needs. So no count in the bytes can make it read beyond them."""
 
-    __slots__ = ("_bytes", "_place")
+    __slots__ = ("_at", "_bytes")
 
-    def __init__(self, data: bytes, place: int) -> None:
+    def __init__(self, data: bytes, at: int) -> None:
         self._bytes = data
-        self._place = place
+        self._at = at
 
     def unpack(self, form: Struct) -> tuple[int, ...]:
-        found = form.unpack_from(self._bytes, self._place)
-        self._place += form.size
+        found = form.unpack_from(self._bytes, self._at)
+        self._at += form.size
         return found
 
     def take(self, count: int) -> bytes:
-        end = self._place + count
+        end = self._at + count
         if end > len(self._bytes):
             raise ValueError("it is cut off")
-        found = self._bytes[self._place : end]
-        self._place = end
+        found = self._bytes[self._at : end]
+        self._at = end
         return found
 
     def varint(self) -> int:
         value = shift = 0
         while shift < 35:
-            byte = self._bytes[self._place]
-            self._place += 1
+            byte = self._bytes[self._at]
+            self._at += 1
             if byte < 0x80:
                 return value | byte << shift
             value |= (byte & 0x7F) << shift

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import FAILURES, HEDGE_SECONDS, Cluster, close_connections
 from gateway.eventlog.kafka.connection import FRAME_BYTES
-from gateway.eventlog.kafka.fetch import FetchRequest, Place
+from gateway.eventlog.kafka.fetch import FetchPosition, FetchRequest
 from gateway.model.record import TopicPartition
 
 _LENGTH = Struct(">i")
@@ -23,32 +23,36 @@ ANSWER_SECONDS = 30.0
 
 
 class Flight:
-    """A request to a node for some partitions, from these places; or, without a node, for the metadata of them.
+    """A request to a node for some partitions, from these positions; or, without a node, for the metadata of them.
 
-    `outcome` is what it brought, or what went wrong, once it has landed; `landed` is called then. One that is not there
-    by its `deadline` (as of `time.monotonic`) is to be cancelled; after it is `late`, its node may lead no more.
+    `outcome` is what it brought, or what went wrong, once it is finished; `on_finish` is called then. One that is not
+    finished by its `deadline` (as of `time.monotonic`) is to be cancelled. After it is `late`, its node may lead no
+    more.
     """
 
     def __init__(
-        self, node: int | None, places: Mapping[TopicPartition, Place], landed: Callable[[], None] = lambda: None
+        self,
+        node: int | None,
+        positions: Mapping[TopicPartition, FetchPosition],
+        on_finish: Callable[[], None] = lambda: None,
     ) -> None:
         self.node = node
-        self.places = places
+        self.positions = positions
         self.outcome: Any = None
         self.deadline = math.inf
         self.late = math.inf
         self.task: asyncio.Task[Any] | None = None
         self.connection: FetchConnection | None = None
-        self._landed = landed
+        self._on_finish = on_finish
 
-    def land(self, outcome: object) -> None:
+    def finish(self, outcome: object) -> None:
         """The first outcome counts."""
         if self.outcome is None:
             self.outcome = outcome
-            self._landed()
+            self._on_finish()
 
     @property
-    def flying(self) -> bool:
+    def in_flight(self) -> bool:
         """Whether it holds a connection, or is about to."""
         return self.task is not None or self.connection is not None
 
@@ -64,7 +68,7 @@ class Flight:
 
     def cancel(self) -> None:
         """Wait for it no longer."""
-        self.land(LogUnavailable(f"Kafka: fetch from broker {self.node}: no answer in time"))
+        self.finish(LogUnavailable(f"Kafka: fetch from broker {self.node}: no answer in time"))
         if self.connection is not None:
             self.connection.close()
         if self.task is not None:
@@ -76,7 +80,7 @@ class Flight:
             return
         outcome = task.exception() or task.result()
         if outcome is not None:
-            self.land(outcome)
+            self.finish(outcome)
 
 
 class FetchConnection:
@@ -134,7 +138,7 @@ class FetchConnection:
             self.close(repr(error))
 
     def close(self, reason: str = "the connection is closed") -> Any:
-        """The future of its end, None where it never began; a flight lands with this reason."""
+        """The future of its end, None where it never began; a flight finishes with this reason."""
         self._end(reason)
         return None if self._connection is None else self._connection.close()
 
@@ -161,7 +165,7 @@ class FetchConnection:
         try:
             found = request.read(frame, correlation)
         except LogUnavailable as error:
-            flight.land(error)
+            flight.finish(error)
             self.close()
             return
         self._flight = None
@@ -169,7 +173,7 @@ class FetchConnection:
         self._cluster.throttle(self._address, request.throttled)
         # The same that aiokafka does, which closes what is idle for too long.
         self._connection._last_action = time.monotonic()
-        flight.land(found)
+        flight.finish(found)
 
     def _on_close(self, connection: object, reason: object) -> None:
         self._end(f"the connection is closed: {reason}")
@@ -178,7 +182,7 @@ class FetchConnection:
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.connection = None
-            flight.land(LogUnavailable(f"Kafka: fetch from broker {self.node}: {reason}"))
+            flight.finish(LogUnavailable(f"Kafka: fetch from broker {self.node}: {reason}"))
 
 
 class FetchConnections:

@@ -19,7 +19,7 @@ from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.eventlog.kafka.calls import CALL_SECONDS, Call, read, within
 from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.options import connection_options, parse_bootstrap
-from gateway.eventlog.kafka.producer import Producer
+from gateway.eventlog.kafka.producer import KafkaProducer
 from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka.reader import KafkaReader
 from gateway.eventlog.kafka.transactions import stop_producer
@@ -32,7 +32,7 @@ from gateway.model.record import NewRecord, TopicPartition
 
 EARLIEST = -2
 LATEST = -1
-"""In the place of a time: the first offset, and the end of what is committed."""
+"""In place of a time: the first offset, and the end of what is committed."""
 
 TOPIC_EXISTS = 36
 
@@ -52,7 +52,7 @@ class KafkaLog:
         self._options = connection_options(options or {})
         self._bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
         self._cluster = Cluster(addresses, self._options)
-        self._producer = Producer(self._cluster)
+        self._producer = KafkaProducer(self._cluster)
         self._stopping: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -135,9 +135,9 @@ class KafkaLog:
             if not failed:
                 return
             code, *message = failed[0]
-            call.trouble = " ".join([for_code(code).__name__, *filter(None, message)])
+            call.obstacle = " ".join([for_code(code).__name__, *filter(None, message)])
             if not for_code(code).retriable:
-                raise _refused(code, f"Kafka: cannot {what}: {call.trouble}")
+                raise _refused(code, f"Kafka: cannot {what}: {call.obstacle}")
             await asyncio.sleep(RETRY_SECONDS)
             await self._cluster.topics([])
 
@@ -181,7 +181,7 @@ class KafkaLog:
         reader = await self.reader({POSITIONS: start})
         try:
             while start < end:
-                call.trouble = f"a transaction in {POSITIONS.topic} is not ended yet"
+                call.obstacle = f"a transaction in {POSITIONS.topic} is not ended yet"
                 for batch in await reader.fetch(CALL_SECONDS):
                     if isinstance(batch, Refusal):
                         refuse({POSITIONS: batch.trouble})

@@ -16,10 +16,10 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from gateway.cooperative import together
 from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
-from gateway.eventlog.kafka.batch import ProduceRequest, Verdict, build_batch, read_verdict
+from gateway.eventlog.kafka.batch import BatchVerdict, ProduceRequest, build_batch, read_verdict
 from gateway.eventlog.kafka.calls import Together, read
 from gateway.eventlog.kafka.cluster import RETRY_SECONDS, Cluster
-from gateway.eventlog.kafka.connections import CLOSE_SECONDS, Connections
+from gateway.eventlog.kafka.connections import CLOSE_SECONDS, BrokerConnections
 from gateway.eventlog.kafka.partitioner import partition_of
 from gateway.eventlog.kafka.trouble import (
     BATCH_TOO_LARGE,
@@ -62,7 +62,7 @@ HALF_STORED = frozenset({REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS_AFTER_APPEND})
 """The leader has the batch, its followers not yet; it is not acknowledged, and may be stored for good."""
 
 
-class Identity:
+class ProducerIdentity:
     """The identity of a producer for the brokers: an id and an epoch. Each partition numbers the records that it
     sends."""
 
@@ -85,7 +85,7 @@ class Parcel:
 
     __slots__ = ("batch", "count", "identity", "late", "partition", "unanswered")
 
-    def __init__(self, partition: TopicPartition, batch: bytes, identity: Identity, count: int) -> None:
+    def __init__(self, partition: TopicPartition, batch: bytes, identity: ProducerIdentity, count: int) -> None:
         self.partition = partition
         self.batch = batch
         self.identity = identity
@@ -94,7 +94,7 @@ class Parcel:
         self.late = False
 
 
-class Producer:
+class KafkaProducer:
     """Sends one batch of a partition at a time.
 
     A batch that was sent and not answered may be taken at any time: by a broker that was paused, out of its socket. So
@@ -104,9 +104,9 @@ class Producer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._connections = Connections(cluster.connect)
-        self._identity: Identity | None = None
-        self._identifying: Together[None, Identity] = Together()
+        self._connections = BrokerConnections(cluster.connect)
+        self._identity: ProducerIdentity | None = None
+        self._identifying: Together[None, ProducerIdentity] = Together()
         self._turns: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._late: dict[TopicPartition, asyncio.Task[None]] = {}
         """The work for a partition that continues after its caller has learned that it is late."""
@@ -143,7 +143,7 @@ class Producer:
                 )
         except TimeoutError:
             pass  # What has no fate yet has that of `late`.
-        late = self._late_error(topic, [number for number, places in spread.items() if fates[places[-1]] is None])
+        late = self._late_error(topic, [number for number, indices in spread.items() if fates[indices[-1]] is None])
         known = [late if fate is None else fate for fate in fates]
         unavailable = [fate for fate in known if isinstance(fate, LogUnavailable)]
         if known and len(unavailable) == len(known):
@@ -155,8 +155,8 @@ class Producer:
     def _late_error(self, topic: str, numbers: Sequence[int]) -> LogUnavailable:
         """The error for records of these partitions that were not acknowledged in time, with the reason if it is
         known."""
-        places = (TopicPartition(topic, number) for number in numbers)
-        trouble = next((self._troubles[place] for place in places if place in self._troubles), self._unnamed)
+        partitions = (TopicPartition(topic, number) for number in numbers)
+        trouble = next((self._troubles[each] for each in partitions if each in self._troubles), self._unnamed)
         detail = f"Kafka: append to {topic}: not acknowledged within {SEND_SECONDS:g} s"
         return (
             LogUnavailable(detail) if trouble is None else LogUnavailable(f"{detail}: {trouble.detail}", trouble.kind)
@@ -241,14 +241,14 @@ class Producer:
                         fates[index] = error
                     continue
                 if verdict.code == 0:
-                    for place, index in enumerate(group[:count], verdict.offset):
-                        fates[index] = (partition, place)
+                    for offset, index in enumerate(group[:count], verdict.offset):
+                        fates[index] = (partition, offset)
                 elif verdict.code in UNNUMBERED:
                     waiting.appendleft(group[:count])
                 else:
                     waiting.extendleft(reversed(_refuse(partition, verdict, group[:count], fates)))
 
-    async def _deliver(self, parcel: Parcel) -> Verdict:
+    async def _deliver(self, parcel: Parcel) -> BatchVerdict:
         """Send a batch until its partition's leader has stored it, or will not. Raises TopicAbsent, LogUnavailable."""
         try:
             verdict = await self._try(parcel)
@@ -274,7 +274,7 @@ class Producer:
         finally:
             del self._late[parcel.partition]
 
-    async def _try(self, parcel: Parcel) -> Verdict:
+    async def _try(self, parcel: Parcel) -> BatchVerdict:
         partition = parcel.partition
         request = ProduceRequest(partition, parcel.batch, SEND_SECONDS)
         pause = RETRY_SECONDS
@@ -316,7 +316,7 @@ class Producer:
             raise LogUnavailable(leader.detail, leader.kind)
         return leader
 
-    async def _ask(self, leader: int, request: ProduceRequest) -> Verdict:
+    async def _ask(self, leader: int, request: ProduceRequest) -> BatchVerdict:
         """Send a batch once. Raises LogUnavailable, after which nobody knows what became of it."""
         address = self._cluster.address(leader)
         await self._cluster.pause(address)
@@ -324,7 +324,7 @@ class Producer:
         self._cluster.throttle(address, getattr(response, "throttle_time_ms", None))
         return read("append", lambda: read_verdict(response))
 
-    async def _identified(self) -> Identity:
+    async def _identified(self) -> ProducerIdentity:
         """The identity; one that is asked for is given to all who wait for it."""
         while self._identity is None:
             try:
@@ -335,7 +335,7 @@ class Producer:
                 await asyncio.sleep(RETRY_SECONDS)
         return self._identity
 
-    async def _identify(self) -> Identity:
+    async def _identify(self) -> ProducerIdentity:
         """Given by any broker; so one that hangs keeps nobody from writing to the others."""
         given = await self._cluster.send_to_any(InitProducerIdRequest(None, NO_TIMEOUT))
         if given.error_code in FORBIDDEN:
@@ -344,29 +344,29 @@ class Producer:
             raise LogForbids(detail, Kind.NO_RIGHT)
         if given.error_code != 0:
             raise LogUnavailable(f"Kafka: a producer is refused: {for_code(given.error_code).__name__}")
-        return Identity(given.producer_id, given.producer_epoch)
+        return ProducerIdentity(given.producer_id, given.producer_epoch)
 
-    def _forget(self, identity: Identity) -> None:
+    def _forget(self, identity: ProducerIdentity) -> None:
         if self._identity is identity:
             self._identity = None
 
 
 def _refuse(
-    partition: TopicPartition, verdict: Verdict, sent: list[int], fates: MutableSequence[Fate | None]
+    partition: TopicPartition, verdict: BatchVerdict, sent: list[int], fates: MutableSequence[Fate | None]
 ) -> list[list[int]]:
     """Set the fates of those of the records sent that are at fault. Returns what is to be sent again, in groups: where
     the broker does not say who is at fault, each half for itself."""
     faulty = set(range(len(sent))) if len(sent) == 1 else set(verdict.faulty)
-    for place in faulty:
+    for position in faulty:
         trouble = _complaint(partition, verdict)
-        fates[sent[place]] = LogError(trouble.detail, trouble.kind)
+        fates[sent[position]] = LogError(trouble.detail, trouble.kind)
     if not faulty:
         half = len(sent) // 2
         return [sent[:half], sent[half:]]
-    left = [index for place, index in enumerate(sent) if place not in faulty]
+    left = [index for position, index in enumerate(sent) if position not in faulty]
     return [left] if left else []
 
 
-def _complaint(partition: TopicPartition, verdict: Verdict) -> Trouble:
+def _complaint(partition: TopicPartition, verdict: BatchVerdict) -> Trouble:
     what = f"{partition.topic}/{partition.partition} does not take a record"
     return trouble_of(verdict.code, what, verdict.reason)

@@ -1,7 +1,7 @@
 """Reads partitions of a Kafka cluster: a buffer for each, filled by requests in the background.
 
-A request under way is a flight. One that waits for records stays up between two calls of `fetch`. A failure only
-shortens its flight. Its meaning is decided within `fetch`, when the flight has landed.
+A request under way is a flight. One that waits for records stays under way between two calls of `fetch`. A failure
+only ends it earlier. Its meaning is decided within `fetch`, when the flight is finished.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
-from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchPosition, FetchRequest
 from gateway.eventlog.kafka.flight import FetchConnections, Flight
 from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
@@ -57,11 +57,11 @@ class KafkaReader:
         self._bound: dict[str, Topic] = {}
         self._flights: list[Flight] = []
         self._stale: list[Flight] = []
-        self._landing: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._errors: dict[TopicPartition, Trouble] = {}
+        self._lasting: dict[TopicPartition, Trouble] = {}
         """The trouble that ends the reading of a partition, once all records before it were taken."""
-        self._trouble: dict[TopicPartition, tuple[float, Trouble]] = {}
+        self._failing: dict[TopicPartition, tuple[float, Trouble]] = {}
         """When a partition became unreadable, and why: an election may still be running."""
         self._unreachable: LogUnavailable | None = None
         self.starts: dict[TopicPartition, int] = {}
@@ -85,10 +85,10 @@ class KafkaReader:
             for partition, offset in positions.items()
         }
         self.starts = {}
-        self._errors = {}
-        self._trouble = {}
+        self._lasting = {}
+        self._failing = {}
         self._unreachable = None
-        self._launch(set())
+        self._request_more(set())
 
     async def add(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
@@ -105,8 +105,8 @@ class KafkaReader:
         """Read a partition no further; what is under way for it is of no interest."""
         self._buffers.pop(partition, None)
         self.starts.pop(partition, None)
-        self._errors.pop(partition, None)
-        self._trouble.pop(partition, None)
+        self._lasting.pop(partition, None)
+        self._failing.pop(partition, None)
 
     async def fetch(
         self,
@@ -119,7 +119,7 @@ class KafkaReader:
         deadline = time.monotonic() + wait
         wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
         while True:
-            failed = self._land()
+            failed = self._collect()
             found = self._take(wanted, max_records, max_bytes)
             found += self._refusals(wanted)
             if failed and not found:
@@ -127,7 +127,7 @@ class KafkaReader:
             # Ahead of the next call only where there is more: what waited for the next record would bring that one
             # alone, however many have come by then. Where one partition has more, none is left out of the request.
             if not found or self.more:
-                self._launch(wanted)
+                self._request_more(wanted)
             if found:
                 return found
             left = deadline - time.monotonic()
@@ -148,26 +148,26 @@ class KafkaReader:
         await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait until a flight lands or is overdue, or for this many seconds. It uses one future and one timer,
+        """Wait until a flight is finished or overdue, or for this many seconds. It uses one future and one timer,
         because it runs for each lone event; `asyncio.wait` with its callbacks needs one more turn of the loop."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         for flight in self._flights:
-            if flight.outcome is not None:  # what could not be sent has landed already
+            if flight.outcome is not None:  # what could not be sent is finished already
                 await give_way()
                 return
             seconds = min(seconds, flight.deadline - now, flight.late - now)
-        self._landing = loop.create_future()
+        self._waiter = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
         try:
-            await self._landing
+            await self._waiter
         finally:
             timer.cancel()
-            self._landing = None
+            self._waiter = None
 
     def _wake(self) -> None:
-        if self._landing is not None and not self._landing.done():
-            self._landing.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """The fetched records. The partitions read go to the back of the queue, so that none starves."""
@@ -189,7 +189,7 @@ class KafkaReader:
             )
             expanded += buffer.expanded
             if wrong is not None:
-                self._errors[partition] = wrong
+                self._lasting[partition] = wrong
             max_records -= len(records)
             max_bytes -= size
             if buffer.position > before:
@@ -198,7 +198,7 @@ class KafkaReader:
         return found
 
     def _has_records(self, partition: TopicPartition) -> bool:
-        buffer, trouble = self._buffers[partition], self._errors.get(partition)
+        buffer, trouble = self._buffers[partition], self._lasting.get(partition)
         return buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
 
     def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
@@ -208,9 +208,9 @@ class KafkaReader:
         now = time.monotonic()
         for partition in [partition for partition in self._buffers if partition in wanted]:
             buffer = self._buffers[partition]
-            trouble = self._errors.get(partition)
-            if trouble is None and partition in self._trouble and self._unreachable is None:
-                since, sick = self._trouble[partition]
+            trouble = self._lasting.get(partition)
+            if trouble is None and partition in self._failing and self._unreachable is None:
+                since, sick = self._failing[partition]
                 trouble = sick if now - since > SICK_SECONDS else None
             unread = buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
             if trouble is not None and not unread:
@@ -220,31 +220,31 @@ class KafkaReader:
 
     def _raise_unreachable(self, wanted: Collection[TopicPartition]) -> None:
         """Raise where nothing can be learnt of any of the partitions, since no broker answers."""
-        if self._unreachable is None or not wanted or any(partition not in self._trouble for partition in wanted):
+        if self._unreachable is None or not wanted or any(partition not in self._failing for partition in wanted):
             return
         raise LogUnavailable(str(self._unreachable), self._unreachable.kind) from self._unreachable
 
     # Flights.
 
-    def _launch(self, wanted: Collection[TopicPartition]) -> None:
+    def _request_more(self, wanted: Collection[TopicPartition]) -> None:
         """Send requests for the partitions of which little is left and none is under way."""
-        flying = {partition for flight in self._flights for partition in flight.places}
-        hungry: dict[int | None, dict[TopicPartition, Place]] = {}
+        requested = {partition for flight in self._flights for partition in flight.positions}
+        due: dict[int | None, dict[TopicPartition, FetchPosition]] = {}
         held = sum(buffer.size for buffer in self._buffers.values())
         for partition, buffer in self._buffers.items():
             full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
-            if not full and partition not in flying and partition not in self._errors:
+            if not full and partition not in requested and partition not in self._lasting:
                 node, epoch = self._leader(partition)
-                hungry.setdefault(node, {})[partition] = Place(buffer.ahead, buffer.epoch, epoch)
+                due.setdefault(node, {})[partition] = FetchPosition(buffer.ahead, buffer.epoch, epoch)
         at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
-        for node, places in hungry.items():
+        for node, positions in due.items():
             others = sum(flight.node == node for flight in self._flights)
-            starving = any(partition in wanted and not self._buffers[partition].size for partition in places)
-            if others == 0 or (starving and others < FLIGHTS):
-                flight = Flight(node, places, self._wake)
+            urgent = any(partition in wanted and not self._buffers[partition].size for partition in positions)
+            if others == 0 or (urgent and others < FLIGHTS):
+                flight = Flight(node, positions, self._wake)
                 self._flights.append(flight)
                 if node is None:
-                    flight.run(self._look(places))
+                    flight.run(self._look(positions))
                 else:
                     self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
 
@@ -258,7 +258,7 @@ class KafkaReader:
 
     async def _look(self, partitions: Collection[TopicPartition]) -> dict[str, Topic]:
         """Metadata, not too often: this is the way of all that fails."""
-        if any(partition in self._trouble for partition in partitions):
+        if any(partition in self._failing for partition in partitions):
             await asyncio.sleep(RETRY_SECONDS)
         return await self._cluster.refresh({topic for topic, _ in partitions})
 
@@ -270,13 +270,13 @@ class KafkaReader:
 
     async def _look_after(self, flight: Flight, node: int) -> None:
         try:
-            await self._cluster.refresh({topic for topic, _ in flight.places})
+            await self._cluster.refresh({topic for topic, _ in flight.positions})
         except LogUnavailable:
             return
         finally:
             if self._watching is asyncio.current_task():
                 self._watching = None
-        if not self._cluster.leads(node, flight.places):
+        if not self._cluster.leads(node, flight.positions):
             flight.cancel()
 
     def _ids(self, partitions: Collection[TopicPartition]) -> dict[str, bytes]:
@@ -285,10 +285,10 @@ class KafkaReader:
     def _read(self, flight: Flight, node: int, wait: float) -> None:
         """Ask a node for records, which may wait for the first of them (seconds)."""
         limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
-        request = FetchRequest(flight.places, self._ids(flight.places), limits)
+        request = FetchRequest(flight.positions, self._ids(flight.positions), limits)
         self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 
-    def _land(self) -> bool:
+    def _collect(self) -> bool:
         """Take in what the flights have brought; whether any of them failed."""
         failed = False
         now = time.monotonic()
@@ -307,18 +307,18 @@ class KafkaReader:
             elif isinstance(outcome, BaseException):
                 raise outcome
             elif flight.node is None:
-                failed = self._land_metadata(flight, outcome) or failed
+                failed = self._collect_metadata(flight, outcome) or failed
             else:
-                failed = self._land_records(flight, outcome) or failed
+                failed = self._collect_records(flight, outcome) or failed
         return failed
 
-    def _land_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
+    def _collect_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
         if self._unreachable is not None:
             # Nobody answered for anything: what a partition lacks by itself counts from now on.
             self._unreachable = None
-            self._trouble.clear()
+            self._failing.clear()
         failed = False
-        for partition in flight.places.keys() & self._buffers.keys():
+        for partition in flight.positions.keys() & self._buffers.keys():
             topic, number = partition
             found = topics.get(topic)
             bound = self._bound.setdefault(topic, found) if found is not None else None
@@ -333,16 +333,16 @@ class KafkaReader:
                 self._note(partition, trouble)
         return failed
 
-    def _land_records(self, flight: Flight, results: list[Fetched]) -> bool:
+    def _collect_records(self, flight: Flight, results: list[Fetched]) -> bool:
         failed = False
         for fetched in results:
             partition = fetched.partition
             buffer = self._buffers.get(partition)
-            if buffer is None or flight.places[partition][:2] != (buffer.ahead, buffer.epoch):
+            if buffer is None or flight.positions[partition][:2] != (buffer.ahead, buffer.epoch):
                 continue  # It was dropped, or added anew, while this was under way.
             trouble = self._take_in(buffer, fetched)
             if trouble is None:
-                self._trouble.pop(partition, None)
+                self._failing.pop(partition, None)
                 continue
             buffer.unfetched = False
             self._note(partition, trouble)
@@ -382,8 +382,8 @@ class KafkaReader:
         return wrong
 
     def _fail(self, flight: Flight, error: LogUnavailable) -> None:
-        self._cluster.forget({topic for topic, _ in flight.places})
-        for partition in flight.places.keys() & self._buffers.keys():
+        self._cluster.forget({topic for topic, _ in flight.positions})
+        for partition in flight.positions.keys() & self._buffers.keys():
             self._buffers[partition].unfetched = False
             self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
         if flight.node is None:
@@ -391,19 +391,19 @@ class KafkaReader:
 
     def _note(self, partition: TopicPartition, trouble: Trouble) -> None:
         if trouble.kind in LASTING:
-            self._errors[partition] = trouble
-        since = self._trouble.get(partition, (time.monotonic(), trouble))[0]
-        self._trouble[partition] = (since, trouble)
+            self._lasting[partition] = trouble
+        since = self._failing.get(partition, (time.monotonic(), trouble))[0]
+        self._failing[partition] = (since, trouble)
 
     def _leave(self) -> None:
-        """Let go of the flights; their connections come back when they land, those of too many are closed."""
+        """Let go of the flights; their connections come back when they are finished, those of too many are closed."""
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
         for flight in self._flights:
             flight.abandon()
-        flying = [flight for flight in (*self._stale, *self._flights) if flight.flying]
+        pending = [flight for flight in (*self._stale, *self._flights) if flight.in_flight]
         self._flights = []
-        self._stale = flying[-FLIGHTS:]
-        for flight in flying[:-FLIGHTS]:
+        self._stale = pending[-FLIGHTS:]
+        for flight in pending[:-FLIGHTS]:
             flight.cancel()

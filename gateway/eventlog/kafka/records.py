@@ -102,17 +102,17 @@ class PartitionBuffer:
         aborted = deque(sorted(fetched.aborted, key=lambda transaction: transaction[1]))
         producers: set[int] = set()
         records = MemoryRecords(fetched.records)
-        place = 0
+        begin = 0
         while records.has_next():
             batch = records.next_batch()
             if not batch.validate_crc():
                 # What its head says is no more certain than the rest: it is taken where it is possible.
                 likely = self.ahead < batch.next_offset <= fetched.end
                 return self._unreadable(self.ahead, "its checksum is wrong", batch.next_offset if likely else -1)
-            size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, place + 8)[0]
-            data = fetched.records[place : place + size]
+            size = BATCH_OVERHEAD + _LENGTH.unpack_from(fetched.records, begin + 8)[0]
+            data = fetched.records[begin : begin + size]
             epoch = _LENGTH.unpack_from(data, BATCH_OVERHEAD)[0] if data[_MAGIC] >= 2 else NO_STAMP
-            place += size
+            begin += size
             hidden = batch.is_control_batch
             if batch.producer_id is not None:
                 while aborted and aborted[0][1] <= batch.base_offset:

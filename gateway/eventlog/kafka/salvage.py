@@ -29,16 +29,16 @@ def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Rec
     if magic != _MAGIC:
         raise ValueError(f"a batch of format {magic}")
     data = plain(batch)[_HEAD.size :]
-    place, offset = 0, base - 1
+    position, offset = 0, base - 1
     for _ in range(count):
         try:
-            length, place = decode_varint(data, place)
+            length, position = decode_varint(data, position)
         except IndexError as error:
             raise ValueError("the batch ends within a record") from error
-        if not 0 < length <= len(data) - place:
-            raise ValueError(f"a record of {length} bytes, where {len(data) - place} are left")
-        body = data[place : place + length]
-        place += length
+        if not 0 < length <= len(data) - position:
+            raise ValueError(f"a record of {length} bytes, where {len(data) - position} are left")
+        body = data[position : position + length]
+        position += length
         try:
             record = _read(body, partition, base, latest if attributes & _APPEND_TIME else None, first)
         except (IndexError, ValueError):
@@ -50,24 +50,24 @@ def salvage(batch: bytes, partition: TopicPartition, start: int) -> Iterator[Rec
 
 def _read(body: bytes, partition: TopicPartition, base: int, appended: int | None, first: int) -> Record:
     """One record. Raises IndexError and ValueError."""
-    later, place = decode_varint(body, 1)  # after its attributes, which mean nothing
-    further, place = decode_varint(body, place)
-    key, place = _bytes(body, place)
-    value, place = _bytes(body, place)
-    count, place = decode_varint(body, place)
+    later, position = decode_varint(body, 1)  # after its attributes, which mean nothing
+    further, position = decode_varint(body, position)
+    key, position = _bytes(body, position)
+    value, position = _bytes(body, position)
+    count, position = decode_varint(body, position)
     headers = []
     for _ in range(count):
-        name, place = _bytes(body, place)
-        content, place = _bytes(body, place)
+        name, position = _bytes(body, position)
+        content, position = _bytes(body, position)
         headers.append(((name or b"").decode(errors="backslashreplace"), content or b""))
     timestamp = first + later if appended is None else appended
     return Record(*partition, base + further, timestamp, key, value, tuple(headers))
 
 
-def _bytes(body: bytes, place: int) -> tuple[bytes | None, int]:
-    length, place = decode_varint(body, place)
+def _bytes(body: bytes, position: int) -> tuple[bytes | None, int]:
+    length, position = decode_varint(body, position)
     if length < 0:
-        return None, place
-    if length > len(body) - place:
+        return None, position
+    if length > len(body) - position:
         raise ValueError("it goes beyond its record")
-    return body[place : place + length], place + length
+    return body[position : position + length], position + length

@@ -35,7 +35,7 @@ def producer_options(bootstrap: Sequence[str], options: Mapping[str, object]) ->
 
 
 async def send_all(producer: Any, records: Iterable[tuple[str, NewRecord]]) -> list[tuple[TopicPartition, int]]:
-    """Send records to topics, and return the place of each once all are acknowledged. Raises aiokafka's errors."""
+    """Send records to topics, and return the location of each once all are acknowledged. Raises aiokafka's errors."""
     sent = []
     try:
         for topic, new in records:

@@ -82,7 +82,7 @@ class KafkaWriter:
             demand(await self._cluster.leaders(named))
         try:
             async with asyncio.timeout_at(deadline):
-                places = await self._transact(records, position)
+                locations = await self._transact(records, position)
         except TOO_LARGE as error:
             await self.close()
             raise LogError(f"Kafka: a record for {where} is too large: {error}") from error
@@ -96,7 +96,7 @@ class KafkaWriter:
             await self.close()
             raise
         self.position = position
-        return places
+        return locations
 
     async def close(self) -> None:
         """See LogWriter. A transaction under way is ended by the next writer of this name, or by the brokers."""
@@ -111,9 +111,9 @@ class KafkaWriter:
         await producer.begin_transaction()
         try:
             new = NewRecord(position, self._name.encode(), partition=POSITIONS.partition)
-            *places, _ = await send_all(producer, [*records, (POSITIONS.topic, new)])
+            *locations, _ = await send_all(producer, [*records, (POSITIONS.topic, new)])
         except TOO_LARGE:
             await producer.abort_transaction()
             raise
         await producer.commit_transaction()
-        return places
+        return locations

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
-from gateway.eventlog.memory.topic import Partition, Topic
+from gateway.eventlog.memory.topic import MemoryTopic, Partition
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range, refuse
@@ -29,7 +29,7 @@ class MemoryLog:
     def __init__(self, now: Callable[[], int] | None = None) -> None:
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._identity = str(uuid.uuid4())
-        self._topics: dict[str, Topic] = {}
+        self._topics: dict[str, MemoryTopic] = {}
         self.writers: dict[str, MemoryWriter] = {}
         """The newest writer of each name; it holds the position."""
         self._available = True
@@ -52,7 +52,7 @@ class MemoryLog:
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Create a topic; one that exists stays as it is."""
-        self._topics.setdefault(topic, Topic(topic, partitions))
+        self._topics.setdefault(topic, MemoryTopic(topic, partitions))
         self._wake()
 
     def delete_topic(self, topic: str) -> None:
@@ -128,7 +128,7 @@ class MemoryLog:
         self._wake()
         return fates
 
-    def _add(self, topic: str, found: Topic, new: NewRecord) -> Fate:
+    def _add(self, topic: str, found: MemoryTopic, new: NewRecord) -> Fate:
         number = new.partition if new.partition is not None else found.choose(new.key)
         partition = found.partitions[number]
         offset = partition.end
@@ -236,7 +236,7 @@ class MemoryLog:
         if trouble := self._topic_troubles.get(topic):
             refuse({TopicPartition(topic, 0): trouble})
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> MemoryTopic:
         """The topic, or TopicAbsent."""
         if name not in self._topics:
             raise TopicAbsent(name)
@@ -294,9 +294,9 @@ class MemoryWriter:
         self._log.check()
         if self._log.writers[self._name] is not self:
             raise WriterFenced(self._name)
-        places = self._log.append_to_topics(records)
+        locations = self._log.append_to_topics(records)
         self.position = position
-        return places
+        return locations
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -64,7 +64,7 @@ class Partition:
         return records, self.end if read_all else records[-1].offset + 1
 
 
-class Topic:
+class MemoryTopic:
     def __init__(self, name: str, partitions: int) -> None:
         self.name = name
         self.identity = str(uuid.uuid4())

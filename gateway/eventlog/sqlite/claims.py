@@ -84,13 +84,13 @@ class Claimed:
             self._prune(connection, now)
 
     def repeated(self, ids: Sequence[bytes]) -> set[int]:
-        """The places of those that are claimed already, here or by an earlier one."""
-        found = {place for place, each in enumerate(ids) if each in self._ids}
+        """The indices of those that are claimed already, here or by an earlier one."""
+        found = {index for index, each in enumerate(ids) if each in self._ids}
         if len(set(ids)) < len(ids):
             seen: set[bytes] = set()
-            for place, each in enumerate(ids):
+            for index, each in enumerate(ids):
                 if each in seen:
-                    found.add(place)
+                    found.add(index)
                 seen.add(each)
         return found
 

@@ -160,9 +160,9 @@ class SqliteLog:
     ) -> list[tuple[TopicPartition, int]]:
         """Append, and set the position of the right."""
         turn, self._turn = self._turn, self._turn + len(records)
-        places = await self._writer.run(SqliteStore.append_with, right, records, turn, self._now())
+        locations = await self._writer.run(SqliteStore.append_with, right, records, turn, self._now())
         self._appended()
-        return places
+        return locations
 
     async def _offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
         turn, self._turn = self._turn, self._turn + len(records)
@@ -207,9 +207,9 @@ class SqliteWriter:
     ) -> list[tuple[TopicPartition, int]]:
         """See LogWriter."""
         right = self._right._replace(position=position)
-        places = await self._log.append_with(right, records)
+        locations = await self._log.append_with(right, records)
         self._right = right
-        return places
+        return locations
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -76,11 +76,11 @@ def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
 def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
     """The headers that `pack_headers` packed."""
     parts: list[bytes] = []
-    place = 0
-    while packed and place < len(packed):
-        (length,) = _LENGTH.unpack_from(packed, place)
-        place += _LENGTH.size + length
-        parts.append(packed[place - length : place])
+    position = 0
+    while packed and position < len(packed):
+        (length,) = _LENGTH.unpack_from(packed, position)
+        position += _LENGTH.size + length
+        parts.append(packed[position - length : position])
     return tuple((name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -246,13 +246,13 @@ class SqliteStore(SqliteConnection):
         are distributed in turn. Raises TopicAbsent."""
         note = None
         with self.writing() as connection:
-            places = _Places(topic, self._partitions(topic), now)
-            refused = [places.refusal(new) for new in records]
+            appended = _Appended(topic, self._partitions(topic), now)
+            refused = [appended.refusal(new) for new in records]
             repeated = self._repeated(records, refused, life, now)
             noted: list[bytes] = []
             told: list[Fate] = []
             for index, new in enumerate(records):
-                number = places.choose(new, turn)
+                number = appended.choose(new, turn)
                 turn += new.partition is None and new.key is None
                 error = refused[index]
                 if error is not None or index in repeated:
@@ -260,8 +260,8 @@ class SqliteStore(SqliteConnection):
                     continue
                 if life.any and new.once is not None:
                     noted.append(new.once)
-                told.append(places.add(number, new))
-            self._store([places])
+                told.append(appended.add(number, new))
+            self._store([appended])
             if noted:
                 note = self._claimed.write(connection, noted, now)
         if note is not None:
@@ -275,39 +275,39 @@ class SqliteStore(SqliteConnection):
         be stored, the first such error is raised and nothing is stored. Raises LogError, TopicAbsent, WriterFenced."""
         with self.writing():
             self._set_position(right)
-            topics: dict[str, _Places] = {}
+            topics: dict[str, _Appended] = {}
             told = []
             for topic, new in records:
-                if (places := topics.get(topic)) is None:
-                    places = topics[topic] = _Places(topic, self._partitions(topic), now)
-                if (error := places.refusal(new)) is not None:
+                if (appended := topics.get(topic)) is None:
+                    appended = topics[topic] = _Appended(topic, self._partitions(topic), now)
+                if (error := appended.refusal(new)) is not None:
                     raise error
-                told.append(places.add(places.choose(new, turn), new))
+                told.append(appended.add(appended.choose(new, turn), new))
                 turn += new.partition is None and new.key is None
             self._store(topics.values())
             return told
 
-    def _store(self, topics: Collection[_Places]) -> None:
+    def _store(self, topics: Collection[_Appended]) -> None:
         """Write what was added to these topics."""
-        rows = [row for places in topics for row in places.rows]
+        rows = [row for appended in topics for row in appended.rows]
         self.connection().executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        self._save([state for places in topics for state in places.states.values()])
+        self._save([state for appended in topics for state in appended.states.values()])
 
     def _repeated(
         self, records: Sequence[NewRecord], refused: Sequence[LogError | None], life: Life, now: int
     ) -> set[int]:
-        """The places of those that are stored already."""
+        """The indices of those that are stored already."""
         if not life.any:
             return set()
-        places, ids = [], []
-        for place, new in enumerate(records):
-            if new.once is not None and refused[place] is None:
-                places.append(place)
+        indices, ids = [], []
+        for index, new in enumerate(records):
+            if new.once is not None and refused[index] is None:
+                indices.append(index)
                 ids.append(new.once)
         if not ids:
             return set()
         self._claimed.catch_up(self.connection(), life, now)
-        return {places[index] for index in self._claimed.repeated(ids)}
+        return {indices[each] for each in self._claimed.repeated(ids)}
 
     def bind(self, name: bytes, value: bytes, now: int, life: Life) -> bytes:
         """Give a name a value for a time if it has none; returns the value that it has."""
@@ -433,7 +433,7 @@ class SqliteStore(SqliteConnection):
         )
 
 
-class _Places:
+class _Appended:
     """Where records of a topic go, in an append: the partitions as they will be, and the rows."""
 
     def __init__(self, topic: str, states: dict[int, PartitionRow], now: int) -> None:
@@ -453,7 +453,7 @@ class _Places:
         return (turn if new.key is None else zlib.crc32(new.key)) % len(self.states)
 
     def add(self, number: int, new: NewRecord) -> tuple[TopicPartition, int]:
-        """Put a record at the end of a partition; returns its place."""
+        """Put a record at the end of a partition; returns its location."""
         state = self.states[number]
         timestamp = self._now if new.timestamp is None else new.timestamp
         headers = pack_headers(new.headers)

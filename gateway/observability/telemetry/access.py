@@ -53,13 +53,13 @@ def limit_refused(limit: str) -> None:
 
 
 def limits_shared() -> None:
-    """The place where limits are counted for all processes answers again."""
+    """The store where limits are counted for all processes answers again."""
     _LIMITS_ALONE.set(0)
     log.info("limits are shared again")
 
 
 def limits_alone(reason: str, closed: bool) -> None:
-    """The place where limits are counted for all processes does not answer."""
+    """The store where limits are counted for all processes does not answer."""
     _LIMITS_ALONE.set(1)
     how = "new clients are refused" if closed else "this process counts by itself"
     log.warning("limits cannot be shared (%s); %s until they can", reason, how)

@@ -29,10 +29,10 @@ class BadRecords:
         self._told: dict[str, float] = {}
 
     def note(self, topic: str, partition: int, offset: int, reason: str) -> None:
-        """One more, at this place."""
-        place = partition, offset
-        noted = self._topics.setdefault(topic, _Topic(place, place))
-        noted.last = place
+        """One more, at this location."""
+        location = partition, offset
+        noted = self._topics.setdefault(topic, _Topic(location, location))
+        noted.last = location
         noted.count += 1
         reason = reason[:REASON_CHARACTERS]
         if reason in noted.reasons or len(noted.reasons) < REASONS:
@@ -49,9 +49,9 @@ def _summary(topic: str, noted: _Topic) -> str:
     reasons = "; ".join(f"{reason} ({count})" for reason, count in noted.reasons.most_common(TOLD_REASONS))
     if noted.count == 1:
         return f"skipped a record that is not an event: {topic}/{_shown(noted.first)}: {reasons}"
-    places = f"{topic}/{_shown(noted.first)} to {_shown(noted.last)}"
-    return f"skipped {noted.count} records that are not events: {places}: {reasons}"
+    locations = f"{topic}/{_shown(noted.first)} to {_shown(noted.last)}"
+    return f"skipped {noted.count} records that are not events: {locations}: {reasons}"
 
 
-def _shown(place: tuple[int, int]) -> str:
-    return f"{place[0]} offset {place[1]}"
+def _shown(location: tuple[int, int]) -> str:
+    return f"{location[0]} offset {location[1]}"

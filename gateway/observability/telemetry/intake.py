@@ -10,7 +10,7 @@ from gateway.observability.throttle import Seldom
 _INTAKE = Counter("gateway_intake_events", "Events sent to the intake, by outcome", ["stream", "outcome"])
 _INTAKE_FULL = Counter("gateway_intake_full", "Requests refused because events arrive faster than the log stores them")
 _ERROR_EVENTS_LOST = Counter(
-    "gateway_error_events_lost", "Invalid events that did not reach their error stream", ["stream"]
+    "gateway_error_events_lost", "Dead letters that did not reach their error stream", ["stream"]
 )
 _CLAIMS_ALONE = Gauge(
     "gateway_claims_alone",
@@ -50,19 +50,19 @@ def append_works(topic: str) -> None:
 
 
 def error_event_lost(stream: str, reason: str) -> None:
-    """An invalid event is not in the error stream."""
+    """A dead letter is not in the error stream."""
     _ERROR_EVENTS_LOST.labels(stream).inc()
     log.warning("an invalid event did not reach the error stream %s: %s", stream, reason[:300])
 
 
 def claims_shared() -> None:
-    """The place where gateways tell each other what they store answers again."""
+    """The store where gateways tell each other what they store answers again."""
     _CLAIMS_ALONE.set(0)
     log.info("claims are shared again")
 
 
 def claims_alone(reason: str) -> None:
-    """The place where gateways tell each other what they store does not answer."""
+    """The store where gateways tell each other what they store does not answer."""
     _CLAIMS_ALONE.set(1)
     log.warning(
         "gateways cannot share their claims (%s). Until they can, the log is asked for each event with an id, "

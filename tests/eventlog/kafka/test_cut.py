@@ -122,8 +122,8 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     name = "FencedLeaderEpoch" if difference < 0 else "UnknownLeaderEpoch"
     troubles: list[str] = []
 
-    def mistaken(place: TopicPartition) -> tuple[int | None, int]:
-        node, epoch = leader(place)
+    def mistaken(partition: TopicPartition) -> tuple[int | None, int]:
+        node, epoch = leader(partition)
         # A broker that has just come back may say first that it does not lead, so the mistake lasts until it is told.
         told = any(name in detail for detail in troubles)
         return node, epoch if told else epoch + difference
@@ -131,9 +131,9 @@ async def test_a_leader_of_another_epoch_is_asked_again(
     monkeypatch.setattr(reader, "_leader", mistaken)
     note = reader._note
 
-    def noted(place: TopicPartition, trouble: Trouble) -> None:
+    def noted(partition: TopicPartition, trouble: Trouble) -> None:
         troubles.append(trouble.detail)
-        note(place, trouble)
+        note(partition, trouble)
 
     monkeypatch.setattr(reader, "_note", noted)
     try:

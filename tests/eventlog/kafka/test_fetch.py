@@ -20,7 +20,7 @@ from aiokafka.protocol.types import (
 )
 
 from gateway.errors import LogUnavailable
-from gateway.eventlog.kafka.fetch import Fetched, FetchLimits, FetchRequest, Place
+from gateway.eventlog.kafka.fetch import Fetched, FetchLimits, FetchPosition, FetchRequest
 from gateway.eventlog.kafka.protocol import Uuid
 from gateway.model.record import TopicPartition
 
@@ -28,10 +28,10 @@ CORRELATION = 7
 NEW = {1: (4, 17)}
 IDS = {"a": b"A" * 16, "b": b"B" * 16}
 NAMES = {1: (4, 12)}
-PLACES = {
-    TopicPartition("a", 0): Place(5, 2, 3),
-    TopicPartition("b", 2): Place(1 << 40),
-    TopicPartition("a", 1): Place(0),
+POSITIONS = {
+    TopicPartition("a", 0): FetchPosition(5, 2, 3),
+    TopicPartition("b", 2): FetchPosition(1 << 40),
+    TopicPartition("a", 1): FetchPosition(0),
 }
 
 HEADER = Schema(
@@ -90,7 +90,7 @@ RESPONSE = Schema(
 
 def request(versions: dict[int, tuple[int, int]] | None = None) -> tuple[FetchRequest, bytes]:
     """A request that has been sent, and what was."""
-    made = FetchRequest(PLACES, IDS, FetchLimits(500, 4000, 1000))
+    made = FetchRequest(POSITIONS, IDS, FetchLimits(500, 4000, 1000))
     return made, made.encode(versions or NEW, CORRELATION, b"me")
 
 
@@ -118,8 +118,8 @@ def test_the_request_is_that_of_the_protocol() -> None:
 
 
 def test_the_request_of_many_partitions() -> None:
-    places = {TopicPartition("a", number): Place(number) for number in range(300)}
-    sent = FetchRequest(places, IDS, FetchLimits(500, 4000, 1000)).encode(NEW, CORRELATION, b"")
+    positions = {TopicPartition("a", number): FetchPosition(number) for number in range(300)}
+    sent = FetchRequest(positions, IDS, FetchLimits(500, 4000, 1000)).encode(NEW, CORRELATION, b"")
     ((_, partitions, _),) = REQUEST.decode(BytesIO(sent[4 + 10 + 1 :]))[7]
     assert [(number, offset) for number, _, offset, *_ in partitions] == [(n, n) for n in range(300)]
 
@@ -205,10 +205,10 @@ def test_an_answer_that_is_altered_is_refused_or_read() -> None:
     sent, _ = request()
     whole = answer()
     read = 0
-    for place in range(len(whole)):
+    for index in range(len(whole)):
         for value in (0, 1, 0x7F, 0x80, 0xFF):
             try:
-                read += len(sent.read(whole[:place] + bytes([value]) + whole[place + 1 :], CORRELATION)) <= 3
+                read += len(sent.read(whole[:index] + bytes([value]) + whole[index + 1 :], CORRELATION)) <= 3
             except LogUnavailable:
                 continue
     assert read

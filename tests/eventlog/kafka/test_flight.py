@@ -14,7 +14,7 @@ from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import Cluster
 from gateway.eventlog.kafka.connection import FRAME_BYTES
 from gateway.eventlog.kafka.flight import ANSWER_SECONDS, FetchConnections, Flight
-from tests.eventlog.kafka.test_fetch import CORRELATION, NEW, PLACES, answer, request
+from tests.eventlog.kafka.test_fetch import CORRELATION, NEW, POSITIONS, answer, request
 
 NODE = 1
 
@@ -68,7 +68,7 @@ class Broker:
 
 async def ask(connections: FetchConnections) -> Flight:
     """A request that is on its way."""
-    flight = Flight(NODE, PLACES)
+    flight = Flight(NODE, POSITIONS)
     connections.send(NODE, request()[0], flight, 0.5, 60.0)
     if flight.task is not None:
         await flight.task
@@ -151,9 +151,9 @@ async def test_a_request_that_waits_does_not_hold_up_another(broker: Broker, con
 async def test_what_an_abandoned_flight_brings_is_not_kept(broker: Broker, connections: FetchConnections) -> None:
     flight = await ask(connections)
     flight.abandon()
-    held = flight.flying
+    held = flight.in_flight
     broker.answer(framed(answer()))
-    assert (held, flight.flying) == (True, False)
+    assert (held, flight.in_flight) == (True, False)
     assert not flight.outcome
     await ask(connections)
     assert broker.opened == 1
@@ -183,7 +183,7 @@ async def test_a_broker_that_asks_for_a_pause_is_not_asked_meanwhile(
 ) -> None:
     await ask(connections)
     broker.pausing = 5.0
-    flight = Flight(NODE, PLACES)
+    flight = Flight(NODE, POSITIONS)
     connections.send(NODE, request()[0], flight, 0.5, 60.0)
     assert len(broker.sent) == 1
     assert flight.task is not None

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from gateway.errors import LogError, LogForbids, LogUnavailable
 from gateway.eventlog.kafka import producer as kafka_producer
 from gateway.eventlog.kafka.log import KafkaLog
-from gateway.eventlog.kafka.producer import Producer
+from gateway.eventlog.kafka.producer import KafkaProducer
 from gateway.eventlog.offer import OFFER_SECONDS, Fate
 from gateway.eventlog.trouble import Kind, Trouble, absent
 from gateway.model.record import NewRecord, TopicPartition
@@ -119,8 +119,8 @@ async def test_offers_at_the_same_time_are_stored_once_each(log: KafkaLog, topic
     await patiently(lambda: log.create(topic, 3))
     offers = [[NewRecord(b"%d.%d" % (turn, number)) for number in range(30)] for turn in range(20)]
     fates = await asyncio.gather(*(log.offer(topic, records) for records in offers))
-    places = [fate for told in fates for fate in told]
-    assert len(set(places)) == len(places) == 600
+    locations = [fate for told in fates for fate in told]
+    assert len(set(locations)) == len(locations) == 600
     reader = await log.reader({TopicPartition(topic, number): 0 for number in range(3)})
     assert len({record.value for record in await take(reader, 600)}) == 600
     await reader.close()
@@ -168,12 +168,12 @@ class Broker:
     async def leaders(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int | Trouble]:
         return {each: self._leader(each) for each in partitions}
 
-    def _leader(self, place: TopicPartition) -> int | Trouble:
-        if place.topic != TOPIC or place.partition not in self.values:
-            return absent(place.topic)
-        if place.partition in self.stuck:
+    def _leader(self, partition: TopicPartition) -> int | Trouble:
+        if partition.topic != TOPIC or partition.partition not in self.values:
+            return absent(partition.topic)
+        if partition.partition in self.stuck:
             return Trouble(Kind.NO_LEADER, "none")
-        return 1 + (place.partition in self.hanging)
+        return 1 + (partition.partition in self.hanging)
 
     def cached(self, topic: str) -> Any:
         return SimpleNamespace(leaders=dict.fromkeys(self.values, 1))
@@ -286,7 +286,7 @@ def test_whatever_happens_each_record_is_stored_once_where_it_is_said_to_be(
 
 async def offer_at_once(broker: Broker, offers: list[list[int]]) -> dict[tuple[int, int], Fate]:
     """Offers of records for these partitions, all at the same time; what became of each record."""
-    producer = Producer(broker)  # type: ignore[arg-type]
+    producer = KafkaProducer(broker)  # type: ignore[arg-type]
 
     async def offer(number: int) -> list[Fate]:
         given = [NewRecord(b"%d.%d" % (number, index), partition=at) for index, at in enumerate(offers[number])]
@@ -307,7 +307,7 @@ def records(*values: bytes) -> list[NewRecord]:
 
 @pytest.mark.parametrize("script", [["lost"], ["gone"], ["lost", "gone", "lost"], [6], [7, "lost", 19], [47], [59, 45]])
 async def test_a_batch_is_sent_until_it_is_stored_once(scripted: Broker, script: list[int | str]) -> None:
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     partition = TopicPartition(TOPIC, 0)
     assert await producer.offer(TOPIC, records(b"a")) == [(partition, 0)]
     scripted.script = script
@@ -317,7 +317,7 @@ async def test_a_batch_is_sent_until_it_is_stored_once(scripted: Broker, script:
 
 
 async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_under_another(scripted: Broker) -> None:
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.script = ["lost", 45]
     with pytest.raises(LogUnavailable):
         await producer.offer(TOPIC, records(b"a"))
@@ -329,7 +329,7 @@ async def test_a_number_that_is_refused_after_an_answer_was_lost_is_not_sent_und
 @pytest.mark.parametrize("then", [10, 29, 45, 47, 59])
 async def test_what_a_leader_has_is_not_told_to_be_refused(scripted: Broker, then: int) -> None:
     """Too few followers have it: it is in the log, whatever the leader says of it a moment later."""
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.script = ["half", then]
     with pytest.raises(LogUnavailable):
         await producer.offer(TOPIC, records(b"a"))
@@ -352,7 +352,7 @@ async def test_what_is_not_acknowledged_is_told_with_its_reason(
     scripted: Broker, code: int, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.script = [code] * 1000
     with pytest.raises(LogUnavailable, match=rf"not acknowledged within .*{for_code(code).__name__}") as caught:
         await producer.offer(TOPIC, records(b"a"))
@@ -370,7 +370,7 @@ async def test_what_is_not_acknowledged_is_told_with_its_reason(
 async def test_why_a_producer_has_no_number_yet_is_told(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
     monkeypatch.setattr(scripted, "send_to_any", AsyncMock(side_effect=LogUnavailable("nobody answers", Kind.LOCKED)))
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     with pytest.raises(LogUnavailable, match=r"not acknowledged within .*: nobody answers") as caught:
         await producer.offer(TOPIC, records(b"a"))
     assert caught.value.kind is Kind.LOCKED
@@ -381,7 +381,7 @@ async def test_why_a_producer_has_no_number_yet_is_told(scripted: Broker, monkey
     ("code", "kind"), [(10, Kind.TOO_LARGE), (18, Kind.TOO_LARGE), (32, Kind.TIME), (87, Kind.INVALID)]
 )
 async def test_what_is_wrong_with_a_record_is_told_by_its_kind(scripted: Broker, code: int, kind: Kind) -> None:
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.script = [code]
     [fate] = await producer.offer(TOPIC, records(b"a"))
     assert type(fate) is LogError
@@ -417,7 +417,7 @@ async def test_a_partition_without_a_leader_fails_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
     broker = Broker(2)
     broker.stuck = {1}
-    producer = Producer(broker)  # type: ignore[arg-type]
+    producer = KafkaProducer(broker)  # type: ignore[arg-type]
     offered = [NewRecord(b"%d" % number, partition=number % 2) for number in range(4)]
     fates = await producer.offer(TOPIC, offered)
     assert [type(fate) for fate in fates] == [tuple, LogUnavailable, tuple, LogUnavailable]
@@ -433,17 +433,17 @@ async def test_a_broker_that_hangs_keeps_no_other_from_being_asked(monkeypatch: 
     monkeypatch.setattr(kafka_producer, "REQUESTS", 1)
     broker = Broker(6)
     broker.hanging = {0, 1, 2, 3}
-    fates = await Producer(broker).offer(TOPIC, [NewRecord(b"x", partition=at) for at in range(6)])  # type: ignore[arg-type]
+    fates = await KafkaProducer(broker).offer(TOPIC, [NewRecord(b"x", partition=at) for at in range(6)])  # type: ignore[arg-type]
     assert [type(fate) for fate in fates] == [LogUnavailable] * 4 + [tuple] * 2
 
 
-async def late_offer(producer: Producer, *values: bytes) -> None:
+async def late_offer(producer: KafkaProducer, *values: bytes) -> None:
     """An offer that nobody answers in time."""
     with pytest.raises(LogUnavailable):
         await producer.offer(TOPIC, records(*values))
 
 
-async def settled(producer: Producer) -> None:
+async def settled(producer: KafkaProducer) -> None:
     """Ask until it is known what became of all that was offered."""
     async with asyncio.timeout(5):
         while True:
@@ -456,7 +456,7 @@ async def test_a_batch_that_a_paused_broker_takes_late_is_stored_once(
     scripted: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.paused = True
     await late_offer(producer, b"a", b"b")
     with pytest.raises(LogUnavailable, match="is not known yet"):
@@ -480,7 +480,7 @@ async def test_a_late_batch_of_which_a_broker_knows_nothing_more_holds_nobody_up
     scripted: Broker, answer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.paused = True
     await late_offer(producer, b"a")
     scripted.paused, scripted.socket = False, []
@@ -493,7 +493,7 @@ async def test_a_late_batch_of_which_a_broker_knows_nothing_more_holds_nobody_up
 
 async def test_a_late_batch_of_a_deleted_topic_is_given_up(scripted: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.1)
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.paused = True
     await late_offer(producer, b"a")
     del scripted.values[0]
@@ -505,7 +505,7 @@ async def test_what_is_late_when_the_log_is_closed_ends_with_it(
     scripted: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_producer, "SEND_SECONDS", 0.05)
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.paused = True
     await late_offer(producer, b"a")
     async with asyncio.timeout(5):
@@ -514,7 +514,7 @@ async def test_what_is_late_when_the_log_is_closed_ends_with_it(
 
 
 async def test_what_a_producer_may_not_do_is_told_at_once(scripted: Broker) -> None:
-    producer = Producer(scripted)  # type: ignore[arg-type]
+    producer = KafkaProducer(scripted)  # type: ignore[arg-type]
     scripted.script = [29]
     [fate] = await producer.offer(TOPIC, records(b"a"))
     assert isinstance(fate, LogForbids)

@@ -44,10 +44,10 @@ def offsets(buffer: PartitionBuffer) -> list[int]:
 
 
 @pytest.mark.parametrize("codec", range(5), ids=["none", "gzip", "snappy", "lz4", "zstd"])
-@pytest.mark.parametrize("place", [HEAD - 40, HEAD, -1], ids=["head", "first record", "last record"])
-def test_a_corrupt_batch_is_refused(codec: int, place: int) -> None:
+@pytest.mark.parametrize("position", [HEAD - 40, HEAD, -1], ids=["head", "first record", "last record"])
+def test_a_corrupt_batch_is_refused(codec: int, position: int) -> None:
     sound, broken, behind = batch(0, codec), bytearray(batch(BATCH, codec)), batch(2 * BATCH, codec)
-    broken[place] ^= 1
+    broken[position] ^= 1
     buffer = PartitionBuffer(PARTITION, 0)
     assert buffer.add(fetched(sound + broken + behind)) is not None
     assert buffer.ahead == BATCH
@@ -127,9 +127,9 @@ def test_a_batch_whose_records_cannot_be_told_apart_is_refused_with_its_end() ->
 
 
 def test_where_a_damaged_batch_ends_is_told_as_far_as_its_head_can_be_true() -> None:
-    for place, beyond in ((-1, 2 * BATCH), (HEAD - 38, -1)):  # a record, and the number of the last one
+    for position, beyond in ((-1, 2 * BATCH), (HEAD - 38, -1)):  # a record, and the number of the last one
         data = bytearray(batch(BATCH))
-        data[place] ^= 0x7F
+        data[position] ^= 0x7F
         buffer = PartitionBuffer(PARTITION, BATCH)
         wrong = buffer.add(fetched(bytes(data), end=2 * BATCH))
         assert wrong is not None

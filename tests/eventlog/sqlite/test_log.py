@@ -247,8 +247,8 @@ def test_find_is_exact_whatever_expires(rounds: list[tuple[list[int], int]]) -> 
         store.create(TOPIC, 1, Retention())
         with store.writing() as connection:
             connection.execute("UPDATE topics SET retention_size = ?", (keep * (RECORD_OVERHEAD + 1),))
-        places = all_stored(store.append(TOPIC, [NewRecord(b"x", timestamp=when) for when in times], 0, 0))
-        kept = [*kept, *((offset, when) for (_, offset), when in zip(places, times, strict=True))][-keep:]
+        locations = all_stored(store.append(TOPIC, [NewRecord(b"x", timestamp=when) for when in times], 0, 0))
+        kept = [*kept, *((offset, when) for (_, offset), when in zip(locations, times, strict=True))][-keep:]
         store.expire(0)
         assert store.bounds([PARTITION]) == {PARTITION: Bounds(kept[0][0], kept[-1][0] + 1)}
         for wanted in range(32):

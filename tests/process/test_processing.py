@@ -275,6 +275,7 @@ async def test_a_reload_before_the_log_is_open_holds(log: KeptLog, place: Place)
     await put(log, 1)
     processing, stop = Processing(Settings(), log), asyncio.Event()
     await processing.take(place.declared(DOUBLE.format(factor=3)))
+    assert not processing._jobs
     task = asyncio.create_task(processing.run(place.declared(DOUBLE.format(factor=2)), stop))
     await come(log, "double", [3])
     stop.set()

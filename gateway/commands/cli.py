@@ -16,7 +16,7 @@ from gateway.app.machine import memory_limit
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
 from gateway.commands.canary import run_canary
-from gateway.commands.demo import demo_settings, run_demo, run_demo_from
+from gateway.commands.demo import demo_settings, run_demo_from, serve_demo
 from gateway.commands.derive import derive
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
@@ -29,6 +29,7 @@ from gateway.errors import ConfigurationError, LogError
 from gateway.model.setting import Setting
 from gateway.observability.logs import configure_logging
 from gateway.process import serve as processes
+from gateway.process.processing import Declared
 from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
 from gateway.settings.relations import told_memory
@@ -99,7 +100,7 @@ def serve(**flags: Any) -> None:
         click.echo(f"warning: {warning}", err=True)
     # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
     source = partial(configure, flags, dict(os.environ))
-    sys.exit(processes.serve(configured.settings, definitions, source, output))
+    sys.exit(processes.serve(configured.settings, Declared(definitions, configured.rules), source, output))
 
 
 @main.command()
@@ -113,7 +114,7 @@ def demo(url: str | None, **flags: Any) -> None:
     output.take_streams()
     try:
         if url is None:
-            asyncio.run(run_demo(configured, partial(configure, given, dict(os.environ)), output))
+            sys.exit(serve_demo(configured, partial(configure, given, dict(os.environ)), output))
         else:
             asyncio.run(run_demo_from(configured.settings, url, output))
     except OSError as error:

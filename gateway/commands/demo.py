@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,7 +17,7 @@ import click
 
 from gateway.app.composition import define, open_log, open_schemas
 from gateway.app.gateway import Gateway
-from gateway.app.operations import Reload, nothing_to_reload
+from gateway.app.operations import Operations, nothing_to_reload
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
@@ -22,12 +25,22 @@ from gateway.clock import SystemClock
 from gateway.definitions import Definitions
 from gateway.demo.feed import SampleFeed
 from gateway.demo.sample import SAMPLE
+from gateway.errors import ConfigurationError, LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
 from gateway.observability.logs import Output
-from gateway.process.reload import OwnReload, Reloader, Source
-from gateway.process.serve import reloading_at_hang_up, stop_on_signals, tell_connections
+from gateway.process.processing import Declared
+from gateway.process.reload import Reloader, Source
+from gateway.process.serve import (
+    begin_worker,
+    is_processing,
+    operating,
+    reloading_at_hang_up,
+    stop_on_signals,
+    supervise,
+    tell_connections,
+)
 from gateway.process.watchdog import end_process, watched
 from gateway.settings.configuration import Configured
 from gateway.settings.table import BY_KEY, Settings
@@ -55,22 +68,63 @@ def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict
     return given
 
 
-async def run_demo(configured: Configured, source: Source, output: Output) -> None:
-    """Fill the log with an hour of history, then serve it and continue. `source` is read at each reload. Raises
-    OSError, LogError, ConfigurationError."""
-    stop = stop_on_signals()
-    settings = configured.settings
+def serve_demo(configured: Configured, source: Source, output: Output) -> int:
+    """Fill the log with an hour of history, then serve it and continue; returns the exit status. `source` is read at
+    each reload. Raises OSError, LogError, ConfigurationError.
+
+    It serves in one process. Where streams are derived or rules run, there is one more for these, and a supervisor.
+    """
     definitions, _ = define(configured)
+    settings = dataclasses.replace(configured.settings, workers=1)
+    declared, reloader = Declared(definitions, configured.rules), Reloader(source, configured.settings, definitions)
+    click.echo("Creating an hour of history …", err=True)
+    if not is_processing(settings, declared):
+        asyncio.run(_feed_and_serve(settings, definitions, output, reloader=reloader))
+        return 0
+    # What cannot be is found here, and not again and again by a worker.
+    return supervise(settings, declared, reloader, _work) if asyncio.run(_fill(settings, definitions)) else 0
+
+
+async def _fill(settings: Settings, definitions: Definitions) -> bool:
+    """Fill the log; returns whether nobody has asked it to stop meanwhile. Raises LogError, ConfigurationError."""
+    stop = stop_on_signals()
+    log = open_log(settings)
+    try:
+        await log.open()
+        await SampleFeed(log, definitions.catalog, SystemClock()).fill()
+    finally:
+        await log.close()
+    return not stop.is_set()
+
+
+def _work(settings: Settings, _: int, line: Connection) -> None:
+    """The worker of a supervised demo. Another that is started continues the feed."""
+    output, definitions = begin_worker(settings, line)
+    try:
+        asyncio.run(_feed_and_serve(settings, definitions, output, line=line))
+    except (OSError, LogError, ConfigurationError) as error:
+        _log.error("the demo cannot serve: %s", error)
+        output.flush()
+        raise SystemExit(1) from None
+    output.flush()
+
+
+async def _feed_and_serve(
+    settings: Settings,
+    definitions: Definitions,
+    output: Output,
+    reloader: Reloader | None = None,
+    line: Connection | None = None,
+) -> None:
+    stop = stop_on_signals()
     log = open_log(settings)
     await log.open()
     feed = SampleFeed(log, definitions.catalog, SystemClock())
-    click.echo("Creating an hour of history …", err=True)
     await feed.fill()
     what = "a sample feed of about 20 page changes per second on fictitious wikis"
     tried = "'filter=event.wiki == \"enwiki\" && !event.bot' -d fields=title,user,type"
     gateway = Gateway(settings, definitions, log)
-    reload = OwnReload(gateway, Reloader(source, settings, definitions))
-    await _serve(gateway, reload, stop, feed.run(), what, tried, output)
+    await _serve(gateway, operating(gateway, stop, reloader, line), stop, feed.run(), what, tried, output)
 
 
 async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
@@ -86,7 +140,7 @@ async def run_demo_from(settings: Settings, url: str, output: Output) -> None:
     mirror = Mirror(stream, log, default_name(url, stream), subscriber(url), clock, Meter(clock), _log.info)
     tried = "'filter=has(event.meta.dt)' -d fields=meta.dt"
     gateway = Gateway(settings, Definitions(Catalog([stream]), open_schemas(settings)), log)
-    await _serve(gateway, nothing_to_reload, stop, mirror.run(stop), f"the events of {bare(url)}", tried, output)
+    await _serve(gateway, _alone(gateway, stop), stop, mirror.run(stop), f"the events of {bare(url)}", tried, output)
 
 
 def mirrored_stream(url: str) -> Stream:
@@ -97,9 +151,16 @@ def mirrored_stream(url: str) -> Stream:
     return Stream(name or "mirror", (name or "mirror",), description=f"A mirror of {bare(url)}", retention=KEPT)
 
 
+@asynccontextmanager
+async def _alone(gateway: Gateway, stop: asyncio.Event) -> AsyncIterator[Operations]:
+    """The operations of a server without a configuration."""
+    async with reloading_at_hang_up(nothing_to_reload):
+        yield gateway.operations(nothing_to_reload, stop.set)
+
+
 async def _serve(
     gateway: Gateway,
-    reload: Reload,
+    operated: AbstractAsyncContextManager[Operations],
     stop: asyncio.Event,
     feed: Coroutine[Any, Any, None],
     what: str,
@@ -125,8 +186,8 @@ async def _serve(
 
     try:
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with reloading_at_hang_up(reload):
-                await gateway.run(stop, gateway.operations(reload, stop.set), on_open=say)
+            async with operated as operations:
+                await gateway.run(stop, operations, on_open=say)
     finally:
         feeding.cancel()
         # Not awaited by itself: a cancellation of this task would be taken for that of the other.

@@ -21,12 +21,13 @@ from gateway.derive.engine import Engine, event_of
 from gateway.derive.operator import DEFAULT_BOUNDS, DeriveBounds
 from gateway.derive.position import PartitionPosition, Position, decode, encode
 from gateway.derive.refusal import error_record
-from gateway.derive.row import Refused, Row
+from gateway.derive.row import Refused, Results, Row
 from gateway.errors import GatewayError, LogError, LogForbids, LogUnavailable, WriterFenced
 from gateway.eventlog.port import Batch, EventLog, LogReader, LogWriter, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
 from gateway.intake.validate import InvalidEvent
 from gateway.model.record import NewRecord, TopicPartition
+from gateway.observability import telemetry
 
 BATCH = 500
 """Records that are derived from in one step: about 10 ms."""
@@ -236,6 +237,7 @@ class Runner:
                 records = [(record, event_of(record)) for record in batch.records if record.offset < end]
                 engine.take(batch.partition, records, min(batch.position, end))
                 self.replayed += len(records)
+                telemetry.derive_replayed(self._stream.name, len(records))
                 if batch.position >= end:
                     del left[batch.partition]
                 engine.forget()
@@ -247,6 +249,7 @@ class Runner:
         for batch in batches:
             engine.take(batch.partition, [(record, event_of(record)) for record in batch.records], batch.position)
         if not batches:
+            telemetry.derive_lag(self._stream.name, 0.0)
             return
         results, canary = engine.results, engine.canary()
         topic = self._stream.topics[0]
@@ -257,7 +260,16 @@ class Runner:
         await writer.append(made, encode(engine.position(identities), self._derivation))
         self.read += sum(len(batch.records) for batch in batches)
         self.stored += len(results.rows)
+        self._measure(batches, results)
         engine.forget()
+
+    def _measure(self, batches: Sequence[Batch], results: Results) -> None:
+        """What was stored, and how far it is behind."""
+        late = sum(one.kind == "late" for one in results.refused)
+        telemetry.derive_stored(self._stream.name, len(results.rows), late, len(results.refused) - late)
+        newest = [batch.records[-1].timestamp for batch in batches if batch.records]
+        if newest:
+            telemetry.derive_lag(self._stream.name, max(0.0, (self._clock.now() - min(newest)) / 1000))
 
     def _record(self, row: Row) -> NewRecord:
         # A row is in the partition of its key, as its event is; without a key, in one of the same number.

@@ -45,8 +45,9 @@ _RIGHT = 'a right is missing ({}); docs/OPERATING.md, "Rights in Redis", lists w
 _SLOTS = "this node of a cluster does not hold the keys ({}); limits must name the one that does"
 _REASONS: tuple[tuple[type[Exception], str, str], ...] = (
     (NoPermissionError, "", _RIGHT),
-    # Redis 7, of what a script does.
+    # Of what a script does: Redis up to 7.0, and later ones.
     (RedisError, "user executing the script can't", _RIGHT),
+    (RedisError, "ACL failure in script", _RIGHT),
     (AuthenticationError, "must be called with the client already authenticated", "it requires a password"),
     (AuthenticationError, "", "its user or password is refused ({})"),
     (RedisError, "DB index is out of range", "it has no database with this number"),

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem
 from gateway.observability import telemetry
 from gateway.observability.figures import Figures
@@ -31,17 +30,23 @@ ANSWER_WAIT = 60.0
 """Seconds that a worker waits for the answer of its supervisor to a reload."""
 
 
-class Line:
-    """A worker's line to its supervisor: takes definitions from there, and asks there for a reload."""
+Taken = TypeVar("Taken")
+
+
+class Line(Generic[Taken]):
+    """A worker's line to its supervisor: takes definitions from there, and asks there for a reload. `figures` are those
+    that it has to tell."""
 
     def __init__(
         self,
         connection: Pipe,
-        take: Callable[[Definitions], Awaitable[list[str]]],
+        take: Callable[[Taken], Awaitable[list[str]]],
         rows: Rows,
         workers: int,
         stall_limit: float = 0.0,
+        figures: Callable[[], Figures] = telemetry.own_figures,
     ) -> None:
+        self._own_figures = figures
         self._put_in_force = take
         self._rows = rows
         self._workers = workers
@@ -70,7 +75,7 @@ class Line:
     def close(self) -> None:
         """Listen no longer."""
         self._timer.cancel()
-        self._post.send(_figures)
+        self._post.send(self._alive)
         self._post.close()
         for task in self._tasks:
             task.cancel()
@@ -83,7 +88,10 @@ class Line:
 
     def _beating(self) -> bytes:
         self._beat_waits = False
-        return _figures()
+        return self._alive()
+
+    def _alive(self) -> bytes:
+        return pickle.dumps(("alive", self._own_figures()))
 
     async def reload(self) -> dict[str, Any]:
         """Ask for a reload; returns what changed, and how each worker did. Raises ConfigurationError, Problem."""
@@ -183,16 +191,12 @@ class Line:
             if kind == "answer":
                 self._answers.put_nowait(rest[0])
                 return
-            serial, definitions = rest
+            serial, taken = rest
             status = RELOADED
             try:
-                for note in await self._put_in_force(definitions):
+                for note in await self._put_in_force(taken):
                     logger.warning("%s", note)
             except Exception as error:
                 logger.exception("new definitions could not be put in force")
                 status = f"{type(error).__name__}: {error}"
             self._say(("taken", serial, status))
-
-
-def _figures() -> bytes:
-    return pickle.dumps(("alive", telemetry.own_figures()))

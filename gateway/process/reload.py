@@ -13,7 +13,10 @@ from gateway.app.composition import define
 from gateway.app.gateway import Gateway
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
+from gateway.derive.position import digest
 from gateway.errors import ConfigurationError, RestartNeeded
+from gateway.process.processing import Declared
+from gateway.rules.rule import Rule
 from gateway.settings.configuration import Configured
 from gateway.settings.table import Settings
 
@@ -61,6 +64,12 @@ class Found:
     settings: Settings
     definitions: Definitions
     document: dict[str, Any]
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def declared(self) -> Declared:
+        """All that it declares."""
+        return Declared(self.definitions, self.rules)
 
 
 class Reloader:
@@ -82,7 +91,7 @@ class Reloader:
         # What is defined has to do beside the settings that wait for a restart.
         configured = dataclasses.replace(configured, settings=dataclasses.replace(self._settings, **in_force))
         definitions, warnings = define(configured)
-        if refused := self._refused(configured) + self._torn(configured, asked):
+        if refused := self._refused(configured) + self._torn(configured, asked) + self._changed(configured):
             raise RestartNeeded(refused)
         before, streams = self._definitions, definitions.catalog.streams
         old, new = before.schemas.all(), definitions.schemas.all()
@@ -100,7 +109,7 @@ class Reloader:
             "settings": self._changed_settings(asked),
             "warnings": warnings,
         }
-        return Found(asked, definitions, document)
+        return Found(asked, definitions, document, configured.rules)
 
     def take(self, found: Found) -> None:
         """These are in force now. Topics that they do not name are still read."""
@@ -115,6 +124,19 @@ class Reloader:
             for stream in configured.catalog.streams.values()
             for topic in stream.topics
             if self._by_timestamp.get(topic, stream.resume == "timestamp") != (stream.resume == "timestamp")
+        ]
+
+    def _changed(self, configured: Configured) -> list[str]:
+        """Derived streams of which other rows would come, under the version of those that there are."""
+        return [
+            f"{_place(configured, stream, 'derive')}{stream.name}: what it is made of has changed, and its version is "
+            f"still {stream.derive.version}; give it another `version`, or put it back"
+            for stream in configured.catalog.streams.values()
+            if stream.derive is not None
+            and (before := self._definitions.catalog.streams.get(stream.name)) is not None
+            and before.derive is not None
+            and before.derive.version == stream.derive.version
+            and digest(before.derive) != digest(stream.derive)
         ]
 
     def _torn(self, configured: Configured, asked: Settings) -> list[str]:
@@ -141,8 +163,8 @@ class Reloader:
         }
 
 
-def _place(configured: Configured, stream: Stream) -> str:
-    for key in ("resume", "topics"):
+def _place(configured: Configured, stream: Stream, *keys: str) -> str:
+    for key in keys or ("resume", "topics"):
         place = configured.places.get((stream.name, key))
         if place is not None:
             return f"{place}: "
@@ -197,6 +219,8 @@ class OwnReload:
                 raise
             notes = await self._gateway.take(found.definitions)
             self._reloader.take(found)
+        if self._gateway.settings.processing == "beside" and not found.declared.is_empty:
+            notes = [*notes, "this server began without derived streams and rules; restart it to begin the first"]
         document = {**found.document, "warnings": found.document["warnings"] + notes, "workers": [RELOADED]}
         tell(document)
         return document

@@ -21,15 +21,18 @@ from gateway.app.gateway import Gateway
 from gateway.app.operations import Operations
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogNewer
+from gateway.observability import telemetry
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.process import signals
 from gateway.process.line import Line
+from gateway.process.processing import Declared, Processing
 from gateway.process.reload import OwnReload, Reloader, Source
-from gateway.process.supervisor import Supervisor, tell_stacks_when_asked
+from gateway.process.supervisor import Run, Supervisor, tell_stacks_when_asked
 from gateway.process.watchdog import end_process, watched
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.server.server import listen
 from gateway.settings.table import Settings
+from gateway.subscription.connections import ConnectionRow
 from gateway.text import counted
 
 logger = logging.getLogger("gateway")
@@ -118,14 +121,24 @@ def tell_connections(settings: Settings) -> bool:
     return True
 
 
-def serve(settings: Settings, definitions: Definitions, source: Source, output: Output) -> int:
+def serve(settings: Settings, declared: Declared, source: Source, output: Output) -> int:
     """Serve until a signal; returns the exit status. `source` is read at each reload."""
     if not tell_connections(settings):
         return 1
-    reloader = Reloader(source, settings, definitions)
-    if settings.workers == 1:
-        return _serve_in_process(settings, definitions, output, reloader=reloader)
-    if settings.port == 0:
+    reloader = Reloader(source, settings, declared.definitions)
+    if settings.workers == 1 and not is_processing(settings, declared):
+        return _serve_in_process(settings, declared.definitions, output, reloader=reloader)
+    return supervise(settings, declared, reloader, _work)
+
+
+def is_processing(settings: Settings, declared: Declared) -> bool:
+    """Whether there is something to process, and it is done beside the servers."""
+    return settings.processing == "beside" and not declared.is_empty
+
+
+def supervise(settings: Settings, declared: Declared, reloader: Reloader, work: Run) -> int:
+    """Serve in workers, each of which runs `work`, until a signal; returns the exit status."""
+    if settings.port == 0 and settings.workers > 1:
         logger.error("with several workers the port must be named; 0 would give each its own")
         return 1
     try:
@@ -135,21 +148,57 @@ def serve(settings: Settings, definitions: Definitions, source: Source, output: 
     except OSError as error:
         logger.error("%s", error.strerror or error)
         return 1
-    return Supervisor(settings, definitions, reloader, _work).run()
+    process = _process if settings.processing == "beside" else None
+    return Supervisor(settings, declared, reloader, work, process).run()
 
 
 def _work(settings: Settings, number: int, line: Connection) -> None:
     """A worker; the first of them has the admin port."""
+    output, definitions = begin_worker(settings, line)
+    status = _serve_in_process(settings, definitions, output, with_admin=number == 0, line=line)
+    output.flush()
+    raise SystemExit(status)
+
+
+def begin_worker(settings: Settings, line: Connection) -> tuple[Output, Any]:
+    """The beginning of each worker: its log, and what its supervisor gives it first."""
     tell_stacks_when_asked(STANDARD_ERROR)
     output = configure_logging(settings.log_format, settings.log_level)
     output.take_streams()
     try:
-        definitions = pickle.loads(line.recv_bytes())
+        return output, pickle.loads(line.recv_bytes())
     except EOFError:
         raise SystemExit(1) from None  # the supervisor has ended already
-    status = _serve_in_process(settings, definitions, output, with_admin=number == 0, line=line)
+
+
+def _process(settings: Settings, _: int, line: Connection) -> None:
+    """The process that derives streams and runs rules. A reload never needs it to start anew."""
+    output, declared = begin_worker(settings, line)
+
+    async def run() -> None:
+        stop = stop_on_signals()
+        processing = Processing(settings, open_log(settings))
+        supervised = Line(
+            line, processing.take, no_rows, settings.workers, settings.stall_limit, telemetry.labelled_figures
+        )
+        try:
+            with watched(settings.stall_limit, end_process(output.last_words)):
+                await processing.run(declared, stop)
+        finally:
+            supervised.close()
+
+    try:
+        asyncio.run(run())
+    except LogNewer as error:
+        logger.error("%s", error)
+        output.flush()
+        raise SystemExit(1) from None
     output.flush()
-    raise SystemExit(status)
+
+
+async def no_rows(_: str, __: int) -> tuple[list[ConnectionRow], int]:
+    """A process without streams."""
+    return [], 0
 
 
 def _serve_in_process(
@@ -176,7 +225,7 @@ def _serve_in_process(
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 50)
         with watched(settings.stall_limit, end_process(output.last_words)):
-            async with _operating(gateway, stop, reloader, line) as operations:
+            async with operating(gateway, stop, reloader, line) as operations:
                 await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
 
     try:
@@ -191,10 +240,10 @@ def _serve_in_process(
 
 
 @asynccontextmanager
-async def _operating(
+async def operating(
     gateway: Gateway, stop: asyncio.Event, reloader: Reloader | None, line: Connection | None
 ) -> AsyncIterator[Operations]:
-    """The operations of the process: along its line to the supervisor, or by itself."""
+    """The operations of a process: along its line to the supervisor, or by itself."""
     if line is not None:
         settings = gateway.settings
         supervised = Line(line, gateway.take, gateway.own_connections, settings.workers, settings.stall_limit)

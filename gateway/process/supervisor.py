@@ -6,6 +6,9 @@ definitions than the rest.
 
 Each worker reports once a second that its loop runs, and what it has counted. One that is silent for `stall_limit` is
 killed. Its counts are kept, its gauges dropped. The supervisor itself waits for nobody.
+
+One more process derives streams and runs rules, where the configuration has any. It serves nobody: while it is missing
+the others are as ready as before, and it is started again for ever.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ from gateway.errors import ConfigurationError
 from gateway.observability import telemetry
 from gateway.observability.figures import Figures
 from gateway.process.pipe import Post
+from gateway.process.processing import Declared
 from gateway.process.reload import RELOADED, Reloader, tell, tell_refusal
-from gateway.process.restarts import Restarts, cause
+from gateway.process.restarts import LONGEST_PAUSE, Restarts, cause
 from gateway.process.watchdog import StallMeter
 from gateway.settings.table import Settings
 
@@ -66,10 +70,16 @@ Run = Callable[[Settings, int, Pipe], None]
 definitions)."""
 
 
+PROCESSING = "processing"
+"""The name of the process that derives streams and runs rules. Its number is the one after those of the servers."""
+
+
 @dataclass(eq=False, slots=True)
 class _Worker:
     number: int
     process: BaseProcess
+    serves: bool
+    """Whether clients are sent to it."""
     post: Post = field(init=False)
     status: str = RELOADED
     """How the newest reload went; empty until it says. One that is started begins with what is in force."""
@@ -82,18 +92,28 @@ class _Worker:
     due: float | None = None
     """When another is started in the place of this one, which has ended."""
 
+    @property
+    def told(self) -> str:
+        """How the log calls it."""
+        return f"worker {self.number}" if self.serves else PROCESSING
+
 
 class Supervisor:
     """Starts the workers, starts those again that end, reloads them, and stops them all at a signal."""
 
-    def __init__(self, settings: Settings, definitions: Definitions, reloader: Reloader, run: Run) -> None:
+    def __init__(
+        self, settings: Settings, declared: Declared, reloader: Reloader, run: Run, process: Run | None = None
+    ) -> None:
+        """`process` is the main function of the process that derives streams and runs rules; None: that is not done
+        here."""
         self._settings = settings
-        self._definitions = definitions
+        self._declared = declared
         self._reloader = reloader
         self._run = run
+        self._process = process
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
-        self._restarts = [Restarts() for _ in range(settings.workers)]
+        self._restarts = [Restarts() for _ in range(settings.workers + 1)]
         self._inbox: queue.SimpleQueue[tuple[_Worker, bytes]] = queue.SimpleQueue()
         self._ended = Figures()
         """The counts of workers that have ended."""
@@ -113,6 +133,7 @@ class Supervisor:
         signal.signal(signal.SIGHUP, self._on_hang_up)
         resource_tracker.ensure_running()  # which would lift the block of signals when the first worker starts
         self._workers = [self._start(number) for number in range(self._settings.workers)]
+        self._start_processing()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         while not self._stopping:
             self._turn()
@@ -123,23 +144,39 @@ class Supervisor:
     def _on_hang_up(self, *_: object) -> None:
         self._hung_up = True
 
+    def _start_processing(self) -> None:
+        """Start the process that derives and runs rules, where there is something to do and none yet."""
+        if self._process is not None and not self._declared.is_empty and all(one.serves for one in self._workers):
+            self._workers.append(self._start(self._settings.workers))
+
     def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
+        serves = number < self._settings.workers
         process = self._context.Process(
-            target=self._run, args=(self._settings, number, theirs), name=f"worker-{number}"
+            target=self._run if serves else self._process,
+            args=(self._settings, number, theirs),
+            name=f"worker-{number}" if serves else PROCESSING,
         )
         before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
         process.start()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # They come along the line: what a process is started with is written to it while the supervisor waits.
-        return self._connect(number, process, ours, pickle.dumps(self._definitions))
+        return self._connect(number, process, ours, self._first(number))
+
+    def _first(self, number: int) -> bytes:
+        """What a process begins with."""
+        return pickle.dumps(self._share(number < self._settings.workers))
+
+    def _share(self, serves: bool) -> Definitions | Declared:
+        """The part of what is declared that is for a server, or for the one that processes."""
+        return self._declared.definitions if serves else self._declared
 
     def _connect(self, number: int, process: BaseProcess, line: Pipe, first: bytes) -> _Worker:
         def heard(message: bytes) -> None:
             self._inbox.put((worker, message))
 
-        worker = _Worker(number, process)
+        worker = _Worker(number, process, number < self._settings.workers)
         worker.post = Post(line, heard, process.name)
         worker.post.send(first)
         return worker
@@ -178,17 +215,15 @@ class Supervisor:
         worker.status = RELOADED
         self._asking = [one for one in self._asking if one is not worker]
         pause = self._restarts[worker.number].pause(now - worker.begun)
+        if pause is None and not worker.serves:
+            pause = LONGEST_PAUSE  # The servers go on without it.
         if pause is None:
-            logger.critical(
-                "worker %d %s, as did those before it soon after their start; the process ends",
-                worker.number,
-                why,
-            )
+            logger.critical("%s %s, as did those before it soon after their start; the process ends", worker.told, why)
             worker.due = float("inf")
             self._failed = True
             self._stopping.append(signal.SIGTERM)
             return
-        logger.error("worker %d %s; another is started in %g s", worker.number, why, pause)
+        logger.error("%s %s; another is started in %g s", worker.told, why, pause)
         worker.due = now + pause
 
     def _judge(self, worker: _Worker, elapsed: float) -> None:
@@ -202,8 +237,8 @@ class Supervisor:
         elif not worker.asked:
             worker.asked = True
             logger.error(
-                "worker %d has not answered for %.0f s%s; it is asked for its stacks, and killed",
-                worker.number,
+                "%s has not answered for %.0f s%s; it is asked for its stacks, and killed",
+                worker.told,
                 stood,
                 _state(worker.process.pid),
             )
@@ -220,8 +255,10 @@ class Supervisor:
     def _tell_workers(self) -> None:
         """Let all know which of them do not answer, and which are not there, where that has changed."""
         up = [worker for worker in self._workers if worker.due is None]
-        silent = [worker.process.name for worker in up if self._is_silent(worker)]
+        silent = [worker.process.name for worker in up if self._is_silent(worker) and worker.serves]
         down = [worker.process.name for worker in self._workers if worker.due is not None]
+        # Nobody waits for the one that processes, and it is as good as ended.
+        down += [worker.process.name for worker in up if self._is_silent(worker) and not worker.serves]
         if self._told != (silent, down):
             self._told = silent, down
             self._tell_all(("workers", silent, down))
@@ -241,7 +278,7 @@ class Supervisor:
             self._stopping.append(signal.SIGTERM)
         elif kind == "connections":
             self._tell_all(("list", worker.number, *rest))
-            for other in self._workers:
+            for other in self._servers():
                 if other.due is not None or self._is_silent(other):
                     self._send(worker, pickle.dumps(("rows", other.number, rest[0], ([], 0))))
         elif kind == "rows":
@@ -256,13 +293,17 @@ class Supervisor:
         told = [Figures(one.figures.counts) if self._is_silent(one) else one.figures for one in others]
         return [telemetry.own_counts(), self._ended, *told]
 
+    def _servers(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.serves]
+
     def _tell_all(self, message: tuple[object, ...]) -> None:
-        for worker in self._workers:
+        """Tell those who serve."""
+        for worker in self._servers():
             self._send(worker, pickle.dumps(message))
 
     def _send(self, worker: _Worker, message: bytes) -> None:
         if worker.due is None and not worker.post.send(message):
-            logger.error("worker %d reads no messages, and is killed", worker.number)
+            logger.error("%s reads no messages, and is killed", worker.told)
             worker.process.kill()
 
     def _reload(self) -> None:
@@ -280,30 +321,31 @@ class Supervisor:
             self._answer(asking, None)
             return
         self._reloader.take(found)
-        self._definitions = found.definitions
-        document = {**found.document, "workers": self._hand_over(found.definitions)}
+        self._declared = found.declared
+        document = {**found.document, "workers": self._hand_over()}
+        self._start_processing()
         tell(document)
         self._answer(asking, document)
 
-    def _hand_over(self, definitions: Definitions) -> list[str]:
-        """Give the definitions to all workers; how each of them did."""
+    def _hand_over(self) -> list[str]:
+        """Give the definitions to all workers; how each of them did, first those that serve."""
         self._serial += 1
-        message = pickle.dumps(("take", self._serial, definitions))
+        messages = {serves: pickle.dumps(("take", self._serial, self._share(serves))) for serves in (True, False)}
         for worker in self._workers:
             if worker.due is None:
                 worker.status = ""
-                self._send(worker, message)
+                self._send(worker, messages[worker.serves])
         deadline = time.monotonic() + RELOAD_WAIT
         while not self._stopping and time.monotonic() < deadline:
             # One that was started meanwhile began with them.
             if all(worker.status for worker in self._workers):
                 break
             self._turn()
-        statuses = [worker.status or "has not answered" for worker in self._workers]
-        for number, status in enumerate(statuses):
+        statuses = {worker.told: worker.status or "has not answered" for worker in self._workers}
+        for told, status in statuses.items():
             if status != RELOADED:
-                logger.error("worker %d was not reloaded: %s", number, status)
-        return statuses
+                logger.error("%s was not reloaded: %s", told, status)
+        return list(statuses.values())
 
     def _answer(self, asking: list[_Worker], answer: object) -> None:
         message = pickle.dumps(("answer", answer))
@@ -322,7 +364,7 @@ class Supervisor:
         while running := [worker for worker in running if worker.process.is_alive()]:
             if len(self._stopping) > 1 or time.monotonic() > deadline:
                 for worker in running:
-                    logger.warning("worker %d has not ended yet, and is killed", worker.number)
+                    logger.warning("%s has not ended yet, and is killed", worker.told)
                     worker.process.kill()
                     worker.process.join()
             time.sleep(0.02)

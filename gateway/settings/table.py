@@ -105,6 +105,13 @@ class ServingOptions:
         "host names under which the admin port answers, besides IP addresses, `localhost` and `admin_host`",
     )
     workers: int = integer(1, "processes", "worker processes that share the public port", 1, 256)
+    processing: str = choice(
+        "beside",
+        "derived streams and rules: in a process beside the servers, or not here, since `gateway derive run` and "
+        "`gateway rules run` run elsewhere",
+        "beside",
+        "off",
+    )
     heartbeat: float = seconds(15.0, "silence after which a stream sends a heartbeat", 0.05, 3600)
     retry: int = integer(2000, "milliseconds", "reconnection delay for clients (`retry:`)", 100, 3_600_000)
 

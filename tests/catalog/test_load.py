@@ -253,4 +253,5 @@ def test_a_file_that_is_no_utf8(tmp_path: Path) -> None:
 def test_the_configuration_of_the_project_has_no_mistake() -> None:
     configuration = load(Path(__file__).parents[2] / "config" / "gateway.yaml")
     assert configuration.warnings == []
-    assert list(configuration.catalog.streams) == ["wiki.change", "wiki.page-create", "gateway.errors"]
+    made = ["wiki.activity", "wiki.large-edits", "wiki.new-articles"]
+    assert list(configuration.catalog.streams) == ["wiki.change", "wiki.page-create", *made, "gateway.errors"]

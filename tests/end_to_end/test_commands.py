@@ -90,6 +90,14 @@ async def test_the_demo(gateways: Launch, client: Client, log: str, curl: str) -
     for command in printed:
         if command != finite:
             await first_bytes(curl, command)
+    # What is made of them, by derivations and by a rule.
+    streams = (await demo.get("/v2/streams")).json()
+    derived = [told["name"] for told in streams if told["derived_from"]]
+    assert derived == ["wiki.activity", "wiki.large-edits"]
+    for name in (*derived, "wiki.new-articles"):
+        stream = await client.stream(demo.port, name, since="2h")
+        await stream.events(1)
+        assert stream.messages[0].document["meta"]["stream"] == name
     assert await demo.stop() == 0
 
 

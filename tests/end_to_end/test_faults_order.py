@@ -73,6 +73,8 @@ async def test_over_kafka(kafka: str, serve: Serve, follow: Follow, topic: str) 
     await over_kafka(kafka, serve, follow, topic)
 
 
+# A broker that gives nothing for a second holds back nobody, and here each of three has to answer in that time.
+@pytest.mark.alone
 @pytest.mark.kafka
 async def test_over_kafka_where_each_broker_leads_some(
     cluster: KafkaCluster, serve: Serve, follow: Follow, topic: str

@@ -7,6 +7,7 @@ import asyncio
 import random
 import signal
 import sys
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -28,7 +29,8 @@ from tests.rules.kit import values
 
 pytestmark = pytest.mark.end_to_end
 
-STREAM, DEAD = "wiki.page-delete", "wiki.purge-dead"
+STREAM, DEAD, RULE = "wiki.page-delete", "wiki.purge-dead", "purge"
+"""With a suffix for each test: several use one broker."""
 EVENTS = 400
 KILLS = 3
 CONCURRENCY = 20
@@ -81,8 +83,13 @@ async def target() -> AsyncIterator[tuple[Target, int]]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[EventLog, str]]:
+async def log(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[EventLog, str]]:
     log: EventLog
+    suffix = uuid.uuid4().hex[:8]
+    for name in ("STREAM", "DEAD", "RULE"):
+        monkeypatch.setitem(globals(), name, f"{globals()[name]}-{suffix}")
     if request.param == "sqlite":
         log, url = SqliteLog(tmp_path / "events.db"), f"sqlite:///{tmp_path / 'events.db'}"
     else:
@@ -105,7 +112,7 @@ def configured(tmp_path: Path, port: int) -> Path:
         "dead_stream": DEAD,
     }
     streams: dict[str, Any] = {STREAM: {}, DEAD: {"schema_title": "gateway/error"}}
-    return configuration(tmp_path, streams, rules={"purge": rule}, rule_networks=["127.0.0.0/8"])
+    return configuration(tmp_path, streams, rules={RULE: rule}, rule_networks=["127.0.0.0/8"])
 
 
 async def start(config: Path, url: str) -> asyncio.subprocess.Process:
@@ -138,7 +145,7 @@ async def ended(*processes: asyncio.subprocess.Process) -> AsyncIterator[None]:
 
 async def begun(log: EventLog) -> bool:
     """Whether a rule has begun: it has its topics, and a position."""
-    return "purge.replay" in await log.describe(["purge.replay"])
+    return f"{RULE}.replay" in await log.describe([f"{RULE}.replay"])
 
 
 async def check(log: EventLog, target: Target) -> None:
@@ -228,7 +235,7 @@ async def test_two_processes_want_one_rule(
                 if not over:
                     over, _ = await asyncio.wait(ends, timeout=1, return_when=asyncio.FIRST_COMPLETED)
             assert len(over) == 1
-            assert b"purge is run by another process now" in over.pop().result()[1]
+            assert f"{RULE} is run by another process now".encode() in over.pop().result()[1]
             assert {first.returncode, second.returncode} == {1, None}
 
             async def all_done() -> bool:

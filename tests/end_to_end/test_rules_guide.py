@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "target.py").write_text(program.replace("8000", port))
     command = tmp_path / "bin" / "gateway"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m gateway "$@"\n')
     command.chmod(0o755)
     return tmp_path
 
@@ -75,7 +76,7 @@ async def test_the_first_rule_and_its_tests_work(folder: Path) -> None:
     run, put, after = blocks("sh")
     assert "no mistakes" in await output(folder, "gateway check")
     assert (await output(folder, "gateway rules test")).endswith("2 tests\n")
-    target = await shell(folder, f"{sys.executable} target.py")
+    target = await shell(folder, f"{shlex.quote(sys.executable)} target.py")
     rule = await shell(folder, run.strip())
     try:
         assert PRINTED is not None
@@ -93,7 +94,7 @@ async def test_the_first_rule_and_its_tests_work(folder: Path) -> None:
         # A target that is away: the events wait; one with another answer is dead.
         refusing = (folder / "target.py").read_text().replace("204", "410")
         (folder / "target.py").write_text(refusing)
-        target = await shell(folder, f"{sys.executable} target.py")
+        target = await shell(folder, f"{shlex.quote(sys.executable)} target.py")
         assert target.stdout is not None
         await asyncio.sleep(1)
         await output(folder, put)

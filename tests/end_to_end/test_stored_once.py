@@ -180,7 +180,7 @@ async def test_redis_goes_and_comes(
     await one_after_the_other()
     for gateway in (first, second):
         await eventually(partial(claims_alone, gateway, 1), "the gateway says that it is alone")
-    assert "cannot tell each other" in first.errors
+    assert "gateways cannot share their claims" in first.errors
     assert told(await post(second, before)) == (201, 1)
     redis_server.start()
     await one_after_the_other()

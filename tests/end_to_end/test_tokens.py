@@ -179,7 +179,7 @@ def test_check_names_what_is_wrong_with_tokens(tmp_path: Path) -> None:
     for content, told in (
         (None, "the file cannot be read (no such file or directory); jwks names it"),
         (b"{}", "it is not a key set (RFC 7517)"),
-        (document({"kty": "oct", "k": "c2VjcmV0"}), "it is secret; publish public keys alone"),
+        (document({"kty": "oct", "k": "c2VjcmV0"}), "it is a private key; replace it, and publish only public keys"),
     ):
         if content is not None:
             keys.write_bytes(content)

@@ -112,6 +112,23 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(counted("gateway_rule_lost_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
         Case(counted("gateway_rule_gaps_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
     ),
+    "GatewayDerivedStreamHalts": (
+        Case(counted("gateway_derive_halts_total", '{instance="one", stream="s"}'), (5, 9), 14, {"stream": "s"}),
+    ),
+    "GatewayDerivedStreamBehind": (
+        Case(
+            {
+                'gateway_derive_lag_seconds{instance="one", stream="s"}': "0x5 61x30",
+                'gateway_derive_lag_seconds{instance="one", stream="quick"}': "60x40",
+            },
+            (5, 10),
+            12,
+            {"stream": "s"},
+        ),
+    ),
+    "GatewayDerivedStreamRefuses": (
+        Case(counted("gateway_derive_errors_total", '{instance="one", stream="s"}'), (5, 9), 14, {"stream": "s"}),
+    ),
     "GatewayRefusesForItsKeys": (
         Case(counted("gateway_token_key_failures_total"), (5, 7), 15, {"job": "events", "instance": "one"}),
     ),

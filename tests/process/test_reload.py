@@ -283,3 +283,49 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     assert any(line.startswith(f"{place.path}:3: one: resume is") for line in told)
     hub.cancel()
     await asyncio.gather(hub, return_exceptions=True)
+
+
+DERIVED: dict[str, Any] = {"one": {}, "two": {"schema_title": "thing", "derive": {"from": ["one"]}}}
+
+
+def with_where(where: str, **more: Any) -> dict[str, Any]:
+    return {"one": {}, "two": {"schema_title": "thing", "derive": {"from": ["one"], "where": where, **more}}}
+
+
+def test_a_derived_stream_that_changed_needs_another_version(tmp_path: Path) -> None:
+    place = Place(tmp_path, with_where("true"))
+    place.write(with_where("false"))
+    with pytest.raises(RestartNeeded):
+        place.reloader.read()
+    (mistake,) = place.refused()
+    assert mistake.startswith("gateway.yaml:4: two: what it is made of has changed, and its version is still 1")
+    # It is compared with what is in force, which has not changed by that.
+    place.write(with_where("true"))
+    assert place.reload()["streams"] == NOTHING
+    place.write(with_where("false", version=2))
+    assert place.reload()["streams"] == NOTHING | {"changed": ["two"]}
+
+
+def test_what_changes_no_rows_needs_no_other_version(tmp_path: Path) -> None:
+    place = Place(tmp_path, with_where("true"))
+    place.write(with_where("true", since="30d"))
+    assert place.reload()["streams"]["changed"] == ["two"]
+    place.write({"one": {}})
+    assert place.reload()["streams"]["removed"] == ["two"]
+    # One that was not there is begun, whatever it was before that: its position says whether it may.
+    place.write(with_where("false"))
+    assert place.reload()["streams"]["added"] == ["two"]
+
+
+@pytest.mark.parametrize("processing", ["beside", "off"])
+async def test_one_server_without_processing_says_that_it_has_none(tmp_path: Path, processing: str) -> None:
+    place = Place(tmp_path, {"one": {}}, processing=processing)
+    gateway = Gateway(place.settings, place.definitions, MemoryLog())
+    reload = OwnReload(gateway, place.reloader)
+
+    async def told() -> int:
+        return sum("began without derived streams" in warning for warning in (await reload())["warnings"])
+
+    assert await told() == 0
+    place.write(DERIVED)
+    assert await told() == (processing == "beside")

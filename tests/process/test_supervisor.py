@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import pickle
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, Problem, RestartNeeded
@@ -23,9 +23,18 @@ from gateway.observability.figures import Figures
 from gateway.process import line as supervised
 from gateway.process import supervisor as supervisor_module
 from gateway.process.line import Line
+from gateway.process.processing import Declared
 from gateway.process.reload import Found, Reloader
 from gateway.process.restarts import MOST_EARLY_ENDS
-from gateway.process.supervisor import GRACE_SECONDS, STACKS_SECONDS, START_SECONDS, TURN, Supervisor, _Worker
+from gateway.process.supervisor import (
+    GRACE_SECONDS,
+    PROCESSING,
+    STACKS_SECONDS,
+    START_SECONDS,
+    TURN,
+    Supervisor,
+    _Worker,
+)
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 
@@ -36,6 +45,10 @@ def definitions(*names: str) -> Definitions:
     return Definitions(Catalog(Stream(name, (name,)) for name in names), SchemaRepository([]))
 
 
+def declared(*names: str) -> Declared:
+    return Declared(definitions(*names), ())
+
+
 async def no_rows(order: str, limit: int) -> tuple[list[Any], int]:
     return [], 0
 
@@ -43,8 +56,8 @@ async def no_rows(order: str, limit: int) -> tuple[list[Any], int]:
 class FakeProcess:
     """A process that lives until it is killed, or `exitcode` is set."""
 
-    def __init__(self, number: int) -> None:
-        self.name = f"worker-{number}"
+    def __init__(self, number: int, serves: bool) -> None:
+        self.name = f"worker-{number}" if serves else PROCESSING
         self.pid = None
         self.exitcode: int | None = None
 
@@ -78,7 +91,7 @@ class Supervised(Supervisor):
 
     def __init__(self, outcome: Definitions | Exception, count: int, **settings: Any) -> None:
         given = Settings(workers=count, **settings)
-        super().__init__(given, definitions("old"), cast(Reloader, FakeReloader(outcome)), lambda *_: None)
+        super().__init__(given, declared("old"), cast(Reloader, FakeReloader(outcome)), lambda *_: None)
         self.lines: dict[int, Connection] = {}
         self.started: list[int] = []
         self._workers = [self._start(number) for number in range(count)]
@@ -86,8 +99,13 @@ class Supervised(Supervisor):
     def _start(self, number: int) -> _Worker:
         ours, self.lines[number] = multiprocessing.Pipe()
         self.started.append(number)
-        worker = self._connect(number, cast(Any, FakeProcess(number)), ours, pickle.dumps(self._definitions))
-        assert list(self.lines[number].recv().catalog.streams) == list(self._definitions.catalog.streams)
+        assert number <= self._settings.workers
+        worker = self._connect(
+            number, cast(Any, FakeProcess(number, number < self._settings.workers)), ours, self._first(number)
+        )
+        first = self.lines[number].recv()
+        taken = first if worker.serves else first.definitions
+        assert list(taken.catalog.streams) == list(self._declared.definitions.catalog.streams)
         return worker
 
     def process(self, number: int) -> FakeProcess:
@@ -138,7 +156,7 @@ def test_every_worker_gets_the_same_and_the_answer_tells_of_each(monkeypatch: py
     kind, answer = lines[0].recv()
     assert kind == "answer"
     assert answer["workers"] == ["reloaded", "KeyError: 'x'", "has not answered", "has not answered"]
-    assert list(supervisor._definitions.catalog.streams) == ["new"]
+    assert list(supervisor._declared.definitions.catalog.streams) == ["new"]
     assert not lines[1].poll()
 
 
@@ -157,11 +175,11 @@ def test_no_worker_hears_of_what_is_broken(error: Exception) -> None:
     else:
         assert answer is None
     assert not lines[1].poll()
-    assert list(supervisor._definitions.catalog.streams) == ["old"]
+    assert list(supervisor._declared.definitions.catalog.streams) == ["old"]
 
 
 @asynccontextmanager
-async def line(notes: list[str] | Exception) -> AsyncIterator[tuple[Line, Connection, list[Definitions]]]:
+async def line(notes: list[str] | Exception) -> AsyncIterator[tuple[Line[Definitions], Connection, list[Definitions]]]:
     """A worker's end, the supervisor's, and what the worker has put in force."""
     ours, theirs = multiprocessing.Pipe()
     taken: list[Definitions] = []
@@ -363,3 +381,95 @@ def test_workers_that_end_again_and_again_end_the_process() -> None:
         assert starts <= MOST_EARLY_ENDS
     assert starts == MOST_EARLY_ENDS
     assert supervisor._failed
+
+
+class Processed(Supervised):
+    """A supervisor of servers, and of the one that derives streams and runs rules."""
+
+    def __init__(self, count: int = 1, **settings: Any) -> None:
+        super().__init__(definitions("new"), count, **settings)
+        self._process = lambda *_: None
+        derived = Catalog([Stream("a", ("a",)), Stream("b", ("b",), derive=Derivation(("a",)))])
+        self._declared = Declared(Definitions(derived, SchemaRepository([])), ())
+        self._start_processing()
+
+
+def test_the_one_that_processes_is_started_where_there_is_something_to_do() -> None:
+    assert Processed().started == [0, 1]
+    supervisor = Supervised(definitions("new"), 1)
+    supervisor._process = lambda *_: None
+    supervisor._start_processing()
+    assert supervisor.started == [0]
+    # A reload may declare the first, and later others.
+    supervisor._declared = Processed()._declared
+    for _ in range(2):
+        supervisor._start_processing()
+    assert supervisor.started == [0, 1]
+    off = Supervised(definitions("new"), 1)
+    off._declared = supervisor._declared
+    off._start_processing()
+    assert off.started == [0]
+
+
+def test_the_one_that_processes_is_started_again_for_ever_and_the_servers_are_ready() -> None:
+    supervisor = Processed()
+    pauses = []
+    for _ in range(MOST_EARLY_ENDS + 2):
+        supervisor.process(1).exitcode = 1
+        supervisor._bury(supervisor._workers[1], 0.0)
+        pauses.append(supervisor._workers[1].due)
+        supervisor._tell_workers()
+        supervisor._workers[1] = supervisor._start(1)
+    assert pauses == [1, 2, 4, 8, 16, *[30] * (MOST_EARLY_ENDS - 3)]
+    assert not supervisor._stopping
+    assert supervisor.lines[0].recv() == ("workers", [], ["processing"])
+
+
+def test_one_that_processes_and_hangs_is_told_as_away_and_killed() -> None:
+    supervisor = Processed(stall_limit=10)
+    supervisor.alive(0)
+    supervisor.alive(1)
+    supervisor.judge(1, 4)
+    supervisor._tell_workers()
+    assert supervisor.lines[0].recv() == ("workers", [], ["processing"])
+    supervisor.judge(1, 10 + GRACE_SECONDS + STACKS_SECONDS)
+    assert not supervisor.process(1).is_alive()
+
+
+def test_the_one_that_processes_has_no_connections_and_is_not_asked() -> None:
+    supervisor = Processed()
+    supervisor._take(supervisor._workers[0], ("connections", 7, "since", 10))
+    assert supervisor.lines[0].recv() == ("list", 0, 7, "since", 10)
+    supervisor._workers[1].due = 0.0
+    supervisor._take(supervisor._workers[0], ("connections", 8, "since", 10))
+    assert supervisor.lines[0].recv() == ("list", 0, 8, "since", 10)
+    assert not supervisor.lines[0].poll(0.1)
+    assert not supervisor.lines[1].poll()
+
+
+def test_the_counts_of_the_one_that_processes_are_among_all() -> None:
+    supervisor = Processed()
+    supervisor.alive(1, Figures({KEY: 4.0}))
+    assert supervisor._others(supervisor._workers[0])[-1].counts == {KEY: 4.0}
+    figures = telemetry.labelled_figures()
+    # It serves nobody: that its log answers is for the servers to say, and the lowest value counts.
+    assert figures.counts.keys() == telemetry.own_counts().counts.keys()
+    assert GAUGE not in figures.gauges
+
+
+def test_a_reload_hands_the_rules_to_the_one_that_processes() -> None:
+    supervisor = Processed()
+    line, heard = supervisor.lines[1], []
+
+    def answer() -> None:
+        kind, serial, taken = line.recv()
+        heard.append((kind, type(taken), list(taken.definitions.catalog.streams)))
+        line.send(("taken", serial, "reloaded"))
+
+    threads = [threading.Thread(target=answer), answering(supervisor.lines[0], "reloaded")[0]]
+    threads[0].start()
+    supervisor._reload()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert heard == [("take", Declared, ["new"])]
+    assert [worker.status for worker in supervisor._workers] == ["reloaded", "reloaded"]

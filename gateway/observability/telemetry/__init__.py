@@ -10,6 +10,16 @@ from gateway.observability.telemetry.access import (
     limits_shared,
     token_refused,
 )
+from gateway.observability.telemetry.derive import (
+    derive_begins,
+    derive_ends,
+    derive_halted,
+    derive_lag,
+    derive_replayed,
+    derive_says,
+    derive_stored,
+    derive_taken_over,
+)
 from gateway.observability.telemetry.event_log import (
     lag,
     log_answers,
@@ -25,6 +35,7 @@ from gateway.observability.telemetry.event_log import (
 from gateway.observability.telemetry.export import (
     exposition,
     exposition_of,
+    labelled_figures,
     metrics,
     own_counts,
     own_figures,
@@ -83,6 +94,14 @@ __all__ = [
     "claims_shared",
     "connection_refused",
     "connections",
+    "derive_begins",
+    "derive_ends",
+    "derive_halted",
+    "derive_lag",
+    "derive_replayed",
+    "derive_says",
+    "derive_stored",
+    "derive_taken_over",
     "draining",
     "error_event_lost",
     "exposition",
@@ -94,6 +113,7 @@ __all__ = [
     "intake_full",
     "keys_fetched",
     "keys_unavailable",
+    "labelled_figures",
     "lag",
     "limit_refused",
     "limits_alone",

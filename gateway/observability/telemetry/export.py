@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.observability import figures
 from gateway.observability.figures import Figures
-from gateway.observability.telemetry import access, event_log, intake, process, records, rules, streams
+from gateway.observability.telemetry import access, derive, event_log, intake, process, records, rules, streams
 
 registry = REGISTRY
 
@@ -18,7 +18,7 @@ registry = REGISTRY
 @cache
 def metrics() -> tuple[MetricWrapperBase, ...]:
     """All metrics that there are."""
-    kinds = (records, streams, event_log, intake, access, process, rules)
+    kinds = (records, streams, event_log, intake, access, process, rules, derive)
     return tuple(each for kind in kinds for each in vars(kind).values() if isinstance(each, MetricWrapperBase))
 
 
@@ -36,6 +36,13 @@ def own_figures() -> Figures:
 def own_counts() -> Figures:
     """Of these the counts alone: the process serves nobody, and its gauges tell nothing."""
     return Figures(own_figures().counts)
+
+
+def labelled_figures() -> Figures:
+    """The counts, and the gauges that have labels. The others are there from the start, and tell of a process that
+    serves."""
+    own = own_figures()
+    return Figures(own.counts, {key: value for key, value in own.gauges.items() if key[2]})
 
 
 def exposition_of(parts: Iterable[Figures]) -> bytes:

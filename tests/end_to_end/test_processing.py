@@ -1,0 +1,124 @@
+"""Derived streams and rules beside the servers, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import orjson
+import pytest
+
+from gateway.eventlog.sqlite.log import SqliteLog
+from gateway.model.record import NewRecord
+from tests.end_to_end.conftest import Launch
+from tests.end_to_end.process import ROOT, WAIT, GatewayProcess, eventually
+from tests.plain_http import http_client
+
+CONFIGURATION = """
+schema_repositories: [{schemas}, {own}]
+streams:
+  numbers: {{}}
+  doubled: {{schema_title: row, derive: {{from: [numbers], select: {{n: event.n * {factor}}}}}}}
+"""
+ROW = {"type": "object", "properties": {"n": {"type": "integer"}, "meta": {"type": "object"}}}
+
+
+pytestmark = pytest.mark.end_to_end
+
+
+def write(directory: Path, factor: int = 2, more: str = "") -> Path:
+    title = directory / "schemas" / "row" / "1.0.0.json"
+    title.parent.mkdir(parents=True, exist_ok=True)
+    title.write_bytes(orjson.dumps(ROW | {"$id": "/row/1.0.0", "title": "row"}))
+    path = directory / "gateway.yaml"
+    schemas = ROOT / "config" / "schemas"
+    path.write_text(CONFIGURATION.format(schemas=schemas, own=directory / "schemas", factor=factor) + more)
+    return path
+
+
+async def put(path: Path, *numbers: int) -> None:
+    log = SqliteLog(str(path))
+    await log.open()
+    await log.create("numbers", 1)
+    events = [{"meta": {"dt": "2026-01-01T00:00:00Z", "id": str(number)}, "n": number} for number in numbers]
+    await log.append("numbers", [NewRecord(orjson.dumps(event), None, 1_767_225_600_000) for event in events])
+    await log.close()
+
+
+async def rows(gateway: GatewayProcess, stream: str) -> list[int]:
+    path = f"/v2/stream/{stream}?since=2025-01-01T00:00:00Z&until=2026-02-01T00:00:00Z"
+    answer = await gateway.get(path, headers={"accept": "application/x-ndjson"})
+    if answer.status_code != 200:
+        return []  # The topic may not be there yet.
+    return [told["n"] for line in answer.text.split() if "n" in (told := json.loads(line))]
+
+
+async def come(gateway: GatewayProcess, expected: list[int], stream: str = "doubled") -> None:
+    async def there() -> bool:
+        return await rows(gateway, stream) == expected
+
+    await eventually(there, f"{expected} in {stream}")
+
+
+async def restarting(gateway: GatewayProcess) -> list[str]:
+    told = json.loads(await gateway.inside("/readyz"))
+    assert told["status"] == "ready"
+    found: list[str] = told.get("restarting", [])
+    return found
+
+
+async def reloaded(gateway: GatewayProcess, status: int) -> str:
+    async with http_client(timeout=WAIT) as client:
+        answer = await client.post(f"http://127.0.0.1:{gateway.admin_port}/-/reload")
+    assert answer.status_code == status
+    return answer.text
+
+
+async def test_one_server_and_its_processing(tmp_path: Path, gateways: Launch) -> None:
+    config, log = write(tmp_path), tmp_path / "events.db"
+    gateway = gateways("--config", str(config), "--log", f"sqlite:///{log}")
+    await gateway.start()
+    await put(log, 1, 2)
+    await come(gateway, [2, 4])
+
+    async def is_told() -> bool:
+        metrics = await gateway.metrics()
+        return 'gateway_derive_rows_total{stream="doubled"} 2.0' in metrics and "gateway_log_up 1.0" in metrics
+
+    await eventually(is_told, "the metrics of the processing")
+    processing = max(gateway.workers(), key=started)
+    os.kill(processing, signal.SIGKILL)
+
+    async def is_away() -> bool:
+        return await restarting(gateway) == ["processing"]
+
+    await eventually(is_away, "the end of the processing is told")
+    await put(log, 3)
+    await come(gateway, [2, 4, 6])
+    assert await restarting(gateway) == []
+    assert "processing was killed by SIGKILL" in gateway.errors
+    # Other rows under the same version are refused, and those of another begin.
+    write(tmp_path, factor=3)
+    assert "give it another `version`" in (await reloaded(gateway, 409))
+    again = "  tripled: {schema_title: row, derive: {from: [numbers], select: {n: event.n * 3}}}\n"
+    write(tmp_path, more=again)
+    assert '"workers":["reloaded","reloaded"]' in (await reloaded(gateway, 200))
+    await come(gateway, [3, 6, 9], "tripled")
+    workers = gateway.workers()
+    assert await gateway.stop() == 0
+    assert not [pid for pid in workers if str(pid) in os.listdir("/proc")]
+
+
+async def test_processing_that_is_off(tmp_path: Path, gateways: Launch) -> None:
+    config = write(tmp_path)
+    gateway = gateways("--config", str(config), "--log", f"sqlite:///{tmp_path}/events.db", "--processing", "off")
+    await gateway.start()
+    assert gateway.workers() == []
+    assert await gateway.stop() == 0
+
+
+def started(pid: int) -> int:
+    """When a process was started, in ticks."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

@@ -1,4 +1,4 @@
-"""Remembers why the partitions of one reader cannot be read, and says when that is to be told."""
+"""Remembers why the partitions of one reader cannot be read, and when to report it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from gateway.claims.port import AskedClaim, ClaimState
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
-from gateway.eventlog.memory.log import MemoryReader
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.eventlog.memory.log import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Batch
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module

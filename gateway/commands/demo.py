@@ -76,7 +76,8 @@ def serve_demo(configured: Configured, source: Source, output: Output) -> int:
     """
     definitions, _ = define(configured)
     settings = dataclasses.replace(configured.settings, workers=1)
-    declared, reloader = Declared(definitions, configured.rules), Reloader(source, configured.settings, definitions)
+    declared = Declared(definitions, configured.rules)
+    reloader = Reloader(source, configured.settings, definitions, configured.rules)
     click.echo("Creating an hour of history …", err=True)
     if not is_processing(settings, declared):
         asyncio.run(_feed_and_serve(settings, definitions, output, reloader=reloader))

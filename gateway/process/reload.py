@@ -75,7 +75,10 @@ class Found:
 class Reloader:
     """Reads the configuration of a process that runs with these settings and began with these definitions."""
 
-    def __init__(self, source: Source, settings: Settings, definitions: Definitions) -> None:
+    def __init__(
+        self, source: Source, settings: Settings, definitions: Definitions, rules: tuple[Rule, ...] = ()
+    ) -> None:
+        self._rules = rules
         self._source = source
         self._settings = settings
         self._taken = settings
@@ -106,6 +109,9 @@ class Reloader:
         document = {
             "streams": _differences(before.catalog.streams, streams),
             "schemas": schemas,
+            "rules": _differences(
+                {rule.name: rule for rule in self._rules}, {rule.name: rule for rule in configured.rules}
+            ),
             "settings": self._changed_settings(asked),
             "warnings": warnings,
         }
@@ -115,6 +121,7 @@ class Reloader:
         """These are in force now. Topics that they do not name are still read."""
         self._taken = found.settings
         self._definitions = found.definitions
+        self._rules = found.rules
         self._by_timestamp |= found.definitions.catalog.by_timestamp
 
     def _refused(self, configured: Configured) -> list[str]:
@@ -183,7 +190,7 @@ def tell(document: dict[str, Any]) -> None:
     """Say in the log what was reloaded."""
     parts = [
         f"{kind} {how} ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})"
-        for kind in ("streams", "schemas", "settings")
+        for kind in ("streams", "schemas", "rules", "settings")
         for how, names in document[kind].items()
         if names and how != "restart"
     ]

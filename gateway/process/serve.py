@@ -125,7 +125,7 @@ def serve(settings: Settings, declared: Declared, source: Source, output: Output
     """Serve until a signal; returns the exit status. `source` is read at each reload."""
     if not tell_connections(settings):
         return 1
-    reloader = Reloader(source, settings, declared.definitions)
+    reloader = Reloader(source, settings, declared.definitions, declared.rules)
     if settings.workers == 1 and not is_processing(settings, declared):
         return _serve_in_process(settings, declared.definitions, output, reloader=reloader)
     return supervise(settings, declared, reloader, _work)
@@ -178,6 +178,8 @@ def _process(settings: Settings, _: int, line: Connection) -> None:
     async def run() -> None:
         stop = stop_on_signals()
         processing = Processing(settings, open_log(settings))
+        derived, rules = counted(len(declared.derived), "derived stream"), counted(len(declared.rules), "rule")
+        logger.info("processing %s and %s in process %d", derived, rules, os.getpid())
         supervised = Line(
             line, processing.take, no_rows, settings.workers, settings.stall_limit, telemetry.labelled_figures
         )

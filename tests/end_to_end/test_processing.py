@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -88,8 +89,8 @@ async def test_one_server_and_its_processing(tmp_path: Path, gateways: Launch) -
         return 'gateway_derive_rows_total{stream="doubled"} 2.0' in metrics and "gateway_log_up 1.0" in metrics
 
     await eventually(is_told, "the metrics of the processing")
-    processing = max(gateway.workers(), key=started)
-    os.kill(processing, signal.SIGKILL)
+    (processing,) = re.findall(r"processing 1 derived stream and 0 rules in process (\d+)", gateway.errors)
+    os.kill(int(processing), signal.SIGKILL)
 
     async def is_away() -> bool:
         return await restarting(gateway) == ["processing"]
@@ -117,8 +118,3 @@ async def test_processing_that_is_off(tmp_path: Path, gateways: Launch) -> None:
     await gateway.start()
     assert gateway.workers() == []
     assert await gateway.stop() == 0
-
-
-def started(pid: int) -> int:
-    """When a process was started, in ticks."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

@@ -266,6 +266,7 @@ async def test_schemas_and_settings(site: Site) -> None:
     assert document == {
         "streams": {"added": ["errors"], "removed": [], "changed": []},
         "schemas": {"added": ["/errors/1.0.0", "/thing/1.1.0"], "removed": [], "changed": []},
+        "rules": {"added": [], "removed": [], "changed": []},
         "settings": {"changed": ["error_stream"], "restart": ["retry"]},
         "warnings": [],
         "workers": ["reloaded"],

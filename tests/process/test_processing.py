@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -189,24 +189,55 @@ async def test_pauses_grow_and_are_bounded(log: KeptLog, place: Place, monkeypat
     assert pauses == [0.001, 0.002, 0.004, 0.004, 0.004]
 
 
-async def test_one_that_another_process_took_over_is_left(
+async def test_one_that_another_process_took_over_is_left_until_that_is_gone(
     log: KeptLog, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts = 0
+    """The other makes rows for a while, then none of what comes."""
+    monkeypatch.setattr(keep, "STANDBY_SECONDS", 0.0)
+    seen: list[tuple[int, int]] = [(0, 0), (1, 1), (2, 2), (2, 2), (-1, 3), (2, 3), (2, 4)]
+    starts: list[int] = []
+    stop, rest, looks = asyncio.Event(), keep._rest, 0
 
     async def fenced(runner: Runner, stop: asyncio.Event) -> None:
-        nonlocal starts
-        starts += 1
+        starts.append(looks)
+        if len(starts) == 2:
+            stop.set()
+            return
         raise WriterFenced("derive double")
 
+    async def length(_: MemoryLog, topics: Sequence[str]) -> int:
+        return seen[looks][topics[0] == "wiki.change"]
+
+    async def looked(stop: asyncio.Event, seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        await rest(stop, seconds)
+
     monkeypatch.setattr(Runner, "run", fenced)
+    monkeypatch.setattr(keep, "_length", length)
+    monkeypatch.setattr(keep, "_rest", looked)
+    ends, tell = 0, telemetry.derive_ends
+
+    def ended(stream: str) -> None:
+        # While another derives it, this process tells of no lag.
+        nonlocal ends
+        ends += 1
+        tell(stream)
+
+    monkeypatch.setattr(telemetry, "derive_ends", ended)
     declared = place.declared(DOUBLE.format(factor=2))
     processing = Processing(Settings(), log)
     async with asyncio.timeout(10):
-        assert await keep.keep_deriving(
-            declared.derived[0], declared.definitions, log, DEFAULT_BOUNDS, processing.clock, asyncio.Event()
-        )
-    assert starts == 1
+        await keep.keep_deriving(declared.derived[0], declared.definitions, log, DEFAULT_BOUNDS, processing.clock, stop)
+    assert starts == [0, len(seen) - 1]
+    assert ends == 2
+
+
+async def test_how_far_topics_reach(log: KeptLog) -> None:
+    assert await keep._length(log, ["wiki.change"]) == -1
+    await log.create("wiki.change", 2)
+    await put(log, 1, 2, 3)
+    assert await keep._length(log, ["wiki.change", "absent"]) == 3
 
 
 async def test_a_reload_begins_the_new_ends_the_old_and_leaves_the_others(

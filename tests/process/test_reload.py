@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,13 @@ def test_nothing_has_changed(tmp_path: Path) -> None:
     place = Place(tmp_path, {"one": {"schema_title": "thing"}})
     for _ in range(2):
         settings: dict[str, list[str]] = {"changed": [], "restart": []}
-        assert place.reload() == {"streams": NOTHING, "schemas": NOTHING, "settings": settings, "warnings": []}
+        assert place.reload() == {
+            "streams": NOTHING,
+            "schemas": NOTHING,
+            "rules": NOTHING,
+            "settings": settings,
+            "warnings": [],
+        }
 
 
 def test_what_has_changed_is_told_once(tmp_path: Path) -> None:
@@ -329,3 +336,19 @@ async def test_one_server_without_processing_says_that_it_has_none(tmp_path: Pat
     assert await told() == 0
     place.write(DERIVED)
     assert await told() == (processing == "beside")
+
+
+def test_rules_that_have_changed_are_told(tmp_path: Path) -> None:
+    streams = {"one": {}, "two": {"schema_title": "thing"}, "dead": {"schema_title": "gateway/error"}}
+    place = Place(tmp_path, {"one": {}})
+    error = place.directory / "schemas" / "gateway" / "error"
+    shutil.copytree(Path(__file__).parents[2] / "config" / "schemas" / "gateway" / "error", error)
+    fragment = place.directory / "schemas" / "fragment"
+    shutil.copytree(Path(__file__).parents[2] / "config" / "schemas" / "fragment", fragment)
+    rule = {"on": ["one"], "do": [{"request": {"url": "http://a.example/{event.x}"}}], "dead_stream": "dead"}
+    place.write(streams, rules={"first": rule, "same": rule})
+    assert place.reload()["rules"]["added"] == ["first", "same"]
+    place.write(streams, rules={"same": rule, "new": rule})
+    assert place.reload()["rules"] == {"added": ["new"], "removed": ["first"], "changed": []}
+    place.write(streams, rules={"same": rule | {"where": "event.x == 1"}, "new": rule})
+    assert place.reload()["rules"] == {"added": [], "removed": [], "changed": ["same"]}

@@ -79,7 +79,7 @@ class FakeReloader:
             raise self.outcome
         nothing: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
         settings: dict[str, list[str]] = {"changed": [], "restart": []}
-        document = {"streams": nothing, "schemas": nothing, "settings": settings, "warnings": []}
+        document = {"streams": nothing, "schemas": nothing, "rules": nothing, "settings": settings, "warnings": []}
         return Found(Settings(), self.outcome, document)
 
     def take(self, found: Found) -> None:

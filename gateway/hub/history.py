@@ -9,7 +9,7 @@ from gateway.eventlog.port import Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
 from gateway.model.position import NOTHING_READ, ConsumedPosition
-from gateway.model.record import Record, Run, TopicPartition
+from gateway.model.record import Record, RecordRun, TopicPartition
 
 FIRST_RECORDS = 500
 FETCH_RECORDS = 2000
@@ -62,12 +62,12 @@ class History:
             for partition, end in self.ends.items()
         )
 
-    def put_back(self, runs: Iterable[Run]) -> None:
+    def put_back(self, runs: Iterable[RecordRun]) -> None:
         """Take back the last that were returned: where the ends have moved, others may come before them."""
         self._merge.put_back(runs)
         self._settle()
 
-    async def fetch(self, wait: float) -> list[Run]:
+    async def fetch(self, wait: float) -> list[RecordRun]:
         """The next records; empty where none came within `wait` seconds, or at the end. Raises as the reader does."""
         self._merge.ends = {partition: end for partition, end in self.ends.items() if partition not in self.troubles}
         hungry = self._merge.hungry()

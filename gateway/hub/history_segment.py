@@ -12,7 +12,7 @@ from gateway.hub.decode import decode, glance
 from gateway.hub.losses import Lost
 from gateway.hub.segment import ITEM_OVERHEAD
 from gateway.model.event import parse_again, parsed_size
-from gateway.model.record import Record, Run, TopicPartition
+from gateway.model.record import Record, RecordRun, TopicPartition
 
 PARSED_BYTES = 8 * 1024 * 1024
 """The most that the parsed events of one history segment may take."""
@@ -28,7 +28,7 @@ class HistorySegment:
     """
 
     serial: int
-    runs: list[Run]
+    runs: list[RecordRun]
     records: list[Record]
     """The same, one after the other."""
     canaries: set[int]
@@ -75,9 +75,9 @@ class HistorySegment:
         self._subjects.clear()
 
 
-def decode_segment(taken: Iterable[Run], positions: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
+def decode_segment(taken: Iterable[RecordRun], positions: Mapping[TopicPartition, int], parsed: bool) -> HistorySegment:
     """A history segment of these records."""
-    runs: list[Run] = []
+    runs: list[RecordRun] = []
     flat: list[Record] = []
     events: list[dict[str, Any] | None] = []
     canaries: set[int] = set()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 from gateway.eventlog.port import NO_STAMP
-from gateway.model.record import Record, Run, TopicPartition, sizes_of
+from gateway.model.record import Record, RecordRun, TopicPartition, sizes_of
 
 
 class Merge:
@@ -31,7 +31,7 @@ class Merge:
         self._buffers.setdefault(partition, deque()).extend(records)
         self._read[partition] = position
 
-    def put_back(self, runs: Iterable[Run]) -> None:
+    def put_back(self, runs: Iterable[RecordRun]) -> None:
         """Take back the last that were taken: where the ends have moved, others may come before them."""
         for partition, records in reversed(list(runs)):
             self._buffers[partition].extendleft(reversed(records))
@@ -71,7 +71,7 @@ class Merge:
         """Those that hold the others back."""
         return [partition for partition in self.behind() if not self._buffers[partition]]
 
-    def take(self, most: int | None = None) -> list[Run]:
+    def take(self, most: int | None = None) -> list[RecordRun]:
         """The next records. If more than `most` bytes wait, no partition holds the others back."""
         runs = self._take(regardless=most is not None and self._weigh() > most)
         # Of a single partition nothing is left.
@@ -81,7 +81,7 @@ class Merge:
     def _weigh(self) -> int:
         return sum(sum(sizes_of(buffer)) for buffer in self._buffers.values() if buffer)
 
-    def _take(self, regardless: bool) -> list[Run]:
+    def _take(self, regardless: bool) -> list[RecordRun]:
         waiting = [(partition, buffer) for partition, buffer in self._buffers.items() if buffer]
         if not waiting or (not regardless and self.hungry()):
             return []
@@ -92,7 +92,7 @@ class Merge:
             return [(partition, records)]
         heap = [(buffer[0].timestamp, partition) for partition, buffer in waiting]
         heapq.heapify(heap)
-        runs: list[Run] = []
+        runs: list[RecordRun] = []
         last = None
         while heap:
             _, partition = heap[0]

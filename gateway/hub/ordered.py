@@ -15,7 +15,7 @@ from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader
 from gateway.eventlog.trouble import Refusal
 from gateway.hub.history import share_of
 from gateway.hub.merge import Merge
-from gateway.model.record import Run, TopicPartition
+from gateway.model.record import RecordRun, TopicPartition
 
 IDLE_WAIT = 0.5
 """Seconds that one read of the log waits for a record; bounds how late a look for new topics may come."""
@@ -34,7 +34,7 @@ class Read(NamedTuple):
     """The records to deliver now, with the positions after them, the refusals of the log, and whether more is
     waiting. The stamps of positions are included as far as they are known, and the starts of the log."""
 
-    runs: list[Run]
+    runs: list[RecordRun]
     positions: Mapping[TopicPartition, int]
     refusals: list[Refusal]
     more: bool
@@ -178,7 +178,7 @@ class OrderedReader:
         return asyncio.get_running_loop().time()
 
 
-def merged(batches: list[Batch]) -> list[Run]:
+def merged(batches: list[Batch]) -> list[RecordRun]:
     """One read, merged by timestamp."""
     if len(batches) == 1:
         return [(batches[0].partition, list(batches[0].records))] if batches[0].records else []

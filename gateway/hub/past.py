@@ -24,7 +24,7 @@ from gateway.eventlog.trouble import Trouble, demand, refuse
 from gateway.hub.history import History
 from gateway.hub.history_segment import HistorySegment, decode_segment
 from gateway.hub.losses import Lost, Remains
-from gateway.model.record import Record, Run, TopicPartition, sizes_of
+from gateway.model.record import Record, RecordRun, TopicPartition, sizes_of
 
 SEGMENT_RECORDS = 256
 """A history segment ends where a partition goes over a multiple of this in its offsets."""
@@ -195,7 +195,7 @@ class _Share:
     """The share of one history segment in the merged records."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
+        self.runs: list[RecordRun] = []
         self.blocks: dict[TopicPartition, int] = {}
         """The block of offsets in which each partition begins."""
         self._room = MOST_RECORDS
@@ -208,7 +208,7 @@ class _Share:
         within = list(accumulate(sizes[: min(most, self._room)]))
         return min(bisect_left(within, self._left) + 1, len(within))
 
-    def add(self, run: Run, size: int) -> int:
+    def add(self, run: RecordRun, size: int) -> int:
         """Take a run of this many bytes; returns the bytes."""
         self.runs.append(run)
         self._room -= len(run[1])
@@ -226,7 +226,7 @@ class _Frontier:
         self._positions = dict(positions)
         self._reader: LogReader | None = None
         self._history: History | None = None
-        self._runs: deque[tuple[Run, list[int]]] = deque()
+        self._runs: deque[tuple[RecordRun, list[int]]] = deque()
         """The merged records that belong to no history segment yet, and the bytes of each."""
         self._held = 0
         """Bytes of `_runs`."""

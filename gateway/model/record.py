@@ -42,7 +42,7 @@ class NewRecord(NamedTuple):
     once: bytes | None = None
 
 
-Run = tuple[TopicPartition, list[Record]]
+RecordRun = tuple[TopicPartition, list[Record]]
 """Records of one partition that follow each other; never empty."""
 
 

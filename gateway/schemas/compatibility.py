@@ -14,7 +14,6 @@ whole (`readers.py`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +22,7 @@ from typing import Any
 import jsonschema_rs
 from jsonschema_rs.canonical import CanonicalizationError, Containment
 
+from gateway.schemas.change_text import NOTHING, allowed, cut, shown, summary, types_text, values_text
 from gateway.schemas.readers import differences, escaped
 from gateway.schemas.references import all_schemas
 from gateway.schemas.shape import (
@@ -38,16 +38,12 @@ from gateway.schemas.shape import (
 )
 from gateway.schemas.validator import DRAFTS, PATTERN_OPTIONS, anonymous, draft_of
 
-SHOWN = 60
-"""Characters of a value that a change shows."""
-
 MAXIMUM_CHOICES = 1_000
 """The most combinations of alternatives for which two schemas are compared as a whole: some 0.1 s."""
 
 MAXIMUM_STEPS = 3_000_000
 """Parts of schemas times their combinations, of all such comparisons together."""
 
-_NOTHING = "nothing"
 
 ALTERNATIVES = ("anyOf", "oneOf")
 
@@ -114,7 +110,7 @@ def _for_readers(path: str, before: Node, after: Node, found: list[Change]) -> l
     """What breaks readers and is not among what was found at its path."""
     told = {change.path for change in found if change.weight == Weight.MAJOR}
     return [
-        Change(path + one.path, one.what, _cut(one.before), _cut(one.after), Weight.MAJOR)
+        Change(path + one.path, one.what, cut(one.before), cut(one.after), Weight.MAJOR)
         for one in differences(before, after)
         if path + one.path not in told
     ]
@@ -188,7 +184,7 @@ class _Comparison:
             return
         before, after = types_of(old), types_of(new)
         if before != after:
-            yield Change(path, "the type changed", _types(before), _types(after), Weight.MAJOR)
+            yield Change(path, "the type changed", types_text(before), types_text(after), Weight.MAJOR)
             return
         yield from self._fields(path, old, new)
         yield from self._required(path, old, new)
@@ -208,18 +204,18 @@ class _Comparison:
             if name in after:
                 yield from self.node(pointer, part, after[name])
             elif name not in moved:
-                yield Change(pointer, "the field was removed", _summary(part), _NOTHING, Weight.MAJOR)
+                yield Change(pointer, "the field was removed", summary(part), NOTHING, Weight.MAJOR)
         for name, part in after.items():
             if name in before:
                 continue
             pointer = f"{path}/{escaped(name)}"
             rest = old.get("additionalProperties", True)
             if name in new.get("required", []):
-                yield Change(pointer, "a new field is required", _NOTHING, _summary(part), Weight.MAJOR)
+                yield Change(pointer, "a new field is required", NOTHING, summary(part), Weight.MAJOR)
             elif isinstance(rest, dict) and rest and self.covers(part, rest) != Containment.YES:
-                yield Change(pointer, "a field of any name is narrowed", _summary(rest), _summary(part), Weight.MAJOR)
+                yield Change(pointer, "a field of any name is narrowed", summary(rest), summary(part), Weight.MAJOR)
             else:
-                yield Change(pointer, "a new field", _NOTHING, _summary(part), Weight.MINOR)
+                yield Change(pointer, "a new field", NOTHING, summary(part), Weight.MINOR)
 
     def _required(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("required", []), new.get("required", [])
@@ -242,7 +238,7 @@ class _Comparison:
             yield from self.node(f"{path}/*", before, after)
             return
         what, weight = "other fields", Weight.MINOR if before is False else Weight.MAJOR
-        yield Change(f"{path}/*", what, _allowed(before), _allowed(after), weight)
+        yield Change(f"{path}/*", what, allowed(before), allowed(after), weight)
 
     def _patterns(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("patternProperties", {}), new.get("patternProperties", {})
@@ -252,11 +248,11 @@ class _Comparison:
                 yield from self.node(pointer, before[pattern], after[pattern])
             elif pattern in before:
                 what = "fields of this pattern may be anything"
-                yield Change(pointer, what, _summary(before[pattern]), _NOTHING, Weight.MAJOR)
+                yield Change(pointer, what, summary(before[pattern]), NOTHING, Weight.MAJOR)
             else:
                 part = after[pattern]
                 only = {"patternProperties": {pattern: part}}
-                yield from self._judged(pointer, "fields of this pattern", None, _summary(part), old, only)
+                yield from self._judged(pointer, "fields of this pattern", None, summary(part), old, only)
 
     def _values(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = enumerated(old), enumerated(new)
@@ -264,18 +260,18 @@ class _Comparison:
             return
         if before is None or after is None:
             weight = Weight.MINOR if after is None else Weight.MAJOR
-            yield Change(path, "the values that it takes", _values(before), _values(after), weight)
+            yield Change(path, "the values that it takes", values_text(before), values_text(after), weight)
             return
         first, second = ({key_of(value): value for value in values} for values in (before, after))
         if gone := [value for key, value in first.items() if key not in second]:
-            yield Change(path, "values were removed", _values(gone), _NOTHING, Weight.MAJOR)
+            yield Change(path, "values were removed", values_text(gone), NOTHING, Weight.MAJOR)
         if more := [value for key, value in second.items() if key not in first]:
-            yield Change(path, "new values", _NOTHING, _values(more), Weight.MINOR)
+            yield Change(path, "new values", NOTHING, values_text(more), Weight.MINOR)
 
     def _format(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("format"), new.get("format")
         if before != after:
-            yield Change(path, "the format changed", before or _NOTHING, after or _NOTHING, Weight.MAJOR)
+            yield Change(path, "the format changed", before or NOTHING, after or NOTHING, Weight.MAJOR)
 
     def _items(self, path: str, old: Node, new: Node) -> Iterator[Change]:
         before, after = old.get("items", True), new.get("items", True)
@@ -286,7 +282,7 @@ class _Comparison:
         elif not equal(before, after):
             if _is_open(before) or _is_open(after):
                 what = "the type of the elements"
-                yield Change(f"{path}/[]", what, _summary(before), _summary(after), Weight.MAJOR)
+                yield Change(f"{path}/[]", what, summary(before), summary(after), Weight.MAJOR)
             else:
                 yield from self.node(f"{path}/[]", before, after)
 
@@ -330,7 +326,7 @@ class _Comparison:
     def _judged(self, path: str, what: str, before: Any, after: Any, old: Any, new: Any) -> Iterator[Change]:
         """A change of keywords, judged by whether the new ones let through all that was valid."""
         weight = Weight.MINOR if self.covers(new, old) == Containment.YES else Weight.MAJOR
-        yield Change(path, what, _shown(before), _shown(after), weight)
+        yield Change(path, what, shown(before), shown(after), weight)
 
 
 def _effort(schema: Any) -> tuple[int, int]:
@@ -379,7 +375,7 @@ def _words(path: str, old: Node, new: Node) -> Iterator[Change]:
         if keyword == "examples":
             before, after = _nameless(before), _nameless(after)
         if not equal(before, after):
-            yield Change(path, keyword, _shown(before), _shown(after), Weight.PATCH)
+            yield Change(path, keyword, shown(before), shown(after), Weight.PATCH)
 
 
 def _nameless(examples: Any) -> Any:
@@ -398,35 +394,3 @@ def canonical(schema: Any, draft: str) -> jsonschema_rs.CanonicalSchema:
     return jsonschema_rs.canonicalize(
         document, draft=DRAFTS[draft], validate_formats=True, pattern_options=PATTERN_OPTIONS, offline=True
     )
-
-
-def _types(types: frozenset[str] | None) -> str:
-    return "anything" if types is None else " or ".join(sorted(types, key=lambda kind: (kind == "null", kind)))
-
-
-def _summary(schema: Any) -> str:
-    if schema is False:
-        return "forbidden"
-    form = f" ({schema['format']})" if isinstance(schema, dict) and "format" in schema else ""
-    return _types(types_of(schema)) + form
-
-
-def _allowed(rest: Any) -> str:
-    return "forbidden" if rest is False else "anything" if rest in (True, {}) else f"only {_summary(rest)}"
-
-
-def _values(values: list[Any] | None) -> str:
-    return "any" if values is None else _cut(", ".join(_json(value) for value in values))
-
-
-def _shown(value: Any) -> str:
-    return _NOTHING if value is None or value == {} else _cut(value if isinstance(value, str) else _json(value))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _cut(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -15,7 +15,7 @@ from gateway.access.trust import Terms, Trust
 from gateway.errors import KeysUnavailable
 from tests.access.kit import document, public_jwk
 from tests.kit.clock import HandClock
-from tests.routes.kit import becomes
+from tests.kit.waiting import becomes
 
 URL = "https://issuer.example/keys"
 

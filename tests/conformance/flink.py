@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ def run(scripts: Sequence[str], directory: Path, jars_directory: Path) -> None:
     """Run them as one job, and wait for its end."""
     (directory / "conf").mkdir()
     (directory / "conf/config.yaml").write_text("{}\n")
+    # Flink looks the machine's own name up, which a resolver need not know.
+    (directory / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
     files = []
     for number, script in enumerate(scripts):
         files.append(directory / f"{number:03}.sql")
@@ -65,6 +68,7 @@ def run(scripts: Sequence[str], directory: Path, jars_directory: Path) -> None:
         "-XX:+UseSerialGC",
         "-Xmx1500m",
         "-Xmn500m",
+        f"-Djdk.net.hosts.file={directory / 'hosts'}",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
         "-cp",
         f"{jars_directory}/*",

@@ -20,7 +20,8 @@ from tests.end_to_end.follower import Follow
 from tests.end_to_end.numbers import STREAM, Sender, numbered
 from tests.end_to_end.process import eventually
 from tests.end_to_end.strangers import disturb
-from tests.routes.kit import becomes, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import running, stored
 
 pytestmark = pytest.mark.end_to_end
 

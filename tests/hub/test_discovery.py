@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.errors import LogUnavailable
-from gateway.eventlog.memory.log import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Bounds
 from gateway.eventlog.trouble import Trouble
 from gateway.hub import hub as hub_module

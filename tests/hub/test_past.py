@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, TopicAbsent
-from gateway.eventlog.memory.log import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub import past as past_module
 from gateway.hub.history_segment import HistorySegment

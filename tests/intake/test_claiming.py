@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from gateway.claims.port import AskedClaim, ClaimState
 from gateway.clock import SystemClock
 from gateway.definitions import Current, Definitions
 from gateway.errors import LogError, Problem
-from gateway.eventlog.memory.log import MemoryReader
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS
 from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
@@ -31,6 +31,7 @@ from gateway.intake.store import ELSEWHERE, known_by
 from gateway.model.record import NewRecord, TopicPartition
 from tests.intake.test_intake import SHIPPED, STREAMS
 from tests.kit.intake import take
+from tests.kit.waiting import becomes
 from tests.routes.intake import Log, change
 
 TOPIC = "change"
@@ -125,12 +126,6 @@ async def send(intake: Intake, *events: Any, key: str | None = None, hasty: bool
 
 def counted(outcome: Outcome) -> tuple[int, int, int]:
     return outcome.stored, outcome.repeated, len(outcome.failed)
-
-
-async def becomes(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def claim_of(event: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +14,7 @@ from gateway.clock import SystemClock
 from gateway.limits.port import AWAY, CONNECTS, Client, Policy
 from gateway.limits.rates import Rate
 from gateway.limits.redis import LEASE_SECONDS, RedisLimiter
+from tests.kit.waiting import becomes
 from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -21,12 +22,6 @@ pytestmark = pytest.mark.redis
 NONE = Rate(0.0, 1.0)
 ONE = Client("203.0.113.1", Policy(3, NONE, NONE, NONE, NONE))
 PATIENCE = 30.0
-
-
-async def becomes(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ import httpx
 
 from gateway.catalog.stream import Stream
 from gateway.errors import LogError, LogUnavailable
-from gateway.eventlog.memory.log import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import NO_STAMPS
 from gateway.model.record import NewRecord, TopicPartition

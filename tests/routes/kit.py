@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -25,6 +25,7 @@ from gateway.model.record import NewRecord
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
 from tests.kit.frames import parse_fields
+from tests.kit.waiting import becomes
 from tests.plain_http import http_client
 from tests.services.kafka import free_port
 
@@ -108,13 +109,6 @@ class Site:
         finally:
             writer.close()
         return received
-
-
-async def becomes(condition: Callable[[], bool]) -> None:
-    """Return when this is true."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 class Reading:

@@ -14,7 +14,8 @@ from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.schemas.repository import SchemaRepository
-from tests.routes.kit import becomes, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import running, stored
 
 OWN = (
     *("127.0.0.1:9090", "127.0.0.1", "[::1]:9090", "[::1]", "10.1.2.3:9090"),

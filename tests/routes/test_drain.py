@@ -9,7 +9,8 @@ import zlib
 
 import pytest
 
-from tests.routes.kit import PATIENCE, Site, appears, becomes, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import PATIENCE, Site, appears, running, stored
 
 CLIENTS = 20
 RETRY = 2000

@@ -20,8 +20,8 @@ from gateway.model.record import TopicPartition
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import existing
 from tests.kit.intake import take
+from tests.kit.waiting import becomes
 from tests.routes.intake import PATH, IntakeSite, bare, change, intake, text
-from tests.routes.kit import becomes
 
 
 @pytest_asyncio.fixture

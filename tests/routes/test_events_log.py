@@ -16,8 +16,9 @@ from gateway.eventlog.trouble import Kind, Trouble, trouble_with
 from gateway.intake import intake as intake_module
 from gateway.intake.telling import told_of
 from gateway.model.record import NewRecord, TopicPartition
+from tests.kit.waiting import becomes
 from tests.routes.intake import IntakeSite, Log, Unread, change, intake, text
-from tests.routes.kit import PATIENCE, becomes
+from tests.routes.kit import PATIENCE
 
 
 @pytest_asyncio.fixture

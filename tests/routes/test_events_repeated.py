@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from gateway.intake import intake as intake_module
 from gateway.model.record import NewRecord
+from tests.kit.waiting import becomes
 from tests.routes.intake import PATH, IntakeSite, Unread, bare, change, intake, text
-from tests.routes.kit import becomes
 
 
 @pytest_asyncio.fixture

@@ -10,8 +10,9 @@ import socket
 
 import pytest
 
+from tests.kit.waiting import becomes
 from tests.routes.intake import change, intake, text
-from tests.routes.kit import EARLY, PATIENCE, Site, becomes, stored
+from tests.routes.kit import EARLY, PATIENCE, Site, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,7 +22,8 @@ from gateway.model.position import (
     parse_position,
 )
 from gateway.model.record import NewRecord, TopicPartition
-from tests.routes.kit import EARLY, START, Site, becomes, frames, lines, numbers, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import EARLY, START, Site, frames, lines, numbers, running, stored
 from tests.routes.test_problems import problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -13,8 +13,9 @@ import pytest
 from gateway.limits.ledger import Ledger
 from gateway.limits.memory import MemoryLimiter
 from gateway.model.record import TopicPartition
+from tests.kit.waiting import becomes
 from tests.routes.intake import change, intake
-from tests.routes.kit import START, Site, becomes, running, stored
+from tests.routes.kit import START, Site, running, stored
 
 PATH = "/v2/stream/page.edit"
 

@@ -11,7 +11,8 @@ from prometheus_client import REGISTRY
 from gateway.errors import MISTAKE
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.feed.feed import Feed
-from tests.routes.kit import PATIENCE, START, Site, becomes, position, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import PATIENCE, START, Site, position, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.routes.kit import becomes, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import running, stored
 
 
 @pytest.mark.long

@@ -19,7 +19,8 @@ from gateway.definitions import Definitions
 from gateway.errors import Problem
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.schemas.repository import SchemaRepository
-from tests.routes.kit import PATIENCE, Site, becomes, position, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import PATIENCE, Site, position, running, stored
 
 PUBLIC = (Stream("news", ("news",), ("latest",)), Stream("secrecy", ("secrecy",)))
 PRIVATE = (

@@ -21,8 +21,9 @@ from gateway.eventlog.trouble import Kind, Trouble
 from gateway.model.record import TopicPartition
 from gateway.routes.events import EVENTS_PATH
 from tests.access.kit import AUDIENCE, ISSUER, document, public_jwk
+from tests.kit.waiting import becomes
 from tests.routes.intake import change
-from tests.routes.kit import Site, becomes, position, running, stored
+from tests.routes.kit import Site, position, running, stored
 from tests.routes.tokens import bearer, token
 
 PUBLIC = (

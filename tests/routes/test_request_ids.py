@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.observability.logs import configure_logging
-from tests.routes.kit import becomes, running
+from tests.kit.waiting import becomes
+from tests.routes.kit import running
 
 
 @pytest.fixture

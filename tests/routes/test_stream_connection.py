@@ -8,7 +8,8 @@ import zlib
 
 import pytest
 
-from tests.routes.kit import EARLY, PATIENCE, Site, becomes, frames, running, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import EARLY, PATIENCE, Site, frames, running, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

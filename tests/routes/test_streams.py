@@ -10,13 +10,13 @@ import pytest
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import shown_identity
 from gateway.model.record import NewRecord
+from tests.kit.waiting import becomes
 from tests.routes.kit import (
     EARLY,
     MARGIN,
     START,
     Site,
     appears,
-    becomes,
     event,
     frames,
     lines,

@@ -17,7 +17,8 @@ from gateway.definitions import Definitions
 from gateway.settings.configuration import Configured
 from gateway.settings.table import Settings
 from tests.access.kit import claims, document, public_jwk, signed
-from tests.routes.kit import becomes, stored
+from tests.kit.waiting import becomes
+from tests.routes.kit import stored
 from tests.routes.tokens import SETTINGS, STATIC, STREAMS, bearer, names, post, serving, token
 
 

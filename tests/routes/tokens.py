@@ -16,8 +16,9 @@ from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.eventlog.memory.log import MemoryLog
 from tests.access.kit import AUDIENCE, ISSUER, claims, document, public_jwk, signed
+from tests.kit.waiting import becomes
 from tests.routes.intake import change
-from tests.routes.kit import PATIENCE, Site, becomes, running, stored
+from tests.routes.kit import PATIENCE, Site, running, stored
 
 STREAMS = (
     Stream("news", ("news",), ("latest",)),

@@ -14,7 +14,8 @@ from gateway.observability.logs import TextFormatter
 from gateway.server.connections import ConnectionBounds, Connections
 from gateway.server.protocol import StreamProtocol
 from gateway.server.server import GatewayServer, listen
-from tests.routes.kit import PATIENCE, becomes, running
+from tests.kit.waiting import becomes
+from tests.routes.kit import PATIENCE, running
 
 
 def known() -> Connections:

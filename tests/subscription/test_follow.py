@@ -20,8 +20,9 @@ from gateway.subscription.resolve import Origin
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request
 from gateway.wire.sse import SSE
+from tests.kit.waiting import becomes
 from tests.subscription.client import FakeSink
-from tests.subscription.test_session import PATIENCE, Site, event, numbers, until
+from tests.subscription.test_session import PATIENCE, Site, event, numbers
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +72,11 @@ async def test_a_client_that_comes_before_the_log_has_told(asked: str, topics: t
         origin, first = ORIGINS[asked]
         async with client(site, origin, *topics) as sink:
             if away:
-                await until(lambda: any("waiting for the log" in frame.comments for frame in sink.frames))
+                await becomes(lambda: any("waiting for the log" in frame.comments for frame in sink.frames))
             log.available = True
-            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            await becomes(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
-            await until(lambda: len(numbers(sink)) == 60 - first)
+            await becomes(lambda: len(numbers(sink)) == 60 - first)
             assert numbers(sink) == list(range(first, 60))
             assert not any(frame.event == "gap" for frame in sink.frames)
 
@@ -102,13 +103,13 @@ async def test_a_client_that_comes_while_the_ring_catches_up(
     monkeypatch.setattr(site.hub, "_read", read_slowly)
     async with site.running():
         site.hub.follow({"north": False})
-        await until(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
+        await becomes(lambda: NORTH in site.hub.catching_up and site.hub.ring.end(NORTH) >= 25)
         origin, first = ORIGINS[asked]
         async with client(site, origin, *topics) as sink:
-            await until(lambda: bool(sink.frames))
+            await becomes(lambda: bool(sink.frames))
             log.append_now("north", [event(number, 1_000_001) for number in range(50, 60)])
             gate.set()
-            await until(lambda: len(numbers(sink)) >= 60 - first)
+            await becomes(lambda: len(numbers(sink)) >= 60 - first)
             assert numbers(sink) == list(range(first, 60))
-            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            await becomes(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             assert not site.hub.catching_up

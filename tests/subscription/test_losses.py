@@ -15,8 +15,9 @@ from gateway.hub import ordered
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription import reader
 from tests.kit.events import numbered
+from tests.kit.waiting import becomes
 from tests.subscription.client import FakeSink
-from tests.subscription.test_session import Site, event, numbers, reads, until
+from tests.subscription.test_session import Site, event, numbers, reads
 
 EAST = TopicPartition("east", 0)
 EARLY = 4000
@@ -77,7 +78,7 @@ async def test_a_log_that_is_cut_back_and_written_on(
             old(log)
         await reads(live, 10)
         cut(log, 5, written_on, time)
-        await until(lambda: bool(gaps(live)) and site.hub.ring.end(EAST) == 5 + written_on)
+        await becomes(lambda: bool(gaps(live)) and site.hub.ring.end(EAST) == 5 + written_on)
         await reads(live, 10 + written_on)
         assert (gaps(live), numbers(live)[10:]) == ([("east", 9, 5, "unknown")], new)
         # It goes on, and the other topic does.
@@ -103,12 +104,12 @@ async def test_who_was_away_meanwhile(log: MemoryLog, *, written_on: int, time: 
             place = sink.frames[-1].identifier
         epoch = site.hub.ring.epoch
         cut(log, 5, written_on, time)
-        await until(lambda: site.hub.ring.epoch != epoch and site.hub.ring.end(EAST) == 5 + written_on)
+        await becomes(lambda: site.hub.ring.epoch != epoch and site.hub.ring.end(EAST) == 5 + written_on)
         async with site.client(place) as sink:
             log.append_now("west", [event(300, LATE + 101)])
             if by_timestamp and time == EARLY:
                 # An id of times alone says nothing of what was there: what is younger is delivered.
-                await until(lambda: 300 in numbers(sink))
+                await becomes(lambda: 300 in numbers(sink))
                 return
             await reads(sink, written_on + 1)
             expected = [] if by_timestamp else [("east", 9, 5, "unknown")]
@@ -122,12 +123,12 @@ async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.Monkey
     old(log, 600)
     async with Site(log, ring_bytes=2000).running() as site, site.client(identifier(-1, 0)) as slow:
         slow.at_once = False
-        await until(lambda: slow.buffered > 1000)
+        await becomes(lambda: slow.buffered > 1000)
         cut(log, end, 700, LATE)
-        await until(lambda: site.hub.ring.end(EAST) == end + 700)
+        await becomes(lambda: site.hub.ring.end(EAST) == end + 700)
         slow.at_once = True
         slow.drain()
-        await until(lambda: numbers(slow)[-1] == 799)
+        await becomes(lambda: numbers(slow)[-1] == 799)
         received, told = numbers(slow), gaps(slow)
     # It had at least one history segment; how much more it says itself.
     assert told or end >= 256
@@ -142,7 +143,7 @@ async def test_what_is_cut_off_beyond_the_last_record_is_no_loss(log: MemoryLog)
     async with Site(log).running() as site, site.client(identifier(-1, 0)) as live:
         await reads(live, 10)
         log.mark("east", 0, 5)
-        await until(lambda: site.hub.ring.end(EAST) == 15)
+        await becomes(lambda: site.hub.ring.end(EAST) == 15)
         cut(log, 10, 3, LATE)
         await reads(live, 13)
         assert (numbers(live)[10:], gaps(live)) == ([100, 101, 102], [])
@@ -170,7 +171,7 @@ async def test_what_the_log_deletes_is_not_given_from_memory(log: MemoryLog) -> 
         async with site.client(identifier(-1, 0)) as sink:
             await reads(sink, 10)
         log.truncate("east", 0, 6)
-        await until(lambda: site.hub.ring.holds(EAST, 5) is None)
+        await becomes(lambda: site.hub.ring.holds(EAST, 5) is None)
         for offset, expected in ((-1, []), (4, [("east", 4, 6, "expired")]), (5, [])):
             time = 0 if offset < 0 else TIME + offset
             async with site.client(identifier(offset, time)) as sink:
@@ -190,9 +191,9 @@ async def test_deleted_records_leave_the_past_too(log: MemoryLog) -> None:
             await reads(sink, 601)
         assert site.past.size
         log.truncate("east", 0, 600)
-        await until(lambda: not site.past.size)
+        await becomes(lambda: not site.past.size)
         async with site.client(identifier(5, TIME + 5)) as sink:
-            await until(lambda: 900 in numbers(sink))
+            await becomes(lambda: 900 in numbers(sink))
             assert (numbers(sink), gaps(sink)) == ([900], [("east", 5, 600, "expired")])
 
 
@@ -206,15 +207,15 @@ async def test_a_laggard_is_told_what_it_has_not_read(log: MemoryLog) -> None:
         padding = "x" * 20_000
         for number in range(40):
             log.append_now("east", [NewRecord(numbered(number, p=padding), None, TIME + number)])
-            await until(partial(_has_read, site, number))
+            await becomes(partial(_has_read, site, number))
         slow.drain()
         read = len(numbers(slow))
         assert read < 30
         log.truncate("east", 0, 35)
-        await until(lambda: site.hub.ring.holds(EAST, 34) is None)
+        await becomes(lambda: site.hub.ring.holds(EAST, 34) is None)
         slow.at_once = True
         slow.drain()
-        await until(lambda: 39 in numbers(slow))
+        await becomes(lambda: 39 in numbers(slow))
         assert len(gaps(slow)) == 1
         ((_, requested, resumed, reason),) = gaps(slow)
         assert (numbers(slow), resumed, reason) == ([*range(requested + 1), *range(35, 40)], 35, "expired")
@@ -227,11 +228,11 @@ async def test_what_is_behind_the_last_record_is_no_loss_where_it_is_deleted(log
         await reads(live, 10)
         place = live.frames[-1].identifier
         log.mark("east", 0, 5)
-        await until(lambda: site.hub.ring.end(EAST) == 15)
+        await becomes(lambda: site.hub.ring.end(EAST) == 15)
         log.truncate("east", 0, 15)
         log.append_now("east", [event(10, LATE)])
         await reads(live, 11)
-        await until(lambda: site.hub.ring.holds(EAST, 9) is None)
+        await becomes(lambda: site.hub.ring.holds(EAST, 9) is None)
         async with site.client(place) as sink:
             await reads(sink, 1)
             assert (numbers(sink), gaps(sink)) == ([10], [])

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.eventlog.memory.log import MemoryLog, MemoryReader
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.port import NO_STAMPS, Batch
 from gateway.eventlog.trouble import Refusal
 from gateway.hub import history as history_module
@@ -18,7 +19,8 @@ from gateway.model.record import NewRecord, TopicPartition
 from gateway.subscription import seen as seen_module
 from gateway.subscription import session as session_module
 from gateway.subscription.seen import Counting
-from tests.subscription.test_session import Site, event, numbers, until
+from tests.kit.waiting import becomes
+from tests.subscription.test_session import Site, event, numbers
 
 PLACE = TopicPartition("t", 0)
 PART = 10
@@ -185,7 +187,7 @@ async def test_a_client_hears_that_its_stream_lives_while_it_is_counted_for(monk
     async with Site(log, by_timestamp=True, ring_bytes=1000).running() as site:
         log.append_now("east", [event(number, 7) for number in range(5000)])
         log.append_now("east", [event(5000, 8)])
-        await until(lambda: site.hub.ring.end(TopicPartition("east", 0)) == 5001)
+        await becomes(lambda: site.hub.ring.end(TopicPartition("east", 0)) == 5001)
         log.pause = 0.002
         east = '{"topic":"east","partition":0,"timestamp":7,"seen":1000000}'
         asked = f'[{east},{{"topic":"west","partition":0,"timestamp":0}}]'
@@ -193,11 +195,11 @@ async def test_a_client_hears_that_its_stream_lives_while_it_is_counted_for(monk
         async with site.client(asked) as sink:
             for _ in range(3):
                 heard = len(sink.frames)
-                await until(lambda heard=heard: len(sink.frames) > heard)  # type: ignore[misc]
+                await becomes(lambda heard=heard: len(sink.frames) > heard)  # type: ignore[misc]
             assert not numbers(sink)
             assert log.readers > readers
             sink.leave()
-            await until(lambda: log.readers == readers)
+            await becomes(lambda: log.readers == readers)
         log.pause = 0.0
         async with site.client(asked) as sink:
-            await until(lambda: numbers(sink) == [5000])
+            await becomes(lambda: numbers(sink) == [5000])

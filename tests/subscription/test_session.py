@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -34,6 +34,7 @@ from gateway.wire.sse import SSE
 from tests.kit.clock import LoopClock
 from tests.kit.events import numbered
 from tests.kit.frames import Frame
+from tests.kit.waiting import becomes
 from tests.subscription.client import FakeSink
 
 PATIENCE = 10.0
@@ -89,19 +90,13 @@ class Site:
             session.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
-
-
 def numbers(sink: FakeSink) -> list[int]:
     return [frame.document["n"] for frame in sink.frames if frame.event == "message" and frame.data]
 
 
 async def reads(sink: FakeSink, count: int) -> None:
     """Return when so many events have come."""
-    await until(lambda: len(numbers(sink)) == count)
+    await becomes(lambda: len(numbers(sink)) == count)
 
 
 def event(number: int, timestamp: int) -> NewRecord:
@@ -142,12 +137,12 @@ async def test_what_came_to_the_other_data_centre_meanwhile_is_delivered(log: Me
     async with Site(log, by_timestamp=True).running() as site:
         log.append_now("east", [event(1, 5000)])
         async with site.client('[{"topic":"east","partition":0,"timestamp":1}]') as sink:
-            await until(lambda: numbers(sink) == [1])
+            await becomes(lambda: numbers(sink) == [1])
             identifier = sink.frames[-1].identifier
         # Older than what was read of the other topic.
         log.append_now("west", [event(2, 4000)])
         async with site.client(identifier) as sink:
-            await until(lambda: numbers(sink) == [2])
+            await becomes(lambda: numbers(sink) == [2])
 
 
 async def test_resumed_clients_share_the_evaluation_of_their_filter(
@@ -165,7 +160,7 @@ async def test_resumed_clients_share_the_evaluation_of_their_filter(
     log.append_now("east", [event(0, 1)])
     async with Site(log).running() as site:
         log.append_now("east", [event(number, 1) for number in range(1, 101)])
-        await until(lambda: site.hub.ring.records == 101)
+        await becomes(lambda: site.hub.ring.records == 101)
         position = '[{"topic":"east","partition":0,"offset":0,"timestamp":1}]'
         for text in ("event.n > 50", "event.n>50", "event.n  >  50"):
             async with site.client(position, chosen=compile_filter(text)) as sink:
@@ -179,7 +174,7 @@ async def test_each_gap_is_told_again_where_the_connection_broke_before_it(log: 
         log.truncate(topic, 0, 6)
     position = '[{"topic":"east","partition":0,"offset":1,"timestamp":1},{"topic":"west","partition":0,"offset":2}]'
     async with Site(log).running() as site, site.client(position) as sink:
-        await until(lambda: len(numbers(sink)) == 6)
+        await becomes(lambda: len(numbers(sink)) == 6)
         before, first, second = [json.loads(frame.identifier or "") for frame in sink.frames[:3]]
         assert [frame.event for frame in sink.frames[:3]] == ["message", "gap", "gap"]
         assert [[entry["offset"] for entry in position] for position in (before, first, second)] == [
@@ -195,12 +190,12 @@ AMID = '[{"topic":"east","partition":0,"offset":3,"timestamp":1003},{"topic":"we
 async def comes_again_for(log: MemoryLog, sink: FakeSink) -> None:
     """The topic is away, the client goes on with the other, and is told its own gap when the topic is back."""
     log.append_now("west", [event(10, 2000)])
-    await until(lambda: 10 in numbers(sink))
+    await becomes(lambda: 10 in numbers(sink))
     before = numbers(sink)
     east = json.loads(sink.frames[-1].identifier or "")[0]
     log.create_topic("east")
     log.append_now("east", [event(number, 3000) for number in range(20, 25)])
-    await until(lambda: numbers(sink) == [*before, *range(20, 25)])
+    await becomes(lambda: numbers(sink) == [*before, *range(20, 25)])
     gap = {"topic": "east", "partition": 0, "requested": east["offset"], "resumed": 0, "reason": "unknown"}
     assert told(sink, "gap").document == gap
     read = [number for number in before if number != 10]
@@ -215,7 +210,7 @@ async def test_a_client_of_a_topic_that_is_away_is_told_its_own_gap(log: MemoryL
     async with Site(log).running() as site:
         if known:
             log.delete_topic("east")
-        await until(lambda: "east" not in site.hub.discovery.existing)
+        await becomes(lambda: "east" not in site.hub.discovery.existing)
         async with site.client(AMID) as sink:
             await comes_again_for(log, sink)
 
@@ -228,9 +223,9 @@ async def test_a_client_amid_a_topic_that_goes_is_told_its_own_gap(
     log.append_now("east", [event(number, 1000 + number) for number in range(9)])
     async with Site(log).running() as site, site.client(AMID) as sink:
         sink.at_once = False
-        await until(lambda: sink.buffered > 0)
+        await becomes(lambda: sink.buffered > 0)
         log.delete_topic("east")
-        await until(lambda: "east" not in site.hub.discovery.existing)
+        await becomes(lambda: "east" not in site.hub.discovery.existing)
         sink.at_once = True
         sink.drain()
         await comes_again_for(log, sink)
@@ -252,7 +247,7 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
                 if not live:
                     one.transport = None
             if live:
-                await until(lambda: sum(len(feed.clients) for feed in site.broadcast._feeds.values()) == 2)
+                await becomes(lambda: sum(len(feed.clients) for feed in site.broadcast._feeds.values()) == 2)
 
             def broken(feed: Feed, segment: object, chosen: object) -> None:
                 raise ZeroDivisionError("a secret")
@@ -260,11 +255,11 @@ async def test_a_mistake_of_our_own_ends_the_stream_with_an_error(
             with monkeypatch.context() as patched:
                 patched.setattr(Feed, "_make", broken)
                 log.append_now("east", [event(1, 1)])
-                await until(lambda: sum(b"Internal error" in part for part in sent) == 2)
+                await becomes(lambda: sum(b"Internal error" in part for part in sent) == 2)
             # Everybody else is served.
             async with site.client(position, form) as served:
                 monkeypatch.setattr(served, "put", sent.append)
-                await until(lambda: any(numbered(1) in part for part in sent))
+                await becomes(lambda: any(numbered(1) in part for part in sent))
         assert not site.broadcast._feeds
     document = {
         "type": "about:blank",
@@ -304,12 +299,12 @@ async def test_a_client_that_comes_while_the_ring_is_filled_misses_nothing(
     monkeypatch.setattr(site.hub, "_fill", fill)
     running = asyncio.create_task(site.hub.run())
     try:
-        await until(lambda: bool(site.hub.discovery.sought))
+        await becomes(lambda: bool(site.hub.discovery.sought))
         first = '[{"topic":"east","partition":0,"timestamp":0},{"topic":"west","partition":0,"timestamp":0}]'
         async with site.client(first) as sink:
-            await until(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
+            await becomes(lambda: any(feed.clients for feed in site.broadcast._feeds.values()))
             gate.set()
-            await until(lambda: len(numbers(sink)) == 50)
+            await becomes(lambda: len(numbers(sink)) == 50)
             assert numbers(sink) == list(range(50))
     finally:
         running.cancel()
@@ -340,20 +335,20 @@ async def test_what_a_live_client_and_one_that_lags_do_not_take_is_counted_and_l
     async with Site(log, flush_bytes=20_000).running() as site:
         held = site.services.held
         async with site.client() as sink:
-            await until(lambda: bool(sink.frames))
+            await becomes(lambda: bool(sink.frames))
             sink.at_once = False
             log.append_now("east", [large(1)])
-            await until(lambda: sink.buffered > 30_000)
+            await becomes(lambda: sink.buffered > 30_000)
             log.append_now("east", [large(2)])
-            await until(lambda: sink.buffered > 60_000)
+            await becomes(lambda: sink.buffered > 60_000)
             assert held.size == sink.buffered, "of one that is live"
             log.append_now("east", [large(number) for number in range(3, 12)])
-            await until(lambda: site.hub.ring.end(EAST) == 11)
-            await until(lambda: held.size > sink.buffered + 30_000)
+            await becomes(lambda: site.hub.ring.end(EAST) == 11)
+            await becomes(lambda: held.size > sink.buffered + 30_000)
             sink.at_once = True
             sink.drain()
             await reads(sink, 11)
-            await until(lambda: not held.size)
+            await becomes(lambda: not held.size)
         assert held.size == 0
 
 
@@ -362,13 +357,13 @@ async def test_a_client_that_takes_nothing_is_cut_off_for_another_and_loses_noth
         held = site.services.held
         held.capacity = 40_000
         async with site.client() as stuck, site.client() as other:
-            await until(lambda: bool(stuck.frames and other.frames))
+            await becomes(lambda: bool(stuck.frames and other.frames))
             stuck.at_once = other.at_once = False
             log.append_now("east", [large(1)])
-            await until(lambda: bool(stuck.buffered and other.buffered))
+            await becomes(lambda: bool(stuck.buffered and other.buffered))
             other.drain()
             log.append_now("east", [large(2)])
-            await until(lambda: stuck.was_cut)
+            await becomes(lambda: stuck.was_cut)
             assert not other.was_cut
             other.at_once = True
             other.drain()

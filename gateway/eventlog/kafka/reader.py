@@ -18,7 +18,8 @@ from gateway.eventlog.kafka.fetch import NO_EPOCH, Fetched, FetchLimits, FetchPo
 from gateway.eventlog.kafka.flight import FetchConnections, Flight
 from gateway.eventlog.kafka.records import PartitionBuffer
 from gateway.eventlog.kafka.trouble import no_leader, trouble_of
-from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, SICK_SECONDS, Batch, part_of
+from gateway.eventlog.kafka.troubles import Troubles
+from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, part_of
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, absent, cut_back, out_of_range
 from gateway.model.record import TopicPartition
 
@@ -59,11 +60,7 @@ class KafkaReader:
         self._stale: list[Flight] = []
         self._waiter: asyncio.Future[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._lasting: dict[TopicPartition, Trouble] = {}
-        """The trouble that ends the reading of a partition, once all records before it were taken."""
-        self._failing: dict[TopicPartition, tuple[float, Trouble]] = {}
-        """When a partition became unreadable, and why: an election may still be running."""
-        self._unreachable: LogUnavailable | None = None
+        self._troubles = Troubles()
         self.starts: dict[TopicPartition, int] = {}
         """See LogReader."""
 
@@ -85,9 +82,7 @@ class KafkaReader:
             for partition, offset in positions.items()
         }
         self.starts = {}
-        self._lasting = {}
-        self._failing = {}
-        self._unreachable = None
+        self._troubles = Troubles()
         self._request_more(set())
 
     async def add(
@@ -105,8 +100,7 @@ class KafkaReader:
         """Read a partition no further; what is under way for it is of no interest."""
         self._buffers.pop(partition, None)
         self.starts.pop(partition, None)
-        self._lasting.pop(partition, None)
-        self._failing.pop(partition, None)
+        self._troubles.drop(partition)
 
     async def fetch(
         self,
@@ -123,7 +117,7 @@ class KafkaReader:
             found = self._take(wanted, max_records, max_bytes)
             found += self._refusals(wanted)
             if failed and not found:
-                self._raise_unreachable(wanted)
+                self._troubles.raise_unreachable(wanted)
             # Ahead of the next call only where there is more: what waited for the next record would bring that one
             # alone, however many have come by then. Where one partition has more, none is left out of the request.
             if not found or self.more:
@@ -132,7 +126,7 @@ class KafkaReader:
                 return found
             left = deadline - time.monotonic()
             if left <= 0:
-                self._raise_unreachable(wanted)
+                self._troubles.raise_unreachable(wanted)
                 return []
             await self._wait(left)
             await give_way()
@@ -189,7 +183,7 @@ class KafkaReader:
             )
             expanded += buffer.expanded
             if wrong is not None:
-                self._lasting[partition] = wrong
+                self._troubles.end(partition, wrong)
             max_records -= len(records)
             max_bytes -= size
             if buffer.position > before:
@@ -198,7 +192,7 @@ class KafkaReader:
         return found
 
     def _has_records(self, partition: TopicPartition) -> bool:
-        buffer, trouble = self._buffers[partition], self._lasting.get(partition)
+        buffer, trouble = self._buffers[partition], self._troubles.lasting(partition)
         return buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
 
     def _refusals(self, wanted: Collection[TopicPartition]) -> list[Batch | Refusal]:
@@ -208,21 +202,12 @@ class KafkaReader:
         now = time.monotonic()
         for partition in [partition for partition in self._buffers if partition in wanted]:
             buffer = self._buffers[partition]
-            trouble = self._lasting.get(partition)
-            if trouble is None and partition in self._failing and self._unreachable is None:
-                since, sick = self._failing[partition]
-                trouble = sick if now - since > SICK_SECONDS else None
+            trouble = self._troubles.due(partition, now)
             unread = buffer.position < buffer.ahead and (trouble is None or trouble.offset != buffer.position)
             if trouble is not None and not unread:
                 self._drop(partition)
                 found.append(Refusal(partition, trouble))
         return found
-
-    def _raise_unreachable(self, wanted: Collection[TopicPartition]) -> None:
-        """Raise where nothing can be learnt of any of the partitions, since no broker answers."""
-        if self._unreachable is None or not wanted or any(partition not in self._failing for partition in wanted):
-            return
-        raise LogUnavailable(str(self._unreachable), self._unreachable.kind) from self._unreachable
 
     # Flights.
 
@@ -233,7 +218,7 @@ class KafkaReader:
         held = sum(buffer.size for buffer in self._buffers.values())
         for partition, buffer in self._buffers.items():
             full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
-            if not full and partition not in requested and partition not in self._lasting:
+            if not full and partition not in requested and self._troubles.lasting(partition) is None:
                 node, epoch = self._leader(partition)
                 due.setdefault(node, {})[partition] = FetchPosition(buffer.ahead, buffer.epoch, epoch)
         at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
@@ -258,7 +243,7 @@ class KafkaReader:
 
     async def _look(self, partitions: Collection[TopicPartition]) -> dict[str, Topic]:
         """Metadata, not too often: this is the way of all that fails."""
-        if any(partition in self._failing for partition in partitions):
+        if any(map(self._troubles.is_failing, partitions)):
             await asyncio.sleep(RETRY_SECONDS)
         return await self._cluster.refresh({topic for topic, _ in partitions})
 
@@ -313,10 +298,7 @@ class KafkaReader:
         return failed
 
     def _collect_metadata(self, flight: Flight, topics: Mapping[str, Topic]) -> bool:
-        if self._unreachable is not None:
-            # Nobody answered for anything: what a partition lacks by itself counts from now on.
-            self._unreachable = None
-            self._failing.clear()
+        self._troubles.answered()
         failed = False
         for partition in flight.positions.keys() & self._buffers.keys():
             topic, number = partition
@@ -342,7 +324,7 @@ class KafkaReader:
                 continue  # It was dropped, or added anew, while this was under way.
             trouble = self._take_in(buffer, fetched)
             if trouble is None:
-                self._failing.pop(partition, None)
+                self._troubles.heal(partition)
                 continue
             buffer.unfetched = False
             self._note(partition, trouble)
@@ -387,13 +369,10 @@ class KafkaReader:
             self._buffers[partition].unfetched = False
             self._note(partition, Trouble(Kind.UNAVAILABLE, str(error)))
         if flight.node is None:
-            self._unreachable = error
+            self._troubles.silent(error)
 
     def _note(self, partition: TopicPartition, trouble: Trouble) -> None:
-        if trouble.kind in LASTING:
-            self._lasting[partition] = trouble
-        since = self._failing.get(partition, (time.monotonic(), trouble))[0]
-        self._failing[partition] = (since, trouble)
+        self._troubles.note(partition, trouble)
 
     def _leave(self) -> None:
         """Let go of the flights; their connections come back when they are finished, those of too many are closed."""

@@ -11,43 +11,27 @@ key, and needs no index of its own:
 from __future__ import annotations
 
 import sqlite3
-import struct
 import uuid
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogForbids, TopicAbsent, WriterFenced
-from gateway.eventlog.offer import REPEATED, Fate, refusal
+from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState, part_of
 from gateway.eventlog.sqlite.claims import Claimed, Life, bind
 from gateway.eventlog.sqlite.connection import IDENTITY, SqliteConnection
+from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, Appended, PartitionRow, stamp_of, unpack_headers
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
 from gateway.model.record import NewRecord, Record, TopicPartition
-
-RECORD_OVERHEAD = 32
-"""Bytes that a record counts for beyond its key, value and headers."""
 
 DELETE_RECORDS = 5_000
 """Expired records are deleted in transactions of this size, so that appends get in between."""
 
 NO_CLAIMS = Life(0, 0)
 
-_LENGTH = struct.Struct(">I")
-
 _ANY = TopicPartition("", 0)
-
-
-class PartitionRow(NamedTuple):
-    """A partition as it is now: its row, the readable offsets, the greatest timestamp and the bytes ever written."""
-
-    id: int
-    first: int
-    next: int
-    high: int | None
-    total: int
 
 
 class Found(NamedTuple):
@@ -63,34 +47,6 @@ class Right(NamedTuple):
     name: str
     epoch: int
     position: bytes | None
-
-
-def pack_headers(headers: Sequence[tuple[str, bytes]]) -> bytes | None:
-    """Headers as bytes: each name and each value after its length; None where there are none."""
-    if not headers:
-        return None
-    parts = [part for name, value in headers for part in (name.encode(), value)]
-    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
-
-
-def unpack_headers(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
-    """The headers that `pack_headers` packed."""
-    parts: list[bytes] = []
-    position = 0
-    while packed and position < len(packed):
-        (length,) = _LENGTH.unpack_from(packed, position)
-        position += _LENGTH.size + length
-        parts.append(packed[position - length : position])
-    return tuple((name.decode(), value) for name, value in zip(parts[::2], parts[1::2], strict=True))
-
-
-def stamp_of(record: Record) -> int:
-    """A checksum of a record: SQLite knows no epochs, and that it was cut back is seen by what stands there now."""
-    stamp = zlib.crc32(b"%d %d" % (record.offset, record.timestamp))
-    for part in (record.key, pack_headers(record.headers), record.value):
-        stamp = zlib.crc32(b"" if part is None else b"%d:" % len(part), stamp)
-        stamp = zlib.crc32(part or b"", stamp)
-    return stamp
 
 
 class SqliteStore(SqliteConnection):
@@ -246,7 +202,7 @@ class SqliteStore(SqliteConnection):
         are distributed in turn. Raises TopicAbsent."""
         note = None
         with self.writing() as connection:
-            appended = _Appended(topic, self._partitions(topic), now)
+            appended = Appended(topic, self._partitions(topic), now)
             refused = [appended.refusal(new) for new in records]
             repeated = self._repeated(records, refused, life, now)
             noted: list[bytes] = []
@@ -275,11 +231,11 @@ class SqliteStore(SqliteConnection):
         be stored, the first such error is raised and nothing is stored. Raises LogError, TopicAbsent, WriterFenced."""
         with self.writing():
             self._set_position(right)
-            topics: dict[str, _Appended] = {}
+            topics: dict[str, Appended] = {}
             told = []
             for topic, new in records:
                 if (appended := topics.get(topic)) is None:
-                    appended = topics[topic] = _Appended(topic, self._partitions(topic), now)
+                    appended = topics[topic] = Appended(topic, self._partitions(topic), now)
                 if (error := appended.refusal(new)) is not None:
                     raise error
                 told.append(appended.add(appended.choose(new, turn), new))
@@ -287,7 +243,7 @@ class SqliteStore(SqliteConnection):
             self._store(topics.values())
             return told
 
-    def _store(self, topics: Collection[_Appended]) -> None:
+    def _store(self, topics: Collection[Appended]) -> None:
         """Write what was added to these topics."""
         rows = [row for appended in topics for row in appended.rows]
         self.connection().executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -431,38 +387,6 @@ class SqliteStore(SqliteConnection):
             "UPDATE partitions SET first = ?, next = ?, high = ?, total = ? WHERE id = ?",
             [(state.first, state.next, state.high, state.total, state.id) for state in states],
         )
-
-
-class _Appended:
-    """Where records of a topic go, in an append: the partitions as they will be, and the rows."""
-
-    def __init__(self, topic: str, states: dict[int, PartitionRow], now: int) -> None:
-        self._topic = topic
-        self._now = now
-        self.states = states
-        self.rows: list[tuple[object, ...]] = []
-
-    def refusal(self, new: NewRecord) -> LogError | None:
-        """Why a record cannot be stored."""
-        return refusal(new) if new.partition is None or new.partition in self.states else TopicAbsent(self._topic)
-
-    def choose(self, new: NewRecord, turn: int) -> int:
-        """The partition of a record; those without key and partition take turns."""
-        if new.partition is not None:
-            return new.partition
-        return (turn if new.key is None else zlib.crc32(new.key)) % len(self.states)
-
-    def add(self, number: int, new: NewRecord) -> tuple[TopicPartition, int]:
-        """Put a record at the end of a partition; returns its location."""
-        state = self.states[number]
-        timestamp = self._now if new.timestamp is None else new.timestamp
-        headers = pack_headers(new.headers)
-        high = timestamp if state.high is None else max(state.high, timestamp)
-        size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
-        total = state.total + size
-        self.rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
-        self.states[number] = state._replace(next=state.next + 1, high=high, total=total)
-        return TopicPartition(self._topic, number), state.next
 
 
 def _identity(connection: sqlite3.Connection) -> str:

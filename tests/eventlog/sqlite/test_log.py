@@ -23,7 +23,8 @@ from gateway.eventlog.sqlite import watch as sqlite_watch
 from gateway.eventlog.sqlite import worker as sqlite_worker
 from gateway.eventlog.sqlite.file_writes import FileWrites
 from gateway.eventlog.sqlite.log import SqliteLog
-from gateway.eventlog.sqlite.store import RECORD_OVERHEAD, SqliteStore, pack_headers, unpack_headers
+from gateway.eventlog.sqlite.rows import RECORD_OVERHEAD, pack_headers, unpack_headers
+from gateway.eventlog.sqlite.store import SqliteStore
 from gateway.eventlog.trouble import Kind
 from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import WAIT, batches_of, take, to

@@ -24,7 +24,10 @@ export function parse(text) {
   if (!LONG.test(text)) return JSON.parse(text);
   /** @param {string} _ @param {any} value @param {{source?: string}} [context] */
   const revive = (_, value, context) => {
-    if (typeof value !== "number" || Number.isSafeInteger(value) || context?.source === undefined) return value;
+    if (typeof value !== "number" || context?.source === undefined) return value;
+    // Below the least double it is rounded to 0.
+    const vanished = value === 0 && /[1-9]/.test(context.source.split(/e/i, 1)[0]);
+    if (Number.isSafeInteger(value) && !vanished) return value;
     return context.source === String(value) ? value : new Exact(context.source);
   };
   return JSON.parse(text, revive);

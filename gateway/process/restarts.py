@@ -17,6 +17,11 @@ MOST_EARLY_ENDS = 10
 first. Its own supervisor may know another remedy."""
 
 
+REFUSED_STATUS = 78
+"""The exit status of a worker that cannot run until somebody acts (EX_CONFIG of sysexits.h). No other is started in its
+place."""
+
+
 class Restarts:
     """The ends of one worker and of those that took its place."""
 

@@ -27,6 +27,7 @@ from gateway.process import signals
 from gateway.process.line import Line
 from gateway.process.processing import Declared, Processing
 from gateway.process.reload import OwnReload, Reloader, Source
+from gateway.process.restarts import REFUSED_STATUS
 from gateway.process.supervisor import Run, Supervisor, tell_stacks_when_asked
 from gateway.process.watchdog import end_process, watched
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
@@ -237,7 +238,7 @@ def _serve_in_process(
         return 1
     except LogNewer as error:
         logger.error("%s", error)
-        return 1
+        return 1 if line is None else REFUSED_STATUS
     return 0
 
 

@@ -36,7 +36,7 @@ from gateway.observability.figures import Figures
 from gateway.process.pipe import Post
 from gateway.process.processing import Declared
 from gateway.process.reload import RELOADED, Reloader, tell, tell_refusal
-from gateway.process.restarts import LONGEST_PAUSE, Restarts, cause
+from gateway.process.restarts import LONGEST_PAUSE, REFUSED_STATUS, Restarts, cause
 from gateway.process.watchdog import StallMeter
 from gateway.settings.table import Settings
 
@@ -121,7 +121,8 @@ class Supervisor:
         """The workers that do not answer, and those that have ended, as last reported to all."""
         self._looked = time.monotonic()
         self._stopping: list[int] = []
-        self._failed = False
+        self._failure = 0
+        """The exit status, where the workers are why the process ends."""
         self._hung_up = False
         self._asking: list[_Worker] = []
         self._serial = 0
@@ -214,17 +215,25 @@ class Supervisor:
         # Another begins with the definitions that are in force then.
         worker.status = RELOADED
         self._asking = [one for one in self._asking if one is not worker]
+        if worker.serves and worker.process.exitcode == REFUSED_STATUS:
+            logger.critical("%s cannot serve, and says above why; the process ends", worker.told)
+            self._give_up(worker, 1)
+            return
         pause = self._restarts[worker.number].pause(now - worker.begun)
         if pause is None and not worker.serves:
             pause = LONGEST_PAUSE  # The servers go on without it.
         if pause is None:
             logger.critical("%s %s, as did those before it soon after their start; the process ends", worker.told, why)
-            worker.due = float("inf")
-            self._failed = True
-            self._stopping.append(signal.SIGTERM)
+            self._give_up(worker, FAILED_STATUS)
             return
         logger.error("%s %s; another is started in %g s", worker.told, why, pause)
         worker.due = now + pause
+
+    def _give_up(self, worker: _Worker, status: int) -> None:
+        """End the process with this status, since a worker has ended and no other makes sense."""
+        worker.due = float("inf")
+        self._failure = status
+        self._stopping.append(signal.SIGTERM)
 
     def _judge(self, worker: _Worker, elapsed: float) -> None:
         """Kill a worker whose loop stands still."""
@@ -368,8 +377,8 @@ class Supervisor:
                     worker.process.kill()
                     worker.process.join()
             time.sleep(0.02)
-        if self._failed:
-            return FAILED_STATUS
+        if self._failure:
+            return self._failure
         return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
 
 

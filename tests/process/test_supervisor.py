@@ -25,8 +25,9 @@ from gateway.process import supervisor as supervisor_module
 from gateway.process.line import Line
 from gateway.process.processing import Declared
 from gateway.process.reload import Found, Reloader
-from gateway.process.restarts import MOST_EARLY_ENDS
+from gateway.process.restarts import MOST_EARLY_ENDS, REFUSED_STATUS
 from gateway.process.supervisor import (
+    FAILED_STATUS,
     GRACE_SECONDS,
     PROCESSING,
     STACKS_SECONDS,
@@ -380,7 +381,16 @@ def test_workers_that_end_again_and_again_end_the_process() -> None:
         starts += 1
         assert starts <= MOST_EARLY_ENDS
     assert starts == MOST_EARLY_ENDS
-    assert supervisor._failed
+    assert supervisor._failure == FAILED_STATUS
+
+
+def test_a_worker_that_cannot_serve_ends_the_process_at_once() -> None:
+    supervisor = Supervised(definitions("new"), 2)
+    supervisor.process(1).exitcode = REFUSED_STATUS
+    supervisor._turn()
+    assert supervisor._stopping
+    assert supervisor._failure == 1
+    assert supervisor.started == [0, 1]
 
 
 class Processed(Supervised):

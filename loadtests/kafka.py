@@ -49,6 +49,8 @@ PROPERTIES = {
     "broker.heartbeat.interval.ms": "250",
     "group.initial.rebalance.delay.ms": "0",
     "message.max.bytes": "12000000",
+    # Tests write records of any time; what is to expire has a topic of its own settings.
+    "log.retention.ms": "-1",
     "log.retention.check.interval.ms": "500",
     "log.cleaner.backoff.ms": "100",
     "log.segment.delete.delay.ms": "100",

@@ -250,10 +250,14 @@ async def test_a_batch_that_a_paused_broker_takes_late(serve: Serve, broker: Kaf
 @asynccontextmanager
 async def faults(gateways: list[GatewayProcess], chance: random.Random) -> AsyncIterator[None]:
     """Gateways, or their workers, are killed one after another."""
+    over = asyncio.Event()
 
     async def kill() -> None:
         while True:
-            await asyncio.sleep(chance.uniform(1.0, 2.5))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(chance.uniform(1.0, 2.5)):
+                    await over.wait()
+                    return
             gateway = chance.choice(gateways)
             if workers := gateway.workers():
                 with suppress(ProcessLookupError):
@@ -267,8 +271,9 @@ async def faults(gateways: list[GatewayProcess], chance: random.Random) -> Async
     try:
         yield
     finally:
-        killing.cancel()
-        await asyncio.wait([killing])
+        # Not cancelled: what is killed is started again.
+        over.set()
+        await killing
         for gateway in gateways:
             await gateway.ready()
 

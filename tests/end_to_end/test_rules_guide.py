@@ -96,7 +96,6 @@ async def test_the_first_rule_and_its_tests_work(folder: Path) -> None:
         (folder / "target.py").write_text(refusing)
         target = await shell(folder, f"{shlex.quote(sys.executable)} target.py")
         assert target.stdout is not None
-        await asyncio.sleep(1)
         await output(folder, put)
         async with asyncio.timeout(SECONDS):
             await target.stdout.readline()
@@ -105,7 +104,9 @@ async def test_the_first_rule_and_its_tests_work(folder: Path) -> None:
             while not dead:
                 dead = await output(folder, list_dead)
         event = orjson.loads(dead.split("\n")[0])
-        assert (event["message"], event["attempts"], event["status"]) == ("rule purge: it answers 410", 1, 410)
+        assert (event["message"], event["status"]) == ("rule purge: it answers 410", 410)
+        # One that came while the target was away was tried before.
+        assert event["attempts"] >= 1
         assert orjson.loads(event["raw_event"])["page"]["title"] == "Ada/Lovelace"
         await output(folder, replay)
         async with asyncio.timeout(SECONDS):

@@ -39,7 +39,7 @@ class Latest:
         """Let the event wait for earlier ones."""
         low = place.newest - self._late
         if time < low:
-            self._results.late(record, f"it is {low - time} ms older than what is waited for")
+            self._results.older(record, low - time)
             return
         key = self._key.of(event, record)
         if isinstance(key, str):

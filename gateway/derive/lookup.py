@@ -49,7 +49,7 @@ class Lookups:
         """Let the event wait for rows that are older."""
         low = place.newest - self._late
         if time < low:
-            self._results.late(record, f"it is {low - time} ms older than what is waited for")
+            self._results.older(record, low - time)
             return
         self._held.add(size=len(record.value or b""))
         self._waiting.put(time, place, record.offset, (record, event), _EVENT)
@@ -59,7 +59,7 @@ class Lookups:
         """Let the row wait for older ones."""
         low = place.newest - self._late
         if time < low:
-            self._results.late(record, f"it is {low - time} ms older than what is waited for")
+            self._results.older(record, low - time)
             return
         if record.key is None:
             self._results.invalid(record, "it has no key, by which it could be found")

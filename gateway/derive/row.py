@@ -54,6 +54,10 @@ class Results:
         """An event came too late."""
         self.refused.append(Refused("late", reason, record.value or b"", record))
 
+    def older(self, record: Record, milliseconds: int) -> None:
+        """An event came too late: it is older by this much than what is waited for."""
+        self.late(record, f"it is {milliseconds} ms older than what is waited for")
+
     def invalid(self, record: Record, reason: str) -> None:
         """Of an event nothing valid can be made."""
         self.refused.append(Refused("invalid", reason, record.value or b"", record))

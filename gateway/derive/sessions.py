@@ -84,7 +84,7 @@ class Sessions:
         """Add the event to its session, or begin one; sessions that it lies between become one."""
         low = place.newest - self._late
         if time <= low:
-            self._results.late(record, f"it is {low - time} ms older than what is waited for")
+            self._results.older(record, low - time)
             return
         key = self._grouping.key(event, record)
         if isinstance(key, str):

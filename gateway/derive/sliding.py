@@ -58,7 +58,7 @@ class Sliding:
         """Let the event wait for earlier ones."""
         low = place.newest - self._late
         if time <= low:
-            self._results.late(record, f"it is {low - time} ms older than what is waited for")
+            self._results.older(record, low - time)
             return
         key = self._grouping.key(event, record)
         if isinstance(key, str):

@@ -250,7 +250,3 @@ def time_of_value(value: Any) -> int | None:
         return read_time(value)
     except ValueError:
         return None
-
-
-accept = validate
-"""The former name."""

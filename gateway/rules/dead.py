@@ -8,7 +8,7 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.intake.error_event import EMITTER, NAME_CHARACTERS, RAW_EVENT_BYTES, named
-from gateway.intake.validate import InvalidEvent, accept
+from gateway.intake.validate import InvalidEvent, validate
 from gateway.model.event import parse_event
 from gateway.model.record import NewRecord, Record
 from gateway.rules.tries import HEADER, Tries, tries_of, with_tries
@@ -71,7 +71,7 @@ def dead_record(
         told["errored_stream_name"] = source[:NAME_CHARACTERS]
     if uri is not None:
         told["errored_schema_uri"] = uri[:NAME_CHARACTERS]
-    accepted = accept(orjson.dumps(told), told, catalog, schemas, now, hint=False)
+    accepted = validate(orjson.dumps(told), told, catalog, schemas, now, hint=False)
     headers = [tries.header()]
     if whole and len(text) > RAW_EVENT_BYTES:
         headers.append((VALUE_HEADER, text))

@@ -14,7 +14,7 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Members
 from gateway.derive.expression import condition, value
 from gateway.filters.values import Error
-from gateway.intake.validate import accept
+from gateway.intake.validate import validate
 from gateway.model.event import is_canary, parse_event
 from gateway.model.record import NewRecord, Record
 from gateway.observability.tracing import TRACEPARENT
@@ -116,7 +116,7 @@ class Work:
                 text = orjson.dumps(made)
             except orjson.JSONEncodeError as error:
                 raise Unfillable(f"the event for {stream.name}: {error}") from None
-            accepted = accept(text, made, self._catalog, self._schemas, now, hint=False)
+            accepted = validate(text, made, self._catalog, self._schemas, now, hint=False)
             return accepted.topic, accepted.record
 
         return make

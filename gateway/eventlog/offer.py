@@ -24,9 +24,10 @@ REPEATED: Final[Fate] = (TopicPartition("", -1), -1)
 
 def refusal(new: NewRecord) -> LogError | None:
     """Why no log takes this record."""
-    size = len(new.value or b"") + len(new.key or b"")
-    if new.headers:
-        size += sum(len(name.encode()) + len(value) for name, value in new.headers)
+    value, key, _, _, headers, _ = new
+    size = len(value or b"") + len(key or b"")
+    if headers:
+        size += sum(len(name.encode()) + len(value) for name, value in headers)
     if size <= RECORD_BYTES:
         return None
     return LogError(f"a record of {size:,} bytes is too large: at most {RECORD_BYTES:,} are taken")

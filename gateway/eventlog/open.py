@@ -19,6 +19,10 @@ def check_log_url(url: str) -> None:
         return
     if not url.startswith("kafka://"):
         raise ValueError(f'log is "{url}"; it takes {FORM}')
+    if "@" in url:
+        raise ValueError(
+            "log has a user or a password in it; they belong into kafka: sasl_plain_username and sasl_plain_password"
+        )
     for server in servers(url):
         host, _, port = server.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or "/" in server:

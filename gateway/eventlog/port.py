@@ -1,15 +1,15 @@
 """The event log as the gateway sees it: topics of partitions of records, read by offset.
 
-Three adapters stand beside this file. One conformance kit (`tests/eventlog`) checks that all of them keep this
-contract.
+Three adapters stand beside this file, and `archive/log.py` is one over another log and its archive. One conformance kit
+(`tests/eventlog`) checks that all of them keep this contract.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from gateway.catalog.stream import Retention
 from gateway.eventlog.offer import Fate
@@ -18,6 +18,9 @@ from gateway.model.record import NewRecord, Record, TopicPartition
 
 SICK_SECONDS = 3.0
 """Seconds to wait for a trouble that may pass within moments, before it is reported."""
+
+MEMBER_SECONDS = 10.0
+"""Seconds after which a process that has not answered is no member any more; the others do its work."""
 
 FETCH_BYTES = 4 * 1024 * 1024
 """The most that one call of a reader brings, and one answer of a broker; but for a last record that goes over it."""
@@ -78,7 +81,8 @@ class LogReader(Protocol):
 
     @property
     def more(self) -> bool:
-        """Whether the log had more than `fetch` has returned, as far as the reader has seen."""
+        """Whether the log had more than `fetch` has returned, of those that were asked for and as far as the reader has
+        seen."""
         ...
 
     @property
@@ -107,7 +111,8 @@ class LogReader(Protocol):
         partitions: Collection[TopicPartition] | None = None,
         max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
-        """The records at hand, at once; if there are none, wait up to `wait` seconds for some.
+        """The records at hand; if there are none, wait up to `wait` seconds for some. It never returns without having
+        yielded, so that whoever calls it again and again yields.
 
         If there are more than it returns, each partition has an equal share: merging needs some of each. The last
         record may be the one that exceeds `max_bytes` (of keys and values). `partitions` restricts the call to some of
@@ -138,13 +143,54 @@ class LogWriter(Protocol):
         """Append the records, each to the topic beside it (there may be none), and set the position; returns the
         location of each record. Those of one partition stand in the order given. `once` is not looked at.
 
-        Raises LogError, TopicAbsent and WriterFenced when nothing was stored, in no topic. After LogUnavailable all or
-        nothing was: the position of a writer opened anew tells which.
+        Raises LogError, TopicAbsent and WriterFenced when nothing was stored, in no topic. After LogUnavailable, and
+        where it is cancelled, all or nothing was: the position of a writer opened anew tells which.
         """
         ...
 
     async def close(self) -> None:
         """Bounded in time, and never raises. The position stays."""
+        ...
+
+
+class Membership(Protocol):
+    """A process among all that work on the log: which pieces of work it is to do for now.
+
+    Nobody else is given a piece until it is put down, or its process has not answered for MEMBER_SECONDS. That spares
+    work, and is no right: a process that was paused may still believe that a piece is its own. Who may append is
+    decided by writers alone. Belongs to one task.
+    """
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The pieces that this process is to do now. While the log is away they stay as they are."""
+        ...
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Those, and the pieces that it was given before and has not put down. Nobody else is given one of them."""
+        ...
+
+    def want(self, pieces: Collection[str]) -> None:
+        """These are all that this process can do."""
+        ...
+
+    def release(self, piece: str) -> None:
+        """The process has put a piece down: it was given no more, or another process has taken it over."""
+        ...
+
+    async def close(self) -> None:
+        """Leave. What it held is free. Bounded in time, and never raises."""
+        ...
+
+
+@runtime_checkable
+class PlaceableLog(Protocol):
+    """A log in which a partition may begin at another offset than the first."""
+
+    async def begin_at(self, partition: TopicPartition, offset: int) -> bool:
+        """Let a partition that never had a record begin at this offset: those before it belong to an archive. Returns
+        whether it does, and False where it has begun already. Raises LogUnavailable."""
         ...
 
 
@@ -191,7 +237,12 @@ class EventLog(Protocol):
         ...
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
-        """Create a topic; one that exists stays as it is."""
+        """Create a topic; one that exists stays as it is.
+
+        Where the retention says that it is compacted, a log may remove records whose key has a newer one, a day or more
+        after they were appended. Offsets stay. Each record then needs a key: a log may refuse one without. A log that
+        cannot remove them keeps all, up to the retention.
+        """
         ...
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
@@ -215,4 +266,24 @@ class EventLog(Protocol):
 
     async def writer(self, name: str) -> LogWriter:
         """A writer with a position kept under this name; one that was opened before is fenced off."""
+        ...
+
+    @property
+    def erasable(self) -> bool:
+        """Whether records can be emptied."""
+        ...
+
+    async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
+        """Empty all records of a topic that match, for good: they keep offset and timestamp, and lose key, value and
+        headers. Returns how many. Raises what `matches` raises, and LogForbids where the log is not `erasable`."""
+        ...
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Whether processes on several hosts can use it, so that it pays to divide work into many pieces."""
+        ...
+
+    async def join(self, on_change: Callable[[], None]) -> Membership:
+        """Join all processes that work on this log. `on_change` is called when something else is given. Does not need
+        the log to be there yet."""
         ...

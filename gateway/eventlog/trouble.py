@@ -30,6 +30,7 @@ class Kind(StrEnum):
     MISCONFIGURED = "misconfigured"
     TOO_LARGE = "too large"
     TIME = "time out of range"
+    NO_SCHEMA = "waits for a schema"
     INVALID = "invalid for its topic"
 
 

@@ -10,10 +10,11 @@ import pytest
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.sqlite.log import SqliteLog
-from tests.eventlog.kit import Bench, KafkaBench, MemoryBench, SqliteBench
+from tests.eventlog.framed import FramedBench
+from tests.eventlog.kit import ArchivedBench, Bench, ForgetfulLog, KafkaBench, MemoryBench, SqliteBench
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(params=["memory", "sqlite", "archived", "framed", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Each log in turn, open."""
     bench: Bench
@@ -22,6 +23,10 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     elif request.param == "sqlite":
         path = tmp_path / "log" / "events.db"
         bench = SqliteBench(SqliteLog(path), path)
+    elif request.param == "archived":
+        bench = ArchivedBench(ForgetfulLog(MemoryLog(), tmp_path))
+    elif request.param == "framed":
+        bench = FramedBench(MemoryLog())
     else:
         bootstrap: str = request.getfixturevalue("kafka")
         bench = KafkaBench(KafkaLog([bootstrap]), bootstrap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -12,18 +13,26 @@ from typing import Protocol, TypeVar
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 
+from gateway.archive.layout import Place
+from gateway.archive.log import ArchivedLog
+from gateway.archive.table import Position
 from gateway.cooperative import give_way
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.log import KafkaLog
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.eventlog.offer import Fate
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble
 from gateway.model.record import NewRecord, Record, TopicPartition
+from tests.archive.kit import Desk
 
 Result = TypeVar("Result")
 
 WAIT = 10.0
 """Seconds until something that is sure to come counts as missing."""
+
+START = time.time_ns() // 1_000_000 - 3_600_000
+"""A time in the past (ms), within every log's retention."""
 
 
 class DeletingLog(EventLog, Protocol):
@@ -54,6 +63,11 @@ class CuttableBench(Bench, Protocol):
     async def cut(self, partition: TopicPartition, end: int) -> None:
         """Lose the records from an offset on, as if they had never been."""
         ...
+
+
+def numbered(count: int, size: int = 0) -> list[NewRecord]:
+    """So many records for the first partition, a millisecond apart from `START` on; `size` bytes are added to each."""
+    return [NewRecord(b"%d" % number + b"." * size, timestamp=START + number, partition=0) for number in range(count)]
 
 
 def to(topic: str, records: Sequence[NewRecord]) -> list[tuple[str, NewRecord]]:
@@ -126,6 +140,69 @@ class SqliteBench:
                 "INSERT INTO partitions (topic, number) SELECT id, ? FROM topics WHERE name = ?",
                 (partitions - 1, topic),
             )
+
+
+class ForgetfulLog(ArchivedLog):
+    """A log over one in memory that forgets all of its records once they are archived, after every append: what is read
+    of it comes from the archive."""
+
+    def __init__(self, memory: MemoryLog, path: Path) -> None:
+        self.memory = memory
+        self._path = path
+        self._desks: dict[str, Desk] = {}
+        super().__init__(memory, lambda name: self._desks[name].archive)
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        """See EventLog."""
+        locations = await super().append(topic, records)
+        await self.forget(topic)
+        return locations
+
+    async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
+        """See EventLog."""
+        fates = await super().offer(topic, records)
+        await self.forget(topic)
+        return fates
+
+    async def delete(self, topic: str) -> None:
+        """Delete a topic."""
+        await self.memory.delete(topic)
+
+    async def forget(self, topic: str) -> None:
+        """Archive all of a topic, and let the log forget it."""
+        if topic not in self._desks:
+            self._desks[topic] = Desk(self._path / topic, self.memory, topic)
+            self.archives = {name: desk.archive for name, desk in self._desks.items()}
+        await self._desks[topic].copy()
+        state = existing(await self.memory.describe([topic]))[topic]
+        for number in range(state.partitions):
+            partition = TopicPartition(topic, number)
+            self.memory.truncate(topic, number, self.memory.partition(partition).end)
+
+    def expire(self, partition: TopicPartition, identity: str, start: int) -> None:
+        """Let the archive begin at an offset."""
+        table, place = self._desks[partition.topic].table, Place(identity, partition)
+        name = place.application("start")
+        table.refresh()
+        table.commit([], [], [Position(name, table.position(name), start)])
+        self._desks[partition.topic].archive.refresh()
+
+
+class ArchivedBench:
+    """A log of which nothing is left but the archive."""
+
+    def __init__(self, log: ForgetfulLog) -> None:
+        self._forgetful = log
+        self.log: DeletingLog = log
+
+    async def truncate(self, partition: TopicPartition, start: int) -> None:
+        """See Bench."""
+        state = existing(await self.log.describe([partition.topic]))[partition.topic]
+        self._forgetful.expire(partition, state.identity, start)
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """See Bench."""
+        self._forgetful.memory.add_partitions(topic, partitions)
 
 
 class KafkaBench:

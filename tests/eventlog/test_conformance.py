@@ -7,19 +7,13 @@ import time
 
 import pytest
 
-from gateway.errors import LogError, LogUnavailable, TopicAbsent
+from gateway.catalog.stream import Retention
+from gateway.errors import LogError, LogForbids, LogUnavailable, TopicAbsent
 from gateway.eventlog.offer import RECORD_BYTES
-from gateway.eventlog.port import Batch, Bounds, TopicState
+from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Kind, Trouble
-from gateway.model.record import NewRecord, Record, TopicPartition
-from tests.eventlog.kit import WAIT, Bench, batches_of, existing, refused, take
-
-START = time.time_ns() // 1_000_000 - 3_600_000
-"""A time in the past (ms), within every log's retention."""
-
-
-def numbered(count: int, size: int = 0) -> list[NewRecord]:
-    return [NewRecord(b"%d" % number + b"." * size, timestamp=START + number, partition=0) for number in range(count)]
+from gateway.model.record import NewRecord, TopicPartition
+from tests.eventlog.kit import START, WAIT, ArchivedBench, Bench, existing, numbered, refused, take
 
 
 async def test_what_was_appended_is_read(bench: Bench, topic: str) -> None:
@@ -52,6 +46,19 @@ async def test_a_record_without_a_timestamp_has_the_time_of_its_append(bench: Be
     await reader.close()
 
 
+async def test_a_compacted_topic_keeps_the_newest_of_each_key(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic, 2, Retention(compacted=True))
+    state = (await bench.log.describe([topic]))[topic]
+    assert isinstance(state, TopicState)
+    assert state.partitions == 2
+    given = [NewRecord(b"1", b"a", partition=0), NewRecord(b"2", b"a", partition=0), NewRecord(None, b"b", partition=0)]
+    assert [offset for _, offset in await bench.log.append(topic, given)] == [0, 1, 2]
+    reader = await bench.log.reader({TopicPartition(topic, 0): 0})
+    newest = {record.key: record.value for record in await take(reader, 3)}
+    await reader.close()
+    assert newest == {b"a": b"2", b"b": None}
+
+
 async def test_a_key_stays_in_one_partition(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 4)
     for key in (b"a", b"b", b"c"):
@@ -63,72 +70,6 @@ async def test_records_without_a_key_spread(bench: Bench, topic: str) -> None:
     await bench.log.create(topic, 2)
     locations = await bench.log.append(topic, [NewRecord(b"x") for _ in range(64)])
     assert {partition.partition for partition, _ in locations} == {0, 1}
-
-
-async def test_each_partition_is_read_in_order_and_in_parts(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic, 3)
-    locations = await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 3) for n in range(300)])
-    reader = await bench.log.reader({TopicPartition(topic, number): 0 for number in range(3)})
-    records = await take(reader, 300, max_records=7)
-    for number in range(3):
-        mine = [record for record in records if record.partition == number]
-        assert [record.offset for record in mine] == list(range(100))
-        assert [record.value for record in mine] == [b"%d" % n for n in range(number, 300, 3)]
-    assert len(locations) == 300
-    await reader.close()
-
-
-async def test_a_reader_tells_whether_there_is_more(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic)
-    await bench.log.append(topic, numbered(10))
-    reader = await bench.log.reader({TopicPartition(topic, 0): 0})
-    told = []
-    for count in (7, 3):
-        assert len(await take(reader, count, max_records=7)) == count
-        told.append(reader.more)
-    await bench.log.append(topic, numbered(1))
-    assert len(await take(reader, 1)) == 1
-    assert [*told, reader.more] == [True, False, False]
-    await reader.close()
-
-
-async def test_a_partition_is_read_while_another_has_more_and_more(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, numbered(2000, size=2000))
-    reader = await bench.log.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
-    assert len(await take(reader, 20, max_records=20)) == 20
-    await bench.log.append(topic, [NewRecord(b"new", partition=1)])
-    read: list[Record] = []
-    while not any(record.partition == 1 for record in read):
-        assert len(read) < 1900, "it waited until nothing else was left"
-        read += await take(reader, 1, max_records=20)
-    await reader.close()
-
-
-async def test_no_more_records_come_than_were_asked_for(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, [NewRecord(b"x", partition=n % 2) for n in range(20)])
-    reader = await bench.log.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
-    seen = 0
-    while seen < 20:
-        batches = batches_of(await reader.fetch(WAIT, 3))
-        count = sum(len(batch.records) for batch in batches)
-        assert 0 < count <= 3
-        seen += count
-    await reader.close()
-
-
-async def test_the_position_follows_the_last_record(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic)
-    await bench.log.append(topic, numbered(10))
-    reader = await bench.log.reader({TopicPartition(topic, 0): 4})
-    position = 4
-    while position < 10:
-        for batch in batches_of(await reader.fetch(WAIT, 4)):
-            assert [record.offset for record in batch.records] == list(range(position, batch.position))
-            position = batch.position
-    assert position == 10
-    await reader.close()
 
 
 async def test_bounds(bench: Bench, topic: str) -> None:
@@ -219,21 +160,6 @@ async def test_an_absent_partition(bench: Bench, topic: str) -> None:
     await reader.close()
 
 
-async def test_a_partition_that_is_read_too_leaves_the_others_where_they_are(bench: Bench, topic: str) -> None:
-    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 2) for n in range(20)])
-    reader = await bench.log.reader({zero: 0})
-    assert [record.offset for record in await take(reader, 4, 4)] == [0, 1, 2, 3]
-    await reader.add({one: 7})
-    records = await take(reader, 9)
-    assert sorted(record.offset for record in records if record.partition == 0) == [4, 5, 6, 7, 8, 9]
-    assert sorted(record.offset for record in records if record.partition == 1) == [7, 8, 9]
-    await reader.add({zero: 8})
-    assert [record.offset for record in await take(reader, 2)] == [8, 9]
-    await reader.close()
-
-
 async def test_each_record_that_is_offered_has_a_fate_of_its_own(bench: Bench, topic: str) -> None:
     await bench.log.create(topic)
     offered = [
@@ -317,116 +243,27 @@ async def test_a_topic_created_again_is_another(bench: Bench, topic: str) -> Non
         await reader.close()
 
 
-@pytest.mark.parametrize("offset", [1, 6, 1000])
-async def test_an_offset_that_is_not_there(bench: Bench, topic: str, offset: int) -> None:
-    partition = TopicPartition(topic, 0)
-    await bench.log.create(topic)
-    await bench.log.append(topic, numbered(5))
-    await bench.truncate(partition, 2)
-    reader = await bench.log.reader({partition: offset})
-    trouble = await refused(reader, partition)
-    assert (trouble.kind, trouble.offset) == (Kind.OUT_OF_RANGE, offset)
-    await reader.assign({partition: 2})
-    assert len(await take(reader, 3)) == 3
-    await reader.close()
-
-
-@pytest.mark.alone
-async def test_a_fetch_waits_and_wakes(bench: Bench, topic: str) -> None:
-    partition = TopicPartition(topic, 0)
-    await bench.log.create(topic)
-    await bench.log.append(topic, numbered(2))
-    reader = await bench.log.reader({partition: 2})
-    assert await reader.fetch(0) == []
-    assert await reader.fetch(0.05) == []
-    waiting = asyncio.create_task(reader.fetch(WAIT))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    await bench.log.append(topic, [NewRecord(b"new")])
-    appended = time.monotonic()
-    (batch,) = await waiting
-    assert time.monotonic() - appended < 0.25
-    assert isinstance(batch, Batch)
-    assert [record.value for record in batch.records] == [b"new"]
-    await reader.close()
-
-
-async def test_a_fetch_of_some_partitions(bench: Bench, topic: str) -> None:
-    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 2) for n in range(10)])
-    reader = await bench.log.reader({zero: 0, one: 0})
-    for partition, first in ((one, b"1"), (zero, b"0")):
-        (batch,) = batches_of(await reader.fetch(WAIT, 2, [partition]))
-        assert (batch.partition, batch.records[0].value) == (partition, first)
-    rest = await take(reader, 6)
-    assert {record.value for record in rest} == {b"%d" % n for n in range(4, 10)}
-    assert await reader.fetch(0.01, partitions=[]) == []
-    await reader.close()
-
-
-@pytest.mark.alone
-async def test_a_fetch_of_some_partitions_is_not_held_up_by_the_others(bench: Bench, topic: str) -> None:
-    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, [NewRecord(b"x", partition=0) for _ in range(100)])
-    reader = await bench.log.reader({zero: 0, one: 0})
-    started = time.monotonic()
-    assert await reader.fetch(0.01, partitions=[one]) == []
-    for _ in range(10):
-        assert await reader.fetch(WAIT, 10, [zero])
-    assert time.monotonic() - started < 0.45
-    await reader.close()
-
-
-async def test_a_reader_is_assigned_anew(bench: Bench, topic: str) -> None:
-    zero, one = TopicPartition(topic, 0), TopicPartition(topic, 1)
-    await bench.log.create(topic, 2)
-    await bench.log.append(topic, [NewRecord(b"%d" % n, partition=n % 2) for n in range(20)])
-    reader = await bench.log.reader({zero: 0})
-    assert len(await take(reader, 3, 3)) == 3
-    await reader.assign({one: 8})
-    assert [record.value for record in await take(reader, 2)] == [b"17", b"19"]
-    waiting = asyncio.create_task(reader.fetch(0.05))
-    assert await waiting == []
-    started = time.monotonic()
-    await reader.assign({zero: 9, one: 9})
-    assert {record.value for record in await take(reader, 2)} == {b"18", b"19"}
-    assert time.monotonic() - started < 0.4
-    await reader.assign({})
-    assert await reader.fetch(0.01) == []
-    await reader.close()
-
-
-async def test_large_records(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic, 2)
-    given = [NewRecord(bytes([n]) * 1_000_000, partition=n % 2) for n in range(6)]
-    for new in given:
-        await bench.log.append(topic, [new])
-    reader = await bench.log.reader({TopicPartition(topic, 0): 0, TopicPartition(topic, 1): 0})
-    records = await take(reader, 6)
-    assert {record.value for record in records} == {new.value for new in given}
-    await reader.close()
-
-
-async def test_many_readers_at_their_own_positions(bench: Bench, topic: str) -> None:
-    partition = TopicPartition(topic, 0)
-    await bench.log.create(topic)
-    await bench.log.append(topic, numbered(50))
-    readers = [await bench.log.reader({partition: n}) for n in range(0, 50, 10)]
-    found = await asyncio.gather(*(take(reader, 50 - 10 * n) for n, reader in enumerate(readers)))
-    assert [records[0].offset for records in found] == [0, 10, 20, 30, 40]
-    await asyncio.gather(*(reader.close() for reader in readers))
-
-
-async def test_closing_twice_is_allowed(bench: Bench, topic: str) -> None:
-    await bench.log.create(topic)
-    reader = await bench.log.reader({TopicPartition(topic, 0): 0})
-    await reader.close()
-    await reader.close()
-
-
 async def test_a_log_is_told_from_others_by_what_stays(bench: Bench) -> None:
     identity = await bench.log.identity()
     assert identity
     assert await bench.log.identity() == identity
+
+
+async def test_records_are_emptied_where_they_stand(bench: Bench, topic: str) -> None:
+    await bench.log.create(topic, 2)
+    given = [NewRecord(b"%d" % n, b"k%d" % (n % 3), START + n, n % 2, (("a", b"1"),)) for n in range(12)]
+    await bench.log.append(topic, given)
+    if not bench.log.erasable:
+        with pytest.raises(LogForbids):
+            await bench.log.erase(topic, lambda record: True)
+        return
+    emptied = await bench.log.erase(topic, lambda record: record.key == b"k1")
+    bounds = await bench.log.bounds([TopicPartition(topic, number) for number in range(2)])
+    assert [at.end for at in bounds.values() if isinstance(at, Bounds)] == [6, 6]
+    reader = await bench.log.reader({TopicPartition(topic, number): 0 for number in range(2)})
+    records = sorted(await take(reader, 12), key=lambda record: record.timestamp)
+    await reader.close()
+    assert [record.timestamp for record in records] == [START + n for n in range(12)]
+    gone = [n for n, record in enumerate(records) if (record.key, record.value, record.headers) == (None, None, ())]
+    # An archive is erased from by itself, and its log has nothing left.
+    assert (emptied, gone) == ((0, []) if isinstance(bench, ArchivedBench) else (4, [1, 4, 7, 10]))

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.cooperative import retrieve
 from gateway.errors import LogUnavailable
+from gateway.eventlog.kafka.mismatches import explained
 from gateway.outbound.certificates import why_refused
 
 CALL_SECONDS = 5.0
@@ -52,8 +53,10 @@ async def bounded(call: Awaitable[Result], seconds: float, what: str) -> Result:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed: of a certificate, what is wrong with it; of a connection that was closed, why it was."""
-    return why_refused(error) or repr(error.__cause__ or error)
+    """Why something failed: of a certificate, what is wrong with it; of a connection that was closed, why it was; of a
+    configuration that does not fit the broker, what to change."""
+    cause = error.__cause__ or error
+    return why_refused(error) or explained(cause) or repr(cause)
 
 
 def read(what: str, reading: Callable[[], Result]) -> Result:

@@ -188,16 +188,19 @@ class Cluster:
     ) -> Result:
         """The result of a request to the leader of partitions. It is given up with LogUnavailable once that broker
         leads none of them any more. A leader that hangs says nothing, and the others elect another one meanwhile."""
-        asking = asyncio.create_task(call)
-        moving = asyncio.create_task(self._moved(node, partitions))
+        tasks: list[asyncio.Task[Any]] = [asking := asyncio.create_task(call)]
         try:
-            await asyncio.wait((asking, moving), return_when=asyncio.FIRST_COMPLETED)
+            # Most have answered by then, and nobody has to look.
+            await asyncio.wait(tasks, timeout=HEDGE_SECONDS)
+            if not asking.done():
+                tasks.append(moving := asyncio.create_task(self._moved(node, partitions)))
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 return asking.result()
             moving.result()
             raise LogUnavailable(f"Kafka: broker {node} does not lead any more")
         finally:
-            for task in (asking, moving):
+            for task in tasks:
                 task.add_done_callback(retrieve)
                 task.cancel()
 
@@ -211,6 +214,20 @@ class Cluster:
         """Those of the topics that exist, asked of the cluster. Raises LogUnavailable."""
         async with within(CALL_SECONDS, "metadata"):
             return await self._ask_topics(names)
+
+    @property
+    def brokers(self) -> Mapping[int, Address]:
+        """The brokers that are known, by node."""
+        return self._brokers
+
+    async def learn_from(self, address: Address) -> None:
+        """Ask this broker for the others. Raises LogUnavailable."""
+        await self._metadata([], [address])
+
+    async def ask_metadata(self, request: MetadataRequest) -> Any:
+        """The first answer of any broker. Raises LogUnavailable."""
+        async with within(CALL_SECONDS, "metadata"):
+            return await first_answer(self._candidates(), lambda address: self.send(address, request), HEDGE_SECONDS)
 
     async def refresh(self, names: Collection[str]) -> dict[str, Topic]:
         """The same for those who wait until something changes: they are answered together, and not more often than it
@@ -255,11 +272,11 @@ class Cluster:
         """Return once a node leads none of the partitions any more."""
         topics = {topic for topic, _ in partitions}
         while True:
-            await asyncio.sleep(HEDGE_SECONDS)
             with suppress(LogUnavailable):
                 await self.refresh(topics)
                 if not self.leads(node, partitions):
                     return
+            await asyncio.sleep(HEDGE_SECONDS)
 
     async def _ask_topics(self, names: Collection[str]) -> dict[str, Topic]:
         begun = time.monotonic()
@@ -316,7 +333,11 @@ class Cluster:
 
         async def ask(address: Address) -> tuple[Address, ClusterMetadata]:
             response = await self.send(address, request)
-            return address, read("metadata", lambda: read_metadata(response))
+            told = read("metadata", lambda: read_metadata(response))
+            if not told.brokers:
+                # One that has just started, and has heard of nothing yet: it takes every topic for absent.
+                raise LogUnavailable(f"Kafka: {address[0]}:{address[1]} does not know its cluster yet")
+            return address, told
 
         answer = await first_answer(self._candidates() if candidates is None else candidates, ask, HEDGE_SECONDS)
         self._memory.learn_brokers(answer[1], time.monotonic())

@@ -11,8 +11,11 @@ from functools import partial
 from io import BytesIO
 from typing import Any
 
-from aiokafka.conn import AIOKafkaConnection, ScramAuthenticator
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator, ScramAuthenticator
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
+
+from gateway.eventlog.kafka.mismatches import TLS_ALERT, SpeaksTls
+from gateway.text import printable
 
 SILENCE_SECONDS = 4.0
 """Seconds of silence after which a shared connection with an outstanding answer is dead."""
@@ -34,11 +37,16 @@ LARGE_BYTES = 64 * 1024
 SCRAM_ITERATIONS = 1_000_000
 """The most rounds that a broker may ask for, some 0.3 s of a thread; Kafka's own take 4,096 to 16,384."""
 
+REASON_CHARACTERS = 200
+"""Of what a broker says of a token."""
+
 
 class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
     """A connection that bounds the memory a broker can take, and keeps one request from delaying the others. A
     caller that stops waiting gives up its own request only, and the answer is dropped."""
 
+    patience = SILENCE_SECONDS
+    """Seconds of silence that it bears; longer where only requests are sent that the broker answers late."""
     _heard = 0.0
     _watch: asyncio.TimerHandle | None = None
 
@@ -57,7 +65,7 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
         answer = asyncio.get_running_loop().create_future()
         self._requests.append((correlation, _Owed(prepared), answer))
         if self._watch is None:
-            self._look_again(SILENCE_SECONDS)
+            self._look_again(self.patience)
         return await self._decode(prepared.RESPONSE_TYPE, await answer)
 
     def close(self, reason: Any = None, exc: BaseException | None = None) -> Any:
@@ -95,6 +103,8 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
         """Take in answers until the connection ends."""
         while True:
             (size,) = struct.unpack(">i", await self._take(reader, 4))
+            if size >> 16 == TLS_ALERT:
+                raise SpeaksTls
             if not 0 <= size <= FRAME_BYTES:
                 raise ConnectionError(f"it announces {size:,} bytes")
             frame = await self._take(reader, size)
@@ -129,7 +139,7 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
             return
         now = time.monotonic()
         sent = _sent(self._requests[0])
-        left = min(max(sent, self._heard) + SILENCE_SECONDS, sent + OWED_SECONDS) - now
+        left = min(max(sent, self._heard) + self.patience, sent + max(OWED_SECONDS, self.patience)) - now
         if left <= 0:
             self.close(exc=TimeoutError("the broker does not answer"))
         else:
@@ -143,6 +153,19 @@ class BrokerConnection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is
             sasl_plain_username=self._sasl_plain_username,
             sasl_mechanism=self._sasl_mechanism,
         )
+
+    def authenticator_oauth(self) -> Any:
+        """aiokafka's, which does not look at the answer."""
+        return _ToldOAuth(sasl_oauth_token_provider=self._sasl_oauth_token_provider)
+
+
+class _ToldOAuth(OAuthAuthenticator):  # type: ignore[misc]
+    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        """A broker that refuses a token says why, and waits for a word to end with (RFC 7628, section 3.2.3)."""
+        if self._token_sent and payload:
+            raise SaslAuthenticationFailed(printable(payload.decode("utf-8", "replace")[:REASON_CHARACTERS]))
+        step: tuple[bytes, bool] | None = await super().step(payload)
+        return step
 
 
 class _BoundedScram(ScramAuthenticator):  # type: ignore[misc]

@@ -41,7 +41,9 @@ class Dialer:
     fails, they all receive that failure, for a while. So one attempt at a time is made to a silent broker."""
 
     def __init__(self, options: Mapping[str, object]) -> None:
-        self._options = options
+        self._options = dict(options)
+        # A producer of aiokafka calls it otherwise than its connections do.
+        self._idle = self._options.pop("connections_max_idle_ms", IDLE_MILLISECONDS)
         self._first: dict[Address, asyncio.Task[Any]] = {}
         self._attempts: set[asyncio.Task[Any]] = set()
         self._failures: dict[Address, tuple[float, str]] = {}
@@ -81,7 +83,7 @@ class Dialer:
             host,
             port,
             request_timeout_ms=int(2000 * ATTEMPT_SECONDS),
-            max_idle_ms=IDLE_MILLISECONDS,
+            max_idle_ms=self._idle,
             on_close=on_close,
             **self._options,
         )

@@ -30,6 +30,8 @@ class Flight:
     more.
     """
 
+    __slots__ = ("_on_finish", "connection", "deadline", "late", "node", "outcome", "positions", "task")
+
     def __init__(
         self,
         node: int | None,
@@ -143,18 +145,22 @@ class FetchConnection:
         return None if self._connection is None else self._connection.close()
 
     def _receive(self, data: bytes) -> None:
-        self._received += data
-        if len(self._received) < _LENGTH.size:
-            return
-        (size,) = _LENGTH.unpack_from(self._received)
-        missing = size + _LENGTH.size - len(self._received)
+        if self._received or len(data) < _LENGTH.size:
+            self._received += data
+            if len(self._received) < _LENGTH.size:
+                return
+        received = self._received or data
+        (size,) = _LENGTH.unpack_from(received)
+        missing = size + _LENGTH.size - len(received)
         if self._flight is None or not 0 <= size <= FRAME_BYTES or missing < 0:
             self.close("it sent an unexpected answer")
         elif missing == 0:
-            frame = bytes(memoryview(self._received)[_LENGTH.size :])
+            frame = bytes(memoryview(received)[_LENGTH.size :])
             self._received = bytearray()
             self._take(frame)
         else:
+            if received is data:
+                self._received += data
             now = time.monotonic()
             self._flight.deadline = min(max(self._flight.deadline, now + self._patience), self._last)
             self._flight.late = max(self._flight.late, now + HEDGE_SECONDS)
@@ -211,9 +217,10 @@ class FetchConnections:
         return next((each for each in self._all if each.node == node and each.free), None)
 
     def _paused(self, node: int) -> bool:
-        with suppress(LogUnavailable):
+        try:
             return self._cluster.paused(self._cluster.address(node)) > 0
-        return False
+        except LogUnavailable:
+            return False
 
     async def _send_later(self, node: int, request: FetchRequest, flight: Flight, wait: float, patience: float) -> None:
         await self._cluster.pause(self._cluster.address(node))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DeleteTopicsRequest
@@ -16,19 +16,22 @@ from aiokafka.protocol.offset import OffsetRequest
 from gateway.catalog.stream import Retention
 from gateway.cooperative import give_way, together
 from gateway.errors import LogError, LogForbids, LogUnavailable
+from gateway.eventlog.inspection import Listed, Reached
 from gateway.eventlog.kafka.calls import CALL_SECONDS, Call, read, within
-from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster, Topic
+from gateway.eventlog.kafka.cluster import ABSENT, RETRY_SECONDS, Cluster
+from gateway.eventlog.kafka.membership import KafkaMembership
 from gateway.eventlog.kafka.options import connection_options, parse_bootstrap
 from gateway.eventlog.kafka.producer import KafkaProducer
 from gateway.eventlog.kafka.protocol import CONSUMER, READ_COMMITTED, READ_UNCOMMITTED
 from gateway.eventlog.kafka.reader import KafkaReader
+from gateway.eventlog.kafka.survey import listed, reach
 from gateway.eventlog.kafka.transactions import stop_producer
 from gateway.eventlog.kafka.trouble import trouble_of
 from gateway.eventlog.kafka.writer import POSITIONS, POSITIONS_SETTINGS, KafkaWriter, make_producer, start_producer
 from gateway.eventlog.offer import Fate, all_stored
 from gateway.eventlog.port import NO_STAMPS, SICK_SECONDS, Bounds, TopicState
 from gateway.eventlog.trouble import LASTING, Kind, Refusal, Trouble, demand, refuse
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 
 EARLIEST = -2
 LATEST = -1
@@ -39,13 +42,23 @@ TOPIC_EXISTS = 36
 CHANGE_SECONDS = 3.0
 """The controller says by then what has become of a topic; there is time left to wait for its leaders."""
 
+COMPACTION_LAG = 24 * 3_600_000
+"""Milliseconds for which a compacted topic keeps all records. Whoever looks up what was known at the time of an event
+may be behind by that, and so may a client that resumes."""
+
+PART = 250
+"""Partitions for which a broker is asked in one request. What it answers in time counts, though the rest be late."""
+
 DEFAULT_REPLICATION = -1
 """As many replicas as the brokers are configured to make."""
 
 
+Result = TypeVar("Result")
+
+
 class KafkaLog:
     """An EventLog in Kafka. `bootstrap` holds `host:port`; `options` are those of `kafka_options.OPTIONS`; a mistake
-    in either is a ConfigurationError. No consumer group is ever used."""
+    in either is a ConfigurationError. No consumer ever is in a group; only `join` uses one."""
 
     def __init__(self, bootstrap: Sequence[str], options: Mapping[str, object] | None = None) -> None:
         addresses = parse_bootstrap(bootstrap)
@@ -87,14 +100,27 @@ class KafkaLog:
         }
         return states | {name: trouble for name in topics if (trouble := self._cluster.refused(name)) is not None}
 
+    async def reach(self) -> list[Reached]:
+        """See Inspectable."""
+        return await reach(self._cluster, parse_bootstrap(self._bootstrap), str(self._options["security_protocol"]))
+
+    async def listed(self, topics: Collection[str] | None = None) -> dict[str, Listed | Trouble]:
+        """See Inspectable."""
+        return await listed(self._cluster, topics)
+
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         """See EventLog. The end is the last stable offset: before the first record of an open transaction."""
+        return await self._in_parts(partitions, self._bounds)
+
+    async def _bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | Trouble]:
         starts, ends = await together(self._offsets(dict.fromkeys(partitions, wanted)) for wanted in (EARLIEST, LATEST))
-        return {partition: _bounds(starts[partition], ends[partition]) for partition in starts}
+        return {partition: _between(starts[partition], ends[partition]) for partition in starts}
 
     async def find(self, times: Mapping[TopicPartition, int]) -> dict[TopicPartition, int | Trouble | None]:
         """See EventLog. Where transactions are used, the offset may be that of an aborted record or a marker."""
-        offsets = await self._offsets({partition: max(0, wanted) for partition, wanted in times.items()})
+        offsets = await self._in_parts(
+            times, lambda part: self._offsets({partition: max(0, times[partition]) for partition in part})
+        )
         return {
             partition: None if not isinstance(offset, Trouble) and offset < 0 else offset
             for partition, offset in offsets.items()
@@ -110,22 +136,31 @@ class KafkaLog:
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
         """See EventLog. Returns when every partition has a leader."""
-        settings = {"retention.ms": retention.milliseconds, "retention.bytes": retention.size} if retention else {}
-        await self._create(topic, partitions, {name: str(-1 if v is None else v) for name, v in settings.items()})
+        await self._create(topic, partitions, {} if retention is None else _settings(retention))
 
     async def _create(self, topic: str, partitions: int, settings: Mapping[str, str]) -> None:
         wanted: tuple[object, ...] = (topic, partitions, DEFAULT_REPLICATION, [], list(settings.items()))
         request = CreateTopicsRequest([wanted], int(CHANGE_SECONDS * 1000), False)
         async with within(CALL_SECONDS, f"create {topic}") as call:
-            await self._change(call, f"create {topic}", request, "topic_errors", {0, TOPIC_EXISTS})
-            await self._until(topic, lambda found: found is not None and None not in found.leaders.values())
+            while True:
+                await self._change(call, f"create {topic}", request, "topic_errors", {0, TOPIC_EXISTS})
+                found = (await self._cluster.topics([topic])).get(topic)
+                while found is not None and None in found.leaders.values():
+                    await asyncio.sleep(RETRY_SECONDS)
+                    found = (await self._cluster.topics([topic])).get(topic)
+                if found is not None:
+                    return
+                # Not known everywhere yet. Or it was on its way out when it was said to exist: a ZooKeeper forgets a
+                # topic later than its brokers do.
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def delete(self, topic: str) -> None:
         """Delete a topic; one that does not exist is no error. Returns when the cluster no longer knows it."""
         request = DeleteTopicsRequest([topic], int(CHANGE_SECONDS * 1000))
         async with within(CALL_SECONDS, f"delete {topic}") as call:
             await self._change(call, f"delete {topic}", request, "topic_error_codes", {0, *ABSENT})
-            await self._until(topic, lambda found: found is None)
+            while (await self._cluster.topics([topic])).get(topic) is not None:  # noqa: ASYNC110  # no broker tells of it
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _change(self, call: Call, what: str, request: Any, errors: str, good: Collection[int]) -> None:
         """Have the controller do something to a topic; asked again where what keeps it from that passes."""
@@ -166,6 +201,24 @@ class KafkaLog:
                 self._stop(producer)
                 raise
 
+    @property
+    def erasable(self) -> bool:
+        """See EventLog. Brokers delete by retention, or where a topic is compacted by a tombstone of the key."""
+        return False
+
+    async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
+        """See EventLog."""
+        raise LogForbids("records in Kafka cannot be emptied")
+
+    @property
+    def spans_hosts(self) -> bool:
+        """See EventLog."""
+        return True
+
+    async def join(self, on_change: Callable[[], None]) -> KafkaMembership:
+        """See EventLog."""
+        return KafkaMembership(self._cluster, on_change)
+
     def _stop(self, producer: Any) -> None:
         """Stop a producer that is of no use, for which nobody waits but `close`."""
         task = asyncio.create_task(stop_producer(producer))
@@ -194,10 +247,18 @@ class KafkaLog:
             await reader.close()
         return position
 
-    async def _until(self, topic: str, done: Callable[[Topic | None], bool]) -> None:
-        """Ask for a topic until it is as it should be. Not bounded in time."""
-        while not done((await self._cluster.topics([topic])).get(topic)):  # noqa: ASYNC110  # no broker tells of it
-            await asyncio.sleep(RETRY_SECONDS)
+    async def _in_parts(
+        self,
+        partitions: Collection[TopicPartition],
+        ask: Callable[[Collection[TopicPartition]], Coroutine[Any, Any, dict[TopicPartition, Result]]],
+    ) -> dict[TopicPartition, Result]:
+        """The answers of requests for PART partitions each, which are made at the same time."""
+        left = list(partitions)
+        parts = [left[first : first + PART] for first in range(0, len(left), PART)]
+        if len(parts) > 1:
+            await self._cluster.leaders(left)  # else each part would ask who leads them
+        answers = await together(map(ask, parts))
+        return {partition: answer for part in answers for partition, answer in part.items()}
 
     async def _offsets(
         self, times: Mapping[TopicPartition, int], isolation: int = READ_COMMITTED
@@ -270,6 +331,17 @@ class KafkaLog:
         return read("offsets", lambda: _read_offsets(response))
 
 
+def _settings(retention: Retention) -> dict[str, str]:
+    """The settings of a topic that is kept for so long."""
+    bounds = {"retention.ms": retention.milliseconds, "retention.bytes": retention.size}
+    settings = {name: str(-1 if bound is None else bound) for name, bound in bounds.items()}
+    if retention.compacted:
+        is_bounded = any(bound is not None for bound in bounds.values())
+        settings["cleanup.policy"] = "compact,delete" if is_bounded else "compact"
+        settings["min.compaction.lag.ms"] = str(COMPACTION_LAG)
+    return settings
+
+
 def _refused(code: int, detail: str) -> LogError:
     """The meaning of a refusal of the controller that asking again does not end."""
     kind = trouble_of(code, detail).kind
@@ -290,7 +362,7 @@ def _read_offsets(response: Any) -> list[tuple[TopicPartition, int, int]]:
     ]
 
 
-def _bounds(start: int | Trouble, end: int | Trouble) -> Bounds | Trouble:
+def _between(start: int | Trouble, end: int | Trouble) -> Bounds | Trouble:
     if isinstance(start, Trouble):
         return start
     return end if isinstance(end, Trouble) else Bounds(start, max(start, end))

@@ -127,6 +127,7 @@ class KafkaProducer:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=CLOSE_SECONDS)
+        self._late.clear()  # one that was cancelled before it began has not done that itself
         await self._connections.close()
 
     async def offer(self, topic: str, records: Sequence[NewRecord]) -> list[Fate]:
@@ -137,10 +138,14 @@ class KafkaProducer:
             async with asyncio.timeout(SEND_SECONDS):
                 leaders = await self._leaders(topic, records)
                 spread = self._spread(topic, records, leaders, fates)
-                await together(
+                sends = [
                     self._send(TopicPartition(topic, number), records, indices, fates)
                     for number, indices in spread.items()
-                )
+                ]
+                if len(sends) == 1:
+                    await sends[0]
+                else:
+                    await together(sends)
         except TimeoutError:
             pass  # What has no fate yet has that of `late`.
         late = self._late_error(topic, [number for number, indices in spread.items() if fates[indices[-1]] is None])

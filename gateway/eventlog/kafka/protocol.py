@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -32,6 +32,13 @@ READ_UNCOMMITTED = 0
 
 CONSUMER = -1
 """The replica id of a client."""
+
+NO_OPERATIONS = -(1 << 31)
+"""In place of the bits of what a client may do, where the broker does not tell (KIP-430)."""
+
+
+WITH_IDS = 11
+"""The first version spoken here that has topic ids, leader epochs and what a client may do."""
 
 
 class Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is not typed
@@ -95,6 +102,12 @@ class MetadataResponse_v12(Response):  # type: ignore[misc]  # noqa: N801
     )
 
 
+class MetadataResponse_v11(MetadataResponse_v12):  # noqa: N801
+    """The same."""
+
+    API_VERSION = 11
+
+
 class MetadataRequest_v12(RequestStruct):  # type: ignore[misc]  # noqa: N801
     """Kafka 3.1 and later."""
 
@@ -110,21 +123,33 @@ class MetadataRequest_v12(RequestStruct):  # type: ignore[misc]  # noqa: N801
     )
 
 
-MetadataStruct: TypeAlias = MetadataRequest_v1 | MetadataRequest_v4 | MetadataRequest_v5 | MetadataRequest_v12
+class MetadataRequest_v11(MetadataRequest_v12):  # noqa: N801
+    """Kafka 2.8 and later. Topics are asked for by name here, for which nothing has changed since."""
+
+    API_VERSION = 11
+    RESPONSE_TYPE = MetadataResponse_v11
+
+
+MetadataStruct: TypeAlias = (
+    MetadataRequest_v1 | MetadataRequest_v4 | MetadataRequest_v5 | MetadataRequest_v11 | MetadataRequest_v12
+)
 
 
 class MetadataRequest(Request[MetadataStruct]):  # type: ignore[misc]
-    """Asks for these topics and no others, and creates none."""
+    """Asks for these topics and no others, or for all that may be known (None), and creates none. `rights`: also for
+    what the client may do with each, which brokers tell from 2.8 on."""
 
     API_KEY = 3
 
-    def __init__(self, topics: Sequence[str]) -> None:
-        self._topics = list(topics)
+    def __init__(self, topics: Sequence[str] | None, rights: bool = False) -> None:
+        self._topics = None if topics is None else list(topics)
+        self._rights = rights
 
     def build(self, request_struct_class: type[Any]) -> Any:
         """The request in the version that aiokafka has agreed on with the broker."""
-        if request_struct_class.API_VERSION >= 12:
-            return request_struct_class([(NO_ID, topic, {}) for topic in self._topics], False, False, {})
+        if request_struct_class.API_VERSION >= WITH_IDS:
+            named: Any = None if self._topics is None else [(NO_ID, topic, {}) for topic in self._topics]
+            return request_struct_class(named, False, self._rights, {})
         if request_struct_class.API_VERSION >= 4:
             return request_struct_class(self._topics, False)
         return request_struct_class(self._topics)
@@ -138,8 +163,8 @@ def read_metadata(response: Any) -> ClusterMetadata:
     for error, name, *middle, partitions in (_topic_fields(response, topic) for topic in response.topics):
         if error == 0 or partitions:
             leaders = {number: leader if leader >= 0 else None for _, number, leader, *_ in partitions}
-            # Before version 12 what comes after the leader are its replicas.
-            told = response.API_VERSION >= 12
+            # Before that what comes after the leader are its replicas.
+            told = response.API_VERSION >= WITH_IDS
             epochs = {number: epoch for _, number, _, epoch, *_ in partitions} if told else {}
             topics[name] = TopicMetadata(middle[0], leaders, epochs)
         else:
@@ -147,8 +172,30 @@ def read_metadata(response: Any) -> ClusterMetadata:
     return ClusterMetadata(brokers, response.controller_id, topics, errors, getattr(response, "cluster_id", None))
 
 
+class ListedTopic(NamedTuple):
+    """A topic in a listing: its error code, whether it is internal, how many partitions it has, and the bits of what
+    the client may do with it."""
+
+    error: int
+    internal: bool
+    partitions: int
+    operations: int
+
+
+def read_listing(response: Any) -> dict[str, ListedTopic]:
+    """The topics in a response of any version, by name."""
+    found = {}
+    for topic in response.topics:
+        if response.API_VERSION >= WITH_IDS:
+            error, name, _, internal, partitions, operations, *_ = topic
+        else:
+            (error, name, internal, partitions), operations = topic, NO_OPERATIONS
+        found[name] = ListedTopic(error, bool(internal), len(partitions), operations)
+    return found
+
+
 def _topic_fields(response: Any, topic: Sequence[Any]) -> tuple[int, str, bytes, Sequence[Any]]:
-    if response.API_VERSION >= 12:
+    if response.API_VERSION >= WITH_IDS:
         error, name, topic_id, _, partitions, *_ = topic
         return error, name, topic_id, partitions
     error, name, _, partitions = topic

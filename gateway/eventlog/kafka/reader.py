@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 
-from gateway.cooperative import give_way
+from gateway.cooperative import PromptFuture, give_way
 from gateway.errors import LogUnavailable
 from gateway.eventlog.kafka.cluster import CLOSE_SECONDS, HEDGE_SECONDS, RETRY_SECONDS, Cluster, Topic
 from gateway.eventlog.kafka.codecs import EXPANDED_BYTES
@@ -39,6 +39,9 @@ MOST_AHEAD_BYTES = 16 * 1024 * 1024
 LONG_POLL_SECONDS = 0.5
 """Seconds that a broker waits for the first record."""
 
+AT_ONCE = FetchLimits(0, RESPONSE_BYTES, PARTITION_BYTES)
+PATIENTLY = FetchLimits(int(LONG_POLL_SECONDS * 1000), RESPONSE_BYTES, PARTITION_BYTES)
+
 FETCH_SECONDS = 3.0
 """Seconds after its due time until a silent broker is away."""
 
@@ -58,7 +61,8 @@ class KafkaReader:
         self._bound: dict[str, Topic] = {}
         self._flights: list[Flight] = []
         self._stale: list[Flight] = []
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: PromptFuture | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
         self._troubles = Troubles()
         self.starts: dict[TopicPartition, int] = {}
@@ -67,7 +71,11 @@ class KafkaReader:
     @property
     def more(self) -> bool:
         """See LogReader."""
-        return any(buffer.unfetched or buffer.position < buffer.ahead for buffer in self._buffers.values())
+        # A loop and no `any`, here and below: it takes half the time, several times for each lone event.
+        for buffer in self._buffers.values():  # noqa: SIM110
+            if buffer.unfetched or buffer.position < buffer.ahead:
+                return True
+        return False
 
     async def assign(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
@@ -83,7 +91,7 @@ class KafkaReader:
         }
         self.starts = {}
         self._troubles = Troubles()
-        self._request_more(set())
+        self._request_more(self._buffers.keys())
 
     async def add(
         self, positions: Mapping[TopicPartition, int], stamps: Mapping[TopicPartition, int] = NO_STAMPS
@@ -111,7 +119,11 @@ class KafkaReader:
     ) -> list[Batch | Refusal]:
         """See LogReader. A record of several megabytes, or a group compressed together, is unpacked at once."""
         deadline = time.monotonic() + wait
-        wanted = self._buffers.keys() if partitions is None else self._buffers.keys() & set(partitions)
+        wanted: Collection[TopicPartition] = self._buffers.keys()
+        if partitions is not None:
+            wanted = self._buffers.keys() & set(partitions)
+        if wait <= 0 or self._has_something(wanted):
+            await give_way()
         while True:
             failed = self._collect()
             found = self._take(wanted, max_records, max_bytes)
@@ -129,10 +141,14 @@ class KafkaReader:
                 self._troubles.raise_unreachable(wanted)
                 return []
             await self._wait(left)
-            await give_way()
+
+    def _has_something(self, wanted: Collection[TopicPartition]) -> bool:
+        """Whether there is something to look at before anything is waited for."""
+        return any(flight.outcome is not None for flight in self._flights) or any(map(self._has_records, wanted))
 
     async def close(self) -> None:
         """See LogReader."""
+        self._stop_timer()
         self._leave()
         flights, self._stale = self._stale, []
         tasks = [flight.task for flight in flights if flight.task is not None]
@@ -142,8 +158,9 @@ class KafkaReader:
         await asyncio.wait([closing, *tasks], timeout=CLOSE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
-        """Wait until a flight is finished or overdue, or for this many seconds. It uses one future and one timer,
-        because it runs for each lone event; `asyncio.wait` with its callbacks needs one more turn of the loop."""
+        """Wait until a flight is finished or overdue, or for about this many seconds; never at once. It goes on within
+        the callback that brings the answer: a lone event needs no further turn of the loop. The timer stays for the
+        next wait, and may end it early."""
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         for flight in self._flights:
@@ -151,27 +168,44 @@ class KafkaReader:
                 await give_way()
                 return
             seconds = min(seconds, flight.deadline - now, flight.late - now)
-        self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
+        due = loop.time() + seconds
+        if self._timer is None or self._timer.when() > due:
+            self._stop_timer()
+            self._timer = loop.call_at(due, self._ring)
+        self._waiter = PromptFuture(loop=loop)
         try:
             await self._waiter
         finally:
-            timer.cancel()
             self._waiter = None
 
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            self._waiter.go()
 
     def _take(self, wanted: Collection[TopicPartition], max_records: int, max_bytes: int) -> list[Batch | Refusal]:
         """The fetched records. The partitions read go to the back of the queue, so that none starves."""
         found: list[Batch | Refusal] = []
         expanded = 0
+        ready = []
         for partition, buffer in self._buffers.items():
-            if buffer.expanded and partition not in wanted:
-                buffer.fold()
-            expanded += buffer.expanded
-        ready = [partition for partition in self._buffers if partition in wanted and self._has_records(partition)]
+            if buffer.position < buffer.ahead:
+                if partition in wanted:
+                    if self._has_records(partition):
+                        ready.append(partition)
+                elif buffer.expanded:
+                    buffer.fold()
+                expanded += buffer.expanded
+        if not ready:
+            return found
         for index, partition in enumerate(ready):
             if max_records <= 0 or max_bytes <= 0:
                 break
@@ -199,6 +233,8 @@ class KafkaReader:
         """Those that are read no further, since something has befallen them, or since nobody has given them for a
         while, though brokers answer."""
         found: list[Batch | Refusal] = []
+        if not self._troubles:
+            return found
         now = time.monotonic()
         for partition in [partition for partition in self._buffers if partition in wanted]:
             buffer = self._buffers[partition]
@@ -212,26 +248,34 @@ class KafkaReader:
     # Flights.
 
     def _request_more(self, wanted: Collection[TopicPartition]) -> None:
-        """Send requests for the partitions of which little is left and none is under way."""
-        requested = {partition for flight in self._flights for partition in flight.positions}
+        """Send requests for the partitions of which little is left and none is under way. Those that are not wanted
+        now are asked ahead only where they are known to have more. Otherwise each of their records would end the wait
+        for those that are."""
+        requested: set[TopicPartition] = set()
+        for flight in self._flights:
+            requested.update(flight.positions)
         due: dict[int | None, dict[TopicPartition, FetchPosition]] = {}
-        held = sum(buffer.size for buffer in self._buffers.values())
+        held = sum([buffer.size for buffer in self._buffers.values()])
         for partition, buffer in self._buffers.items():
             full = buffer.size >= AHEAD_BYTES or (held >= MOST_AHEAD_BYTES and (buffer.size or partition not in wanted))
-            if not full and partition not in requested and self._troubles.lasting(partition) is None:
+            idle = partition not in wanted and not buffer.unfetched
+            if not full and not idle and partition not in requested and self._troubles.lasting(partition) is None:
                 node, epoch = self._leader(partition)
                 due.setdefault(node, {})[partition] = FetchPosition(buffer.ahead, buffer.epoch, epoch)
-        at_once = any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
+        at_once = held > 0 and any(buffer.size for partition, buffer in self._buffers.items() if partition in wanted)
         for node, positions in due.items():
-            others = sum(flight.node == node for flight in self._flights)
-            urgent = any(partition in wanted and not self._buffers[partition].size for partition in positions)
-            if others == 0 or (urgent and others < FLIGHTS):
+            others = [flight.node for flight in self._flights].count(node)
+            if not others or (others < FLIGHTS and self._is_urgent(positions, wanted)):
                 flight = Flight(node, positions, self._wake)
                 self._flights.append(flight)
                 if node is None:
                     flight.run(self._look(positions))
                 else:
                     self._read(flight, node, 0.0 if at_once else LONG_POLL_SECONDS)
+
+    def _is_urgent(self, partitions: Collection[TopicPartition], wanted: Collection[TopicPartition]) -> bool:
+        """Whether nothing is left of one that is wanted."""
+        return any(partition in wanted and not self._buffers[partition].size for partition in partitions)
 
     def _leader(self, partition: TopicPartition) -> tuple[int | None, int]:
         """The node to ask, and the epoch in which it was elected; None where the metadata has to be asked for first."""
@@ -269,7 +313,7 @@ class KafkaReader:
 
     def _read(self, flight: Flight, node: int, wait: float) -> None:
         """Ask a node for records, which may wait for the first of them (seconds)."""
-        limits = FetchLimits(int(wait * 1000), RESPONSE_BYTES, PARTITION_BYTES)
+        limits = AT_ONCE if not wait else PATIENTLY
         request = FetchRequest(flight.positions, self._ids(flight.positions), limits)
         self._connections.send(node, request, flight, wait, FETCH_SECONDS)
 

@@ -21,6 +21,10 @@ class Troubles:
         """When a partition became unreadable, and why."""
         self._unreachable: LogUnavailable | None = None
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._lasting or self._failing)
+
     def note(self, partition: TopicPartition, trouble: Trouble) -> None:
         """A broker, or the lack of one, has told this of a partition."""
         if trouble.kind in LASTING:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogUnavailable, TopicAbsent, WriterFenced
+from gateway.eventlog.memory.membership import MemoryMembership
 from gateway.eventlog.memory.reader import MemoryReader
 from gateway.eventlog.memory.topic import MemoryTopic, Partition
 from gateway.eventlog.offer import Fate, all_stored
@@ -27,7 +28,10 @@ class MemoryLog:
     call `truncate`.
     """
 
-    def __init__(self, now: Callable[[], int] | None = None) -> None:
+    def __init__(self, now: Callable[[], int] | None = None, spans_hosts: bool = False) -> None:
+        self.spans_hosts = spans_hosts
+        """See EventLog."""
+        self.members: dict[str, MemoryMembership] = {}
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._identity = str(uuid.uuid4())
         self._topics: dict[str, MemoryTopic] = {}
@@ -144,6 +148,16 @@ class MemoryLog:
         """See EventLog."""
         return False
 
+    @property
+    def erasable(self) -> bool:
+        """See EventLog."""
+        return True
+
+    async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
+        """See EventLog."""
+        self.check()
+        return sum(partition.erase(matches) for partition in self.topic(topic).partitions)
+
     async def settle(self, topic: str) -> None:
         """See EventLog. Offered records are stored at once, or never."""
         self.check()
@@ -199,7 +213,7 @@ class MemoryLog:
         return MemoryReader(self, positions, stamps)
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
-        """See EventLog; the retention is not applied."""
+        """See EventLog; the retention is not applied, and nothing is compacted but by `compact`."""
         self.check()
         self.create_topic(topic, partitions)
 
@@ -224,6 +238,10 @@ class MemoryLog:
         before = self.writers.get(name)
         writer = self.writers[name] = MemoryWriter(self, name, before.position if before is not None else None)
         return writer
+
+    async def join(self, on_change: Callable[[], None]) -> MemoryMembership:
+        """See EventLog. A member that is paused stays one, until a test calls `expel`."""
+        return MemoryMembership(self.members, on_change)
 
     # What the reader and the writer use.
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from gateway.cooperative import give_way
 from gateway.eventlog.memory.topic import Partition
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, part_of
 from gateway.eventlog.trouble import Refusal, Trouble, absent, cut_back, out_of_range
@@ -45,6 +46,7 @@ class MemoryReader:
         self._positions = dict(positions)
         self._stamps = dict(stamps)
         self._states: dict[TopicPartition, Partition] = {}
+        self._wanted: Collection[TopicPartition] | None = None
         self.starts: dict[TopicPartition, int] = {}
 
     async def assign(
@@ -74,6 +76,7 @@ class MemoryReader:
         return any(
             partition in self._states and position < self._states[partition].end
             for partition, position in self._positions.items()
+            if self._wanted is None or partition in self._wanted
         )
 
     async def fetch(
@@ -84,6 +87,12 @@ class MemoryReader:
         max_bytes: int = FETCH_BYTES,
     ) -> list[Batch | Refusal]:
         """See LogReader."""
+        self._wanted = partitions
+        self._log.check()
+        wanted = [each for each in self._positions if partitions is None or each in partitions]
+        at_hand = [each for each in wanted if self._read_one(each, 1, 1) is not None]
+        if wait <= 0 or at_hand:
+            await give_way()
         try:
             async with asyncio.timeout(wait):
                 while True:

@@ -33,6 +33,13 @@ class Partition:
         self.records = [record for record in self.records if wanted(record)]
         self.offsets = [record.offset for record in self.records]
 
+    def erase(self, matches: Callable[[Record], bool]) -> int:
+        """Empty what matches; returns how many."""
+        gone = [index for index, record in enumerate(self.records) if matches(record)]
+        for index in gone:
+            self.records[index] = self.records[index]._replace(key=None, value=None, headers=())
+        return len(gone)
+
     def cut(self, end: int) -> None:
         """Lose what stands at this offset and after it; what is written on belongs to another epoch."""
         self.keep(lambda record: record.offset < end)

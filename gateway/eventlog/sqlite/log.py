@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,17 +16,21 @@ from gateway.errors import LogError, LogNewer, LogUnavailable
 from gateway.eventlog.offer import OFFER_SECONDS, Fate, all_stored
 from gateway.eventlog.port import FETCH_BYTES, NO_STAMP, NO_STAMPS, Batch, Bounds, TopicState
 from gateway.eventlog.sqlite.claims import Life
+from gateway.eventlog.sqlite.members import SqliteMembership
 from gateway.eventlog.sqlite.store import Right, SqliteStore
 from gateway.eventlog.sqlite.watch import Watch
 from gateway.eventlog.sqlite.worker import CALL_SECONDS, Worker
 from gateway.eventlog.trouble import Refusal, Trouble
-from gateway.model.record import NewRecord, TopicPartition, sizes_of
+from gateway.model.record import NewRecord, Record, TopicPartition, sizes_of
 
 BUSY_SECONDS = 4.0
 """How long a call waits for a process that holds the lock of the file."""
 
 EXPIRE_SECONDS = 30.0
 """Appends apply the retention not more often than this."""
+
+LOOK_SECONDS = 0.002
+"""Seconds after a commit until a reader of some partitions looks whether it was to them."""
 
 FULL_RECORDS = 200
 """A reader that received this many records at once has more to read, and counts as a reader of the past."""
@@ -58,6 +62,9 @@ class SqliteLog:
         self._expire_interval = expire_interval
         self._expired = time.monotonic()
         self._expiring: asyncio.Task[None] | None = None
+        self.kept: Callable[[], Awaitable[Mapping[TopicPartition, int]]] | None = None
+        """Gives the offsets from which on the retention deletes nothing, in partitions that somebody else still has to
+        read. Nothing is deleted while it raises LogUnavailable."""
 
     def __repr__(self) -> str:
         return f"<SqliteLog {self._path}>"
@@ -108,7 +115,7 @@ class SqliteLog:
         return reader
 
     async def create(self, topic: str, partitions: int = 1, retention: Retention | None = None) -> None:
-        """See EventLog."""
+        """See EventLog. Nothing is compacted: what finds records by time or size needs every offset."""
         await self._writer.run(SqliteStore.create, topic, partitions, retention or Retention())
         self._watch.wake()
 
@@ -155,6 +162,15 @@ class SqliteLog:
         """See EventLog."""
         return SqliteWriter(self, await self._writer.run(SqliteStore.take_over, name))
 
+    @property
+    def spans_hosts(self) -> bool:
+        """See EventLog."""
+        return False
+
+    async def join(self, on_change: Callable[[], None]) -> SqliteMembership:
+        """See EventLog."""
+        return SqliteMembership(self._writer, self._now, on_change)
+
     async def append_with(
         self, right: Right, records: Sequence[tuple[str, NewRecord]]
     ) -> list[tuple[TopicPartition, int]]:
@@ -179,7 +195,28 @@ class SqliteLog:
 
     async def expire(self, now: int) -> int:
         """Apply the retention of every topic, at this time (ms); returns how many records were deleted."""
-        return await self._writer.run(SqliteStore.expire, now)
+        kept = await self.kept() if self.kept is not None else {}
+        return await self._writer.run(SqliteStore.expire, now, kept)
+
+    @property
+    def erasable(self) -> bool:
+        """See EventLog."""
+        return True
+
+    async def erase(self, topic: str, matches: Callable[[Record], bool]) -> int:
+        """See EventLog. Works in parts, between which others append."""
+        count = 0
+        for partition, end in (await self._writer.run(SqliteStore.ends, topic)).items():
+            position = 0
+            while position < end:
+                position, erased = await self._writer.run(SqliteStore.erase, partition, position, end, matches)
+                count += erased
+        await self._writer.run(SqliteStore.forget_erased)
+        return count
+
+    async def begin_at(self, partition: TopicPartition, offset: int) -> bool:
+        """See PlaceableLog."""
+        return await self._writer.run(SqliteStore.begin_at, partition, offset)
 
     async def _expire(self) -> None:
         """`expire` beside the appends; what fails now is tried again at the next turn."""
@@ -279,6 +316,9 @@ class SqliteReader:
                 try:
                     async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                         await change.wait()
+                        if partitions is not None:
+                            # Most commits may be to others, and each look costs a query.
+                            await asyncio.sleep(LOOK_SECONDS)
                 except TimeoutError:
                     return []
 

@@ -76,12 +76,12 @@ class Appended:
 
     def add(self, number: int, new: NewRecord) -> tuple[TopicPartition, int]:
         """Put a record at the end of a partition; returns its location."""
-        state = self.states[number]
-        timestamp = self._now if new.timestamp is None else new.timestamp
-        headers = pack_headers(new.headers)
-        high = timestamp if state.high is None else max(state.high, timestamp)
-        size = RECORD_OVERHEAD + sum(len(part) for part in (new.key, headers, new.value) if part is not None)
-        total = state.total + size
-        self.rows.append((state.id, state.next, timestamp, high, total, new.key, headers, new.value))
-        self.states[number] = state._replace(next=state.next + 1, high=high, total=total)
-        return TopicPartition(self._topic, number), state.next
+        partition, first, offset, high, total = self.states[number]
+        value, key, timestamp = new.value, new.key, self._now if new.timestamp is None else new.timestamp
+        headers = pack_headers(new.headers) if new.headers else None
+        if high is None or timestamp > high:
+            high = timestamp
+        total += RECORD_OVERHEAD + len(value or b"") + len(key or b"") + len(headers or b"")
+        self.rows.append((partition, offset, timestamp, high, total, key, headers, value))
+        self.states[number] = PartitionRow(partition, first, offset + 1, high, total)
+        return TopicPartition(self._topic, number), offset

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway.cooperative import live
 from gateway.errors import LogUnavailable
 from gateway.eventlog.sqlite.file_writes import FileWrites
 from gateway.eventlog.sqlite.store import SqliteStore
@@ -59,6 +60,8 @@ class Watch:
 
     def wake(self) -> None:
         """Wake the readers of this process; called on the loop."""
+        if self._waiting:
+            live.begin()
         for change in self._waiting:
             change.set()
 
@@ -96,6 +99,8 @@ class Watch:
             elif self._writes is None:
                 self._closed.wait(POLL_SECONDS)
             elif self._writes.wait(QUIET_SECONDS):
+                # Its commit is seen soon: the thread and the loop get there sooner where long work waits.
+                live.begin()
                 unseen = time.monotonic() + COMMIT_SECONDS
         self._forget_writes()
         self._store.close()
@@ -119,6 +124,7 @@ class Watch:
 
     def _wake_loop(self) -> None:
         """The loop may be closed between the question and the call, when the process ends."""
+        live.begin()
         loop = self._loop
         if loop is not None and not loop.is_closed():
             with suppress(RuntimeError):

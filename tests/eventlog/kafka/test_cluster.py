@@ -125,6 +125,7 @@ async def test_callers_of_a_leader_that_hangs_end_together_and_by_one_attempt(
     assert brokers[0].connected - before <= 1 + CALL / 0.5
 
 
+@pytest.mark.long
 async def test_connections_to_a_broker_that_hangs_are_tried_once_for_all(brokers: list[FakeBroker]) -> None:
     """Those that nobody shares, too: two hundred replays need one each."""
     dialer = kafka_connections.Dialer({})
@@ -185,6 +186,7 @@ async def test_leaders_that_never_know_better_end_the_call_in_time(
     assert "99" in found.detail
 
 
+@pytest.mark.long
 async def test_another_broker_is_asked_beside_one_that_is_slow(brokers: list[FakeBroker], log: KafkaLog) -> None:
     await log.describe([TOPIC])
     brokers[0].says = "slow"
@@ -194,6 +196,7 @@ async def test_another_broker_is_asked_beside_one_that_is_slow(brokers: list[Fak
         assert time.monotonic() - started < 0.5
 
 
+@pytest.mark.long
 async def test_a_slow_answer_ends_nothing_but_its_own_request(brokers: list[FakeBroker], log: KafkaLog) -> None:
     await log.bounds([PARTITION])
     leader = brokers[0]
@@ -215,13 +218,16 @@ async def test_a_connection_over_which_nothing_comes_is_closed(
     await log.bounds([PARTITION])
     brokers[0].deaf_to = {2}
     before = brokers[0].connected
-    with pytest.raises(LogUnavailable):
-        await log.bounds([PARTITION])
-    assert brokers[0].connected > before
+    async with asyncio.timeout(60):
+        # How often it is asked within the time of a call depends on the machine.
+        while brokers[0].connected == before:
+            with pytest.raises(LogUnavailable):
+                await log.bounds([PARTITION])
     brokers[0].deaf_to = set()
     assert await log.bounds([PARTITION]) == {PARTITION: Bounds(7, 7)}
 
 
+@pytest.mark.long
 async def test_who_is_cancelled_does_not_cancel_what_others_wait_for(brokers: list[FakeBroker]) -> None:
     log = KafkaLog([f"127.0.0.1:{brokers[0].port}"])
     brokers[0].says = "slow"

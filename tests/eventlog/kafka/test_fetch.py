@@ -168,6 +168,38 @@ def test_brokers_without_ids_are_asked_by_name_and_told_the_epochs_all_the_same(
     assert sent.read(frame, CORRELATION) == [Fetched(TopicPartition("a", 0), 0, 8, [], b"", 1, (2, 4))]
 
 
+PLAIN: Any = (0, 0, 9, 8, 1, [], -1, b"r" * 300, {})
+FAILED: Any = (1, 6, -1, -1, -1, None, -1, None, {})
+EMPTY: Any = (1, 0, 9, 9, 1, None, 2, b"", {})
+ABORTS: Any = (0, 0, 9, 8, 1, [(3, 4, {})], -1, b"r", {})
+
+
+@pytest.mark.parametrize(
+    ("topics", "is_lone"),
+    [
+        ([(IDS["a"], [PLAIN], {})], True),
+        ([(IDS["a"], [FAILED], {})], True),
+        ([(IDS["a"], [EMPTY], {})], True),
+        ([(IDS["a"], [ABORTS], {})], False),
+        ([(IDS["a"], [PLAIN, FAILED], {})], False),
+        ([(IDS["a"], [PLAIN], {}), (IDS["b"], [(2, 0, 9, 8, 1, [], -1, b"r", {})], {})], False),
+        ([], False),
+    ],
+)
+def test_an_answer_about_one_partition_says_the_same_by_the_short_way(topics: list[Any], is_lone: bool) -> None:
+    frame = bytes(RESPONSE.encode((CORRELATION, {}, 300, 0, 0, topics, {})))
+    short, long = request()[0], request()[0]
+    assert short._unpack_lone(frame) == (long._unpack(frame) if is_lone else None)
+    assert long._unpack(frame) == (0, short.read(frame, CORRELATION))
+    assert short.throttled == long.throttled == 300
+    for end in range(len(frame)):
+        with pytest.raises(LogUnavailable):
+            short.read(frame[:end], CORRELATION)
+    for tagged in (frame[:4] + b"\1\0\2xy" + frame[5:], frame[:-1] + b"\1\0\2xy"):
+        assert short._unpack_lone(tagged) is None
+        assert short.read(tagged, CORRELATION) == short.read(frame, CORRELATION)
+
+
 def test_tagged_fields_are_passed_over() -> None:
     sent, _ = request()
     plain = answer()

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from gateway.catalog.stream import Retention
 from gateway.errors import LogError, LogUnavailable, WriterFenced
@@ -157,9 +159,30 @@ async def test_retention_is_given_to_the_topic(kafka: str, log: KafkaLog, topic:
     await patiently(lambda: log.create(topic, retention=Retention(milliseconds=1000, size=None)))
     await log.append(topic, [NewRecord(b"old", timestamp=1, partition=0)])
     partition = TopicPartition(topic, 0)
-    async with asyncio.timeout(2 * WAIT):
+    async with asyncio.timeout(6 * WAIT):  # a broker before 3.5 looks half a minute after its start
         while demand(await log.bounds([partition]))[partition].start == 0:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.1)
+
+
+async def test_a_compacted_topic(kafka: str, log: KafkaLog, topic: str) -> None:
+    bounded, lasting = f"{topic}.bounded", f"{topic}.lasting"
+    await patiently(lambda: log.create(lasting, retention=Retention(compacted=True)))
+    await patiently(lambda: log.create(bounded, retention=Retention(milliseconds=1000, compacted=True)))
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        found = {}
+        for name in (lasting, bounded):
+            (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+            found[name] = {key: value for key, value, *_ in answer.resources[0][4]}
+    finally:
+        await admin.close()
+    assert found[lasting]["cleanup.policy"] == "compact"
+    assert found[bounded]["cleanup.policy"] == "compact,delete"
+    assert {one["min.compaction.lag.ms"] for one in found.values()} == {"86400000"}
+    with pytest.raises(LogError):
+        await log.append(lasting, [NewRecord(b"without a key")])
+    await log.append(lasting, [NewRecord(None, b"key")])
 
 
 async def test_a_broker_that_stops_and_starts_again(own_log: KafkaLog, broker: KafkaBroker, topic: str) -> None:

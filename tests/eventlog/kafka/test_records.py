@@ -170,6 +170,7 @@ def large(codec: int, first: int, values: list[bytes]) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.long
 @CODECS
 def test_a_batch_that_holds_too_much_is_not_expanded(codec: int) -> None:
     """Some kilobytes stand for more than a process should hold: it is passed over, and told."""
@@ -217,6 +218,7 @@ def test_what_was_compressed_waits_where_enough_is_expanded(codec: int) -> None:
     assert len(buffer.take(1000, expand=False)[0]) == BATCH - 3, "it is expanded already"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("magic", [0, 1])
 def test_an_old_message_that_holds_too_much_is_not_expanded(magic: int) -> None:
     for size, expected in ((1 << 20, 5), (8 << 20, 0)):

@@ -70,6 +70,7 @@ async def appender(path: Path, count: int) -> asyncio.subprocess.Process:
     )
 
 
+@pytest.mark.long
 async def test_every_acknowledged_record_survives_a_kill(path: Path, log: SqliteLog) -> None:
     process = await appender(path, 1_000_000)
     assert process.stdout is not None
@@ -209,6 +210,22 @@ async def test_offsets_are_not_used_again_when_all_has_expired(path: Path, log: 
     await again.close()
 
 
+async def test_a_partition_that_never_had_a_record_may_begin_elsewhere(log: SqliteLog) -> None:
+    await log.create(TOPIC, 2)
+    other = TopicPartition(TOPIC, 1)
+    assert await log.begin_at(PARTITION, 100)
+    assert await log.bounds([PARTITION, other]) == {PARTITION: Bounds(100, 100), other: Bounds(0, 0)}
+    assert await log.find({PARTITION: 0}) == {PARTITION: None}
+    assert await log.append(TOPIC, [NewRecord(b"a", timestamp=5, partition=0)]) == [(PARTITION, 100)]
+    assert await log.find({PARTITION: 5}) == {PARTITION: 100}
+    # Not twice, not where something was or is, and not where there is nothing.
+    assert not await log.begin_at(PARTITION, 200)
+    await log.append(TOPIC, [NewRecord(b"b", partition=1)])
+    assert not await log.begin_at(other, 100)
+    assert not await log.begin_at(TopicPartition("absent", 0), 100)
+    assert await log.bounds([PARTITION, other]) == {PARTITION: Bounds(100, 101), other: Bounds(0, 1)}
+
+
 async def test_appends_apply_the_retention(path: Path) -> None:
     now = 1_000
     log = SqliteLog(path, expire_interval=0, now=lambda: now)
@@ -336,6 +353,7 @@ async def test_a_file_that_may_not_be_written_is_no_outage(tmp_path: Path) -> No
     await log.close()
 
 
+@pytest.mark.long
 async def test_calls_that_queue_for_a_locked_file_end_together(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_worker, "CALL_SECONDS", 0.6)
     log = SqliteLog(path, busy_timeout=0.4)

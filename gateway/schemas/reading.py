@@ -21,10 +21,14 @@ from gateway.schemas.validator import PATTERN_OPTIONS
 MAXIMUM_STEPS = 300_000
 """Parts of schemas that are put together for one reading, about a second of them."""
 
+MOST_TEXTS = 1_000
+"""Of more texts, a string may be any."""
 _NO_FORMAT: frozenset[frozenset[str]] = frozenset({frozenset()})
 _EXACT = (2**63 - 1, 10**38 - 1)
 """The largest whole number of 64 bits, and that of 38 digits, which DECIMAL has in most databases."""
 _NUMBERS = frozenset({"integer", "number"})
+_REST = ("additionalProperties", "unevaluatedProperties")
+"""What a schema says of fields that it does not name; the first that is there counts."""
 
 
 class TooLarge(ValueError):
@@ -37,14 +41,17 @@ class Reading:
 
     `kinds` are the JSON types: None for any, and none if there is no such value. `formats` are those of strings, as
     alternatives of which each has all of its names. `low` and `high` are the sizes of integers, by their place in the
-    table of sizes; None without a bound. `always` are the fields that are never missing, `least` the number of elements
-    that never are. `anything`: on one side of a condition nothing is known.
+    table of sizes; None without a bound. `texts` are all that a string may be; None for any. `always` are the fields
+    that are never missing, `least` the number of elements that never are. `anything`: on one side of a condition
+    nothing is known. `open`: the schema says itself that there may be other fields than it names, and does not just
+    leave that unsaid.
     """
 
     kinds: frozenset[str] | None = None
     formats: frozenset[frozenset[str]] = _NO_FORMAT
     low: int | None = None
     high: int | None = None
+    texts: frozenset[str] | None = None
     fields: Mapping[str, Reading] = field(default_factory=dict)
     always: frozenset[str] = frozenset()
     patterns: Mapping[str, Reading] = field(default_factory=dict)
@@ -53,6 +60,7 @@ class Reading:
     elements: Reading | bool = True
     least: int = 0
     anything: bool = False
+    open: bool = False
 
     @property
     def size(self) -> int:
@@ -62,6 +70,11 @@ class Reading:
     def admits(self, *kinds: str) -> bool:
         """Whether the value may be one of these types."""
         return self.kinds is None or not self.kinds.isdisjoint(kinds)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether a field that it does not name is none that a reader has to expect."""
+        return self.rest is False or (self.rest is True and bool(self.fields) and not self.patterns and not self.open)
 
     def element(self, position: int) -> Reading | bool:
         """The value at a position of a list."""
@@ -83,8 +96,9 @@ def fits(pattern: str, name: str) -> bool:
 class Readings:
     """Makes readings and puts them together. Each raises TooLarge beyond the steps that all take together."""
 
-    def __init__(self) -> None:
+    def __init__(self, maximum: int | None = None) -> None:
         self._steps = 0
+        self._maximum = MAXIMUM_STEPS if maximum is None else maximum
 
     def of(self, schema: Any) -> Reading:
         """The reading of a schema: its own keywords, with those of `allOf`, under each alternative."""
@@ -117,7 +131,7 @@ class Readings:
         fields = {name: self.of(part) for name, part in _mapping(schema.get("properties")).items()}
         required = schema.get("required")
         always = frozenset(required) if isinstance(required, list) else frozenset[str]()
-        rest = self._open(schema, "additionalProperties", "unevaluatedProperties")
+        rest = self._open(schema, *_REST)
         reading = Reading(patterns=patterns, rest=rest)
         for name in [*fields, *sorted(always - fields.keys())]:
             if name not in fields:
@@ -134,6 +148,7 @@ class Readings:
             formats=frozenset({frozenset({named})}) if isinstance(named, str) else _NO_FORMAT,
             low=low,
             high=high,
+            texts=_texts(schema),
             fields=fields,
             always=always,
             patterns=patterns,
@@ -141,6 +156,7 @@ class Readings:
             positions=positions,
             elements=elements,
             least=int(least) if isinstance(least, int | float) else 0,
+            open=any(schema.get(keyword) in (True, {}) for keyword in _REST),
         )
 
     def _elements(self, schema: Node) -> tuple[tuple[Reading, ...], Reading | bool]:
@@ -192,6 +208,7 @@ class Readings:
             formats=_least(first | second for first in one.formats for second in other.formats),
             low=_smaller(one.low, other.low),
             high=_smaller(one.high, other.high),
+            texts=other.texts if one.texts is None else one.texts if other.texts is None else one.texts & other.texts,
             fields={name: named(name) for name in {**one.fields, **other.fields}},
             always=one.always | other.always,
             patterns={pattern: patterned(pattern) for pattern in {**one.patterns, **other.patterns}},
@@ -200,6 +217,7 @@ class Readings:
             elements=True if elements is ANYTHING else elements,
             least=max(one.least, other.least),
             anything=one.anything and other.anything,
+            open=one.open or other.open,
         )
 
     def _both_open(self, one: Reading | bool, other: Reading | bool) -> Reading:
@@ -223,6 +241,7 @@ class Readings:
             formats=_least(form for formats in texts for form in formats) if texts else _NO_FORMAT,
             low=_larger(one.low for one in numbers),
             high=_larger(one.high for one in numbers),
+            texts=_any_text([one.texts for one in possible if one.admits("string")]),
             anything=any(one.anything for one in possible),
             **self._either_object([one for one in possible if one.admits("object")]),
             **self._either_list([one for one in possible if one.admits("array")]),
@@ -247,6 +266,7 @@ class Readings:
             "always": frozenset.intersection(*(one.always for one in objects)),
             "patterns": patterns,
             "rest": self._either_open(one.rest for one in objects),
+            "open": any(not one.is_closed for one in objects),
         }
 
     def _either_list(self, lists: list[Reading]) -> dict[str, Any]:
@@ -271,7 +291,7 @@ class Readings:
     def step(self, count: int = 1) -> None:
         """Counts; raises TooLarge."""
         self._steps += count
-        if self._steps > MAXIMUM_STEPS:
+        if self._steps > self._maximum:
             raise TooLarge
 
 
@@ -297,6 +317,21 @@ def _sizes(schema: Node) -> tuple[int | None, int | None]:
         sizes = [sum(abs(value) > bound for bound in _EXACT) for value in (*named, *([pick(values)] if values else []))]
         ends.append(min(sizes) if sizes else None)
     return ends[0], ends[1]
+
+
+def _texts(schema: Node) -> frozenset[str] | None:
+    """The strings that a schema names as the only ones."""
+    values = enumerated(schema)
+    if values is None or len(values) > MOST_TEXTS:
+        return None
+    return frozenset(value for value in values if isinstance(value, str))
+
+
+def _any_text(sides: list[frozenset[str] | None]) -> frozenset[str] | None:
+    named = [side for side in sides if side is not None]
+    if not named or len(named) < len(sides) or sum(map(len, named)) > MOST_TEXTS:
+        return None
+    return frozenset[str]().union(*named)
 
 
 def _is_number(value: Any) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import did_you_mean
 from gateway.catalog.names import Names
-from gateway.catalog.stream import Stream
+from gateway.catalog.stream import REGISTERED, Stream
 from gateway.catalog.titles import is_title
 from gateway.errors import ConfigurationError
 from gateway.schemas.files import Source, Sources, Version, parse_uri, parse_version, read_sources, version_text
@@ -33,7 +35,9 @@ class Schema:
     path: Path
     draft: str
     released: bool
-    _validator: jsonschema_rs.Validator = field(repr=False, compare=False)
+    _validator: Callable[[], jsonschema_rs.Validator] = field(repr=False, compare=False)
+    encode: Callable[[Any, int], bytes] | None = field(default=None, repr=False, compare=False)
+    """Of a registry's schema: makes a value of its form, of an event and of the bytes of its JSON. Raises BadRecord."""
 
     @property
     def uri(self) -> str:
@@ -48,7 +52,7 @@ class Schema:
 
     def faults(self, event: object) -> list[str]:
         """The faults of an event, each beginning with the path of the value; empty for a valid one."""
-        return faults(self._validator, event)
+        return faults(self._validator(), event)
 
     def bad_examples(self) -> list[str]:
         """The examples that are not valid, each with its location and reason."""
@@ -57,6 +61,14 @@ class Schema:
             for number, example in enumerate(self.examples, 1)
             if (found := self.faults(example))
         ]
+
+
+class Described(NamedTuple):
+    """What a schema registry says of the events of a stream: the schemas by title and version, the newest first, and
+    one that any of them satisfies."""
+
+    together: Schema
+    each: tuple[Schema, ...]
 
 
 class SchemaRepository:
@@ -69,12 +81,22 @@ class SchemaRepository:
         mistakes: list[str] = []
         self._set_up(read_sources([Path(directory) for directory in directories], mistakes), mistakes)
 
-    def __getstate__(self) -> Sources:
+    def __getstate__(self) -> tuple[Sources, dict[str, tuple[_Bare, list[_Bare]]]]:
         """The content that was read: validators stay in the process that has compiled them."""
-        return self._sources
+        bare = {
+            name: (_bare(one.together), [_bare(each) for each in one.each]) for name, one in self._described.items()
+        }
+        return self._sources, bare
 
-    def __setstate__(self, sources: Sources) -> None:
+    def __setstate__(self, state: tuple[Sources, dict[str, tuple[_Bare, list[_Bare]]]]) -> None:
+        sources, bare = state
         self._set_up(sources, [])
+        self._add(
+            {
+                name: Described(registered(*together), tuple(registered(*one) for one in each))
+                for name, (together, each) in bare.items()
+            }
+        )
 
     def _set_up(self, sources: Sources, mistakes: list[str]) -> None:
         self.warnings: list[str] = []
@@ -83,6 +105,9 @@ class SchemaRepository:
         self._by_uri: dict[str, Schema] = {}
         self._taken_by: dict[str, Schema | None] = {}
         self._settled: dict[str, bool] = {}
+        self._described: Mapping[str, Described] = {}
+        self._files: SchemaRepository | None = None
+        """The same without what a registry says, where it says something."""
         for (title, version), source in sorted(self._sources.versions.items()):
             try:
                 schema = self.compiled(source)
@@ -104,6 +129,48 @@ class SchemaRepository:
 
     def __repr__(self) -> str:
         return f"<SchemaRepository of {len(self._sources.versions)} schemas of {len(self._schemas)} titles>"
+
+    def with_registered(self, described: Mapping[str, Described]) -> SchemaRepository:
+        """These schemas, and what a registry says of streams, by their names, instead of what it has said before. A
+        title that the directories have stays theirs."""
+        files = self._files or self
+        if not described:
+            return files
+        made = copy.copy(files)
+        made._files = files
+        made._add(described)
+        return made
+
+    def __copy__(self) -> SchemaRepository:
+        made = object.__new__(SchemaRepository)
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def _add(self, described: Mapping[str, Described]) -> None:
+        self._described = described
+        own, added = self._schemas, dict[str, dict[Version, Schema]]()
+        for schema in (one for found in described.values() for one in found.each):
+            if schema.title not in own:
+                added.setdefault(schema.title, {})[_version(schema)] = schema
+        self._schemas = own | {title: dict(sorted(versions.items())) for title, versions in sorted(added.items())}
+        self._by_uri = self._by_uri | {one.uri: one for versions in added.values() for one in versions.values()}
+        self._taken_by = {}
+        self._titles = Names(self._schemas)
+
+    def only(self, streams: Collection[str]) -> SchemaRepository:
+        """These schemas without what a registry says of other streams."""
+        kept = {name: one for name, one in self._described.items() if name in streams}
+        return self if len(kept) == len(self._described) else self.with_registered(kept)
+
+    def described(self, stream: str) -> Described | None:
+        """What a registry says of a stream."""
+        return self._described.get(stream)
+
+    def newest_of(self, stream: Stream) -> list[Schema]:
+        """The newest schema of each title that a stream takes, or that a registry has for it."""
+        if (registry := self._described.get(stream.name)) is not None:
+            return list({one.title: one for one in reversed(registry.each)}.values())[::-1]
+        return [found for title in self._schemas if stream.takes(title) and (found := self.get(title)) is not None]
 
     def all(self) -> dict[str, Schema]:
         """Every schema by what the `$schema` of its events says."""
@@ -150,7 +217,10 @@ class SchemaRepository:
         return versions.get(wanted) if wanted is not None else None
 
     def taken_by(self, stream: Stream) -> Schema | None:
-        """The newest schema of a stream's `schema_title`; of the first title where that is an expression."""
+        """What a registry says of a stream, else the newest schema of its `schema_title`; of the first title where that
+        is an expression."""
+        if (registry := self._described.get(stream.name)) is not None:
+            return registry.together
         asked = stream.schema_title
         if asked is None:
             return None
@@ -195,7 +265,24 @@ class SchemaRepository:
         except (BadReferenceError, BadSchemaError) as error:
             raise ConfigurationError([f"{source.path}: {error}"]) from error
         version = version_text(source.version)
-        return Schema(source.title, version, document, source.path, draft, source.released, validator)
+        return Schema(source.title, version, document, source.path, draft, source.released, lambda: validator)
+
+
+_Bare = tuple[str, str, dict[str, Any]]
+
+
+def _bare(schema: Schema) -> _Bare:
+    return schema.title, schema.version, schema.document
+
+
+def registered(
+    title: str, version: str, document: dict[str, Any], encode: Callable[[Any, int], bytes] | None = None
+) -> Schema:
+    """A schema that a registry gives, without `$ref`s. There may be very many of which nobody validates an event: its
+    validator is made at first use. Raises BadSchemaError for a draft that is not known."""
+    draft = draft_of(document)
+    validator = cache(partial(compile_validator, document, draft))
+    return Schema(title, version, document, Path(title), draft, False, validator, encode)
 
 
 def _version(schema: Schema) -> Version:
@@ -211,7 +298,8 @@ def check_streams(
     mistakes = []
     for stream in catalog.streams.values():
         asked = stream.schema_title
-        if asked is None or schemas.taken_by(stream) is not None:
+        # What a registry has is not known yet.
+        if asked is None or stream.form in REGISTERED or schemas.taken_by(stream) is not None:
             continue
         if is_title(asked):
             what = f"{asked}, which is in no schema repository{did_you_mean(asked, schemas.titles())}"

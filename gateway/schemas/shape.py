@@ -23,6 +23,9 @@ ANNOTATIONS = frozenset(
 BY_NAME = ("properties", "patternProperties", "dependentSchemas", "dependencies")
 """Keywords whose members are schemas."""
 
+NON_FINITE = ["NaN", "Infinity", "-Infinity"]
+"""The texts of the floating point numbers that JSON does not have (ProtoJSON)."""
+
 CONDITION = ("if", "then", "else")
 
 BRANCHES = ("allOf", "anyOf", "oneOf", "$ref", "if", "then", "else", "dependentSchemas")
@@ -75,6 +78,20 @@ def types_of(schema: Any) -> frozenset[str] | None:
             if all(one is not None for one in found):
                 return frozenset().union(*(one for one in found if one is not None))
     return None
+
+
+def usual_types(schema: Any) -> frozenset[str]:
+    """The JSON types of what a column holds: without null, without the texts of numbers that JSON does not have, and
+    without the numbers of an enumeration's names. A registry's schemas have these."""
+    kinds = (types_of(schema) or frozenset()) - {"null"}
+    if len(kinds) != 2 or "string" not in kinds or "anyOf" not in schema:
+        return kinds
+    texts = [enumerated(one) for one in schema["anyOf"] if types_of(one) == frozenset({"string"})]
+    if kinds == {"string", "integer"} and None not in texts:
+        return frozenset({"string"})
+    if kinds == {"string", "number"} and texts == [NON_FINITE]:
+        return frozenset({"number"})
+    return kinds
 
 
 def declared_types(schema: Node) -> frozenset[str] | None:

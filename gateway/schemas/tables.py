@@ -20,7 +20,7 @@ from sqlglot.dialects.spark import Spark
 
 from gateway.errors import GatewayError
 from gateway.schemas.flink import Flink
-from gateway.schemas.shape import BRANCHES, Node, branch_fields, merged, span_of, types_of
+from gateway.schemas.shape import BRANCHES, Node, branch_fields, merged, span_of, types_of, usual_types
 
 BIGINT = range(-(2**63), 2**63)
 DECIMAL_DIGITS = 38
@@ -114,7 +114,7 @@ def _fields(node: Node) -> dict[str, tuple[Any, bool]]:
 
 
 def _type(schema: Any, flavour: _Flavour, path: str) -> exp.DataType:
-    kinds = (types_of(schema) or frozenset()) - {"null"}
+    kinds = usual_types(schema)
     if len(kinds) == 1:
         kind = next(iter(kinds))
         if kind == "object":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import orjson
+import pytest
 from hypothesis import strategies as st
 
+from gateway.errors import ConfigurationError
+from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.shape import merged
 from gateway.schemas.validator import compile_validator, faults
 
@@ -84,3 +89,17 @@ def _near(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             optional={name: part for name, part in fields.items() if name not in needed},
         )
     return _VALUES[kind] if kind in _VALUES else st.one_of(list(_VALUES.values()))
+
+
+def put(folder: Path, name: str, **schema: Any) -> None:
+    """Write a schema, as JSON: it is YAML, so that one text serves both endings."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(schema))
+
+
+def mistakes(*folders: Path) -> list[str]:
+    """What is wrong with these repositories."""
+    with pytest.raises(ConfigurationError) as caught:
+        SchemaRepository(folders)
+    return caught.value.mistakes

@@ -159,6 +159,7 @@ def test_a_released_version_never_changes(repository: Path) -> None:
     assert check([repository], ("page/edit",)).mistakes == [mistake]
 
 
+@pytest.mark.long
 def test_a_released_version_never_changes_with_a_rename_of_its_directory(repository: Path) -> None:
     top = repository.parent
     for place in ("elsewhere/deep/schemas", "again", "schemas"):
@@ -190,6 +191,7 @@ def test_a_released_version_stays(repository: Path) -> None:
     assert "and is gone" in mistake
 
 
+@pytest.mark.long
 def test_a_tag_or_a_branch_says_what_is_released(repository: Path) -> None:
     git(repository, "tag", "v1")
     path = put(repository, "page/edit/1.1.0.yaml", FIELDS)
@@ -223,6 +225,7 @@ def unread(folder: Path) -> str:
     return told
 
 
+@pytest.mark.long
 def test_a_shallow_clone_is_no_whole_history(repository: Path, tmp_path: Path) -> None:
     changed = f"description: Changed\n{FIELDS}"
     put(repository, "page/edit/1.0.0.yaml", changed)
@@ -255,6 +258,7 @@ def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "git is not installed" in unread(repository)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["HEAD", "ref", "lost ref", "commit", "blob", "objects"])
 def test_a_damaged_repository(repository: Path, damage: str) -> None:
     inside = repository.parent / ".git"
@@ -282,6 +286,7 @@ def test_a_damaged_repository(repository: Path, damage: str) -> None:
     assert "git" in unread(repository)
 
 
+@pytest.mark.long
 def test_a_version_that_only_a_merge_brings_is_released_with_it(repository: Path) -> None:
     git(repository, "checkout", "--quiet", "-b", "other")
     put(repository.parent, "other.txt", "other")

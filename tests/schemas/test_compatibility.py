@@ -153,6 +153,7 @@ THOROUGH = settings(
 )
 
 
+@pytest.mark.long
 @given(SCHEMAS)
 @THOROUGH
 def test_a_schema_is_compatible_with_itself(schema: dict[str, Any]) -> None:

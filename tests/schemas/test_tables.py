@@ -24,6 +24,7 @@ from gateway.schemas.validator import compile_validator
 from tests.conftest import absent
 from tests.effort import examples
 from tests.schemas.kit import SCHEMAS
+from tests.services.registry import small_registry
 
 PROJECT = SchemaRepository([Path(__file__).parents[2] / "config" / "schemas"])
 SCHEMA: dict[str, Any] = {
@@ -114,6 +115,7 @@ def test_duckdb_takes_the_events(title: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.text(min_size=1, max_size=5).filter(str.isprintable), SCHEMAS, min_size=1, max_size=4))
 @settings(max_examples=examples(100), deadline=None)
 def test_duckdb_takes_every_table(fields: dict[str, Any]) -> None:
@@ -221,6 +223,7 @@ def within(bounds: dict[str, int], values: list[int]) -> tuple[dict[str, Any], l
     return schema, [number for number in near if validator.is_valid(number)]
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.sampled_from(KEYWORDS), BOUNDS, min_size=1), st.lists(BOUNDS, max_size=2))
 @settings(max_examples=examples(100), deadline=None)
 def test_duckdb_stores_every_whole_number_that_its_bounds_allow(bounds: dict[str, int], values: list[int]) -> None:
@@ -341,3 +344,21 @@ def test_as_it_is_typed() -> None:
         in run("wiki/change", "--dialect", "spark", "--version", "9.9.9")[1]
     )
     assert run("wiki/change", "--dialect", "oracle")[0] == 2
+
+
+def test_the_table_of_a_registrys_schema_is_printed(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    with small_registry() as registry:
+        registry.add("orders-value", {"type": "record", "name": "O", "fields": [{"name": "n", "type": "long"}]})
+        config.write_text(f"schema_registry: {{url: '{registry.url}'}}\nstreams: {{orders: {{format: avro}}}}\n")
+        arguments = ["--dialect", "duckdb", "--config", str(config), "--schemas", str(tmp_path)]
+        result = CliRunner().invoke(main, ["schemas", "sql", "registry/orders-value", *arguments])
+        assert (result.exit_code, result.output) == (
+            0,
+            'CREATE TABLE "registry_orders_value" (\n  "n" BIGINT NOT NULL\n);\n',
+        )
+        result = CliRunner().invoke(main, ["schemas", "sql", "registry/order-value", *arguments])
+        assert "did you mean registry/orders-value" in result.output
+    config.write_text("streams: {orders: {}}\n")
+    result = CliRunner().invoke(main, ["schemas", "sql", "registry/orders-value", *arguments])
+    assert "names no schema_registry" in result.output

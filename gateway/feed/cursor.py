@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.model.position import ConsumedPosition, PositionEncoder
 from gateway.model.position.encoder import Pen
@@ -27,6 +27,24 @@ class Cursor:
         """Say that everything up to this position has been read."""
         self.consumed[partition] = last
         self._stale.add(partition)
+
+    def pass_by(self, partition: TopicPartition, passed: Sequence[ConsumedPosition]) -> list[bytes]:
+        """Say that these positions, the next of one partition, have been passed; the position after each."""
+        if len(passed) == 1 or self._encoder.waits(partition):
+            self.advance(partition, passed[-1])
+            return [self.identifier()] * len(passed)
+        pen = self._brought_up_to_date()
+        entries: list[Entry] = []
+        if self._encoder.by_timestamp(partition):
+            timed = (None, *self.consumed[partition][1:])
+            for _, timestamp, seen in passed:
+                if timestamp >= 0:
+                    timed = (None, timestamp, seen)
+                entries.append(timed)
+        else:
+            entries = [(offset, timestamp, 0) for offset, timestamp, _ in passed]
+        self.consumed[partition] = passed[-1]
+        return pen.follow(self._encoder.indices[partition], entries)
 
     def follow(self, partition: TopicPartition, records: Iterable[Record]) -> list[bytes]:
         """Say that these records, the next of one partition, have been read; the position after each. Much cheaper than

@@ -209,12 +209,19 @@ class Feed:
     def _choose(self, segment: Segment) -> Chosen:
         """The part of a segment that is sent, judged at once: nobody filters, so it takes no time."""
         selection = self.selection
+        if not selection.reads:
+            # To remember it would take longer than to choose again.
+            return {
+                index: item.data
+                for index, item in segment.select(selection.topics)
+                if item.data is not None and (selection.canary or not item.canary)
+            }
         key = (selection.key, "chosen", segment.serial)
         chosen: Chosen | None = self._cache.get(key)
         if chosen is not None:
             return chosen
         chosen = {}
-        subjects = self.subjects(segment) if selection.reads else {}
+        subjects = self.subjects(segment)
         for index, item in segment.select(selection.topics):
             data = selection.choose(item.data, item.canary, subjects.get(index))
             if data is not None:
@@ -263,10 +270,14 @@ class Feed:
 
 
 def subject_at(segment: Segment, index: int) -> Subject:
-    """The subject for filters of the record at this index; its event is parsed again if it is no longer kept."""
-    if segment.subjects is not None and index in segment.subjects:
-        return segment.subjects[index]
+    """The subject for filters of the record at this index. It is parsed when somebody asks, and while the segment is
+    delivered it is kept for all others who do."""
+    if segment.subjects is not None and (known := segment.subjects.get(index)) is not None:
+        return known
     item = segment.items[index]
     partition, consumed = item.partition, item.consumed
     event = parse_again(item.data)
-    return Subject(event, partition.topic, partition.partition, consumed.offset, consumed.timestamp, item.key)
+    subject = Subject(event, partition.topic, partition.partition, consumed.offset, consumed.timestamp, item.key)
+    if segment.subjects is not None:
+        segment.subjects[index] = subject
+    return subject

@@ -54,7 +54,8 @@ class LiveFeed:
         self.written = -inf
         """When all of them were written to the last time."""
         self.shared = (0, 0)
-        """Checksum and length of all blocks delivered, for the trailers of compressed responses."""
+        """Checksum and length of all blocks delivered while somebody gets them compressed, for the trailers of those
+        responses."""
 
     def deliver(self, segment: Segment, matching: list[int] | None, now: float) -> None:
         """Write the block of a segment to every live client. The filter is true of the records at these indices; None
@@ -65,10 +66,12 @@ class LiveFeed:
         if len(block.data) > BLOCK_LIMIT:
             self.release_all(segment.number)
             return
-        checksum, length = self.shared
-        self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
-        telemetry.tally.events += block.events * len(self.clients)
-        telemetry.tally.bytes += len(block.data) * len(self.clients)
+        if self.clients.compressed:
+            checksum, length = self.shared
+            self.shared = (zlib.crc32(block.data, checksum), length + len(block.data))
+        count, tally = len(self.clients), telemetry.tally
+        tally.events += block.events * count
+        tally.bytes += len(block.data) * count
         self.written = now
         for client in self.clients.write(self._chunks(block)):
             self.remove(client)
@@ -76,7 +79,9 @@ class LiveFeed:
 
     def _chunks(self, block: Block) -> Callable[[Coding], bytes]:
         """The block as a chunk of HTTP/1.1 in each coding that is asked for, made once."""
-        chained = self.feed.chained(block) if self.clients.compressed else None
+        if not self.clients.compressed:
+            return lambda coding: block.chunk
+        chained = self.feed.chained(block)
         if chained is not None and chained[1]:
             self.clients.take_key()
 
@@ -240,6 +245,10 @@ class Broadcast:
         for live in self._feeds.values():
             counts[live.feed.selection.topics] += live.users
         return counts
+
+    def listeners(self, topic: str) -> int:
+        """How many live clients read this topic, about; none only if nobody at all reads it."""
+        return sum(router.clients + 1 for router in self._routers.values() if topic in router.timeline.topics)
 
     def renew(self) -> None:
         """Called by the hub when the set of partitions has changed: clients go back to their tasks for a new feed."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.filters.compile import Filter
 from gateway.filters.fields import Fields
+from gateway.filters.rows import Rows
 from gateway.filters.subject import Subject
 from gateway.hub.history_segment import HistorySegment
 from gateway.observability import telemetry
@@ -17,7 +18,7 @@ class Selection:
 
     topics: frozenset[str]
     filter: Filter | None = None
-    fields: Fields | None = None
+    fields: Fields | Rows | None = None
     canary: bool = False
 
     @property

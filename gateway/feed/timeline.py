@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
+
 from gateway.feed.cursor import Cursor
 from gateway.hub.ring import Ring
 from gateway.hub.segment import Segment
 from gateway.model.position import NOTHING_READ, PositionEncoder
+
+_PARTITION = attrgetter("partition")
 
 
 class Timeline:
@@ -26,17 +31,17 @@ class Timeline:
         return self._cursor_at(self._ring.open.number).identifier()
 
     def identifiers(self, segment: Segment) -> tuple[bytes, list[bytes]]:
-        """The id before the first record of the segment (and after its gap), and the one after each record."""
+        """The id after the gap of the segment, empty without one; and the id after each record, empty for those of
+        other topics."""
         cursor = self._cursor_at(segment.number)
+        first = b""
         if segment.gap is not None and segment.gap.partition.topic in self.topics:
             cursor.advance(segment.gap.partition, segment.gap.consumed)
-        first = identifier = cursor.identifier()
-        identifiers = []
-        for item in segment.items:
-            if item.partition.topic in self.topics:
-                cursor.advance(item.partition, item.consumed)
-                identifier = cursor.identifier()
-            identifiers.append(identifier)
+            first = cursor.identifier()
+        identifiers: list[bytes] = []
+        for partition, run in groupby(segment.items, _PARTITION):
+            passed = [item.consumed for item in run]
+            identifiers += cursor.pass_by(partition, passed) if partition.topic in self.topics else [b""] * len(passed)
         self._next = segment.number + 1
         return first, identifiers
 

@@ -1,12 +1,12 @@
-"""Decodes a stored record into an event, once for all its readers."""
+"""Decodes a stored record into an event. Most are only glanced at: nobody looks into what only passes through."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from gateway.errors import BadRecord
-from gateway.filters.subject import Subject
-from gateway.model.event import check_event, is_canary, one_line, parse_event
+from gateway.model.event import is_canary, one_line, parse_event
+from gateway.model.glance import check_event
 from gateway.model.record import Record
 from gateway.observability import telemetry
 
@@ -18,15 +18,20 @@ class Decoded(NamedTuple):
     data: bytes | None
     canary: bool
 
-    def subject(self, record: Record) -> Subject:
-        """The subject for filters of the record."""
-        return Subject(self.event or {}, record.topic, record.partition, record.offset, record.timestamp, record.key)
+
+class Glance(NamedTuple):
+    """`data` and `canary` as in Decoded, and the names by which the intake knows the event."""
+
+    data: bytes | None
+    canary: bool
+    names: tuple[tuple[str | None, str], ...] = ()
 
 
 def decode(record: Record, replayed: bool = False) -> Decoded:
     """Parse a record's value. A value that is not an event is counted, logged and skipped; so is one that an
     internal error keeps from being read. `replayed`: it comes from history, and perhaps again."""
     try:
+        _check(record)
         event = parse_event(record.value)
         assert record.value is not None
         return Decoded(event, one_line(record.value), is_canary(event))
@@ -37,18 +42,24 @@ def decode(record: Record, replayed: bool = False) -> Decoded:
     return Decoded(None, None, False)
 
 
-def glance(record: Record) -> tuple[bytes | None, bool]:
-    """`data` and `canary` of a record of history into which nobody looks now."""
+def glance(record: Record, replayed: bool = True) -> Glance:
+    """The same of a record into which nobody looks now."""
     value = record.value
     try:
-        canary = check_event(value)
+        _check(record)
+        sight = check_event(value)
         assert value is not None
-        return one_line(value), canary
+        return Glance(one_line(value), *sight)
     except BadRecord as error:
-        _tell(record, error, replayed=True)
+        _tell(record, error, replayed)
     except Exception as error:
         telemetry.record_mistake(record.topic, record.partition, record.offset, error)
-    return None, False
+    return Glance(None, False)
+
+
+def _check(record: Record) -> None:
+    if record.fault is not None:
+        raise BadRecord(record.fault)
 
 
 def _tell(record: Record, error: BadRecord, replayed: bool) -> None:

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
 
 from gateway.clock import Clock
-from gateway.cooperative import together
 from gateway.errors import OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, EventLog, TopicState
-from gateway.eventlog.trouble import Kind, Trouble, absent, beyond, demand
-from gateway.hub.history import consumed_before, read_parts
+from gateway.eventlog.trouble import Kind, Trouble, absent
+from gateway.hub.beginnings import Beginning, Beginnings, at_first, parted
+from gateway.hub.last import consumed_before_each
 from gateway.hub.parting import find_cut
 from gateway.hub.ring import Ring
-from gateway.hub.seek import seek
-from gateway.hub.segment import ITEM_OVERHEAD, Break
+from gateway.hub.seek import seek_each
+from gateway.hub.segment import Break
 from gateway.model.position import ConsumedPosition
 from gateway.model.record import TopicPartition
-from gateway.observability import telemetry
 
-MAXIMUM_LOOK_BACK = 65536
-"""Offsets before the end of a partition among which its last record is looked for (behind it may be markers)."""
 BEGIN_SECONDS = 5.0
-"""A partition of which it is not known by then where to begin is sick."""
-MOST_DAMAGED = 8
-"""After this many unreadable batches a partition begins at its end."""
-BEGIN_TOGETHER = 8
-"""Partitions that are begun at a time."""
-
-Found = TypeVar("Found")
-
-
-class Beginning(NamedTuple):
-    """Where the hub begins to read a partition: what counts as read, the next offset, and the end of what is there."""
-
-    consumed: ConsumedPosition
-    position: int
-    end: int
+"""A truncated partition of which it is not known by then where to begin is sick."""
 
 
 @dataclass(slots=True)
@@ -64,8 +45,7 @@ class Discovery:
         self._log = log
         self._ring = ring
         self._by_timestamp = by_timestamp
-        self._clock = clock
-        self._ring_fill = ring_fill
+        self._beginnings = Beginnings(log, by_timestamp, clock, ring_fill, ring.capacity)
         self.sought: set[str] = set()
         """The topics of which the log has told whether they exist. One that it did not have then, and has later, is
         read from its first record; the others are begun at their newest part."""
@@ -118,10 +98,19 @@ class Discovery:
                         wanted[partition] = another or self.unbegun[partition]
                 elif partition not in held:
                     wanted[partition] = topic in self.sought
-        begins = await self._begins(wanted)
         self.log_identity = await self._log.identity()
+        continued = await self._replaced(replaced)
+        # The last that is asked of the log: what takes long to find is not lost with what fails after it.
+        begins = await self._beginnings.find(wanted)
         findings = Findings()
-        await self._replace(replaced, begins, findings)
+        for partition, place in continued.items():
+            if isinstance(place, Break):
+                findings.breaks.append(place)
+                continue
+            begins[partition] = place
+            if isinstance(place, Trouble):
+                # It begins again once that is possible; its readers are then resolved again.
+                self._ring.remove(partition)
         self._take([topic for topic in topics if topic not in hidden], states, hidden, begins, findings, wanted)
         return findings
 
@@ -176,72 +165,44 @@ class Discovery:
             if partition.topic in existing and partition.partition < self.known[partition.topic].partitions
         }
 
-    async def _replace(
-        self, partitions: list[TopicPartition], begins: dict[TopicPartition, Beginning | Trouble], findings: Findings
-    ) -> None:
-        """The topics were recreated: their partitions continue by the timestamp. If the log cannot say where that is
-        for one, it is dropped and begins again once possible; its readers are then resolved again."""
+    async def _replaced(self, partitions: list[TopicPartition]) -> dict[TopicPartition, Break | Beginning | Trouble]:
+        """Where partitions of recreated topics continue, by the timestamp; one that held nothing begins."""
         if not partitions:
-            return
-        for partition, bounds in (await self._log.bounds(partitions)).items():
+            return {}
+        tails: dict[TopicPartition, ConsumedPosition] = {}
+        bounds: dict[TopicPartition, Bounds] = {}
+        found: dict[TopicPartition, Break | Beginning | Trouble] = {}
+        for partition, told in (await self._log.bounds(partitions)).items():
             tail = self._ring.tail(partition)
             assert tail is not None
-            if not isinstance(bounds, Trouble) and tail.offset < 0:
-                begins[partition] = _first(bounds)
-                continue
-            found = await self.attempt_recreated(partition, bounds)
-            if isinstance(found, Trouble):
-                self._ring.remove(partition)
-                begins[partition] = found
+            if isinstance(told, Trouble):
+                found[partition] = told
+            elif tail.offset < 0:
+                found[partition] = at_first(told)
             else:
-                findings.breaks.append(found)
+                tails[partition], bounds[partition] = tail, told
+        return found | await self._recreated(tails, bounds)
 
-    async def attempt_recreated(self, partition: TopicPartition, bounds: Bounds | Trouble) -> Break | Trouble:
-        """The position to continue at in a partition that the ring holds, if its records differ from those read
+    async def _recreated(
+        self, tails: Mapping[TopicPartition, ConsumedPosition], bounds: Mapping[TopicPartition, Bounds]
+    ) -> dict[TopicPartition, Break | Trouble]:
+        """The position to continue at in partitions that the ring holds, if their records differ from those read
         before."""
-        tail = self._ring.tail(partition)
-        assert tail is not None
-        return await self._attempt(partition, bounds, lambda given: self._recreated(partition, tail, given))
+        times = {partition: tail.timestamp for partition, tail in tails.items()}
+        resumed, troubles = parted(await seek_each(self._log, times, bounds))
+        consumed, unread = parted(await consumed_before_each(self._log, resumed, bounds, times, self._by_timestamp))
+        breaks = {
+            partition: Break(partition, tails[partition].offset, resumed[partition], "unknown", read)
+            for partition, read in consumed.items()
+        }
+        return {**troubles, **unread, **breaks}
 
     async def attempt_cut(self, partition: TopicPartition, bounds: Bounds, parting: int) -> Break | Trouble:
-        """The position to continue at in a truncated partition; `parting` as `find_cut` has it."""
-        return await self._attempt(
-            partition, bounds, lambda given: find_cut(self._log, self._ring, partition, given, parting)
-        )
-
-    async def _recreated(self, partition: TopicPartition, tail: ConsumedPosition, bounds: Bounds) -> Break:
-        resumed = await seek(self._log, partition, tail.timestamp, bounds)
-        by_timestamp = self._by_timestamp[partition.topic]
-        consumed = await consumed_before(self._log, partition, resumed, bounds, tail.timestamp, by_timestamp)
-        return Break(partition, tail.offset, resumed, "unknown", consumed)
-
-    async def _begins(self, wanted: Mapping[TopicPartition, bool]) -> dict[TopicPartition, Beginning | Trouble]:
-        if not wanted:
-            return {}
-        answers = await self._log.bounds(list(wanted))
-        room = asyncio.Semaphore(BEGIN_TOGETHER)
-
-        async def begin(partition: TopicPartition) -> Beginning | Trouble:
-            async with room:
-                return await self._attempt(
-                    partition, answers[partition], lambda bounds: self._begin(partition, bounds, wanted[partition])
-                )
-
-        return dict(zip(wanted, await together(begin(partition) for partition in wanted), strict=True))
-
-    async def _begin(self, partition: TopicPartition, bounds: Bounds, from_first: bool) -> Beginning:
-        return _first(bounds) if from_first else await self._newest_part(partition, bounds)
-
-    async def _attempt(
-        self, partition: TopicPartition, bounds: Bounds | Trouble, ask: Callable[[Bounds], Awaitable[Found]]
-    ) -> Found | Trouble:
-        """The answer for one partition, or the reason why there is none. It is bounded in time, because the others
-        wait."""
-        if isinstance(bounds, Trouble):
-            return bounds
+        """The position to continue at in a truncated partition, or the reason why it is not known; `parting` as
+        `find_cut` has it. Bounded in time: the others wait."""
         try:
             async with asyncio.timeout(BEGIN_SECONDS):
-                return await ask(bounds)
+                return await find_cut(self._log, self._ring, partition, bounds, parting)
         except Refused as refused:
             trouble: Trouble = refused.troubles[partition]
             return trouble
@@ -249,61 +210,6 @@ class Discovery:
             return absent(partition.topic)
         except TimeoutError:
             return Trouble(Kind.UNAVAILABLE, f"it does not say within {BEGIN_SECONDS:g} s where to begin")
-
-    async def _newest_part(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
-        """The newest part of the log; of one with a batch that cannot be read, what lies behind that."""
-        start = bounds.start
-        for _ in range(MOST_DAMAGED):
-            if start >= bounds.end:
-                break
-            try:
-                return await self._newest_since(partition, Bounds(start, bounds.end))
-            except Refused as refused:
-                trouble = refused.troubles[partition]
-                if trouble.kind is not Kind.UNREADABLE:
-                    raise
-                start = beyond(trouble, start, bounds.end)
-                telemetry.passed_over(partition, trouble, start)
-        return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
-
-    async def _newest_since(self, partition: TopicPartition, bounds: Bounds) -> Beginning:
-        """The newest part, and at least all records of its newest millisecond. So the last record read, and the
-        number of records that share its time, are known for every partition."""
-        newest = await self.newest(partition, *bounds)
-        if newest is None:
-            return Beginning(ConsumedPosition(bounds.end - 1, 0), bounds.end, bounds.end)
-        since = self._clock.now() - int(self._ring_fill * 1000)
-        if 0 <= newest < since:
-            since = newest
-        found = demand(await self._log.find({partition: since}))[partition]
-        position = bounds.end if found is None else max(found, bounds.start)
-        by_timestamp = self._by_timestamp[partition.topic]
-        if not by_timestamp:
-            # A record from the year 3000 is at or after every time that is asked for, wherever it stands. More than the
-            # ring can hold is not read.
-            position = max(position, bounds.end - self._ring.capacity // ITEM_OVERHEAD)
-        consumed = await consumed_before(self._log, partition, position, bounds, since, by_timestamp)
-        return Beginning(consumed, position, bounds.end)
-
-    async def newest(self, partition: TopicPartition, start: int, end: int) -> int | None:
-        """The timestamp of the last record, or None where there is none within reach."""
-        distance = 1
-        while start < end:
-            first = max(start, end - distance)
-            newest = None
-            async with aclosing(read_parts(self._log, partition, first, end)) as parts:
-                async for records, _ in parts:
-                    newest = records[-1].timestamp if records else newest
-            if newest is not None:
-                return newest
-            if first == start or distance >= MAXIMUM_LOOK_BACK:
-                break
-            distance *= 4
-        return None
-
-
-def _first(bounds: Bounds) -> Beginning:
-    return Beginning(ConsumedPosition(bounds.start - 1, 0), bounds.start, bounds.end)
 
 
 def _partitions(topic: str, first: int, end: int) -> list[TopicPartition]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from gateway.cooperative import give_way
-from gateway.eventlog.port import Bounds, EventLog, LogReader
+from gateway.eventlog.port import EventLog, LogReader
 from gateway.eventlog.trouble import Refusal, Trouble, demand, out_of_range, refuse
 from gateway.hub.merge import Merge
-from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import Record, RecordRun, TopicPartition
 
 FIRST_RECORDS = 500
@@ -129,6 +128,8 @@ async def ask_first_records(
                 found |= await not_to_come(log, {partition: ends[partition] for partition in missing})
                 missing = {partition: position for partition, position in missing.items() if partition not in found}
             for one in answers:
+                if one.partition in found:
+                    continue  # Behind its first record it may be damaged.
                 if isinstance(one, Refusal):
                     found[one.partition] = one.trouble
                 elif one.records:
@@ -141,28 +142,6 @@ async def ask_first_records(
     finally:
         await reader.close()
     return found
-
-
-async def consumed_before(
-    log: EventLog,
-    partition: TopicPartition,
-    position: int,
-    bounds: Bounds,
-    since: int,
-    by_timestamp: bool,
-) -> ConsumedPosition:
-    """The consumed position of a reader whose next record is at `position`, the first record at or after `since` (ms).
-
-    By offset it carries the timestamp of the record before, so that it can be trusted later; where that record is
-    gone, or the partition is resumed by timestamp, `since` itself. Raises as `demand`.
-    """
-    if position <= 0:
-        return NOTHING_READ
-    if by_timestamp or position <= bounds.start:
-        return ConsumedPosition(position - 1, since)
-    record = (await first_records(log, {partition: position - 1}, {partition: position}))[partition]
-    found = record is not None and record.offset == position - 1
-    return ConsumedPosition(position - 1, record.timestamp if found and record is not None else since)
 
 
 async def read_parts(
@@ -179,7 +158,8 @@ async def read_parts(
             found = await reader.fetch(1.0, min(PART_RECORDS, end - position), None, PART_BYTES)
             for one in found:
                 if isinstance(one, Refusal):
-                    refuse({partition: one.trouble})
+                    if position < end:
+                        refuse({partition: one.trouble})
                 else:
                     position = min(end, one.position)
                     yield [record for record in one.records if record.offset < end], position

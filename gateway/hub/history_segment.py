@@ -49,7 +49,7 @@ class HistorySegment:
         """The subject for filters of a record that is an event."""
         subject = self._subjects.get(index)
         if subject is None:
-            topic, partition, offset, timestamp, key, data, _ = self.records[index]
+            topic, partition, offset, timestamp, key, data, *_ = self.records[index]
             event = self.events[index] if self.events is not None else None
             subject = Subject(event or parse_again(data), topic, partition, offset, timestamp, key)
             if event is not None:
@@ -94,7 +94,7 @@ def decode_segment(taken: Iterable[RecordRun], positions: Mapping[TopicPartition
                 kept += weight if fits else 0
                 events.append(event if fits else None)
             else:
-                data, canary = glance(record)
+                data, canary, _ = glance(record)
             if canary:
                 canaries.add(len(flat))
             as_it_is = data is record.value and not record.headers

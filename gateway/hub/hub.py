@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from gateway.clock import Clock
-from gateway.cooperative import give_way, together
+from gateway.cooperative import give_way, live, together
 from gateway.errors import LogUnavailable
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble
 from gateway.hub.activity import Activity
-from gateway.hub.decode import Decoded, decode
+from gateway.hub.decode import Glance, glance
 from gateway.hub.discovery import Discovery
 from gateway.hub.history import History
 from gateway.hub.losses import Losses
 from gateway.hub.options import HubOptions
-from gateway.hub.ordered import IDLE_WAIT, OrderedReader
-from gateway.hub.pace import Pace
+from gateway.hub.ordered import IDLE_WAIT, NONE_REST, OrderedReader
+from gateway.hub.pace import Load, Pace, Stopwatch
 from gateway.hub.partitions import waiting_for
 from gateway.hub.recovery import Recovery
 from gateway.hub.ring import Ring
@@ -27,12 +27,14 @@ from gateway.hub.segment import Break, Segment
 from gateway.model.record import Record, TopicPartition
 from gateway.observability import telemetry
 
+Result = TypeVar("Result")
+
 RETRY_WAIT = (0.1, 2.0)
 """Seconds between tries while the log is away: the first, and the longest."""
 FILLS = 8
 """So often the newest part is read from its beginning, where each time a batch in it turns out to be damaged."""
 LARGE_RECORD = 262_144
-"""A record of more bytes is decoded beside the event loop."""
+"""A record of more bytes is looked at beside the event loop."""
 FULL_FLUSHES = 2
 """A segment holds at most this multiple of `flush_bytes`."""
 
@@ -65,8 +67,10 @@ class Hub:
         self.version = 0
         """Changes with the set of partitions."""
         self.deliver: Callable[[Segment], None] = lambda segment: None
-        self.observe: Callable[[str, dict[str, Any]], None] = lambda topic, event: None
-        """Called with every event that is read, and its topic."""
+        self.listeners: Callable[[str], int] = lambda topic: 1
+        """How many live clients a topic has, about; none only if nobody reads it."""
+        self.observe: Callable[[str, str | None, str], None] = lambda topic, stream, given_id: None
+        """Called with the topic, `meta.stream` and `meta.id` of every event that is read and has both."""
         self.renew: Callable[[], None] = lambda: None
         """Called when the version has changed."""
         self.discovery = Discovery(log, self.ring, self.by_timestamp, clock, options.ring_fill)
@@ -75,7 +79,8 @@ class Hub:
         self.activity = Activity()
         self.losses.memories.append(self.activity.forget)
         self._change: asyncio.Future[None] | None = None
-        self._pace = Pace(options.flush_interval, options.flush_bytes, used)
+        self._pace = Pace(options.flush_interval, options.flush_bytes)
+        self._stopwatch = Stopwatch(used)
         self._wait = RETRY_WAIT[0]
         """Seconds until the next try."""
 
@@ -184,7 +189,7 @@ class Hub:
             while not history.finished:
                 for partition, records in await history.fetch(IDLE_WAIT):
                     for record in records:
-                        self._append(partition, record, keep_event=False)
+                        self._append(partition, record)
                 self._flush_when_full()
                 await history.give_up(self.log)
                 await give_way()
@@ -224,31 +229,45 @@ class Hub:
         return self.recovery.positions() if self.available and self.filled.is_set() else {}
 
     async def _read(self, reader: OrderedReader) -> None:
-        """Take what there is, flush it, and rest as long as the flush asks for; the log keeps what comes meanwhile."""
-        read = await reader.fetch()
+        """Take what there is of the topics that do not rest, and flush it; the log keeps what comes of the others. Each
+        pass yields in `fetch`."""
+        read = await reader.fetch(await self._rest())
         # While the log was asked where it ends, a look may have found that a topic is another, with fewer partitions.
-        for partition in {partition for partition, _ in read.runs if not self.recovery.is_foreign(partition)}:
-            self.recovery.dismiss(partition)
+        for partition, _ in read.runs:
+            if not self.recovery.is_foreign(partition):
+                self.recovery.dismiss(partition)
         for refusal in read.refusals:
             if not self.recovery.is_foreign(refusal.partition):
                 self.recovery.refuse_to_read(*refusal)
         self._set_available(True)
         self._wait = RETRY_WAIT[0]
-        self._pace.begin(self._monotonic())
-        size = count = 0
+        begun = self._monotonic()
+        self._stopwatch.begin()
+        loads: dict[str, Load] = {}
         for partition, records in read.runs:
-            size += await self._take(partition, records)
-            count += len(records)
+            size = await self._take(partition, records)
+            if size:
+                topic, count = partition.topic, len(records)
+                if (before := loads.get(topic)) is None:
+                    loads[topic] = Load(count, size, self.listeners(topic))
+                else:
+                    loads[topic] = before._replace(records=before.records + count, size=before.size + size)
         self._reach(read.positions, read.stamps)
         self.flush()
+        live.end()
         self._forget(read.starts)
-        if size:
-            rest = self._pace.end(size, count)
-            # Where there is more it has waited long enough.
-            if rest and not read.more:
-                await asyncio.sleep(rest)
-                return
-        await give_way()
+        if loads:
+            self._stopwatch.pause()
+            self._pace.spent(begun, self._monotonic(), self._stopwatch.seconds, loads, read.more)
+
+    async def _rest(self) -> Mapping[str, float]:
+        """Rest as long as all topics do. Returns those that go on with it, each with the seconds that are left."""
+        while self._pace.rests:
+            resting = self._pace.resting(self._monotonic())
+            if not resting or any(partition.topic not in resting for partition in self.recovery.positions()):
+                return resting
+            await asyncio.sleep(min(resting.values()))
+        return NONE_REST
 
     def _forget(self, starts: Mapping[TopicPartition, int]) -> None:
         """See what the log has deleted; its answers tell by the way."""
@@ -277,46 +296,46 @@ class Hub:
             return size
         for record in records:
             length = len(record.value or b"")
-            decoded = None
+            seen = None
             if length > LARGE_RECORD:
-                decoded = await asyncio.to_thread(decode, record)
+                seen = await self._beside(asyncio.to_thread(glance, record, False))
                 if self.recovery.is_foreign(partition):
                     return size
-            self._append(partition, record, keep_event=True, decoded=decoded)
+            self._append(partition, record, seen)
             size += length
             if self._flush_when_full():
-                await give_way()
+                await self._beside(give_way())
                 if self.recovery.is_foreign(partition):
                     return size
         telemetry.tally.read(partition.topic, len(records), size)
         return size
 
-    def _append(
-        self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded | None = None
-    ) -> None:
+    async def _beside(self, others: Awaitable[Result]) -> Result:
+        """Wait for others; the time that they take is not the delivery's."""
+        self._stopwatch.pause()
+        try:
+            return await others
+        finally:
+            self._stopwatch.resume()
+
+    def _append(self, partition: TopicPartition, record: Record, seen: Glance | None = None) -> None:
         """Take one record. Whatever goes wrong with it is its own trouble: it is passed over."""
         try:
-            self._put(partition, record, keep_event, decoded or decode(record))
+            self._put(partition, record, seen or glance(record, replayed=False))
         except Exception as error:
             telemetry.record_mistake(record.topic, record.partition, record.offset, error)
             self.ring.reached(partition, max(self.ring.end(partition), record.offset + 1))
 
-    def _put(self, partition: TopicPartition, record: Record, keep_event: bool, decoded: Decoded) -> None:
+    def _put(self, partition: TopicPartition, record: Record, seen: Glance) -> None:
         if record.offset < self.ring.end(partition):
             return
-        if decoded.event is not None:
+        for name in seen.names:
             try:
-                self.observe(record.topic, decoded.event)
+                self.observe(record.topic, *name)
             except Exception as error:
                 # Whoever looks on does not keep the event from the clients.
                 telemetry.record_mistake(record.topic, record.partition, record.offset, error)
-        index = self.ring.append(partition, record.offset, record.timestamp, record.key, decoded.data, decoded.canary)
-        # A segment with a large record is delivered live to nobody, and so is not looked into here.
-        if keep_event and decoded.event is not None and len(decoded.data or b"") <= LARGE_RECORD:
-            segment = self.ring.open
-            if segment.subjects is None:
-                segment.subjects = {}
-            segment.subjects[index] = decoded.subject(record)
+        self.ring.append(partition, record.offset, record.timestamp, record.key, seen.data, seen.canary)
 
     def _flush_when_full(self) -> bool:
         """A rest brings about `flush_bytes`; what is a little more is no reason for a second write."""
@@ -330,6 +349,7 @@ class Hub:
         segment = self.ring.close()
         if segment is None:
             return
+        segment.subjects = {}
         self._deliver(segment)
         segment.subjects = None
         # Clients come first; and while nobody has seen it, it is in no hurry.
@@ -359,6 +379,8 @@ class Hub:
             self._change.set_result(None)
 
     def _set_available(self, available: bool, reason: object = "") -> None:
+        if available and self._told_available:
+            return
         self.why_unavailable = str(reason)
         self.kind_unavailable = reason.kind if isinstance(reason, LogUnavailable) else ""
         if available == self._told_available:

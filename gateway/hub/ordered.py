@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.eventlog.port import Batch, Bounds, EventLog, LogReader
@@ -26,6 +27,7 @@ HOLD_SECONDS = 1.0
 """Seconds that others wait for a silent partition, and for the log to say where it ends."""
 LATE_SECONDS = 1.0
 """If a read follows the previous one after this time, or its records span this time, other partitions may lag too."""
+NONE_REST: Mapping[str, float] = MappingProxyType({})
 AGAIN_SECONDS = (1.0, 5.0)
 """Seconds within which the span of a read is no reason to ask again; nothing is, if the log did not answer in time."""
 
@@ -80,11 +82,14 @@ class OrderedReader:
         self._due = True
         return merge.waiting() if merge is not None else ()
 
-    async def fetch(self) -> Read:
-        """The next records; none if none arrived for some time. Raises LogUnavailable."""
+    async def fetch(self, resting: Mapping[str, float] = NONE_REST) -> Read:
+        """The next records; none if none arrived for some time. `resting` are topics that can wait, each for so many
+        seconds. What is merged by time waits for nobody. Raises LogUnavailable."""
         if self._merge is not None:
             return await self._go_on(self._merge)
-        found = await self._reader.fetch(IDLE_WAIT, FETCH_RECORDS, None, WAITING_BYTES)
+        awake = [partition for partition in self._positions() if partition.topic not in resting] if resting else None
+        wait = min(IDLE_WAIT, *resting.values()) if resting else IDLE_WAIT
+        found = await self._reader.fetch(wait, FETCH_RECORDS, awake, WAITING_BYTES)
         batches, refusals = self._sort(found)
         if batches and self._may_be_behind(batches):
             ends = await self._ends(batches)
@@ -118,6 +123,8 @@ class OrderedReader:
             return False
         if due or self._reader.more:
             return True
+        if len(batches) == 1 and len(batches[0].records) < 2:
+            return False
         times = [
             record.timestamp for batch in batches if batch.records for record in (batch.records[0], batch.records[-1])
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from gateway.eventlog.port import Bounds, EventLog
 from gateway.eventlog.trouble import demand
 from gateway.hub.decode import glance
-from gateway.hub.history import consumed_before, first_records
+from gateway.hub.history import first_records
+from gateway.hub.last import consumed_before
 from gateway.hub.ring import Ring
 from gateway.hub.segment import Break
 from gateway.model.position import ConsumedPosition
@@ -49,7 +50,7 @@ async def _first_difference(log: EventLog, ring: Ring, partition: TopicPartition
         record = (await first_records(log, {partition: offset}, {partition: bounds.end}))[partition]
         if record is None or record.offset != offset:
             return False
-        return (record.timestamp, record.key, glance(record)[0]) == (item.consumed.timestamp, item.key, item.data)
+        return (record.timestamp, record.key, glance(record).data) == (item.consumed.timestamp, item.key, item.data)
 
     newest = ring.before(partition, end)
     if newest is None or await is_there(newest.offset):

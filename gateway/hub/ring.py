@@ -61,8 +61,8 @@ class Ring:
         """Below these offsets the log has deleted records that the ring holds. Nobody receives them, and they are
         removed gradually."""
         self._deletions = 0
-        self._unswept = 0
-        """The number of the segment that is looked through next."""
+        self._unswept = self._swept_from = 0
+        """The number of the segment that is looked through next, and the first that needs no look."""
 
     @property
     def open(self) -> Segment:
@@ -117,14 +117,15 @@ class Ring:
     ) -> int:
         """Add the next record of a partition to the open segment; returns its index there."""
         state = self._partitions[partition]
-        segment = self.open
+        segment = self._segments[-1]
         if not state.portions or state.portions[-1].number != segment.number:
             state.portions.append(_Portion(segment.number, state.tail, offset))
         consumed = state.tail = state.tail.after(offset, timestamp)
         state.end = offset + 1
-        segment.items.append(Item(partition, consumed, key, data, canary))
+        item = Item(partition, consumed, key, data, canary)
+        segment.items.append(item)
         segment.topics.add(partition.topic)
-        size = size_of(segment.items[-1])
+        size = size_of(item)
         segment.size += size
         self.size += size
         self.records += 1
@@ -171,7 +172,7 @@ class Ring:
         if found:
             self.epoch += 1
             self._deletions += 1
-            self._unswept = self.oldest
+            self._unswept, self._swept_from = self.oldest, self.open.number + 1
         return found
 
     def _begin_at(self, partition: TopicPartition, state: _Partition, start: int) -> None:
@@ -188,12 +189,13 @@ class Ring:
 
     def sweep(self) -> bool:
         """Take out of some segments what the log has deleted; False once there are no more to be looked through."""
-        first = max(0, self._unswept - self.oldest)
-        last = min(first + SWEPT_AT_ONCE, len(self._segments))
-        for index in range(first, last):
-            self._sweep(index)
-        self._unswept = self.oldest + last
-        return last < len(self._segments)
+        oldest = self.oldest
+        first = max(self._unswept, oldest)
+        last = min(first + SWEPT_AT_ONCE, self._swept_from)
+        for number in range(first, last):
+            self._sweep(number - oldest)
+        self._unswept = max(first, last)
+        return self._unswept < self._swept_from
 
     def _sweep(self, index: int) -> Segment:
         """The segment, without what the log has deleted."""

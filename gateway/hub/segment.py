@@ -53,10 +53,10 @@ class Segment:
     gap: Break | None = None
     size: int = 0
     subjects: dict[int, Subject] | None = None
-    """The parsed events of the newest segment, by index, kept until it has been delivered."""
+    """While the segment is delivered, the parsed events that somebody has looked into, by index."""
     swept: int = 0
     """As of which deletion there is nothing in it that the log has deleted."""
-    serial: int = field(default_factory=lambda: next(_SERIALS))
+    serial: int = field(default_factory=_SERIALS.__next__)
 
     def select(self, topics: Collection[str]) -> list[tuple[int, Item]]:
         """The records of these topics, each with its index in the segment."""

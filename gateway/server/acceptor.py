@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from typing import Any
 
 from gateway.cooperative import give_way
 from gateway.observability import telemetry
@@ -81,7 +81,6 @@ class Acceptor:
         self._protocol = protocol
         self._has_room = has_room
         self._loop = asyncio.get_running_loop()
-        self._taking: set[asyncio.Task[object]] = set()
         self._resting: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener.fileno(), self._accept, ACCEPTED_AT_ONCE)
 
@@ -100,15 +99,13 @@ class Acceptor:
 
     async def settle(self) -> None:
         """Return when all that was accepted has its protocol."""
-        while self._taking:
-            await asyncio.wait(self._taking)
-            await give_way()  # to the callbacks by which those that are done leave the set
+        await give_way()  # in which asyncio's transports tell their protocols of them
 
     def _accept(self, most: int) -> bool:
         """Accept up to `most` connections; whether there may be more."""
         for _ in range(most):
             try:
-                connection, _ = self._listener.accept()
+                connection, peer = self._listener.accept()
             except ConnectionAbortedError:
                 continue
             except (BlockingIOError, InterruptedError):
@@ -118,25 +115,21 @@ class Acceptor:
                 self._rest(error)
                 return False
             if self._has_room():
-                self._take(connection)
+                self._take(connection, peer)
             else:
                 telemetry.connection_refused("the limit is reached")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 connection.close()
         return True
 
-    def _take(self, connection: socket.socket) -> None:
+    def _take(self, connection: socket.socket, peer: Any) -> None:
+        """As `connect_accepted_socket`, which takes a task and a future to say when it is done."""
         connection.setblocking(False)
-        task = self._loop.create_task(
-            self._loop.connect_accepted_socket(partial(self._protocol, connection=connection), connection)
-        )
-        self._taking.add(task)
-        task.add_done_callback(self._taken)
-
-    def _taken(self, task: asyncio.Task[object]) -> None:
-        self._taking.discard(task)
-        if not task.cancelled():
-            task.exception()  # A connection that is gone already is nobody's fault.
+        try:
+            protocol = self._protocol(connection=connection)
+            self._loop._make_socket_transport(connection, protocol, extra={"peername": peer})  # type: ignore[attr-defined]
+        except OSError:
+            connection.close()  # A connection that is gone already is nobody's fault.
 
     def _rest(self, error: OSError) -> None:
         telemetry.connection_refused(error.strerror or str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,7 +41,7 @@ class Owing(Protocol):
 
 class Connections:
     """Counts connections, and keeps those that owe a request in the order of their deadlines. One look at the first
-    shows whether any is late, and no connection needs a timer."""
+    shows whether any is late, and no connection and no request needs a timer."""
 
     def __init__(self, bounds: ConnectionBounds, most: int) -> None:
         self.bounds = bounds
@@ -48,6 +49,8 @@ class Connections:
         """Those that are open, streams among them."""
         self._most = most
         self._owing: dict[Owing, float] = {}
+        self._kept: dict[Owing, float] = {}
+        """Those that have had an answer, and of whose next request nothing has come."""
         self._unread = 0
 
     def has_room(self) -> bool:
@@ -58,15 +61,20 @@ class Connections:
         """One is gone."""
         self.count -= 1
 
-    def expect(self, connection: Owing, now: float) -> None:
-        """A request has to come from now on. Where too many owe one, who has owed it for longest is given up."""
+    def expect(self, connection: Owing, now: float, again: bool = False) -> None:
+        """A request has to come from now on; `again`: another one may, so that its connection is only kept for a while.
+        Where too many owe one, who has owed it for longest is given up."""
         self._owing.pop(connection, None)
         self._owing[connection] = now + self.bounds.head_timeout
+        if again:
+            self._kept[connection] = now + self.bounds.keep_alive
         if len(self._owing) > self.bounds.waiting_connections:
             next(iter(self._owing)).give_up(late=False)
 
     def read(self, connection: Owing, size: int) -> None:
         """A part of a head has come."""
+        if not connection.unread:
+            self._kept.pop(connection, None)
         connection.unread += size
         self._unread += size
         while self._unread > HEAD_BYTES and self._owing:
@@ -75,15 +83,23 @@ class Connections:
     def arrived(self, connection: Owing) -> None:
         """The request has come, or the connection is gone: it owes nothing any more."""
         self._owing.pop(connection, None)
+        self._kept.pop(connection, None)
         self._unread -= connection.unread
         connection.unread = 0
 
     def sweep(self, now: float) -> None:
-        """Give up those that are late."""
-        late = []
-        for connection, deadline in self._owing.items():
-            if deadline > now:
-                break
-            late.append(connection)
-        for connection in late:
+        """Give up those that are late, and those that were kept for long enough."""
+        for connection in _passed(self._owing, now):
             connection.give_up(late=True)
+        for connection in _passed(self._kept, now):
+            connection.give_up(late=False)
+
+
+def _passed(deadlines: Mapping[Owing, float], now: float) -> list[Owing]:
+    """Those whose time is up; the earliest come first."""
+    passed = []
+    for connection, deadline in deadlines.items():
+        if deadline > now:
+            break
+        passed.append(connection)
+    return passed

@@ -16,8 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from gateway.errors import Problem
 from gateway.routes.problems import written
-from gateway.routes.sink import CONNECTION, EXTENSION, HALF_CLOSED
+from gateway.routes.sink import CONNECTION, EXCHANGE, EXTENSION, HALF_CLOSED
 from gateway.server.connections import Connections
+from gateway.server.exchange import WholeRequest
 from gateway.server.stream import StreamConnection, let_go
 from gateway.wire.request_target import check_host, split_target
 
@@ -67,7 +68,6 @@ class StreamProtocol(HttpToolsProtocol):
         self._connection = connection
         self._half_closed = asyncio.Event()
         """Set when the client has sent all that it is going to."""
-        self.timeout_keep_alive = known.bounds.keep_alive  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -131,7 +131,6 @@ class StreamProtocol(HttpToolsProtocol):
             if self._between_chunks > longest:
                 self._refuse_head(f"it has more than {longest} bytes (`request_head_max`) after a chunk")
         if self._refusal is None and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -189,7 +188,7 @@ class StreamProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         longest = self._known.bounds.request_line_max
         if len(self.url) > longest:
             self._reject(Problem(414, "URI too long", f"it has more than {longest} bytes (`request_line_max`)"))
@@ -202,7 +201,10 @@ class StreamProtocol(HttpToolsProtocol):
         if len(self.headers) >= most:
             detail = f"it has more than {most} headers (`request_headers_max`)"
             self._reject(Problem(431, "Request headers too large", detail))
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -223,6 +225,7 @@ class StreamProtocol(HttpToolsProtocol):
         # A weak reference, since the response holds the scope.
         offer = partial(self.take_over, weakref.ref(self.cycle))
         extensions: dict[str, Any] = {EXTENSION: offer, HALF_CLOSED: self._half_closed, CONNECTION: self.transport}
+        extensions[EXCHANGE] = WholeRequest(self.cycle)
         self.scope["extensions"] = extensions
 
     def _read_target(self) -> tuple[bytes, bytes]:
@@ -256,13 +259,17 @@ class StreamProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.timeout_keep_alive_task is None:
+        """As uvicorn's, without a timer for each request that may follow."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
             return
-        if self._refusal is not None:
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
             self._end_with(self._refusal)
         else:
-            self._known.expect(self, self.loop.time())
+            self._known.expect(self, self.loop.time(), again=True)
 
     def _reject(self, problem: Problem) -> NoReturn:
         """Stop the parser, which then calls for the answer."""

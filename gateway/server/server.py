@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +17,16 @@ from gateway.server.acceptor import Acceptor
 from gateway.server.connections import Connections
 from gateway.server.protocol import QuietProtocol, StreamProtocol
 
+logger = logging.getLogger("gateway")
+
 CLOSE_SECONDS = 1.0
 """Seconds that clients have at the end of the process to read the bytes sent to them."""
+
+TASK_SECONDS = 5.0
+"""Seconds that requests have beyond that to end, before they are cancelled."""
+
+LOOK_SECONDS = 0.01
+"""How often it is looked whether connections and requests have ended."""
 
 TICK_SECONDS = 1.0
 """How old the Date of a response may be, and how late it is seen that a request is late."""
@@ -42,8 +51,6 @@ class GatewayServer(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 proxy_headers=False,
-                # The connections are closed before that.
-                timeout_graceful_shutdown=5,
                 h11_max_incomplete_event_size=None,
             )
         )
@@ -96,13 +103,24 @@ class GatewayServer(uvicorn.Server):
             connection.shutdown()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End all connections; those of clients that do not read are cut."""
+        """End all connections; those of clients that do not read are cut. Not by uvicorn's, which begins with a pause
+        of 0.1 s."""
         cut = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
         await self.end_softly()
+        for listener in sockets or []:
+            listener.close()
         for connection in self._connections():
             if connection.idle:
                 connection.transport.close()
-        await super().shutdown(sockets)
+        try:
+            async with asyncio.timeout(TASK_SECONDS):
+                # uvicorn has nothing that says so.
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            logger.error("requests have not ended, and are cancelled: %d", len(self.server_state.tasks))
+            for task in list(self.server_state.tasks):
+                task.cancel()
         cut.cancel()
 
     def _connections(self) -> list[StreamProtocol]:

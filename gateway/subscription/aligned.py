@@ -23,7 +23,7 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
     while reader.is_current():
         if number < ring.open.number:
             room = max(WRITE_BYTES, _size(reader, number))
-            if not await reader.writer.reserve(room, subscription.identifier):
+            if not await reader.writer.reserve(room, subscription.cursor.identifier):
                 return
             try:
                 # The wait for room may have been so long that the ring has gone on.
@@ -34,10 +34,14 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
             if after is None:
                 return
             number = after
-        else:
+            await reader.repay(subscription)
+        if number >= ring.open.number and reader.is_current():
+            await reader.writer.flush()
             reader.settle(subscription, number)
             number = await _be_live(reader, subscription, number)
-        await reader.repay(subscription)
+            await reader.repay(subscription)
+        if not reader.is_current():
+            return
         await give_way()
         if number < ring.oldest:
             return
@@ -80,6 +84,8 @@ async def _block(reader: Reader, number: int) -> Block | None:
     """The block of a segment, judged in steps; None where the ring does not hold the segment, or not any more."""
     feed, ring = reader.feed, reader.hub.ring
     segment = ring.segment(number)
+    if segment is not None and reader.judge.must_ask(feed, segment):
+        await reader.writer.flush()
     judged = None if segment is None else await reader.judge.segment(feed, segment)
     if segment is None or judged is None:
         return feed.block(number)

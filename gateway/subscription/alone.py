@@ -24,7 +24,7 @@ async def follow(reader: Reader, subscription: Subscription, number: int) -> Non
             await give_way()
             continue
         room = segment.size_of(subscription.request.selection.topics)
-        if not await reader.writer.reserve(room, subscription.identifier):
+        if not await reader.writer.reserve(room, subscription.cursor.identifier):
             return
         try:
             if not await _send(reader, subscription, segment):

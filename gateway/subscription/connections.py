@@ -5,18 +5,48 @@ from __future__ import annotations
 import heapq
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.catalog.catalog import Catalog
+from gateway.cooperative import Yielder
+from gateway.feed.live import LiveFeed
 from gateway.hub.ring import Ring
+from gateway.model.record import TopicPartition
 from gateway.subscription.session import Session
 
 MOST_ROWS = 1000
 SHOWN_CHARACTERS = 1000
 """Of a filter or a position."""
-ORDERS: dict[str, Callable[[ConnectionRow], Any]] = {
+
+_BYTES_ACKED = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
+"""Where Linux has `tcpi_bytes_acked` in `struct tcp_info` (linux/tcp.h)."""
+
+
+class Sortable(Protocol):
+    """What the table may be sorted by."""
+
+    @property
+    def since(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
+    @property
+    def bytes(self) -> int | None: ...
+    @property
+    def address(self) -> str: ...
+
+
+class Open(Sortable, Protocol):
+    """An open stream, of which each thing is found out when it is asked for."""
+
+    def row(self) -> ConnectionRow:
+        """Its row in the table."""
+        ...
+
+
+ORDERS: dict[str, Callable[[Sortable], Any]] = {
     "since": lambda row: row.since,
     "lag": lambda row: -row.lag,
     "bytes": lambda row: -(row.bytes or 0),
@@ -24,15 +54,12 @@ ORDERS: dict[str, Callable[[ConnectionRow], Any]] = {
 }
 """By what the table may be sorted: the oldest, the furthest behind, those who got most, or by address."""
 
-_BYTES_ACKED = struct.Struct("=Q")
-_BYTES_ACKED_AT = 120
-"""Where Linux has `tcpi_bytes_acked` in `struct tcp_info` (linux/tcp.h)."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRow:
     """One open stream. `since` is in milliseconds. `lag` counts records that the ring has and the client has not
-    received. `bytes` are those that the client's side has acknowledged, if the system tells."""
+    received. `bytes` are those that the client's side has acknowledged, if the system tells. `view` is the view that
+    the client follows, or None."""
 
     id: str
     address: str
@@ -45,6 +72,7 @@ class ConnectionRow:
     lag: int
     bytes: int | None
     since: int
+    view: str | None = None
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -56,56 +84,113 @@ def sorted_rows(rows: Iterable[ConnectionRow], order: str, limit: int) -> list[C
     return heapq.nsmallest(limit, rows, key=ORDERS[order])
 
 
-def connections(sessions: Collection[Session], catalog: Catalog, ring: Ring, worker: str) -> list[ConnectionRow]:
-    """A row for each session of this process."""
-    names: dict[frozenset[str], list[str]] = {}
-    feeds = {session.live_feed for session in sessions}
-    transports = {live_feed: {id(client.transport) for client in live_feed.clients} for live_feed in feeds}
+async def first_rows(count: int, at: Callable[[int], Open], order: str, limit: int) -> list[ConnectionRow]:
+    """The first rows in this order, of so many open streams. Of the others no more is looked at than what they are
+    sorted by."""
+    key, work = ORDERS[order], Yielder()
+    keys = []
+    for index in range(count):
+        keys.append((key(at(index)), index))
+        await work.give_way()
     rows = []
-    for session in sessions:
-        topics = session.request.selection.topics
-        if topics not in names:
-            names[topics] = stream_names(catalog, topics)
-        transport = session.writer.sink.transport
-        live = transport is not None and id(transport) in transports[session.live_feed]
-        rows.append(_row(session, names[topics], ring, worker, live))
+    for _, index in heapq.nsmallest(limit, keys):
+        rows.append(at(index).row())
+        await work.give_way()
     return rows
 
 
-def stream_names(catalog: Catalog, topics: frozenset[str]) -> list[str]:
-    """The streams whose topics are all among these."""
-    return [stream.name for stream in catalog.streams.values() if topics.issuperset(stream.topics)]
+class Table:
+    """The open streams of a process, at one moment."""
 
+    def __init__(self, catalog: Catalog, ring: Ring, worker: str) -> None:
+        self.ring = ring
+        self._catalog = catalog
+        self._worker = worker
+        self._names: dict[frozenset[str], list[str]] = {}
+        self._live: dict[LiveFeed, set[int]] = {}
+        """The transports of the live clients, by their feed."""
 
-def _row(session: Session, streams: list[str], ring: Ring, worker: str, live: bool) -> ConnectionRow:
-    subscription, selection = session.subscription, session.request.selection
-    identifier, lag = b"", 0
-    if live:
-        identifier = session.feed.timeline.end()
-    elif subscription is not None:
-        identifier = subscription.identifier
-        held = ring.partitions()
-        lag = sum(
-            max(0, ring.end(partition) - at) for partition, at in subscription.next_offsets.items() if partition in held
+    async def first(self, sessions: Sequence[Session], order: str, limit: int) -> list[ConnectionRow]:
+        """The first rows in this order."""
+        return await first_rows(len(sessions), lambda index: _OpenStream(sessions[index], self), order, limit)
+
+    def is_live(self, session: Session) -> bool:
+        """Whether the hub writes to it directly."""
+        transport, feed = session.writer.sink.transport, session.live_feed
+        if transport is None:
+            return False
+        if feed not in self._live:
+            self._live[feed] = {id(client.transport) for client in feed.clients}
+        return id(transport) in self._live[feed]
+
+    def row(self, stream: _OpenStream) -> ConnectionRow:
+        """That of a stream."""
+        session, live = stream.session, stream.live
+        subscription, selection = session.subscription, session.request.selection
+        identifier = b""
+        if live:
+            identifier = session.feed.timeline.end()
+        elif subscription is not None:
+            identifier = subscription.identifier
+        if selection.topics not in self._names:
+            self._names[selection.topics] = stream_names(self._catalog, selection.topics)
+        return ConnectionRow(
+            id=f"{self._worker}-{id(session):x}",
+            address=stream.address,
+            user_agent=session.visitor.agent,
+            streams=self._names[selection.topics],
+            filter=None if selection.filter is None else selection.filter.text[:SHOWN_CHARACTERS],
+            format=session.request.format.content_type,
+            position=identifier.decode()[:SHOWN_CHARACTERS],
+            live=live,
+            lag=stream.lag,
+            bytes=stream.bytes,
+            since=stream.since,
         )
-    return ConnectionRow(
-        id=f"{worker}-{id(session):x}",
-        address=session.visitor.address,
-        user_agent=session.visitor.agent,
-        streams=streams,
-        filter=None if selection.filter is None else selection.filter.text[:SHOWN_CHARACTERS],
-        format=session.request.format.content_type,
-        position=identifier.decode()[:SHOWN_CHARACTERS],
-        live=live,
-        lag=lag,
-        bytes=_acknowledged(session),
-        since=session.since,
-    )
 
 
-def _acknowledged(session: Session) -> int | None:
-    """The kernel's figures of the connection, so that nobody has to count."""
-    transport = session.writer.sink.transport
+class _OpenStream:
+    """A session, and what it may be sorted by, which is found out when it is asked for."""
+
+    __slots__ = ("_table", "session")
+
+    def __init__(self, session: Session, table: Table) -> None:
+        self.session = session
+        self._table = table
+
+    @property
+    def live(self) -> bool:
+        return self._table.is_live(self.session)
+
+    @property
+    def since(self) -> int:
+        return self.session.since
+
+    @property
+    def address(self) -> str:
+        return self.session.visitor.address
+
+    @property
+    def lag(self) -> int:
+        subscription = self.session.subscription
+        return 0 if subscription is None or self.live else behind(self._table.ring, subscription.next_offsets)
+
+    @property
+    def bytes(self) -> int | None:
+        return acknowledged(self.session.writer.sink.transport)
+
+    def row(self) -> ConnectionRow:
+        return self._table.row(self)
+
+
+def behind(ring: Ring, next_offsets: Mapping[TopicPartition, int]) -> int:
+    """How many records the ring has from these offsets on."""
+    held = ring.partitions()
+    return sum(max(0, ring.end(partition) - at) for partition, at in next_offsets.items() if partition in held)
+
+
+def acknowledged(transport: object) -> int | None:
+    """The bytes that have arrived, by the kernel's figures of the connection, so that nobody has to count."""
     ask = getattr(transport, "get_extra_info", None)
     connected = None if ask is None else ask("socket")
     if connected is None or not hasattr(socket, "TCP_INFO"):
@@ -116,5 +201,10 @@ def _acknowledged(session: Session) -> int | None:
         return None
     if len(state) < _BYTES_ACKED_AT + _BYTES_ACKED.size:
         return None
-    acknowledged: int = _BYTES_ACKED.unpack_from(state, _BYTES_ACKED_AT)[0]
-    return acknowledged
+    count: int = _BYTES_ACKED.unpack_from(state, _BYTES_ACKED_AT)[0]
+    return count
+
+
+def stream_names(catalog: Catalog, topics: frozenset[str]) -> list[str]:
+    """The streams whose topics are all among these."""
+    return [stream.name for stream in catalog.streams.values() if topics.issuperset(stream.topics)]

@@ -10,7 +10,7 @@ from gateway.eventlog.trouble import demand
 from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
 from gateway.model.record import TopicPartition
-from gateway.subscription.resolve import Start
+from gateway.subscription.origin import Start
 from gateway.subscription.subscription import Request
 
 

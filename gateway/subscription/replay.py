@@ -92,7 +92,7 @@ class Replay:
         and loses nothing.
         """
         # What is made of it is about as large.
-        if not await self._writer.reserve(segment.size, subscription.identifier):
+        if not await self._writer.reserve(segment.size, subscription.cursor.identifier):
             return
         try:
             # The wait for room may have been long.

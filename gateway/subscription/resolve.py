@@ -2,78 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.errors import LogUnavailable, OffsetOutOfRange, Refused, TopicAbsent
 from gateway.eventlog.port import Bounds, TopicState
 from gateway.eventlog.trouble import Trouble, demand
-from gateway.hub.history import consumed_before, first_records
+from gateway.hub.history import first_records
 from gateway.hub.hub import Hub
+from gateway.hub.last import consumed_before, newest_time
 from gateway.hub.parting import consumed_at
 from gateway.hub.seek import seek
 from gateway.hub.segment import Break
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
+from gateway.subscription.facts import Facts, look_up, overlap_of
+from gateway.subscription.origin import Origin, Start
 from gateway.subscription.seen import MOST_SEEN, Counting
 
 LIVE_GRAIN = 10_000
 """Milliseconds: those who come within them, and wait for the same, get it from the same time on, and share a feed."""
-
-
-@dataclass(slots=True)
-class Start:
-    """The start of a subscription: the consumed positions, the next offsets, and the gaps to report first."""
-
-    consumed: dict[TopicPartition, ConsumedPosition] = field(default_factory=dict)
-    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    gaps: list[Break] = field(default_factory=list)
-    waiting: dict[TopicPartition, RequestedPosition] = field(default_factory=dict)
-    """The requested positions in partitions of missing topics of which the client had read something, and in
-    unreadable partitions. They are resolved once the log serves them."""
-    untold: set[str] = field(default_factory=set)
-    """Topics of which the log does not tell: how many partitions they have is not known either."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The request of a client. `since` (ms) counts if it sent no position. `overlaps`, by topic, are milliseconds to
-    read again after a position that is a time."""
-
-    requested: Mapping[TopicPartition, RequestedPosition] = field(default_factory=dict)
-    since: int | None = None
-    overlaps: Mapping[str, int] = field(default_factory=dict)
-    live: int | None = None
-    """When it was asked for (ms), where the log answers later than that: from then on, events are live."""
-    reached: Mapping[TopicPartition, int] = field(default_factory=dict)
-    """The next offsets, where this process has read: beyond what is requested, perhaps, over what holds no record."""
-    epoch: int | None = None
-    """The ring's when that was so."""
-
-    def requested_of(self, partition: TopicPartition) -> RequestedPosition | None:
-        """The requested position in one partition; None is live."""
-        requested = self.past_requested_of(partition)
-        return RequestedPosition(None, self.live) if requested is None and self.live is not None else requested
-
-    def past_requested_of(self, partition: TopicPartition) -> RequestedPosition | None:
-        """The same of a client that asked for more than live events; None for one that did not."""
-        if self.requested:
-            return self.requested.get(partition) or self._unnamed(partition.topic)
-        return None if self.since is None else RequestedPosition(None, self.since)
-
-    def _unnamed(self, topic: str) -> RequestedPosition | None:
-        """A partition beside others that were read is new, and all of it is requested; beside mere times it begins at
-        the earliest of them. A topic that is not named at all begins at the earliest time of the others, or live."""
-        beside = [requested for partition, requested in self.requested.items() if partition.topic == topic]
-        if any(requested.offset is not None or requested.seen for requested in beside):
-            return RequestedPosition(None, 0)
-        others = beside or self.requested.values()
-        times = [
-            requested.timestamp
-            for requested in others
-            if requested.timestamp is not None and (beside or requested.timestamp > 0)
-        ]
-        return RequestedPosition(None, min(times)) if times else None
 
 
 class Resolver:
@@ -84,13 +31,28 @@ class Resolver:
         self._counting = counting or Counting()
         self._log = hub.log
 
+    def remember(self, origin: Origin, partitions: Sequence[TopicPartition]) -> Start | None:
+        """What `resolve` returns where the ring knows all of it, and nothing has to be waited for; otherwise None."""
+        discovery, start = self._hub.discovery, Start()
+        if discovery.hidden or not origin.requested.keys() <= set(partitions):
+            return None
+        for partition in partitions:
+            if partition.topic not in discovery.existing or not self._hub.has(partition):
+                return None
+            requested = origin.requested_of(partition)
+            if self._cut_since(partition, requested, origin.epoch) is not None:
+                return None
+            if not self._from_memory(partition, requested, start):
+                return None
+        return start
+
     async def resolve(self, origin: Origin, partitions: list[TopicPartition]) -> Start:
         """Raises LogUnavailable, and the log's errors for topics that vanish meanwhile. Unreadable partitions wait."""
         if not self._hub.discovery.answered.issuperset(partition.topic for partition in partitions):
             raise LogUnavailable(self._hub.why_unavailable)
         untold = await self._check_view(origin)
         start = Start()
-        confirmed = False
+        left: dict[TopicPartition, tuple[RequestedPosition | None, int | None]] = {}
         discovery = self._hub.discovery
         hidden = discovery.hidden.keys() - discovery.known.keys()
         partitions = sorted({*(each for each in partitions if self._hub.has(each)), *untold})
@@ -108,18 +70,29 @@ class Resolver:
                 continue
             if partition in self._hub.sick:
                 self._wait(partition, requested, start)
-                continue
+            else:
+                left[partition] = requested, cut
+        if left:
+            await self.confirm(partitions)
+            await self._resolve_in_log(left, origin, start)
+        return start
+
+    async def _resolve_in_log(
+        self, left: Mapping[TopicPartition, tuple[RequestedPosition | None, int | None]], origin: Origin, start: Start
+    ) -> None:
+        """Those that memory does not know, each with what is requested and to where the log was cut back since."""
+        self._hub.confirm(left)
+        asked = {partition: requested for partition, (requested, cut) in left.items() if cut is None}
+        facts = await look_up(self._log, asked, origin, self._hub.by_timestamp)
+        for partition, (requested, cut) in left.items():
             try:
-                if not confirmed:
-                    await self.confirm(partitions)
-                    confirmed = True
+                self._hub.confirm([partition])
                 if cut is None or requested is None:
-                    await self._from_log(partition, requested, origin, start)
+                    await self._from_log(partition, requested, origin, facts, start)
                 else:
                     await self._at_cut(partition, requested, cut, start)
             except Refused:
                 self._wait(partition, requested, start)
-        return start
 
     def _wait(self, partition: TopicPartition, requested: RequestedPosition | None, start: Start) -> None:
         """The partition is unreadable. A client that asked for live events gets those from about now on."""
@@ -207,17 +180,22 @@ class Resolver:
         return True
 
     async def _from_log(
-        self, partition: TopicPartition, requested: RequestedPosition | None, origin: Origin, start: Start
+        self,
+        partition: TopicPartition,
+        requested: RequestedPosition | None,
+        origin: Origin,
+        facts: Facts,
+        start: Start,
     ) -> None:
-        self._hub.confirm([partition])
-        bounds = demand(await self._log.bounds([partition]))[partition]
+        bounds = demand({partition: facts.bounds[partition]})[partition]
         reached = origin.reached.get(partition, 0)
         if requested is None:
             await self._begin_live(partition, bounds, start)
         elif requested.offset is None:
-            overlap = origin.overlaps.get(partition.topic, 0) if origin.requested else 0
-            timeless = origin.past_requested_of(partition) is not None
-            await self._at_time(partition, requested, bounds, overlap, start, timeless)
+            next_offset = demand({partition: facts.times[partition]})[partition]
+            consumed = demand({partition: facts.befores[partition]})[partition]
+            overlap = overlap_of(partition, origin)
+            await self._at_time(partition, requested, bounds, (next_offset, consumed), overlap, start)
         elif max(requested.offset + 1, reached) < bounds.start and not self._has_read_all(
             partition, requested, bounds.start
         ):
@@ -227,7 +205,8 @@ class Resolver:
         elif requested.offset >= bounds.end:
             await self._past_the_end(partition, requested, bounds, start)
         else:
-            await self._inside(partition, requested, max(reached, bounds.start), bounds, start)
+            record = demand({partition: facts.records.get(partition)})[partition]
+            await self._inside(partition, requested, record, max(reached, bounds.start), bounds, start)
 
     def _has_read_all(self, partition: TopicPartition, requested: RequestedPosition, next_offset: int) -> bool:
         """Whether what is requested was the last record before this position, as far as the ring knows."""
@@ -263,13 +242,16 @@ class Resolver:
         if not self._hub.by_timestamp[partition.topic]:
             return await self._begin(partition, bounds.end, bounds, self._hub.clock.now(), start)
         # A position by time holds the newest record's time, and how many share it; the clock may be ahead of records.
-        newest = await self._hub.discovery.newest(partition, *bounds)
+        newest = await newest_time(self._log, partition, bounds)
         if newest is None or newest < 0:
             begun = 0 if newest is None else self._hub.clock.now()
             start.consumed[partition] = NOTHING_READ if bounds.end == 0 else ConsumedPosition(bounds.end - 1, begun)
             start.next_offsets[partition] = bounds.end
         else:
-            await self._at_time(partition, RequestedPosition(None, newest, MOST_SEEN), bounds, 0, start)
+            at = await seek(self._log, partition, newest, bounds)
+            consumed = await consumed_before(self._log, partition, at, bounds, newest, by_timestamp=True)
+            seen = RequestedPosition(None, newest, MOST_SEEN)
+            await self._at_time(partition, seen, bounds, (at, consumed), 0, start)
         return start.consumed[partition]
 
     async def _at_time(
@@ -277,15 +259,14 @@ class Resolver:
         partition: TopicPartition,
         requested: RequestedPosition,
         bounds: Bounds,
+        begin: tuple[int, ConsumedPosition],
         overlap: int,
         start: Start,
-        timeless: bool = True,
     ) -> None:
-        time = requested.timestamp or 0
-        next_offset = await seek(self._log, partition, time - overlap, bounds, timeless)
-        # The consumed position is not set back with the overlap: else every resume would begin earlier than the one
-        # before.
-        await self._begin(partition, next_offset, bounds, time, start)
+        """`begin` is where the time begins, and what was consumed there. The latter is not set back with the overlap:
+        else every resume would begin earlier than the one before."""
+        next_offset, start.consumed[partition] = begin
+        start.next_offsets[partition] = next_offset
         # At the log's start nobody can say how many records of the millisecond have expired: rather twice than never.
         if requested.seen and not overlap and (next_offset == 0 or next_offset > bounds.start):
             await self._skip_seen(partition, requested, next_offset, bounds, start)
@@ -327,23 +308,27 @@ class Resolver:
         self._hub.look_again()
 
     async def _inside(
-        self, partition: TopicPartition, requested: RequestedPosition, reached: int, bounds: Bounds, start: Start
+        self,
+        partition: TopicPartition,
+        requested: RequestedPosition,
+        record: ConsumedPosition | None,
+        reached: int,
+        bounds: Bounds,
+        start: Start,
     ) -> None:
-        """The log has what comes next, there or at the offset that was reached."""
+        """The log has what comes next, there or at the offset that was reached. `record` is the one requested; where
+        there is none it is compacted away, whatever the ring still holds."""
         assert requested.offset is not None
         timestamp = requested.timestamp
-        if requested.offset >= bounds.start:
-            record = (await first_records(self._log, {partition: requested.offset}, {partition: bounds.end}))[partition]
-            # One that is not there any more is compacted away, whatever the ring still holds.
-            if record is not None and record.offset == requested.offset:
-                held = self._hub.ring.holds(partition, requested.offset)
-                if held is not None and record.timestamp != held.consumed.timestamp:
-                    # The hub does not know yet that the log was cut back: what it has behind this is not there.
-                    raise LogUnavailable("the log is not the one that was read")
-                if timestamp is not None and record.timestamp != timestamp:
-                    await self._unknown(partition, requested, bounds, start)
-                    return
-                timestamp = record.timestamp
+        if record is not None:
+            held = self._hub.ring.holds(partition, requested.offset)
+            if held is not None and record.timestamp != held.consumed.timestamp:
+                # The hub does not know yet that the log was cut back: what it has behind this is not there.
+                raise LogUnavailable("the log is not the one that was read")
+            if timestamp is not None and record.timestamp != timestamp:
+                await self._unknown(partition, requested, bounds, start)
+                return
+            timestamp = record.timestamp
         seen = 0
         if self._hub.by_timestamp[partition.topic] and timestamp is not None:
             seen = await self._count_seen(partition, timestamp, requested.offset, bounds.start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gateway.clock import Clock
@@ -64,6 +64,7 @@ class ResponseWriter:
         "_held",
         "_hub",
         "_topics",
+        "_waiting",
         "holding",
         "lacking",
         "packer",
@@ -83,6 +84,8 @@ class ResponseWriter:
         """The trouble that this client waits for, which includes that the hub can continue to read."""
         self._format = request.format
         self._topics = request.selection.topics
+        self._waiting = b""
+        """Packed bytes that go with the next write."""
         self._hub = hub
         self._clock = clock
         self._heartbeat = heartbeat
@@ -104,6 +107,7 @@ class ResponseWriter:
     async def pause(self, seconds: float) -> None:
         """Wait this many seconds, or until something happens: the hub has news, the client leaves, the process
         stops."""
+        await self.flush()
         endings = {self._hub.change(), self.sink.gone, self.stopping}
         await asyncio.wait(endings, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
 
@@ -116,8 +120,19 @@ class ResponseWriter:
         """Send frames of this client alone."""
         await self.write_packed(self.packer.pack(data))
 
+    def write_with_next(self, data: bytes) -> None:
+        """Send frames of this client alone together with what follows at once: a system call fewer for each client that
+        comes back. `flush` is due before anything is waited for."""
+        self._waiting += self.packer.pack(data)
+
+    async def flush(self) -> None:
+        """Send what waits for the next write."""
+        if self._waiting:
+            await self.write_packed(b"")
+
     async def write_packed(self, data: bytes) -> None:
         """Write piece by piece, so that what a connection holds unsent stays small however large an event is."""
+        data, self._waiting = self._waiting + data, b""
         step = WRITE_BYTES if len(data) > 2 * WRITE_BYTES else max(1, len(data))
         for begin in range(0, len(data), step):
             self.holding.count(len(data) - begin)
@@ -130,12 +145,13 @@ class ResponseWriter:
         await self.sink.write(b"")
         self.holding.count()
 
-    async def reserve(self, size: int, identifier: bytes) -> bool:
-        """Wait for room for this many bytes. The client receives heartbeats meanwhile. False if the response ends
-        before there is room. Return the room with `release`."""
+    async def reserve(self, size: int, identifier: Callable[[], bytes]) -> bool:
+        """Wait for room for this many bytes. The client receives heartbeats meanwhile, with this id. False if the
+        response ends before there is room. Return the room with `release`."""
         room = self._held.take(self.holding, size)
         if room is None:
             return True
+        await self.flush()
         kept = False
         try:
             ways: set[asyncio.Future[None]] = {room, self.sink.gone, self.stopping}
@@ -143,7 +159,7 @@ class ResponseWriter:
                 step = min(self._heartbeat, LOOK_SECONDS)
                 await asyncio.wait(ways, timeout=step, return_when=asyncio.FIRST_COMPLETED)
                 self._held.press()
-                await self.beat(identifier)
+                await self.beat(identifier())
             kept = room.done() and not self.over
         finally:
             if not kept:

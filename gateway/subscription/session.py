@@ -25,13 +25,15 @@ from gateway.feed.live import Waiting
 from gateway.model.position import NOTHING_READ, PositionEncoder, RequestedPosition
 from gateway.observability import telemetry
 from gateway.subscription import aligned, alone, range_end
+from gateway.subscription.origin import Origin, Start
 from gateway.subscription.reader import RETRY_WAIT, Reader
 from gateway.subscription.refusal import id_too_long
 from gateway.subscription.replay import Pace, read_past
-from gateway.subscription.resolve import Origin, Resolver, Start
+from gateway.subscription.resolve import Resolver
 from gateway.subscription.response_writer import Sink
 from gateway.subscription.services import Services
 from gateway.subscription.subscription import Request, Subscription
+from gateway.subscription.succession import succeed
 from gateway.wire.sse import SSE
 
 OPEN_WAIT = 1.0
@@ -55,7 +57,7 @@ UNKNOWN = Visitor("", "")
 class Session(Reader):
     """Carries one subscription from its first byte to its last."""
 
-    __slots__ = ("_asked", "_start", "ends_at", "exhausted", "pace", "visitor")
+    __slots__ = ("_asked", "_start", "ends_at", "exhausted", "pace", "visitor", "whole")
 
     def __init__(
         self,
@@ -69,6 +71,9 @@ class Session(Reader):
         self.exhausted: FilterExhausted | None = None
         """Why the response was ended, where the filter had too few steps again and again."""
         self.visitor = visitor
+        self.whole = False
+        """Whether caches may keep the response. Then it is broken off where a partition has to wait, since what comes
+        of it later would not be in the order of time."""
         self.pace = pace
         self.ends_at = inf
         """When the client has been here for long enough, on the clock for durations."""
@@ -87,6 +92,16 @@ class Session(Reader):
         self.services.broadcast.leave(self.live_feed)
         self.writer.close()
 
+    @property
+    def start(self) -> Start | None:
+        """Where it starts, once it is prepared and the log has answered."""
+        return self._start
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of its range has been sent."""
+        return self.subscription is not None and self.subscription.ended is not None
+
     def stop(self) -> None:
         """End the response soon."""
         self.writer.stop()
@@ -98,6 +113,10 @@ class Session(Reader):
         could not come back.
         """
         self._check_ids()
+        if self.request.until is None:
+            self._start = self._remembered()
+            if self._start is not None:
+                return True
         try:
             async with asyncio.timeout(OPEN_WAIT):
                 self._start = await self._resolve(self.request.origin)
@@ -113,7 +132,10 @@ class Session(Reader):
             await self._open()
             while self.subscription is not None and not self.over:
                 await self._serve(self.subscription)
-                await give_way()
+                if self.whole and self.subscription.waiting:
+                    self.stop()
+                if not self.over:
+                    await give_way()
         except FilterExhausted as error:
             self.exhausted = error
             await self._tell_failure(error.problem)
@@ -123,12 +145,14 @@ class Session(Reader):
             telemetry.stream_failed(error)
             await self._tell_failure(Problem(500, "Internal error", MISTAKE))
         else:
-            await self._finish(self._farewell())
+            if not self.writer.sink.gone.done():
+                await self._finish(self._farewell())
         finally:
             telemetry.stream_closed()
 
     async def _finish(self, last: bytes = b"") -> None:
         if not self.writer.sink.gone.done():
+            await self.writer.flush()
             packer = self.writer.packer
             packed = packer.pack(last) if last else b""
             await self.writer.sink.write(packed + packer.finish())
@@ -154,10 +178,22 @@ class Session(Reader):
             await self.writer.write(self.request.format.notice(b"error", self._identifier, document))
             await self._finish()
 
+    def _remembered(self) -> Start | None:
+        """Where it starts, if that can be told without the log: with thousands who come back at once, it mostly is."""
+        if self.request.origin.former or self.live_feed.version != self.hub.version:
+            return None
+        start = Resolver(self.hub, self.services.counting).remember(self.request.origin, self.feed.encoder.partitions)
+        if start is not None:
+            self.epoch, self.astray = self.hub.ring.epoch, False
+        return start
+
     async def _resolve(self, origin: Origin) -> Start:
         async with self.services.resolving.enter():
             if self.live_feed.version != self.hub.version:
                 self._change_feed()
+            if origin.former:
+                origin = await succeed(self.hub.log, origin, self.feed.encoder.partitions)
+                self.request = replace(self.request, origin=replace(origin, live=None))
             epoch = self.hub.ring.epoch
             resolver = Resolver(self.hub, self.services.counting)
             start = await resolver.resolve(origin, list(self.feed.encoder.partitions))
@@ -180,6 +216,7 @@ class Session(Reader):
             start, waited = await self._wait_for_start(origin, identifier), True
             if start is None:
                 return
+        self._check_gaps(start)
         encoder = self.feed.encoder
         if start.waiting:
             encoder = encoder.waiting_for(start.waiting, start.consumed)
@@ -188,7 +225,7 @@ class Session(Reader):
         opening = b"" if waited else form.opening(subscription.before(start.gaps, requested), retry)
         first = opening + b"".join(subscription.gaps(start.gaps, requested))
         if first:
-            await self.writer.write(first)
+            self.writer.write_with_next(first)
 
     def _fixed_origin(self) -> Origin:
         """The request of the client. If it asked for live events, it gets those from the moment it asked."""
@@ -196,6 +233,9 @@ class Session(Reader):
 
     def _unresolved(self, origin: Origin) -> bytes:
         """The position of a stream that the log has not answered: what the client asked for."""
+        if origin.former:
+            # What it asked for it keeps, until the present version is that far.
+            return PositionEncoder(dict.fromkeys(origin.former, False), ids=self.request.ids).identifier(origin.former)
         # A position may name partitions that another process knows of, and this one not yet.
         partitions = {*self.feed.encoder.partitions, *origin.requested}
         by_timestamp = {partition: self.hub.by_timestamp[partition.topic] for partition in partitions}
@@ -236,6 +276,11 @@ class Session(Reader):
         self.live_feed = broadcast.join(self.request.selection, self.request.format, waiting, self.request.ids)
         self._check_ids()
 
+    def _check_gaps(self, start: Start) -> None:
+        """Raises Problem where events are missing, and the format cannot say so."""
+        if start.gaps and not self.request.format.tells:
+            raise Problem(410, "Gone", f"{len(start.gaps)} partitions have lost events that were asked for")
+
     def _check_ids(self) -> None:
         """Raises Problem where an id may become longer than one that is read: with it, nobody could come back."""
         longest, most = self.feed.encoder.longest, self.services.longest_id
@@ -256,6 +301,7 @@ class Session(Reader):
             if self._share_feed(subscription.waiting):
                 subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             if self.astray or self.hub.ring.epoch != self.epoch or self.retry_due(subscription):
+                await self.writer.flush()
                 await self._restart(subscription)
                 return
             subscription.suspend(self.hub.ring, existing, self.hub.sick)
@@ -263,10 +309,12 @@ class Session(Reader):
                 subscription.rejoin(self.feed.encoder, self.hub.discovery.origins, NOTHING_READ)
             self.writer.lacking = subscription.waiting.keys()
             location = self.hub.ring.locate(subscription.readable(existing, self.hub.ring.partitions()))
+            if location is not None and self.is_aligned(subscription, location.number):
+                await aligned.follow(self, subscription, location.number)
+                return
+            await self.writer.flush()
             if location is None:
                 await read_past(self, subscription, self.pace)
-            elif self.is_aligned(subscription, location.number):
-                await aligned.follow(self, subscription, location.number)
             else:
                 await alone.follow(self, subscription, location.number)
         except Refused as refused:
@@ -295,6 +343,7 @@ class Session(Reader):
         start = await self._resolve_patiently(origin, subscription.identifier)
         if start is None:
             return
+        self._check_gaps(start)
         frames = subscription.restart(start)
         if subscription.awaited(self.hub.discovery.existing, self.hub.sick):
             self.retry_later()

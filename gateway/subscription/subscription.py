@@ -15,7 +15,7 @@ from gateway.hub.ring import Ring
 from gateway.hub.segment import Break
 from gateway.model.position import DEFAULT_IDS, NOTHING_READ, ConsumedPosition, Ids, PositionEncoder, RequestedPosition
 from gateway.model.record import TopicPartition
-from gateway.subscription.resolve import Origin, Start
+from gateway.subscription.origin import Origin, Start
 from gateway.wire.format import Format
 
 
@@ -30,6 +30,10 @@ class Request:
     limit: int | None = None
     gzip: bool = False
     ids: Ids = DEFAULT_IDS
+    fixed: bool = False
+    """Whether it begins and ends at times that mean the same whenever it is asked."""
+    warnings: tuple[bytes, ...] = ()
+    """What the client may not have meant, each in ASCII."""
 
     @property
     def finite(self) -> bool:
@@ -200,4 +204,5 @@ class Subscription:
 
     def _end(self, reason: str, frames: list[bytes]) -> None:
         self.ended = reason
-        frames.append(self.request.format.notice(b"end", self.identifier, end_document(reason)))
+        if last := self.request.format.end(self.identifier, end_document(reason)):
+            frames.append(last)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Protocol
 
 NOTHING = b"\n"
-"""Says nothing in any of the formats, wherever a frame may begin."""
+"""Says nothing, wherever a frame may begin, in every format that tells of itself."""
 
 
 class Format(Protocol):
     """Turns what a subscription says into bytes. `identifier` is the position, `document` is JSON on one line."""
 
-    content_type: str
+    @property
+    def content_type(self) -> str: ...
+
+    @property
+    def tells(self) -> bool:
+        """Whether it can say anything beside events: that they are missing, or that the response fails."""
+        ...
 
     def opening(self, identifier: bytes, retry: int) -> bytes:
         """The first bytes of a response; `retry` in milliseconds."""
@@ -30,5 +36,9 @@ class Format(Protocol):
         ...
 
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
-        """A `gap`, an `error` or the `end`."""
+        """A `gap` or an `error`."""
+        ...
+
+    def end(self, identifier: bytes, document: bytes) -> bytes:
+        """The end of a range."""
         ...

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 class NewlineDelimited:
     """An event is its own line, an empty line is a heartbeat, and what else is said is an object with one reserved
-    key: `{"$gap":{...}}`."""
+    key: `{"$gap":{...}}`. The end of a range is the end of the response."""
+
+    tells = True
 
     def __init__(self, content_type: str) -> None:
         self.content_type = content_type
@@ -20,6 +22,9 @@ class NewlineDelimited:
         return b"\n"
 
     def farewell(self, identifier: bytes, retry: int) -> bytes:
+        return b""
+
+    def end(self, identifier: bytes, document: bytes) -> bytes:
         return b""
 
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:

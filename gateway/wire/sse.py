@@ -8,6 +8,7 @@ class ServerSentEvents:
     event."""
 
     content_type = "text/event-stream; charset=utf-8"
+    tells = True
 
     def opening(self, identifier: bytes, retry: int) -> bytes:
         return b": welcome\nretry: %d\nid: %b\n\n" % (retry, identifier)
@@ -25,6 +26,9 @@ class ServerSentEvents:
 
     def notice(self, kind: bytes, identifier: bytes, document: bytes) -> bytes:
         return b"event: %b\nid: %b\ndata: %b\n\n" % (kind, identifier, document)
+
+    def end(self, identifier: bytes, document: bytes) -> bytes:
+        return self.notice(b"end", identifier, document)
 
 
 SSE = ServerSentEvents()

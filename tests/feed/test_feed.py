@@ -29,26 +29,26 @@ from tests.kit.events import numbered
 from tests.kit.frames import FrameReader
 from tests.subscription.client import FakeSink
 
-PLACE = TopicPartition("alpha", 0)
+PARTITION = TopicPartition("alpha", 0)
 OTHER = TopicPartition("beta", 0)
 
 
 def ring_of(segments: int, records: int = 4, capacity: int = 10**7) -> Ring:
     ring = Ring(capacity)
-    ring.add(PLACE, NOTHING_READ, 0)
+    ring.add(PARTITION, NOTHING_READ, 0)
     ring.add(OTHER, NOTHING_READ, 0)
     for number in range(segments):
         for index in range(records):
             offset = number * records + index
-            ring.append(PLACE, offset, 1000 + offset, None, numbered(offset), False)
+            ring.append(PARTITION, offset, 1000 + offset, None, numbered(offset), False)
         ring.append(OTHER, number, 1000 + number, None, b'{"other":%d}' % number, False)
         ring.close()
     return ring
 
 
 def feed_of(ring: Ring, cache: BlockCache, selection: Selection, form: Format = SSE) -> Feed:
-    places = [place for place in (PLACE, OTHER) if place.topic in selection.topics]
-    return Feed(selection, form, Timeline(PositionEncoder(dict.fromkeys(places, False)), ring), ring, cache)
+    partitions = [partition for partition in (PARTITION, OTHER) if partition.topic in selection.topics]
+    return Feed(selection, form, Timeline(PositionEncoder(dict.fromkeys(partitions, False)), ring), ring, cache)
 
 
 def live_of(ring: Ring, selection: Selection) -> LiveFeed:
@@ -180,7 +180,7 @@ def test_fields_cut_the_event() -> None:
 def test_a_break_is_told_in_its_place() -> None:
     ring = ring_of(1)
     feed = feed_of(ring, BlockCache(10**6), Selection(ALPHA))
-    segment = ring.interrupt(Break(PLACE, 3, 9, "expired", ConsumedPosition(8, 1003)))
+    segment = ring.interrupt(Break(PARTITION, 3, 9, "expired", ConsumedPosition(8, 1003)))
     block = feed.block(segment.number)
     assert block is not None
     [frame] = FrameReader().feed(block.data)
@@ -204,7 +204,7 @@ async def test_compressed_live_responses_are_whole_members_whatever_comes_betwee
             received.append(client.packer.pack(SSE.opening(b"[]", 1)))
             live.add(client, 0.0)
             clients.append((client, sink, received))
-        ring.append(PLACE, number, 1000, None, numbered(number), False)
+        ring.append(PARTITION, number, 1000, None, numbered(number), False)
         segment = ring.close()
         assert segment is not None
         live.deliver(segment, None, float(number))

@@ -40,7 +40,7 @@ from tests.kit.clock import LoopClock
 from tests.kit.frames import FrameReader
 from tests.subscription.client import FakeSink
 
-PLACES = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
+PARTITIONS = [TopicPartition("alpha", 0), TopicPartition("alpha", 1), TopicPartition("beta", 0)]
 TEXTS = (
     None,
     'event.wiki == "a"',
@@ -56,8 +56,8 @@ EVENTS = st.fixed_dictionaries(
     {"n": st.integers(0, 6)},
     optional={"wiki": st.sampled_from(["a", "b", "c", ["a"]]), "bot": st.booleans(), "title": st.sampled_from("tu")},
 )
-RECORDS = st.tuples(st.sampled_from(PLACES), EVENTS | st.none(), st.booleans())
-SEGMENTS = st.lists(RECORDS, max_size=5) | st.sampled_from(PLACES)
+RECORDS = st.tuples(st.sampled_from(PARTITIONS), EVENTS | st.none(), st.booleans())
+SEGMENTS = st.lists(RECORDS, max_size=5) | st.sampled_from(PARTITIONS)
 SELECTIONS = st.builds(
     Selection,
     st.sampled_from([frozenset(["alpha"]), frozenset(["beta"]), frozenset(["alpha", "beta"])]),
@@ -69,25 +69,25 @@ SELECTIONS = st.builds(
 
 def ring_of_places() -> Ring:
     ring = Ring(10**7)
-    for place in PLACES:
-        ring.add(place, NOTHING_READ, 0)
+    for partition in PARTITIONS:
+        ring.add(partition, NOTHING_READ, 0)
     return ring
 
 
 def fill(ring: Ring, records: list[tuple[TopicPartition, dict[str, Any] | None, bool]]) -> Segment | None:
     """A segment of these records, with their parsed events as the hub keeps them."""
-    for place, event, canary in records:
+    for partition, event, canary in records:
         data = None if event is None else orjson.dumps(event)
-        offset = ring.end(place)
-        index = ring.append(place, offset, 1000 + offset, None, data, canary and event is not None)
+        offset = ring.end(partition)
+        index = ring.append(partition, offset, 1000 + offset, None, data, canary and event is not None)
         if event is not None:
             ring.open.subjects = (ring.open.subjects or {}) | {index: subject_at(ring.open, index)}
     return ring.close()
 
 
 def feed_of(ring: Ring, selection: Selection, form: Format = SSE) -> Feed:
-    places = dict.fromkeys([place for place in PLACES if place.topic in selection.topics], False)
-    return Feed(selection, form, Timeline(PositionEncoder(places), ring), ring, BlockCache(10**6))
+    partitions = dict.fromkeys([partition for partition in PARTITIONS if partition.topic in selection.topics], False)
+    return Feed(selection, form, Timeline(PositionEncoder(partitions), ring), ring, BlockCache(10**6))
 
 
 @given(st.lists(SEGMENTS, min_size=1, max_size=4), st.lists(SELECTIONS, min_size=1, max_size=6), st.data())
@@ -133,7 +133,7 @@ def test_live_blocks_are_those_that_each_feed_makes_by_itself(
     for feed in data.draw(st.lists(st.sampled_from(feeds), unique=True)):
         routers[feed.selection.topics].leave(feed, feed.selection.filter)
         feeds.remove(feed)
-    segment = fill(ring, [(place, {"n": 2, "wiki": "a"}, False) for place in PLACES])
+    segment = fill(ring, [(partition, {"n": 2, "wiki": "a"}, False) for partition in PARTITIONS])
     assert segment is not None
     now = {feed for router in routers.values() for feed, _ in router.affected(segment)}
     assert now == {feed for feed in feeds if any(sent for _, sent in feed_of(ring, feed.selection).selected(segment))}
@@ -145,8 +145,8 @@ ALPHA = frozenset(["alpha"])
 def broadcast_of(topics: int = 2) -> Broadcast:
     log = MemoryLog()
     hub = Hub(log, dict.fromkeys(["alpha", "beta"][:topics], False), LoopClock(), HubOptions())
-    for place in PLACES:
-        hub.ring.add(place, NOTHING_READ, 0)
+    for partition in PARTITIONS:
+        hub.ring.add(partition, NOTHING_READ, 0)
     broadcast = Broadcast(hub, BlockCache(10**6), LoopClock(), 15.0)
     hub.deliver, hub.renew = broadcast.deliver, broadcast.renew
     return broadcast
@@ -185,7 +185,7 @@ class LiveReader:
 
 
 def deliver(broadcast: Broadcast, *events: dict[str, Any]) -> None:
-    segment = fill(broadcast.hub.ring, [(PLACES[0], event, False) for event in events])
+    segment = fill(broadcast.hub.ring, [(PARTITIONS[0], event, False) for event in events])
     assert segment is not None
     broadcast.deliver(segment)
     segment.subjects = None
@@ -316,7 +316,7 @@ def test_many_cheap_filters_together_take_no_more_than_the_turn_has() -> None:
     router.join("cheap", cheap)
     for number, asked in enumerate(dear):
         router.join(f"dear {number}", asked)
-    segment = fill(ring, [(PLACES[0], {"n": 1, "l": list(range(9))}, False)] * 30)
+    segment = fill(ring, [(PARTITIONS[0], {"n": 1, "l": list(range(9))}, False)] * 30)
     assert segment is not None
     budget = [DELIVERY_STEPS]
     affected = dict(router.affected(segment, budget))

@@ -77,13 +77,13 @@ def test_what_is_no_event_or_a_canary_counts_for_nothing() -> None:
 
 def test_what_is_read_again_is_counted_once_and_what_is_written_over_anew() -> None:
     activity = Activity()
-    place = TopicPartition("busy", 0)
+    partition = TopicPartition("busy", 0)
     items = [item("busy", number, NOW) for number in range(4)]
     activity.count(items, KNOWN, NOW * 1000)
     activity.count(items, KNOWN, NOW * 1000)
     activity.count([item("busy", 0, NOW, part=1)], KNOWN, NOW * 1000)
     assert activity.counts(["busy"], NOW + 1, 1) == [5]
-    activity.forget({place: Remains(0, 2)})
+    activity.forget({partition: Remains(0, 2)})
     activity.count(items[2:], KNOWN, NOW * 1000)
     assert activity.counts(["busy"], NOW + 1, 1) == [7]
     # Another topic of the same name.
@@ -92,12 +92,12 @@ def test_what_is_read_again_is_counted_once_and_what_is_written_over_anew() -> N
 
 
 def test_what_the_log_has_lost_is_no_example() -> None:
-    place = TopicPartition("busy", 0)
+    partition = TopicPartition("busy", 0)
     for lost, left in ((Remains(5), True), (Remains(6), False), (Remains(0, 6), True), (Remains(0, 5), False)):
         activity = Activity()
         activity.count([item("busy", 5, NOW)], KNOWN, NOW * 1000)
         activity.forget({TopicPartition("busy", 1): Remains(9), TopicPartition("other", 0): Remains(9)})
-        activity.forget({place: lost})
+        activity.forget({partition: lost})
         assert (activity.newest(["busy"]) is not None) == left
 
 

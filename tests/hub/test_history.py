@@ -16,7 +16,7 @@ from gateway.hub import history as history_module
 from gateway.hub.history import History, first_records, read_parts
 from gateway.model.record import NewRecord, Record, TopicPartition
 
-PLACES = [TopicPartition("alpha", number) for number in range(3)]
+PARTITIONS = [TopicPartition("alpha", number) for number in range(3)]
 
 
 def log_of(partitions: list[list[int]]) -> MemoryLog:
@@ -87,22 +87,22 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.lists(st.lists(st.integers(0, 50)), min_size=1, max_size=3))
 async def test_everything_comes_once_in_log_order(drawn: list[list[int]]) -> None:
     log = log_of(drawn)
-    places = PLACES[: len(drawn)]
-    ends = {place: len(drawn[place.partition]) for place in places}
-    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), ends)
+    partitions = PARTITIONS[: len(drawn)]
+    ends = {partition: len(drawn[partition.partition]) for partition in partitions}
+    history = History(await log.reader(dict.fromkeys(partitions, 0)), dict.fromkeys(partitions, 0), ends)
     records = await read_all(history)
-    for place in places:
-        offsets = [record.offset for record in records if record.partition == place.partition]
-        assert offsets == list(range(ends[place]))
-        assert history.positions[place] == ends[place]
+    for partition in partitions:
+        offsets = [record.offset for record in records if record.partition == partition.partition]
+        assert offsets == list(range(ends[partition]))
+        assert history.positions[partition] == ends[partition]
 
 
 @given(st.lists(st.lists(st.integers(0, 50)).map(sorted), min_size=1, max_size=3))
 async def test_partitions_are_merged_by_timestamp(drawn: list[list[int]]) -> None:
     log = log_of(drawn)
-    places = PLACES[: len(drawn)]
-    ends = {place: len(drawn[place.partition]) for place in places}
-    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), ends)
+    partitions = PARTITIONS[: len(drawn)]
+    ends = {partition: len(drawn[partition.partition]) for partition in partitions}
+    history = History(await log.reader(dict.fromkeys(partitions, 0)), dict.fromkeys(partitions, 0), ends)
     timestamps = [record.timestamp for record in await read_all(history)]
     assert timestamps == sorted(timestamps)
 
@@ -110,25 +110,27 @@ async def test_partitions_are_merged_by_timestamp(drawn: list[list[int]]) -> Non
 async def test_a_partition_that_is_ahead_is_not_read_on() -> None:
     """However much one partition holds, it waits for the others, and memory is one fetch a partition."""
     log = log_of([list(range(100, 200)), list(range(100))])
-    places = PLACES[:2]
-    reader = CountedReader(await log.reader(dict.fromkeys(places, 0)))
-    history = History(reader, dict.fromkeys(places, 0), dict.fromkeys(places, 100))
+    partitions = PARTITIONS[:2]
+    reader = CountedReader(await log.reader(dict.fromkeys(partitions, 0)))
+    history = History(reader, dict.fromkeys(partitions, 0), dict.fromkeys(partitions, 100))
     returned = 0
     while not history.finished:
         returned += sum(len(run) for _, run in await history.fetch(1.0))
-        assert reader.fetched - returned <= 3 * len(places)
+        assert reader.fetched - returned <= 3 * len(partitions)
     assert returned == 200
 
 
 async def test_positions_say_what_was_returned_not_what_was_fetched() -> None:
     log = log_of([[1, 5, 9], [2, 3, 4]])
-    places = PLACES[:2]
-    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), dict.fromkeys(places, 3))
-    read: dict[TopicPartition, int] = dict.fromkeys(places, 0)
+    partitions = PARTITIONS[:2]
+    history = History(
+        await log.reader(dict.fromkeys(partitions, 0)), dict.fromkeys(partitions, 0), dict.fromkeys(partitions, 3)
+    )
+    read: dict[TopicPartition, int] = dict.fromkeys(partitions, 0)
     while not history.finished:
-        for place, run in await history.fetch(1.0):
-            assert all(record[:2] == place for record in run)
-            read[place] = run[-1].offset + 1
+        for partition, run in await history.fetch(1.0):
+            assert all(record[:2] == partition for record in run)
+            read[partition] = run[-1].offset + 1
         assert history.positions == read
 
 
@@ -136,13 +138,15 @@ async def test_what_holds_no_record_is_passed_over() -> None:
     log = log_of([[1, 2, 3, 4], [1]])
     log.compact("alpha", 0, [0, 3])
     log.mark("alpha", 1, 5)
-    places = PLACES[:2]
+    partitions = PARTITIONS[:2]
     history = History(
-        await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), {PLACES[0]: 4, PLACES[1]: 6}
+        await log.reader(dict.fromkeys(partitions, 0)),
+        dict.fromkeys(partitions, 0),
+        {PARTITIONS[0]: 4, PARTITIONS[1]: 6},
     )
     records = await read_all(history)
     assert [(record.partition, record.offset) for record in records] == [(1, 0), (0, 1), (0, 2)]
-    assert history.positions == {PLACES[0]: 4, PLACES[1]: 6}
+    assert history.positions == {PARTITIONS[0]: 4, PARTITIONS[1]: 6}
 
 
 async def test_the_first_records_are_found_beyond_holes() -> None:
@@ -150,21 +154,23 @@ async def test_the_first_records_are_found_beyond_holes() -> None:
     log.compact("alpha", 0, [1, 2])
     log.mark("alpha", 1, 2)
     found = await first_records(
-        log, {PLACES[0]: 1, PLACES[1]: 2, PLACES[2]: 0}, {PLACES[0]: 4, PLACES[1]: 4, PLACES[2]: 0}
+        log,
+        {PARTITIONS[0]: 1, PARTITIONS[1]: 2, PARTITIONS[2]: 0},
+        {PARTITIONS[0]: 4, PARTITIONS[1]: 4, PARTITIONS[2]: 0},
     )
-    first = found[PLACES[0]]
+    first = found[PARTITIONS[0]]
     assert first is not None
     assert first.offset == 3
-    assert found[PLACES[1]] is None
-    assert found[PLACES[2]] is None
+    assert found[PARTITIONS[1]] is None
+    assert found[PARTITIONS[2]] is None
 
 
 async def test_a_range_is_read_to_just_before_its_end() -> None:
     log = log_of([list(range(10))])
-    parts = [part async for part in read_parts(log, PLACES[0], 2, 7)]
+    parts = [part async for part in read_parts(log, PARTITIONS[0], 2, 7)]
     assert [record.offset for records, _ in parts for record in records] == [2, 3, 4, 5, 6]
     assert parts[-1][1] == 7
-    assert [part async for part in read_parts(log, PLACES[0], 7, 7)] == []
+    assert [part async for part in read_parts(log, PARTITIONS[0], 7, 7)] == []
 
 
 async def test_a_range_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +184,7 @@ async def test_a_range_is_never_in_memory_as_a_whole(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(log, "reader", reader)
     seen = 0
-    async with aclosing(read_parts(log, PLACES[0], 0, 1000)) as parts:
+    async with aclosing(read_parts(log, PARTITIONS[0], 0, 1000)) as parts:
         async for records, after in parts:
             seen += len(records)
             assert readers[0].fetched == seen == after

@@ -21,8 +21,8 @@ from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.hub.test_discovery import hub_over, running, until
 
 PARTS = 3
-PLACES = [TopicPartition("t", part) for part in range(PARTS)]
-A, B, C = PLACES
+PARTITIONS = [TopicPartition("t", part) for part in range(PARTS)]
+A, B, C = PARTITIONS
 
 
 @pytest.fixture(autouse=True)
@@ -48,21 +48,21 @@ class CountingLog(MemoryLog):
         return await super().bounds(partitions)
 
     def add(self, *records: tuple[TopicPartition, int]) -> None:
-        for place, at in records:
-            self.append_now("t", [NewRecord(b"{}", None, at, place.partition)])
+        for partition, at in records:
+            self.append_now("t", [NewRecord(b"{}", None, at, partition.partition)])
 
     def interleave(self, count: int, first: int = 0, parts: int = PARTS) -> None:
         """So many records, each a second after the other, of one partition after the other."""
-        self.add(*((PLACES[n % parts], 1000 * (first + n)) for n in range(count)))
+        self.add(*((PARTITIONS[n % parts], 1000 * (first + n)) for n in range(count)))
 
 
 class Rig:
     """Reads as the hub does, and keeps what came."""
 
-    def __init__(self, log: MemoryLog, reader: LogReader, places: list[TopicPartition]) -> None:
+    def __init__(self, log: MemoryLog, reader: LogReader, partitions: list[TopicPartition]) -> None:
         self.log = log
         self.reader = reader
-        self.positions = dict.fromkeys(places, 0)
+        self.positions = dict.fromkeys(partitions, 0)
         self.foreign: set[TopicPartition] = set()
         self.refused: set[TopicPartition] = set()
         self.ordered = OrderedReader(log, reader, lambda: self.positions, self.foreign.__contains__)
@@ -74,8 +74,8 @@ class Rig:
         self.records += [record for _, run in read.runs for record in run]
         self.refused.update(refusal.partition for refusal in read.refusals)
         self.positions |= read.positions
-        for place in self.refused:
-            self.positions.pop(place, None)
+        for partition in self.refused:
+            self.positions.pop(partition, None)
         self.most = max(self.most, self.ordered.size)
         return read
 
@@ -89,13 +89,13 @@ class Rig:
         return [record.timestamp for record in self.records]
 
 
-async def rig_over(log: MemoryLog, places: list[TopicPartition]) -> Rig:
-    return Rig(log, await log.reader(dict.fromkeys(places, 0)), places)
+async def rig_over(log: MemoryLog, partitions: list[TopicPartition]) -> Rig:
+    return Rig(log, await log.reader(dict.fromkeys(partitions, 0)), partitions)
 
 
 async def calm(log: CountingLog) -> Rig:
     """One that has read all, and knows it."""
-    rig = await rig_over(log, PLACES)
+    rig = await rig_over(log, PARTITIONS)
     log.add((A, 0), (B, 0), (C, 0))
     await rig.have(3)
     await rig.read()
@@ -127,7 +127,7 @@ async def test_where_nothing_is_to_be_caught_up_on_nothing_waits_and_nobody_asks
     rig = await calm(log)
     log.hangs = True
     for n in range(50):
-        log.add((PLACES[n % PARTS], 1000 + n))
+        log.add((PARTITIONS[n % PARTS], 1000 + n))
         began = time.monotonic()
         await rig.read()
         assert time.monotonic() - began < 0.04
@@ -157,8 +157,8 @@ async def test_one_that_the_log_has_more_of_holds_the_others_back() -> None:
     async def one_by_one(
         wait: float, most: int = 1000, partitions: Collection[TopicPartition] | None = None, size: int = 1 << 20
     ) -> object:
-        for place in partitions or PLACES:
-            if found := await fetch(0.0, most, [place], size):
+        for partition in partitions or PARTITIONS:
+            if found := await fetch(0.0, most, [partition], size):
                 return found
         return await fetch(wait, most, partitions, size)
 
@@ -218,7 +218,7 @@ async def test_one_of_which_nothing_comes_is_waited_for_once_and_for_so_long() -
     async def without(
         wait: float, most: int = 1000, partitions: Collection[TopicPartition] | None = None, size: int = 1 << 20
     ) -> object:
-        return await fetch(wait, most, {*(partitions if partitions is not None else PLACES)} - {B}, size)
+        return await fetch(wait, most, {*(partitions if partitions is not None else PARTITIONS)} - {B}, size)
 
     rig.reader.fetch = without  # type: ignore[method-assign, assignment]
     began = time.monotonic()
@@ -280,8 +280,8 @@ async def test_what_is_read_anew_is_neither_lost_nor_repeated() -> None:
     while len(rig.records) < 20:
         await rig.read()
     again = set(rig.ordered.restart()) | {B}
-    assert again <= set(PLACES)
-    await rig.reader.add({place: rig.positions[place] for place in again})
+    assert again <= set(PARTITIONS)
+    await rig.reader.add({partition: rig.positions[partition] for partition in again})
     await rig.have(60)
     assert rig.times == [1000 * (1 + n) for n in range(60)]
 
@@ -326,25 +326,25 @@ def test_a_merge_loses_nothing_keeps_each_order_and_gives_nothing_older_later(
 ) -> None:
     """Whatever is read when; where each partition is in order, so is the whole."""
     logs = [sorted(each) for each in times]
-    places = [TopicPartition("t", part) for part in range(len(logs))]
-    ends = {place: len(log) for place, log in zip(places, logs, strict=True)}
-    merge = Merge(dict.fromkeys(places, 0), ends)
-    at = dict.fromkeys(places, 0)
+    partitions = [TopicPartition("t", part) for part in range(len(logs))]
+    ends = {partition: len(log) for partition, log in zip(partitions, logs, strict=True)}
+    merge = Merge(dict.fromkeys(partitions, 0), ends)
+    at = dict.fromkeys(partitions, 0)
     taken: list[Record] = []
     for part, count in [*reads, *((part, 100) for part in range(len(logs)))]:
-        place = places[part % len(places)]
-        begin, log = at[place], logs[place.partition]
-        found = [Record(*place, n, log[n], None, b"x") for n in range(begin, min(begin + count, len(log)))]
-        at[place] = begin + len(found)
-        merge.add(place, found, at[place])
+        partition = partitions[part % len(partitions)]
+        begin, log = at[partition], logs[partition.partition]
+        found = [Record(*partition, n, log[n], None, b"x") for n in range(begin, min(begin + count, len(log)))]
+        at[partition] = begin + len(found)
+        merge.add(partition, found, at[partition])
         taken += [record for _, run in merge.take() for record in run]
-        waits = {place: merge.position(place) for place in places}
-        assert waits == position_after(taken, places)
+        waits = {partition: merge.position(partition) for partition in partitions}
+        assert waits == position_after(taken, partitions)
     assert [record.timestamp for record in taken] == sorted(record.timestamp for record in taken)
-    for place, log in zip(places, logs, strict=True):
-        assert [record.timestamp for record in taken if record.partition == place.partition] == log
+    for partition, log in zip(partitions, logs, strict=True):
+        assert [record.timestamp for record in taken if record.partition == partition.partition] == log
     assert merge.size == 0
 
 
-def position_after(taken: list[Record], places: list[TopicPartition]) -> Mapping[TopicPartition, int]:
-    return {place: sum(record.partition == place.partition for record in taken) for place in places}
+def position_after(taken: list[Record], partitions: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+    return {partition: sum(record.partition == partition.partition for record in taken) for partition in partitions}

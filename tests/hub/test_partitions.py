@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import Kind, Refusal, Trouble
-from gateway.hub import discovery as discovery_module
 from gateway.hub import ordered as ordered_module
 from gateway.hub import partitions as partitions_module
 from gateway.hub import recovery as recovery_module
+from gateway.hub import seek as seek_module
 from gateway.hub.hub import Hub
 from gateway.hub.ordered import OrderedReader, Read
 from gateway.hub.partitions import FIRST_WAIT, LONGEST_WAIT, TRIAL_SECONDS, Ward, waiting_for
@@ -35,9 +36,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def two_topics() -> MemoryLog:
     log = MemoryLog()
-    for place in (WELL, SICK):
-        log.create_topic(place.topic)
-        fill(log, place, [999_000, 999_001])
+    for partition in (WELL, SICK):
+        log.create_topic(partition.topic)
+        fill(log, partition, [999_000, 999_001])
     return log
 
 
@@ -145,7 +146,7 @@ async def test_a_topic_that_appears_without_a_leader_is_read_from_its_first_reco
 
 
 async def test_what_hangs_while_it_is_begun_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery_module, "BEGIN_SECONDS", 0.02)
+    monkeypatch.setattr(seek_module, "FIND_SECONDS", 0.02)
     log = two_topics()
     find = log.find
 
@@ -184,10 +185,10 @@ async def test_a_sick_partition_is_tried_with_pauses(monkeypatch: pytest.MonkeyP
     asked = 0
     bounds = log.bounds
 
-    async def counted(places: object) -> object:
+    async def counted(partitions: object) -> object:
         nonlocal asked
         asked += 1
-        return await bounds(places)  # type: ignore[arg-type]
+        return await bounds(partitions)  # type: ignore[arg-type]
 
     async with running(hub_over(log)) as hub:
         await until(lambda: SICK in hub.sick, hub)
@@ -250,8 +251,8 @@ async def test_a_refusal_of_a_partition_that_is_gone_by_then_concerns_nobody(
     log, gone = two_topics(), TopicPartition("beta", 7)
     fetch, refused = OrderedReader.fetch, asyncio.Event()
 
-    async def late(self: OrderedReader) -> Read:
-        read = await fetch(self)
+    async def late(self: OrderedReader, resting: Mapping[str, float]) -> Read:
+        read = await fetch(self, resting)
         if not refused.is_set():
             read.refusals.append(Refusal(gone, LEADERLESS))
             refused.set()

@@ -20,7 +20,7 @@ from gateway.model.record import NewRecord, TopicPartition
 from tests.eventlog.kit import existing
 from tests.kit.events import numbered
 
-PLACES = [TopicPartition("alpha", number) for number in range(3)]
+PARTITIONS = [TopicPartition("alpha", number) for number in range(3)]
 
 
 class CountingLog(MemoryLog):
@@ -89,16 +89,16 @@ async def read_on(past: Past, positions: Mapping[TopicPartition, int]) -> list[H
         positions = segment.positions
 
 
-def offsets(segments: list[HistorySegment], place: TopicPartition) -> list[int]:
-    return [record.offset for segment in segments for at, run in segment.runs for record in run if at == place]
+def offsets(segments: list[HistorySegment], partition: TopicPartition) -> list[int]:
+    return [record.offset for segment in segments for at, run in segment.runs for record in run if at == partition]
 
 
 async def test_many_at_once_read_the_log_once() -> None:
     log = log_of(40)
     past = Past(log, 2, 1 << 20)
-    ways = await asyncio.gather(*[read_on(past, {PLACES[0]: 0}) for _ in range(50)])
+    ways = await asyncio.gather(*[read_on(past, {PARTITIONS[0]: 0}) for _ in range(50)])
     for way in ways:
-        assert offsets(way, PLACES[0]) == list(range(40))
+        assert offsets(way, PARTITIONS[0]) == list(range(40))
         assert [id(segment) for segment in way] == [id(segment) for segment in ways[0]]
     assert log.opened == 1
     await past.close()
@@ -107,10 +107,10 @@ async def test_many_at_once_read_the_log_once() -> None:
 
 async def test_those_who_begin_elsewhere_meet_at_the_next_end() -> None:
     past = Past(log_of(40), 4, 1 << 20)
-    first = await read_on(past, {PLACES[0]: 0})
+    first = await read_on(past, {PARTITIONS[0]: 0})
     loaded = past.loaded
-    second = await read_on(past, {PLACES[0]: 6})
-    assert offsets(second, PLACES[0]) == list(range(6, 40))
+    second = await read_on(past, {PARTITIONS[0]: 6})
+    assert offsets(second, PARTITIONS[0]) == list(range(6, 40))
     assert past.loaded <= loaded + 2, "one history segment of its own, and a look at the end"
     assert second[1:] == first[2:]
     await past.close()
@@ -119,23 +119,23 @@ async def test_those_who_begin_elsewhere_meet_at_the_next_end() -> None:
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=3), st.data())
 def test_every_reader_gets_everything_once_and_in_order(counts: list[int], data: st.DataObject) -> None:
     begins = [
-        {place: data.draw(st.integers(0, count)) for place, count in zip(PLACES, counts, strict=False)}
+        {partition: data.draw(st.integers(0, count)) for partition, count in zip(PARTITIONS, counts, strict=False)}
         for _ in range(3)
     ]
-    holes = {place: data.draw(st.sets(st.integers(0, 30))) for place in begins[0]}
+    holes = {partition: data.draw(st.sets(st.integers(0, 30))) for partition in begins[0]}
 
     async def run() -> None:
         log = log_of(*counts)
-        for place, gone in holes.items():
-            log.compact(place.topic, place.partition, gone)
+        for partition, gone in holes.items():
+            log.compact(partition.topic, partition.partition, gone)
         past = Past(log, 2, data.draw(st.sampled_from([0, 3000, 1 << 20])))
         for way, begin in zip(await asyncio.gather(*[read_on(past, begin) for begin in begins]), begins, strict=True):
-            for place, count in zip(PLACES, counts, strict=False):
-                wanted = [offset for offset in range(begin[place], count) if offset not in holes[place]]
-                assert offsets(way, place) == wanted
+            for partition, count in zip(PARTITIONS, counts, strict=False):
+                wanted = [offset for offset in range(begin[partition], count) if offset not in holes[partition]]
+                assert offsets(way, partition) == wanted
             times = [record.timestamp for segment in way for record in segment.records]
             assert times == sorted(times)
-            assert not way or way[-1].positions == dict(zip(PLACES, counts, strict=False))
+            assert not way or way[-1].positions == dict(zip(PARTITIONS, counts, strict=False))
         await past.close()
         assert log.open_now == 0
 
@@ -146,8 +146,8 @@ async def test_markers_at_the_end_are_passed_over_and_what_is_appended_is_found(
     log = log_of(3)
     past = Past(log, 2, 1 << 20)
     log.mark("alpha", 0, 5)
-    [segment] = await read_on(past, {PLACES[0]: 0})
-    assert segment.positions == {PLACES[0]: 8}
+    [segment] = await read_on(past, {PARTITIONS[0]: 0})
+    assert segment.positions == {PARTITIONS[0]: 8}
     log.append_now("alpha", [NewRecord(b'{"late":1}', None, 9, 0)])
     [segment] = await read_on(past, segment.positions)
     assert [record.offset for record in segment.records] == [8]
@@ -157,7 +157,7 @@ async def test_markers_at_the_end_are_passed_over_and_what_is_appended_is_found(
 async def test_memory_and_readers_are_bounded() -> None:
     log = log_of(200)
     past = Past(log, 3, 5000)
-    await asyncio.gather(*[read_on(past, {PLACES[0]: begin}) for begin in range(0, 200, 7)])
+    await asyncio.gather(*[read_on(past, {PARTITIONS[0]: begin}) for begin in range(0, 200, 7)])
     assert past.size <= 5000
     assert log.most <= 2 * 3, "those that read, and those that wait"
     await past.close()
@@ -169,11 +169,11 @@ async def test_a_reader_that_nobody_wants_is_closed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(past_module, "IDLE_SECONDS", 0.0)
     log = log_of(40)
     past = Past(log, 2, 1 << 20)
-    segment = await read(past, {PLACES[0]: 0})
+    segment = await read(past, {PARTITIONS[0]: 0})
     while log.open_now:  # noqa: ASYNC110
         await asyncio.sleep(0)
     rest = await read_on(past, segment.positions)
-    assert offsets([segment, *rest], PLACES[0]) == list(range(40))
+    assert offsets([segment, *rest], PARTITIONS[0]) == list(range(40))
     await past.close()
 
 
@@ -181,16 +181,16 @@ async def test_another_topic_of_the_same_name_has_another_past() -> None:
     log = log_of(8)
     past = Past(log, 2, 1 << 20)
     old = existing(await log.describe(["alpha"]))["alpha"].identity
-    first = await read(past, {PLACES[0]: 0})
+    first = await read(past, {PARTITIONS[0]: 0})
     log.delete_topic("alpha")
     with pytest.raises(TopicAbsent):
         await read(past, first.positions, old)
     log.create_topic("alpha")
     log.append_now("alpha", [NewRecord(b'{"new":%d}' % number, None, number, 0) for number in range(8)])
     with pytest.raises(TopicAbsent):
-        await read(past, {PLACES[0]: 1}, old)
-    assert (await read(past, {PLACES[0]: 0})).records[0].value == b'{"new":0}'
-    assert await read(past, {PLACES[0]: 0}, old) is first
+        await read(past, {PARTITIONS[0]: 1}, old)
+    assert (await read(past, {PARTITIONS[0]: 0})).records[0].value == b'{"new":0}'
+    assert await read(past, {PARTITIONS[0]: 0}, old) is first
     await past.close()
     assert log.open_now == 0
 
@@ -200,13 +200,13 @@ async def test_what_goes_wrong_is_told_to_all_who_wait_and_not_remembered() -> N
     past = Past(log, 2, 1 << 20)
     log.available = False
     identity = log.topic("alpha").identity
-    told = await asyncio.gather(*[read(past, {PLACES[0]: 0}, identity) for _ in range(3)], return_exceptions=True)
+    told = await asyncio.gather(*[read(past, {PARTITIONS[0]: 0}, identity) for _ in range(3)], return_exceptions=True)
     assert [type(error) for error in told] == [LogUnavailable] * 3
     log.available = True
     log.truncate("alpha", 0, 2)
     with pytest.raises(OffsetOutOfRange):
-        await read(past, {PLACES[0]: 0})
-    assert [record.offset for record in (await read(past, {PLACES[0]: 2})).records] == [2, 3]
+        await read(past, {PARTITIONS[0]: 0})
+    assert [record.offset for record in (await read(past, {PARTITIONS[0]: 2})).records] == [2, 3]
     await past.close()
     assert log.open_now == 0
 
@@ -214,7 +214,7 @@ async def test_what_goes_wrong_is_told_to_all_who_wait_and_not_remembered() -> N
 async def test_a_client_that_leaves_does_not_take_the_history_segment_with_it() -> None:
     log = log_of(8)
     past = Past(log, 2, 1 << 20)
-    found = past.read({PLACES[0]: 0}, frozenset({("alpha", log.topic("alpha").identity)}), {})
+    found = past.read({PARTITIONS[0]: 0}, frozenset({("alpha", log.topic("alpha").identity)}), {})
     assert not isinstance(found, HistorySegment)
     waiting = asyncio.create_task(asyncio.wait([found]))
     await asyncio.sleep(0)
@@ -230,7 +230,7 @@ async def test_values_are_decoded_once_for_all() -> None:
     log = log_of(0)
     log.append_now("alpha", [NewRecord(value, b"k", 5, 0) for value in VALUES])
     past = Past(log, 2, 1 << 20)
-    segment = await read(past, {PLACES[0]: 0})
+    segment = await read(past, {PARTITIONS[0]: 0})
     assert [record.value for record in segment.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
     assert segment.canaries == {3}
     kept = [segment.subject(index) for index in (0, 3)]
@@ -246,11 +246,11 @@ async def test_values_are_decoded_once_for_all() -> None:
 async def test_what_came_late_is_merged_for_those_who_came_after_it() -> None:
     log = log_of(6, 0)
     past = Past(log, 2, 1 << 20)
-    start = {PLACES[0]: 0, PLACES[1]: 0}
+    start = {PARTITIONS[0]: 0, PARTITIONS[1]: 0}
     early = [record.timestamp for segment in await read_on(past, start) for record in segment.records]
     assert early == [0, 1, 2, 3, 4, 5]
     log.append_now("alpha", [NewRecord(b'{"late":1}', None, 2, 1)])
-    ends = {PLACES[0]: 6, PLACES[1]: 1}
+    ends = {PARTITIONS[0]: 6, PARTITIONS[1]: 1}
     times: list[int] = []
     while start != ends:
         segment = await read(past, start, ends=ends)
@@ -264,11 +264,11 @@ async def test_what_came_late_is_merged_for_those_who_came_after_it() -> None:
 async def test_what_a_reader_has_fetched_is_merged_anew_for_those_who_come_later() -> None:
     log = log_of(6, 0)
     past = Past(log, 2, 1 << 20)
-    early = await read(past, {PLACES[0]: 0, PLACES[1]: 0}, ends={PLACES[0]: 6})
-    assert early.positions == {PLACES[0]: 4, PLACES[1]: 0}
+    early = await read(past, {PARTITIONS[0]: 0, PARTITIONS[1]: 0}, ends={PARTITIONS[0]: 6})
+    assert early.positions == {PARTITIONS[0]: 4, PARTITIONS[1]: 0}
     # The reader waits there, and has fetched what comes next.
     log.append_now("alpha", [NewRecord(b'{"late":1}', None, 3, 1)])
-    late = await read(past, early.positions, ends={PLACES[0]: 6, PLACES[1]: 1})
+    late = await read(past, early.positions, ends={PARTITIONS[0]: 6, PARTITIONS[1]: 1})
     assert [record.timestamp for record in late.records] == [3, 4, 5]
     assert log.opened == 1
     await past.close()
@@ -278,10 +278,10 @@ async def test_what_nobody_looks_into_is_checked_all_the_same() -> None:
     log = log_of(0)
     log.append_now("alpha", [NewRecord(value, None, 5, 0, (("name", b"value"),)) for value in VALUES])
     past = Past(log, 2, 1 << 20)
-    segment = await read(past, {PLACES[0]: 0}, parsed=False)
+    segment = await read(past, {PARTITIONS[0]: 0}, parsed=False)
     assert [record.value for record in segment.records] == [b'{"a": 1}', None, None, b'{"meta":{"domain":"canary"}}']
     assert segment.canaries == {3}
-    assert segment.runs == [(PLACES[0], segment.records)]
+    assert segment.runs == [(PARTITIONS[0], segment.records)]
     assert segment.events is None
     assert segment.subject(0).event == {"a": 1}
     assert all(record.headers == () for record in segment.records), "they would be memory that nobody counts"

@@ -43,8 +43,10 @@ async def test_what_waits_to_be_merged_is_bounded_over_all_partitions(monkeypatc
     log.create_topic("t", 8)
     for part in range(8):
         log.append_now("t", [NewRecord(b'{"n":"%b"}' % (b"x" * 1000), None, 100 * part + n, part) for n in range(50)])
-    places = [TopicPartition("t", part) for part in range(8)]
-    history = History(await log.reader(dict.fromkeys(places, 0)), dict.fromkeys(places, 0), dict.fromkeys(places, 50))
+    partitions = [TopicPartition("t", part) for part in range(8)]
+    history = History(
+        await log.reader(dict.fromkeys(partitions, 0)), dict.fromkeys(partitions, 0), dict.fromkeys(partitions, 50)
+    )
     count = 0
     while not history.finished:
         count += sum(len(records) for _, records in await history.fetch(1.0))

@@ -74,3 +74,18 @@ def test_room_for_connections() -> None:
     assert not known.has_room()
     known.closed()
     assert known.has_room()
+
+
+def test_a_connection_is_kept_for_a_while_after_an_answer() -> None:
+    known = Connections(ConnectionBounds(head_timeout=10.0, keep_alive=5.0), 100)
+    silent, asking, new = Client(known), Client(known), Client(known)
+    known.expect(silent, 0.0, again=True)
+    known.expect(asking, 0.0, again=True)
+    known.expect(new, 0.0)
+    known.read(asking, 1)
+    known.sweep(4.9)
+    assert not silent.given_up
+    known.sweep(5.0)
+    assert (silent.given_up, asking.given_up, new.given_up) == ([False], [], [])
+    known.sweep(10.0)
+    assert (silent.given_up, asking.given_up, new.given_up) == ([False], [True], [True])

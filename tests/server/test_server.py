@@ -44,6 +44,42 @@ async def test_a_server_ends_when_it_is_told_and_not_at_its_next_tick(monkeypatc
             await serving
 
 
+async def test_a_server_with_nothing_to_wait_for_ends_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.server.server.LOOK_SECONDS", 3600.0)
+    server = GatewayServer(nothing, access_log=False, known=known())
+    with listen("127.0.0.1", 0, shared=False) as listener:
+        server.end()
+        async with asyncio.timeout(PATIENCE):
+            await server.serve([listener])
+
+
+async def test_a_request_that_does_not_end_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.server.server.TASK_SECONDS", 0.05)
+    asked, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hangs(scope: object, receive: object, send: object) -> None:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    server = GatewayServer(hangs, access_log=False, known=known())
+    with listen("127.0.0.1", 0, shared=False) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            await asked.wait()
+            server.end()
+            await serving
+            await cancelled.wait()
+        writer.close()
+    assert "requests have not ended, and are cancelled: 1" in caplog.text
+
+
 async def test_the_date_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.server.server.TICK_SECONDS", 0.001)
     days = iter(range(1, 1_000_000))

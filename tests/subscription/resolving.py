@@ -11,14 +11,17 @@ from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.model.position import RequestedPosition
 from gateway.model.record import NewRecord, TopicPartition
-from gateway.subscription.resolve import Origin, Resolver, Start
+from gateway.subscription.origin import Origin, Start
+from gateway.subscription.resolve import Resolver
 from tests.kit.clock import LoopClock
 
 ALPHA, BETA = TopicPartition("alpha", 0), TopicPartition("beta", 0)
 
 
-def fill(log: MemoryLog, place: TopicPartition, timestamps: list[int]) -> None:
-    log.append_now(place.topic, [NewRecord(b"{}", None, timestamp, place.partition) for timestamp in timestamps])
+def fill(log: MemoryLog, partition: TopicPartition, timestamps: list[int]) -> None:
+    log.append_now(
+        partition.topic, [NewRecord(b"{}", None, timestamp, partition.partition) for timestamp in timestamps]
+    )
 
 
 @asynccontextmanager
@@ -51,7 +54,11 @@ async def resolve(
     async with hub_of(log, by_timestamp) as hub:
         if change is not None:
             change(log)
-        return await Resolver(hub).resolve(Origin(requested=dict(requested)), [ALPHA, BETA])
+        resolver, origin = Resolver(hub), Origin(requested=dict(requested))
+        remembered = resolver.remember(origin, [ALPHA, BETA])
+        start = await resolver.resolve(origin, [ALPHA, BETA])
+        assert remembered in (None, start), "the ring says something else than the log"
+        return start
 
 
 def gaps(start: Start) -> list[tuple[TopicPartition, int, int, str]]:

@@ -16,7 +16,7 @@ from gateway.model.record import TopicPartition
 from gateway.subscription import reader as reader_module
 from gateway.subscription import replay as replay_module
 from gateway.subscription import session as session_module
-from gateway.subscription.resolve import Origin
+from gateway.subscription.origin import Origin
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request
 from gateway.wire.sse import SSE

@@ -101,11 +101,11 @@ async def test_who_was_away_meanwhile(log: MemoryLog, *, written_on: int, time: 
         old(log)
         async with site.client(identifier(-1, 0)) as sink:
             await reads(sink, 10)
-            place = sink.frames[-1].identifier
+            last_id = sink.frames[-1].identifier
         epoch = site.hub.ring.epoch
         cut(log, 5, written_on, time)
         await becomes(lambda: site.hub.ring.epoch != epoch and site.hub.ring.end(EAST) == 5 + written_on)
-        async with site.client(place) as sink:
+        async with site.client(last_id) as sink:
             log.append_now("west", [event(300, LATE + 101)])
             if by_timestamp and time == EARLY:
                 # An id of times alone says nothing of what was there: what is younger is delivered.
@@ -116,6 +116,7 @@ async def test_who_was_away_meanwhile(log: MemoryLog, *, written_on: int, time: 
             assert (sorted(numbers(sink)), gaps(sink)) == ([*range(100, 100 + written_on), 300], expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [0, 5, 100, 400, 599])
 async def test_a_client_amid_a_replay(log: MemoryLog, monkeypatch: pytest.MonkeyPatch, end: int) -> None:
     """It has read a part of the past when the log is cut back, before or behind it."""
@@ -153,13 +154,13 @@ async def test_a_log_that_is_cut_back_twice(log: MemoryLog) -> None:
     old(log)
     async with Site(log).running() as site, site.client(identifier(-1, 0)) as live:
         await reads(live, 10)
-        place = live.frames[-1].identifier
+        last_id = live.frames[-1].identifier
         cut(log, 7, 5, LATE)
         await reads(live, 15)
         cut(log, 5, 9, EARLY)
         await reads(live, 24)
         assert gaps(live) == [("east", 9, 7, "unknown"), ("east", 11, 5, "unknown")]
-        async with site.client(place) as sink:
+        async with site.client(last_id) as sink:
             await reads(sink, 9)
             assert gaps(sink) == [("east", 9, 5, "unknown")]
 
@@ -226,14 +227,14 @@ async def test_what_is_behind_the_last_record_is_no_loss_where_it_is_deleted(log
     old(log)
     async with Site(log).running() as site, site.client(identifier(-1, 0)) as live:
         await reads(live, 10)
-        place = live.frames[-1].identifier
+        last_id = live.frames[-1].identifier
         log.mark("east", 0, 5)
         await becomes(lambda: site.hub.ring.end(EAST) == 15)
         log.truncate("east", 0, 15)
         log.append_now("east", [event(10, LATE)])
         await reads(live, 11)
         await becomes(lambda: site.hub.ring.holds(EAST, 9) is None)
-        async with site.client(place) as sink:
+        async with site.client(last_id) as sink:
             await reads(sink, 1)
             assert (numbers(sink), gaps(sink)) == ([10], [])
         await asyncio.sleep(0)

@@ -10,8 +10,10 @@ from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.model.position import NOTHING_READ, ConsumedPosition, RequestedPosition
 from gateway.model.record import TopicPartition
-from gateway.subscription.resolve import Origin, Resolver
+from gateway.subscription.origin import Origin
+from gateway.subscription.resolve import Resolver
 from tests.kit.clock import LoopClock
+from tests.kit.waiting import becomes
 from tests.subscription.resolving import ALPHA, BETA, Change, fill, gaps, hub_of, resolve
 
 
@@ -191,18 +193,18 @@ def add_topic(log: MemoryLog) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "change"), [(TopicPartition("alpha", 1), grow), (TopicPartition("gamma", 0), add_topic)]
+    ("partition", "change"), [(TopicPartition("alpha", 1), grow), (TopicPartition("gamma", 0), add_topic)]
 )
 async def test_what_only_another_process_knows_of_is_waited_for(
-    log: MemoryLog, place: TopicPartition, change: Change
+    log: MemoryLog, partition: TopicPartition, change: Change
 ) -> None:
     fill(log, ALPHA, [10])
     async with hub_of(log, topics=("alpha", "beta", "gamma")) as hub:
         change(log)
-        fill(log, place, [11, 12])
+        fill(log, partition, [11, 12])
         with pytest.raises(TopicAbsent):
             await Resolver(hub).resolve(
-                Origin({ALPHA: RequestedPosition(0, 10), place: RequestedPosition(0, 11)}), [ALPHA, BETA]
+                Origin({ALPHA: RequestedPosition(0, 10), partition: RequestedPosition(0, 11)}), [ALPHA, BETA]
             )
 
 
@@ -344,3 +346,20 @@ async def test_nothing_is_decided_before_the_log_has_answered(log: MemoryLog) ->
     hub = Hub(log, {"alpha": False}, LoopClock(), HubOptions())
     with pytest.raises(LogUnavailable):
         await Resolver(hub).resolve(Origin(), [ALPHA])
+
+
+async def test_the_ring_tells_what_it_knows_without_the_log(log: MemoryLog) -> None:
+    fill(log, ALPHA, [10, 20, 30])
+    fill(log, BETA, [5])
+    async with hub_of(log) as hub:
+        await becomes(lambda: hub.available)
+        known = Origin({ALPHA: RequestedPosition(2, 30), BETA: RequestedPosition(0, 5)})
+        start = Resolver(hub).remember(known, [ALPHA, BETA])
+        assert start is not None
+        assert start.next_offsets == {ALPHA: 3, BETA: 1}
+        for asked in (
+            {ALPHA: RequestedPosition(2, 31), BETA: RequestedPosition(0, 5)},
+            {ALPHA: RequestedPosition(2, None), BETA: RequestedPosition(0, 5)},
+            {**known.requested, TopicPartition("alpha", 7): RequestedPosition(0, 1)},
+        ):
+            assert Resolver(hub).remember(Origin(asked), [ALPHA, BETA]) is None

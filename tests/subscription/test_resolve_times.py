@@ -8,7 +8,8 @@ from gateway.eventlog.memory.log import MemoryLog
 from gateway.hub.hub import Hub
 from gateway.hub.options import HubOptions
 from gateway.model.position import ConsumedPosition, RequestedPosition
-from gateway.subscription.resolve import Origin, Resolver, _is_behind
+from gateway.subscription.origin import Origin
+from gateway.subscription.resolve import Resolver, _is_behind
 from tests.kit.clock import LoopClock
 from tests.subscription.resolving import ALPHA, BETA, fill, gaps, hub_of, resolve
 

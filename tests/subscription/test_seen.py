@@ -22,7 +22,7 @@ from gateway.subscription.seen import Counting
 from tests.kit.waiting import becomes
 from tests.subscription.test_session import Site, event, numbers
 
-PLACE = TopicPartition("t", 0)
+PARTITION = TopicPartition("t", 0)
 PART = 10
 
 
@@ -81,7 +81,7 @@ def test_it_counts_what_follows_and_what_precedes(data: st.DataObject) -> None:
     log.append_now("t", [NewRecord(b"{}", None, at, 0) for at in times])
     offset = data.draw(st.integers(0, len(times) - 1))
     log.compact("t", 0, data.draw(st.sets(st.integers(0, len(times) - 1))) - {offset})
-    kept = list(log.partition(PLACE).records)
+    kept = list(log.partition(PARTITION).records)
     most = data.draw(st.integers(1, 70))
 
     async def count() -> None:
@@ -92,7 +92,7 @@ def test_it_counts_what_follows_and_what_precedes(data: st.DataObject) -> None:
                 if record.timestamp != wanted or len(expected) == most:
                     break
                 expected.append(record.offset)
-        found = await Counting().following(log, PLACE, wanted, offset, len(times), most)
+        found = await Counting().following(log, PARTITION, wanted, offset, len(times), most)
         assert (found.records, found.last) == (len(expected), expected[-1])
         assert found.last < found.next_offset <= len(times)
         assert not [record for record in kept if found.last < record.offset < found.next_offset]
@@ -101,16 +101,16 @@ def test_it_counts_what_follows_and_what_precedes(data: st.DataObject) -> None:
             if record.timestamp != wanted:
                 break
             before += 1
-        assert await Counting().preceding(log, PLACE, wanted, offset, 0) == before
+        assert await Counting().preceding(log, PARTITION, wanted, offset, 0) == before
 
     asyncio.run(count())
 
 
 async def test_a_claim_of_a_million_is_read_to_the_first_other_time() -> None:
     log = WatchedLog([*range(5000)])
-    found = await Counting().following(log, PLACE, 0, 0, 5000, 1_000_000)
+    found = await Counting().following(log, PARTITION, 0, 0, 5000, 1_000_000)
     assert (found.records, found.next_offset) == (1, 1)
-    assert await Counting().preceding(log, PLACE, 4999, 4999, 0) == 1
+    assert await Counting().preceding(log, PARTITION, 4999, 4999, 0) == 1
     assert log.read <= 2 * PART
     assert log.readers == 0
 
@@ -118,8 +118,8 @@ async def test_a_claim_of_a_million_is_read_to_the_first_other_time() -> None:
 async def test_of_a_million_few_are_held_at_once() -> None:
     log = WatchedLog([7] * 3000)
     counting = Counting()
-    assert (await counting.following(log, PLACE, 7, 0, 3000, 1_000_000)).records == 3000
-    assert await counting.preceding(log, PLACE, 7, 2999, 0) == 3000
+    assert (await counting.following(log, PARTITION, 7, 0, 3000, 1_000_000)).records == 3000
+    assert await counting.preceding(log, PARTITION, 7, 2999, 0) == 3000
     assert log.most <= PART
     assert log.readers == 0
 
@@ -127,7 +127,7 @@ async def test_of_a_million_few_are_held_at_once() -> None:
 @pytest.mark.long
 async def test_who_has_seen_few_reads_few() -> None:
     log = WatchedLog([7] * 3000)
-    assert (await Counting().following(log, PLACE, 7, 100, 3000, 3)).records == 3
+    assert (await Counting().following(log, PARTITION, 7, 100, 3000, 3)).records == 3
     assert log.read == 3
 
 
@@ -136,11 +136,11 @@ async def test_large_counts_come_one_after_the_other_and_small_ones_wait_for_non
     log = WatchedLog([7] * 2000 + [8] * 3)
     log.pause = 0.001
     counting = Counting()
-    large = [asyncio.create_task(counting.following(log, PLACE, 7, 0, 2003, 1_000_000)) for _ in range(5)]
+    large = [asyncio.create_task(counting.following(log, PARTITION, 7, 0, 2003, 1_000_000)) for _ in range(5)]
     await asyncio.sleep(0.02)
     began = time.monotonic()
     for _ in range(5):
-        assert (await counting.following(log, PLACE, 8, 2000, 2003, 3)).records == 3
+        assert (await counting.following(log, PARTITION, 8, 2000, 2003, 3)).records == 3
     assert time.monotonic() - began < 0.1
     assert not all(task.done() for task in large)
     log.most_readers = 0
@@ -156,12 +156,12 @@ async def test_it_ends_in_time_with_what_was_counted(monkeypatch: pytest.MonkeyP
     log.pause = 0.002
     counting = Counting()
     began = time.monotonic()
-    found = await asyncio.gather(*(counting.following(log, PLACE, 7, 0, 5000, 1_000_000) for _ in range(8)))
+    found = await asyncio.gather(*(counting.following(log, PARTITION, 7, 0, 5000, 1_000_000) for _ in range(8)))
     counts = sorted(each.records for each in found)
     assert counts[0] >= PART
     assert PART < counts[-1] < 5000
     assert all(each.next_offset == each.records for each in found)
-    assert await counting.preceding(log, PLACE, 7, 4999, 0) < 5000
+    assert await counting.preceding(log, PARTITION, 7, 4999, 0) < 5000
     assert time.monotonic() - began < 5
     assert log.readers == 0
 
@@ -170,11 +170,11 @@ async def test_who_leaves_while_counting_lets_the_next_one_count() -> None:
     log = WatchedLog([7] * 2000)
     log.pause = 0.001
     counting = Counting()
-    first = asyncio.create_task(counting.following(log, PLACE, 7, 0, 2000, 1_000_000))
+    first = asyncio.create_task(counting.following(log, PARTITION, 7, 0, 2000, 1_000_000))
     await asyncio.sleep(0.03)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    assert (await counting.following(log, PLACE, 7, 0, 2000, 1_000_000)).records == 2000
+    assert (await counting.following(log, PARTITION, 7, 0, 2000, 1_000_000)).records == 2000
     assert log.readers == 0
 
 

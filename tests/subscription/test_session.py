@@ -24,7 +24,7 @@ from gateway.hub.options import HubOptions
 from gateway.hub.past import Past
 from gateway.model.position import parse_position
 from gateway.model.record import NewRecord, TopicPartition
-from gateway.subscription.resolve import Origin
+from gateway.subscription.origin import Origin
 from gateway.subscription.services import Services
 from gateway.subscription.session import Session
 from gateway.subscription.subscription import Request

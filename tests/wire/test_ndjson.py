@@ -26,7 +26,11 @@ def test_an_event_is_a_line(documents: list[dict[str, str]]) -> None:
 @both
 def test_what_is_said_beside_events_has_one_reserved_key(form: NewlineDelimited) -> None:
     assert read(form.notice(b"gap", b"[]", b'{"reason":"expired"}')) == [{"$gap": {"reason": "expired"}}]
-    assert read(form.notice(b"end", b"[]", b'{"reason":"limit"}')) == [{"$end": {"reason": "limit"}}]
+
+
+@both
+def test_the_end_of_a_range_is_the_end_of_the_response(form: NewlineDelimited) -> None:
+    assert form.end(b"[]", b'{"reason":"limit"}') == b""
 
 
 @both

@@ -24,6 +24,11 @@ _RANKS = {bool: 0, int: 1, float: 1, str: 2}
 """Values of several types are compared in this order: of each the least is found, whatever came first."""
 
 
+def counted(value: Any) -> Any:
+    """The value where a figure may be made of it, else None, which counts for nothing either."""
+    return value if value.__class__ in _RANKS else None
+
+
 class Aggregate(Protocol):
     """One figure of a group. A value that it is not made of, an error above all, counts for nothing."""
 
@@ -53,17 +58,21 @@ class Count:
         self._count = 0
 
     def add(self, value: Any) -> None:
+        """See Aggregate."""
         if value is True:
             self._count += 1
 
     def remove(self, value: Any) -> None:
+        """See Aggregate."""
         if value is True:
             self._count -= 1
 
     def merge(self, other: Count) -> None:
+        """See Aggregate."""
         self._count += other._count
 
     def result(self) -> int:
+        """How many."""
         return self._count
 
 
@@ -81,6 +90,7 @@ class Sum:
         self.count = 0
 
     def add(self, value: Any) -> None:
+        """See Aggregate."""
         if value.__class__ is int:
             self._whole += value
             self.count += 1
@@ -90,6 +100,7 @@ class Sum:
             self.count += 1
 
     def remove(self, value: Any) -> None:
+        """See Aggregate."""
         if value.__class__ is int:
             self._whole -= value
             self.count -= 1
@@ -99,6 +110,7 @@ class Sum:
             self.count -= 1
 
     def merge(self, other: Sum) -> None:
+        """See Aggregate."""
         self._whole += other._whole
         self._doubles += other._doubles
         self.count += other.count
@@ -127,6 +139,7 @@ class Sum:
             return math.inf
 
     def result(self) -> int | float | None:
+        """None without a number, and where a sum of whole numbers is beyond 64 bits, or another beyond the doubles."""
         if not self.count:
             return None
         if not self._doubles:
@@ -144,15 +157,19 @@ class Mean:
         self._sum = Sum()
 
     def add(self, value: Any) -> None:
+        """See Aggregate."""
         self._sum.add(value)
 
     def remove(self, value: Any) -> None:
+        """See Aggregate."""
         self._sum.remove(value)
 
     def merge(self, other: Mean) -> None:
+        """See Aggregate."""
         self._sum.merge(other._sum)
 
     def result(self) -> float | None:
+        """None without a number, and where their sum is beyond the doubles."""
         if not self._sum.count:
             return None
         found = self._sum.total() / self._sum.count
@@ -187,6 +204,7 @@ class SlidingLeast(_Extreme):
     __slots__ = ()
 
     def result(self) -> Any:
+        """None without a value."""
         return self._kept[0][1] if self._kept else None
 
 
@@ -196,6 +214,7 @@ class SlidingGreatest(_Extreme):
     __slots__ = ()
 
     def result(self) -> Any:
+        """None without a value."""
         if not self._kept:
             return None
         # 1 before 1.0, as `min` has it.
@@ -207,10 +226,14 @@ class _Only:
     """The one value that has come first in an order."""
 
     __slots__ = ("_kept",)
-    sign = 1
 
     def __init__(self) -> None:
         self._kept: tuple[int, Any, bool] | None = None
+
+    @property
+    def size(self) -> int:
+        """Characters of the text that it is."""
+        return len(self._kept[1]) if self._kept is not None and self._kept[1].__class__ is str else 0
 
     def add(self, value: Any) -> None:
         rank = _RANKS.get(value.__class__)
@@ -221,6 +244,7 @@ class _Only:
         raise NotImplementedError
 
     def remove(self, value: Any) -> None:
+        # What is next is known to SlidingLeast and SlidingGreatest alone, which sliding windows take.
         raise NotImplementedError
 
     def merge(self, other: _Only) -> None:
@@ -260,6 +284,7 @@ _KINDS: dict[str, tuple[Callable[[], Aggregate], Callable[[], Aggregate]]] = {
     "max": (Greatest, SlidingGreatest),
 }
 FUNCTIONS = tuple(_KINDS)
+"""The names of the aggregates in a `select`."""
 _ALWAYS: Value = lambda event, record: True  # noqa: E731
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
 from gateway.catalog.lineage import circles
+from gateway.catalog.quantity import shown_duration
 from gateway.catalog.stream import Stream
 from gateway.catalog.titles import is_title
 from gateway.derive.declared import Found, declared
@@ -74,11 +75,11 @@ def _check_retention(
     for name, line in zip(derivation.sources, derivation.source_lines, strict=True):
         kept = catalog.streams[name].retention.milliseconds if name in catalog.streams else None
         if kept is not None and derivation.horizon >= kept:
-            needed = f"{shown_span(derivation.horizon)} of it are read again after a restart"
+            needed = f"{shown_duration(derivation.horizon)} of it are read again after a restart"
             advice = "keep it longer, or choose a shorter window"
-            mistakes.append((line, f"{name} keeps {shown_span(kept)}, and {needed}; {advice}"))
+            mistakes.append((line, f"{name} keeps {shown_duration(kept)}, and {needed}; {advice}"))
         elif kept is not None and derivation.since is not None and derivation.since > kept:
-            warnings.append((line, f"{name} keeps {shown_span(kept)}, so that nothing older is there for `since`"))
+            warnings.append((line, f"{name} keeps {shown_duration(kept)}, so that nothing older is there for `since`"))
 
 
 def _check_passing(
@@ -145,11 +146,3 @@ def _check_member(
 
 def _listed(kinds: frozenset[str]) -> str:
     return " or ".join(sorted(kinds))
-
-
-def shown_span(milliseconds: int) -> str:
-    """A span as it is written in a configuration."""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"

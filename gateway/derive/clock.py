@@ -49,7 +49,7 @@ _written: dict[int, str] = {}
 
 
 def written_time(time: int) -> str:
-    """`iso_time`, in a third of the time: rows come about in the order of time."""
+    """`iso_time` of milliseconds since 1970, in a third of the time: rows come about in the order of time."""
     minute, rest = divmod(time, 60_000)
     head = _written.get(minute)
     if head is None:
@@ -77,13 +77,14 @@ class Openings:
         self._kept: deque[tuple[int, int, int]] = deque()
 
     def note(self, until: int, offset: int, newest: int) -> None:
-        """What the record at this offset began is open until then; the partition's clock was at `newest` before it."""
+        """What the record at this offset began is open until then (ms); the partition's clock was at `newest` (ms)
+        before it."""
         kept = self._kept
         if not kept or until > kept[-1][0]:
             kept.append((-(-until // self._grain) * self._grain, offset, newest))
 
     def first(self, low: int) -> tuple[int, int] | None:
-        """The first offset that is still needed now that all partitions are at `low`, and the clock before it."""
+        """The first offset that is still needed now that all partitions are at `low` (ms), and the clock before it."""
         kept = self._kept
         while kept and kept[0][0] <= low:
             kept.popleft()

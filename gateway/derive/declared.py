@@ -20,6 +20,7 @@ from gateway.schemas.reading import ANYTHING, Reading, Readings, TooLarge
 from gateway.schemas.repository import SchemaRepository
 
 KEY_KINDS = frozenset({"string", "integer", "boolean"})
+"""JSON types that a value of a key may have (`is_key`)."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.catalog.derivation import Dedup, Derivation
 from gateway.derive.clock import Openings, Place
-from gateway.derive.identity import Key
+from gateway.derive.identity import Key, key_size
 from gateway.derive.operator import Held
 from gateway.derive.row import KeyMaker, Results, RowMaker, Selection
 from gateway.derive.waiting import Waiting
@@ -39,16 +39,11 @@ class Deduplication:
 
     def take(self, event: dict[str, Any], record: Record, time: int, place: Place) -> None:
         """Let the event wait for earlier ones."""
-        low = place.newest - self._late
-        if time <= low:
-            self._results.older(record, low - time)
-            return
-        key = self._key.of(event, record)
-        if isinstance(key, str):
-            self._results.invalid(record, key)
+        key = self._results.admitted(self._key.of, event, record, time - (place.newest - self._late))
+        if key is None:
             return
         selected = None if self._selection is None else self._selection.of(event, record)
-        self._held.add(size=len(record.value or b""))
+        self._held.add(size=len(record.value or b"") + key_size(key))
         self._waiting.put(time, place, record.offset, (key, record, selected))
         place.openings.note(time + self._within, record.offset, place.newest)
 
@@ -69,6 +64,6 @@ class Deduplication:
                     self._rows.from_record(selected, record, time)
         while self._order and self._order[0][0] < low - self._within:
             time, key = self._order.popleft()
-            self._held.add(-1)
+            self._held.add(-1, -key_size(key))
             if self._seen.get(key) == time:
                 del self._seen[key]

@@ -29,6 +29,9 @@ from gateway.errors import BadRecord
 from gateway.model.event import is_canary, parse_event
 from gateway.model.record import NO_TIMESTAMP, Record, TopicPartition
 
+APART = 60_000
+"""Milliseconds between the clocks of two partitions that are read side by side."""
+
 Event = dict[str, Any] | BadRecord | None
 """What a record holds: an event, none (a deletion), or nothing that can be read."""
 
@@ -83,6 +86,9 @@ class Engine:
                 self._inputs.setdefault(topic, _Input(rank, time_reader(source.timestamp_field), looked_into))
         self._places: dict[TopicPartition, Place] = {}
         self._low = BEGINNING
+        self._first: int | None = None
+        """The time of the first event, while a partition has had none."""
+        self._waits = derivation.operator != "select"
         self._heard = False
         """Whether a canary has come since one was told."""
         for partition in partitions:
@@ -94,9 +100,31 @@ class Engine:
         return self._low
 
     @property
+    def newest(self) -> int:
+        """The newest time (ms) of an event in any partition; `BEGINNING` where there was none."""
+        return max((place.newest for place in self._places.values()), default=BEGINNING)
+
+    @property
+    def held_back(self) -> int:
+        """Milliseconds of the newest events' time that rows wait for the partition furthest behind. A partition without
+        events holds rows back for ever, since events may still come in it."""
+        begun = self._first if self._low == BEGINNING else self._low + self._late
+        return 0 if begun is None or not self._waits else self.newest - begun
+
+    @property
     def held(self) -> int:
         """Groups, events that wait and rows of state that it holds."""
         return self._held.count
+
+    @property
+    def held_bytes(self) -> int:
+        """What of it counts for `derive_held_bytes`."""
+        return self._held.size
+
+    def behind(self) -> list[TopicPartition]:
+        """The partitions for which others wait: their clocks are far behind that of the foremost."""
+        foremost = max(place.newest for place in self._places.values())
+        return [partition for partition, place in self._places.items() if place.newest < foremost - APART]
 
     def add(self, partition: TopicPartition) -> None:
         """One more partition, read from its first record on. It holds the others back until it has events."""
@@ -110,6 +138,11 @@ class Engine:
         for partition, at in position.partitions.items():
             place = self._places[partition]
             place.next, place.newest = at.since, at.newest
+            if at.newest != BEGINNING:
+                self._begin(at.newest)
+
+    def _begin(self, time: int) -> None:
+        self._first = time if self._first is None else min(time, self._first)
 
     def forget(self) -> None:
         """What has come out is not wanted: it was, before this engine was."""
@@ -143,6 +176,8 @@ class Engine:
             else:
                 operator.look(look, event, record, time, place)
             if time is not None and time > place.newest:
+                if place.newest == BEGINNING:
+                    self._begin(time)
                 place.newest = time
         if position is not None:
             place.next = max(place.next, position)

@@ -36,6 +36,7 @@ from gateway.schemas.repository import SchemaRepository
 from gateway.times import iso_time, read_time
 
 MAXIMUM_PARTITIONS = 100
+"""Partitions that the events of a case may be in."""
 _KEYS = ("name", "stream", "given", "until", "expect", "late", "errors")
 _DELETE, _PARTITION = "$delete", "$partition"
 
@@ -171,7 +172,7 @@ def run(
             offsets[place] += 1
             engine.take(place, [(record, event_of(record))])
         if example.until is not None:
-            _move_on(engine, streams, derivation, offsets, example.until)
+            move_on(engine, streams, derivation, offsets, example.until)
     except TooMuchHeld as error:
         return Outcome(example, [], [str(error)])
     rows = [None if row.value is None else orjson.loads(row.value) for row in engine.results.rows]
@@ -198,17 +199,18 @@ def _at(event: Any, path: str) -> Any:
     return event
 
 
-def _move_on(
+def move_on(
     engine: Engine,
     streams: Mapping[str, Stream],
     derivation: Derivation,
     offsets: Mapping[TopicPartition, int],
     until: int,
 ) -> None:
+    """Advance the clocks of all partitions to a time (ms), as canaries do. `offsets` are those behind what was read."""
     for name in derivation.inputs:
         path = (streams[name].timestamp_field or "meta.dt").split(".")
         for place, offset in offsets.items():
-            if place.topic == streams[name].topics[0]:
+            if place.topic in streams[name].topics:
                 canary: dict[str, Any] = {"meta": {"domain": "canary"}}
                 holder = canary
                 for part in path[:-1]:

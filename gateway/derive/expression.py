@@ -17,7 +17,7 @@ from gateway.filters.compile import DEEPEST, STEPS
 from gateway.filters.functions import FUNCTIONS
 from gateway.filters.lexer import refusal, shorten
 from gateway.filters.syntax import parse
-from gateway.filters.tree import Call, Has, ListOf, Loop, MapOf, Name, Node, Select, children, start, walk
+from gateway.filters.tree import Call, Has, ListOf, Loop, MapOf, Name, Node, Select, children, event_path, start, walk
 from gateway.filters.values import Duration, Error, Map, OutOfSteps, Timestamp, Type, UInt
 from gateway.model.record import Record
 from gateway.times import iso_time
@@ -31,9 +31,14 @@ Condition = Callable[[dict[str, Any], Record], bool]
 """Whether an expression is true; one that fails is not."""
 
 EVENT = ("event",)
+"""Names by which an expression of an event knows it."""
 ROW = ("row",)
+"""Names by which `having` knows the row that it judges."""
 TOO_MANY_STEPS = Error("it takes too many steps")
+"""The value of an expression that needs more than `filter_max_steps`."""
 _PLAIN = frozenset({str, int, bool, type(None), dict})
+_SAME = frozenset({str, bool})
+"""What JSON and CEL have in the same way."""
 _VARIABLES = ("topic", "partition", "offset", "timestamp", "key")
 
 
@@ -86,7 +91,22 @@ def value_of(expression: Expression, root: Node) -> Value:
                 return TOO_MANY_STEPS
             return found if found.__class__ in _PLAIN else as_json(found)
 
-    return evaluate
+    path = event_path(root)
+    return _member(path, evaluate) if path else evaluate
+
+
+def _member(path: tuple[str, ...], evaluate: Value) -> Value:
+    """A member of the event, as most expressions are. What is no text or truth, CEL judges."""
+
+    def member(event: dict[str, Any], record: Record) -> Any:
+        found: Any = event
+        for name in path:
+            if found.__class__ is not dict:
+                return evaluate(event, record)
+            found = found.get(name)
+        return found if found.__class__ in _SAME else evaluate(event, record)
+
+    return member
 
 
 def condition(expression: Expression | None, names: tuple[str, ...] = EVENT) -> Condition | None:

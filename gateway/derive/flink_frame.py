@@ -76,7 +76,7 @@ class Frame:
     def _head(self) -> str:
         version = self._derivation.version
         settings = {
-            "pipeline.name": topic_of(self._stream.name, self._derivation),
+            "pipeline.name": topic_of(self._stream.name, self._derivation.version),
             "table.local-time-zone": "UTC",
             "table.exec.source.idle-timeout": "0 ms",
             # That of the sources: what goes to more of them between here and there does not keep a partition's order.

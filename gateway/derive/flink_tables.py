@@ -185,7 +185,7 @@ def _source_options(
         "connector": "kafka",
         "topic": ";".join(topic for source in sources for topic in source.stream.topics),
         **_connection(broker),
-        "properties.group.id": f"derive.{topic_of(name, derivation)}",
+        "properties.group.id": f"derive.{topic_of(name, derivation.version)}",
         "properties.isolation.level": "read_committed",
         "scan.startup.mode": "earliest-offset",
         "scan.parallelism": str(parallel),
@@ -195,7 +195,7 @@ def _source_options(
 def _sink_options(name: str, derivation: Derivation, broker: Broker) -> dict[str, str]:
     return {
         "connector": "kafka",
-        "topic": topic_of(name, derivation),
+        "topic": topic_of(name, derivation.version),
         **_connection(broker),
         "sink.delivery-guarantee": "exactly-once",
         # Nobody else may have it: whoever begins with the same one ends the transactions of the other.

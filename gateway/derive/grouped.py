@@ -23,6 +23,10 @@ class Grouping:
         self._figures = figures(derivation.select)
         self._values = [figure.value() for figure in self._figures]
         self._names = [figure.name for figure in self._figures]
+        self._extremes = [number for number, one in enumerate(self._figures) if one.function in ("min", "max")]
+        self.keeps_values = bool(self._extremes)
+        """Whether a group grows by the values that it is given."""
+        self.has_arguments = any(figure.argument is not None for figure in self._figures)
         self._having = condition(derivation.having, ROW)
         self._sees_times = derivation.having is not None and _sees_times(derivation.having)
         self._rows = rows
@@ -32,12 +36,17 @@ class Grouping:
         """What each figure is given of an event."""
         return [value(event, record) for value in self._values]
 
+    def size(self, group: list[Any]) -> int:
+        """Characters of the texts that a group keeps, of which nothing is taken away again."""
+        return sum(group[number].size for number in self._extremes)
+
     def empty(self, sliding: bool = False) -> list[Aggregate]:
         """The figures of a new group."""
         return [figure.make(sliding) for figure in self._figures]
 
     def row(self, key: Key, group: list[Aggregate], start: int, end: int) -> dict[str, Any] | None:
-        """The row of a group, where `having` is true of it; a figure that there is none of is left out."""
+        """The row of a group from `start` to `end` (ms), where `having` is true of it. A figure that there is none of
+        is left out."""
         row: dict[str, Any] = dict(zip(self._keys.names, key, strict=True))
         for name, aggregate in zip(self._names, group, strict=True):
             result = aggregate.result()

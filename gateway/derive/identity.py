@@ -47,7 +47,7 @@ class Identity:
         return _uuid(f"{self._prefix}{key_text(key)}|{start}|{end}")
 
     def of_canary(self, time: int) -> str:
-        """Of what only tells the time."""
+        """Of what only tells the time (ms)."""
         return _uuid(f"{self._prefix}canary|{time}")
 
     def of_refusal(self, kind: str, record: Record | None, value: bytes) -> str:
@@ -55,6 +55,11 @@ class Identity:
         if record is not None:
             return _uuid(f"{self._prefix}{kind}|{record.topic}|{record.partition}|{record.offset}")
         return _uuid(f"{self._prefix}{kind}|{md5(value, usedforsecurity=False).hexdigest()}")
+
+
+def key_size(key: Key) -> int:
+    """Characters of the texts in it."""
+    return sum(len(value) for value in key if value.__class__ is str)
 
 
 def key_text(key: Key) -> str:

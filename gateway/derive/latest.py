@@ -7,7 +7,7 @@ from typing import Any
 from gateway.catalog.derivation import Derivation
 from gateway.derive.clock import Openings, Place
 from gateway.derive.expression import condition
-from gateway.derive.identity import Key
+from gateway.derive.identity import Key, key_size
 from gateway.derive.operator import Held
 from gateway.derive.row import KeyMaker, Results, RowMaker, Selection
 from gateway.derive.waiting import Waiting
@@ -49,7 +49,7 @@ class Latest:
         selected = (
             None if gone else {**dict(zip(self._key.names, key, strict=True)), **self._selection.of(event, record)}
         )
-        self._held.add(size=len(record.value or b""))
+        self._held.add(size=len(record.value or b"") + key_size(key))
         self._waiting.put(time, place, record.offset, (key, record, selected))
         place.openings.note(time + 1, record.offset, place.newest)
 
@@ -59,7 +59,7 @@ class Latest:
     def settle(self, low: int) -> None:
         """Tell the events before `low`."""
         for time, (key, record, selected) in self._waiting.until(low):
-            self._held.add(-1, -len(record.value or b""))
+            self._held.add(-1, -len(record.value or b"") - key_size(key))
             if selected is None:
                 self._rows.deleting(key, time)
             else:

@@ -34,6 +34,7 @@ class Lookups:
             for lookup in derivation.lookups
         ]
         self._read = {stream: _members_read(derivation, stream) for stream in self._states}
+        self._event_read = _event_members_read(derivation)
         self._selection = Selection(derivation.select, names)
         self._late = derivation.late
         self._rows = rows
@@ -52,6 +53,9 @@ class Lookups:
             self._results.older(record, low - time)
             return
         self._held.add(size=len(record.value or b""))
+        read = self._event_read
+        if read is not None:
+            event = {name: event[name] for name in read if name in event}
         self._waiting.put(time, place, record.offset, (record, event), _EVENT)
         place.openings.note(time + 1, record.offset, place.newest)
 
@@ -66,7 +70,7 @@ class Lookups:
             return
         read = self._read[stream]
         row = event if event is None or read is None else {name: event[name] for name in read if name in event}
-        size = len(record.value or b"")
+        size = len(record.value or b"") + len(record.key)
         self._held.add(size=size)
         self._waiting.put(time, place, record.offset, (self._states[stream], record.key, row, size), _STATE)
 
@@ -103,4 +107,11 @@ def _members_read(derivation: Derivation, stream: str) -> frozenset[str] | None:
     """The members of a stream's rows that expressions see: no others need to be kept. None for all."""
     names = frozenset(lookup.name for lookup in derivation.lookups if lookup.stream == stream)
     found = [members_read(expression, names) for _, expression in derivation.select]
+    return None if None in found else frozenset().union(*(one for one in found if one is not None))
+
+
+def _event_members_read(derivation: Derivation) -> frozenset[str] | None:
+    """The same of the events, which wait for what they look into."""
+    read = [*(each for _, each in derivation.select), *(each for lookup in derivation.lookups for each in lookup.key)]
+    found = [members_read(expression, frozenset({"event"})) for expression in read]
     return None if None in found else frozenset().union(*(one for one in found if one is not None))

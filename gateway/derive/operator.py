@@ -16,16 +16,17 @@ class DeriveBounds:
     """What one derived stream may hold, and read again."""
 
     derive_held: int = integer(
-        500_000,
+        200_000,
         "items",
         "groups, waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
         1_000,
         1 << 40,
     )
     derive_held_bytes: int = integer(
-        268_435_456,
+        67_108_864,
         "bytes",
-        "stored size of the waiting events and looked-up rows that a derived stream may hold; at this bound it stops",
+        "stored size of the keys, waiting events and looked-up rows that a derived stream may hold; at this bound it "
+        "stops",
         1 << 20,
         MAXIMUM_BYTES,
     )
@@ -87,7 +88,7 @@ class Held:
             )
         if self.size > self._bounds.derive_held_bytes:
             raise TooMuchHeld(
-                f"it would hold events and rows of state of {self.size} bytes, and "
+                f"it would hold keys, events and rows of state of {self.size} bytes, and "
                 f"{self._bounds.derive_held_bytes} are allowed (derive_held_bytes)"
             )
 

@@ -24,6 +24,8 @@ from gateway.filters.lexer import canonical_text, tokens
 from gateway.model.record import TopicPartition
 
 FORMAT = 1
+DIVIDED = 2
+"""The format of a position that nothing reads on from, but lanes that have none of their own yet."""
 
 
 class PositionRefused(GatewayError):
@@ -46,13 +48,13 @@ class Position:
     identities: Mapping[str, str]
 
 
-def encode(position: Position, derivation: Derivation) -> bytes:
-    """As it is stored."""
+def encode(position: Position, derivation: Derivation, first: int = 0, step: int = 1) -> bytes:
+    """As it is stored. A lane has of each topic the partition `first`, and each that is a `step` further."""
     topics: dict[str, list[Any]] = {}
     for place in sorted(position.partitions):
         at = position.partitions[place]
         topic = topics.setdefault(place.topic, [position.identities.get(place.topic, "")])
-        if place.partition != len(topic) - 1:
+        if place.partition != first + step * (len(topic) - 1):
             raise ValueError(f"{place.topic} lacks a partition below {place.partition}")
         bare = at.since == at.next and at.newest == BEGINNING
         newest = None if at.newest == BEGINNING else at.newest
@@ -60,11 +62,35 @@ def encode(position: Position, derivation: Derivation) -> bytes:
     return orjson.dumps([FORMAT, derivation.version, digest(derivation), topics])
 
 
-def decode(stored: bytes, derivation: Derivation) -> Position:
+def divided(stored: bytes | None, derivation: Derivation) -> bytes:
+    """The position of the whole stream as it is once lanes go on from it: nothing reads on from there. Raises
+    PositionRefused."""
+    if stored is None:
+        return orjson.dumps([DIVIDED, derivation.version, digest(derivation), {}])
+    decode(stored, derivation)
+    return orjson.dumps([DIVIDED, *orjson.loads(stored)[1:]])
+
+
+def is_divided(stored: bytes | None) -> bool:
+    """Whether lanes go on from this position."""
+    return stored is not None and stored.startswith(b"[%d," % DIVIDED)
+
+
+def before_lanes(stored: bytes, derivation: Derivation) -> Position:
+    """Where the whole stream was when it was divided. Raises PositionRefused."""
+    return decode(b"[%d," % FORMAT + stored.partition(b",")[2], derivation)
+
+
+def decode(stored: bytes, derivation: Derivation, first: int = 0, step: int = 1) -> Position:
     """What was stored. Raises PositionRefused where it is that of another version, of a declaration that has changed
-    without one, or of a later format."""
+    without one, of lanes, or of a later format."""
     try:
         form, version, made, topics = orjson.loads(stored)
+        if form == DIVIDED:
+            raise PositionRefused(
+                "it was derived in lanes, and cannot be derived as a whole now; give it another version, or as many "
+                "partitions as its source has"
+            )
         if form != FORMAT:
             raise PositionRefused(f"the position is of format {form!r}, and this version reads {FORMAT}")
         if version != derivation.version:
@@ -76,7 +102,7 @@ def decode(stored: bytes, derivation: Derivation) -> Position:
                 "the declaration has changed since the position was stored; give it another version, or put it back"
             )
         partitions = {
-            TopicPartition(topic, number): _partition(*numbers)
+            TopicPartition(topic, first + step * number): _partition(*numbers)
             for topic, (_, *parts) in topics.items()
             for number, numbers in enumerate(parts)
         }

@@ -21,6 +21,7 @@ from gateway.schemas.repository import Schema
 from gateway.times import iso_time
 
 REASON_CHARACTERS = 4_096
+"""Of the reason that an error event tells."""
 
 
 def error_record(

@@ -62,6 +62,20 @@ class Results:
         """Of an event nothing valid can be made."""
         self.refused.append(Refused("invalid", reason, record.value or b"", record))
 
+    def admitted(
+        self, key: Callable[[dict[str, Any], Record], Key | str], event: dict[str, Any], record: Record, ahead: int
+    ) -> Key | None:
+        """The key of an event whose time is `ahead` milliseconds after what is waited for no more. None where that is
+        nothing, or where the event has no key; it is refused then."""
+        if ahead <= 0:
+            self.older(record, -ahead)
+            return None
+        found = key(event, record)
+        if isinstance(found, str):
+            self.invalid(record, found)
+            return None
+        return found
+
 
 class RowMaker:
     """Makes events of rows. `faults` says what is wrong with an event; `uri` is what its `$schema` says."""
@@ -88,21 +102,21 @@ class RowMaker:
             self._results.rows.append(Row(found, own, time, record.partition if key is None else None))
 
     def of_window(self, members: dict[str, Any], key: Key, start: int, end: int) -> None:
-        """The row of a key's events in a window."""
+        """The row of a key's events in a window from `start` to `end` (ms)."""
         event = self._event(self._identity.of_window(key, start, end), end, members)
         if (found := self._valid(event, None)) is not None:
             self._results.rows.append(Row(found, record_key(key) if key else None, end))
 
     def passing(self, record: Record, time: int) -> None:
-        """An event as it is."""
+        """An event as it is, at its time in milliseconds."""
         self._results.rows.append(Row(record.value, record.key, time, record.partition))
 
     def deleting(self, key: Key, time: int) -> None:
-        """The key has no row any more."""
+        """The key has no row any more, from this time (ms) on."""
         self._results.rows.append(Row(None, record_key(key), time))
 
     def canary(self, time: int) -> Row:
-        """A canary event of this time, which says that no row of an earlier one will come."""
+        """A canary event of this time (ms), which says that no row of an earlier one will come."""
         event = self._event(self._identity.of_canary(time), time, {})
         event["meta"]["domain"] = "canary"
         return Row(written(event), None, time)

@@ -1,40 +1,55 @@
-"""Runs one derived stream over a log: reads its sources, stores its rows and its position together.
+"""Runs one derived stream, or a lane of it, over a log: reads its sources, stores its rows and its position together.
 
 A process that starts reads again what the one before held in memory: from the position's `since` to its `next`. It
 drops the rows of that part, which were stored with the position. The writer decides who runs a stream: the newest
-one does.
+one does. If the sources are no more what they were, it continues from the position with what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from gateway.catalog.derivation import Derivation
-from gateway.catalog.stream import Stream
 from gateway.clock import Clock
 from gateway.definitions import Definitions
 from gateway.derive.clock import BEGINNING
 from gateway.derive.engine import Engine, event_of
+from gateway.derive.lanes import LANES, Work, whole_name
 from gateway.derive.operator import DEFAULT_BOUNDS, DeriveBounds
-from gateway.derive.position import PartitionPosition, Position, decode, encode
-from gateway.derive.refusal import error_record
-from gateway.derive.row import Refused, Results, Row
+from gateway.derive.position import (
+    PartitionPosition,
+    Position,
+    before_lanes,
+    decode,
+    divided,
+    encode,
+    is_divided,
+)
+from gateway.derive.row import Results
+from gateway.derive.sources import BATCH_RECORDS, Follower, Sources
+from gateway.derive.stretch import Part
+from gateway.derive.target import Target
 from gateway.errors import GatewayError, LogError, LogForbids, LogUnavailable, WriterFenced
-from gateway.eventlog.port import Batch, EventLog, LogReader, LogWriter, TopicState
+from gateway.eventlog.port import Batch, EventLog, LogWriter, TopicState
 from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
-from gateway.intake.validate import InvalidEvent
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import TopicPartition
 from gateway.observability import telemetry
 
-BATCH = 500
-"""Records that are derived from in one step: about 10 ms."""
+Found = TypeVar("Found", Batch, Part)
+
 WAIT = 1.0
 """Seconds that a fetch waits for records."""
+MUCH = 2_000
+"""Items held, with which partitions that are behind are read first."""
+CATCH_UP_SECONDS, REST_SECONDS = 0.1, 0.5
+"""Seconds that a fetch waits for those, and until the next one if it was in vain."""
 POLL = 2.0
 """Seconds between two looks at sources that are not there."""
+LOOK = 5.0
+"""Seconds between two looks whether the sources have more partitions, or are other topics."""
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the next try where the log is away."""
 
@@ -53,28 +68,34 @@ class _Found(NamedTuple):
 
 
 class Runner:
-    """One derived stream. `say` takes what an operator should know."""
+    """One derived stream, or a lane of it. `say` takes what an operator should know."""
 
     def __init__(
         self,
-        stream: Stream,
-        derivation: Derivation,
+        work: Work,
         definitions: Definitions,
         log: EventLog,
         clock: Clock,
         say: Callable[[str], None],
         bounds: DeriveBounds = DEFAULT_BOUNDS,
+        sources: Sources | None = None,
     ) -> None:
-        self._stream = stream
-        self._derivation = derivation
+        """`sources` are shared with the other streams of the process."""
+        assert work.stream.derive is not None
+        self._shared = sources or Sources(log)
+        self._work = work
+        self._stream = work.stream
+        self._derivation = work.stream.derive
+        self._slice = (0, 1) if work.lane is None else (work.lane, LANES)
         self._definitions = definitions
         self._log = log
         self._clock = clock
         self._say = say
+        self._target = Target(work, definitions, clock, lambda what: say(f"{self.told}: {what}"))
         self._bounds = bounds
-        self._partitions = 1
-        """Of its topic."""
-        self._told_refused = 0
+        self._rest_until = 0.0
+        """When it is looked again whether partitions are behind."""
+        self._looked = 0.0
         self.read = 0
         """Records of its sources, without those that were read again."""
         self.replayed = 0
@@ -82,9 +103,10 @@ class Runner:
         """Rows."""
 
     @property
-    def name(self) -> str:
-        """That of the stream."""
-        return self._stream.name
+    def told(self) -> str:
+        """How messages call it."""
+        lane = self._work.lane
+        return self._stream.name if lane is None else f"{self._stream.name}, lane {lane}"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Derive until the event is set. While the log is away, try again. Raises WriterFenced when another process has
@@ -99,7 +121,7 @@ class Runner:
             except LogError as error:
                 if self.read > before:
                     delay = FIRST_DELAY
-                self._say(f"{self._stream.name}: {error}; trying again in {delay:g} s")
+                self._say(f"{self.told}: {error}; trying again in {delay:g} s")
                 await _rest(stop, delay)
                 delay = min(2 * delay, LONGEST_DELAY)
 
@@ -107,20 +129,21 @@ class Runner:
         found = await self._sources(stop)
         if found is None:
             return
-        await self._create(found)
-        writer = await self._log.writer(f"derive {self._stream.topics[0]}")
+        await self._target.create(self._log, found.first, found.partitions)
+        writer = await self._log.writer(self._work.name)
         try:
-            places = await self._places(found, writer.position)
+            places = await self._places(found, await self._position(writer))
             engine = self._engine(found.partitions)
             engine.begin(Position(places, found.identities))
-            reader = await self._log.reader({place: at.since for place, at in places.items()})
+            await self._replay(engine, places, stop)
+            follower = self._shared.follower()
             try:
-                await self._replay(engine, reader, places, stop)
-                await reader.assign({place: at.next for place, at in places.items()})
-                while not stop.is_set():
-                    await self._step(engine, reader, writer, found.identities)
+                follower.add({place: at.next for place, at in places.items()}, found.identities)
+                self._looked = self._clock.monotonic()
+                while not stop.is_set() and await self._are_same(found):
+                    await self._step(engine, follower, writer, found.identities)
             finally:
-                await reader.close()
+                await follower.close()
         finally:
             await writer.close()
 
@@ -136,47 +159,71 @@ class Runner:
             )
             known = {name: state for name, state in states.items() if isinstance(state, TopicState)}
             missing = [topic for topic in topics if topic not in known]
-            if not missing:
-                places = [
-                    TopicPartition(topic, number) for topic in topics for number in range(known[topic].partitions)
-                ]
+            places = [
+                TopicPartition(topic, number)
+                for topic, state in known.items()
+                for number in range(state.partitions)
+                if self._work.holds(number)
+            ]
+            if places and not missing:
                 identities = {topic: known[topic].identity for topic in topics}
                 return _Found(places, identities, known[topics[0]].partitions)
-            if not told:
-                self._say(f"{self._stream.name}: waiting for the topic {missing[0]}")
+            if missing and not told:
+                self._say(f"{self.told}: waiting for the topic {missing[0]}")
                 told = True
             await _rest(stop, POLL)
         return None
 
-    async def _create(self, found: _Found) -> None:
-        """Its topic, with as many partitions as the first source has where no number is declared; and the errors'."""
-        source = self._definitions.catalog.streams[self._derivation.sources[0]]
-        own = self._stream.partitions
-        await self._log.create(
-            self._stream.topics[0], found.first if own == source.partitions else own, self._stream.retention
+    async def _are_same(self, found: _Found) -> bool:
+        """Whether the sources are still the topics that they were, with as many partitions. Looks now and then."""
+        now = self._clock.monotonic()
+        if now - self._looked < LOOK:
+            return True
+        self._looked = now
+        states = await self._log.describe(found.identities)
+        if not all(isinstance(state, TopicState) for state in states.values()):
+            return True  # It tells nothing of them for now; whoever reads notices what is gone.
+        known = {topic: state for topic, state in states.items() if isinstance(state, TopicState)}
+        counts = Counter(place.topic for place in found.partitions)
+        return known.keys() == found.identities.keys() and all(
+            state.identity == found.identities[topic]
+            and sum(map(self._work.holds, range(state.partitions))) == counts[topic]
+            for topic, state in known.items()
         )
-        errors = self._definitions.error_stream_of(self._stream)
-        if errors is not None:
-            await self._log.create(errors.topics[0], errors.partitions, errors.retention)
-        state = (await self._log.describe(self._stream.topics)).get(self._stream.topics[0])
-        if not isinstance(state, TopicState):
-            raise LogUnavailable(f"nothing is known of its topic: {state or 'it is not there'}")
-        self._partitions = state.partitions
 
-    async def _places(self, found: _Found, stored: bytes | None) -> dict[TopicPartition, PartitionPosition]:
+    async def _position(self, writer: LogWriter) -> Position | None:
+        """Where it was, by the writer's position. A lane that has none yet goes on where the whole stream was."""
+        if writer.position is not None:
+            return decode(writer.position, self._derivation, *self._slice)
+        if self._work.lane is None:
+            return None
+        whole = await self._log.writer(whole_name(self._stream))
+        try:
+            stored = whole.position
+            if not is_divided(stored):
+                stored = divided(stored, self._derivation)
+                await whole.append([], stored)
+        except WriterFenced as error:
+            raise LogUnavailable(f"another lane begins at the same time: {error}") from error
+        finally:
+            await whole.close()
+        position = before_lanes(stored or b"", self._derivation)
+        own = {place: at for place, at in position.partitions.items() if self._work.holds(place.partition)}
+        return Position(own, position.identities) if own else None
+
+    async def _places(self, found: _Found, position: Position | None) -> dict[TopicPartition, PartitionPosition]:
         """Where to begin in each partition. A partition that is new, or whose topic was created again, begins with its
         first record."""
         bounds = demand(await self._log.bounds(found.partitions))
         places = {place: PartitionPosition(at.start, at.start, BEGINNING) for place, at in bounds.items()}
-        if stored is None:
+        if position is None:
             return await self._begin(places)
-        position = decode(stored, self._derivation)
         length = 0
         for place, at in position.partitions.items():
             if place not in bounds:
                 continue
             if position.identities.get(place.topic) != found.identities[place.topic]:
-                self._say(f"{self._stream.name}: the topic {place.topic} is another one; it is read from its beginning")
+                self._say(f"{self.told}: the topic {place.topic} is another one; it is read from its beginning")
                 continue
             if at.next > bounds[place].end:
                 raise ReplayTooLong(
@@ -185,7 +232,7 @@ class Runner:
                 )
             if at.since < bounds[place].start and at.newest != BEGINNING:
                 self._say(
-                    f"{self._stream.name}: {place.topic}, partition {place.partition}, begins at offset "
+                    f"{self.told}: {place.topic}, partition {place.partition}, begins at offset "
                     f"{bounds[place].start}, and was needed from {at.since}: windows that were open lack events"
                 )
             since = max(at.since, bounds[place].start)
@@ -227,80 +274,62 @@ class Runner:
         )
 
     async def _replay(
-        self, engine: Engine, reader: LogReader, places: Mapping[TopicPartition, PartitionPosition], stop: asyncio.Event
+        self, engine: Engine, places: Mapping[TopicPartition, PartitionPosition], stop: asyncio.Event
     ) -> None:
         """Read again what was read before, up to where that was."""
         left = {place: at.next for place, at in places.items() if at.since < at.next}
-        while left and not stop.is_set():
-            for batch in _batches(await reader.fetch(WAIT, BATCH, list(left))):
-                end = left[batch.partition]
-                records = [(record, event_of(record)) for record in batch.records if record.offset < end]
-                engine.take(batch.partition, records, min(batch.position, end))
-                self.replayed += len(records)
-                telemetry.derive_replayed(self._stream.name, len(records))
-                if batch.position >= end:
-                    del left[batch.partition]
-                engine.forget()
-        engine.forget()
-
-    async def _step(self, engine: Engine, reader: LogReader, writer: LogWriter, identities: Mapping[str, str]) -> None:
-        """What has come, and one append for it."""
-        batches = _batches(await reader.fetch(WAIT, BATCH))
-        for batch in batches:
-            engine.take(batch.partition, [(record, event_of(record)) for record in batch.records], batch.position)
-        if not batches:
-            telemetry.derive_lag(self._stream.name, 0.0)
+        if not left:
             return
-        results, canary = engine.results, engine.canary()
-        topic = self._stream.topics[0]
-        made = [(topic, self._record(row)) for row in results.rows]
-        if canary is not None:
-            made += [(topic, self._record(canary._replace(partition=number))) for number in range(self._partitions)]
-        made += self._errors(results.refused)
-        await writer.append(made, encode(engine.position(identities), self._derivation))
-        self.read += sum(len(batch.records) for batch in batches)
+        reader = await self._log.reader({place: places[place].since for place in left})
+        try:
+            while left and not stop.is_set():
+                for batch in _granted(await reader.fetch(WAIT, BATCH_RECORDS, list(left))):
+                    end = left[batch.partition]
+                    records = [(record, event_of(record)) for record in batch.records if record.offset < end]
+                    engine.take(batch.partition, records, min(batch.position, end))
+                    self.replayed += len(records)
+                    telemetry.derive_replayed(self._stream.name, len(records))
+                    if batch.position >= end:
+                        del left[batch.partition]
+                    engine.forget()
+        finally:
+            await reader.close()
+
+    async def _step(self, engine: Engine, follower: Follower, writer: LogWriter, identities: Mapping[str, str]) -> None:
+        """What has come, and one append for it."""
+        parts = _granted(await self._fetch(engine, follower))
+        for part in parts:
+            engine.take(part.partition, part.records, part.position)
+        if not parts:
+            telemetry.derive_lag(self._stream.name, 0.0, self._work.lane)
+            return
+        results = engine.results
+        made = self._target.records(results, engine.canary())
+        await writer.append(made, encode(engine.position(identities), self._derivation, *self._slice))
+        self.read += sum(len(part.records) for part in parts)
         self.stored += len(results.rows)
-        self._measure(batches, results)
+        self._measure(parts, results)
+        telemetry.derive_held_back(self._stream.name, engine.held_back / 1000)
         engine.forget()
 
-    def _measure(self, batches: Sequence[Batch], results: Results) -> None:
+    async def _fetch(self, engine: Engine, follower: Follower) -> list[Part | Refusal]:
+        """What has come. If much waits for partitions that are behind, those come first: else all events of a source
+        could be waiting, before the stream that they are looked up in is read. One that is silent is not waited for."""
+        loop = asyncio.get_running_loop()
+        if engine.held > MUCH and loop.time() >= self._rest_until and (behind := engine.behind()):
+            found = await follower.fetch(CATCH_UP_SECONDS, partitions=behind)
+            if found:
+                return found
+            self._rest_until = loop.time() + REST_SECONDS
+        return await follower.fetch(WAIT)
+
+    def _measure(self, parts: Sequence[Part], results: Results) -> None:
         """What was stored, and how far it is behind."""
         late = sum(one.kind == "late" for one in results.refused)
         telemetry.derive_stored(self._stream.name, len(results.rows), late, len(results.refused) - late)
-        newest = [batch.records[-1].timestamp for batch in batches if batch.records]
+        newest = [part.records[-1][0].timestamp for part in parts if part.records]
         if newest:
-            telemetry.derive_lag(self._stream.name, max(0.0, (self._clock.now() - min(newest)) / 1000))
-
-    def _record(self, row: Row) -> NewRecord:
-        # A row is in the partition of its key, as its event is; without a key, in one of the same number.
-        partition = row.partition if row.key is None else None
-        if partition is not None:
-            partition %= self._partitions
-        return NewRecord(row.value, row.key, max(row.timestamp, 0), partition)
-
-    def _errors(self, refused: Sequence[Refused]) -> list[tuple[str, NewRecord]]:
-        """What was refused, for the error stream."""
-        if not refused:
-            return []
-        target = self._definitions.error_stream_of(self._stream)
-        schema = None if target is None else self._definitions.schemas.taken_by(target)
-        made = []
-        for one in refused:
-            if target is None or schema is None:
-                self._lost(one.reason)
-                continue
-            try:
-                record = error_record(one, self._stream.name, self._derivation, target, schema, self._clock.now())
-            except InvalidEvent as error:
-                self._lost(f"{error}: {one.reason}")
-            else:
-                made.append((target.topics[0], record))
-        return made
-
-    def _lost(self, reason: str) -> None:
-        self._told_refused += 1
-        if self._told_refused == 1:
-            self._say(f"{self._stream.name}: refused, and there is no error stream that takes it: {reason}")
+            telemetry.derive_lag(self._stream.name, max(0.0, (self._clock.now() - min(newest)) / 1000), self._work.lane)
 
 
 def demand_offsets(answers: Mapping[TopicPartition, object]) -> dict[TopicPartition, int | None]:
@@ -309,12 +338,14 @@ def demand_offsets(answers: Mapping[TopicPartition, object]) -> dict[TopicPartit
     return {place: answer if isinstance(answer, int) else None for place, answer in answers.items()}
 
 
-def _batches(fetched: Sequence[Batch | Refusal]) -> list[Batch]:
+def _granted(fetched: Sequence[Found | Refusal]) -> list[Found]:
     """What was fetched; a partition that cannot be read holds all others back, and is tried again with them."""
+    found: list[Found] = []
     for one in fetched:
         if isinstance(one, Refusal):
             raise LogUnavailable(f"{one.partition.topic}, partition {one.partition.partition}: {one.trouble}")
-    return [one for one in fetched if isinstance(one, Batch)]
+        found.append(one)
+    return found
 
 
 async def _rest(stop: asyncio.Event, seconds: float) -> None:

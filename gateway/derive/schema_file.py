@@ -12,7 +12,9 @@ from gateway.schemas.repository import SchemaRepository
 COMMON = "fragment/common"
 """The schema of what every event has, where a repository holds one of that title."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+"""The `$schema` of the schemas that are written."""
 FIRST_VERSION = "1.0.0"
+"""Of the schema of a new stream."""
 
 
 def schema_document(stream: Stream, found: Found, schemas: SchemaRepository) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from gateway.catalog.derivation import Derivation, Window
-from gateway.derive.aggregate import Aggregate
+from gateway.derive.aggregate import Aggregate, counted
 from gateway.derive.clock import Openings, Place
 from gateway.derive.grouped import Grouping
-from gateway.derive.identity import Key
+from gateway.derive.identity import Key, key_size
 from gateway.derive.operator import Held
 from gateway.derive.row import Results, RowMaker, key_order
 from gateway.derive.waiting import Waiting
@@ -23,10 +23,12 @@ GRAINS = 32
 class _Trail:
     """A key's events in the window of its last one."""
 
-    __slots__ = ("events", "group", "holds", "last")
+    __slots__ = ("events", "group", "holds", "last", "size")
 
     def __init__(self, group: list[Aggregate]) -> None:
-        self.events: deque[tuple[int, list[Any]]] = deque()
+        self.events: deque[tuple[int, list[Any], int]] = deque()
+        """The time of each, what its figures are made of, and what it counts for."""
+        self.size = 0
         self.group = group
         self.last = 0
         self.holds = False
@@ -45,7 +47,7 @@ class Sliding:
         self._edges = derivation.having is not None
         self._results = results
         self._held = held
-        self._waiting: Waiting[tuple[Key, list[Any]]] = Waiting()
+        self._waiting: Waiting[tuple[Key, list[Any], int]] = Waiting()
         self._trails: dict[Key, _Trail] = {}
         self._told: deque[tuple[int, Key]] = deque()
         """Keys in the order of their events, to forget those that rest."""
@@ -56,16 +58,15 @@ class Sliding:
 
     def take(self, event: dict[str, Any], record: Record, time: int, place: Place) -> None:
         """Let the event wait for earlier ones."""
-        low = place.newest - self._late
-        if time <= low:
-            self._results.older(record, low - time)
+        key = self._results.admitted(self._grouping.key, event, record, time - (place.newest - self._late))
+        if key is None:
             return
-        key = self._grouping.key(event, record)
-        if isinstance(key, str):
-            self._results.invalid(record, key)
-            return
-        self._held.add()
-        self._waiting.put(time, place, record.offset, (key, self._grouping.values(event, record)))
+        values, size = self._grouping.values(event, record), key_size(key)
+        if self._grouping.has_arguments:
+            values = [counted(value) for value in values]
+            size += sum(len(value) for value in values if value.__class__ is str)
+        self._held.add(1, size)
+        self._waiting.put(time, place, record.offset, (key, values, size))
         place.openings.note(time + 2 * self._size, record.offset, place.newest)
 
     def look(self, stream: str, event: dict[str, Any] | None, record: Record, time: int, place: Place) -> None:
@@ -74,19 +75,19 @@ class Sliding:
     def settle(self, low: int) -> None:
         """Count the events up to `low`, those of a time and key together."""
         for time, same in groupby(self._waiting.until(low + 1), lambda one: one[0]):
-            by_key: dict[Key, list[list[Any]]] = {}
-            for _, (key, values) in same:
-                by_key.setdefault(key, []).append(values)
+            by_key: dict[Key, list[tuple[list[Any], int]]] = {}
+            for _, (key, values, size) in same:
+                by_key.setdefault(key, []).append((values, size))
             for key in sorted(by_key, key=key_order):
                 self._count(key, time, by_key[key])
         while self._told and self._told[0][0] < low - self._size:
             time, key = self._told.popleft()
             trail = self._trails.get(key)
             if trail is not None and trail.last == time:
-                self._held.add(-len(trail.events))
+                self._held.add(-len(trail.events), -trail.size)
                 del self._trails[key]
 
-    def _count(self, key: Key, time: int, added: list[list[Any]]) -> None:
+    def _count(self, key: Key, time: int, added: list[tuple[list[Any], int]]) -> None:
         trail = self._trails.get(key)
         if trail is None:
             trail = self._trails[key] = _Trail(self._grouping.empty(sliding=True))
@@ -94,11 +95,14 @@ class Sliding:
         events, group = trail.events, trail.group
         before = trail.holds and trail.last >= start
         while events and events[0][0] < start:
-            self._held.add(-1)
-            for aggregate, value in zip(group, events.popleft()[1], strict=True):
+            _, values, size = events.popleft()
+            self._held.add(-1, -size)
+            trail.size -= size
+            for aggregate, value in zip(group, values, strict=True):
                 aggregate.remove(value)
-        for values in added:
-            events.append((time, values))
+        for values, size in added:
+            events.append((time, values, size))
+            trail.size += size
             for aggregate, value in zip(group, values, strict=True):
                 aggregate.add(value)
         row = self._grouping.row(key, group, start, time)

@@ -12,7 +12,9 @@ from gateway.filters.values import INT_MAX, INT_MIN
 from gateway.schemas.shape import branch_fields, merged, span_of, types_of
 
 NUMBERS = frozenset({"int", "double", "number"})
+"""Kinds of expressions that SQL compares as numbers; `number` is either of the other two."""
 SCALARS = NUMBERS | {"bool", "string"}
+"""Kinds of expressions that have one value."""
 
 
 @dataclass(frozen=True, slots=True)

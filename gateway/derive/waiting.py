@@ -21,11 +21,12 @@ class Waiting(Generic[Item]):
         self._heap: list[tuple[int, int, int, int, Item]] = []
 
     def put(self, time: int, place: Place, offset: int, item: Item, turn: int = 0) -> None:
-        """One more; of those of one time, the lower turn is first. No partition has an offset twice."""
+        """One more, of this time (ms). Of those of one time, the lower turn is first. No partition has an offset
+        twice."""
         heappush(self._heap, (time, turn, place.rank, offset, item))
 
     def until(self, end: int) -> Iterator[tuple[int, Item]]:
-        """Take out what is before this time."""
+        """Take out what is before this time (ms)."""
         heap = self._heap
         while heap and heap[0][0] < end:
             time, _, _, _, item = heappop(heap)

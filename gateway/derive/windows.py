@@ -8,7 +8,7 @@ from gateway.catalog.derivation import Derivation, Window
 from gateway.derive.aggregate import Aggregate
 from gateway.derive.clock import Openings, Place
 from gateway.derive.grouped import Grouping
-from gateway.derive.identity import Key
+from gateway.derive.identity import Key, key_size
 from gateway.derive.operator import Held
 from gateway.derive.row import Results, RowMaker, key_order
 from gateway.model.record import Record
@@ -25,6 +25,8 @@ class Windows:
         self._held = held
         self._open: dict[int, dict[Key, list[Aggregate]]] = {}
         """Groups by the end of their window."""
+        self._sizes: dict[int, int] = {}
+        """What they count for, by the same."""
 
     def openings(self) -> Openings:
         """A window is open until its end."""
@@ -54,12 +56,24 @@ class Windows:
         groups = self._open.get(end)
         if groups is None:
             groups = self._open[end] = {}
+            self._sizes[end] = 0
         group = groups.get(key)
         if group is None:
-            self._held.add()
             group = groups[key] = self._grouping.empty()
+            self._grow(end, key_size(key), 1)
+        if not self._grouping.keeps_values:
+            for aggregate, value in zip(group, values, strict=True):
+                aggregate.add(value)
+            return
+        before = self._grouping.size(group)
         for aggregate, value in zip(group, values, strict=True):
             aggregate.add(value)
+        self._grow(end, self._grouping.size(group) - before)
+
+    def _grow(self, end: int, size: int, count: int = 0) -> None:
+        if size or count:
+            self._sizes[end] += size
+            self._held.add(count, size)
 
     def look(self, stream: str, event: dict[str, Any] | None, record: Record, time: int, place: Place) -> None:
         """Nothing is looked into."""
@@ -68,6 +82,6 @@ class Windows:
         """Tell the windows that have ended."""
         for end in sorted(end for end in self._open if end <= low):
             groups = self._open.pop(end)
-            self._held.add(-len(groups))
+            self._held.add(-len(groups), -self._sizes.pop(end))
             for key in sorted(groups, key=key_order):
                 self._grouping.tell(key, groups[key], end - self._size, end)

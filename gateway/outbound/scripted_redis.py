@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
+    InvalidResponse,
     MovedError,
     NoPermissionError,
     NoScriptError,
@@ -28,7 +29,7 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import GatewayError
-from gateway.outbound.certificates import why_refused
+from gateway.outbound.failures import why_failed
 from gateway.outbound.lookups import look_up_apart
 from gateway.text import printable
 
@@ -55,6 +56,8 @@ _REASONS: tuple[tuple[type[Exception], str, str], ...] = (
     (MovedError, "", _SLOTS),
     (ClusterDownError, "", _SLOTS),
     (ReadOnlyError, "", "it is a replica, which takes no writes"),
+    (InvalidResponse, "", "what answers there is no Redis ({})"),
+    (RedisError, "Connection closed by server", "it closes the connection; if it wants TLS, write rediss://"),
     (RedisTimeoutError, "", f"no answer within {ANSWER_SECONDS:g} s"),
     (TimeoutError, "", f"no answer within {ANSWER_SECONDS:g} s"),
 )
@@ -66,10 +69,10 @@ _IN_SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
 
 def why_away(error: BaseException, secured: bool = False) -> str:
     """The fault of Redis, on one line. `secured`: the connection used TLS."""
-    if (refused := why_refused(error)) is not None:
-        return refused
     if secured and isinstance(error.__cause__ or error.__context__, (FileNotFoundError, PermissionError)):
         return _CERTIFICATE_FILES
+    if (failed := why_failed(error)) is not None:
+        return failed
     words = printable(_IN_SCRIPT.sub("", str(error)))[:REASON_CHARACTERS].rstrip(".")
     for kind, fragment, reason in _REASONS:
         if isinstance(error, kind) and fragment in words:

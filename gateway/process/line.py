@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
@@ -62,10 +62,13 @@ class Line(Generic[Taken]):
         """The callers that wait for the figures of the other processes, by question."""
         self._figures_question = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.silent: Sequence[str] = ()
         """Workers that do not answer, and are about to be killed."""
         self.down: Sequence[str] = ()
         """Workers that have ended, and are about to be started again."""
+        self.lags: Mapping[str, int] = {}
+        """Seconds by which the streams that are derived here are behind their sources."""
         self._loop = asyncio.get_running_loop()
         self._post = Post(connection, self._heard, "line")
         self._beat_seconds = beat_seconds(stall_limit)
@@ -74,6 +77,7 @@ class Line(Generic[Taken]):
 
     def close(self) -> None:
         """Listen no longer."""
+        self._closed = True
         self._timer.cancel()
         self._post.send(self._alive)
         self._post.close()
@@ -146,7 +150,9 @@ class Line(Generic[Taken]):
             self._loop.call_soon_threadsafe(self._begin, message)
 
     def _begin(self, message: bytes) -> None:
-        if message:  # else the supervisor has ended, and with it ends this process
+        # After the end of the line nothing is done for the supervisor: the loop ends. An empty message tells that the
+        # supervisor has ended, and with it ends this process.
+        if message and not self._closed:
             task = asyncio.create_task(self._receive(message))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -187,6 +193,9 @@ class Line(Generic[Taken]):
                 return
             if kind == "workers":
                 self.silent, self.down = rest
+                return
+            if kind == "lags":
+                self.lags = rest[0]
                 return
             if kind == "answer":
                 self._answers.put_nowait(rest[0])

@@ -1,71 +1,104 @@
-"""Processing: derives all streams and runs all rules of a configuration, side by side in one event loop.
+"""Processing: derives and archives streams, runs the rules and builds the views of a configuration, in one event loop.
 
-Each derived stream and each rule is a task of its own. A reload ends those that are gone, begins those that are new,
-and restarts those whose definitions have changed. The others do not notice it. The log holds where they continue,
-stored with what they made, so they can be ended anywhere.
+Each lane of a derived stream and each rule is a piece of work. All processes that work on a log divide them, whichever
+gateway they belong to. Archives and views each process has for itself. A reload ends the pieces that are gone, begins
+those that are new, and restarts those whose definitions have changed. The others do not notice it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.app.composition import describing, log_itself, reach_back
+from gateway.archive.keep import Workshop, keep_archiving
+from gateway.archive.options import ArchiveOptions
 from gateway.catalog.stream import Stream
+from gateway.catalog.view import View
 from gateway.clock import Clock, SystemClock
 from gateway.definitions import Definitions
 from gateway.derive.keep import keep_deriving
+from gateway.derive.lanes import Work, lanes_of
 from gateway.derive.operator import DeriveBounds
+from gateway.derive.sources import Sources
 from gateway.eventlog.port import EventLog
-from gateway.rules.rule import Produce, Rule
-from gateway.rules.run import run_rules
+from gateway.forms.describing import Describing
+from gateway.observability import telemetry
+from gateway.process.pieces import Piece, Pieces
+from gateway.rules.rule import Produce, Rule, writer_name
+from gateway.rules.run import run_rule
+from gateway.schemas.repository import Described
 from gateway.settings.table import Settings
+from gateway.state.builder import keep_building
+from gateway.state.options import ViewOptions, directory_of
 
-GRACE_SECONDS = 12.0
-"""Seconds in which work ends in order; a rule takes up to ten for the requests that are under way."""
-CANCEL_SECONDS, CANCEL_TIMES = 0.1, 50
-"""Seconds between two cancellations of work that has not ended. What is being closed may not notice one."""
+PLAN_SECONDS = 10.0
+"""Seconds between two looks at how many partitions the sources have, and so how many lanes there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is to be done: the derived streams of the definitions, and the rules."""
+    """What is to be done: the derived and the archived streams and the views of the definitions, and the rules. With
+    `only`, of the definitions nothing but the derived streams of these names."""
 
     definitions: Definitions
     rules: tuple[Rule, ...]
+    only: frozenset[str] | None = None
 
     @property
     def derived(self) -> list[Stream]:
         """The streams that are made of others."""
-        return [stream for stream in self.definitions.catalog.streams.values() if stream.derive is not None]
+        streams = self.definitions.catalog.streams.values()
+        return [one for one in streams if one.derive is not None and (self.only is None or one.name in self.only)]
+
+    @property
+    def archived(self) -> list[Stream]:
+        """The streams that are archived."""
+        streams = self.definitions.catalog.streams.values()
+        return [stream for stream in streams if stream.archive] if self.only is None else []
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views that are built."""
+        return tuple(self.definitions.views) if self.only is None else ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.rules and not self.derived
+        return not (self.rules or self.derived or self.archived or self.views)
 
 
-@dataclass(eq=False, slots=True)
-class _Job:
-    """A derived stream or a rule that runs. `concern` is all of the definitions that it has to do with."""
-
-    concern: object
-    stop: asyncio.Event
-    task: asyncio.Task[Any]
+Derive = Callable[[Work, Definitions, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 @dataclass(slots=True)
 class Processing:
-    """What runs in this process. The log is open while `run` runs, and opened by it."""
+    """What runs in this process. The log is open while `run` runs, and opened by it. `derive` is how a stream is
+    derived: for ever, unless something else is said."""
 
     settings: Settings
     log: EventLog
     clock: Clock = field(default_factory=SystemClock)
+    derive: Derive | None = None
+    _sources: Sources = field(init=False)
+    """All that is derived here reads them together."""
     _declared: Declared | None = None
     _is_open: bool = False
-    _jobs: dict[tuple[str, str], _Job] = field(default_factory=dict)
-    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _pieces: Pieces = field(init=False)
+    _workshop: Workshop = field(default_factory=Workshop.open)
+    _described: Mapping[str, Described] = field(default_factory=dict)
+    """What a schema registry says of streams, by their names."""
+
+    def __post_init__(self) -> None:
+        self._sources = Sources(self.log)
+        self._pieces = Pieces(self.log)
+
+    @property
+    def doing(self) -> frozenset[str]:
+        """The names of the pieces that are done here."""
+        return self._pieces.doing
 
     async def run(self, declared: Declared, stop: asyncio.Event) -> None:
         """Work until `stop` is set, and then end in order. Raises LogNewer."""
@@ -73,62 +106,102 @@ class Processing:
         try:
             await self.log.open()
             self._is_open = True
-            await self.take(self._declared)
-            await stop.wait()
+            reach_back(self.log, self._declared.definitions.catalog)
+            beside = [asyncio.create_task(self._plan())]
+            if (describing := self._describing()) is not None:
+                beside.append(asyncio.create_task(self._keep_describing(describing)))
+            try:
+                await self._pieces.run(stop)
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.wait(beside)
         finally:
-            async with self._one:
-                self._is_open = False
-                await self._end(list(self._jobs))
+            self._is_open = False
+            self._workshop.threads.close()
             await self.log.close()
 
     async def take(self, declared: Declared) -> list[str]:
         """Put other declarations in force; returns nothing that should be told."""
-        async with self._one:
-            self._declared = declared
-            if not self._is_open:
-                return []
-            wanted = {name: (concern, begin) for name, concern, begin in self._wanted(declared)}
-            jobs = self._jobs.items()
-            await self._end([name for name, job in jobs if name not in wanted or wanted[name][0] != job.concern])
-            for name, (concern, begin) in wanted.items():
-                if name not in self._jobs:
-                    stop = asyncio.Event()
-                    self._jobs[name] = _Job(concern, stop, asyncio.create_task(begin(stop), name=" ".join(name)))
+        self._declared = declared
+        if self._is_open:
+            reach_back(self.log, declared.definitions.catalog)
+            await self._take(declared)
         return []
 
-    def _wanted(
-        self, declared: Declared
-    ) -> Iterable[tuple[tuple[str, str], object, Callable[[asyncio.Event], Coroutine[Any, Any, Any]]]]:
-        definitions, bounds = declared.definitions, self.settings.of(DeriveBounds)
-        for stream in declared.derived:
+    async def _take(self, declared: Declared) -> None:
+        works = await lanes_of(declared.derived, declared.definitions.catalog.streams, self.log)
+        # Others may have come meanwhile.
+        if self._declared is declared:
+            known = replace(declared, definitions=declared.definitions.with_registered(self._described))
+            await self._pieces.take(dict(self._wanted(known, works)))
 
-            def derive(stop: asyncio.Event, stream: Stream = stream) -> Coroutine[Any, Any, Any]:
-                return keep_deriving(stream, definitions, self.log, bounds, self.clock, stop)
+    def _describing(self) -> Describing | None:
+        def streams() -> Iterable[Stream]:
+            # Nothing but archives makes tables of what a registry describes.
+            return self._declared.archived if self._declared is not None else ()
 
-            assert stream.derive is not None
-            yield ("stream", stream.name), _concern(definitions, [stream.name], stream.derive.inputs), derive
+        def put(described: Mapping[str, Described]) -> None:
+            self._described = described
+
+        return describing(self.log, streams, put)
+
+    async def _keep_describing(self, work: Describing) -> None:
+        while True:
+            try:
+                await work.run()
+            except Exception as error:
+                telemetry.mistake("process", error)
+            await asyncio.sleep(PLAN_SECONDS)
+
+    async def _plan(self) -> None:
+        """Keep to the number of lanes."""
+        while True:
+            assert self._declared is not None
+            try:
+                await self._take(self._declared)
+            except Exception as error:
+                telemetry.mistake("process", error)
+            await asyncio.sleep(PLAN_SECONDS)
+
+    def _wanted(self, declared: Declared, works: Iterable[Work]) -> Iterable[tuple[str, Piece]]:
+        definitions = declared.definitions
+        for work in works:
+
+            def derive(stop: asyncio.Event, work: Work = work) -> Coroutine[Any, Any, None]:
+                return (self.derive or self._keep)(work, definitions, stop)
+
+            assert work.stream.derive is not None
+            yield work.name, Piece(_concern(definitions, [work.stream.name], work.stream.derive.inputs), derive)
         for rule in declared.rules:
 
-            def run_rule(stop: asyncio.Event, rule: Rule = rule) -> Coroutine[Any, Any, Any]:
-                return run_rules([rule], self.log, definitions, self.settings.rule_networks, stop, self.clock)
+            def run(stop: asyncio.Event, rule: Rule = rule) -> Coroutine[Any, Any, None]:
+                networks = self.settings.rule_networks
+                return run_rule(rule, self.log, definitions, networks, stop, self.clock, self._sources)
 
             made = [action.stream for action in rule.actions if isinstance(action, Produce)]
-            yield ("rule", rule.name), (rule, _concern(definitions, [*made, rule.dead_stream], rule.sources)), run_rule
+            concern = (rule, _concern(definitions, [*made, rule.dead_stream], rule.sources))
+            yield writer_name(rule.name), Piece(concern, run)
+        for stream in declared.archived:
 
-    async def _end(self, names: Iterable[tuple[str, str]]) -> None:
-        """End these together: in order, or by a cancellation after the grace."""
-        ending = [self._jobs.pop(name) for name in names]
-        for job in ending:
-            job.stop.set()
-        running = {job.task for job in ending}
-        if running:
-            _, running = await asyncio.wait(running, timeout=GRACE_SECONDS)
-        for _ in range(CANCEL_TIMES):
-            if not running:
-                break
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=CANCEL_SECONDS)
+            def archive(stop: asyncio.Event, stream: Stream = stream) -> Coroutine[Any, Any, None]:
+                options, log = self.settings.of(ArchiveOptions), log_itself(self.log)
+                return keep_archiving(stream, definitions.schemas, log, options, self.clock, self._workshop, stop)
+
+            yield f"archive {stream.name}", Piece(_concern(definitions, [stream.name], []), archive, is_shared=False)
+        for view in declared.views:
+
+            def build(stop: asyncio.Event, view: View = view) -> Coroutine[Any, Any, None]:
+                directory = directory_of(self.settings.of(ViewOptions), self.settings.log)
+                return keep_building(view, self.log, directory, self.settings.view_keys, self.clock, stop)
+
+            source = definitions.catalog.streams.get(view.stream)
+            yield f"view {view.name}", Piece((view, source), build, is_shared=False)
+
+    def _keep(self, work: Work, definitions: Definitions, stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        return keep_deriving(
+            work, definitions, self.log, self.settings.of(DeriveBounds), self.clock, stop, self._sources
+        )
 
 
 def _concern(definitions: Definitions, made: Iterable[str], read: Iterable[str]) -> object:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.app.composition import define
+from gateway.app.composition import converts, define
 from gateway.app.gateway import Gateway
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.derive.position import digest
 from gateway.errors import ConfigurationError, RestartNeeded
+from gateway.forms.convert import PLAIN, Forms
 from gateway.process.processing import Declared
 from gateway.rules.rule import Rule
 from gateway.settings.configuration import Configured
@@ -84,6 +85,7 @@ class Reloader:
         self._taken = settings
         self._definitions = definitions
         self._by_timestamp = definitions.catalog.by_timestamp
+        self._converts = converts(settings, definitions.catalog)
 
     def read(self) -> Found:
         """The configuration as it is now. Raises ConfigurationError with every mistake, and RestartNeeded with all
@@ -94,7 +96,12 @@ class Reloader:
         # What is defined has to do beside the settings that wait for a restart.
         configured = dataclasses.replace(configured, settings=dataclasses.replace(self._settings, **in_force))
         definitions, warnings = define(configured)
-        if refused := self._refused(configured) + self._torn(configured, asked) + self._changed(configured):
+        if (
+            refused := self._refused(configured)
+            + self._rewritten(configured)
+            + self._torn(configured, asked)
+            + self._changed(configured)
+        ):
             raise RestartNeeded(refused)
         before, streams = self._definitions, definitions.catalog.streams
         old, new = before.schemas.all(), definitions.schemas.all()
@@ -111,6 +118,9 @@ class Reloader:
             "schemas": schemas,
             "rules": _differences(
                 {rule.name: rule for rule in self._rules}, {rule.name: rule for rule in configured.rules}
+            ),
+            "views": _differences(
+                {view.name: view for view in before.views}, {view.name: view for view in definitions.views}
             ),
             "settings": self._changed_settings(asked),
             "warnings": warnings,
@@ -131,6 +141,22 @@ class Reloader:
             for stream in configured.catalog.streams.values()
             for topic in stream.topics
             if self._by_timestamp.get(topic, stream.resume == "timestamp") != (stream.resume == "timestamp")
+        ]
+
+    def _rewritten(self, configured: Configured) -> list[str]:
+        """Streams whose topics are read in another form already, or that have the first form but JSON."""
+        read = {
+            topic: Forms(stream.form, stream.key_form)
+            for stream in self._definitions.catalog.streams.values()
+            for topic in stream.topics
+        }
+        return [
+            f"{_place(configured, stream, 'format', 'key_format', 'topics')}{stream.name}: the topic {topic} is read "
+            "in another format; restart the gateway to change that"
+            for stream in configured.catalog.streams.values()
+            for topic in stream.topics
+            for asked in [Forms(stream.form, stream.key_form)]
+            if read.get(topic, asked if self._converts else PLAIN) != asked
         ]
 
     def _changed(self, configured: Configured) -> list[str]:
@@ -190,7 +216,7 @@ def tell(document: dict[str, Any]) -> None:
     """Say in the log what was reloaded."""
     parts = [
         f"{kind} {how} ({', '.join(names[:10])}{', …' if len(names) > 10 else ''})"
-        for kind in ("streams", "schemas", "rules", "settings")
+        for kind in ("streams", "schemas", "rules", "views", "settings")
         for how, names in document[kind].items()
         if names and how != "restart"
     ]
@@ -211,8 +237,12 @@ def tell_refusal(error: ConfigurationError) -> None:
 class OwnReload:
     """The reload of a server that is one process."""
 
-    def __init__(self, gateway: Gateway, reloader: Reloader) -> None:
+    def __init__(
+        self, gateway: Gateway, reloader: Reloader, process: Callable[[Declared], Awaitable[list[str]]] | None = None
+    ) -> None:
+        """`process` takes what is declared for the process that derives and runs rules, and returns how that did."""
         self._gateway = gateway
+        self._process = process
         self._reloader = reloader
         self._one = asyncio.Lock()
 
@@ -226,8 +256,7 @@ class OwnReload:
                 raise
             notes = await self._gateway.take(found.definitions)
             self._reloader.take(found)
-        if self._gateway.settings.processing == "beside" and not found.declared.is_empty:
-            notes = [*notes, "this server began without derived streams and rules; restart it to begin the first"]
-        document = {**found.document, "warnings": found.document["warnings"] + notes, "workers": [RELOADED]}
+            workers = [RELOADED, *(await self._process(found.declared) if self._process is not None else ())]
+        document = {**found.document, "warnings": found.document["warnings"] + notes, "workers": workers}
         tell(document)
         return document

@@ -50,6 +50,8 @@ def cause(status: int | None, silent: bool) -> tuple[str, str]:
             name = signal.Signals(-status).name
         hint = "; the system does that when memory is short" if name == "SIGKILL" else ""
         return "signal", f"was killed by {name}{hint}"
+    if status is None:
+        return "status", "ended, and nobody knows how: the system, or another part of this process, took its status"
     if status == 0:
         return "status", "ended in order although the supervisor was not told to stop"
     return "status", f"ended with status {status}; its lines above say why"

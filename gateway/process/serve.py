@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,12 +25,14 @@ from gateway.errors import ConfigurationError, LogNewer
 from gateway.observability import telemetry
 from gateway.observability.logs import STANDARD_ERROR, Output, configure_logging
 from gateway.process import signals
+from gateway.process.companion import Companion
 from gateway.process.line import Line
 from gateway.process.processing import Declared, Processing
 from gateway.process.reload import OwnReload, Reloader, Source
 from gateway.process.restarts import REFUSED_STATUS
-from gateway.process.supervisor import Run, Supervisor, tell_stacks_when_asked
+from gateway.process.supervisor import Run, Supervisor
 from gateway.process.watchdog import end_process, watched
+from gateway.process.worker import tell_stacks_when_asked
 from gateway.server.acceptor import NoRoom, allowed_connections, raise_file_limit
 from gateway.server.server import listen
 from gateway.settings.table import Settings
@@ -173,14 +176,19 @@ def begin_worker(settings: Settings, line: Connection) -> tuple[Output, Any]:
 
 
 def _process(settings: Settings, _: int, line: Connection) -> None:
-    """The process that derives streams and runs rules. A reload never needs it to start anew."""
+    """The process that derives streams, runs rules and builds views. A reload never needs it to start anew."""
     output, declared = begin_worker(settings, line)
 
     async def run() -> None:
         stop = stop_on_signals()
-        processing = Processing(settings, open_log(settings))
-        derived, rules = counted(len(declared.derived), "derived stream"), counted(len(declared.rules), "rule")
-        logger.info("processing %s and %s in process %d", derived, rules, os.getpid())
+        collect_rarely()
+        processing = Processing(settings, open_log(settings, declared.definitions.catalog))
+        work = [counted(len(declared.derived), "derived stream"), counted(len(declared.rules), "rule")]
+        if declared.archived:
+            work.append(counted(len(declared.archived), "archive"))
+        if views := declared.definitions.views:
+            work.append(counted(len(views), "view"))
+        logger.info("processing %s in process %d", " and ".join(work), os.getpid())
         supervised = Line(
             line, processing.take, no_rows, settings.workers, settings.stall_limit, telemetry.labelled_figures
         )
@@ -192,11 +200,23 @@ def _process(settings: Settings, _: int, line: Connection) -> None:
 
     try:
         asyncio.run(run())
-    except LogNewer as error:
+    except (LogNewer, ConfigurationError) as error:
         logger.error("%s", error)
         output.flush()
         raise SystemExit(1) from None
     output.flush()
+
+
+def collect_rarely() -> None:
+    """Look for cycles seldom, and never in what is there when a process begins its work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
+
+
+def address_of(host: str, port: int) -> str:
+    """An address for people."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def no_rows(_: str, __: int) -> tuple[list[ConnectionRow], int]:
@@ -216,17 +236,16 @@ def _serve_in_process(
 
     async def run() -> None:
         stop = stop_on_signals()
-        gateway = Gateway(settings, definitions, open_log(settings))
+        gateway = Gateway(settings, definitions, open_log(settings, definitions.catalog))
 
         async def say(port: int) -> None:
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
             streams = counted(len(gateway.current.catalog.streams), "stream")
-            logger.info("serving %s on http://%s:%d", streams, host, port)
+            logger.info("serving %s on %s", streams, address_of(settings.host, port))
+            if with_admin and settings.admin_port:
+                logger.info("metrics and administration on %s", address_of(settings.admin_host, settings.admin_port))
 
         sys.setswitchinterval(SWITCH_SECONDS)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, 20, 50)
+        collect_rarely()
         with watched(settings.stall_limit, end_process(output.last_words)):
             async with operating(gateway, stop, reloader, line) as operations:
                 await gateway.run(stop, operations, shared=settings.workers > 1, with_admin=with_admin, on_open=say)
@@ -239,6 +258,10 @@ def _serve_in_process(
     except LogNewer as error:
         logger.error("%s", error)
         return 1 if line is None else REFUSED_STATUS
+    except ConfigurationError as error:
+        # It was in order when the configuration was read: a file that it names has changed since, and may change back.
+        logger.error("%s", error)
+        return 1
     return 0
 
 
@@ -257,12 +280,23 @@ async def operating(
                 supervised.connections,
                 supervised.exposition,
                 lambda: (supervised.silent, supervised.down),
+                lambda: supervised.lags,
             )
         finally:
             supervised.close()
     elif reloader is not None:
-        reload = OwnReload(gateway, reloader)
-        async with reloading_at_hang_up(reload):
-            yield gateway.operations(reload, stop.set)
+        if gateway.settings.processing != "beside":
+            reload = OwnReload(gateway, reloader)
+            async with reloading_at_hang_up(reload):
+                yield gateway.operations(reload, stop.set)
+            return
+        companion = Companion(gateway.settings, Declared(gateway.declared, ()), _process)
+        reload = OwnReload(gateway, reloader, companion.take)
+        try:
+            async with reloading_at_hang_up(reload):
+                own = gateway.operations(reload, stop.set)
+                yield replace(own, exposition=companion.exposition, workers=lambda: companion.told)
+        finally:
+            await companion.close()
     else:
         yield gateway.operations(drain=stop.set)

@@ -4,8 +4,8 @@ Only the supervisor reads the configuration again. It checks all of it and hands
 worker that died starts again with the definitions in force. So no worker meets a broken file, and none has other
 definitions than the rest.
 
-Each worker reports once a second that its loop runs, and what it has counted. One that is silent for `stall_limit` is
-killed. Its counts are kept, its gauges dropped. The supervisor itself waits for nobody.
+Each worker reports once a second that its loop runs, and what it has counted (`worker.py`). One that is silent for
+`stall_limit` is killed. Its counts are kept, its gauges dropped. The supervisor itself waits for nobody.
 
 One more process derives streams and runs rules, where the configuration has any. It serves nobody: while it is missing
 the others are as ready as before, and it is started again for ever.
@@ -13,17 +13,14 @@ the others are as ready as before, and it is started again for ever.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import multiprocessing
-import os
 import pickle
 import queue
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
@@ -37,7 +34,7 @@ from gateway.process.pipe import Post
 from gateway.process.processing import Declared
 from gateway.process.reload import RELOADED, Reloader, tell, tell_refusal
 from gateway.process.restarts import LONGEST_PAUSE, REFUSED_STATUS, Restarts, cause
-from gateway.process.watchdog import StallMeter
+from gateway.process.worker import PROCESSING, TURN, Worker
 from gateway.settings.table import Settings
 
 logger = logging.getLogger("gateway")
@@ -45,57 +42,21 @@ logger = logging.getLogger("gateway")
 STOP_SECONDS = 20.0
 """Seconds after the drain time until a worker that has not ended is killed. The intake stores what it accepted,
 which takes a while if the log is slow."""
-TURN = 0.1
-"""Seconds in which the supervisor sees a signal."""
+KILL_SECONDS = 5.0
+"""Seconds in which a worker that was killed has ended, unless the system holds it."""
+LOOK_SECONDS = 0.02
+"""Seconds between two looks whether workers have ended."""
 RELOAD_WAIT = 20.0
 """Seconds that all workers may take to put definitions in force; one that is started again begins with them."""
-START_SECONDS = 120.0
-"""Seconds after its start until a silent worker is taken to hang."""
-GRACE_SECONDS = 3.0
-"""Beyond `stall_limit`, in which a worker's own watchdog ends it: that tells more than the supervisor can."""
-SILENT_SECONDS = 3.0
-"""Seconds, or half of `stall_limit`, after which a silent worker is reported as one that does not answer."""
-STACKS_SECONDS = 1.0
-"""Seconds that a worker has to write its stacks before it is killed; it can unless it is stopped."""
 FAILED_STATUS = 71
 """The exit status where workers end again and again (EX_OSERR of sysexits.h)."""
 
 HELD_BACK = (signal.SIGINT, signal.SIGHUP)
 """A worker starts with these blocked. It unblocks the first once it can end in order, and the second never. The
 supervisor passes on the signals that a terminal or an operator sends to all processes."""
-TELL_STACKS = signal.SIGUSR2
-
 Run = Callable[[Settings, int, Pipe], None]
 """The main function of a worker: (settings, its number, its line to the supervisor, whose first message are the
 definitions)."""
-
-
-PROCESSING = "processing"
-"""The name of the process that derives streams and runs rules. Its number is the one after those of the servers."""
-
-
-@dataclass(eq=False, slots=True)
-class _Worker:
-    number: int
-    process: BaseProcess
-    serves: bool
-    """Whether clients are sent to it."""
-    post: Post = field(init=False)
-    status: str = RELOADED
-    """How the newest reload went; empty until it says. One that is started begins with what is in force."""
-    figures: Figures = field(default_factory=Figures)
-    beats: int = 0
-    meter: StallMeter = field(default_factory=lambda: StallMeter(TURN))
-    begun: float = field(default_factory=time.monotonic)
-    asked: bool = False
-    """Whether it was asked where it stands, and is killed next."""
-    due: float | None = None
-    """When another is started in the place of this one, which has ended."""
-
-    @property
-    def told(self) -> str:
-        """How the log calls it."""
-        return f"worker {self.number}" if self.serves else PROCESSING
 
 
 class Supervisor:
@@ -112,19 +73,21 @@ class Supervisor:
         self._run = run
         self._process = process
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self._restarts = [Restarts() for _ in range(settings.workers + 1)]
-        self._inbox: queue.SimpleQueue[tuple[_Worker, bytes]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Worker, bytes]] = queue.SimpleQueue()
         self._ended = Figures()
         """The counts of workers that have ended."""
         self._told: tuple[list[str], list[str]] = ([], [])
         """The workers that do not answer, and those that have ended, as last reported to all."""
+        self._lags: dict[str, int] = {}
+        """How far derived streams are behind their sources, as last reported to all."""
         self._looked = time.monotonic()
         self._stopping: list[int] = []
         self._failure = 0
         """The exit status, where the workers are why the process ends."""
         self._hung_up = False
-        self._asking: list[_Worker] = []
+        self._asking: list[Worker] = []
         self._serial = 0
 
     def run(self) -> int:
@@ -150,7 +113,14 @@ class Supervisor:
         if self._process is not None and not self._declared.is_empty and all(one.serves for one in self._workers):
             self._workers.append(self._start(self._settings.workers))
 
-    def _start(self, number: int) -> _Worker:
+    def _dismiss_processing(self) -> None:
+        """End it, where there is nothing left to do. Another may start once it has ended."""
+        for worker in self._workers:
+            if not worker.serves and self._declared.is_empty and not worker.dismissed:
+                worker.dismissed = True
+                worker.terminate()
+
+    def _start(self, number: int) -> Worker:
         ours, theirs = self._context.Pipe()
         serves = number < self._settings.workers
         process = self._context.Process(
@@ -173,11 +143,11 @@ class Supervisor:
         """The part of what is declared that is for a server, or for the one that processes."""
         return self._declared.definitions if serves else self._declared
 
-    def _connect(self, number: int, process: BaseProcess, line: Pipe, first: bytes) -> _Worker:
+    def _connect(self, number: int, process: BaseProcess, line: Pipe, first: bytes) -> Worker:
         def heard(message: bytes) -> None:
             self._inbox.put((worker, message))
 
-        worker = _Worker(number, process, number < self._settings.workers)
+        worker = Worker(number, process, number < self._settings.workers, self._settings.stall_limit)
         worker.post = Post(line, heard, process.name)
         worker.post.send(first)
         return worker
@@ -187,14 +157,17 @@ class Supervisor:
         self._listen(TURN)
         now = time.monotonic()
         elapsed, self._looked = now - self._looked, now
-        for number, worker in enumerate(self._workers):
-            if worker.due is None and not worker.process.is_alive():
+        for number, worker in enumerate(list(self._workers)):
+            if worker.dismissed and worker.has_ended:
+                self._let_go(worker)
+            elif worker.due is None and worker.has_ended:
                 self._bury(worker, now)
             elif worker.due is None:
-                self._judge(worker, elapsed)
+                worker.judge(elapsed)
             elif now >= worker.due and not self._stopping:
-                self._workers[number] = self._start(number)
+                self._workers[number] = self._start(worker.number)
         self._tell_workers()
+        self._tell_lags()
 
     def _listen(self, seconds: float) -> None:
         """Process the messages of the workers for this many seconds."""
@@ -205,7 +178,7 @@ class Supervisor:
                 if message:  # else it has ended, which is seen elsewhere
                     self._take(worker, pickle.loads(message))
 
-    def _bury(self, worker: _Worker, now: float) -> None:
+    def _bury(self, worker: Worker, now: float) -> None:
         """A worker has ended: its counts stay, and are gone on with; what it said of itself holds no longer."""
         kind, why = cause(worker.process.exitcode, worker.asked)
         telemetry.worker_ended(kind)
@@ -229,56 +202,50 @@ class Supervisor:
         logger.error("%s %s; another is started in %g s", worker.told, why, pause)
         worker.due = now + pause
 
-    def _give_up(self, worker: _Worker, status: int) -> None:
+    def _let_go(self, worker: Worker) -> None:
+        """It has ended as it was told to. What it has counted stays."""
+        logger.info("%s has ended: nothing is left to do", worker.told)
+        worker.post.close()
+        self._ended.add_counts(worker.figures)
+        self._workers.remove(worker)
+        self._start_processing()  # where a reload has declared something meanwhile
+
+    def _give_up(self, worker: Worker, status: int) -> None:
         """End the process with this status, since a worker has ended and no other makes sense."""
         worker.due = float("inf")
         self._failure = status
         self._stopping.append(signal.SIGTERM)
 
-    def _judge(self, worker: _Worker, elapsed: float) -> None:
-        """Kill a worker whose loop stands still."""
-        stood = worker.meter.look(worker.beats, elapsed)
-        if not self._settings.stall_limit:
-            return
-        limit = max(self._settings.stall_limit + GRACE_SECONDS, 0 if worker.beats else START_SECONDS)
-        if stood < limit:
-            worker.asked = False
-        elif not worker.asked:
-            worker.asked = True
-            logger.error(
-                "%s has not answered for %.0f s%s; it is asked for its stacks, and killed",
-                worker.told,
-                stood,
-                _state(worker.process.pid),
-            )
-            if worker.beats and worker.process.pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(worker.process.pid, TELL_STACKS)
-        elif stood >= limit + STACKS_SECONDS:
-            worker.process.kill()
-
-    def _is_silent(self, worker: _Worker) -> bool:
-        limit = self._settings.stall_limit
-        return worker.beats > 0 and worker.meter.stood >= (min(SILENT_SECONDS, limit / 2) if limit else SILENT_SECONDS)
-
     def _tell_workers(self) -> None:
         """Let all know which of them do not answer, and which are not there, where that has changed."""
         up = [worker for worker in self._workers if worker.due is None]
-        silent = [worker.process.name for worker in up if self._is_silent(worker) and worker.serves]
+        silent = [worker.process.name for worker in up if worker.is_silent and worker.serves]
         down = [worker.process.name for worker in self._workers if worker.due is not None]
         # Nobody waits for the one that processes, and it is as good as ended.
-        down += [worker.process.name for worker in up if self._is_silent(worker) and not worker.serves]
+        down += [worker.process.name for worker in up if worker.is_silent and not worker.serves]
         if self._told != (silent, down):
             self._told = silent, down
             self._tell_all(("workers", silent, down))
 
-    def _take(self, worker: _Worker, said: tuple[Any, ...]) -> None:
+    def _tell_lags(self) -> None:
+        """Let those who serve know how far derived streams are behind their sources, where that has changed."""
+        lags: dict[str, int] = {}
+        for worker in self._workers:
+            if not worker.serves and worker.due is None and not worker.is_silent:
+                lags |= telemetry.derive_lags(worker.figures)
+        if self._lags != lags:
+            self._lags = lags
+            self._tell_all(("lags", lags))
+
+    def _take(self, worker: Worker, said: tuple[Any, ...]) -> None:
         kind, *rest = said
         if kind == "alive":
             worker.beats += 1
             worker.figures = rest[0]
             if worker.beats == 1 and any(self._told):
                 self._send(worker, pickle.dumps(("workers", *self._told)))
+            if worker.beats == 1 and worker.serves and self._lags:
+                self._send(worker, pickle.dumps(("lags", self._lags)))
         elif kind == "figures":
             self._send(worker, pickle.dumps(("figures", rest[0], self._others(worker))))
         elif kind == "reload":
@@ -288,7 +255,7 @@ class Supervisor:
         elif kind == "connections":
             self._tell_all(("list", worker.number, *rest))
             for other in self._servers():
-                if other.due is not None or self._is_silent(other):
+                if other.due is not None or other.is_silent:
                     self._send(worker, pickle.dumps(("rows", other.number, rest[0], ([], 0))))
         elif kind == "rows":
             asker, *table = rest
@@ -296,13 +263,13 @@ class Supervisor:
         elif rest[0] == self._serial:
             worker.status = rest[1]
 
-    def _others(self, asker: _Worker) -> list[Figures]:
+    def _others(self, asker: Worker) -> list[Figures]:
         """The figures of all processes but one; of those that do not answer the counts alone."""
         others = [worker for worker in self._workers if worker is not asker]
-        told = [Figures(one.figures.counts) if self._is_silent(one) else one.figures for one in others]
+        told = [Figures(one.figures.counts) if one.is_silent else one.figures for one in others]
         return [telemetry.own_counts(), self._ended, *told]
 
-    def _servers(self) -> list[_Worker]:
+    def _servers(self) -> list[Worker]:
         return [worker for worker in self._workers if worker.serves]
 
     def _tell_all(self, message: tuple[object, ...]) -> None:
@@ -310,10 +277,10 @@ class Supervisor:
         for worker in self._servers():
             self._send(worker, pickle.dumps(message))
 
-    def _send(self, worker: _Worker, message: bytes) -> None:
+    def _send(self, worker: Worker, message: bytes) -> None:
         if worker.due is None and not worker.post.send(message):
             logger.error("%s reads no messages, and is killed", worker.told)
-            worker.process.kill()
+            worker.kill()
 
     def _reload(self) -> None:
         """Read the configuration, hand it to all workers, and answer those that asked."""
@@ -333,6 +300,7 @@ class Supervisor:
         self._declared = found.declared
         document = {**found.document, "workers": self._hand_over()}
         self._start_processing()
+        self._dismiss_processing()
         tell(document)
         self._answer(asking, document)
 
@@ -356,7 +324,7 @@ class Supervisor:
                 logger.error("%s was not reloaded: %s", told, status)
         return list(statuses.values())
 
-    def _answer(self, asking: list[_Worker], answer: object) -> None:
+    def _answer(self, asking: list[Worker], answer: object) -> None:
         message = pickle.dumps(("answer", answer))
         for worker in asking:
             self._send(worker, message)
@@ -365,34 +333,24 @@ class Supervisor:
         # The interpreter gives up its handlers before it ends.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         for worker in self._workers:
-            worker.process.terminate()
-            if self._is_silent(worker):
-                worker.process.kill()
+            worker.terminate()
+            if worker.is_silent:
+                worker.kill()
         deadline = time.monotonic() + self._settings.drain_time + STOP_SECONDS
-        running = self._workers
-        while running := [worker for worker in running if worker.process.is_alive()]:
-            if len(self._stopping) > 1 or time.monotonic() > deadline:
-                for worker in running:
-                    logger.warning("%s has not ended yet, and is killed", worker.told)
-                    worker.process.kill()
-                    worker.process.join()
-            time.sleep(0.02)
+        running = self._wait_for(self._workers, lambda: len(self._stopping) > 1 or time.monotonic() > deadline)
+        for worker in running:
+            logger.warning("%s has not ended yet, and is killed", worker.told)
+            worker.kill()
+        deadline = time.monotonic() + KILL_SECONDS
+        for worker in self._wait_for(running, lambda: time.monotonic() > deadline):
+            logger.error("%s was killed, and does not end%s", worker.told, worker.state)
         if self._failure:
             return self._failure
         return 0 if len(self._stopping) == 1 else 128 + self._stopping[-1]
 
-
-def _state(pid: int | None) -> str:
-    """The state of a process according to the system, if the system tells it (Linux)."""
-    with suppress(OSError, IndexError):
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            letter = file.read().rpartition(")")[2].split()[0]
-        return {"T": ", and is stopped", "t": ", and is traced", "D": ", and waits for a disk"}.get(letter, "")
-    return ""
-
-
-def tell_stacks_when_asked(descriptor: int) -> None:
-    """In a worker: write the stacks of all threads at TELL_STACKS, even while a library holds Python's lock. Only
-    this goes straight to the log's descriptor: the worker is killed a second later, whether anybody reads there or
-    not."""
-    faulthandler.register(TELL_STACKS, file=descriptor, all_threads=True)
+    @staticmethod
+    def _wait_for(workers: list[Worker], enough: Callable[[], bool]) -> list[Worker]:
+        """Wait until they have ended, or it is enough; returns those that have not."""
+        while (running := [worker for worker in workers if not worker.has_ended]) and not enough():
+            time.sleep(LOOK_SECONDS)
+        return running

@@ -2,7 +2,7 @@
 
 It counts only the time in which it ran itself. A process that is stopped, or a machine that sleeps, stands still as a
 whole, and its loop is not to blame. A call into C that keeps Python's lock stops this thread too. In a worker the
-supervisor notices that (`supervisor.py`), and in a single process the next check of /healthz.
+supervisor notices that (`worker.py`), and in a single process the next check of /healthz.
 """
 
 from __future__ import annotations

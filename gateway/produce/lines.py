@@ -1,4 +1,4 @@
-"""Reads the lines of a file or a pipe, compressed or not, in parts of bounded size."""
+"""Reads the events of a file or a pipe, compressed or not, in parts of bounded size."""
 
 from __future__ import annotations
 
@@ -7,65 +7,87 @@ import io
 import os
 import stat
 from collections.abc import AsyncIterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from gateway.cooperative import give_way
+from gateway.produce.entry import MAXIMUM_BYTES, Entry, Holder
 from gateway.produce.packed import InputError, Unpacker
+from gateway.produce.values import ValueSplitter, are_lines
 
 CHUNK_BYTES = 1024 * 1024
 """Bytes that are read at once."""
-
-MAXIMUM_LINE_BYTES = 16 * 1024 * 1024
-"""The longest line that is held."""
-
-BEGINNING_BYTES = 200
-"""The part that is kept of a longer line."""
-
-
-class InputLine(NamedTuple):
-    """A line without its end; `number` counts from 1. Of one that is too long there is only the beginning."""
-
-    number: int
-    data: bytes
-    length: int
 
 
 class LineSplitter:
     """Bytes in, lines out."""
 
-    def __init__(self, maximum: int = MAXIMUM_LINE_BYTES) -> None:
-        self._maximum = maximum
-        self._number = 0
-        self._pieces: list[bytes] = []
-        self._length = 0
+    fault: str | None = None
+    """Lines are never wrong."""
 
-    def feed(self, chunk: bytes) -> list[InputLine]:
+    def __init__(self, maximum: int = MAXIMUM_BYTES) -> None:
+        self._held = Holder(maximum)
+        self._number = 0
+
+    def feed(self, chunk: bytes) -> list[Entry]:
         """The lines that these bytes end."""
         first, *others = chunk.split(b"\n")
-        self._keep(first)
+        self._held.keep(first)
         lines = []
         for piece in others:
             lines.append(self._line())
-            self._keep(piece)
+            self._held.keep(piece)
         return lines
 
-    def finish(self) -> list[InputLine]:
+    def finish(self) -> list[Entry]:
         """The last line, where it has no end."""
-        return [self._line()] if self._length else []
+        return [self._line()] if self._held.length else []
 
-    def _keep(self, piece: bytes) -> None:
-        if self._length <= self._maximum:
-            self._pieces.append(piece)
-        self._length += len(piece)
-        if self._length > self._maximum:
-            self._pieces = [b"".join(self._pieces)[:BEGINNING_BYTES]]
-
-    def _line(self) -> InputLine:
+    def _line(self) -> Entry:
         self._number += 1
-        line = InputLine(self._number, b"".join(self._pieces), self._length)
-        self._pieces = []
-        self._length = 0
-        return line
+        return Entry(self._number, *self._held.take())
+
+
+class Splitter:
+    """Bytes in, events out: lines, or values where the beginning of the input shows that they are not one a line."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+        self._found: LineSplitter | ValueSplitter | None = None
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "event" if isinstance(self._found, ValueSplitter) else "line"
+
+    def feed(self, chunk: bytes) -> list[Entry]:
+        """What these bytes end."""
+        if self._found is None:
+            chunk = self._begun = self._begun + chunk
+            lines = are_lines(chunk[:CHUNK_BYTES])
+            if lines is None and len(chunk) < CHUNK_BYTES:
+                return []
+            self._begin(lines is not False)
+        assert self._found is not None
+        return self._found.feed(chunk)
+
+    def finish(self) -> list[Entry]:
+        """What only the end of the input ends."""
+        entries: list[Entry] = []
+        if self._found is None:
+            begun = self._begun
+            entries = self._begin(True).feed(begun)
+        assert self._found is not None
+        return entries + self._found.finish()
+
+    def check(self) -> None:
+        """Raises InputError where the input cannot be read on."""
+        if self._found is not None and self._found.fault is not None:
+            raise InputError(self._found.fault)
+
+    def _begin(self, lines: bool) -> LineSplitter | ValueSplitter:
+        self._begun = b""
+        self._found = LineSplitter() if lines else ValueSplitter()
+        return self._found
 
 
 class Input:
@@ -74,15 +96,22 @@ class Input:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._descriptor = _descriptor(file)
+        self._splitter = Splitter()
         self.size = _size(self._descriptor)
         self.taken = 0
-        self.lines = 0
-        """Lines that came so far."""
+        self.count = 0
+        """Lines that came so far; or events, where these are not one a line."""
 
-    async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[InputLine]]:
-        """Lines as they arrive, those of one read together, up to the end or until `stop` is set. A last line
-        without a line end counts only at the end. The first `skip` lines are skipped. Raises InputError."""
-        splitter, unpacker = LineSplitter(), Unpacker()
+    @property
+    def unit(self) -> str:
+        """What is counted: "line" or "event"."""
+        return self._splitter.unit
+
+    async def parts(self, stop: asyncio.Event, skip: int = 0) -> AsyncIterator[list[Entry]]:
+        """Lines, or events, as they arrive, those of one read together, up to the end or until `stop` is set. A last
+        line without a line end counts only at the end. The first `skip` are passed over. Raises InputError, after what
+        comes before the mistake."""
+        splitter, unpacker = self._splitter, Unpacker()
         while not stop.is_set():
             await give_way()
             await self._readable(stop)
@@ -90,22 +119,22 @@ class Input:
                 return
             chunk = self._read()
             self.taken += len(chunk)
-            if not chunk:
-                for part in unpacker.finish():
-                    yield self._behind(skip, splitter.feed(part))
-                yield self._behind(skip, splitter.finish())
-                return
-            for part in unpacker.feed(chunk):
+            for part in unpacker.feed(chunk) if chunk else unpacker.finish():
                 yield self._behind(skip, splitter.feed(part))
+                splitter.check()
                 if stop.is_set():
                     return
+            if not chunk:
+                yield self._behind(skip, splitter.finish())
+                splitter.check()
+                return
 
-    def _behind(self, skip: int, lines: list[InputLine]) -> list[InputLine]:
-        """Those of the lines that came now which are not passed over."""
-        if not lines:
-            return lines
-        self.lines = lines[-1].number
-        return lines if lines[0].number > skip else [line for line in lines if line.number > skip]
+    def _behind(self, skip: int, entries: list[Entry]) -> list[Entry]:
+        """Those of the entries that came now which are not passed over."""
+        if not entries:
+            return entries
+        self.count = entries[-1].number
+        return entries if entries[0].number > skip else [entry for entry in entries if entry.number > skip]
 
     def _read(self) -> bytes:
         try:

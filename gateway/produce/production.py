@@ -1,4 +1,4 @@
-"""Produces from lines: newline-delimited JSON, each line validated and stored in the order of the input."""
+"""Produces from lines or other entries of an input: each is validated, and stored in the order of the input."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gateway.eventlog.port import EventLog
 from gateway.intake.split import read_one
 from gateway.intake.validate import TIMESTAMP_AHEAD, InvalidEvent, validate
 from gateway.model.record import NewRecord
-from gateway.produce.lines import MAXIMUM_LINE_BYTES, InputLine
+from gateway.produce.entry import MAXIMUM_BYTES, Entry
 from gateway.schemas.repository import SchemaRepository
 
 BATCH_RECORDS = 2000
 EXCERPT_CHARACTERS = 80
-"""The part of a line that a complaint shows."""
+"""The part of an entry that a complaint shows."""
 REASON_CHARACTERS = 600
 """The longest complaint."""
 
-Complain = Callable[[int, str], None]
-"""Receives the number of a line, and its fault."""
+Complain = Callable[[str, str], None]
+"""Receives the place of an entry, and its fault."""
 
 
 def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Stream:
@@ -39,10 +39,10 @@ def with_fields(stream: Stream, key: str | None, timestamp: str | None) -> Strea
 
 
 class Production:
-    """Appends each valid line to the stream's first topic, and complains of the others.
+    """Appends each valid entry to the stream's first topic, and complains of the others.
 
-    `settled` is the number of the last line before which every line is stored or was complained of; so at whatever
-    point a run ends, another can go on at the line after it. The first `skipped` lines are so by what was done before.
+    `settled` is the number of the last entry before which every one is stored or was complained of; so at whatever
+    point a run ends, another can go on behind it. The first `skipped` ones are so by what was done before.
     """
 
     def __init__(
@@ -72,37 +72,37 @@ class Production:
 
     @property
     def too_many_errors(self) -> bool:
-        """Whether `max_errors` invalid lines were met, and no more are wanted."""
+        """Whether `max_errors` invalid entries were met, and no more are wanted."""
         return self._max_errors is not None and self.invalid >= self._max_errors
 
-    async def run(self, parts: AsyncIterator[list[InputLine]], stop: asyncio.Event) -> None:
-        """Run to the end of the lines, to the bound of errors, or until `stop` is set. Raises LogError if the log
-        cannot store them. None of the lines after `settled` is then known to be stored, though those of one append
+    async def run(self, parts: AsyncIterator[list[Entry]], stop: asyncio.Event) -> None:
+        """Run to the end of the input, to the bound of errors, or until `stop` is set. Raises LogError if the log
+        cannot store them. None of the entries after `settled` is then known to be stored, though those of one append
         may be."""
         await self._log.create(self._stream.topics[0], self._stream.partitions, self._stream.retention)
         work = Yielder()
-        async for lines in parts:
-            for line in lines:
-                self._take(line)
-                # A thousand lines may take seconds, after which a signal has to be seen.
+        async for entries in parts:
+            for entry in entries:
+                self._take(entry)
+                # A thousand entries may take seconds, after which a signal has to be seen.
                 await work.give_way()
                 if len(self._batch) >= BATCH_RECORDS:
-                    await self._append(line.number)
+                    await self._append(entry.number)
                 if self.too_many_errors or stop.is_set():
-                    await self._append(line.number)
+                    await self._append(entry.number)
                     return
-            if lines:
-                await self._append(lines[-1].number)
+            if entries:
+                await self._append(entries[-1].number)
                 # What is stored at once, as in a log in memory, must not keep a signal from being seen.
                 await give_way()
 
-    def _take(self, line: InputLine) -> None:
-        data = line.data.strip()
+    def _take(self, entry: Entry) -> None:
+        data = entry.data.strip()
         if not data:
             return
         try:
-            if len(line.data) < line.length:
-                raise InvalidEvent(f"longer than {MAXIMUM_LINE_BYTES:,} bytes: it has {line.length:,}")
+            if len(entry.data) < entry.length:
+                raise InvalidEvent(f"longer than {MAXIMUM_BYTES:,} bytes: it has {entry.length:,}")
             piece = read_one(data)
             if piece.fault is not None:
                 raise InvalidEvent(piece.fault)
@@ -112,21 +112,21 @@ class Production:
             )
         except InvalidEvent as error:
             self.invalid += 1
-            self._complain(line.number, f"{error}: {excerpt(data)}")
+            self._complain(entry.place, f"{error}: {excerpt(data)}")
             return
         self._batch.append(accepted.record)
 
     async def _append(self, last: int) -> None:
-        """Store what was taken in up to this line."""
+        """Store what was taken in up to this entry."""
         batch, self._batch = self._batch, []
         if batch:
             self.stored += len(await self._log.append(self._stream.topics[0], batch))
         self.settled = last
 
 
-def excerpt(line: bytes) -> str:
-    """The beginning of a line."""
-    return cut(line[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"), EXCERPT_CHARACTERS)
+def excerpt(data: bytes) -> str:
+    """The beginning of an entry."""
+    return cut(data[: 4 * EXCERPT_CHARACTERS].decode(errors="replace"), EXCERPT_CHARACTERS)
 
 
 def cut(text: str, length: int) -> str:
@@ -142,10 +142,10 @@ class Complaints:
         self._shown = shown
         self._count = 0
 
-    def __call__(self, number: int, reason: str) -> None:
-        """Complain of a line."""
+    def __call__(self, place: str, reason: str) -> None:
+        """Complain of what stands at a place."""
         self._count += 1
         if self._count <= self._shown:
-            self._say(f"line {number}: {cut(reason, REASON_CHARACTERS)}")
+            self._say(f"{place}: {cut(reason, REASON_CHARACTERS)}")
         if self._count == self._shown:
-            self._say("further invalid lines are only counted")
+            self._say("further invalid ones are only counted")

@@ -11,7 +11,9 @@ LONGEST_PAUSE = 60_000
 for how long the events of everybody wait."""
 
 SERVER_ERRORS = frozenset({429, *range(500, 600)})
+"""Statuses that a later try may not have (RFC 9110 section 15.6, RFC 6585 section 4)."""
 DEFAULT_DELAYS = (30_000, 300_000, 3_600_000)
+"""Milliseconds from each try to the next: 30 s, 5 min, 1 h."""
 
 _LONGEST_NUMBER = 10
 """Digits of a `Retry-After` that are read."""

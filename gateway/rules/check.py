@@ -9,7 +9,7 @@ from gateway.catalog.derivation import Derivation, Expression
 from gateway.definitions import Definitions
 from gateway.derive.declared import declared
 from gateway.intake.validate import InvalidEvent
-from gateway.model.record import Record, TopicPartition
+from gateway.model.record import Record
 from gateway.rules.dead import Dead, dead_record
 from gateway.rules.rule import Request, Rule
 from gateway.rules.template import expressions_of
@@ -52,7 +52,7 @@ def _not_taken(rule: Rule, definitions: Definitions, now: int) -> list[tuple[int
     if schemas.taken_by(catalog.streams[rule.dead_stream]) is None:
         return []
     topic = catalog.streams[rule.sources[0]].topics[0]
-    tries = Tries(rule.name, TopicPartition(topic, 0), 0, now, 1, first=now)
+    tries = Tries(rule.name, topic, 0, 0, now, 1, first=now)
     record, dead = Record(topic, 0, 0, now, None, b"{}"), Dead("it answers 500", 500, b"answer")
     try:
         dead_record(record, {}, tries, dead, rule.dead_stream, catalog, schemas, now)

@@ -17,7 +17,9 @@ TICK_SECONDS = 1.0
 REST_SECONDS = 0.01
 """Between two appends: what is done meanwhile goes together."""
 APPEND_BYTES = 2 * 1024 * 1024
+"""Of the records in one append; the last one may go beyond it."""
 LONGEST_PAUSE = 10.0
+"""Seconds between two tries of an append where the log is away."""
 
 
 class PositionMoved(GatewayError):
@@ -57,6 +59,8 @@ class Commits:
         self._writer: LogWriter | None = None
         self._stored: bytes | None = None
         self._finished: list[Finished] = []
+        self._storing: tuple[list[Finished], bytes] | None = None
+        """What an append is about. It stays so where that was cancelled, and nobody knows what the log has of it."""
         self.unstored = 0
         """Events of which the log does not have the outcome yet."""
         self._changed = asyncio.Event()
@@ -85,13 +89,20 @@ class Commits:
             await asyncio.sleep(REST_SECONDS)
 
     async def flush(self) -> None:
-        """Store all that is finished, and the position. Raises WriterFenced, PositionMoved."""
+        """Store all that is finished, and the position; first what a flush was storing that was cancelled. Raises
+        WriterFenced, PositionMoved."""
         self._changed.clear()
+        if self._storing is not None:
+            # A writer that is opened anew says whether the log has it.
+            await self.close()
         while True:
-            batch = self._batch()
-            position = self._position()
+            if self._storing is None:
+                batch = self._batch()
+                self._storing = batch, self._position()
+            batch, position = self._storing
             if batch or position != self._stored:
                 await self._append(batch, position)
+            self._storing = None
             self.unstored -= len(batch)
             for finished in batch:
                 self._release(finished.item)

@@ -20,6 +20,7 @@ VALUE_HEADER = "gateway-rule-value"
 HEADER_BYTES = 8192
 """Of the record's own headers that are kept together."""
 ANSWER_CHARACTERS = 1000
+"""Of the last answer, in the dead event."""
 
 
 class Dead(NamedTuple):

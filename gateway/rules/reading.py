@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 from gateway.cooperative import Yielder
+from gateway.derive.engine import Event
+from gateway.derive.sources import Follower, Sources
+from gateway.derive.stretch import Part
 from gateway.errors import LogError
 from gateway.eventlog.port import Batch, EventLog, LogReader, TopicState
 from gateway.eventlog.trouble import Kind, Refusal, Trouble, demand
@@ -18,25 +21,34 @@ BATCH_RECORDS = 500
 BATCH_BYTES = 1024 * 1024
 """What is read at once, and not yet taken up."""
 WAIT_SECONDS = 1.0
+"""For which a fetch waits for records."""
 SURVEY_SECONDS = 5.0
 """So often it is asked which topics and partitions there are, and what could not be read is tried again."""
 LONGEST_PAUSE = 10.0
+"""Seconds between two tries to open the log where it is away."""
 
-Take = Callable[[Record, Window], Awaitable[None]]
+Take = Callable[[Record, Event, Window], Awaitable[None]]
+"""Takes a record, with what it holds where it was decoded already."""
 
 
 class Reading:
-    """Some topics of a rule, in one reader. `from_start` is for the rule's own topics: of the others, what was there
-    before the rule began, at `since` (ms), is none of its business."""
+    """Some topics of a rule, in one reader. With `sources` they are streams, read together with others that read them:
+    what was there before the rule began, at `since` (ms), is none of its business. Without, they are its own."""
 
     def __init__(
-        self, rule: str, log: EventLog, topics: Collection[str], take: Take, since: int, *, from_start: bool
+        self,
+        rule: str,
+        log: EventLog,
+        topics: Collection[str],
+        take: Take,
+        since: int,
+        sources: Sources | None = None,
     ) -> None:
         self._rule = rule
         self._log = log
         self._topics = tuple(topics)
         self._take = take
-        self._from_start = from_start
+        self._sources = sources
         self._since = since
         self._identities: dict[str, str] = {}
         self._absent: set[str] = set()
@@ -89,36 +101,46 @@ class Reading:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _open(self) -> LogReader:
+    async def _open(self) -> LogReader | Follower:
         self._read.clear()
         await self._survey()
-        return await self._log.reader({})
+        return await self._log.reader({}) if self._sources is None else self._sources.follower()
 
-    async def _step(self, reader: LogReader) -> None:
+    async def _step(self, reader: LogReader | Follower) -> None:
         loop = asyncio.get_running_loop()
         if loop.time() - self._looked >= SURVEY_SECONDS:
             await self._survey()
         if new := [partition for partition in self._windows if partition not in self._read]:
-            await reader.add(self._positions(new), self._stamps)
+            if isinstance(reader, Follower):
+                reader.add(self._positions(new), self._identities, self._stamps)
+            else:
+                await reader.add(self._positions(new), self._stamps)
             self._read.update(new)
         if not self._read:
             await asyncio.sleep(WAIT_SECONDS)
             return
-        for found in await reader.fetch(WAIT_SECONDS, BATCH_RECORDS, max_bytes=BATCH_BYTES):
+        for found in await self._fetch(reader):
             if isinstance(found, Refusal):
                 await self._refused(found)
             else:
                 await self._batch(found)
 
+    @staticmethod
+    async def _fetch(reader: LogReader | Follower) -> Sequence[Batch | Part | Refusal]:
+        if isinstance(reader, Follower):
+            return await reader.fetch(WAIT_SECONDS, BATCH_RECORDS)
+        return await reader.fetch(WAIT_SECONDS, BATCH_RECORDS, max_bytes=BATCH_BYTES)
+
     def _positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         return {partition: self._windows[partition].read_to for partition in partitions}
 
-    async def _batch(self, batch: Batch) -> None:
+    async def _batch(self, batch: Batch | Part) -> None:
         window = self._windows[batch.partition]
         work = Yielder()
-        for record in batch.records:
+        records = batch.records if isinstance(batch, Part) else [(record, None) for record in batch.records]
+        for record, event in records:
             await work.give_way()
-            await self._take(record, window)
+            await self._take(record, event, window)
         window.move(batch.position)
         self._stamps[batch.partition] = batch.stamp
 
@@ -136,7 +158,7 @@ class Reading:
     async def _found(self, topic: str, state: TopicState) -> None:
         known = self._identities.get(topic)
         recreated = known is not None and known != state.identity
-        everything = self._from_start or known is not None or topic in self._absent
+        everything = self._sources is None or known is not None or topic in self._absent
         partitions = [TopicPartition(topic, number) for number in range(state.partitions)]
         new = [one for one in partitions if recreated or one not in self._windows]
         bounds = await self._log.bounds(new) if new else {}

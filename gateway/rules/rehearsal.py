@@ -18,10 +18,11 @@ it names; how many there are counts. A rule waits for nothing here: another try 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Findings, Located, did_you_mean, parse

@@ -16,6 +16,7 @@ from gateway.rules.rule import Rule, replay_topic
 from gateway.rules.window import Place, decode_position, encode_position
 
 APPEND_RECORDS = 100
+"""Dead events that are put back in one append."""
 
 
 def replay_writer_name(rule: str) -> str:

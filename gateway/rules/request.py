@@ -37,6 +37,7 @@ MOST_ADDRESSES = 4
 """Addresses of a host that are tried, one after the other."""
 
 NO_PROXIES = Proxies({}, {})
+"""For hosts that are asked directly."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 _HEADERS = ((b"accept", b"*/*"), (b"accept-encoding", b"identity"), (b"user-agent", b"event-gateway"))

@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.catalog.derivation import Expression, Members
+from gateway.catalog.quantity import shown_duration
 from gateway.limits.rates import Rate
 from gateway.rules.attempt import Policy
 from gateway.rules.template import Template, UrlTemplate
 
 MAXIMUM_CONCURRENCY = 100
+"""Events of one rule that are in hand at once."""
 DEFAULT_CONCURRENCY = 10
 DEFAULT_TIMEOUT = 10_000
+"""Milliseconds that a request may take where it does not say so itself."""
 NO_LIMIT = Rate(0, 0)
+"""As many tries a second as come."""
 USUAL = Policy()
+"""The policy of a rule that declares none."""
 LONGEST_TIMEOUT = 300_000
 """Milliseconds that a request may take."""
 
@@ -66,7 +71,7 @@ class Rule:
 
 def retry_topic(rule: str, delay: int) -> str:
     """Where events of a rule wait for so many milliseconds: a topic a delay, so that the head of each is due first."""
-    return f"{rule}.retry-{shown_delay(delay)}"
+    return f"{rule}.retry-{shown_duration(delay)}"
 
 
 def replay_topic(rule: str) -> str:
@@ -77,11 +82,3 @@ def replay_topic(rule: str) -> str:
 def writer_name(rule: str) -> str:
     """The name of the writer that owns a rule, and of its position."""
     return f"rule {rule}"
-
-
-def shown_delay(delay: int) -> str:
-    """Milliseconds as the largest unit in which they are whole: `30s`, `5m`, `1500ms`."""
-    for unit, factor in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if delay % factor == 0:
-            return f"{delay // factor}{unit}"
-    return f"{delay}ms"

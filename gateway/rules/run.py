@@ -1,13 +1,13 @@
-"""Runs rules side by side in a process, until a stop."""
+"""Runs a rule in a process, until a stop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
 
-from gateway.clock import Clock, SystemClock
-from gateway.cooperative import together
+from gateway.clock import Clock
 from gateway.definitions import Definitions
+from gateway.derive.sources import Sources
 from gateway.errors import ConfigurationError, WriterFenced
 from gateway.eventlog.port import EventLog
 from gateway.limits.networks import Networks
@@ -17,22 +17,36 @@ from gateway.rules.rule import Rule
 from gateway.rules.runner import LONGEST_PAUSE, Means, Runner, wait_for
 
 
-async def run_rules(
-    rules: Collection[Rule],
+async def run_rule(
+    rule: Rule,
     log: EventLog,
     definitions: Definitions,
     networks: Iterable[str],
     stop: asyncio.Event,
-    clock: Clock | None = None,
-) -> list[str]:
-    """Run these rules until `stop` is set; returns the names of those that another process has taken over meanwhile.
+    clock: Clock,
+    sources: Sources | None = None,
+) -> None:
+    """Run a rule until `stop` is set. Raises WriterFenced where another process has taken it over.
 
-    `log` is open. `networks` are the private ones that requests may go to. One rule that meets a mistake of ours is
-    begun anew after a pause; the others run on.
+    `log` is open, and `sources` are what the process reads of it. `networks` are the private ones that requests may go
+    to. A rule that meets a mistake of ours is begun anew after a pause.
     """
-    time = clock or SystemClock()
-    taken = await together(_keep_running(rule, log, definitions, Networks(networks), stop, time) for rule in rules)
-    return [rule.name for rule, is_taken in zip(rules, taken, strict=True) if is_taken]
+    pause = 1.0
+    egress = Egress(Networks(networks))
+    try:
+        while not stop.is_set():
+            try:
+                means = Means(log, definitions.catalog, definitions.schemas, egress, clock, sources or Sources(log))
+                await Runner(rule, means).run(stop)
+            except WriterFenced as error:
+                telemetry.rule_taken_over(rule.name, str(error))
+                raise
+            except Exception as error:
+                telemetry.mistake("rules", error)
+                await wait_for(stop, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+    finally:
+        await egress.close()
 
 
 def chosen(rules: Collection[Rule], names: Collection[str]) -> list[Rule]:
@@ -44,26 +58,3 @@ def chosen(rules: Collection[Rule], names: Collection[str]) -> list[Rule]:
     if not known:
         raise ConfigurationError(["the configuration has no rules"])
     return [known[name] for name in names] if names else list(rules)
-
-
-async def _keep_running(
-    rule: Rule, log: EventLog, definitions: Definitions, networks: Networks, stop: asyncio.Event, clock: Clock
-) -> bool:
-    """Whether another process has taken it over."""
-    pause = 1.0
-    egress = Egress(networks)
-    try:
-        while not stop.is_set():
-            try:
-                means = Means(log, definitions.catalog, definitions.schemas, egress, clock)
-                await Runner(rule, means).run(stop)
-            except WriterFenced as error:
-                telemetry.rule_taken_over(rule.name, str(error))
-                return True
-            except Exception as error:
-                telemetry.mistake("rules", error)
-                await wait_for(stop, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-        return False
-    finally:
-        await egress.close()

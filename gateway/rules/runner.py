@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from gateway.catalog.catalog import Catalog
 from gateway.clock import Clock
+from gateway.derive.engine import Event
+from gateway.derive.sources import Sources
 from gateway.errors import BadRecord, LogError, WriterFenced
 from gateway.eventlog.port import EventLog, LogWriter
 from gateway.intake.validate import InvalidEvent
@@ -42,6 +45,7 @@ DRAIN_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """So often the clock is looked at by what waits for a time of day."""
 LONGEST_PAUSE = 30.0
+"""Seconds between two beginnings of a rule that fails."""
 
 
 class Room:
@@ -75,6 +79,8 @@ class Means(NamedTuple):
     schemas: SchemaRepository
     sender: Sender
     clock: Clock
+    sources: Sources
+    """Read together with all that is derived in this process."""
 
 
 class Runner:
@@ -123,10 +129,11 @@ class Runner:
     async def _run(self, stop: asyncio.Event) -> None:
         places = decode_position(await self._commits.open())
         delays = self._delays(places)
-        read = partial(Reading, self._rule.name, self._means.log, since=self._means.clock.now())
-        self._readings = [read(self._streams, partial(self._take, STREAM, 0), from_start=False)]
+        means = self._means
+        read = partial(Reading, self._rule.name, means.log, since=means.clock.now())
+        self._readings = [read(self._streams, partial(self._take, STREAM, 0), sources=means.sources)]
         for topic, (level, delay) in delays.items():
-            self._readings.append(read([topic], partial(self._take, level, delay), from_start=True))
+            self._readings.append(read([topic], partial(self._take, level, delay)))
         for reading in self._readings:
             reading.restore(places)
             await reading.prepare()
@@ -210,13 +217,14 @@ class Runner:
 
     # Events in.
 
-    async def _take(self, level: int, delay: int, record: Record, window: Window) -> None:
-        """One record of a stream, or of one of the rule's own topics, where it waits until its delay is over."""
+    async def _take(self, level: int, delay: int, record: Record, event: Event, window: Window) -> None:
+        """One record of a stream, with what it holds, or of one of the rule's own topics, where it waits until its
+        delay is over."""
         if not window.begin(record.offset):
             return
         own = record.topic not in self._streams
         tries = tries_of(record) if own else first_tries(self._rule.name, record)
-        item = None if tries is None else self._item(record, window, tries, level)
+        item = None if tries is None else self._item(record, event, window, tries, level)
         if item is None:
             window.settle(record.offset)
             return
@@ -236,11 +244,11 @@ class Runner:
         while (left := (time - self._means.clock.now()) / 1000) > 0:  # noqa: ASYNC110  # no event tells of a clock
             await asyncio.sleep(min(left, LOOK_SECONDS))
 
-    def _item(self, record: Record, window: Window, tries: Tries, level: int) -> Item | None:
+    def _item(self, record: Record, found: Event, window: Window, tries: Tries, level: int) -> Item | None:
         """The event, where the rule is about it."""
         origin = as_in_stream(record, tries)
         try:
-            event = self._work.event(origin)
+            event = self._work.event(origin, found)
         except BadRecord as error:
             telemetry.rule_bad(self._rule.name, record.topic, record.offset, str(error))
             return None

@@ -24,6 +24,7 @@ LONGEST_TARGET = 8_000
 LONGEST_HEADER = 8_000
 """Bytes of the value of one header."""
 MOST_EXPRESSIONS = 50
+"""In one template."""
 
 Value = Callable[[dict[str, Any], Record], Any]
 Compile = Callable[[Expression], Value]

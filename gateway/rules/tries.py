@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import msgspec
+from msgspec.structs import replace
 
 from gateway.model.record import NewRecord, Record, TopicPartition
 
 HEADER = "gateway-rule"
+"""The name of the header."""
 LONGEST_TOLD = 500
 """Characters of the last answer that are carried along."""
 
 
-class _Stored(msgspec.Struct, array_like=True):
-    """The header's form: a JSON array."""
+class Tries(msgspec.Struct, frozen=True, array_like=True):
+    """`topic`, `number`, `offset` and `timestamp` are those of the event in its stream. `tries` of action number
+    `action` were made, the first of all at `first` (ms; 0: none yet). `sequence` orders the events of a key where the
+    rule is `ordered`; 0 is for what comes from the stream itself. `told` is what came of the last try.
+
+    In the header it is a JSON array of these members."""
 
     rule: str
     topic: str
-    partition: int
+    number: int
     offset: int
     timestamp: int
     tries: int = 0
@@ -27,37 +31,21 @@ class _Stored(msgspec.Struct, array_like=True):
     sequence: int = 0
     told: str = ""
 
-
-_DECODER = msgspec.json.Decoder(_Stored)
-
-
-@dataclass(frozen=True, slots=True)
-class Tries:
-    """`partition`, `offset` and `timestamp` are those of the event in its stream. `tries` of action number `action`
-    were made, the first of all at `first` (ms; 0: none yet). `sequence` orders the events of a key where the rule is
-    `ordered`; 0 is for what comes from the stream itself. `told` is what came of the last try."""
-
-    rule: str
-    partition: TopicPartition
-    offset: int
-    timestamp: int
-    tries: int = 0
-    action: int = 0
-    first: int = 0
-    sequence: int = 0
-    told: str = ""
+    @property
+    def partition(self) -> TopicPartition:
+        """Where the event is in its stream."""
+        return TopicPartition(self.topic, self.number)
 
     def header(self) -> tuple[str, bytes]:
         """The header of a record that carries it."""
-        stored = _Stored(
-            self.rule, *self.partition, self.offset, self.timestamp,
-            self.tries, self.action, self.first, self.sequence, self.told[:LONGEST_TOLD],
-        )  # fmt: skip
-        return HEADER, msgspec.json.encode(stored)
+        return HEADER, msgspec.json.encode(replace(self, told=self.told[:LONGEST_TOLD]))
 
     def anew(self) -> Tries:
         """The same event, as if it had never been tried."""
         return replace(self, tries=0, action=0, first=0, sequence=0, told="")
+
+
+_DECODER = msgspec.json.Decoder(Tries)
 
 
 def tries_of(record: Record) -> Tries | None:
@@ -66,19 +54,14 @@ def tries_of(record: Record) -> Tries | None:
     if value is None:
         return None
     try:
-        found = _DECODER.decode(value)
+        return _DECODER.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    place = TopicPartition(found.topic, found.partition)
-    return Tries(
-        found.rule, place, found.offset, found.timestamp,
-        found.tries, found.action, found.first, found.sequence, found.told,
-    )  # fmt: skip
 
 
 def first_tries(rule: str, record: Record) -> Tries:
     """Of an event that comes from its stream."""
-    return Tries(rule, TopicPartition(record.topic, record.partition), record.offset, record.timestamp)
+    return Tries(rule, record.topic, record.partition, record.offset, record.timestamp)
 
 
 def with_tries(record: Record, tries: Tries) -> NewRecord:
@@ -89,9 +72,4 @@ def with_tries(record: Record, tries: Tries) -> NewRecord:
 
 def as_in_stream(record: Record, tries: Tries) -> Record:
     """The record as it stood in its stream: expressions see that place and time."""
-    return record._replace(
-        topic=tries.partition.topic,
-        partition=tries.partition.partition,
-        offset=tries.offset,
-        timestamp=tries.timestamp,
-    )
+    return record._replace(topic=tries.topic, partition=tries.number, offset=tries.offset, timestamp=tries.timestamp)

@@ -16,6 +16,7 @@ from gateway.errors import LogError
 from gateway.model.record import TopicPartition
 
 VERSION = 1
+"""Of the form in which a position is stored; one of another version is refused."""
 
 
 class Window:

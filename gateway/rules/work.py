@@ -12,7 +12,9 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Members
+from gateway.derive.engine import Event
 from gateway.derive.expression import condition, value
+from gateway.errors import BadRecord
 from gateway.filters.values import Error
 from gateway.intake.validate import validate
 from gateway.model.event import is_canary, parse_event
@@ -48,10 +50,13 @@ class Work:
             for number, action in enumerate(rule.actions)
         ]
 
-    def event(self, record: Record) -> dict[str, Any] | None:
+    def event(self, record: Record, found: Event = None) -> dict[str, Any] | None:
         """The event of a record, where the rule is about it: not of a canary, and not where `where` does not hold.
-        Raises BadRecord."""
-        event = parse_event(record.value)
+        `found` is what it holds, where that is known. Raises BadRecord."""
+        if isinstance(found, BadRecord):
+            # The exception itself belongs to all who read the record.
+            raise BadRecord(str(found))
+        event = parse_event(record.value) if found is None else found
         if is_canary(event) or (self._condition is not None and not self._condition(event, record)):
             return None
         return event

@@ -9,7 +9,9 @@ import pytest
 
 from gateway.derive.engine import event_of
 from gateway.derive.operator import DeriveBounds, TooMuchHeld
+from gateway.derive.sessions import Sessions
 from gateway.model.record import Record, TopicPartition
+from gateway.times import iso_time
 from tests.derive.events import SOURCE, at, configured, engine, give, record, refused, rows
 
 
@@ -175,21 +177,72 @@ def test_more_than_may_be_held_is_refused_with_its_count(tmp_path: Path, declara
         give(engine(catalog, "a", bounds=DeriveBounds(derive_held=50)), events)
 
 
-def test_more_bytes_than_may_be_held_are_refused(tmp_path: Path) -> None:
-    catalog = configured(tmp_path, "a: {derive: {from: [wiki.change], latest: {k: event.k}}}")
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "latest: {k: event.k}",
+        "dedup: {by: event.k, within: 1h}",
+        "dedup: {by: event.k, within: 1h}, late: 0s, select: {k: event.k}",
+        "window: {every: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {every: 1m}, select: {m: max(event.text)}",
+        "window: {gap: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {gap: 1m}, select: {m: min(event.text)}",
+        "window: {last: 1m}, by: {k: event.k}, select: {n: count()}",
+        "window: {last: 1m}, select: {m: max(event.text)}",
+        "window: {last: 1m}, select: {m: sum(event.text)}",
+    ],
+)
+def test_more_bytes_than_may_be_held_are_refused(tmp_path: Path, declaration: str) -> None:
+    catalog = configured(tmp_path, f"a: {{derive: {{from: [wiki.change], {declaration}}}}}")
+    bounds = DeriveBounds(derive_held_bytes=15_000)
+    events = [at("00:00:00", k=f"{number:01000}", text=f"{10_000 - number:01000}") for number in range(4)]
+    give(engine(catalog, "a", bounds=bounds), events)
     with pytest.raises(TooMuchHeld, match="derive_held_bytes"):
         give(
-            engine(catalog, "a", bounds=DeriveBounds(derive_held_bytes=10_000)),
-            [at("00:00:00", k=1, text="x" * 11_000)],
+            engine(catalog, "a", bounds=bounds),
+            [at("00:00:00", k=f"{number:01000}", text="x" * 16_000) for number in range(16)],
         )
+
+
+def test_a_session_that_goes_on_for_ever_keeps_none_of_those_that_end(tmp_path: Path) -> None:
+    declaration = "window: {gap: 1s}, by: {k: event.k}, select: {n: count()}, late: 1s"
+    made = engine(configured(tmp_path, f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"), "a")
+    for number in range(3_000):
+        clock = f"{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}"
+        halves = [at(clock, k="always"), at(clock, k=number), at(clock.replace(":", ":", 1), k="always")]
+        halves[2]["meta"]["dt"] = f"2026-01-01T{clock}.500Z"
+        give(made, halves, offset=3 * number)
+        made.forget()
+        at_end = made.position({}).partitions[TopicPartition(SOURCE, 0)]
+    assert at_end.since == 0
+    assert made.held < 10
+    (openings,) = (place.openings for place in made._places.values())
+    assert len(openings._kept) < 200
+
+
+def test_sessions_that_become_one_leave_nothing(tmp_path: Path) -> None:
+    declaration = "window: {gap: 1s}, select: {n: count()}, late: 1d"
+    made = engine(configured(tmp_path, f"a: {{derive: {{from: [wiki.change], {declaration}}}}}"), "a")
+    begin = 1_767_225_600_000
+    for number in range(2_000):
+        # One that is apart from all before, and one between.
+        times = (begin + number * 1_500, begin + number * 1_500 - 750)
+        give(made, [{"meta": {"dt": iso_time(time)}} for time in times], offset=2 * number)
+    assert made.held == 1
+    operator = made._operator
+    assert isinstance(operator, Sessions)
+    assert len(operator._ends) < 200
+    (openings,) = (place.openings for place in made._places.values())
+    assert len(openings._kept) < 200
 
 
 @pytest.mark.parametrize(
     "declaration",
     [
         "window: {every: 1m}, by: {k: event.k}, select: {n: count()}",
-        "window: {gap: 1m}, by: {k: event.k}, select: {n: count()}",
-        "window: {last: 1m}, by: {k: event.k}, select: {n: count(), m: max(event.k)}",
+        "window: {gap: 1m}, by: {k: event.k, t: event.t}, select: {n: count(), m: max(event.t), l: min(event.t)}",
+        "window: {every: 1m}, by: {t: event.t}, select: {m: max(event.t), l: min(event.t)}",
+        "window: {last: 1m}, by: {k: event.k, t: event.t}, select: {n: count(), m: max(event.t), l: min(event.m)}",
         "dedup: {by: event.k, within: 1m}",
         "latest: {k: event.k}",
         "lookup: {x: {in: t, key: event.k}}, select: {x: x.x}",
@@ -201,12 +254,12 @@ def test_nothing_is_held_once_it_is_told(tmp_path: Path, declaration: str) -> No
     )
     made = engine(catalog, "a")
     times = [f"00:{minute:02}:{second:02}" for minute in range(5) for second in (1, 1, 7, 30)]
-    give(made, [at(time, k=number % 3) for number, time in enumerate(times)])
+    give(made, [at(time, k=number % 3, t="x" * (number % 4), m={}) for number, time in enumerate(times)])
     assert made.held > 0
     canary = {"meta": {"dt": "2026-01-02T00:00:00.000Z", "domain": "canary"}}
     for topic in dict.fromkeys((SOURCE, "t" if "lookup" in declaration else SOURCE)):
         give(made, [canary], offset=100, topic=topic)
-    assert made.held == 0
+    assert made.held == made.held_bytes == 0
     at_end = made.position({}).partitions[TopicPartition(SOURCE, 0)]
     assert at_end.since == at_end.next == 101
 
@@ -276,3 +329,21 @@ def test_canaries_go_on_to_what_is_derived_from_a_derived_stream(tmp_path: Path)
     records = [Record("a", 0, offset, row.timestamp, row.key, row.value) for offset, row in enumerate(made)]
     second.take(TopicPartition("a", 0), [(one, event_of(one)) for one in records])
     assert [{name: row[name] for name in ("minutes", "most")} for row in rows(second)] == [{"minutes": 1, "most": 2}]
+
+
+def test_how_long_a_silent_partition_holds_the_rows_back_is_known(tmp_path: Path) -> None:
+    catalog = configured(
+        tmp_path,
+        "a: {derive: {from: [wiki.change], window: {every: 1m}, late: 10s, select: {n: count()}}}",
+        "b: {derive: {from: [wiki.change]}}",
+    )
+    windows, selects = engine(catalog, "a", 2), engine(catalog, "b", 2)
+    assert windows.held_back == 0
+    for made in (windows, selects):
+        give(made, [at("00:00:00")])
+        give(made, [at("00:20:00")], offset=1)
+    assert (windows.held_back, selects.held_back) == (20 * 60_000, 0)
+    give(windows, [at("00:15:00")], partition=1)
+    assert windows.held_back == 5 * 60_000
+    give(windows, [at("00:20:00")], partition=1, offset=1)
+    assert windows.held_back == 0

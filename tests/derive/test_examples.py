@@ -101,10 +101,11 @@ def test_a_schema_is_written_once(tmp_path: Path) -> None:
     assert (again.exit_code, "has a schema already" in again.output) == (1, True)
 
 
+@pytest.mark.long
 def test_what_a_declaration_needs_is_explained() -> None:
     said = gateway("derive", "explain", "wiki.edits-per-minute").output
     assert "70s of its sources are read again" in said
-    assert "one for each partition: its key holds that by which wiki.change is partitioned" in said
+    assert "one for each partition, up to 8, in Kafka: its key holds that by which wiki.change is partitioned" in said
     assert "row         grown: integer, may be missing" in said
     said = gateway("derive", "explain", "wiki.busy-users").output
     assert "1: its key lacks wiki" in said

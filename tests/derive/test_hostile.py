@@ -56,6 +56,7 @@ records = st.lists(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DERIVED)
 @given(given_records=records)
 def test_whatever_comes_gives_rows_or_reasons(name: str, given_records: list[Any]) -> None:

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from gateway.catalog.derivation import Dedup, Derivation, Expression, Window
 from gateway.derive.clock import BEGINNING
-from gateway.derive.position import PartitionPosition, Position, PositionRefused, decode, digest, encode
+from gateway.derive.position import (
+    PartitionPosition,
+    Position,
+    PositionRefused,
+    before_lanes,
+    decode,
+    digest,
+    divided,
+    encode,
+    is_divided,
+)
 from gateway.model.record import TopicPartition
 
 DERIVATION = Derivation(
@@ -46,8 +56,33 @@ def test_the_position_of_another_declaration_is_refused() -> None:
         decode(stored, replace(DERIVATION, version=2))
     with pytest.raises(PositionRefused, match="has changed since"):
         decode(stored, replace(DERIVATION, late=1))
-    with pytest.raises(PositionRefused, match="of format 2"):
-        decode(stored.replace(b"[1,", b"[2,", 1), DERIVATION)
+    with pytest.raises(PositionRefused, match="of format 3"):
+        decode(stored.replace(b"[1,", b"[3,", 1), DERIVATION)
+    with pytest.raises(PositionRefused, match="derived in lanes"):
+        decode(divided(stored, DERIVATION), DERIVATION)
+
+
+def test_lanes_begin_where_the_whole_stream_was() -> None:
+    places = {TopicPartition("a", number): PartitionPosition(number + 5, number, 7) for number in range(10)}
+    position = Position(places, {"a": "i"})
+    stored = divided(encode(position, DERIVATION), DERIVATION)
+    assert is_divided(stored)
+    assert before_lanes(stored, DERIVATION) == position
+    assert before_lanes(divided(None, DERIVATION), DERIVATION) == Position({}, {})
+    assert not is_divided(None)
+    assert not is_divided(encode(position, DERIVATION))
+    with pytest.raises(PositionRefused, match="has changed since"):
+        before_lanes(stored, replace(DERIVATION, late=1))
+    with pytest.raises(PositionRefused, match="has changed since"):
+        divided(encode(position, DERIVATION), replace(DERIVATION, late=1))
+
+
+def test_a_lane_has_every_so_many_partitions() -> None:
+    own = {TopicPartition("a", number): PartitionPosition(number, number, 7) for number in (1, 9, 17)}
+    position = Position(own, {"a": "i"})
+    assert decode(encode(position, DERIVATION, 1, 8), DERIVATION, 1, 8) == position
+    with pytest.raises(ValueError, match="lacks a partition below 9"):
+        encode(Position({TopicPartition("a", 9): own[TopicPartition("a", 9)]}, {}), DERIVATION, 1, 8)
 
 
 @pytest.mark.parametrize(

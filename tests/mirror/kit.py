@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -120,3 +121,8 @@ def frame(data: bytes, identifier: str | None, event: str = "message") -> bytes:
 def heartbeat(identifier: str) -> bytes:
     """A frame that moves the position alone."""
     return b": heartbeat\nid: %b\n\n" % identifier.encode()
+
+
+def numbers(records: Sequence[bytes | None]) -> list[int]:
+    """The numbers of stored events."""
+    return [json.loads(value or b"")["n"] for value in records]

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,67 +13,14 @@ import httpx
 import pytest
 
 from gateway.client import ClientError, NotAnEventStream, Refused, StreamFailed
-from gateway.errors import LogUnavailable, WriterFenced
-from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
+from gateway.errors import WriterFenced
 from gateway.mirror import mirror as module
 from gateway.mirror.record import SourcePosition
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import NewRecord
 from tests.client.server import answer, message, position, stream
 from tests.kit.events import numbered
-from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat
-
-
-class Writer(MemoryWriter):
-    """Fails as the log says: `lose` appends store nothing, `deaf` ones store and do not say so."""
-
-    log: Log
-
-    async def append(
-        self, records: Sequence[tuple[str, NewRecord]], position: bytes
-    ) -> list[tuple[TopicPartition, int]]:
-        """See LogWriter."""
-        kind = self.log.failures.pop(0) if self.log.failures else ""
-        if kind == "lose":
-            raise LogUnavailable("lost")
-        places = await super().append(records, position)
-        self.log.appends.append(len(records))
-        if kind == "deaf":
-            raise LogUnavailable("not heard")
-        await self.log.let.wait()
-        return places
-
-
-class Log(MemoryLog):
-    """A log in memory whose writers fail as a test says, and stop while `let` is not set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failures: list[str] = []
-        self.appends: list[int] = []
-        self.let = asyncio.Event()
-        self.let.set()
-
-    async def writer(self, name: str) -> Writer:
-        """See EventLog."""
-        before = await super().writer(name)
-        writer = Writer(self, name, before.position)
-        writer.log = self
-        self.writers[name] = writer
-        return writer
-
-    @property
-    def position(self) -> SourcePosition:
-        """What is kept."""
-        return SourcePosition.decode(self.writers[NAME].position)
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-def numbers(records: Sequence[bytes | None]) -> list[int]:
-    return [json.loads(value or b"")["n"] for value in records]
+from tests.mirror.kit import NAME, TARGET, WAIT, Bench, Live, frame, heartbeat, numbers
+from tests.mirror.log import Log
 
 
 async def test_bytes_stay_as_they_are(log: Log) -> None:
@@ -347,72 +293,3 @@ async def test_what_was_read_is_stored_at_a_stop(log: Log) -> None:
     assert stored >= 9
     assert log.position == SourcePosition(position(stored - 1), stored)
     assert meter.events == stored
-
-
-class Pauses:
-    """A `sleep` that waits for nothing, and remembers."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        await asyncio.sleep(0)
-
-
-async def test_a_log_whose_appends_fail_is_tried_after_growing_pauses(log: Log) -> None:
-    """It opens the writer each time, and takes nothing."""
-    log.failures = ["lose"] * 8
-    live, pauses = Live(), Pauses()
-    bench = Bench(log, live.response)
-    mirror, meter = bench.mirror(sleep=pauses)
-    running = asyncio.create_task(mirror.run(asyncio.Event()))
-    live.send(*(message(number) for number in range(3)))
-    async with asyncio.timeout(WAIT):
-        while meter.events < 3:  # noqa: ASYNC110  # there is no event for it
-            await asyncio.sleep(0)
-    assert numbers(await bench.values(3)) == [0, 1, 2]
-    live.end()
-    await running
-    assert pauses.slept == [1, 2, 4, 8, 16, 30, 30, 30]
-
-
-async def test_the_pauses_begin_anew_after_something_was_stored(log: Log) -> None:
-    live, pauses = Live(), Pauses()
-    bench = Bench(log, live.response)
-    mirror, meter = bench.mirror(sleep=pauses)
-    running = asyncio.create_task(mirror.run(asyncio.Event()))
-    for count in (1, 2):
-        log.failures = ["lose", "lose"]
-        live.send(message(count))
-        async with asyncio.timeout(WAIT):
-            while meter.events < count:  # noqa: ASYNC110  # there is no event for it
-                await asyncio.sleep(0)
-    live.end()
-    await running
-    assert pauses.slept == [1, 2, 1, 2]
-
-
-async def test_a_stop_while_appends_fail_does_not_wait_for_the_pause(log: Log) -> None:
-    log.failures = ["lose"] * 1000
-    live = Live()
-    resting, slept = asyncio.Event(), []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        resting.set()
-        await asyncio.Event().wait()
-
-    bench = Bench(log, live.response)
-    mirror, _ = bench.mirror(sleep=sleep)
-    stop = asyncio.Event()
-    running = asyncio.create_task(mirror.run(stop))
-    live.send(message(0))
-    async with asyncio.timeout(WAIT):
-        await resting.wait()
-        begun = asyncio.get_running_loop().time()
-        stop.set()
-        await running
-    assert asyncio.get_running_loop().time() - begun < module.CLOSE_SECONDS / 2
-    assert slept == [1]
-    assert log.appends == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import orjson
 import pytest
 
 from gateway.app.composition import define
+from gateway.definitions import Definitions
 from gateway.derive import keep
+from gateway.derive.lanes import Work
 from gateway.derive.operator import DEFAULT_BOUNDS
 from gateway.derive.run import Runner
 from gateway.errors import LogForbids, WriterFenced
@@ -151,7 +153,7 @@ async def test_one_that_fails_is_begun_anew_and_the_others_go_on(
 
     async def failing(runner: Runner, stop: asyncio.Event) -> None:
         nonlocal fails
-        if runner.name == "broken" and fails:
+        if runner._stream.name == "broken" and fails:
             fails -= 1
             raise failure()
         await run(runner, stop)
@@ -185,59 +187,81 @@ async def test_pauses_grow_and_are_bounded(log: KeptLog, place: Place, monkeypat
     declared = place.declared(BROKEN)
     processing = Processing(Settings(), log)
     async with asyncio.timeout(10):
-        await keep.keep_deriving(declared.derived[0], declared.definitions, log, DEFAULT_BOUNDS, processing.clock, stop)
+        await keep.keep_deriving(
+            Work(declared.derived[0]), declared.definitions, log, DEFAULT_BOUNDS, processing.clock, stop
+        )
     assert pauses == [0.001, 0.002, 0.004, 0.004, 0.004]
 
 
-async def test_one_that_another_process_took_over_is_left_until_that_is_gone(
+async def test_of_two_gateways_one_works_and_the_other_takes_over(log: KeptLog, place: Place) -> None:
+    """A stream and a rule: neither is done by both, and nothing is lost or repeated when the first ends."""
+    await log.create("wiki.change", 1)
+    declared = place.declared(DOUBLE.format(factor=2), "  copied: {schema_title: row}\n", RULE.format())
+    pieces = {"derive double", "rule copy"}
+    async with running(log, declared) as second:
+        async with running(log, declared) as first:
+            await eventually(lambda: are_done(pieces, first, second), "the work is divided", 10)
+            assert not first.doing & second.doing
+            assert [len(first.doing), len(second.doing)] == [1, 1]
+            await put(log, 1)
+            await come(log, "double", [2])
+            await come(log, "copied", [2])
+        await eventually(lambda: are_done(pieces, second), "the other has all", 10)
+        await put(log, 2)
+        await come(log, "double", [2, 4])
+        await come(log, "copied", [2, 4])
+
+
+async def are_done(pieces: set[str], *processes: Processing) -> bool:
+    return set().union(*(one.doing for one in processes)) == pieces
+
+
+async def test_what_another_process_has_taken_over_is_put_down(
     log: KeptLog, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other makes rows for a while, then none of what comes."""
-    monkeypatch.setattr(keep, "STANDBY_SECONDS", 0.0)
-    seen: list[tuple[int, int]] = [(0, 0), (1, 1), (2, 2), (2, 2), (-1, 3), (2, 3), (2, 4)]
-    starts: list[int] = []
-    stop, rest, looks = asyncio.Event(), keep._rest, 0
+    """And begun again, where nobody else turns out to do it; it tells of no lag meanwhile."""
+    monkeypatch.setattr("gateway.process.pieces.FENCED_SECONDS", 0.01)
+    run, fenced = Runner.run, 2
+    ends: list[str] = []
 
-    async def fenced(runner: Runner, stop: asyncio.Event) -> None:
-        starts.append(looks)
-        if len(starts) == 2:
-            stop.set()
-            return
-        raise WriterFenced("derive double")
+    async def taken_over(runner: Runner, stop: asyncio.Event) -> None:
+        nonlocal fenced
+        if fenced:
+            fenced -= 1
+            raise WriterFenced("derive double")
+        await run(runner, stop)
 
-    async def length(_: MemoryLog, topics: Sequence[str]) -> int:
-        return seen[looks][topics[0] == "wiki.change"]
+    def ended(stream: str, lane: int | None = None) -> None:
+        ends.append(stream)
 
-    async def looked(stop: asyncio.Event, seconds: float) -> None:
-        nonlocal looks
-        looks += 1
-        await rest(stop, seconds)
-
-    monkeypatch.setattr(Runner, "run", fenced)
-    monkeypatch.setattr(keep, "_length", length)
-    monkeypatch.setattr(keep, "_rest", looked)
-    ends, tell = 0, telemetry.derive_ends
-
-    def ended(stream: str) -> None:
-        # While another derives it, this process tells of no lag.
-        nonlocal ends
-        ends += 1
-        tell(stream)
-
+    monkeypatch.setattr(Runner, "run", taken_over)
     monkeypatch.setattr(telemetry, "derive_ends", ended)
-    declared = place.declared(DOUBLE.format(factor=2))
-    processing = Processing(Settings(), log)
-    async with asyncio.timeout(10):
-        await keep.keep_deriving(declared.derived[0], declared.definitions, log, DEFAULT_BOUNDS, processing.clock, stop)
-    assert starts == [0, len(seen) - 1]
-    assert ends == 2
+    await log.create("wiki.change", 1)
+    async with running(log, place.declared(DOUBLE.format(factor=2))):
+        await put(log, 1)
+        await come(log, "double", [2])
+        assert ends == ["double", "double"]
 
 
-async def test_how_far_topics_reach(log: KeptLog) -> None:
-    assert await keep._length(log, ["wiki.change"]) == -1
-    await log.create("wiki.change", 2)
-    await put(log, 1, 2, 3)
-    assert await keep._length(log, ["wiki.change", "absent"]) == 3
+async def test_what_can_do_no_more_is_left_until_it_changes(log: KeptLog, place: Place) -> None:
+    begun: list[str] = []
+
+    async def derive(work: Work, definitions: Definitions, stop: asyncio.Event) -> None:
+        begun.append(work.name)
+
+    processing, stop = Processing(Settings(), log, derive=derive), asyncio.Event()
+    task = asyncio.create_task(processing.run(place.declared(DOUBLE.format(factor=2)), stop))
+    await eventually(lambda: has_begun(begun, 1), "the first", 10)
+    for factor in (2, 2, 3):
+        await processing.take(place.declared(DOUBLE.format(factor=factor)))
+    await eventually(lambda: has_begun(begun, 2), "the second", 10)
+    stop.set()
+    await task
+    assert begun == ["derive double", "derive double"]
+
+
+async def has_begun(begun: list[str], count: int) -> bool:
+    return len(begun) >= count
 
 
 async def test_a_reload_begins_the_new_ends_the_old_and_leaves_the_others(
@@ -247,7 +271,7 @@ async def test_a_reload_begins_the_new_ends_the_old_and_leaves_the_others(
     run = Runner.run
 
     async def told(runner: Runner, stop: asyncio.Event) -> None:
-        begun.append(runner.name)
+        begun.append(runner._stream.name)
         await run(runner, stop)
 
     monkeypatch.setattr(Runner, "run", told)
@@ -275,7 +299,7 @@ async def test_a_reload_before_the_log_is_open_holds(log: KeptLog, place: Place)
     await put(log, 1)
     processing, stop = Processing(Settings(), log), asyncio.Event()
     await processing.take(place.declared(DOUBLE.format(factor=3)))
-    assert not processing._jobs
+    assert not processing.doing
     task = asyncio.create_task(processing.run(place.declared(DOUBLE.format(factor=2)), stop))
     await come(log, "double", [3])
     stop.set()
@@ -283,8 +307,8 @@ async def test_a_reload_before_the_log_is_open_holds(log: KeptLog, place: Place)
 
 
 async def test_what_does_not_end_is_cancelled(log: KeptLog, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.process.processing.GRACE_SECONDS", 0.01)
-    monkeypatch.setattr("gateway.process.processing.CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.process.pieces.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("gateway.process.pieces.CANCEL_SECONDS", 0.01)
     begun = asyncio.Event()
 
     async def deaf(runner: Runner, stop: asyncio.Event) -> None:
@@ -311,8 +335,30 @@ def test_what_a_stream_has_nothing_to_do_with_does_not_begin_it_anew(place: Plac
     double, processing = DOUBLE.format(factor=2), Processing(Settings(), MemoryLog())
 
     def concern(declared: Declared) -> object:
-        return {name: found for name, found, _ in processing._wanted(declared)}["stream", "double"]
+        return dict(processing._wanted(declared, map(Work, declared.derived)))["derive double"].concern
 
     first = concern(place.declared(double))
     assert concern(place.declared(double, "  other: {}\n")) == first
     assert concern(place.declared(double, "error_stream: dead\n")) != first
+
+
+async def test_a_rule_that_a_reload_changes_loses_and_repeats_nothing(log: KeptLog, place: Place) -> None:
+    """Whatever of it is under way."""
+    await log.create("wiki.change", 1)
+    copied, rule = "  copied: {schema_title: row}\n", RULE.format()
+    double = DOUBLE.format(factor=2)
+    expected = [2 * number for number in range(1, 61)]
+    async with running(log, place.declared(double, copied, rule)) as processing:
+        await put(log, 1)
+        await come(log, "copied", [2])
+        for concurrency in (1, 2, 3):
+            first = 20 * (concurrency - 1) + 1
+            await put(log, *range(max(first, 2), first + 20))
+            await asyncio.sleep(0.01 * concurrency)
+            await processing.take(place.declared(double, copied, f"{rule}    concurrency: {concurrency}\n"))
+
+        async def are_there() -> bool:
+            return len(await numbers_in(log, "copied")) >= len(expected)
+
+        await eventually(are_there, "all copies", 10)
+    assert sorted(await numbers_in(log, "copied")) == expected

@@ -21,13 +21,14 @@ from gateway.app.composition import define
 from gateway.app.gateway import Gateway
 from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.eventlog.memory.log import MemoryLog
+from gateway.process.processing import Declared
 from gateway.process.reload import _RELOADABLE, OwnReload, Reloader, _differences
 from gateway.settings.configuration import configure
 from gateway.settings.table import Settings
 from tests.access import kit as access
 
 
-class Place:
+class Workspace:
     """A configuration that is written again and again, and the process that reads it."""
 
     def __init__(self, directory: Path, streams: dict[str, Any], **flags: Any) -> None:
@@ -73,65 +74,66 @@ NOTHING: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
 
 
 def test_nothing_has_changed(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"schema_title": "thing"}})
+    workspace = Workspace(tmp_path, {"one": {"schema_title": "thing"}})
     for _ in range(2):
         settings: dict[str, list[str]] = {"changed": [], "restart": []}
-        assert place.reload() == {
+        assert workspace.reload() == {
             "streams": NOTHING,
             "schemas": NOTHING,
             "rules": NOTHING,
+            "views": NOTHING,
             "settings": settings,
             "warnings": [],
         }
 
 
 def test_what_has_changed_is_told_once(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {}, "two": {}, "three": {}})
-    place.write({"one": {"title": "One"}, "three": {}, "four": {"public": False, "schema_title": "/thing/"}})
-    place.schema("thing", "2.0.0")
-    document = place.reload()
+    workspace = Workspace(tmp_path, {"one": {}, "two": {}, "three": {}})
+    workspace.write({"one": {"title": "One"}, "three": {}, "four": {"public": False, "schema_title": "/thing/"}})
+    workspace.schema("thing", "2.0.0")
+    document = workspace.reload()
     assert document["streams"] == {"added": ["four"], "removed": ["two"], "changed": ["one"]}
     assert document["schemas"] == {**NOTHING, "added": ["/thing/2.0.0"]}
-    document = place.reload()
+    document = workspace.reload()
     assert document["streams"] == document["schemas"] == NOTHING
 
 
 def test_settings_are_taken_over_or_wait_for_a_restart(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"schema_title": "thing"}}, port="8081")
-    kafka = {"sasl_plain_password": "secret"}
-    place.write({"one": {"schema_title": "thing"}}, error_stream="one", heartbeat=7, kafka=kafka, port=9)
-    document = place.reload()
+    workspace = Workspace(tmp_path, {"one": {"schema_title": "thing"}}, port="8081")
+    kafka = {"security_protocol": "SASL_SSL", "sasl_plain_username": "u", "sasl_plain_password": "secret"}
+    workspace.write({"one": {"schema_title": "thing"}}, error_stream="one", heartbeat=7, kafka=kafka, port=9)
+    document = workspace.reload()
     assert document["settings"] == {"changed": ["error_stream"], "restart": ["heartbeat", "kafka"]}
     assert "secret" not in json.dumps(document)
     # What waits goes on waiting; what was taken over is in force. The flag goes before the file.
-    assert place.reload()["settings"] == {"changed": [], "restart": ["heartbeat", "kafka"]}
-    place.write({"one": {"schema_title": "thing"}})
-    assert place.reload()["settings"] == {"changed": ["error_stream"], "restart": []}
+    assert workspace.reload()["settings"] == {"changed": [], "restart": ["heartbeat", "kafka"]}
+    workspace.write({"one": {"schema_title": "thing"}})
+    assert workspace.reload()["settings"] == {"changed": ["error_stream"], "restart": []}
 
 
 def test_a_stream_and_the_setting_that_names_it_are_taken_over_together(tmp_path: Path) -> None:
     reports = {"schema_title": "thing"}
-    place = Place(tmp_path, {"old.reports": reports})
-    place.write({"old.reports": reports}, report_stream="old.reports", error_stream="old.reports")
-    assert place.reload()["settings"] == {"changed": ["error_stream", "report_stream"], "restart": []}
-    place.write({"new.reports": reports}, report_stream="new.reports", error_stream="new.reports")
-    found = place.reloader.read()
+    workspace = Workspace(tmp_path, {"old.reports": reports})
+    workspace.write({"old.reports": reports}, report_stream="old.reports", error_stream="old.reports")
+    assert workspace.reload()["settings"] == {"changed": ["error_stream", "report_stream"], "restart": []}
+    workspace.write({"new.reports": reports}, report_stream="new.reports", error_stream="new.reports")
+    found = workspace.reloader.read()
     assert found.document["settings"] == {"changed": ["error_stream", "report_stream"], "restart": []}
     assert (found.definitions.report_stream, found.definitions.error_stream) == ("new.reports", "new.reports")
-    place.write({"new.reports": reports}, report_stream="old.reports")
-    assert "report_stream is old.reports" in place.refused()[0]
+    workspace.write({"new.reports": reports}, report_stream="old.reports")
+    assert "report_stream is old.reports" in workspace.refused()[0]
 
 
 def test_keys_come_into_force_with_all_that_tokens_are_held_against(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_bytes(access.document(access.public_jwk("first")))
-    place = Place(tmp_path, {"one": {}})
+    workspace = Workspace(tmp_path, {"one": {}})
     tokens: dict[str, Any] = {"jwks": str(tmp_path / "keys.json")}
-    place.write({"one": {}}, **tokens)
-    assert "jwks needs token_audience and token_issuer" in place.refused()[0]
+    workspace.write({"one": {}}, **tokens)
+    assert "jwks needs token_audience and token_issuer" in workspace.refused()[0]
     tokens |= {"token_issuer": "https://a.example", "token_audience": "b", "intake_token": "required"}
     tokens |= {"token_algorithms": ["ES256"], "token_cookie": "pass", "token_read_claim": "scope"}
-    place.write({"one": {}}, **tokens)
-    found = place.reloader.read()
+    workspace.write({"one": {}}, **tokens)
+    found = workspace.reloader.read()
     assert sorted(found.document["settings"]["changed"]) == sorted(tokens)
     assert found.document["settings"]["restart"] == []
     terms = found.definitions.trust.terms
@@ -142,88 +144,109 @@ def test_keys_come_into_force_with_all_that_tokens_are_held_against(tmp_path: Pa
 def test_every_setting_of_tokens_and_streams_is_in_a_group() -> None:
     """`jwks_refresh` alone holds beside any."""
     names = [field.name for field in dataclasses.fields(Settings)]
-    together = {name for name in names if re.search("token|^jwks$|_stream$|^schema_", name)}
+    together = {name for name in names if re.search("token|^jwks$|_stream$|^schema_rep", name)}
     assert set(_RELOADABLE) == together
 
 
 def test_streams_of_another_log_wait_for_it(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {}})
-    place.write({"one": {}}, log="kafka://elsewhere:9092")
-    assert place.reload()["settings"]["restart"] == ["log"]
-    place.write({"one": {}, "two": {}}, log="kafka://elsewhere:9092")
+    workspace = Workspace(tmp_path, {"one": {}})
+    workspace.write({"one": {}}, log="kafka://elsewhere:9092")
+    assert workspace.reload()["settings"]["restart"] == ["log"]
+    workspace.write({"one": {}, "two": {}}, log="kafka://elsewhere:9092")
     with pytest.raises(RestartNeeded, match="log has changed, and so have the streams: "):
-        place.reloader.read()
-    place.write({"one": {}, "two": {}})
-    assert place.reload()["streams"]["added"] == ["two"]
+        workspace.reloader.read()
+    workspace.write({"one": {}, "two": {}})
+    assert workspace.reload()["streams"]["added"] == ["two"]
 
 
 def test_warnings_are_of_what_is_in_force(tmp_path: Path) -> None:
     """A bound that waits for a restart does not hold yet."""
-    place = Place(tmp_path, {"one": {}}, last_event_id_max="300")
-    place.source = partial(configure, {"config": str(place.path)}, {})
-    place.reloader._source = place.source
-    place.write({"one": {"partitions": 200}})
-    document = place.reload()
+    workspace = Workspace(tmp_path, {"one": {}}, last_event_id_max="300")
+    workspace.source = partial(configure, {"config": str(workspace.path)}, {})
+    workspace.reloader._source = workspace.source
+    workspace.write({"one": {"partitions": 200}})
+    document = workspace.reload()
     assert document["settings"]["restart"] == ["last_event_id_max"]
     assert "more than last_event_id_max (300)" in document["warnings"][0]
 
 
 def test_invalid_events_of_a_private_stream_in_a_public_one_are_warned_of(tmp_path: Path) -> None:
     taking = {"schema_title": "thing"}
-    place = Place(tmp_path, {"one": {}})
+    workspace = Workspace(tmp_path, {"one": {}})
     private = {**taking, "public": False}
     streams = {"errors": taking, "sealed": private, "own": private | {"error_stream": "hidden"}, "hidden": private}
-    place.write(streams | {"open": taking, "bare": {"public": False}}, error_stream="errors")
-    warnings = [line for line in place.reload()["warnings"] if "is private" in line]
+    workspace.write(streams | {"open": taking, "bare": {"public": False}}, error_stream="errors")
+    warnings = [line for line in workspace.reload()["warnings"] if "is private" in line]
     assert [line.partition(":")[0] for line in warnings] == ["sealed", "hidden"]
     assert "go to errors, which is public" in warnings[0]
-    place.write(streams | {"errors": private}, error_stream="errors")
-    assert not [line for line in place.reload()["warnings"] if "is private" in line]
+    workspace.write(streams | {"errors": private}, error_stream="errors")
+    assert not [line for line in workspace.reload()["warnings"] if "is private" in line]
 
 
 def test_what_a_process_cannot_change_while_it_runs(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"topics": ["a"]}, "two": {"topics": ["b"], "resume": "timestamp"}})
-    place.write({"one": {"topics": ["a", "b"]}, "two": {"topics": ["c"], "resume": "timestamp"}})
+    workspace = Workspace(tmp_path, {"one": {"topics": ["a"]}, "two": {"topics": ["b"], "resume": "timestamp"}})
+    workspace.write({"one": {"topics": ["a", "b"]}, "two": {"topics": ["c"], "resume": "timestamp"}})
     with pytest.raises(RestartNeeded, match="yaml:3: one: the topic b is read for a resume by timestamp; restart"):
-        place.reloader.read()
+        workspace.reloader.read()
     # Neither a topic that no stream has named for a while.
-    place.write({"two": {"topics": ["b"], "resume": "timestamp"}})
-    place.reload()
-    place.write({"one": {"topics": ["a"], "resume": "timestamp"}})
-    assert place.refused() == [
+    workspace.write({"two": {"topics": ["b"], "resume": "timestamp"}})
+    workspace.reload()
+    workspace.write({"one": {"topics": ["a"], "resume": "timestamp"}})
+    assert workspace.refused() == [
         "gateway.yaml:3: one: the topic a is read for a resume by offset; restart the gateway to change that"
     ]
-    place.write({"one": {"topics": ["a"]}, "new": {"resume": "timestamp"}})
-    assert place.reload()["streams"] == {"added": ["one", "new"], "removed": ["two"], "changed": []}
+    workspace.write({"one": {"topics": ["a"]}, "new": {"resume": "timestamp"}})
+    assert workspace.reload()["streams"] == {"added": ["one", "new"], "removed": ["two"], "changed": []}
+
+
+def test_the_form_of_a_topic_that_is_read_stays(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"one": {"topics": ["a"], "format": "cloudevents"}})
+    workspace.write({"one": {"topics": ["a"]}})
+    assert workspace.refused() == [
+        "gateway.yaml:3: one: the topic a is read in another format; restart the gateway to change that"
+    ]
+    workspace.write({"one": {"topics": ["a"], "format": "cloudevents"}, "two": {"format": "cloudevents"}})
+    workspace.reload()
+
+
+def test_the_first_form_but_json_waits_for_a_restart(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"one": {"topics": ["a"]}})
+    workspace.write({"one": {"topics": ["a"]}, "two": {"topics": ["b"], "format": "cloudevents"}})
+    assert [line.partition(": ")[2] for line in workspace.refused()] == [
+        "two: the topic b is read in another format; restart the gateway to change that"
+    ]
 
 
 def test_every_mistake_is_told_and_nothing_is_taken_over(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"schema_title": "thing"}})
-    place.write({"one": {"resume": "x"}, "two": {"public": 3}}, heartbeat="x", port=1)
-    assert [line.split(": ")[0] for line in place.refused()] == [f"gateway.yaml:{line}" for line in (5, 6, 2)]
-    place.write({"one": {"schema_title": "thnig"}, "two": {"schema_title": "/nothing/"}})
-    assert [line.split(": ")[0] for line in place.refused()] == ["gateway.yaml:3", "gateway.yaml:4"]
-    place.write({"one": {"schema_title": "thing", "error_stream": "two"}, "two": {}})
-    assert place.refused() == [
+    workspace = Workspace(tmp_path, {"one": {"schema_title": "thing"}})
+    workspace.write({"one": {"resume": "x"}, "two": {"public": 3}}, heartbeat="x", port=1)
+    assert [line.split(": ")[0] for line in workspace.refused()] == [f"gateway.yaml:{line}" for line in (5, 6, 2)]
+    workspace.write({"one": {"schema_title": "thnig"}, "two": {"schema_title": "/nothing/"}})
+    assert [line.split(": ")[0] for line in workspace.refused()] == ["gateway.yaml:3", "gateway.yaml:4"]
+    workspace.write({"one": {"schema_title": "thing", "error_stream": "two"}, "two": {}})
+    assert workspace.refused() == [
         "gateway.yaml:3: one: error_stream is two, which takes no events; give it a schema_title"
     ]
-    place.write({"one": {"schema_title": "thing"}}, error_stream="oen")
-    assert "gateway.yaml:2: error_stream is oen" in place.refused()[0]
-    place.write({"one": {"schema_title": "thing"}})
-    place.schema("thing", "1.1.0", type="nothing")
-    place.schema("other", "1.0.0", pattern="(?=x)")
-    assert [line.split(": ")[0] for line in place.refused()] == ["schemas/other/1.0.0.json", "schemas/thing/1.1.0.json"]
-    place.path.unlink()
-    assert "there is no such file" in place.refused()[0]
+    workspace.write({"one": {"schema_title": "thing"}}, error_stream="oen")
+    assert "gateway.yaml:2: error_stream is oen" in workspace.refused()[0]
+    workspace.write({"one": {"schema_title": "thing"}})
+    workspace.schema("thing", "1.1.0", type="nothing")
+    workspace.schema("other", "1.0.0", pattern="(?=x)")
+    assert [line.split(": ")[0] for line in workspace.refused()] == [
+        "schemas/other/1.0.0.json",
+        "schemas/thing/1.1.0.json",
+    ]
+    workspace.path.unlink()
+    assert "there is no such file" in workspace.refused()[0]
 
 
 def test_a_released_schema_that_changed_is_a_warning(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"schema_title": "thing"}})
-    place.schema("new", "current", **{"$id": "/new/1.0.0"})
-    assert place.reload()["warnings"] == []
-    path = place.schema("thing", "1.0.0", description="another")
-    place.schema("new", "current", **{"$id": "/new/1.0.0", "description": "another"})
-    document = place.reload()
+    workspace = Workspace(tmp_path, {"one": {"schema_title": "thing"}})
+    workspace.schema("new", "current", **{"$id": "/new/1.0.0"})
+    assert workspace.reload()["warnings"] == []
+    path = workspace.schema("thing", "1.0.0", description="another")
+    workspace.schema("new", "current", **{"$id": "/new/1.0.0", "description": "another"})
+    document = workspace.reload()
     assert document["schemas"]["changed"] == ["/new/1.0.0", "/thing/1.0.0"]
     (warning,) = document["warnings"]
     assert warning.startswith(f"{path}: it is released, and has changed since it was loaded")
@@ -242,10 +265,10 @@ def test_differences_lead_from_the_old_to_the_new(old: dict[str, int], new: dict
 
 
 def test_definitions_go_to_another_process(tmp_path: Path) -> None:
-    place = Place(tmp_path, {"one": {"schema_title": "/^thing$/", "public": False}, "two": {}})
-    place.schema("thing", "1.2.0", required=["x"], examples=[{"x": 1}])
-    place.write({"one": {"schema_title": "/^thing$/", "public": False}, "two": {}}, error_stream="one")
-    found = place.reloader.read().definitions
+    workspace = Workspace(tmp_path, {"one": {"schema_title": "/^thing$/", "public": False}, "two": {}})
+    workspace.schema("thing", "1.2.0", required=["x"], examples=[{"x": 1}])
+    workspace.write({"one": {"schema_title": "/^thing$/", "public": False}, "two": {}}, error_stream="one")
+    found = workspace.reloader.read().definitions
     copy = pickle.loads(pickle.dumps(found))
     assert copy.catalog.streams == found.catalog.streams
     assert list(copy.public_catalog.streams) == ["two"]
@@ -267,18 +290,18 @@ def test_mistakes_go_to_another_process(kind: type[ConfigurationError]) -> None:
 
 async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gateway")
-    place = Place(tmp_path, {"one": {}})
+    workspace = Workspace(tmp_path, {"one": {}})
     log = MemoryLog()
-    gateway = Gateway(place.settings, place.definitions, log)
+    gateway = Gateway(workspace.settings, workspace.definitions, log)
     hub = asyncio.create_task(gateway.hub.run())
-    reload = OwnReload(gateway, place.reloader)
-    place.write({"one": {}, "two": {}}, retry=700)
+    reload = OwnReload(gateway, workspace.reloader)
+    workspace.write({"one": {}, "two": {}}, retry=700)
     first, second = await asyncio.gather(reload(), reload())
     assert (first["streams"]["added"], second["streams"]["added"]) == (["two"], [])
     assert first["workers"] == ["reloaded"]
     assert list(gateway.current.public_catalog.streams) == ["one", "two"]
     in_force = gateway.current.definitions
-    place.write({"one": {"resume": "x"}})
+    workspace.write({"one": {"resume": "x"}})
     with pytest.raises(ConfigurationError):
         await reload()
     assert gateway.current.definitions is in_force
@@ -287,7 +310,7 @@ async def test_the_reload_of_one_process(tmp_path: Path, caplog: pytest.LogCaptu
     assert "reloaded: nothing has changed" in told
     assert "these changed settings wait for a restart: retry" in told
     assert "nothing was reloaded; the previous configuration stays in force" in told
-    assert any(line.startswith(f"{place.path}:3: one: resume is") for line in told)
+    assert any(line.startswith(f"{workspace.path}:3: one: resume is") for line in told)
     hub.cancel()
     await asyncio.gather(hub, return_exceptions=True)
 
@@ -300,55 +323,58 @@ def with_where(where: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_derived_stream_that_changed_needs_another_version(tmp_path: Path) -> None:
-    place = Place(tmp_path, with_where("true"))
-    place.write(with_where("false"))
+    workspace = Workspace(tmp_path, with_where("true"))
+    workspace.write(with_where("false"))
     with pytest.raises(RestartNeeded):
-        place.reloader.read()
-    (mistake,) = place.refused()
+        workspace.reloader.read()
+    (mistake,) = workspace.refused()
     assert mistake.startswith("gateway.yaml:4: two: what it is made of has changed, and its version is still 1")
     # It is compared with what is in force, which has not changed by that.
-    place.write(with_where("true"))
-    assert place.reload()["streams"] == NOTHING
-    place.write(with_where("false", version=2))
-    assert place.reload()["streams"] == NOTHING | {"changed": ["two"]}
+    workspace.write(with_where("true"))
+    assert workspace.reload()["streams"] == NOTHING
+    workspace.write(with_where("false", version=2))
+    assert workspace.reload()["streams"] == NOTHING | {"changed": ["two"]}
 
 
 def test_what_changes_no_rows_needs_no_other_version(tmp_path: Path) -> None:
-    place = Place(tmp_path, with_where("true"))
-    place.write(with_where("true", since="30d"))
-    assert place.reload()["streams"]["changed"] == ["two"]
-    place.write({"one": {}})
-    assert place.reload()["streams"]["removed"] == ["two"]
+    workspace = Workspace(tmp_path, with_where("true"))
+    workspace.write(with_where("true", since="30d"))
+    assert workspace.reload()["streams"]["changed"] == ["two"]
+    workspace.write({"one": {}})
+    assert workspace.reload()["streams"]["removed"] == ["two"]
     # One that was not there is begun, whatever it was before that: its position says whether it may.
-    place.write(with_where("false"))
-    assert place.reload()["streams"]["added"] == ["two"]
+    workspace.write(with_where("false"))
+    assert workspace.reload()["streams"]["added"] == ["two"]
 
 
-@pytest.mark.parametrize("processing", ["beside", "off"])
-async def test_one_server_without_processing_says_that_it_has_none(tmp_path: Path, processing: str) -> None:
-    place = Place(tmp_path, {"one": {}}, processing=processing)
-    gateway = Gateway(place.settings, place.definitions, MemoryLog())
-    reload = OwnReload(gateway, place.reloader)
+@pytest.mark.long
+async def test_one_server_hands_what_is_declared_to_the_one_that_processes(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, {"one": {}})
+    gateway = Gateway(workspace.settings, workspace.definitions, MemoryLog())
+    taken: list[bool] = []
 
-    async def told() -> int:
-        return sum("began without derived streams" in warning for warning in (await reload())["warnings"])
+    async def process(declared: Declared) -> list[str]:
+        taken.append(declared.is_empty)
+        return [] if declared.is_empty else ["reloaded"]
 
-    assert await told() == 0
-    place.write(DERIVED)
-    assert await told() == (processing == "beside")
+    reload = OwnReload(gateway, workspace.reloader, process)
+    assert (await reload())["workers"] == ["reloaded"]
+    workspace.write(DERIVED)
+    assert (await reload())["workers"] == ["reloaded", "reloaded"]
+    assert taken == [True, False]
 
 
 def test_rules_that_have_changed_are_told(tmp_path: Path) -> None:
     streams = {"one": {}, "two": {"schema_title": "thing"}, "dead": {"schema_title": "gateway/error"}}
-    place = Place(tmp_path, {"one": {}})
-    error = place.directory / "schemas" / "gateway" / "error"
+    workspace = Workspace(tmp_path, {"one": {}})
+    error = workspace.directory / "schemas" / "gateway" / "error"
     shutil.copytree(Path(__file__).parents[2] / "config" / "schemas" / "gateway" / "error", error)
-    fragment = place.directory / "schemas" / "fragment"
+    fragment = workspace.directory / "schemas" / "fragment"
     shutil.copytree(Path(__file__).parents[2] / "config" / "schemas" / "fragment", fragment)
     rule = {"on": ["one"], "do": [{"request": {"url": "http://a.example/{event.x}"}}], "dead_stream": "dead"}
-    place.write(streams, rules={"first": rule, "same": rule})
-    assert place.reload()["rules"]["added"] == ["first", "same"]
-    place.write(streams, rules={"same": rule, "new": rule})
-    assert place.reload()["rules"] == {"added": ["new"], "removed": ["first"], "changed": []}
-    place.write(streams, rules={"same": rule | {"where": "event.x == 1"}, "new": rule})
-    assert place.reload()["rules"] == {"added": [], "removed": [], "changed": ["same"]}
+    workspace.write(streams, rules={"first": rule, "same": rule})
+    assert workspace.reload()["rules"]["added"] == ["first", "same"]
+    workspace.write(streams, rules={"same": rule, "new": rule})
+    assert workspace.reload()["rules"] == {"added": ["new"], "removed": ["first"], "changed": []}
+    workspace.write(streams, rules={"same": rule | {"where": "event.x == 1"}, "new": rule})
+    assert workspace.reload()["rules"] == {"added": [], "removed": [], "changed": ["same"]}

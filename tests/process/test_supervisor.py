@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import signal
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
@@ -17,41 +14,18 @@ from gateway.catalog.catalog import Catalog
 from gateway.catalog.derivation import Derivation
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
-from gateway.errors import ConfigurationError, Problem, RestartNeeded
+from gateway.errors import ConfigurationError, RestartNeeded
 from gateway.observability import telemetry
 from gateway.observability.figures import Figures
-from gateway.process import line as supervised
 from gateway.process import supervisor as supervisor_module
-from gateway.process.line import Line
 from gateway.process.processing import Declared
 from gateway.process.reload import Found, Reloader
 from gateway.process.restarts import MOST_EARLY_ENDS, REFUSED_STATUS
-from gateway.process.supervisor import (
-    FAILED_STATUS,
-    GRACE_SECONDS,
-    PROCESSING,
-    STACKS_SECONDS,
-    START_SECONDS,
-    TURN,
-    Supervisor,
-    _Worker,
-)
+from gateway.process.supervisor import FAILED_STATUS, Supervisor
+from gateway.process.worker import GRACE_SECONDS, PROCESSING, STACKS_SECONDS, START_SECONDS, TURN, Worker
 from gateway.schemas.repository import SchemaRepository
 from gateway.settings.table import Settings
-
-PATIENCE = 10.0
-
-
-def definitions(*names: str) -> Definitions:
-    return Definitions(Catalog(Stream(name, (name,)) for name in names), SchemaRepository([]))
-
-
-def declared(*names: str) -> Declared:
-    return Declared(definitions(*names), ())
-
-
-async def no_rows(order: str, limit: int) -> tuple[list[Any], int]:
-    return [], 0
+from tests.process.kit import GAUGE, KEY, PATIENCE, declared, definitions
 
 
 class FakeProcess:
@@ -68,6 +42,9 @@ class FakeProcess:
     def kill(self) -> None:
         self.exitcode = -signal.SIGKILL
 
+    def terminate(self) -> None:
+        self.exitcode = 0
+
 
 class FakeReloader:
     """Finds what it is told to find."""
@@ -80,7 +57,14 @@ class FakeReloader:
             raise self.outcome
         nothing: dict[str, list[str]] = {"added": [], "removed": [], "changed": []}
         settings: dict[str, list[str]] = {"changed": [], "restart": []}
-        document = {"streams": nothing, "schemas": nothing, "rules": nothing, "settings": settings, "warnings": []}
+        document = {
+            "streams": nothing,
+            "schemas": nothing,
+            "rules": nothing,
+            "views": nothing,
+            "settings": settings,
+            "warnings": [],
+        }
         return Found(Settings(), self.outcome, document)
 
     def take(self, found: Found) -> None:
@@ -97,7 +81,7 @@ class Supervised(Supervisor):
         self.started: list[int] = []
         self._workers = [self._start(number) for number in range(count)]
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self, number: int) -> Worker:
         ours, self.lines[number] = multiprocessing.Pipe()
         self.started.append(number)
         assert number <= self._settings.workers
@@ -119,7 +103,7 @@ class Supervised(Supervisor):
     def judge(self, number: int, seconds: float) -> None:
         """Look at a worker for so long."""
         for _ in range(round(seconds / TURN)):
-            self._judge(self._workers[number], TURN)
+            self._workers[number].judge(TURN)
 
 
 def answering(line: Connection, *statuses: str, late: int = 0) -> tuple[threading.Thread, list[Any]]:
@@ -179,123 +163,6 @@ def test_no_worker_hears_of_what_is_broken(error: Exception) -> None:
     assert list(supervisor._declared.definitions.catalog.streams) == ["old"]
 
 
-@asynccontextmanager
-async def line(notes: list[str] | Exception) -> AsyncIterator[tuple[Line[Definitions], Connection, list[Definitions]]]:
-    """A worker's end, the supervisor's, and what the worker has put in force."""
-    ours, theirs = multiprocessing.Pipe()
-    taken: list[Definitions] = []
-
-    async def take(new: Definitions) -> list[str]:
-        if isinstance(notes, Exception):
-            raise notes
-        taken.append(new)
-        return notes
-
-    made = Line(theirs, take, no_rows, 1)
-    async with asyncio.timeout(PATIENCE):
-        yield made, ours, taken
-    made.close()
-
-
-async def heard(connection: Connection) -> Any:
-    while True:
-        assert await asyncio.to_thread(connection.poll, PATIENCE)
-        message = connection.recv()
-        if message[0] != "alive":
-            return message
-
-
-async def test_a_worker_puts_in_force_what_it_is_given_in_order() -> None:
-    async with line([]) as (_, connection, taken):
-        for serial, name in enumerate(("one", "two", "three")):
-            connection.send(("take", serial, definitions(name)))
-        assert [await heard(connection) for _ in range(3)] == [("taken", serial, "reloaded") for serial in range(3)]
-        assert [list(one.catalog.streams) for one in taken] == [["one"], ["two"], ["three"]]
-
-
-async def test_a_worker_that_cannot_says_so() -> None:
-    async with line(ZeroDivisionError("by nothing")) as (_, connection, _taken):
-        connection.send(("take", 7, definitions("one")))
-        assert await heard(connection) == ("taken", 7, "ZeroDivisionError: by nothing")
-
-
-async def test_a_worker_asks_for_a_reload() -> None:
-    async with line([]) as (worker, connection, _):
-        answers: list[object] = [{"streams": {}}, ConfigurationError(["a:1: x"]), None]
-        for answer in answers:
-            asking = asyncio.create_task(worker.reload())
-            assert await heard(connection) == ("reload",)
-            connection.send(("answer", answer))
-            if isinstance(answer, dict):
-                assert await asking == answer
-            else:
-                with pytest.raises(ConfigurationError if answer else Problem):
-                    await asking
-
-
-async def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "ANSWER_WAIT", 0.01)
-    async with line([]) as (worker, connection, _):
-        with pytest.raises(Problem, match="its outcome is unknown"):
-            await worker.reload()
-        # It comes late, and is not taken for that of the next question.
-        await heard(connection)
-        connection.send(("answer", {"late": True}))
-        monkeypatch.setattr(supervised, "ANSWER_WAIT", PATIENCE)
-        worker._answers.put_nowait(await worker._answers.get())
-        asking = asyncio.create_task(worker.reload())
-        await heard(connection)
-        connection.send(("answer", {"late": False}))
-        assert await asking == {"late": False}
-
-
-async def test_a_supervisor_that_is_gone_is_no_error() -> None:
-    async with line([]) as (worker, connection, _):
-        connection.close()
-        worker.drain()
-        await asyncio.sleep(0)
-        assert not worker.silent
-
-
-KEY = ("gateway_events_sent", "gateway_events_sent_total", ())
-GAUGE = ("gateway_streams", "gateway_streams", ())
-
-
-async def test_a_worker_tells_that_it_lives_and_what_it_counts() -> None:
-    async with line([]) as (_, connection, _taken):
-        assert await asyncio.to_thread(connection.poll, PATIENCE)
-        kind, figures = connection.recv()
-        assert kind == "alive"
-        assert KEY in figures.counts
-        assert GAUGE in figures.gauges
-
-
-async def test_the_metrics_are_those_of_all_processes() -> None:
-    async with line([]) as (worker, connection, _):
-        asking = asyncio.create_task(worker.exposition())
-        kind, question = await heard(connection)
-        assert kind == "figures"
-        own = telemetry.own_figures().counts[KEY]
-        connection.send(("figures", question, [Figures({KEY: 5.0}), Figures({KEY: 2.0}, {GAUGE: 3.0})]))
-        assert f"gateway_events_sent_total {own + 7}".encode() in await asking
-
-
-async def test_metrics_that_the_supervisor_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervised, "FIGURES_WAIT", 0.01)
-    async with line([]) as (worker, _, _taken):
-        with pytest.raises(Problem) as raised:
-            await worker.exposition()
-        assert raised.value.status == 503
-
-
-async def test_a_worker_hears_of_others_that_do_not_answer() -> None:
-    async with line([]) as (worker, connection, _):
-        connection.send(("workers", ["worker-1"], ["worker-2"]))
-        while not worker.silent:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        assert (worker.silent, worker.down) == (["worker-1"], ["worker-2"])
-
-
 def test_a_worker_that_hangs_is_killed_and_its_gauges_end_before() -> None:
     supervisor = Supervised(definitions("new"), 2, stall_limit=10)
     supervisor.alive(0)
@@ -322,7 +189,7 @@ def test_a_worker_that_beats_is_left_alone_and_time_in_which_nobody_looked_is_no
         supervisor.alive(0)
         supervisor.judge(0, 9)
     # All of it was stopped, or the machine slept.
-    supervisor._judge(supervisor._workers[0], 3600)
+    supervisor._workers[0].judge(3600)
     supervisor.judge(0, 2)
     assert supervisor.process(0).is_alive()
 
@@ -330,7 +197,7 @@ def test_a_worker_that_beats_is_left_alone_and_time_in_which_nobody_looked_is_no
 def test_a_worker_may_take_long_to_start_and_not_for_ever() -> None:
     supervisor = Supervised(definitions("new"), 1, stall_limit=10)
     supervisor.judge(0, START_SECONDS - 1)
-    assert not supervisor._is_silent(supervisor._workers[0])
+    assert not supervisor._workers[0].is_silent
     assert supervisor.process(0).is_alive()
     supervisor.judge(0, 1 + STACKS_SECONDS + 3 * TURN)
     assert not supervisor.process(0).is_alive()
@@ -341,7 +208,7 @@ def test_without_a_limit_nobody_is_killed() -> None:
     supervisor.alive(0)
     supervisor.judge(0, 1000)
     assert supervisor.process(0).is_alive()
-    assert supervisor._is_silent(supervisor._workers[0])
+    assert supervisor._workers[0].is_silent
 
 
 def test_a_worker_that_takes_nothing_is_killed() -> None:
@@ -433,6 +300,24 @@ def test_the_one_that_processes_is_started_again_for_ever_and_the_servers_are_re
     assert pauses == [1, 2, 4, 8, 16, *[30] * (MOST_EARLY_ENDS - 3)]
     assert not supervisor._stopping
     assert supervisor.lines[0].recv() == ("workers", [], ["processing"])
+
+
+def test_servers_know_how_far_derived_streams_are_behind() -> None:
+    supervisor = Processed(stall_limit=10)
+    gauges = {("gateway_derive_lag_seconds",) * 2 + ((("stream", "a"),),): 61.7, ("other", "other", ()): 1.0}
+    supervisor.alive(0)
+    supervisor._take(supervisor._workers[1], ("alive", Figures(gauges=gauges)))
+    for _ in range(3):
+        supervisor._tell_lags()
+    assert supervisor.lines[0].recv() == ("lags", {"a": 62})
+    assert not supervisor.lines[0].poll(0.1)
+    # Another server learns of it at its first beat; of one that hangs nothing is known.
+    supervisor._workers[0].beats = 0
+    supervisor.alive(0)
+    assert supervisor.lines[0].recv() == ("lags", {"a": 62})
+    supervisor.judge(1, 6)
+    supervisor._tell_lags()
+    assert supervisor.lines[0].recv() == ("lags", {})
 
 
 def test_one_that_processes_and_hangs_is_told_as_away_and_killed() -> None:

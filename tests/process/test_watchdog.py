@@ -93,9 +93,10 @@ def test_a_worker_that_had_settled_begins_anew() -> None:
         (0, False, "status", "in order"),
         (3, False, "status", "status 3"),
         (-200, False, "signal", "signal 200"),
+        (None, False, "status", "nobody knows how"),
     ],
 )
-def test_a_cause_in_words(status: int, silent: bool, kind: str, part: str) -> None:
+def test_a_cause_in_words(status: int | None, silent: bool, kind: str, part: str) -> None:
     word, words = cause(status, silent)
     assert word == kind
     assert part in words

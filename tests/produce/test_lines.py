@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.produce.lines import BEGINNING_BYTES, Input, InputLine, LineSplitter
+from gateway.produce.entry import BEGINNING_BYTES, Entry
+from gateway.produce.lines import Input, LineSplitter
 from gateway.produce.packed import InputError, Unpacker
 from gateway.wire.members import PART_BYTES
 
@@ -32,7 +33,7 @@ Pack = Callable[[bytes], bytes]
 PACKS: list[Pack] = [gzip.compress, bz2.compress, lzma.compress, zstd.compress]
 
 
-async def lines(source: Input) -> list[InputLine]:
+async def lines(source: Input) -> list[Entry]:
     """All lines of an input."""
     return [line async for part in source.parts(asyncio.Event()) for line in part]
 
@@ -53,7 +54,7 @@ def test_lines_do_not_depend_on_how_the_bytes_come(data: bytes, cuts: list[int])
 
 def test_of_a_long_line_only_the_beginning_is_kept() -> None:
     splitter = LineSplitter(maximum=1000)
-    assert splitter.feed(b"first\nab") == [InputLine(1, b"first", 5)]
+    assert splitter.feed(b"first\nab") == [Entry(1, b"first", 5)]
     tracemalloc.start()
     piece = b"c" * 1000
     for _ in range(10_000):
@@ -61,8 +62,8 @@ def test_of_a_long_line_only_the_beginning_is_kept() -> None:
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
     long, last = splitter.feed(b"\nlast\n")
-    assert long == InputLine(2, b"ab" + b"c" * (BEGINNING_BYTES - 2), 10_000_002)
-    assert last == InputLine(3, b"last", 4)
+    assert long == Entry(2, b"ab" + b"c" * (BEGINNING_BYTES - 2), 10_000_002)
+    assert last == Entry(3, b"last", 4)
 
 
 def test_a_line_of_just_the_longest_length_is_whole() -> None:
@@ -83,9 +84,10 @@ async def test_a_file(tmp_path: Path, pack: Pack) -> None:
         found = await lines(source)
     assert b"\n".join(line.data for line in found) == data
     assert source.size == source.taken == path.stat().st_size
-    assert source.lines == 100_001
+    assert source.count == 100_001
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pack", [bytes, *PACKS])
 @pytest.mark.parametrize("skip", [0, 1, 6000, 9999, 10_000, 10_001])
 async def test_the_first_lines_are_passed_over_and_counted(pack: Pack, skip: int) -> None:
@@ -94,7 +96,7 @@ async def test_the_first_lines_are_passed_over_and_counted(pack: Pack, skip: int
     found = [line async for part in source.parts(asyncio.Event(), skip) for line in part]
     assert [line.number for line in found] == list(range(skip + 1, 10_001))
     assert all(line.data == b"line %d" % line.number for line in found)
-    assert source.lines == 10_000
+    assert source.count == 10_000
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f", b"\n", b"\x1f\x8a\n", b"x", b"BZ", b"\xfd7zX", b"\x28\xb5", b"{}"])
@@ -173,7 +175,7 @@ async def test_a_pipe_gives_lines_as_they_come_and_can_be_stopped() -> None:
         coming = asyncio.ensure_future(anext(parts, None))
         await asyncio.sleep(0)
         os.write(write, b"ee\n")
-        assert await coming == [InputLine(3, b"three", 5)]
+        assert await coming == [Entry(3, b"three", 5)]
         coming = asyncio.ensure_future(anext(parts, None))
         await asyncio.sleep(0)
         stop.set()

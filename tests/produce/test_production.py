@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from gateway.errors import ConfigurationError, LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.model.record import NewRecord, TopicPartition
 from gateway.produce import production as produce
-from gateway.produce.lines import InputLine
+from gateway.produce.entry import Entry
+from gateway.produce.lines import Input
+from gateway.produce.packed import InputError
 from gateway.produce.production import Complaints, Production, excerpt, with_fields
 from gateway.schemas.repository import SchemaRepository
 from tests.eventlog.kit import batches_of
@@ -61,14 +65,14 @@ def event(number: object, **more: object) -> bytes:
     return numbered(number, **{"$schema": "/thing/1.0.0"}, **more)
 
 
-async def parts(*given: list[bytes]) -> AsyncIterator[list[InputLine]]:
+async def parts(*given: list[bytes]) -> AsyncIterator[list[Entry]]:
     """Lines in the parts in which they come."""
     number = 0
     for part in given:
         lines = []
         for data in part:
             number += 1
-            lines.append(InputLine(number, data, len(data)))
+            lines.append(Entry(number, data, len(data)))
         yield lines
 
 
@@ -76,10 +80,10 @@ class Told:
     """The complaints."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
+        self.lines: list[tuple[str, str]] = []
 
-    def __call__(self, number: int, reason: str) -> None:
-        self.lines.append((number, reason))
+    def __call__(self, place: str, reason: str) -> None:
+        self.lines.append((place, reason))
 
 
 def production(
@@ -108,7 +112,7 @@ async def test_lines_are_stored_in_order_and_the_others_told(log: MemoryLog, sch
     )
     assert [number for _, _, number in await records(log)] == [0, 1, 2]
     assert (run.stored, run.invalid, run.settled) == (3, 3, 7)
-    assert [number for number, _ in told.lines] == [3, 4, 6]
+    assert [place for place, _ in told.lines] == ["line 3", "line 4", "line 6"]
     assert told.lines[0][1].endswith(": no")
     assert "/n" in told.lines[1][1]
     assert "the event is not a JSON object" in told.lines[2][1]
@@ -117,11 +121,11 @@ async def test_lines_are_stored_in_order_and_the_others_told(log: MemoryLog, sch
 async def test_a_line_that_is_too_long(log: MemoryLog, schemas: SchemaRepository) -> None:
     run, told = production(log, schemas)
 
-    async def long() -> AsyncIterator[list[InputLine]]:
-        yield [InputLine(1, b"begin", 100_000_000)]
+    async def long() -> AsyncIterator[list[Entry]]:
+        yield [Entry(1, b"begin", 100_000_000)]
 
     await run.run(long(), asyncio.Event())
-    assert told.lines == [(1, "longer than 16,777,216 bytes: it has 100,000,000: begin")]
+    assert told.lines == [("line 1", "longer than 16,777,216 bytes: it has 100,000,000: begin")]
 
 
 async def test_key_and_timestamp_of_a_field(log: MemoryLog, schemas: SchemaRepository) -> None:
@@ -135,7 +139,10 @@ async def test_key_and_timestamp_of_a_field(log: MemoryLog, schemas: SchemaRepos
     ]
     await run.run(parts(given), asyncio.Event())
     assert await records(log) == [(b"a", 1_767_323_045_678, 0), (b"7", 1_700_000_000_123, 1)]
-    assert [(number, reason.split(":")[0]) for number, reason in told.lines] == [(3, "/who/at"), (4, "/who/name")]
+    assert [(place, reason.split(":")[0]) for place, reason in told.lines] == [
+        ("line 3", "/who/at"),
+        ("line 4", "/who/name"),
+    ]
 
 
 @pytest.mark.parametrize("path", ["", ".", "a..b", "a."])
@@ -164,7 +171,7 @@ async def test_a_signal_is_seen_between_two_lines(
     lines = await anext(given)
     asyncio.get_running_loop().call_soon(stop.set)
 
-    async def one() -> AsyncIterator[list[InputLine]]:
+    async def one() -> AsyncIterator[list[Entry]]:
         yield lines
 
     await run.run(one(), stop)
@@ -190,7 +197,7 @@ def test_only_the_first_complaints_are_said() -> None:
     said: list[str] = []
     complaints = Complaints(said.append, 2)
     for number in range(1, 100):
-        complaints(number, "x" * 10_000)
+        complaints(f"line {number}", "x" * 10_000)
     assert len(said) == 3
     assert said[1].startswith("line 2: xxx")
     assert all(len(line) < 700 for line in said)
@@ -201,3 +208,20 @@ def test_an_excerpt_is_short() -> None:
     assert excerpt(b"abc") == "abc"
     assert len(excerpt("ü".encode() * 1000)) == 81
     assert excerpt(b"\xff" * 5) == "�" * 5
+
+
+async def test_events_over_several_lines_are_stored_as_they_are(log: MemoryLog, schemas: SchemaRepository) -> None:
+    text = json.dumps([json.loads(event(number)) for number in range(3)], indent=2).encode()
+    run, told = production(log, schemas)
+    await run.run(Input(io.BytesIO(text)).parts(asyncio.Event()), asyncio.Event())
+    assert (run.stored, run.invalid, run.settled, told.lines) == (3, 0, 3, [])
+    assert [number for _, _, number in await records(log)] == [0, 1, 2]
+
+
+async def test_what_comes_before_a_mistake_of_the_input_is_stored(log: MemoryLog, schemas: SchemaRepository) -> None:
+    text = b"[\n%b,\n{}\n%b]" % (event(0), event(1))
+    run, told = production(log, schemas)
+    with pytest.raises(InputError, match="line 4: neither a comma"):
+        await run.run(Input(io.BytesIO(text)).parts(asyncio.Event()), asyncio.Event())
+    assert (run.stored, run.invalid, run.settled) == (1, 1, 2)
+    assert told.lines[0][0] == "event 2 (line 3)"

@@ -13,6 +13,7 @@ import orjson
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.document import Findings, parse
 from gateway.catalog.stream import Stream
+from gateway.derive.sources import Sources
 from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog, MemoryWriter
 from gateway.eventlog.port import EventLog
@@ -167,7 +168,7 @@ async def values(log: EventLog, topic: str, partition: int = 0) -> list[Record]:
 
 def means(log: Log, target: Any) -> Means:
     """What a rule works with."""
-    return Means(log, CATALOG, SCHEMAS, target, log.clock)
+    return Means(log, CATALOG, SCHEMAS, target, log.clock, Sources(log))
 
 
 @asynccontextmanager

@@ -63,8 +63,8 @@ def test_a_short_one_has_defaults() -> None:
     [
         (3, "on: [wiki.page-creat]", "3: purge: on names wiki.page-creat, and there is no such stream; did"),
         (3, "on: wiki.page-create", "3: purge: on is \"wiki.page-create\"; it takes a list"),
-        (3, "on: []", "3: purge: on is a list; it takes a list of at least one stream"),
-        (3, "on: [wiki.page-create, wiki.page-create]", "3: purge: on names wiki.page-create twice"),
+        (3, "on: []", "3: purge: on is an empty list; it takes a list of at least one stream"),
+        (3, "on: [wiki.page-create, wiki.page-create]", "3: purge: on holds wiki.page-create twice"),
         (4, "where: event.page_namespace +", "4: purge: where: line 1, column 23"),
         (4, "where: event.a + 1", "4: purge: where: line 1, column 1"),
         (4, "were: event.a", "4: purge: a rule has no were; did you mean where?"),

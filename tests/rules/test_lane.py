@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.model.record import Record, TopicPartition
+from gateway.model.record import Record
 from gateway.rules import lane as module
 from gateway.rules.lane import STREAM, Item, Lane, Step
 from gateway.rules.tries import Tries
@@ -108,7 +108,7 @@ class World:
             waiting = self.topics[source - 1][offset]
         if not window.begin(offset):
             return
-        tries = Tries("r", TopicPartition("s", 0), waiting.number, 0, waiting.tries, sequence=waiting.sequence)
+        tries = Tries("r", "s", 0, waiting.number, 0, waiting.tries, sequence=waiting.sequence)
         record = Record(f"t{source}", 0, offset, 0, None, b"{}")
         self.lane.take(Item(record, {}, window, tries, self.key(waiting.number), source - 1))
 
@@ -240,7 +240,7 @@ def test_concurrency_is_a_bound() -> None:
     lane = Lane(2)
     window = Window(0)
     for number in range(5):
-        tries = Tries("r", TopicPartition("s", 0), number, 0)
+        tries = Tries("r", "s", 0, number, 0)
         lane.take(Item(Record("s", 0, number, 0, None, b"{}"), {}, window, tries))
     first, second = lane.next(), lane.next()
     assert isinstance(first, Step)
@@ -260,7 +260,7 @@ def test_a_lane_is_full_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         Record("t", 0, 0, 0, None, b"{}"),
         {},
         Window(0),
-        Tries("r", TopicPartition("s", 0), 0, 0, 1, sequence=1),
+        Tries("r", "s", 0, 0, 0, 1, sequence=1),
         b"a",
         0,
     )

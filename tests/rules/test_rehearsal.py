@@ -90,6 +90,7 @@ rules:
 """ + "\n".join(f"  {line}" for line in (PURGE + "  allow_unknown: true").strip().split("\n"))
 
 
+@pytest.mark.long
 def test_the_command_runs_what_stands_beside_the_configuration(tmp_path: Path) -> None:
     config, tests = tmp_path / "gateway.yaml", tmp_path / "purge.rules.yaml"
     config.write_text(CONFIGURATION)

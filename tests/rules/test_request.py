@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from gateway.outbound.environment import Proxies
 from gateway.rules import request as module
 from gateway.rules.attempt import Answer, Prepared
 from gateway.rules.request import ANSWER_BYTES, Egress, is_public
+from tests.kit.loopback import Serve, serving
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPBACK = Networks(["127.0.0.0/8"])
 NO_PROXIES = Proxies({}, {})
 
@@ -29,34 +28,6 @@ def prepared(port: int, host: str = "127.0.0.1", timeout: int = 2_000, **more: A
         "target": "/purge/%2E%2E/x?a=%2F", "headers": ((b"idempotency-key", b"k"),), "body": b"{}", "timeout": timeout,
     }  # fmt: skip
     return Prepared(**usual | more)
-
-
-@asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[int]:
-    """A server that does this with each connection; gives its port."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await serve(reader, writer)
-                writer.close()
-                await writer.wait_closed()
-        finally:
-            writer.transport.abort()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
 
 
 @pytest.fixture
@@ -121,6 +92,7 @@ async def test_a_refused_connection_is_told(egress: Egress) -> None:
     assert "refused" in answer.failure
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("serve", "told"),
     [

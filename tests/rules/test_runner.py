@@ -7,10 +7,12 @@ import asyncio
 import orjson
 import pytest
 
+from gateway.derive import sources
+from gateway.derive.engine import Event, event_of
 from gateway.errors import WriterFenced
 from gateway.eventlog.offer import RECORD_BYTES
 from gateway.eventlog.trouble import Kind, Trouble
-from gateway.model.record import NewRecord, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 from gateway.observability import telemetry
 from gateway.rules.attempt import Answer, Prepared
 from gateway.rules.runner import MOST_UNSTORED, Runner
@@ -51,6 +53,27 @@ def log() -> Log:
     log = Log()
     log.create_topic(STREAM)
     return log
+
+
+async def test_rules_of_one_stream_read_and_decode_it_once(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = list[int]()
+
+    def counted(record: Record) -> Event:
+        decoded.append(record.offset)
+        return event_of(record)
+
+    monkeypatch.setattr(sources, "event_of", counted)
+    target, stop = Target(), asyncio.Event()
+    shared = means(log, target)
+    names = ("purge", "second")
+    rules = [rule_of(PURGE.replace("purge:", f"{name}:", 1)) for name in names]
+    tasks = [asyncio.create_task(Runner(rule, shared).run(stop)) for rule in rules]
+    await until(lambda: all(f"rule {name}" in log.writers and log.writers[f"rule {name}"].position for name in names))
+    log.append_now(STREAM, [record(page(number)) for number in range(50)] + [NewRecord(b"{")])
+    await until(lambda: len(target.asked) == 100)
+    stop.set()
+    await asyncio.gather(*tasks)
+    assert sorted(decoded) == list(range(51))
 
 
 async def test_each_event_is_sent_once(log: Log) -> None:
@@ -197,6 +220,7 @@ async def test_a_rate_bounds_the_tries(log: Log) -> None:
         assert asyncio.get_running_loop().time() - begun > 0.25
 
 
+@pytest.mark.long
 async def test_retry_after_stops_the_rule_for_a_while(log: Log) -> None:
     target = Target()
     target.answers = [Answer(429, retry_after="1")]
@@ -318,6 +342,7 @@ async def test_a_sick_partition_keeps_no_other_waiting(log: Log) -> None:
     assert target.targets == [f"/purge/Page%20{number}" for number in (1, 2, 3, 4)]
 
 
+@pytest.mark.long
 async def test_a_rule_says_how_far_it_is_behind(log: Log) -> None:
     def lag() -> str:
         (line,) = [line for line in telemetry.exposition().decode().split("\n") if line.startswith(NAME)]

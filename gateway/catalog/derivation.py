@@ -117,6 +117,6 @@ class Derivation:
         return self.late if self.latest or self.lookups else 0
 
 
-def topic_of(name: str, derivation: Derivation) -> str:
+def topic_of(name: str, version: int) -> str:
     """The topic of a derived stream: its name, and its version from the second on."""
-    return name if derivation.version == 1 else f"{name}.v{derivation.version}"
+    return name if version == 1 else f"{name}.v{version}"

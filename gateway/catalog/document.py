@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import yaml
 
-from gateway.catalog.core_schema import TAG, CoreLoader, NoValue, scalar
+from gateway.catalog.core_schema import TAG, NoValue, compose, resolved_plain, scalar
+from gateway.catalog.interpolation import has_reference, interpolate
 from gateway.errors import ConfigurationError
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
@@ -30,10 +31,18 @@ _OLD_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A value of the file. `line` counts from 1; for a member of a mapping it is the line of its key."""
+    """A value of the file. `line` and `column` count from 1; for a member of a mapping they are those of its key."""
 
     value: bool | int | float | str | list[Located] | dict[str, Located] | None
     line: int
+    column: int = 1
+    filled: bool = False
+    """Whether variables of the environment are in the text, which may stand for a number or a flag then."""
+
+    @property
+    def resolved(self) -> bool | int | float | str | list[Located] | dict[str, Located] | None:
+        """The value, where no text is expected: what a variable holds is a number or a flag if it looks like one."""
+        return resolved_plain(self.value) if self.filled and isinstance(self.value, str) else self.value
 
     def plain(self) -> Plain:
         """The value without its lines."""
@@ -56,6 +65,8 @@ class Findings:
     path: Path
     mistakes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """The variables of the environment that the file names, with their values: no message may repeat one."""
 
     def mistake(self, line: int, text: str) -> None:
         """Report a mistake at a line, and the remedy."""
@@ -65,9 +76,9 @@ class Findings:
         """Report something that may not be intended."""
         self.warnings.append(f"{self.location(line)}: {text}")
 
-    def location(self, line: int) -> str:
-        """`file:line`."""
-        return f"{self.path}:{line}"
+    def location(self, line: int, column: int | None = None) -> str:
+        """`file:line`, or `file:line:column`."""
+        return f"{self.path}:{line}" if column is None else f"{self.path}:{line}:{column}"
 
 
 def kind_of(value: object) -> str:
@@ -97,17 +108,19 @@ def is_misspelt(word: str, known: Iterable[str]) -> bool:
     return bool(difflib.get_close_matches(word, list(known), n=1, cutoff=0.8))
 
 
-def parse(text: str, findings: Findings) -> Located | None:
-    """The document, or None where the syntax is broken. Mistakes go to `findings`."""
+def parse(text: str, findings: Findings, environment: Mapping[str, str] | None = None) -> Located | None:
+    """The document, or None where the syntax is broken. Mistakes go to `findings`. With an environment, `${NAME}` in
+    its texts is the variable of that name; the values that are used go to `findings` too."""
     if (found := _OLD_BREAKS.search(text)) is not None:
         line = text.count("\n", 0, found.start()) + 1
         findings.mistake(line, f'write this character as an escape in double quotes: "\\u{ord(found[0]):04x}"')
         return None
     try:
-        node = yaml.compose(text, Loader=CoreLoader)
+        node = compose(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        findings.mistake(mark.line + 1 if mark is not None else 1, _syntax(error))
+        line = mark.line + 1 if mark is not None else 1
+        findings.mistake(line, _syntax(error, text.split("\n")[line - 1 : line]))
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -119,14 +132,16 @@ def parse(text: str, findings: Findings) -> Located | None:
     if node is None:
         return Located(None, 1)
     try:
-        return _Reader(findings).read(node, 0)
+        return _Reader(findings, environment).read(node, 0)
     except ConfigurationError as error:
         findings.mistakes.extend(error.mistakes)
         return None
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
+def _syntax(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
     problem = error.problem or "the YAML is broken"
+    if "flow" in (error.context or "") and any("${" in line for line in lines):
+        return 'within { } and [ ] a text with ${NAME} needs quotes: "${NAME}"'
     if "'\\t'" in problem:
         return "a tab stands where YAML allows only spaces; indent with spaces"
     if "expected a single document" in (error.context or ""):
@@ -138,12 +153,14 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
 class _Reader:
     """Turns YAML nodes into located values; counts them, so that aliases cannot multiply without bound."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Findings, environment: Mapping[str, str] | None) -> None:
         self._findings = findings
+        self._environment = environment
         self._count = 0
 
-    def read(self, node: yaml.Node, depth: int, line: int | None = None) -> Located:
-        line = line if line is not None else node.start_mark.line + 1
+    def read(self, node: yaml.Node, depth: int, key: yaml.Node | None = None) -> Located:
+        mark = (node if key is None else key).start_mark
+        line, column = mark.line + 1, mark.column + 1
         self._count += 1
         if depth > MAXIMUM_DEPTH or self._count > MAXIMUM_VALUES:
             bound = f"{MAXIMUM_DEPTH} levels" if depth > MAXIMUM_DEPTH else f"{MAXIMUM_VALUES} values"
@@ -151,10 +168,23 @@ class _Reader:
                 [f"{self._findings.location(line)}: more than {bound}, aliases followed; write a smaller file"]
             )
         if isinstance(node, yaml.MappingNode):
-            return Located(self._mapping(node, depth), line)
+            return Located(self._mapping(node, depth), line, column)
         if isinstance(node, yaml.SequenceNode):
-            return Located([self.read(item, depth + 1) for item in node.value], line)
-        return Located(self._scalar(cast(yaml.ScalarNode, node), line), line)
+            return Located([self.read(item, depth + 1) for item in node.value], line, column)
+        value = self._scalar(cast(yaml.ScalarNode, node), line)
+        if self._environment is None or not isinstance(value, str) or not has_reference(value):
+            return Located(value, line, column)
+        return Located(self._filled(value, node.start_mark, self._environment), line, column, filled=True)
+
+    def _filled(self, text: str, mark: yaml.Mark, environment: Mapping[str, str]) -> str:
+        try:
+            filled, used = interpolate(text, environment)
+        except ValueError as error:
+            place = self._findings.location(mark.line + 1, mark.column + 1)
+            self._findings.mistakes += [f"{place}: {mistake}" for mistake in error.args]
+            return text
+        self._findings.variables.update(used)
+        return filled
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Located]:
         members: dict[str, Located] = {}
@@ -173,7 +203,7 @@ class _Reader:
                 first = members[name].line
                 self._findings.mistake(line, f"{name} is given twice, first at line {first}; keep one of them")
                 continue
-            members[name] = self.read(value, depth + 1, line)
+            members[name] = self.read(value, depth + 1, key)
         return merged | members
 
     def _merged(self, node: yaml.Node, depth: int, line: int) -> dict[str, Located]:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from gateway.catalog.document import Findings, did_you_mean
 from gateway.catalog.stream import Stream
 
+NOTHING: Mapping[str, Stream] = MappingProxyType({})
+
 
 def check_lineage(
-    streams: Mapping[str, Stream], partitions_given: Iterable[str], findings: Findings
+    streams: Mapping[str, Stream],
+    partitions_given: Iterable[str],
+    findings: Findings,
+    beside: Mapping[str, Stream] = NOTHING,
 ) -> dict[str, Stream]:
     """The streams, those that are derived with as many partitions as their first source has, unless they are
-    `partitions_given` their own. Mistakes go to `findings`."""
+    `partitions_given` their own. They may be made of those `beside`, which were checked before. Mistakes go to
+    `findings`."""
+    every = {**beside, **streams}
     for stream in streams.values():
-        _check_inputs(stream, streams, findings)
-    _check_topics(streams, findings)
-    for line, text in circles(streams):
+        _check_inputs(stream, every, findings)
+    _check_topics(every, streams, findings)
+    for line, text in circles(every, begin=streams):
         findings.mistake(line, text)
-    given = set(partitions_given)
+    given = {*partitions_given, *(name for name in beside if name not in streams)}
     return {
         name: stream
         if stream.derive is None or name in given
-        else replace(stream, partitions=_partitions(name, streams, given))
+        else replace(stream, partitions=_partitions(name, every, given))
         for name, stream in streams.items()
     }
 
@@ -33,12 +41,27 @@ def made_of(stream: Stream) -> tuple[str, ...]:
     return () if stream.derive is None else stream.derive.inputs
 
 
-def circles(streams: Mapping[str, Stream], error_stream: str | None = None) -> list[tuple[int, str]]:
+def read_by(streams: Mapping[str, Stream]) -> dict[str, list[str]]:
+    """By the name of a stream, the streams that are made of it; those alone that are made of others here."""
+    found: dict[str, list[str]] = {}
+    for stream in streams.values():
+        for source in made_of(stream):
+            found.setdefault(source, []).append(stream.name)
+    return found
+
+
+def circles(
+    streams: Mapping[str, Stream], error_stream: str | None = None, begin: Container[str] | None = None
+) -> list[tuple[int, str]]:
     """What is wrong, with its line, where events would go round for ever: a stream is made of itself, or of the errors
-    that come of it. `error_stream` is that of streams which name none."""
+    that come of it. `error_stream` is that of streams which name none. Circles are told from one of the streams in
+    `begin` on, and others are left out; without it, all are told."""
     found = []
     for circle in _circles(streams, error_stream):
-        start = next(index for index, name in enumerate(circle) if streams[name].derive is not None)
+        derived = [index for index, name in enumerate(circle) if streams[name].derive is not None]
+        start = next((index for index in derived if begin is None or circle[index] in begin), None)
+        if start is None:
+            continue
         turned = [*circle[start:], *circle[:start]]
         derive = streams[turned[0]].derive
         assert derive is not None
@@ -91,14 +114,14 @@ def _topics(names: Iterable[str], streams: Mapping[str, Stream]) -> set[str]:
     return {topic for name in names if name in streams for topic in streams[name].topics}
 
 
-def _check_topics(streams: Mapping[str, Stream], findings: Findings) -> None:
-    """The topic of a derived stream holds its rows alone."""
+def _check_topics(streams: Mapping[str, Stream], of: Container[str], findings: Findings) -> None:
+    """The topic of a derived stream holds its rows alone; told where one of the two is in `of`."""
     owners: dict[str, Stream] = {}
     for stream in sorted(streams.values(), key=lambda one: one.derive is None):
         for topic in stream.topics:
             owner = owners.setdefault(topic, stream)
             derived = owner if owner.derive is not None else stream
-            if owner is not stream and derived.derive is not None:
+            if owner is not stream and derived.derive is not None and (owner.name in of or stream.name in of):
                 findings.mistake(
                     derived.derive.line,
                     f"the topic {topic} is that of the derived stream {owner.name}, and of {stream.name} too; "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.catalog.catalog import Catalog
@@ -34,6 +35,12 @@ class Reading:
     """Where (`file:line`) a stream's key stands, by the two names."""
     rules: Located | None = None
     """The part of that name, as it stands."""
+    views: Located | None = None
+    """Likewise."""
+    members: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """Where (`file:line:column`) a member of a setting stands, by the names that lead to it."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """The variables of the environment that the file names, with their values."""
 
 
 def load(path: Path | str) -> Configuration:
@@ -44,11 +51,12 @@ def load(path: Path | str) -> Configuration:
     return Configuration(reading.settings, reading.catalog, reading.warnings)
 
 
-def read(path: Path | str) -> Reading:
-    """As much of a file as can be read, with the mistakes instead of an error; for collecting further ones."""
+def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Reading:
+    """As much of a file as can be read, with the mistakes instead of an error; for collecting further ones. With an
+    environment, `${NAME}` in its texts is a variable of it."""
     findings = Findings(Path(path))
     text = _text(findings)
-    document = parse(text, findings) if text is not None else None
+    document = parse(text, findings, environment) if text is not None else None
     if document is None:
         return _nothing(findings)
     if not isinstance(document.value, dict):
@@ -56,14 +64,32 @@ def read(path: Path | str) -> Reading:
         findings.mistake(document.line, f"{what}; {_MINIMAL}")
         return _nothing(findings)
     members = dict(document.value)
-    streams, rules = members.pop("streams", None), members.pop("rules", None)
+    streams, rules, views = (members.pop(name, None) for name in ("streams", "rules", "views"))
     catalog = _catalog(streams, findings)
     settings = {key: (item.plain(), findings.location(item.line)) for key, item in members.items()}
-    return Reading(settings, catalog, findings.warnings, findings.mistakes, _locations(streams, findings), rules)
+    return Reading(
+        settings,
+        catalog,
+        findings.warnings,
+        findings.mistakes,
+        _locations(streams, findings),
+        rules,
+        views,
+        {names: place for key, item in members.items() for names, place in _members((key,), item, findings)},
+        findings.variables,
+    )
 
 
 def _nothing(findings: Findings) -> Reading:
-    return Reading({}, Catalog(()), findings.warnings, findings.mistakes, {})
+    return Reading({}, Catalog(()), findings.warnings, findings.mistakes, {}, variables=findings.variables)
+
+
+def _members(names: tuple[str, ...], item: Located, findings: Findings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The places of all members of a mapping, and of theirs. A document nests no deeper than it may."""
+    if isinstance(item.value, dict):
+        for key, member in item.value.items():
+            yield (*names, key), findings.location(member.line, member.column)
+            yield from _members((*names, key), member, findings)
 
 
 def _locations(streams: Located | None, findings: Findings) -> dict[tuple[str, str], str]:

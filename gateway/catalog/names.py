@@ -27,6 +27,11 @@ class Names:
         word = word[:LONGEST_WORD]
         return difflib.get_close_matches(word, self._candidates(word), n=most, cutoff=0.6)
 
+    def meant(self, word: str) -> str:
+        """`; did you mean x or y?`, or nothing where no name is close."""
+        close = self.close_to(word)
+        return f"; did you mean {' or '.join(close)}?" if close else ""
+
     def _candidates(self, word: str) -> list[str]:
         if len(self._names) <= COMPARED:
             return self._names

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar, get_args
 
 from gateway.catalog.derivation import Derivation, topic_of
 from gateway.catalog.derive_part import read_derivation
-from gateway.catalog.document import Findings, Located, did_you_mean, is_misspelt
-from gateway.catalog.lineage import check_lineage
+from gateway.catalog.document import Findings, Located, did_you_mean, is_misspelt, kind_of
+from gateway.catalog.lineage import NOTHING, check_lineage
+from gateway.catalog.part import Part
 from gateway.catalog.quantity import DURATION_FORM, SIZE_FORM, milliseconds, size
-from gateway.catalog.stream import Resume, Retention, Stream
+from gateway.catalog.stream import Form, KeyForm, Resume, Retention, Stream
 from gateway.catalog.titles import PATTERN_FORM, TITLE_FORM, is_expression, is_title, is_valid_expression
+
+Choice = TypeVar("Choice", bound=str)
 
 MAXIMUM_PARTITIONS = 10_000
 MAXIMUM_OVERLAP = 86_400_000
@@ -27,11 +31,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,248}", re.ASCII)
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)
 _DOTTED = re.compile(r"[^.\s]+(?:\.[^.\s]+)*")
 
+OF_TOPICS = {
+    "resume": "resume",
+    "partitions": "partitions",
+    "retention": "retention",
+    "public": "public",
+    "format": "form",
+    "key_format": "key_form",
+}
+"""The keys of a stream that belong to its topics, with the attributes."""
+
 KEYS = (
+    "archive",
     "canary_events_enabled",
     "derive",
     "description",
     "error_stream",
+    "format",
+    "key_format",
+    "keep",
     "message_key_fields",
     "partitions",
     "public",
@@ -57,8 +75,9 @@ class _Read:
     alias_lines: dict[str, int]
 
 
-def read_streams(part: Located, findings: Findings) -> list[Stream]:
-    """The streams of a mapping from name to configuration. Mistakes and warnings go to `findings`."""
+def read_streams(part: Located, findings: Findings, beside: Mapping[str, Stream] = NOTHING) -> list[Stream]:
+    """The streams of a mapping from name to configuration. They may name streams `beside` them, which are not
+    returned. Mistakes and warnings go to `findings`."""
     if not isinstance(part.value, dict) or not part.value:
         what = "holds nothing" if not part.value else f"holds {part.kind}"
         findings.mistake(part.line, f"streams {what}; it takes a mapping of at least one stream name to its keys")
@@ -74,11 +93,10 @@ def read_streams(part: Located, findings: Findings) -> list[Stream]:
         read.append(_StreamReader(name, item, findings).read())
     _check_names(read, findings)
     _check_topics(read, findings)
-    _check_error_streams(read, findings)
+    _check_error_streams(read, beside, findings)
     streams = {one.stream.name: one.stream for one in read}
-    return list(
-        check_lineage(streams, [one.stream.name for one in read if "partitions" in one.key_lines], findings).values()
-    )
+    given = [one.stream.name for one in read if "partitions" in one.key_lines]
+    return list(check_lineage(streams, given, findings, beside).values())
 
 
 def _check_names(read: list[_Read], findings: Findings) -> None:
@@ -104,8 +122,8 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
     for one in read:
         for topic, line in one.topic_lines.items():
             first = first_over.setdefault(topic, one)
-            for key in ("resume", "partitions", "retention", "public"):
-                if getattr(first.stream, key) != getattr(one.stream, key):
+            for key, name in OF_TOPICS.items():
+                if getattr(first.stream, name) != getattr(one.stream, name):
                     other = f"{first.stream.name} (line {first.topic_lines[topic]})"
                     findings.mistake(
                         line,
@@ -113,9 +131,9 @@ def _check_topics(read: list[_Read], findings: Findings) -> None:
                     )
 
 
-def _check_error_streams(read: list[_Read], findings: Findings) -> None:
+def _check_error_streams(read: list[_Read], beside: Mapping[str, Stream], findings: Findings) -> None:
     """Check that the error stream of each stream exists under its name, and takes events."""
-    streams = {one.stream.name: one.stream for one in read}
+    streams = {**beside, **{one.stream.name: one.stream for one in read}}
     for one in read:
         name = one.stream.error_stream
         wrong = None if name is None else error_stream_fault(name, streams)
@@ -130,91 +148,84 @@ def error_stream_fault(name: str, streams: Mapping[str, Stream]) -> str | None:
         return f"is {name}, and there is no stream of that name{did_you_mean(name, streams)}"
     if stream.schema_title is None:
         return f"is {name}, which takes no events; give it a schema_title"
+    if stream.form != "json":
+        return f"is {name}, whose format is {stream.form}; what the gateway makes itself is JSON"
     return None
 
 
-class _StreamReader:
-    """Reads the keys of one stream; a wrong one is reported, and its default applies."""
-
-    def __init__(self, name: str, item: Located, findings: Findings) -> None:
-        self._name = name
-        self._line = item.line
-        self._findings = findings
-        self._members: dict[str, Located] = item.value if isinstance(item.value, dict) else {}
+class _StreamReader(Part):
+    """Reads the keys of one stream."""
 
     def read(self) -> _Read:
-        for key, item in self._members.items():
+        for key, item in self.members.items():
             if key not in KEYS:
                 hint = did_you_mean(key, KEYS)
                 # `pubic: false` must not leave a stream public.
-                tell = self._findings.mistake if is_misspelt(key, KEYS) else self._findings.warning
-                tell(item.line, f"{key} of {self._name} is not used by the gateway{hint}")
+                tell = self.findings.mistake if is_misspelt(key, KEYS) else self.findings.warning
+                tell(item.line, f"{key} of {self.name} is not used by the gateway{hint}")
         derive = self._derive()
         topics = self._topics(derive)
         for topic, line in list(topics.items()):
             if topic in (".", ".."):
-                self._wrong(line, f'"{topic}" cannot be a topic; a topic is {TOPIC_FORM}')
+                self.wrong(line, f'"{topic}" cannot be a topic; a topic is {TOPIC_FORM}')
             elif topic in OWN_TOPICS:
-                self._wrong(line, f"the gateway keeps something of its own in the topic {topic}; choose another")
-        aliases = self._words("stream_aliases", _NAME, "alias", NAME_FORM)
+                self.wrong(line, f"the gateway keeps something of its own in the topic {topic}; choose another")
+        keep = self._keep()
+        aliases = self._names("stream_aliases", _NAME, "alias", NAME_FORM)
         stream = Stream(
-            name=self._name,
+            name=self.name,
             topics=tuple(topics),
             aliases=tuple(aliases),
-            title=self._text("title") or self._name,
+            title=self._text("title") or self.name,
             description=self._text("description") or "",
             schema_title=self._schema_title(),
-            canary_events_enabled=self._flag("canary_events_enabled", False),
+            canary_events_enabled=self.flag("canary_events_enabled", False),
             resume=self._resume(),
             resume_overlap=self._overlap(),
-            partitions=self._number("partitions", 1, 1, MAXIMUM_PARTITIONS),
-            retention=self._retention(),
+            partitions=self.number("partitions", 1, 1, MAXIMUM_PARTITIONS),
+            retention=replace(self._retention(), compacted=derive is not None and bool(derive.latest)),
             timestamp_field=self._text("timestamp_field", _DOTTED, "a dotted path such as meta.dt"),
             message_key_fields=self._key_fields(),
-            public=self._flag("public", True),
+            public=self.flag("public", True),
             error_stream=self._text("error_stream", _NAME, "the name of a stream"),
             derive=derive,
+            form=self._choice("format", get_args(Form), derive) or "json",
+            key_form=self._choice("key_format", get_args(KeyForm), derive) or "string",
+            archive=keep is not None or self.flag("archive", False),
+            keep=keep,
         )
-        key_lines = {key: item.line for key, item in self._members.items()}
-        return _Read(stream, self._line, key_lines, topics, aliases)
+        key_lines = {key: item.line for key, item in self.members.items()}
+        return _Read(stream, self.line, key_lines, topics, aliases)
 
     def _derive(self) -> Derivation | None:
-        item = self._get("derive")
+        item = self.get("derive")
         if item is None:
             return None
         for key in ("message_key_fields", "timestamp_field"):
-            if (own := self._get(key)) is not None:
-                self._wrong(own.line, f"{key} has no place beside derive, which says what key and time of a row are")
-        return read_derivation(self._name, item, self._findings)
+            if (own := self.get(key)) is not None:
+                self.wrong(own.line, f"{key} has no place beside derive, which says what key and time of a row are")
+        return read_derivation(self.name, item, self.findings)
 
     def _topics(self, derive: Derivation | None) -> dict[str, int]:
         """The topics with their lines. That of a derived stream is its own, by its version."""
-        given = self._words("topics", _TOPIC, "topic", TOPIC_FORM)
+        given = self._names("topics", _TOPIC, "topic", TOPIC_FORM)
         if derive is None:
-            return given or {self._name: self._line}
-        own = topic_of(self._name, derive)
+            return given or {self.name: self.line}
+        own = topic_of(self.name, derive.version)
         if given and list(given) != [own]:
-            self._wrong(self._members["topics"].line, f"a derived stream has the topic {own}; leave topics out")
-        return {own: self._line}
-
-    def _wrong(self, line: int, text: str) -> None:
-        self._findings.mistake(line, f"{self._name}: {text}")
-
-    def _get(self, key: str) -> Located | None:
-        """The member, or None where it is missing or empty (`title:` alone is as if not written)."""
-        item = self._members.get(key)
-        return item if item is not None and item.value is not None else None
+            self.wrong(self.members["topics"].line, f"a derived stream has the topic {own}; leave topics out")
+        return {own: self.line}
 
     def _text(self, key: str, pattern: re.Pattern[str] | None = None, form: str = "a string") -> str | None:
-        item = self._get(key)
+        item = self.get(key)
         if item is None:
             return None
         if not isinstance(item.value, str):
             hint = "" if isinstance(item.value, list | dict) else " (in quotes)"
-            self._wrong(item.line, f"{key} is {item.kind}; it takes {form}{hint}")
+            self.wrong(item.line, f"{key} is {item.kind}; it takes {form}{hint}")
             return None
         if pattern is not None and not pattern.fullmatch(item.value):
-            self._wrong(item.line, f"{key} is {item.kind}; it takes {form}")
+            self.wrong(item.line, f"{key} is {item.kind}; it takes {form}")
             return None
         return item.value
 
@@ -222,52 +233,56 @@ class _StreamReader:
         text = self._text("schema_title", form=TITLE_FORM)
         if text is None or is_title(text):
             return text
-        item = self._members["schema_title"]
+        item = self.members["schema_title"]
         if not is_expression(text):
-            self._wrong(item.line, f"schema_title is {item.kind}; it takes {TITLE_FORM}")
+            self.wrong(item.line, f"schema_title is {item.kind}; it takes {TITLE_FORM}")
         elif not is_valid_expression(text):
-            self._wrong(item.line, f"schema_title is {item.kind}, which cannot be used; it takes {PATTERN_FORM}")
+            self.wrong(item.line, f"schema_title is {item.kind}, which cannot be used; it takes {PATTERN_FORM}")
         else:
             return text
         return None
 
-    def _flag(self, key: str, default: bool) -> bool:
-        item = self._get(key)
+    def _choice(self, key: str, known: tuple[Choice, ...], derive: Derivation | None) -> Choice | None:
+        """One of the known words. A derived stream has none: what the gateway makes is JSON."""
+        item = self.get(key)
         if item is None:
-            return default
-        if not isinstance(item.value, bool):
-            self._wrong(item.line, f"{key} is {item.kind}; it takes true or false")
-            return default
-        return item.value
-
-    def _number(self, key: str, default: int, minimum: int, maximum: int) -> int:
-        item = self._get(key)
-        if item is None:
-            return default
-        number = item.value
-        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
-            self._wrong(item.line, f"{key} is {item.kind}; it takes a whole number from {minimum} to {maximum}")
-            return default
-        return number
+            return None
+        if derive is not None:
+            self.wrong(item.line, f"{key} has no place beside derive: the rows of a derived stream are JSON")
+        for word in known:
+            if item.value == word:
+                return word
+        hint = did_you_mean(item.value, known) if isinstance(item.value, str) else ""
+        self.wrong(item.line, f"{key} is {item.kind}; it takes {', '.join(known[:-1])} or {known[-1]}{hint}")
+        return None
 
     def _resume(self) -> Resume:
-        item = self._get("resume")
+        item = self.get("resume")
         if item is None or item.value == "offset":
             return "offset"
         if item.value == "timestamp":
             return "timestamp"
-        self._wrong(item.line, f"resume is {item.kind}; it takes offset or timestamp")
+        self.wrong(item.line, f"resume is {item.kind}; it takes offset or timestamp")
         return "offset"
 
     def _overlap(self) -> int:
-        item = self._get("resume_overlap")
+        item = self.get("resume_overlap")
         if item is not None and isinstance(item.value, str):
             return self._quantity(item, "resume_overlap", milliseconds, DURATION_FORM, MAXIMUM_OVERLAP) or 0
-        return self._number("resume_overlap", 0, 0, MAXIMUM_OVERLAP)
+        return self.number("resume_overlap", 0, 0, MAXIMUM_OVERLAP)
+
+    def _keep(self) -> int | None:
+        """`5y`: the stream is archived, and records stay in the archive for so long."""
+        item = self.get("keep")
+        if item is None:
+            return None
+        if (given := self.get("archive")) is not None and given.value is False:
+            self.wrong(item.line, "keep says how long the archive keeps records, and archive is false; leave one out")
+        return self._quantity(item, "time to keep", milliseconds, DURATION_FORM)
 
     def _retention(self) -> Retention:
         """`7d`, `1GB`, or both as `{time: 7d, size: 1GB}`."""
-        item = self._get("retention")
+        item = self.get("retention")
         if item is None:
             return Retention()
         if isinstance(item.value, dict):
@@ -278,13 +293,13 @@ class _StreamReader:
             if (bound := size(item.value)) is not None and bound > 0:
                 return Retention(size=bound)
         forms = "a time such as 7d, a size such as 1GB, or both as {time: 7d, size: 1GB}"
-        self._wrong(item.line, f"retention is {item.kind}; it takes {forms}")
+        self.wrong(item.line, f"retention is {item.kind}; it takes {forms}")
         return Retention()
 
     def _retention_parts(self, parts: dict[str, Located]) -> Retention:
         for key, part in parts.items():
             if key not in ("time", "size"):
-                self._wrong(
+                self.wrong(
                     part.line, f"retention has no {key}{did_you_mean(key, ('time', 'size'))}; it takes time, size"
                 )
         time = self._quantity(parts.get("time"), "time of the retention", milliseconds, DURATION_FORM)
@@ -305,35 +320,23 @@ class _StreamReader:
         # A retention of nothing keeps nothing; an overlap of nothing is the default.
         if amount is None or (amount == 0 and maximum is None) or (maximum is not None and amount > maximum):
             bound = f", at most {maximum} milliseconds" if maximum is not None else ""
-            self._wrong(item.line, f"the {what} is {item.kind}; it takes {form}{bound}")
+            self.wrong(item.line, f"the {what} is {item.kind}; it takes {form}{bound}")
             return None
         return amount
 
-    def _words(self, key: str, pattern: re.Pattern[str], what: str, form: str) -> dict[str, int]:
-        """The words of a list, in order, with their lines."""
-        item = self._get(key)
-        if item is None:
-            return {}
-        if not isinstance(item.value, list) or not item.value:
-            found = "an empty list" if item.value == [] else item.kind
-            self._wrong(item.line, f"{key} is {found}; it takes a list of at least one {what}, such as [one, two]")
-            return {}
-        words: dict[str, int] = {}
-        for entry in item.value:
-            if not isinstance(entry.value, str):
-                self._wrong(entry.line, f"{key} holds {entry.kind}; it takes a list of strings (in quotes)")
-            elif not pattern.fullmatch(entry.value):
+    def _names(self, key: str, pattern: re.Pattern[str], what: str, form: str) -> dict[str, int]:
+        """The names of a list, in order, with their lines."""
+        names = self.words(key, f"a list of at least one {what}, such as [one, two] (numbers in quotes)")
+        for name, line in list(names.items()):
+            if not pattern.fullmatch(name):
                 article = "an" if what == "alias" else "a"
-                self._wrong(entry.line, f"{entry.kind} cannot be {article} {what}; {article} {what} is {form}")
-            elif entry.value in words:
-                self._wrong(entry.line, f"{key} holds {entry.value} twice; keep one")
-            else:
-                words[entry.value] = entry.line
-        return words
+                self.wrong(line, f"{kind_of(name)} cannot be {article} {what}; {article} {what} is {form}")
+                del names[name]
+        return names
 
     def _key_fields(self) -> tuple[str, ...]:
         """A list of dotted paths, or Wikimedia's mapping from a name to a dotted path."""
-        item = self._get("message_key_fields")
+        item = self.get("message_key_fields")
         if item is None:
             return ()
         if isinstance(item.value, dict):
@@ -341,14 +344,12 @@ class _StreamReader:
         elif isinstance(item.value, list):
             entries = item.value
         else:
-            self._wrong(
-                item.line, f"message_key_fields is {item.kind}; it takes a list of paths, such as [wiki, title]"
-            )
+            self.wrong(item.line, f"message_key_fields is {item.kind}; it takes a list of paths, such as [wiki, title]")
             return ()
         paths: list[str] = []
         for entry in entries:
             if not isinstance(entry.value, str) or not _DOTTED.fullmatch(entry.value):
-                self._wrong(entry.line, f"message_key_fields holds {entry.kind}; it takes dotted paths such as page.id")
+                self.wrong(entry.line, f"message_key_fields holds {entry.kind}; it takes dotted paths such as page.id")
             else:
                 paths.append(entry.value)
         return tuple(paths)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.filters.functions import DURATION_PARTS, FUNCTIONS, TIME_PARTS
 from gateway.filters.lexer import LONGEST_QUOTE, refusal, shorten
-from gateway.filters.syntax import MACROS
+from gateway.filters.syntax import MACROS, RELATIONS
 from gateway.filters.times import named_zone, zone_names
 from gateway.filters.tree import Call, Constant, Has, ListOf, Loop, MapOf, Name, Node, Select, dotted, start
 from gateway.filters.values import TYPE_NAMES, Type, UInt
@@ -55,6 +55,15 @@ _TAKES: dict[str, tuple[set[str], Kind]] = {
 }
 """The types of the first argument, and those of the result."""
 _CALLABLE = (*FUNCTIONS, "has", *dict.fromkeys(name for name, _ in MACROS))
+KEYWORDS_ELSEWHERE = {
+    "none": "null",
+    "nil": "null",
+    "undefined": "null",
+    "null": "null",
+    "true": "true",
+    "false": "false",
+}
+"""As other languages write constants."""
 MOST_ZONES = 8
 """Time zones in one filter: each that was not used before is read from a file."""
 
@@ -105,10 +114,22 @@ def _common(kinds: list[Kind]) -> Kind:
     return found if all(kind == found for kind in kinds) else "dyn"
 
 
+_IGNORING_CASE = '.matches("(?i)…"), which ignores case'
+_OTHER_NAMES = {
+    "len": "'size'", "length": "'size'", "count": "'size'", "includes": "'contains'", "indexof": "'contains'",
+    **dict.fromkeys(("lower", "lowercase", "tolower", "tolowercase", "lowerascii"), _IGNORING_CASE),
+    **dict.fromkeys(("upper", "uppercase", "toupper", "touppercase", "upperascii"), _IGNORING_CASE),
+    "now": "the parameter since, as in since=5m",
+}  # fmt: skip
+"""Functions of other languages."""
+
+
 class _Checker:
     def __init__(self, text: str) -> None:
         self._text = text
         self._zones: set[str] = set()
+        self._compared: set[int] = set()
+        """The names with which something is compared: without quotes they are mostly texts."""
 
     def kind(self, node: Node, scope: Scope) -> Kind:
         if type_constant(node, scope) is not None:
@@ -132,8 +153,18 @@ class _Checker:
             case Loop():
                 return self._loop(node, scope)
             case Call(arguments=arguments):
+                self._note_compared(node)
                 return self._call(node, [self.kind(each, scope) for each in arguments])
         raise AssertionError(node)
+
+    def _note_compared(self, node: Call) -> None:
+        if node.function in RELATIONS:
+            right = node.arguments[1]
+            if isinstance(right, ListOf):
+                against: tuple[Node, ...] = right.elements
+            else:
+                against = () if node.function == "in" else (right,)
+            self._compared.update(id(each) for each in against if isinstance(each, Name))
 
     def _name(self, node: Node, name: str, scope: Scope) -> Kind:
         if name.startswith("."):
@@ -141,8 +172,16 @@ class _Checker:
         if name in scope:
             found: Kind = scope[name]
             return found
-        close = get_close_matches(name[:LONGEST_QUOTE], list(scope), 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"an expression sees {', '.join(scope)}"
+        close = get_close_matches(name[:LONGEST_QUOTE], list(scope), 1, 0.7)
+        if meant := KEYWORDS_ELSEWHERE.get(name.lower()):
+            hint = f"did you mean '{meant}'?"
+        elif close:
+            hint = f"did you mean '{close[0]}'?"
+        elif id(node) in self._compared:
+            hint = f'did you mean "{shorten(name)}" in quotes?'
+        else:
+            member = f"event.{shorten(name)}"
+            hint = f"did you mean '{member}'? (an expression sees {', '.join(scope)}; texts stand in quotes)"
         raise refusal(self._text, node.position, f"there is no variable '{shorten(name)}': {hint}")
 
     def _map(self, entries: tuple[tuple[Node, Node], ...], scope: Scope) -> Kind:
@@ -185,7 +224,8 @@ class _Checker:
         known = FUNCTIONS.get(name)
         if known is None:
             close = get_close_matches(name[:LONGEST_QUOTE], _CALLABLE, 1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
+            meant = _OTHER_NAMES.get(name.lower()) or (f"'{close[0]}'" if close else "")
+            hint = f"; did you mean {meant}?" if meant else ""
             raise refusal(self._text, node.position, f"there is no function '{shorten(name)}'{hint}")
         if known.member is not None and known.member != node.member:
             right = f"text.{name}(…)" if known.member else f"{name}(…)"

@@ -6,8 +6,7 @@ import json
 import re
 from typing import Any
 
-import orjson
-
+from gateway import json_text
 from gateway.errors import InvalidFields
 from gateway.model.event import StrictDecoder
 
@@ -19,7 +18,7 @@ MAXIMUM_NAMES = 32
 
 ALWAYS = ("$schema", "meta")
 
-_NEGATIVE_ZERO = re.compile(rb"-0[\s,}\]]")
+NEGATIVE_ZERO = re.compile(rb"-0[\s,}\]]")
 _Tree = dict[str, "_Tree | None"]
 """The names to keep, each with what to keep below it; None keeps everything."""
 
@@ -39,12 +38,12 @@ class Fields:
         empty; other elements have no such path and are left out. Every number and string keeps its exact meaning."""
         kept = _cut(event, self._tree)
         # orjson writes a double in its shortest form (1.10 as 1.1), -0 as 0, and no lone surrogates or deep nesting.
-        if _has_no_double(kept) and _NEGATIVE_ZERO.search(value) is None:
+        if has_no_double(kept) and NEGATIVE_ZERO.search(value) is None:
             try:
-                return orjson.dumps(kept)
-            except orjson.JSONEncodeError:
+                return json_text.dumps(kept)
+            except TypeError:
                 pass
-        return _written(_cut(_LOSSLESS.parse(value), self._tree)).encode()
+        return written_json(_cut(LOSSLESS.parse(value), self._tree)).encode()
 
     def __repr__(self) -> str:
         return f"Fields({self.text!r})"
@@ -111,29 +110,30 @@ def _cut_each(values: list[Any], tree: _Tree) -> list[Any]:
     return kept
 
 
-def _has_no_double(value: dict[str, Any] | list[Any]) -> bool:
+def has_no_double(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether no number in it is a double, which orjson would write in another form."""
     for member in value.values() if isinstance(value, dict) else value:
         kind = type(member)
-        if kind is float or ((kind is dict or kind is list) and not _has_no_double(member)):
+        if kind is float or ((kind is dict or kind is list) and not has_no_double(member)):
             return False
     return True
 
 
-class _Number(str):
+class Number(str):
     """A number as it was written."""
 
     __slots__ = ()
 
 
-_LOSSLESS = StrictDecoder(_Number, _Number)
+LOSSLESS = StrictDecoder(Number, Number)
 
 
-def _written(value: Any) -> str:
+def written_json(value: Any) -> str:
     """JSON in ASCII, so that lone surrogates survive as escapes. The nesting is bounded by `parse_event`."""
-    if type(value) is _Number:
+    if type(value) is Number:
         return value
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{_written(member)}" for name, member in value.items()) + "}"
+        return "{" + ",".join(f"{json.dumps(name)}:{written_json(member)}" for name, member in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_written, value)) + "]"
+        return "[" + ",".join(map(written_json, value)) + "]"
     return json.dumps(value)

@@ -51,7 +51,15 @@ _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\?\"'`])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7][0-7])|())", re.DOTALL
 )
 _SIMPLE = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
-_MEANT = {"=": "==", "&": "&&", "|": "||", ";": "&&"}
+_MEANT = {
+    "=": "'=='",
+    "&": "'&&'",
+    "|": "'||'",
+    ";": "'&&'",
+    "~": "'.matches(…)'",
+    **dict.fromkeys("“”„‘’«»", "a straight quote"),
+}
+"""What people write for something else, and that."""
 
 
 def place(text: str, position: int) -> tuple[int, int]:
@@ -77,7 +85,7 @@ def tokens(text: str) -> list[Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise refusal(text, position, _not_understood(text[position]))
+            raise refusal(text, position, _not_understood(text[position : position + 2]))
         kind, end = match.lastgroup or "", match.end()
         if kind == "string":
             opening = match.group().lstrip("bBrR")
@@ -94,11 +102,12 @@ def tokens(text: str) -> list[Token]:
     return found
 
 
-def _not_understood(character: str) -> str:
+def _not_understood(characters: str) -> str:
+    character = characters[0]
     if not character.isprintable() or character.isspace():
         return f"the character U+{ord(character):04X} is not understood here"
-    meant = _MEANT.get(character)
-    hint = f"; did you mean '{meant}'?" if meant else ""
+    meant = _MEANT["~"] if characters == "=~" else _MEANT.get(character)
+    hint = f"; did you mean {meant}?" if meant else ""
     return f"'{character}' is not understood here{hint}"
 
 

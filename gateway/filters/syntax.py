@@ -25,8 +25,18 @@ MACROS = frozenset({("all", 2), ("exists", 2), ("exists_one", 2), ("map", 2), ("
 """With the number of their arguments."""
 _LONGEST_NUMBER = 70
 """Digits; no number of 64 bits needs as many, whatever zeros it begins with."""
-_WORDS = {"and": "&&", "or": "||", "not": "!", "is": "==", "<>": "!="}
-"""The spellings of other languages for it."""
+_WORDS = {
+    "and": "'&&'", "or": "'||'", "not": "'!'", "is": "'=='", "eq": "'=='", "ne": "'!='", "<>": "'!='", ":": "'=='",
+    "like": '.matches(), as in event.title.matches("^User")',
+    "ilike": '.matches(), as in event.title.matches("(?i)^user")',
+    "regexp": '.matches(), as in event.title.matches("^User")',
+    "contains": '.contains(), as in event.title.contains("User")',
+    "startswith": '.startsWith(), as in event.title.startsWith("User")',
+    "endswith": '.endsWith(), as in event.title.endsWith("User")',
+    "between": "two comparisons, with '&&'",
+    "in": "'in', in small letters", "not in": "!(… in …)",
+}  # fmt: skip
+"""The spellings of other languages, and CEL's."""
 
 
 def parse(text: str, depth: int) -> Node:
@@ -250,13 +260,27 @@ class _Parser:
         else:
             token = self._mistaken(token)
             meant = _WORDS.get(token.text.lower())
-            hint = f"; did you mean '{meant}'?" if meant else ""
+            hint = f"; did you mean {meant}?" if meant else self._hint(token)
             reason = f"'{shorten(token.text)}' is not expected here{hint}"
         return refusal(self._text, token.position, reason)
+
+    def _hint(self, token: Token) -> str:
+        """What may be meant where no word of another language stands."""
+        before = self._tokens[max(0, self._tokens.index(token) - 1)]
+        if token.kind == "name" and before.kind == "name" and token is not before:
+            return "; texts stand in quotes, and conditions are joined by '&&' or '||'"
+        if token.text == "," and any(one.text == "(" for one in self._tokens[: self._at]):
+            return "; lists stand in square brackets: [1, 2]"
+        return ""
+
+    def _after(self, token: Token) -> str:
+        return self._tokens[min(self._tokens.index(token) + 1, len(self._tokens) - 1)].text
 
     def _mistaken(self, token: Token) -> Token:
         """The unexpected token, or the one before it if that is the mistake: `not x`, `x <> y`."""
         before = self._tokens[max(0, self._tokens.index(token) - 1)]
+        if token.text.lower() == "not" and self._after(token).lower() == "in":
+            return Token(token.kind, "not in", token.position)
         if before.text.lower() == "not":
             return before
         if before.text + token.text == "<>":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.model.event import LARGEST_INTEGER, SMALLEST_INTEGER
+from gateway.json_text import LARGEST_INTEGER, SMALLEST_INTEGER
 
 INT_MAX = LARGEST_INTEGER
 INT_MIN = SMALLEST_INTEGER

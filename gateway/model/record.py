@@ -18,7 +18,8 @@ class TopicPartition(NamedTuple):
 
 class Record(NamedTuple):
     """A record as the log holds it. `timestamp` is in milliseconds since the epoch: any number of 64 bits,
-    NO_TIMESTAMP for a record without one."""
+    NO_TIMESTAMP for a record without one. `fault`: why a value of another form could not be made JSON; then `value` is
+    empty, which is no event."""
 
     topic: str
     partition: int
@@ -27,6 +28,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    fault: str | None = None
 
 
 class NewRecord(NamedTuple):

@@ -98,3 +98,14 @@ def seconds(default: float, help_text: str, minimum: float, maximum: float) -> A
 def choice(default: str, help_text: str, *choices: str) -> Any:
     """One of these texts."""
     return row("choice", default, "", help_text, choices=choices)
+
+
+class MemberMistake(str):
+    """What is wrong with a member of a mapping; `names` lead to the member, whose line can be told then."""
+
+    names: tuple[str, ...]
+
+    def __new__(cls, text: str, *names: str) -> MemberMistake:
+        made = super().__new__(cls, text)
+        made.names = names
+        return made

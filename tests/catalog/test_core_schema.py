@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from gateway.catalog.document import Findings, parse
+from gateway.catalog.core_schema import CoreLoader
+from gateway.catalog.document import Findings, Located, parse
+
+CONFIG = Path(__file__).parents[2] / "config"
 
 # As js-yaml 4 reads them, which has the core schema of YAML 1.2.
 MEANINGS: list[tuple[str, Any]] = [
@@ -36,10 +44,10 @@ MEANINGS: list[tuple[str, Any]] = [
 ]
 
 
-def read(text: str) -> tuple[Any, list[str]]:
+def read(text: str, shown: Callable[[Located], Any] = Located.plain) -> tuple[Any, list[str]]:
     findings = Findings(Path("a.yaml"))
     located = parse(text, findings)
-    return located.plain() if located is not None else None, findings.mistakes
+    return shown(located) if located is not None else None, findings.mistakes
 
 
 @pytest.mark.parametrize(("text", "meant"), MEANINGS)
@@ -76,6 +84,103 @@ def test_other_words_are_text() -> None:
 def test_what_cannot_be_meant_is_told_with_its_line(text: str, told: str) -> None:
     _, (mistake,) = read(f"a: 1\nb:\n  c: {text}\n")
     assert mistake.startswith(f"a.yaml:3: {told}")
+
+
+PIECES = (
+    *(
+        "a",
+        "b: ",
+        "- ",
+        ": ",
+        ":",
+        "-",
+        "key: value\n",
+        "- item\n",
+        "  nested: 1\n",
+        "a:b",
+        "\n",
+        "\n ",
+        "\n  ",
+        "\t",
+        "\r",
+    ),
+    *(
+        "'",
+        '"',
+        "''",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "#",
+        " #",
+        "&x ",
+        "*x",
+        "!",
+        "! ",
+        "!!str ",
+        "? ",
+        "?",
+        "|\n",
+        "|#",
+        "|+\n",
+    ),
+    *(">-\n", "|2\n", "---\n", "...\n", "%YAML 1.2\n", "<<: ", "~", "12", "0x1F", "1e3", "true", "=", "@", "`"),
+    *("\\", "\\n", r"\ud83d", "é", "😀", "\ufeff", "\x7f", "\x00", "\xa0"),
+)
+
+
+def values(located: Located | None) -> Any:
+    """Values with their kinds and lines."""
+    if located is None:
+        return None
+    if isinstance(located.value, list):
+        return located.line, [values(item) for item in located.value]
+    if isinstance(located.value, dict):
+        return located.line, [(key, values(item)) for key, item in located.value.items()]
+    return located.line, repr(located.value)
+
+
+def read_slowly(text: str) -> tuple[Any, list[str]]:
+    """As `read`, by PyYAML's own parser alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gateway.catalog.document.compose", partial(yaml.compose, Loader=CoreLoader))
+        return read(text, values)
+
+
+@example("~\t")
+@example("! 12")
+@example("a: |#b")
+@example("- item\n\ufeff")
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_the_fast_parser_reads_the_same(text: str) -> None:
+    found, expected = read(text, values), read_slowly(text)
+    if expected[0] is not None or found[0] is None:
+        # Of an empty document only one counts the lines to its end.
+        assert found == expected or (found[0][1] == expected[0][1] == "None" and found[1] == expected[1])
+    else:
+        assert "?" in text or "!" in text
+
+
+def test_a_question_mark_amid_a_word_is_a_letter() -> None:
+    assert read("{a: 4? 5, b: [c?d]}") == ({"a": "4? 5", "b": ["c?d"]}, [])
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.rglob("*.yaml")), ids=str)
+def test_the_files_of_the_project_are_read_the_same(path: Path) -> None:
+    assert read(path.read_text(), values) == read_slowly(path.read_text())
+
+
+def test_most_files_are_read_by_the_fast_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CoreLoader, "get_single_node", lambda _: pytest.fail("the slow parser"))
+    assert read("a: {b: [1, x, 'y']}\nc: |\n  text\n") == ({"a": {"b": [1, "x", "y"]}, "c": "text\n"}, [])
+
+
+@pytest.mark.parametrize("opening", ["[", "- ", "{a: ", "? "])
+def test_nesting_ends_no_process(opening: str) -> None:
+    _, (mistake,) = read(opening * 1_000)
+    assert "nested too deeply" in mistake or "not valid YAML" in mistake
 
 
 @pytest.mark.long

@@ -9,6 +9,7 @@ import pytest
 from gateway.catalog.derivation import Dedup, Derivation, Expression, Lookup, Window
 from gateway.catalog.lineage import circles, descendants
 from gateway.catalog.load import load
+from gateway.catalog.stream import Retention
 from gateway.errors import ConfigurationError
 
 
@@ -81,7 +82,7 @@ def test_a_derived_stream_has_a_topic_of_its_version_and_the_partitions_of_its_s
     [
         ("1", "derive is the number 1"),
         ("{}", "derive has no from"),
-        ("{from: []}", "from is empty"),
+        ("{from: []}", "from is an empty list"),
         ("{from: s}", 'from is "s"'),
         ("{from: [s, s]}", "from holds s twice"),
         ("{from: [s, 1]}", "from holds the number 1"),
@@ -158,3 +159,13 @@ def test_the_topic_and_key_of_a_derived_stream_are_its_own(tmp_path: Path) -> No
     found = mistakes(tmp_path, "a: {timestamp_field: x, message_key_fields: [x], derive: {from: [s]}}")
     assert ["has no place beside derive" in line for line in found] == [True, True]
     assert "a: it has no schema_title" in mistakes(tmp_path, "a: {derive: {from: [s], select: {x: event.x}}}")[0]
+
+
+def test_the_topic_of_a_latest_is_compacted(tmp_path: Path) -> None:
+    lines = [
+        "a: {schema_title: a, derive: {from: [s], latest: [event.a]}, retention: 7d}",
+        "b: {derive: {from: [s]}, retention: 7d}",
+    ]
+    streams = load(write(tmp_path, *lines)).catalog.streams
+    assert streams["a"].retention == Retention(7 * 86_400_000, None, compacted=True)
+    assert streams["b"].retention == Retention(7 * 86_400_000)

@@ -123,7 +123,7 @@ streams:
         ("canary_events_enabled: perhaps", 3, "true or false"),
         ("resume: never", 3, "offset or timestamp"),
         ("resume_overlap: -5", 3, "from 0 to"),
-        ("resume_overlap: soon", 3, "ms, s, m, h, d or w"),
+        ("resume_overlap: soon", 3, "ms, s, m, h, d, w or y"),
         ("resume_overlap: 2d", 3, "at most"),
         ("partitions: 0", 3, "from 1 to"),
         ("partitions: -1", 3, "from 1 to"),
@@ -253,5 +253,5 @@ def test_a_file_that_is_no_utf8(tmp_path: Path) -> None:
 def test_the_configuration_of_the_project_has_no_mistake() -> None:
     configuration = load(Path(__file__).parents[2] / "config" / "gateway.yaml")
     assert configuration.warnings == []
-    made = ["wiki.activity", "wiki.large-edits", "wiki.new-articles"]
+    made = ["wiki.activity", "wiki.large-edits", "wiki.new-articles", "guestbook"]
     assert list(configuration.catalog.streams) == ["wiki.change", "wiki.page-create", *made, "gateway.errors"]

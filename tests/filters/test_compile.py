@@ -233,3 +233,40 @@ def test_different_meanings_have_different_texts(first: str, second: str) -> Non
 def test_the_canonical_text_reads_well() -> None:
     text = compile_filter("event . wiki=='enwiki'&& ! event.bot // people\n && event.namespace in[0,4]").text
     assert text == "event.wiki == 'enwiki' && !event.bot && event.namespace in [0, 4]"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "hint"),
+    [
+        ('event.wiki = "enwiki"', 12, "did you mean '=='?"),
+        ('event.wiki === "enwiki"', 14, "did you mean '=='?"),
+        ('event.title =~ "x"', 13, "did you mean '.matches(…)'?"),
+        ("event.bot OR event.minor", 11, "did you mean '||'?"),
+        ("event.user IS null", 12, "did you mean '=='?"),
+        ('event.title LIKE "User%"', 13, 'did you mean .matches(), as in event.title.matches("^User")?'),
+        ('event.title contains "User"', 13, "did you mean .contains(), as in"),
+        ("event.wiki == enwiki", 15, 'did you mean "enwiki" in quotes?'),
+        ("event.wiki in [enwiki, dewiki]", 16, 'did you mean "enwiki" in quotes?'),
+        ('event.wiki in ("enwiki", "dewiki")', 24, "lists stand in square brackets"),
+        ("event.title == Main Page", 21, "texts stand in quotes"),
+        ("event.title == “Main”", 16, "did you mean a straight quote?"),
+        ("wiki:enwiki", 5, "did you mean '=='?"),
+        ('wiki == "enwiki"', 1, "did you mean 'event.wiki'?"),
+        ('meta.domain == "x"', 1, "did you mean 'event.meta'?"),
+        ('"x" in tags', 8, "did you mean 'event.tags'?"),
+        ("!bot", 2, "did you mean 'event.bot'?"),
+        ("event.bot == True", 14, "did you mean 'true'?"),
+        ("event.user == None", 15, "did you mean 'null'?"),
+        ('topik == "x"', 1, "did you mean 'topic'?"),
+        ('event.wiki IN ["a"]', 12, "did you mean 'in', in small letters?"),
+        ('event.wiki NOT IN ["a"]', 12, "did you mean !(… in …)?"),
+        ("len(event.title) > 3", 1, "did you mean 'size'?"),
+        ('event.title.toLowerCase() == "x"', 13, 'did you mean .matches("(?i)…"), which ignores case?'),
+        ("event.timestamp > now()", 19, "did you mean the parameter since, as in since=5m?"),
+    ],
+)
+def test_a_hint_for_what_other_languages_write(text: str, column: int, hint: str) -> None:
+    with pytest.raises(InvalidExpression) as raised:
+        compile_filter(text)
+    assert raised.value.column == column
+    assert hint in str(raised.value)

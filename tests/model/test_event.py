@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from gateway.errors import BadRecord
 from gateway.model.event import (
     MAXIMUM_DEPTH,
-    check_event,
     is_canary,
     nesting,
     one_line,
@@ -24,6 +23,7 @@ from gateway.model.event import (
     parse_event,
     parsed_size,
 )
+from gateway.model.glance import Sight, check_event
 from tests.effort import examples
 
 JSON_VALUES = st.recursive(
@@ -98,7 +98,7 @@ def test_what_is_no_event(value: bytes | None, reason: str) -> None:
 def test_what_is_an_event(value: bytes, event: dict[str, Any]) -> None:
     parsed = parse_event(value)
     assert parsed == event
-    assert check_event(value) is False
+    assert check_event(value) == Sight(False, ())
     assert [type(member) for member in parsed.values()] == [type(member) for member in event.values()]
 
 
@@ -188,11 +188,58 @@ def test_both_paths_agree(event: dict[str, Any]) -> None:
 )
 def test_what_is_a_canary(value: bytes, canary: bool) -> None:
     assert is_canary(parse_event(value)) is canary
-    assert check_event(value) is canary
+    assert check_event(value) == seen_by_parsing(value)
 
 
-def said_of(value: bytes, read: Callable[[bytes], bool]) -> bool | str:
-    """Whether the event is a canary, or why the value is none."""
+@pytest.mark.parametrize(
+    ("meta", "name"),
+    [
+        (b'{"stream":"s","id":"i"}', ("s", "i")),
+        (b'{"id":"i","stream":"s","domain":"canary","x":{}}', ("s", "i")),
+        (b'{"stream":"s","id":"i","id":"j"}', ("s", "j")),
+        (b'{"stream":"\\u0073","id":"\xc3\xa4"}', ("s", "ä")),
+        (b'{"stream":"s","id":"\\ud800"}', ("s", "\ud800")),
+        (b'{"stream":"s"}', None),
+        (b'{"stream":"s","id":1}', None),
+        (b'{"stream":["s"],"id":"i"}', None),
+        (b'{"stream":null,"id":"i"}', None),
+        (b'"s"', None),
+        (b"null", None),
+    ],
+)
+def test_the_names_by_which_an_event_is_known(meta: bytes, name: tuple[str, str] | None) -> None:
+    assert check_event(b'{"meta":' + meta + b"}").names == (() if name is None else (name,))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (b'{"specversion":"1.0","source":"/s","id":"i"}', ((None, '["/s", "i"]'),)),
+        (b'{"id":"\\ud800","source":"\xc3\xa4","specversion":1}', ((None, '["\\u00e4", "\\ud800"]'),)),
+        (b'{"specversion":"1.0","source":"/s","id":7}', ()),
+        (b'{"source":"/s","id":"i"}', ()),
+        (
+            b'{"specversion":"1.0","source":"/s","id":"i","meta":{"stream":"s","id":"j"}}',
+            (("s", "j"), (None, '["/s", "i"]')),
+        ),
+    ],
+)
+def test_the_names_of_a_cloudevent(value: bytes, names: tuple[tuple[str | None, str], ...]) -> None:
+    assert check_event(value).names == names
+
+
+def seen_by_parsing(value: bytes) -> Sight:
+    """What `check_event` is to see."""
+    event = parse_event(value)
+    meta = event.get("meta")
+    stream, given_id = (meta.get("stream"), meta.get("id")) if isinstance(meta, dict) else (None, None)
+    if not isinstance(stream, str) or not isinstance(given_id, str):
+        return Sight(is_canary(event), ())
+    return Sight(is_canary(event), ((stream, given_id),))
+
+
+def said_of(value: bytes, read: Callable[[bytes], Sight]) -> Sight | str:
+    """What is seen of the event, or why the value is none."""
     try:
         return read(value)
     except BadRecord as error:
@@ -203,6 +250,7 @@ PIECES = st.sampled_from([
     b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"\\ud800", b"0", b"-", b".", b"e", b"1e999", b"9" * 25,
     b"true", b"nul", b"NaN", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xc3", b"\xa4", b"\xed\xa0\x80", b"\xff",
     b"\xef\xbb\xbf",
+    b'"stream":', b'"id":', b'"s"',
     b'"meta":', b'"domain":', b'"canary"', b'{"meta":{"domain":"canary"}}',
 ])  # fmt: skip
 
@@ -217,17 +265,23 @@ def test_looking_only_for_the_canary_says_the_same(
     event: dict[str, Any], ascii_only: bool, changes: list[tuple[int, int, bytes]]
 ) -> None:
     value = json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass")
-    for place, cut, piece in changes:
-        begin = place % (len(value) + 1)
+    for at, cut, piece in changes:
+        begin = at % (len(value) + 1)
         value = value[:begin] + piece + value[begin + cut :]
-    assert said_of(value, check_event) == said_of(value, lambda value: is_canary(parse_event(value)))
+    assert said_of(value, check_event) == said_of(value, seen_by_parsing)
 
 
 @given(st.lists(PIECES, max_size=12).map(b"".join))
 @settings(max_examples=examples(400), deadline=None)
 def test_it_says_the_same_of_anything(value: bytes) -> None:
-    for text in (value, b'{"meta":' + value + b"}", b'{"meta":{"domain":' + value + b"}}", b'{"x":"' + value + b'"}'):
-        assert said_of(text, check_event) == said_of(text, lambda value: is_canary(parse_event(value)))
+    for text in (
+        value,
+        b'{"meta":' + value + b"}",
+        b'{"meta":{"domain":' + value + b"}}",
+        b'{"meta":{"id":"i","stream":' + value + b"}}",
+        b'{"x":"' + value + b'"}',
+    ):
+        assert said_of(text, check_event) == said_of(text, seen_by_parsing)
 
 
 @given(EVENTS, st.sampled_from([None, 1, "\t"]))

@@ -55,6 +55,8 @@ class PositionEncoder:
         if ids.form == "compact" or (ids.form is None and self._form.longest > ids.compact_from):
             self._form = TokenForm(self._by_timestamp)
         self.indices = {partition: index for index, partition in enumerate(self.partitions)}
+        self._last: tuple[Mapping[TopicPartition, ConsumedPosition | RequestedPosition], bytes] = {}, b""
+        """The position whose id was asked for last, and the id: those who come back together come to the same one."""
 
     @property
     def longest(self) -> int:
@@ -77,6 +79,10 @@ class PositionEncoder:
         """Whether the ids hold times of this partition and no offsets."""
         return self._by_timestamp[partition]
 
+    def waits(self, partition: TopicPartition) -> bool:
+        """Whether ids hold what was requested of this partition, whatever is read of it."""
+        return partition in self._waiting
+
     def requested(self, partition: TopicPartition, at: ConsumedPosition | RequestedPosition) -> RequestedPosition:
         """The position that an id requests, when sent back, if it says that the partition exists."""
         if (waiting := self._waiting.get(partition)) is not None and isinstance(at, ConsumedPosition):
@@ -95,4 +101,8 @@ class PositionEncoder:
 
     def identifier(self, position: Mapping[TopicPartition, ConsumedPosition | RequestedPosition]) -> bytes:
         """The id of one position."""
-        return self.pen(position).text()
+        if self._waiting:
+            return self.pen(position).text()
+        if self._last[0] != position or not position:
+            self._last = dict(position), self.pen(position).text()
+        return self._last[1]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import orjson
-
+from gateway import json_text
 from gateway.errors import InvalidPosition
 from gateway.model.position.entry import LARGEST_INTEGER, SMALLEST_TIME, Entry, RequestedPosition
 from gateway.model.record import TopicPartition
@@ -22,7 +21,7 @@ def parse_text(text: str | bytes) -> dict[TopicPartition, RequestedPosition]:
     Raises InvalidPosition with what is wrong and where.
     """
     try:
-        entries = orjson.loads(text)
+        entries = json_text.loads(text)
     except ValueError as error:
         raise InvalidPosition(
             f"it is neither JSON ({error}) nor a compact position, which begins with `p1.`; send back the `id:` of the "
@@ -79,7 +78,7 @@ class TextForm:
     def __init__(self, by_timestamp: Mapping[TopicPartition, bool]) -> None:
         """The partitions, in the order of their entries; and whether ids hold times of them and no offsets."""
         self._heads = [
-            (b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.partition), by_time)
+            (b'{"topic":%b,"partition":%d,' % (json_text.dumps(partition.topic), partition.partition), by_time)
             for partition, by_time in by_timestamp.items()
         ]
         self.longest = 1 + sum(len(head) + _LONGEST + 1 for head, _ in self._heads)

@@ -22,9 +22,9 @@ from gateway.model.position import (
 )
 from gateway.model.record import TopicPartition
 
-places = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers(0, LARGEST_INTEGER))
+partitions = st.builds(TopicPartition, st.text(min_size=1, max_size=20), st.integers(0, LARGEST_INTEGER))
 # orjson writes no lone surrogates; a topic never holds one.
-places = places.filter(lambda place: place.topic.isprintable())
+partitions = partitions.filter(lambda partition: partition.topic.isprintable())
 times = st.integers(SMALLEST_TIME, LARGEST_INTEGER)
 consumed_positions = st.one_of(
     st.just(NOTHING_READ),
@@ -33,20 +33,20 @@ consumed_positions = st.one_of(
 JSON = Ids("json")
 
 
-@given(st.dictionaries(places, st.tuples(consumed_positions, st.booleans()), min_size=1))
+@given(st.dictionaries(partitions, st.tuples(consumed_positions, st.booleans()), min_size=1))
 def test_what_is_written_is_read_back(drawn: dict[TopicPartition, tuple[ConsumedPosition, bool]]) -> None:
-    encoder = PositionEncoder({place: by_timestamp for place, (_, by_timestamp) in drawn.items()}, ids=JSON)
-    requested = parse_position(encoder.identifier({place: consumed for place, (consumed, _) in drawn.items()}))
-    for place, (consumed, by_timestamp) in drawn.items():
+    encoder = PositionEncoder({partition: by_timestamp for partition, (_, by_timestamp) in drawn.items()}, ids=JSON)
+    requested = parse_position(encoder.identifier({partition: consumed for partition, (consumed, _) in drawn.items()}))
+    for partition, (consumed, by_timestamp) in drawn.items():
         if by_timestamp:
-            assert requested[place] == RequestedPosition(None, consumed.timestamp, consumed.seen)
+            assert requested[partition] == RequestedPosition(None, consumed.timestamp, consumed.seen)
         elif consumed.offset < 0:
-            assert requested[place] == RequestedPosition(None, consumed.timestamp)
+            assert requested[partition] == RequestedPosition(None, consumed.timestamp)
         else:
-            assert requested[place] == RequestedPosition(consumed.offset, consumed.timestamp)
+            assert requested[partition] == RequestedPosition(consumed.offset, consumed.timestamp)
 
 
-@given(st.dictionaries(places, consumed_positions, min_size=1))
+@given(st.dictionaries(partitions, consumed_positions, min_size=1))
 def test_an_id_is_one_line_of_json_in_a_fixed_order(drawn: dict[TopicPartition, ConsumedPosition]) -> None:
     encoder = PositionEncoder(dict.fromkeys(drawn, False), ids=JSON)
     text = encoder.identifier(drawn)
@@ -61,20 +61,20 @@ offsets = st.one_of(st.none(), st.integers(0, LARGEST_INTEGER))
 given_times = st.one_of(st.none(), times)
 
 
-@given(places, offsets, given_times, st.integers(0, 1000))
+@given(partitions, offsets, given_times, st.integers(0, 1000))
 def test_a_requested_position_is_written_as_it_was_read(
-    place: TopicPartition, offset: int | None, timestamp: int | None, seen: int
+    partition: TopicPartition, offset: int | None, timestamp: int | None, seen: int
 ) -> None:
     if offset is None and timestamp is None:
         timestamp = 0
     requested = RequestedPosition(offset, timestamp, 0 if offset is not None else seen)
-    encoder = PositionEncoder({place: False}, ids=JSON)
-    assert parse_position(encoder.identifier({place: requested})) == {place: requested}
+    encoder = PositionEncoder({partition: False}, ids=JSON)
+    assert parse_position(encoder.identifier({partition: requested})) == {partition: requested}
 
 
 def test_an_empty_partition_stands_at_minus_one() -> None:
-    place = TopicPartition("t", 0)
-    assert orjson.loads(PositionEncoder({place: False}).identifier({place: NOTHING_READ})) == [
+    partition = TopicPartition("t", 0)
+    assert orjson.loads(PositionEncoder({partition: False}).identifier({partition: NOTHING_READ})) == [
         {"topic": "t", "partition": 0, "offset": -1, "timestamp": 0}
     ]
 

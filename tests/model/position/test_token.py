@@ -29,7 +29,7 @@ DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 topics = st.text("abcxyz.-_ä√", min_size=1, max_size=20)
 numbers = st.one_of(st.integers(0, 5), st.integers(0, LARGEST_INTEGER))
-places = st.builds(TopicPartition, topics, numbers)
+partitions = st.builds(TopicPartition, topics, numbers)
 times = st.one_of(
     st.integers(NOW - 10_000, NOW), st.sampled_from([-1, 0, NOW * 1000]), st.integers(SMALLEST_TIME, LARGEST_INTEGER)
 )
@@ -41,13 +41,13 @@ requested = st.one_of(
     st.builds(RequestedPosition, st.integers(0, LARGEST_INTEGER), st.one_of(st.none(), times), st.just(0)),
 )
 positions = st.dictionaries(
-    places, st.tuples(st.one_of(consumed_positions, requested), st.booleans()), min_size=1, max_size=12
+    partitions, st.tuples(st.one_of(consumed_positions, requested), st.booleans()), min_size=1, max_size=12
 )
 
 
 def both(drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]]) -> tuple[bytes, bytes]:
-    by_timestamp = {place: by for place, (_, by) in drawn.items()}
-    position = {place: at for place, (at, _) in drawn.items()}
+    by_timestamp = {partition: by for partition, (_, by) in drawn.items()}
+    position = {partition: at for partition, (at, _) in drawn.items()}
     one, other = (PositionEncoder(by_timestamp, ids=ids).identifier(position) for ids in (JSON, COMPACT))
     return one, other
 
@@ -88,15 +88,15 @@ def test_a_token_stands_in_urls_and_headers_as_it_is(
 def test_no_id_is_longer_than_foretold(
     drawn: dict[TopicPartition, tuple[ConsumedPosition | RequestedPosition, bool]],
 ) -> None:
-    by_timestamp = {place: by for place, (_, by) in drawn.items()}
+    by_timestamp = {partition: by for partition, (_, by) in drawn.items()}
     for text, ids in zip(both(drawn), (JSON, COMPACT), strict=True):
         assert len(text) <= PositionEncoder(by_timestamp, ids=ids).longest
 
 
 def test_the_longest_id_that_is_foretold_is_near_to_what_there_may_be() -> None:
     position = {
-        place: ConsumedPosition(LARGEST_INTEGER, SMALLEST_TIME if n % 2 else LARGEST_INTEGER)
-        for n, place in enumerate(many(700))
+        partition: ConsumedPosition(LARGEST_INTEGER, SMALLEST_TIME if n % 2 else LARGEST_INTEGER)
+        for n, partition in enumerate(many(700))
     }
     encoder = PositionEncoder(dict.fromkeys(position, False), ids=COMPACT)
     assert len(encoder.identifier(position)) <= encoder.longest < 1.3 * len(encoder.identifier(position))
@@ -268,7 +268,7 @@ def test_odd_times_of_a_few_make_no_slot_of_the_others_wider() -> None:
     odd = dict(list(position.items())[::100])
     for time in (-1, 0, NOW * 1000, SMALLEST_TIME, LARGEST_INTEGER):
         assert len(
-            token(position | {place: consumed._replace(timestamp=time) for place, consumed in odd.items()})
+            token(position | {partition: consumed._replace(timestamp=time) for partition, consumed in odd.items()})
         ) < plain + 40 * len(odd)
 
 

@@ -1,0 +1,1 @@
+"""Tells what a request names and the schemas of its streams exclude."""

@@ -1,0 +1,1 @@
+"""Counts of events by time and by the values of a member, with bounded work."""

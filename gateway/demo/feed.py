@@ -20,6 +20,9 @@ from gateway.eventlog.trouble import Refusal, Trouble, demand, refuse
 from gateway.intake.validate import key_of
 from gateway.model.record import NewRecord, TopicPartition
 
+CHANGES = "wiki/change"
+"""The schema_title of the stream of changes."""
+
 HISTORY = 3_600_000
 """Milliseconds of history that are filled in at the most."""
 
@@ -32,8 +35,8 @@ BATCH = 2000
 SHORTEST_GAP, LONGEST_GAP = 1, 500
 """Milliseconds between two events."""
 
-LONGEST_DELAY = 2000
-"""Milliseconds that live events may be late; what is later (a machine that slept) is left out."""
+LONGEST_DELAY = 10_000
+"""Milliseconds that live events may be late, as while the server starts; what is later (after sleep) is left out."""
 
 RETRY = 1.0
 """Seconds until an append is tried again that the log could not take."""
@@ -61,38 +64,60 @@ class SampleFeed:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         history: int = HISTORY,
     ) -> None:
-        changes = _stream_for("wiki/change", catalog)
+        changes = stream_of(CHANGES, catalog)
         if changes is None:
-            raise ConfigurationError(["the sample feed needs a stream; give one the schema_title wiki/change"])
+            raise ConfigurationError([f"the sample feed needs a stream; give one the schema_title {CHANGES}"])
         self._log = log
         self._catalog = catalog
         self._clock = clock
         self._sleep = sleep
         self._history = history
         self._changes = changes
-        self._creations = _stream_for("wiki/page-create", catalog)
+        self._creations = stream_of("wiki/page-create", catalog)
         self._random = random.Random(seed)
         self._seed = self._random.getrandbits(64)
         self._sample: WikiSample | None = None
         self._newest = 0
+
+    @property
+    def changes(self) -> Stream:
+        """The stream of changes."""
+        return self._changes
+
+    @property
+    def history(self) -> int:
+        """Milliseconds of history that `fill` fills in at the most."""
+        return self._history
+
+    async def create(self) -> None:
+        """Create the topics of all streams, where they are not there yet. Raises LogError."""
+        for stream in self._catalog.streams.values():
+            for topic in stream.topics:
+                await self._log.create(topic, stream.partitions, stream.retention)
+
+    def past(self, count: int, begin: int, end: int) -> list[tuple[str, list[NewRecord]]]:
+        """So many changes between these times (ms), by topic with their creations, changes first. What `fill` and
+        `run` write continues them: it changes the same pages."""
+        sample = self._sample = WikiSample(self._seed, begin)
+        width = (end - begin) / count
+        times = [begin + int((number + self._random.random()) * width) for number in range(count)]
+        return self._records([sample.next(time) for time in times], times)
 
     async def fill(self) -> int:
         """Create the topics, and append what is missing of the history; returns the number of changes appended.
 
         Raises LogError.
         """
-        for stream in self._catalog.streams.values():
-            for topic in stream.topics:
-                await self._log.create(topic, stream.partitions, stream.retention)
-        now = self._clock.now()
+        await self.create()
         last = await self._last_timestamp()
-        time = max(now - self._history, last)
+        time = max(self._clock.now() - self._history, last)
         self._newest = last
-        sample = self._sample = WikiSample(self._seed, time)
+        sample = self._sample = self._sample or WikiSample(self._seed, time)
         filled = 0
         batch: list[tuple[Event, Event | None]] = []
         times: list[int] = []
-        while (time := time + self._gap()) < now:
+        # The clock is asked each time: filling takes seconds, and they are to be no hole before the live events.
+        while (time := time + self._gap()) < self._clock.now():
             batch.append(sample.next(time))
             times.append(time)
             if len(batch) == BATCH:
@@ -104,12 +129,12 @@ class SampleFeed:
     async def run(self) -> None:
         """Append live events until cancelled. While the log is away, it is tried again."""
         sample = self._sample or WikiSample(self._seed, self._clock.now())
-        due = self._clock.now()
+        due = self._newest
         while True:
             due = max(due + self._gap(), self._clock.now() - LONGEST_DELAY)
             await self._sleep(max(0, due - self._clock.now()) / 1000)
             # Never below what is in the log: clients of the sample may rely on timestamps that do not go back.
-            time = max(self._clock.now(), self._newest)
+            time = max(due, self._newest)
             # Topic by topic: what one has taken is not given to it again because another could not.
             for topic, records in self._records([sample.next(time)], [time]):
                 while not await self._appended(topic, records):
@@ -193,7 +218,8 @@ class SampleFeed:
         return newest
 
 
-def _stream_for(schema_title: str, catalog: Catalog) -> Stream | None:
+def stream_of(schema_title: str, catalog: Catalog) -> Stream | None:
+    """The first stream with this schema_title."""
     return next((stream for stream in catalog.streams.values() if stream.schema_title == schema_title), None)
 
 

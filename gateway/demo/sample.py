@@ -7,5 +7,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent.parent
 _IN_WHEEL = _PACKAGE / "config"
 
-SAMPLE = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "config"
-"""The directory with `gateway.yaml` and `schemas`."""
+IS_CHECKOUT = not _IN_WHEEL.is_dir()
+SAMPLE = _PACKAGE.parent / "config" if IS_CHECKOUT else _IN_WHEEL
+"""The directory with the parts of the sample; a checkout has more there."""
+PARTS = ("gateway.yaml", "schemas")

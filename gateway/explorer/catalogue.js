@@ -1,14 +1,25 @@
-/** The list of streams: what each is, and what goes on in it. */
+/** The list of streams: what each is, and what goes on in it. Many are a dense list, in groups by how their names begin. */
 import { byId, h, say, svg } from "./dom.js";
-import { ago, figures } from "./text.js";
+import { DENSE, FOLDED, grouped } from "./groups.js";
+import { ago, figures, whole } from "./text.js";
 import { now } from "./api.js";
 
 const WIDTH = 120;
 const HEIGHT = 28;
+/** Streams of a group that are shown; the others can be found by their names. */
+const MOST = 200;
+/** Streams from which on they can be looked for; fewer are in view at once. */
+const FINDABLE = 8;
 
 export class Catalogue {
-  /** @type {Map<string, {card: any, box: any, path: any, area: any, rate: any, told: any}>} */
+  /** Those that are, or were, shown. @type {Map<string, {card: any, box: any, path: any, area: any, rate: any, told: any}>} */
   #cards = new Map();
+  /** @type {Map<string, import("./api.js").Stream>} */
+  #streams = new Map();
+  /** @type {Map<string, any>} */
+  #groups = new Map();
+  /** @type {string[]} */
+  #picked = [];
   #wanted = "";
 
   /** @param {(name: string, on: boolean) => void} pick @param {(name: string) => void} pickAlone */
@@ -18,29 +29,70 @@ export class Catalogue {
     this.pickAlone = pickAlone;
     byId("find").addEventListener("input", (/** @type {InputEvent} */ event) => {
       this.#wanted = /** @type {HTMLInputElement} */ (event.target).value.toLowerCase();
-      this.#find();
+      this.#draw();
     });
   }
 
   /** Cards that are there already stay, with what somebody does in them. @param {import("./api.js").Stream[]} streams */
   setStreams(streams) {
-    for (const stream of streams) {
-      if (!this.#cards.has(stream.name)) this.#cards.set(stream.name, this.#card(stream.name));
-      this.#tell(stream);
-    }
-    const names = streams.map(({ name }) => name);
-    for (const name of this.#cards.keys()) if (!names.includes(name)) this.#cards.delete(name);
-    const cards = names.map((name) => this.#cards.get(name)?.card);
-    if (cards.length === 0) cards.push(h("li.empty", null, "There are no streams in the configuration."));
-    const before = [...this.root.children];
-    if (cards.length !== before.length || cards.some((card, index) => card !== before[index])) {
-      const focused = /** @type {HTMLElement | null} */ (document.activeElement);
-      this.root.replaceChildren(...cards);
-      if (this.root.contains(focused)) focused?.focus({ preventScroll: true });
-    }
-    this.#find();
-    byId("finder").hidden = streams.length < 6;
+    this.#streams = new Map(streams.map((stream) => [stream.name, stream]));
+    for (const name of this.#cards.keys()) if (!this.#streams.has(name)) this.#cards.delete(name);
+    this.root.classList.toggle("dense", streams.length > DENSE);
+    this.#draw();
+    byId("finder").hidden = streams.length < FINDABLE;
     say(byId("stream-count"), String(streams.length));
+  }
+
+  #draw() {
+    // Who is in the list stays there, also where it becomes another list.
+    const focused = /** @type {HTMLElement | null} */ (this.root.contains(document.activeElement) ? document.activeElement : null);
+    const names = [...this.#streams.values()].filter((stream) => textOf(stream).includes(this.#wanted)).map(({ name }) => name);
+    const dense = this.#streams.size > DENSE;
+    const items = dense ? [...grouped(names)].map(([head, members]) => this.#group(head, members)) : this.#cardsOf(names);
+    if (this.#streams.size === 0) items.push(h("li.empty", null, "There are no streams in the configuration."));
+    else if (names.length === 0) items.push(h("li.empty", null, "No stream is called so."));
+    replace(this.root, items);
+    if (focused !== document.activeElement && this.root.contains(focused)) focused?.focus({ preventScroll: true });
+  }
+
+  /** @param {string} head @param {string[]} names */
+  #group(head, names) {
+    let group = this.#groups.get(head);
+    if (group === undefined) {
+      group = h("li.group", null, h("details", null, h("summary", null, h("span", null, head || "others"), h("span.count")), h("ul")));
+      const [details] = group.children;
+      details.open = this.#streams.size <= FOLDED;
+      details.addEventListener("toggle", () => this.#fill(group));
+      this.#groups.set(head, group);
+    }
+    group.names = names;
+    const [details] = group.children;
+    // What a search has unfolded is folded again after it.
+    const sought = this.#wanted !== "";
+    if (sought && !details.open) group.unfolded = true;
+    if (sought || names.some((name) => this.#picked.includes(name))) details.open = true;
+    else if (group.unfolded) details.open = group.unfolded = false;
+    say(details.querySelector(".count"), whole(names.length));
+    this.#fill(group);
+    return group;
+  }
+
+  /** @param {any} group */
+  #fill(group) {
+    const [details] = group.children;
+    const shown = details.open ? this.#cardsOf(group.names.slice(0, MOST)) : [];
+    const more = group.names.length - MOST;
+    if (details.open && more > 0) shown.push(h("li.empty", null, `and ${whole(more)} more, which are found by their names`));
+    replace(details.lastElementChild, shown);
+  }
+
+  /** @param {string[]} names @returns {any[]} */
+  #cardsOf(names) {
+    return names.map((name) => {
+      if (!this.#cards.has(name)) this.#cards.set(name, this.#card(name));
+      this.#tell(/** @type {import("./api.js").Stream} */ (this.#streams.get(name)));
+      return this.#cards.get(name)?.card;
+    });
   }
 
   /** @param {string} name */
@@ -67,13 +119,17 @@ export class Catalogue {
   }
 
   /** Say on its card what a stream is. @param {import("./api.js").Stream} stream */
-  #tell({ name, title, description, oldest, schema, aliases, rate: perSecond }) {
+  #tell({ name, title, description, oldest, schema, rate: perSecond, absent = [] }) {
     const known = this.#cards.get(name);
     if (known === undefined) return;
     const { card, rate, told } = known;
-    card.dataset.text = [name, title, description, ...aliases].join(" ").toLowerCase();
+    card.title = this.root.classList.contains("dense") ? description || title : "";
+    known.box.checked = this.#picked.includes(name);
+    card.classList.toggle("picked", known.box.checked);
     say(told.about, description || title);
-    say(told.when, oldest === null ? "empty" : `since ${ago(now() - (typeof oldest === "number" ? oldest : Date.parse(oldest)))}`);
+    const since = oldest === null ? "empty" : `since ${ago(now() - (typeof oldest === "number" ? oldest : Date.parse(oldest)))}`;
+    say(told.when, absent.length === 0 ? since : `no topic ${absent.join(", ")}`);
+    card.classList.toggle("absent", absent.length > 0);
     told.link.hidden = schema === null;
     if (schema !== null) told.link.setAttribute("href", new URL(schema).pathname);
     if (rate.textContent === "") say(rate, `${figures(perSecond)}/s`);
@@ -81,15 +137,14 @@ export class Catalogue {
 
   /** @param {string[]} names */
   setPicked(names) {
-    for (const [name, { box, card }] of this.#cards) {
-      box.checked = names.includes(name);
-      card.classList.toggle("picked", box.checked);
-    }
+    this.#picked = names;
+    this.#draw();
   }
 
   /** @param {Record<string, {counts: number[]}>} rates Events of each second, the newest last. */
   setRates(rates) {
-    for (const [name, { path, area, rate }] of this.#cards) {
+    for (const [name, { path, area, rate, card }] of this.#cards) {
+      if (!card.isConnected) continue;
       const counts = rates[name]?.counts;
       if (counts === undefined || counts.length < 2) continue;
       const smooth = counts.map((_, index) => mean(counts.slice(Math.max(0, index - 2), index + 1)));
@@ -101,10 +156,18 @@ export class Catalogue {
       say(rate, `${figures(mean(counts.slice(-10)))}/s`);
     }
   }
+}
 
-  #find() {
-    for (const { card } of this.#cards.values()) card.hidden = !card.dataset.text.includes(this.#wanted);
-  }
+/** What a stream is found by. @param {import("./api.js").Stream} stream */
+function textOf({ name, title, description, aliases }) {
+  return [name, title, description, ...aliases].join(" ").toLowerCase();
+}
+
+/** Other children, unless they are the same. @param {Element} root @param {any[]} items */
+function replace(root, items) {
+  const before = root.children;
+  if (items.length === before.length && items.every((item, index) => item === before[index])) return;
+  root.replaceChildren(...items);
 }
 
 /** @param {number[]} numbers */

@@ -7,6 +7,8 @@ import { Exact } from "./json.js";
 /** @typedef {"==" | "!=" | ">=" | "<="} Operator */
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** Characters that nobody sees, or that turn around what follows: a filter made of a stranger's text shows them. */
+const INVISIBLE = /[\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 /** Words that CEL reads as something else than the name of a member. */
 const TAKEN = new Set(["in", "true", "false", "null"]);
 const LARGEST_INT = 2n ** 63n - 1n;
@@ -21,7 +23,9 @@ export function isMember(name) {
 
 /** A value as it is written in CEL, where an integer of more than 64 bits is a double. @param {unknown} value */
 export function literal(value) {
-  if (!(value instanceof Exact)) return JSON.stringify(value);
+  if (!(value instanceof Exact)) {
+    return JSON.stringify(value).replace(INVISIBLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  }
   const { source } = value;
   if (!/^-?\d+$/.test(source)) return source;
   const integer = BigInt(source);

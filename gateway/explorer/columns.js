@@ -3,6 +3,7 @@ import { byId, h } from "./dom.js";
 import { brief } from "./text.js";
 
 const MOST_SHOWN = 200;
+const LONGEST_NAME = 120;
 
 export class ColumnPicker {
   /** @type {import("./schema.js").Field[]} */
@@ -49,6 +50,6 @@ export class ColumnPicker {
       this.choose(box.checked ? [...others, path] : others);
     });
     const note = description || (values.length > 0 ? brief(values) : "");
-    return h("li", null, box, h("label", { for: id }, h("code", null, path), h("span.kind", null, types.join(" or ")), h("span.note", null, note)));
+    return h("li", null, box, h("label", { for: id }, h("code", null, brief(path, LONGEST_NAME)), h("span.kind", null, types.join(" or ")), h("span.note", null, note)));
   }
 }

@@ -5,9 +5,19 @@
  *   caret goes back after the insertion.
  * @typedef {{from: number, suggestions: Suggestion[]}} Completion `from`: where the text begins that is replaced.
  */
-import { isMember } from "./cel.js";
+import { isMember, literal } from "./cel.js";
+import { suggested } from "./schema.js";
+import { brief } from "./text.js";
+
+/** @typedef {Omit<Suggestion, "note"> & {note: string | import("./schema.js").Field}} Draft A field is told of when it is shown. */
 
 const MOST = 12;
+const MOST_FIELDS = 8;
+/** Values that a field is told of with, and how long each may be. */
+const EXAMPLES = 3;
+const LONGEST = 20;
+/** Characters of a value that is offered as a whole. */
+const LONGEST_VALUE = 200;
 
 const VARIABLES = [
   ["event", "object", "the event"],
@@ -59,7 +69,7 @@ const MACROS = [
  */
 export function complete(text, caret, fields, seen) {
   const before = text.slice(0, caret);
-  return valueAt(before, fields, seen) ?? memberAt(before, fields) ?? wordAt(before);
+  return valueAt(before, fields, seen) ?? memberAt(before, fields, seen) ?? wordAt(before, fields, seen);
 }
 
 /** After a comparison: values. @param {string} before @param {import("./schema.js").Field[]} fields @param {(path: string) => unknown[]} seen */
@@ -74,17 +84,26 @@ function valueAt(before, fields, seen) {
   const fitting = [...new Set(values.filter((value) => value === null || typeof value !== "object"))].filter((value) =>
     String(value).toLowerCase().includes(wanted),
   );
-  const suggestions = fitting.slice(0, MOST).map((value) => {
-    const written = JSON.stringify(value);
-    return { insert: written, label: written, kind: "value", note: "" };
-  });
+  const written = fitting.map(literal).filter((text) => text.length <= LONGEST_VALUE);
+  const suggestions = written.slice(0, MOST).map((text) => ({ insert: text, label: text, kind: "value", note: "" }));
   // A value that is typed out needs no help any more.
   if (suggestions.length === 1 && suggestions[0].insert === typed) return { from: before.length, suggestions: [] };
   return { from: before.length - typed.length, suggestions };
 }
 
-/** After a dot: members, and what can be done with a text. @param {string} before @param {import("./schema.js").Field[]} fields */
-function memberAt(before, fields) {
+/** What a member is for, or some of its values. @param {import("./schema.js").Field} field @param {(path: string) => unknown[]} seen */
+function noteOf({ path, values, description, types }, seen) {
+  if (types.includes("boolean")) return description;
+  const known = (values.length > 0 ? values : seen(path)).filter((value) => value !== null && typeof value !== "object");
+  const examples = known.slice(0, EXAMPLES).map((value) => brief(JSON.stringify(value), LONGEST));
+  return [examples.join(", "), description].filter((part) => part !== "").join(" · ");
+}
+
+/**
+ * After a dot: members, and what can be done with a text.
+ * @param {string} before @param {import("./schema.js").Field[]} fields @param {(path: string) => unknown[]} seen
+ */
+function memberAt(before, fields, seen) {
   const found = /(?:^|[^\w.$\])])event((?:\.\w+)*)\.(\w*)$/.exec(before);
   if (!found || insideText(before)) return insideText(before) ? { from: before.length, suggestions: [] } : null;
   const parent = found[1].slice(1);
@@ -93,9 +112,9 @@ function memberAt(before, fields) {
   const members = fields
     .filter(({ path }) => path.startsWith(prefix) && !path.slice(prefix.length).includes("."))
     .filter(({ path }) => isMember(path.slice(prefix.length)))
-    .map(({ path, types, description }) => {
-      const name = path.slice(prefix.length);
-      return { insert: name, label: name, kind: types.join(" or "), note: description };
+    .map((field) => {
+      const name = field.path.slice(prefix.length);
+      return { insert: name, label: name, kind: field.types.join(" or "), note: field };
     });
   const field = fields.find(({ path }) => path === parent);
   const methods = field?.types.includes("string")
@@ -105,11 +124,20 @@ function memberAt(before, fields) {
     ? MACROS.map(([insert, note]) => ({ insert, label: insert, kind: "method", note, back: 1 }))
     : [];
   const suggestions = ranked([...members, ...methods, ...macros], typed);
-  return { from: before.length - found[2].length, suggestions };
+  return { from: before.length - found[2].length, suggestions: told(suggestions, seen) };
 }
 
-/** At the beginning of a word: variables and functions. @param {string} before @returns {Completion | null} */
-function wordAt(before) {
+/** @param {Draft[]} drafts @param {(path: string) => unknown[]} seen @returns {Suggestion[]} */
+function told(drafts, seen) {
+  return drafts.map((draft) => ({ ...draft, note: typeof draft.note === "string" ? draft.note : noteOf(draft.note, seen) }));
+}
+
+/**
+ * At the beginning of a word: the fields of the stream, variables and functions.
+ * @param {string} before @param {import("./schema.js").Field[]} fields @param {(path: string) => unknown[]} seen
+ * @returns {Completion | null}
+ */
+function wordAt(before, fields, seen) {
   const found = /(?:^|[^\w.$"'])([A-Za-z]\w*)?$/.exec(before);
   if (!found || insideText(before)) return null;
   const typed = found[1] ?? "";
@@ -117,10 +145,27 @@ function wordAt(before) {
   if (typed === "" && before.trim() !== "" && !/(?:[(!,[]|&&|\|\|)\s*$/.test(before)) return null;
   const variables = VARIABLES.map(([name, kind, note]) => ({ insert: name, label: name, kind, note }));
   const functions = FUNCTIONS.map(([name, kind, note, back]) => ({ insert: name, label: name, kind, note, back }));
-  return { from: before.length - typed.length, suggestions: ranked([...variables, ...functions], typed.toLowerCase()) };
+  const members = membersOf(fields, typed.toLowerCase());
+  const others = ranked([...variables, ...functions], typed.toLowerCase());
+  return { from: before.length - typed.length, suggestions: told([...members, ...others].slice(0, MOST), seen) };
 }
 
-/** Those that begin with what is typed, then those that have it in them. @param {Suggestion[]} all @param {string} typed */
+/** Whole fields by a part of their names; before anything is typed, those that say most. @param {import("./schema.js").Field[]} fields @param {string} typed @returns {Draft[]} */
+function membersOf(fields, typed) {
+  const best = suggested(fields);
+  const fitting = fields.filter(({ path }) => path.split(".").every(isMember) && (typed === "" ? best.includes(path) : path.toLowerCase().includes(typed)));
+  const place = (/** @type {string} */ path) => {
+    const name = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
+    return (name.startsWith(typed) ? 0 : 2) + (best.includes(path) ? 0 : 1);
+  };
+  const ordered = typed === "" ? fitting : [...fitting].sort((one, other) => place(one.path) - place(other.path));
+  return ordered.slice(0, MOST_FIELDS).map((field) => {
+    const label = `event.${field.path}`;
+    return { insert: label, label, kind: field.types.join(" or "), note: field };
+  });
+}
+
+/** Those that begin with what is typed, then those that have it in them. @template {{insert: string, label: string}} Each @param {Each[]} all @param {string} typed */
 function ranked(all, typed) {
   if (all.some(({ insert }) => insert.toLowerCase() === typed)) return [];
   const first = all.filter(({ label }) => label.toLowerCase().startsWith(typed));

@@ -3,27 +3,31 @@ import { copy } from "./clipboard.js";
 import { h } from "./dom.js";
 import { Exact } from "./json.js";
 import { typeOf } from "./schema.js";
-import { printable } from "./text.js";
+import { brief, printable } from "./text.js";
 import { valueOf } from "./store.js";
 
 /** @typedef {(anchor: HTMLElement, path: (string | number)[], value: unknown) => void} Pick */
 
 const MOST_MEMBERS = 100;
 const LONGEST_TEXT = 600;
+const LONGEST_NAME = 200;
 const DEEPEST_OPEN = 2;
 
 /**
  * @param {import("./store.js").Row} row
- * @param {{pick: Pick, startHere: (row: import("./store.js").Row) => void}} actions
+ * @param {{pick: Pick, startHere: (row: import("./store.js").Row) => void,
+ *   history: (row: import("./store.js").Row) => (() => void) | null}} actions `history` opens that of the event's key.
  */
-export function detailOf(row, { pick, startHere }) {
+export function detailOf(row, { pick, startHere, history }) {
   const where = row.offset === null ? row.topic : `${row.topic} · partition ${row.partition} · offset ${row.offset}`;
   const copyButton = h("button.quiet", { type: "button", onclick: () => copy(row.text, copyButton) }, "Copy JSON");
   const start = h("button.quiet", { type: "button", onclick: () => startHere(row) }, "Start here");
+  const opens = history(row);
+  const past = opens && h("button.quiet", { type: "button", onclick: opens }, "History");
   return h(
     "div.detail",
     null,
-    h("div.origin", null, h("span", null, printable(where)), copyButton, start),
+    h("div.origin", null, h("span", null, printable(where)), past, copyButton, start),
     h("div.tree", null, node(valueOf(row), [], 0, pick)),
   );
 }
@@ -67,7 +71,7 @@ function node(value, path, depth, pick) {
 
 /** @param {string | number} name @param {unknown} value @param {(string | number)[]} path @param {number} depth @param {Pick} pick */
 function member_(name, value, path, depth, pick) {
-  const label = typeof name === "number" ? String(name) : printable(JSON.stringify(name));
+  const label = typeof name === "number" ? String(name) : brief(JSON.stringify(name), LONGEST_NAME);
   return h("div.member", null, h("span.name", null, label), h("span.colon", null, ": "), node(value, path, depth + 1, pick));
 }
 

@@ -1,8 +1,10 @@
 /** The filter: a text in CEL with colours, completion and the server's complaint at its place; and its conditions as chips. */
 import { byId, h, say } from "./dom.js";
-import { conjuncts, placeOf, tokens, without } from "./cel.js";
+import { and, conjuncts, placeOf, tokens, without } from "./cel.js";
 import { reasonOf } from "./api.js";
 import { complete } from "./completion.js";
+import { example } from "./recipes.js";
+import { isWords, searchFilter, wordOf, wordsOf } from "./search.js";
 import { bytes, figures, percent } from "./text.js";
 
 const PAUSE = 250; // milliseconds without a key until the server is asked
@@ -12,6 +14,7 @@ const PAUSE = 250; // milliseconds without a key until the server is asked
  * @typedef {{
  *   apply: (filter: string) => void,
  *   probe: (filter: string, signal: AbortSignal) => Promise<Result>,
+ *   check: (filter: string) => Promise<boolean>,
  *   sampled: (sample: import("./api.js").Sample) => void,
  *   fields: () => import("./schema.js").Field[],
  *   seen: (path: string) => unknown[],
@@ -38,8 +41,6 @@ export class FilterBar {
     this.button = byId("apply");
     this.input.addEventListener("input", () => this.#typed());
     this.input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
-    this.input.addEventListener("click", () => this.#complete());
-    this.input.addEventListener("focus", () => this.#complete());
     this.input.addEventListener("blur", () => this.#close());
     this.input.addEventListener("scroll", () => {
       this.mirror.scrollTop = this.input.scrollTop;
@@ -49,26 +50,66 @@ export class FilterBar {
       this.#apply();
     });
     byId("clear").addEventListener("click", () => this.source.apply(""));
+    byId("cookbook").addEventListener("toggle", async (/** @type {ToggleEvent} */ event) => {
+      if (event.newState !== "open") return;
+      const { showCookbook } = await import("./cookbook.js");
+      showCookbook(this.source.fields(), this.source.seen, (filter) => this.#draft(filter));
+    });
+  }
+
+  /** Put a filter there, to be changed and applied. @param {string} filter */
+  #draft(filter) {
+    // Beside the conditions that hold already.
+    this.input.value = this.#applied === "" ? filter : and(this.#applied, filter);
+    this.input.focus();
+    this.#error = null;
+    this.#paint();
+    this.ask(0);
+  }
+
+  /** Say what might be typed, of what the stream has. */
+  offer() {
+    const filter = example(this.source.fields(), this.source.seen);
+    // A link with words is shown as words once it is known in which texts they are looked for.
+    if (this.input.value === this.#applied) this.input.value = this.#shown(this.#applied);
+    this.#paint();
+    this.input.placeholder = filter ? `words, or ${filter}` : "words to look for, or a filter";
+  }
+
+  /** What a text asks for: words are looked for in texts. @param {string} text */
+  #meaning(text) {
+    const trimmed = text.trim();
+    const search = isWords(trimmed) ? searchFilter(trimmed, this.source.fields()) : null;
+    return search === null ? { filter: trimmed, said: "" } : { filter: search.filter, said: `these words in ${search.paths.join(", ")} · ` };
   }
 
   /** Another filter is applied, from wherever. @param {string} filter */
   show(filter) {
     this.#applied = filter;
-    if (this.input.value !== filter) this.input.value = filter;
+    const shown = this.#shown(filter);
+    if (this.input.value !== shown) this.input.value = shown;
     this.#error = null;
     this.#paint();
     this.#close();
     const parts = conjuncts(filter);
-    this.chips.replaceChildren(...(parts.length > 1 ? parts.map((part, index) => this.#chip(part, index)) : []));
+    const several = parts.length > 1 || wordOf(filter) !== null;
+    this.chips.replaceChildren(...(several ? parts.map((part, index) => this.#chip(part, index)) : []));
     byId("clear").hidden = filter === "";
     this.ask(0);
+  }
+
+  /** What stands in the box for a filter: words, where it looks for these alone. @param {string} filter */
+  #shown(filter) {
+    const words = wordsOf(conjuncts(filter));
+    return words !== null && this.#meaning(words).filter === filter ? words : filter;
   }
 
   /** @param {string} part @param {number} index */
   #chip(part, index) {
     const remove = h("button", { type: "button", onclick: () => this.source.apply(without(this.#applied, index)) }, "×");
     remove.setAttribute("aria-label", `Remove ${part}`);
-    return h("li.chip", null, h("code", null, part), remove);
+    const word = wordOf(part);
+    return h("li.chip", { title: part }, word === null ? h("code", null, part) : h("span", null, `“${word}” in a text`), remove);
   }
 
   #typed() {
@@ -87,7 +128,7 @@ export class FilterBar {
     this.#timer = setTimeout(async () => {
       const text = this.input.value;
       try {
-        const result = await this.source.probe(text.trim(), asking.signal);
+        const result = await this.source.probe(this.#meaning(text).filter, asking.signal);
         if (!asking.signal.aborted) this.#told(result, text);
       } catch (error) {
         if (!asking.signal.aborted) this.#told({ later: reasonOf(error) }, text);
@@ -109,14 +150,16 @@ export class FilterBar {
       this.#tell("", "");
     } else {
       this.#error = null;
-      const { share, rate, size, ratio, matched } = result.sample;
+      const { share, rate, size, ratio, matched, warnings } = result.sample;
       const plain = `${bytes(rate * size)}/s`;
       const packed = ratio === null ? "" : `, ${bytes(rate * size * ratio)}/s compressed`;
       const through = share === null ? "" : `lets ${percent(share)} through · `;
-      const draft = text.trim() !== this.#applied;
+      const draft = this.#meaning(text).filter !== this.#applied;
       if (!draft) this.source.sampled(result.sample);
-      const words = matched === 0 ? "nothing of the last minutes" : `${through}${figures(rate)} events/s · ${plain}${packed}`;
-      this.#tell(text.trim() === "" && !draft ? `every event · ${figures(rate)} events/s · ${plain}${packed}` : words, draft ? "draft" : "");
+      const every = text.trim() === "" && !draft ? "every event · " : "";
+      const all = matched === 0 && !every ? "nothing of the last minutes" : `${every || through}${figures(rate)} events/s · ${plain}${packed}`;
+      if (warnings.length > 0) this.#tell(`${warnings.join(" · ")} · ${all}`, "warned");
+      else this.#tell(this.#meaning(text).said + all, draft ? "draft" : "");
     }
     this.#paint();
   }
@@ -126,7 +169,7 @@ export class FilterBar {
     say(this.answer, words);
     this.answer.className = kind;
     this.input.setAttribute("aria-invalid", String(kind === "bad"));
-    this.button.hidden = this.input.value.trim() === this.#applied;
+    this.button.hidden = this.#meaning(this.input.value).filter === this.#applied;
   }
 
   /** The same text behind the input, in colours, with the error underlined. */
@@ -143,12 +186,20 @@ export class FilterBar {
     if (error !== null && error.at >= at) pieces.push(h("span.error.end", null, " "));
     // A line break at the very end has no height of its own.
     this.mirror.replaceChildren(...pieces, "\u200b");
-    this.button.hidden = text.trim() === this.#applied;
+    this.button.hidden = this.#meaning(text).filter === this.#applied;
   }
 
-  #apply() {
+  /** Show the events of what is typed; a mistake is told, and what runs goes on. */
+  async #apply() {
     this.#close();
-    this.source.apply(this.input.value.trim());
+    const { value } = this.input;
+    const { filter } = this.#meaning(value);
+    if (filter !== "" && filter !== this.#applied && !(await this.source.check(filter))) {
+      this.ask(0);
+      this.input.focus();
+      return;
+    }
+    if (this.input.value === value) this.source.apply(filter);
   }
 
   /** @param {KeyboardEvent} event */
@@ -158,14 +209,25 @@ export class FilterBar {
     if (open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       const step = event.key === "ArrowDown" ? 1 : -1;
       this.#choose((this.#chosen + step + count + (this.#chosen < 0 && step < 0 ? 1 : 0)) % count);
-    } else if (open && (event.key === "Tab" || event.key === "Enter") && (this.#chosen >= 0 || event.key === "Tab")) {
+    } else if (open && (event.key === "Tab" || event.key === "Enter") && (this.#chosen >= 0 || (event.key === "Tab" && this.#begun))) {
       if (event.shiftKey) return;
       this.#take(Math.max(0, this.#chosen));
-    } else if (open && event.key === "Escape") this.#close();
+    } else if (!open && event.key === "ArrowDown" && this.#lastLine) this.#complete();
+    else if (open && event.key === "Escape") this.#close();
     else if (event.key === "Enter" && !event.shiftKey) this.#apply();
     else if (event.key === " " && event.ctrlKey) this.#complete();
     else return;
     event.preventDefault();
+  }
+
+  /** Whether something of a word is typed, which Tab then completes. */
+  get #begun() {
+    return this.#completion !== null && this.#completion.from < this.input.selectionStart;
+  }
+
+  /** Whether the caret has no line below it. */
+  get #lastLine() {
+    return !this.input.value.slice(this.input.selectionStart).includes("\n");
   }
 
   #complete() {

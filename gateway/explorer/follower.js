@@ -24,9 +24,10 @@ const AHEAD = 3_600_000;
 /**
  * @typedef {{seq: number, time: number, topic: string, partition: number, offset: number | null, text: string}} Event
  *   `text` is the JSON as it came; `time` in milliseconds since the epoch.
- * @typedef {{path: string, parameters: [string, string][], since: string, until: string, speed: number}} Request
- *   `speed`: how many times faster than it happened; 0 as fast as it comes.
- * @typedef {{name: "connecting" | "away" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
+ * @typedef {{path: string, parameters: [string, string][], since: string, until: string, speed: number, skew?: number}} Request
+ *   `speed`: how many times faster than it happened; 0 as fast as it comes. `skew`: what the server's clock is ahead of this
+ *   one, in milliseconds.
+ * @typedef {{name: "connecting" | "looking" | "away" | "open" | "waiting" | "reconnecting" | "limited" | "ended" | "failed", reason?: string,
  *   at?: number, first?: boolean}} State `at`: when it is tried again, in milliseconds since the epoch.
  * @typedef {{
  *   state: (state: State) => void,
@@ -45,8 +46,8 @@ export class Follower {
   #backoff = new Backoff();
   /** The id of the newest event; one that comes with it again is none that is new. */
   #newest = "";
-  /** When the replay began by the clock, and at which event's time: what `speed` is counted from. */
-  #began = { clock: 0, time: 0 };
+  /** When the replay began by the clock, and at which event's time: what `speed` is counted from. @type {{clock: number, time: number} | null} */
+  #began = null;
 
   /** @param {Request} request @param {import("./admission.js").Admission} admission @param {Listener} listener */
   constructor(request, admission, listener) {
@@ -144,7 +145,7 @@ export class Follower {
     const decoder = new TextDecoder();
     const reader = body.getReader();
     const opened = Date.now();
-    this.#began.clock = 0;
+    this.#began = null;
     for (;;) {
       expect(true);
       const { done, value } = await reader.read();
@@ -171,6 +172,7 @@ export class Follower {
       this.#newest = frame.id;
       const time = timeOf(moved) ?? (newestTime(position) || Date.now());
       if (this.request.speed > 0) await this.#pace(time);
+      if (this.#stop.signal.aborted) return null;
       this.#seq += 1;
       this.listener.event({
         seq: this.#seq,
@@ -201,8 +203,8 @@ export class Follower {
   /** Wait until an event of this time is due. @param {number} time */
   async #pace(time) {
     // What no clock has shown yet, or ever, is not waited for.
-    if (time <= 0 || time > Date.now() + AHEAD) return;
-    if (this.#began.clock === 0) this.#began = { clock: Date.now(), time };
+    if (time <= 0 || time > Date.now() + (this.request.skew ?? 0) + AHEAD) return;
+    this.#began ??= { clock: Date.now(), time };
     const due = this.#began.clock + (time - this.#began.time) / this.request.speed;
     if (due > Date.now()) await this.#sleep(due - Date.now());
   }

@@ -14,16 +14,38 @@ export class Histogram {
   #counts = new Map();
   /** Seconds that are counted together. */
   #grain = 1;
+  /** The second up to which the server has counted: what is read again of the time before is known. */
+  #known = 0;
 
   clear() {
     this.#counts.clear();
     this.#grain = 1;
+    this.#known = 0;
   }
 
-  /** @param {Iterable<[number, number]>} seconds */
+  /**
+   * What the server has counted, in place of all that is here.
+   * @param {import("./beginning.js").Counts} counts @param {number} until Up to when, in milliseconds.
+   */
+  load({ from, step, counts }, until) {
+    this.clear();
+    this.#grain = Math.max(1, Math.round(step / 1000));
+    this.#known = Math.floor(until / 1000);
+    counts.forEach((count, index) => {
+      if (count > 0) this.#put(Math.floor((from + index * step) / 1000), count);
+    });
+  }
+
+  /** @param {Iterable<[number, number]>} seconds @returns {number} How many of them had not been counted before. */
   add(seconds) {
-    for (const [second, count] of seconds) this.#put(second, count);
+    let fresh = 0;
+    for (const [second, count] of seconds) {
+      if (second < this.#known) continue;
+      fresh += count;
+      this.#put(second, count);
+    }
     while (this.#counts.size > MOST_KEPT) this.#coarsen();
+    return fresh;
   }
 
   /**
@@ -32,7 +54,9 @@ export class Histogram {
    * @returns {{width: number, start: number, counts: number[]}}
    */
   between(start, end, bars) {
-    const width = Math.max(this.#grain, barWidth(Math.max(1, end - start), bars));
+    const wanted = Math.max(this.#grain, barWidth(Math.max(1, end - start), bars));
+    // Counts of ten seconds cannot be told in bars of fifteen.
+    const width = WIDTHS.find((each) => each >= wanted && each % this.#grain === 0) ?? Math.ceil(wanted / this.#grain) * this.#grain;
     const first = Math.floor(start / width) * width;
     const counts = new Array(Math.max(1, Math.ceil((end - first) / width))).fill(0);
     for (const [second, count] of this.#counts) {

@@ -1,36 +1,37 @@
 /** The running subscription: what the worker hands over, shown as table, histogram, figures and state. */
-import { copy } from "./clipboard.js";
-import { byId, say } from "./dom.js";
-import { now } from "./api.js";
-import { and, condition, isWritable } from "./cel.js";
+import { byId } from "./dom.js";
+import { counts, now, reasonOf, skew } from "./api.js";
 import { Chart } from "./chart.js";
-import { Exact } from "./json.js";
-import { Histogram } from "./histogram.js";
+import { pickTime, pickValue } from "./choices.js";
+import { barWidth, Histogram } from "./histogram.js";
+import { Holds } from "./holds.js";
 import { openMenu } from "./menu.js";
-import { isCaughtUp, statusOf } from "./status.js";
-import { EventStore } from "./store.js";
+import { LONGEST_PAUSE, Pace, pauseBetween } from "./pace.js";
+import { planned, without } from "./plan.js";
+import { emptyWords, isCaughtUp, NO_STREAM, statusOf } from "./status.js";
+import { EventStore, MOST_EVENTS } from "./store.js";
 import { Table } from "./table.js";
-import { brief, bytes, figures, json, moment, percent, whole } from "./text.js";
+import { sayState, showFigures, showKept, tellGap } from "./told.js";
 import { parseTime, writeTime } from "./times.js";
 import { startWorker } from "./start.js";
 
 const LIVE_SPAN = 120_000; // milliseconds of the histogram while live
 const SHORTEST_SPAN = 60_000;
-const BACKLOG = 60; // events that a live view begins with
-const RATE_SPAN = 10; // seconds
-const SETTLED = 1500; // milliseconds
+const OLDER = 500; // events that are fetched at a click
 /** Whether connections are few, as over HTTP/1.1; of HTTP/2 and 3 one has room for all. */
 const [NAVIGATION] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
 const LIMITED = !/^h[23]/.test(NAVIGATION?.nextHopProtocol ?? "");
 
 /**
- * @typedef {{
- *   fieldOf: (path: string) => import("./schema.js").Field | undefined,
- *   refine: (filter: string) => void,
- *   filter: () => string,
- *   travel: (since: string, until: string) => void,
+ * @typedef {import("./choices.js").Page & {
+ *   shared: (pages: number) => void,
+ *   streamOf: (topic: string) => string,
+ *   pickAlone: (stream: string) => void,
+ *   heads: Omit<import("./heads.js").Actions, "resized">,
+ *   history: (row: import("./store.js").Row) => (() => void) | null,
  * }} Page
  */
+
 export class LiveView {
   store = new EventStore();
   /** What compression leaves, where that is known. @type {number | null} */
@@ -40,23 +41,31 @@ export class LiveView {
   #subscription = 0;
   /** @type {import("./follower.js").State} */
   #state = { name: "connecting" };
-  #request = { since: "", until: "", speed: 0 };
-  /** @type {Set<string>} Why the table stands still. */
-  #holds = new Set();
+  /** @type {import("./follower.js").Request} */
+  #request = { path: "", parameters: [], since: "", until: "", speed: 0 };
+  /** @type {import("./plan.js").Plan} */
+  #plan = without({ since: "" }, { now: now(), rate: 1 });
+  /** Ends what is asked for the view. */
+  #asking = new AbortController();
+  #sorts = false;
+  #completing = false;
+  /** @type {Holds} */
+  #holds;
   #position = 0;
   #newest = 0;
+  /** Where the histogram begins, and where the stream does, in milliseconds since the epoch. */
   #origin = 0;
+  #began = 0;
   #rate = 0;
   /** A relative end is one moment as long as it is asked for, however often the stream is. @type {{text: string, time: number | null}} */
   #end = { text: "", time: null };
   #caught = false;
   #lastBatch = 0;
-  /** Of this subscription. */
-  #sums = { count: 0, read: /** @type {number | null} */ (0), bytes: 0 };
-  /** @type {{time: number, count: number, bytes: number}[]} */
-  #recent = [];
-  /** Since when. */
-  #measured = 0;
+  /** Of this subscription; `fresh` of these had not been counted by the server. */
+  #sums = { count: 0, fresh: 0, read: /** @type {number | null} */ (0) };
+  #pace = new Pace();
+  /** The oldest event of the streams, in milliseconds since the epoch; null where there is none. @type {number | null} */
+  #oldest = null;
   #shared = { pages: 1, period: 0 };
   #trouble = "";
   /** What the worker knows of the page. */
@@ -72,19 +81,29 @@ export class LiveView {
       byId("grid"),
       this.store,
       {
-        pick: (anchor, path, value) => this.#pick(anchor, path, value),
-        pickTime: (anchor, row) => this.#pickTime(anchor, row.time),
+        pick: (anchor, path, value) => pickValue(page, anchor, path, value),
+        pickTime: (anchor, row) => pickTime(page, anchor, row.time, this.#request),
         startHere: (row) => page.travel(writeTime(row.time), ""),
-        hold: (reason, on) => this.#hold(reason, on),
+        history: (row) => page.history(row),
+        hold: (reason, on) => this.#holds.set(reason, on),
+        streamOf: (row) => page.streamOf(row.topic),
+        pickStream: (anchor, name) => openMenu(anchor, name, [{ label: "Only this stream", act: () => page.pickAlone(name) }]),
+        heads: page.heads,
       },
       page.fieldOf,
     );
     this.#worker.onmessage = ({ data }) => this.#received(data);
-    byId("pause").addEventListener("click", () => {
-      if (this.#paused) this.#resume();
-      else this.#hold("paused", true);
+    const resumed = () => {
+      this.table.toTop();
+      this.#show();
+    };
+    this.#holds = new Holds(this.store, () => this.#show(), resumed);
+    byId("older").addEventListener("click", async (/** @type {MouseEvent} */ event) => {
+      const button = /** @type {HTMLButtonElement} */ (event.currentTarget);
+      button.disabled = true;
+      await this.loadOlder().catch((error) => this.setTrouble(reasonOf(error)));
+      button.disabled = false;
     });
-    byId("fresh").addEventListener("click", () => this.#resume());
     byId("dismiss").addEventListener("click", () => {
       byId("notice").hidden = true;
     });
@@ -96,38 +115,101 @@ export class LiveView {
   follow(request, streams) {
     this.store.clear();
     this.#histogram.clear();
-    this.#sums = { count: 0, read: 0, bytes: 0 };
-    this.#measure();
+    this.#sums = { count: 0, fresh: 0, read: 0 };
+    this.#pace.restart();
     this.#caught = false;
     this.#position = 0;
     this.#rate = streams.reduce((sum, { rate }) => sum + rate, 0);
-    this.#newest = Math.max(0, ...streams.map(({ newest }) => (typeof newest === "number" ? newest : Date.parse(newest ?? "")) || 0));
+    this.#newest = Math.max(0, ...streams.map(({ newest }) => timeOf(newest)));
+    const oldest = streams.map((stream) => timeOf(stream.oldest)).filter((time) => time > 0);
+    this.#oldest = oldest.length > 0 ? Math.min(...oldest) : null;
     this.#holds.clear();
-    this.store.held = false;
     byId("notice").hidden = true;
+    this.#asking.abort();
     this.#subscription += 1;
     this.table.clear();
-    if (request === null) {
-      this.#worker.postMessage({ subscription: this.#subscription, request: null });
-      this.#state = { name: "ended", reason: "no stream is picked" };
-    } else {
-      this.#request = request;
-      // A live view begins with a few events that have just been, so that there is something to see.
-      const backlog = Math.ceil(Math.max(3, Math.min(600, BACKLOG / Math.max(0.1, this.#rate))));
-      const since = request.since || `${backlog}s`;
-      this.#origin = parseTime(since, now()) ?? now();
-      this.#state = { name: "connecting" };
-      if (request.until !== this.#end.text) this.#end = { text: request.until, time: parseTime(request.until, now()) };
-      const until = this.#end.time === null ? request.until : String(this.#end.time);
-      this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since, until } });
-    }
+    // What was asked for before ends at once.
+    this.#worker.postMessage({ subscription: this.#subscription, request: null });
+    if (request === null) this.#state = { name: "ended", reason: NO_STREAM };
+    else void this.#begin(request);
     this.#tick();
-    this.#showHold();
+    this.#showHolds();
   }
 
-  /** @param {string[]} columns */
-  setColumns(columns) {
-    this.table.setColumns(columns);
+  /** Find out where to begin, and begin. @param {import("./follower.js").Request} request */
+  async #begin(request) {
+    this.#request = request;
+    this.#state = { name: "looking" };
+    if (request.until !== this.#end.text) this.#end = { text: request.until, time: parseTime(request.until, now()) };
+    const until = this.#end.time === null ? request.until : String(this.#end.time);
+    const known = { now: now(), rate: this.#rate, oldest: this.#oldest, newest: this.#newest || null, bars: this.chart.most };
+    this.#set(without(request, known));
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    const plan = await planned({ ...request, until }, known, (from, to, bars) => this.#count(from, to, bars, signal));
+    if (signal.aborted) return;
+    this.#state = { name: "connecting" };
+    this.#set(plan);
+    if (plan.counts !== null) this.#histogram.load(plan.counts, plan.until);
+    this.#worker.postMessage({ subscription: this.#subscription, request: { ...request, since: plan.since, until, skew: skew.milliseconds } });
+    this.#show();
+    this.#complete();
+  }
+
+  /** @param {import("./plan.js").Plan} plan */
+  #set(plan) {
+    this.#plan = plan;
+    this.#origin = plan.from;
+    this.#began = parseTime(plan.since, now()) ?? plan.from;
+  }
+
+  /** Fetch what comes before what is shown, as far as the page has room for it. @param {number} [wanted] */
+  async loadOlder(wanted = OLDER) {
+    const { olderEvents } = await import("./older.js");
+    const { signal } = this.#asking;
+    const until = this.#began;
+    const from = this.#request.since ? this.#plan.from : (this.#oldest ?? until);
+    const ask = (/** @type {number} */ since, /** @type {number} */ end, /** @type {number} */ bars) => this.#count(since, end, bars, signal);
+    const room = MOST_EVENTS - this.store.shown.length;
+    const older = await olderEvents(this.#request, { from, until, room, wanted: Math.min(wanted, room) }, ask, signal);
+    if (signal.aborted) return;
+    this.store.prepend(older.events);
+    this.#sums.count += older.events.length;
+    this.#began = older.since;
+    this.#plan = { ...this.#plan, shown: older.whole };
+    this.table.draw();
+    this.#show();
+  }
+
+  /** @param {number} since @param {number} until @param {number} bars @param {AbortSignal} signal */
+  #count(since, until, bars, signal) {
+    const seconds = barWidth(Math.max(1, (until - since) / 1000), bars);
+    return counts(this.#request, { since, until, seconds }, signal);
+  }
+
+  /** What the page shows of its streams: for what else is asked of the same. */
+  get asked() {
+    const { since, path, parameters } = this.#request;
+    return { path, parameters, since: since ? this.#plan.from : 0, until: this.#end.time ?? now() };
+  }
+
+  /** @param {string[]} columns @param {boolean} several @param {import("./heads.js").Sorting | null} sorting */
+  setColumns(columns, several, sorting) {
+    this.table.setColumns(columns, several, sorting);
+    this.#sorts = sorting !== null;
+    this.#complete();
+    this.#tick();
+  }
+
+  /** An order of a part would mislead: so as much of the range is fetched as the page has room for. */
+  #complete() {
+    const { since, speed } = this.#request;
+    if (!this.#sorts || !since || speed > 0 || this.#plan.shown || this.#plan.counts === null || this.#completing) return;
+    this.#completing = true;
+    const done = () => {
+      this.#completing = false;
+    };
+    this.loadOlder(MOST_EVENTS).then(done, done);
   }
 
   /** Whether all was read that has happened. */
@@ -144,8 +226,10 @@ export class LiveView {
   #received(message) {
     if (message.kind === "shared") {
       this.#shared = message;
+      this.page.shared(message.pages);
       return this.#showStatus();
     }
+    if (message.kind === "batch") this.#worker.postMessage({ taken: true });
     if (message.subscription !== this.#subscription) return;
     if (message.kind === "state") {
       this.#state = message.state;
@@ -162,21 +246,18 @@ export class LiveView {
     // The state follows from what came, not from how long ago the newest event was heard of.
     const sums = this.#sums;
     sums.count += batch.count;
-    sums.bytes += batch.bytes;
     sums.read = sums.read === null || batch.read === null ? null : sums.read + batch.read;
-    this.#recent.push({ time, count: batch.count, bytes: batch.bytes });
-    this.#histogram.add(batch.seconds);
+    this.#pace.add(batch.count, batch.bytes);
+    sums.fresh += this.#histogram.add(batch.seconds);
     this.store.add(batch.events, batch.count);
-    for (const gap of batch.gaps) this.#tellGap(gap);
+    for (const gap of batch.gaps) tellGap(gap);
     this.#showSoon();
   }
 
   /** Draw at a pace at which the table can be read: the more comes, the more rarely. */
   #showSoon() {
     if (this.#drawTimer !== 0) return;
-    const rate = this.#pace().count;
-    const pause = rate < 5 ? 0 : rate < 30 ? 400 : 1000;
-    const wait = Math.max(0, this.#lastDraw + pause - performance.now());
+    const wait = Math.max(0, this.#lastDraw + pauseBetween(this.#pace.now.count) - performance.now());
     this.#drawTimer = window.setTimeout(() => {
       this.#drawTimer = 0;
       this.#lastDraw = performance.now();
@@ -191,60 +272,51 @@ export class LiveView {
     }
     this.#showFigures();
     this.#showChart();
-    this.#showHold();
+    this.#showHolds();
+    this.#showEmpty();
   }
 
   #tick() {
     this.#showStatus();
     this.#showFigures();
     this.#showChart();
-    const idle = this.#state.name === "open" && this.#caught;
-    const ago = this.#newest > 0 ? ` The newest event of these streams is of ${moment(this.#newest)} UTC.` : "";
-    const words = {
-      ended: this.#state.reason === "no stream is picked" ? "Pick a stream to see its events." : "No events in this range.",
-      failed: "Nothing can be shown.",
-      open: idle ? `Nothing has come yet.${ago}` : "Looking through the past …",
-    };
-    this.table.tellEmpty(byId("empty"), words[/** @type {"open"} */ (this.#state.name)] ?? "Waiting for the connection …");
+    this.#showEmpty();
   }
 
-  #measure() {
-    this.#recent = [];
-    this.#measured = performance.now();
+  #showEmpty() {
+    const { since, parameters } = this.#request;
+    const isFiltered = parameters.some(([name]) => name === "filter");
+    const words = emptyWords({ state: this.#state, caught: this.#caught, newest: this.#newest, now: now(), isRange: since !== "", isFiltered });
+    this.table.tellEmpty(byId("empty"), words);
   }
 
-  /** Events and bytes a second, over the last seconds. */
-  #pace() {
-    const time = performance.now();
-    while (this.#recent.length > 0 && this.#recent[0].time < time - RATE_SPAN * 1000) this.#recent.shift();
-    const seconds = Math.max(1, Math.min(RATE_SPAN, (time - this.#measured) / 1000));
-    const sum = (/** @type {"count" | "bytes"} */ name) => this.#recent.reduce((all, each) => all + each[name], 0);
-    return { count: sum("count") / seconds, bytes: sum("bytes") / seconds };
+  /** All events of the view, also those that were counted by the server and not moved. */
+  get #total() {
+    const { since, speed } = this.#request;
+    return since && speed === 0 && this.#plan.counts !== null && !this.#plan.shown ? this.#plan.total + this.#sums.fresh : this.#sums.count;
   }
 
   #showFigures() {
     const { count, read } = this.#sums;
-    const pace = this.#pace();
-    // Of a moment alone there is no rate.
-    const known = performance.now() - this.#measured > SETTLED;
-    say(byId("seen"), whole(count));
-    say(byId("pace"), known ? `${figures(pace.count)}/s` : "–");
-    say(byId("bandwidth"), known ? `${bytes(pace.bytes)}/s` : "–");
-    say(byId("packed"), this.ratio === null || !known ? "" : `≈ ${bytes(pace.bytes * this.ratio)}/s gzip`);
-    say(byId("share"), read === null || read === 0 ? "–" : percent(Math.min(1, count / read)));
+    const total = this.#total;
+    const estimated = this.#plan.counts?.exact === false && total !== count;
+    showFigures({ total, estimated, pace: this.#pace.known ? this.#pace.now : null, ratio: this.ratio, share: read === null || read === 0 ? null : count / read });
   }
 
   #showChart() {
-    const { since, until } = this.#request;
+    const { since, until, speed } = this.#request;
     const end = (until && this.#end.time) || Math.max(now(), this.#position);
-    const start = since ? this.#origin : Math.min(end - SHORTEST_SPAN, Math.max(end - LIVE_SPAN, this.#origin));
-    this.chart.show(this.#histogram, start, Math.max(end, start + 1000), since ? this.#position : 0);
+    // What is live moves on; of a quiet stream the chart shows also the time in which its last events came.
+    const far = end - this.#origin > 2 * LIVE_SPAN && this.#plan.counts !== null;
+    const start = since || far ? this.#origin : Math.min(end - SHORTEST_SPAN, Math.max(end - LIVE_SPAN, this.#origin));
+    const part = this.#plan.counts?.exact === false ? this.#plan.counts.scanned : null;
+    this.chart.show(this.#histogram, start, Math.max(end, start + 1000), since && speed > 0 ? this.#position : 0, part);
   }
 
   #showStatus() {
     const quiet = this.#lastBatch === 0 ? 0 : performance.now() - this.#lastBatch;
     const { until, speed } = this.#request;
-    const origin = this.#origin;
+    const origin = this.#began;
     const expected = (Math.max(0, this.#newest - (this.#position || origin)) / 1000) * this.#rate;
     const situation = {
       state: this.#state,
@@ -258,13 +330,15 @@ export class LiveView {
       now: Date.now(),
       speed,
       shared: this.#shared,
+      paused: this.#holds.passed,
+      isFast: this.#pace.known && pauseBetween(this.#pace.now.count) === LONGEST_PAUSE,
     };
     const caught = isCaughtUp(situation);
     // What the past brought at once is no rate of now.
-    if (caught && !this.#caught) this.#measure();
+    if (caught && !this.#caught) this.#pace.restart();
     this.#caught = caught;
     const { name, words, detail, progress } = statusOf(situation);
-    this.say(name, words, name === "live" || name === "behind" ? this.#trouble || detail : detail, progress);
+    sayState(name, words, name === "live" || name === "behind" ? this.#trouble || detail : detail, progress);
     this.#tellWorker();
   }
 
@@ -282,95 +356,17 @@ export class LiveView {
     this.#told = text;
   }
 
-  /** @param {string} name @param {string} words @param {string} detail @param {number | null} [progress] */
-  say(name, words, detail, progress = null) {
-    byId("status").dataset.state = name;
-    say(byId("state"), words);
-    say(byId("state-detail"), detail);
-    const bar = byId("progress");
-    bar.hidden = progress === null || progress >= 1;
-    if (progress !== null) bar.value = progress;
+  #showHolds() {
+    this.#holds.show();
+    const { shown, waiting, missed } = this.store;
+    const held = shown.length + waiting.length + missed;
+    const isPart = !this.#plan.shown || this.#sums.count > held;
+    const hasOlder = !this.#plan.shown && this.#plan.counts !== null && shown.length > 0 && shown.length < MOST_EVENTS;
+    showKept({ kept: shown.length, total: this.#total > held ? this.#total : null, isPart, hasOlder });
   }
+}
 
-  /** @param {any} gap */
-  #tellGap({ topic, partition, requested, resumed, reason }) {
-    const why =
-      { expired: "they have expired", future: "the log ends before them", unknown: "the topic is another one now" }[
-        /** @type {"expired"} */ (reason)
-      ] ?? reason;
-    say(byId("notice-text"), `A gap: events of ${topic}, partition ${partition}, from ${requested} to ${resumed} are gone; ${why}.`);
-    byId("notice").hidden = false;
-  }
-
-  get #paused() {
-    return ["paused", "unfolded", "keyboard"].some((reason) => this.#holds.has(reason));
-  }
-
-  /** @param {string} reason @param {boolean} on */
-  #hold(reason, on) {
-    if (on) this.#holds.add(reason);
-    else this.#holds.delete(reason);
-    const held = this.#holds.size > 0;
-    if (held === this.store.held) return this.#showHold();
-    this.store.held = held;
-    if (!held) this.#show();
-    this.#showHold();
-  }
-
-  #resume() {
-    this.#holds.clear();
-    this.store.held = false;
-    this.table.toTop();
-    this.#show();
-  }
-
-  #showHold() {
-    const button = byId("pause");
-    const paused = this.#paused;
-    button.setAttribute("aria-pressed", String(paused));
-    say(byId("pause-text"), paused ? "Resume" : "Pause");
-    const { held, waiting, missed } = this.store;
-    const fresh = byId("fresh");
-    fresh.hidden = !held || waiting.length === 0;
-    const beyond = missed > 0 ? ` (${whole(missed)} older ones passed by)` : "";
-    if (!fresh.hidden) say(fresh, `↑ ${whole(waiting.length)} new${beyond}`);
-    byId("grid").classList.toggle("held", held);
-    const kept = this.store.shown.length;
-    say(byId("kept"), kept + waiting.length + missed < this.#sums.count ? `newest ${whole(kept)} kept` : "");
-  }
-
-  /** The menu of a value. @param {HTMLElement} anchor @param {(string | number)[]} path @param {unknown} value */
-  #pick(anchor, path, value) {
-    const known = (/** @type {(string | number)[]} */ steps) =>
-      steps.some((step) => String(step).includes(".")) ? undefined : this.page.fieldOf(steps.join("."));
-    const add = (/** @type {import("./cel.js").Operator} */ operator) => {
-      const text = condition(path, value, operator, known);
-      // "Only" after "not" of the same value, or the other way round: the newer word counts.
-      const other = { "==": "!=", "!=": "==" }[/** @type {"=="} */ (operator)];
-      const opposite = other && condition(path, value, /** @type {"=="} */ (other), known);
-      return { detail: text, act: () => this.page.refine(and(this.page.filter(), text, opposite)) };
-    };
-    const choices = [];
-    const compound = value !== null && typeof value === "object" && !(value instanceof Exact);
-    if (value === undefined) {
-      choices.push({ label: "Only where it is missing", ...add("==") }, { label: "Only where it is there", ...add("!=") });
-    } else if (!compound && isWritable(value)) {
-      choices.push({ label: "Only this", ...add("==") }, { label: "Not this", ...add("!=") });
-      if (typeof value === "number" || value instanceof Exact) {
-        choices.push({ label: "At least this", ...add(">=") }, { label: "At most this", ...add("<=") });
-      }
-    }
-    const text = typeof value === "string" ? value : json(value);
-    if (value !== undefined) choices.push({ label: "Copy", act: () => void copy(text) });
-    openMenu(anchor, `${path.join(".")}: ${brief(value, 60) || "not there"}`, choices);
-  }
-
-  /** @param {HTMLElement} anchor @param {number} time */
-  #pickTime(anchor, time) {
-    const { since, until } = this.#request;
-    openMenu(anchor, writeTime(time), [
-      { label: "From here", act: () => this.page.travel(writeTime(time), until) },
-      { label: "Until here", act: () => this.page.travel(since, writeTime(time + 1)) },
-    ]);
-  }
+/** @param {string | number | null} time As the catalogue has it. @returns {number} In milliseconds, 0 for none. */
+function timeOf(time) {
+  return (typeof time === "number" ? time : Date.parse(time ?? "")) || 0;
 }

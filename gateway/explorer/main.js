@@ -3,22 +3,34 @@ import { byId, say } from "./dom.js";
 import * as api from "./api.js";
 import { Catalogue } from "./catalogue.js";
 import { ColumnPicker } from "./columns.js";
+import { copy } from "./clipboard.js";
 import { FilterBar } from "./filter.js";
 import { LiveView } from "./live.js";
 import { setUpMenu } from "./menu.js";
-import { at } from "./json.js";
+import { at, Exact } from "./json.js";
+import { showLineage } from "./lineage.js";
+import { recall, remember } from "./memory.js";
+import { Rates } from "./rates.js";
 import { fieldsOf, fieldsOfEvent, merge, suggested } from "./schema.js";
 import { setUpShortcuts } from "./shortcuts.js";
+import { valueOf } from "./store.js";
 import { Timeline } from "./timeline.js";
-import { setUpUse } from "./use.js";
-import { addressOf, readView, requestOf, writeView } from "./view.js";
+import { turned } from "./order.js";
+import { sayState, tellClock } from "./told.js";
+import { pickColumn } from "./choices.js";
+import { addressOf, readView, requestOf, sortingOf, sortOf, writeView } from "./view.js";
+import { zone } from "./zone.js";
 
-const RATES_EVERY = 2000; // milliseconds
-const STREAMS_EVERY = 60_000;
+const HOUSE = document.querySelector("meta[name=application-name]")?.getAttribute("content") ?? "";
+const NARROW = "(max-width: 40rem)";
+const FACETS = "explorer-facets";
+const STREAMS_EVERY = 60_000; // milliseconds
 
 let view = readView(location.search);
 /** @type {import("./api.js").Stream[]} */
 let streams = [];
+/** The states by key that the gateway keeps. @type {import("./api.js").StateView[]} */
+let views = [];
 /** The stream that is shown before anybody has chosen: the first in which something goes on. @type {string | null} */
 let first = null;
 /** @type {import("./schema.js").Field[]} */
@@ -44,10 +56,31 @@ const live = new LiveView({
   refine: (filter) => go({ filter }),
   filter: () => view.filter,
   travel: (since, until) => go({ since, until }),
+  history: (row) => historyOf(row),
+  shared: (pages) => rates.setPages(pages),
+  columns,
+  choose: (chosen) => go({ columns: chosen }),
+  streamOf: (topic) => chosen().find((stream) => stream.topics.includes(topic))?.name ?? topic,
+  pickAlone: (name) => go({ streams: [name] }),
+  heads: {
+    sort: (path) => go({ sort: sortOf(turned(sortingOf(view.sort), path)) }),
+    menu: (anchor, path) =>
+      pickColumn(live.page, anchor, path, {
+        sort: (descending) => go({ sort: sortOf({ path, descending }) }),
+        widen: (factor) => live.table.heads.widen(path, factor),
+      }),
+    turnZone: () => {
+      zone.turn(!zone.local);
+      showColumns();
+      timeline.show(view);
+    },
+  },
 });
+const rates = new Rates(showRates, (trouble) => live.setTrouble(trouble));
 /** @type {FilterBar} */
 const filterBar = new FilterBar({
   apply: (filter) => go({ filter }),
+  check: (filter) => api.isTaken(requestOf({ ...view, streams: picked(), filter }, columns())),
   probe: async (filter, signal) => {
     if (picked().length === 0) return { sample: null };
     const request = requestOf({ ...view, streams: picked(), filter }, columns());
@@ -59,12 +92,10 @@ const filterBar = new FilterBar({
   fields: () => fields,
   seen: (path) => live.store.values((event) => at(event, path)),
 });
+/** What there is once somebody wants it. @type {import("./facets.js").Facets | null} */
+let facets = null;
 const columnPicker = new ColumnPicker((chosen) => go({ columns: chosen }));
 setUpMenu();
-setUpUse(
-  () => addressOf(location.origin, { ...view, streams: picked() }, columns()),
-  () => [...live.store.shown],
-);
 
 /** The streams of the view by their own names. */
 function picked() {
@@ -98,7 +129,7 @@ function go(change) {
   if (!goesLive) left = null;
   else if (view.since !== "" || view.until !== "") left = { since: view.since, until: view.until, speed: view.speed };
   view = next;
-  history.pushState(null, "", `/${writeView(view)}`);
+  history.pushState(null, "", `${location.pathname}${writeView(view)}`);
   show();
 }
 
@@ -106,8 +137,9 @@ function go(change) {
 async function show() {
   const names = picked();
   catalogue.setPicked(names);
+  lineage();
   say(byId("picked"), names.join(", "));
-  document.title = names.length > 0 ? `${names.join(", ")} · Event gateway` : "Event gateway";
+  document.title = names.length > 0 ? `${names.join(", ")} · ${HOUSE}` : HOUSE;
   const oldest = chosen().flatMap((stream) => (stream.oldest === null ? [] : typeof stream.oldest === "number" ? stream.oldest : Date.parse(stream.oldest)));
   timeline.setOldest(oldest.length > 0 ? Math.min(...oldest) : 0);
   timeline.show(view);
@@ -125,8 +157,41 @@ async function show() {
   showColumns();
 }
 
+function lineage() {
+  showLineage(streams, picked(), (name) => go({ streams: [name], filter: "", columns: [] }));
+  byId("state-open").hidden = viewsHere().length === 0;
+}
+
+/** Opens the history of an event's key, where there is a view that has it. @param {import("./store.js").Row} row */
+function historyOf(row) {
+  const event = valueOf(row);
+  const found = views.flatMap((view) => {
+    const isHere = streams.some(({ name, topics }) => name === view.stream && topics.includes(row.topic));
+    const members = view.key.map((path) => at(event, path));
+    return isHere && members.every((member) => isKey(member)) ? [{ view, members }] : [];
+  });
+  return found.length === 0 ? null : () => void openState(found.map(({ view }) => view), found[0].members);
+}
+
+/** @param {unknown} member */
+function isKey(member) {
+  return typeof member === "string" || typeof member === "boolean" || Number.isInteger(member) || member instanceof Exact;
+}
+
+/** As of the end of the time that the page shows; where no key is meant yet, or else as of its start. @param {typeof views} of @param {unknown[] | null} members */
+async function openState(of, members) {
+  const state = await import("./state.js");
+  const at = view.until || (members === null ? view.since : "");
+  state.openState({ views: of, members, at, travel: (since) => go({ since, until: "" }) });
+}
+
+function viewsHere() {
+  return views.filter(({ stream }) => picked().includes(stream));
+}
+
 function showColumns() {
-  live.setColumns(columns());
+  live.setColumns(columns(), picked().length > 1, sortingOf(view.sort));
+  filterBar.offer();
   columnPicker.show(fields, columns());
   byId("only").checked = view.only;
 }
@@ -139,6 +204,7 @@ function subscribe(names) {
   if (text === subscribed) return;
   subscribed = text;
   live.follow(names.length > 0 ? all : null, chosen());
+  facets?.renew();
 }
 
 /** @param {string[]} names */
@@ -159,6 +225,15 @@ async function loadFields(names) {
 
 async function loadStreams() {
   streams = await api.streams();
+  tellClock(api.skew.milliseconds);
+  // A gateway without them is none the worse.
+  void api.views().then(
+    (told) => {
+      views = told;
+      lineage();
+    },
+    () => undefined,
+  );
   catalogue.setStreams(streams);
 }
 
@@ -171,12 +246,8 @@ function repeat(ask, pause) {
   setTimeout(again, pause);
 }
 
-async function loadRates() {
-  const { streams: rates } = await api.rates().catch((error) => {
-    live.setTrouble(api.reasonOf(error));
-    throw error;
-  });
-  live.setTrouble("");
+/** @param {import("./api.js").Rates} told */
+function showRates({ streams: rates }) {
   catalogue.setRates(rates);
   for (const stream of streams) {
     const counts = rates[stream.name]?.counts.slice(-30) ?? [];
@@ -188,23 +259,24 @@ async function loadRates() {
 
 async function start() {
   // Where there is room for one thing only, that is the events.
-  byId("catalogue").open = !matchMedia("(max-width: 40rem)").matches;
+  byId("catalogue").open = byId("travel").open = !matchMedia(NARROW).matches;
+  byId("facets").open = recall(FACETS) === "open";
   for (let wait = 1000; ; wait = Math.min(10_000, wait * 1.5)) {
     try {
       await loadStreams();
       break;
     } catch (error) {
-      live.say("reconnecting", "Reconnecting", `the list of streams cannot be had (${api.reasonOf(error)}); it is tried again`);
+      sayState("reconnecting", "Reconnecting", `the list of streams cannot be had (${api.reasonOf(error)}); it is tried again`);
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
   first = (streams.find((stream) => stream.rate > 0) ?? streams[0])?.name ?? null;
   show();
-  loadRates().catch(() => undefined);
-  repeat(loadRates, RATES_EVERY);
+  rates.run();
   repeat(async () => {
     await loadStreams();
     catalogue.setPicked(picked());
+    lineage();
   }, STREAMS_EVERY);
 }
 
@@ -213,9 +285,43 @@ addEventListener("popstate", () => {
   left = null;
   show();
 });
+byId("facets").addEventListener("toggle", async (/** @type {ToggleEvent} */ event) => {
+  remember(FACETS, event.newState);
+  if (event.newState === "closed") {
+    facets = null;
+    return;
+  }
+  const { Facets } = await import("./facets.js");
+  facets = new Facets({
+    fields: () => fields,
+    rows: () => live.store.shown,
+    asked: () => live.asked,
+    filter: () => view.filter,
+    refine: (filter) => go({ filter }),
+  });
+  facets.renew(0);
+});
 byId("only").addEventListener("change", (/** @type {Event} */ event) => {
   go({ only: /** @type {HTMLInputElement} */ (event.target).checked });
 });
+/** @type {(() => void) | null} */
+let openUse = null;
+byId("use-open").addEventListener("click", async () => {
+  const { setUpUse } = await import("./use.js");
+  const address = () => addressOf(location.origin, { ...view, streams: picked() }, columns());
+  openUse ??= setUpUse(address, () => [...live.store.shown], columns);
+  openUse();
+});
+byId("copy-link").addEventListener("click", (/** @type {MouseEvent} */ event) => {
+  // With the streams named: what is shown first may be another one tomorrow.
+  const link = `${location.origin}${location.pathname}${writeView({ ...view, streams: picked() })}`;
+  void copy(link, /** @type {HTMLElement} */ (event.currentTarget));
+});
+byId("trial-open").addEventListener("click", async () => {
+  const { openTrial } = await import("./trial.js");
+  openTrial(picked()[0] ?? "");
+});
+byId("state-open").addEventListener("click", () => openState(viewsHere(), null));
 byId("return").addEventListener("click", () => go(left ?? {}));
 setUpShortcuts({
   "/": () => byId("filter").focus(),

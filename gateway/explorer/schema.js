@@ -7,8 +7,14 @@
 const DEEPEST = 6;
 const MOST = 500;
 const SUGGESTED = 6;
+/** Characters of a path that can stand over a column; of a stream without a schema, names are what strangers wrote. */
+const LONGEST_PATH = 80;
+/** Widest column that a name or the values of an enumeration ask for, in rem. */
+const WIDEST = 12;
 const TELLING = /^(title|name|user|type|kind|action|status|subject|comment|message|summary|wiki|domain|level|state|page)$/;
-const TECHNICAL = /(^|_)(id|ids|uuid|url|uri|href|host|hash|sha1|dt|timestamp|time|version|request|server)(_|$)/;
+const TECHNICAL = /(^|_)(uuid|url|uri|href|host|hash|sha1|dt|timestamp|time|version|request|server)(_|$)/;
+/** What an event is of: in many streams that is what people look for, though a title says more. */
+const IDENTIFIER = /(^|_)(id|ids|key|sku|number|no|ref)$|[a-z](Id|Key|Number|Ref)$/;
 
 /** @param {any} schema Dereferenced. @returns {Field[]} */
 export function fieldsOf(schema) {
@@ -62,16 +68,18 @@ export function fieldsOfEvent(event) {
 export function merge(lists) {
   /** @type {Map<string, Field>} */
   const found = new Map();
+  /** In how many lists it is required. @type {Map<string, number>} */
+  const certain = new Map();
   for (const list of lists) {
     for (const each of list) {
       const known = found.get(each.path);
-      const everywhere = lists.every((other) => other.some(({ path, required }) => path === each.path && required));
       const types = [...new Set([...(known?.types ?? []), ...each.types])];
       const values = [...new Set([...(known?.values ?? []), ...each.values])];
-      found.set(each.path, { ...(known ?? each), types, values, required: everywhere });
+      found.set(each.path, { ...(known ?? each), types, values });
+      if (each.required) certain.set(each.path, (certain.get(each.path) ?? 0) + 1);
     }
   }
-  return [...found.values()];
+  return [...found.values()].map((each) => ({ ...each, required: certain.get(each.path) === lists.length }));
 }
 
 /** @param {unknown} value */
@@ -90,8 +98,9 @@ export function suggested(fields) {
   return chosen.sort((one, other) => one.order - other.order).map(({ each }) => each.path);
 }
 
-/** @param {Field} field */
-function score({ path, types, values, required, format }) {
+/** How much a field says; 0 or less is nothing. @param {Field} field */
+export function score({ path, types, values, required, format }) {
+  if (path.length > LONGEST_PATH) return 0;
   const name = path.slice(path.lastIndexOf(".") + 1);
   if (path.startsWith("$") || path.startsWith("meta.")) return path === "meta.domain" ? 0.5 : 0;
   let sum = 3 - 1.5 * (path.split(".").length - 1);
@@ -99,7 +108,8 @@ function score({ path, types, values, required, format }) {
   if (values.length > 1) sum += 1;
   if (TELLING.test(name)) sum += 3;
   if (types.includes("boolean")) sum += 0.5;
-  if (format !== "" || TECHNICAL.test(name)) sum -= 3.5;
+  if (IDENTIFIER.test(name)) sum -= path.includes(".") || format !== "" ? 2 : 0.5;
+  if ((format !== "" && !IDENTIFIER.test(name)) || TECHNICAL.test(name)) sum -= 3.5;
   return sum;
 }
 
@@ -107,12 +117,12 @@ function score({ path, types, values, required, format }) {
 export function trackOf(field) {
   if (field === undefined) return "minmax(7rem, 1fr)";
   const { types, values, path } = field;
-  const name = path.length * 0.5 + 1.6;
+  const name = Math.min(WIDEST, path.length * 0.5 + 1.6);
   if (types.includes("boolean")) return `${Math.max(3.6, name)}rem`;
   if (types.includes("integer") || types.includes("number")) return `${Math.max(5, name)}rem`;
   if (values.length > 0) {
     const longest = Math.max(...values.map((value) => String(value).length));
-    return `${Math.min(12, Math.max(4, longest * 0.55 + 1.2, name))}rem`;
+    return `${Math.min(WIDEST, Math.max(4, longest * 0.55 + 1.2, name))}rem`;
   }
   const title = /(title|comment|message|summary|subject|description)$/.test(path);
   return title ? "minmax(11rem, 2fr)" : "minmax(7.5rem, 1fr)";

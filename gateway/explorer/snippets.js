@@ -1,5 +1,7 @@
 /** The same subscription for programs. Each works as it is pasted. Pure. */
 
+import { dotnet, go, java, r, rust } from "./languages.js";
+
 /** @typedef {{name: string, language: string, text: string, note: string}} Snippet */
 
 /** @param {string} text */
@@ -23,17 +25,31 @@ export function snippetsOf(url) {
 events.onmessage = (message) => console.log(JSON.parse(message.data));
 events.addEventListener("gap", (gap) => console.warn("gone:", gap.data));
 events.addEventListener("end", () => events.close());`,
-      note: "In a browser, or in Node with the package eventsource. It reconnects by itself, after the last event.",
+      note: "In a browser. It reconnects by itself, after the last event.",
+    },
+    {
+      name: "Node",
+      language: "js",
+      text: `// npm install eventsource; then: node follow.mjs
+import { EventSource } from "eventsource";
+
+const events = new EventSource(${quoted});
+events.onmessage = (message) => console.log(JSON.parse(message.data));
+events.onerror = (error) => console.error(error.message ?? "it connects again");
+events.addEventListener("gap", (gap) => console.warn("gone:", gap.data));
+events.addEventListener("end", () => events.close());`,
+      note: "It reconnects by itself, after the last event.",
     },
     {
       name: "Python",
       language: "python",
-      text: `from gateway.client import subscribe_blocking
+      text: `# pip install event-gateway-client
+from gateway.client import subscribe_blocking
 
 with subscribe_blocking(${quoted}) as events:
     for event in events:
         print(event.json, flush=True)`,
-      note: "With the gateway's package, whose client goes on after the last event by itself, and can keep the position.",
+      note: "The gateway's own client. It goes on after the last event by itself, and can keep the position.",
     },
     {
       name: "httpx",
@@ -64,6 +80,17 @@ while not finished:
         time.sleep(2)`,
       note: "Goes on after the last event, whatever breaks off.",
     },
+    { name: "Go", language: "go", text: go(quoted), note: "Goes on after the last event, whatever breaks off." },
+    { name: "Java", language: "java", text: java(quoted), note: "Goes on after the last event, whatever breaks off." },
+    { name: ".NET", language: "csharp", text: dotnet(quoted), note: "Goes on after the last event, whatever breaks off." },
+    { name: "Rust", language: "rust", text: rust(quoted), note: "Goes on after the last event, whatever breaks off." },
+    { name: "R", language: "r", text: r(quoted), note: "Lines have no positions: what breaks off begins anew." },
+    {
+      name: "CSV",
+      language: "shell",
+      text: `curl -H 'Accept: text/csv' ${shell(ranged(url))} -o events.csv`,
+      note: "A finite range as a table: for pandas, DuckDB, R or a spreadsheet. `fields` chooses the columns.",
+    },
     {
       name: "gateway tail",
       language: "shell",
@@ -71,6 +98,13 @@ while not finished:
       note: "In a terminal with the gateway installed; in a pipe, an event a line.",
     },
   ];
+}
+
+/** A range with an end: a table has one. @param {string} url */
+function ranged(url) {
+  const given = new URL(url).searchParams;
+  const missing = [given.has("since") ? "" : "since=1h", given.has("until") ? "" : "until=1s"].filter((part) => part !== "");
+  return missing.length === 0 ? url : `${url}${url.includes("?") ? "&" : "?"}${missing.join("&")}`;
 }
 
 /** @param {string} url */

@@ -67,3 +67,19 @@ export class EventStreamParser {
     } else if (name === "retry" && /^\d+$/.test(value)) this.retry = Number(value);
   }
 }
+
+/** The frames of a body, as they arrive; whoever wants no more ends the response. @param {ReadableStream<Uint8Array>} body */
+export async function* framesOf(body) {
+  const parser = new EventStreamParser();
+  const decoder = new TextDecoder();
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield* parser.feed(decoder.decode(value, { stream: true }));
+    }
+  } finally {
+    reader.cancel().catch(() => undefined);
+  }
+}

@@ -47,6 +47,17 @@ export class EventStore {
     return count;
   }
 
+  /** What is older than all that is shown; their numbers go on downwards. @param {Row[]} events The newest last. */
+  prepend(events) {
+    const first = this.shown[0]?.seq ?? 1;
+    events.forEach((event, index) => {
+      event.seq = first - events.length + index;
+      this.#characters += event.text.length;
+    });
+    this.shown = events.concat(this.shown);
+    this.#trim(this.shown, this.shown.length - MOST_EVENTS);
+  }
+
   /** Give up the oldest: so many, and more where they are too large together. @param {Row[]} rows @param {number} many */
   #trim(rows, many) {
     let count = 0;

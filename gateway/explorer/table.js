@@ -1,15 +1,20 @@
 /** The table: a grid (WAI-ARIA) of the newest events, of which only the rows in view exist. */
 import { h, say } from "./dom.js";
 import { detailOf } from "./detail.js";
-import { at } from "./json.js";
-import { trackOf } from "./schema.js";
+import { at, Exact } from "./json.js";
+import { Heads } from "./heads.js";
+import { now } from "./api.js";
+import { sorted } from "./order.js";
 import { valueOf } from "./store.js";
-import { brief, clock, isoTime } from "./text.js";
+import { brief, isoTime } from "./text.js";
 import { Windowing } from "./windowing.js";
+import { shortOf } from "./zone.js";
 
 const NARROW = matchMedia("(max-width: 40rem)");
 /** New rows that are highlighted at the most. */
 const MOST_POINTED_AT = 6;
+/** What is called so says what an event is about. */
+const LEADING = /(^|\.)(title|name|subject|summary|headline|page|message|text|comment|description)$/;
 const heights = () => (NARROW.matches ? 53 : 33);
 
 /**
@@ -17,7 +22,11 @@ const heights = () => (NARROW.matches ? 53 : 33);
  *   pick: import("./detail.js").Pick,
  *   pickTime: (anchor: HTMLElement, row: import("./store.js").Row) => void,
  *   startHere: (row: import("./store.js").Row) => void,
+ *   history: (row: import("./store.js").Row) => (() => void) | null,
  *   hold: (reason: string, on: boolean) => void,
+ *   streamOf: (row: import("./store.js").Row) => string,
+ *   pickStream: (anchor: HTMLElement, name: string) => void,
+ *   heads: Omit<import("./heads.js").Actions, "resized">,
  * }} Actions
  */
 export class Table {
@@ -29,8 +38,14 @@ export class Table {
   /** @type {{seq: number, column: number} | null} */
   #active = null;
   #newest = 0;
-  /** @type {string[]} */
-  columns = [];
+  /** @type {import("./heads.js").Column[]} */
+  #columns = [];
+  /** The member that says most of an event: on a narrow screen it is its head. */
+  #lead = "";
+  /** @type {import("./heads.js").Sorting | null} */
+  #sorting = null;
+  /** The rows in another order than that in which they came, and of which rows that is. */
+  #order = { of: /** @type {import("./store.js").Row[]} */ ([]), rows: /** @type {import("./store.js").Row[]} */ ([]), places: new Map() };
 
   /**
    * @param {HTMLElement} grid @param {import("./store.js").EventStore} store @param {Actions} actions
@@ -44,6 +59,7 @@ export class Table {
     this.header = h("div.head", { role: "row", "aria-rowindex": 1 });
     this.body = h("div.body", { role: "rowgroup" });
     grid.append(h("div.heads", { role: "rowgroup" }, this.header), this.body);
+    this.heads = new Heads(this.header, grid, { ...actions.heads, resized: () => this.draw() }, fieldOf);
     grid.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     grid.addEventListener("keydown", (event) => this.#key(event));
     this.body.addEventListener("pointerenter", (/** @type {PointerEvent} */ event) => {
@@ -64,21 +80,21 @@ export class Table {
     });
   }
 
-  /** @param {string[]} columns */
-  setColumns(columns) {
-    this.columns = columns;
-    const tracks = ["7.4rem", ...columns.map((path) => trackOf(this.fieldOf(path)))];
-    const least = tracks.map((track) => Number.parseFloat(track.replace("minmax(", "")));
-    const width = least.reduce((one, other) => one + other, 0) + 0.9 * (tracks.length + 1);
-    this.grid.style.setProperty("--columns", tracks.join(" "));
-    // Of one width for all rows, so that their columns stand below each other.
-    this.grid.style.setProperty("--width", `${width}rem`);
-    this.grid.setAttribute("aria-colcount", String(tracks.length));
-    const cells = ["time", ...columns].map((path, index) => {
-      const note = index === 0 ? "When it was stored, in UTC" : this.fieldOf(path)?.description;
-      return h("div.cell", { role: "columnheader", title: note || false, "aria-colindex": index + 1 }, path);
-    });
-    this.header.replaceChildren(...cells);
+  /**
+   * @param {string[]} paths @param {boolean} several Whether there are several streams, so that each row says its own.
+   * @param {import("./heads.js").Sorting | null} sorting
+   */
+  setColumns(paths, several, sorting) {
+    /** @type {import("./heads.js").Column[]} */
+    const columns = [{ kind: "time", path: "time" }];
+    if (several) columns.push({ kind: "stream", path: "stream" });
+    columns.push(...paths.map((path) => ({ kind: /** @type {"path"} */ ("path"), path })));
+    this.#columns = columns;
+    const texts = paths.filter((path) => this.fieldOf(path)?.types.includes("string") ?? true);
+    this.#lead = texts.find((path) => LEADING.test(path)) ?? texts[0] ?? paths[0] ?? "";
+    this.#sorting = sorting;
+    this.#order.of = [];
+    this.heads.show(columns, sorting);
     this.#forget();
     this.draw();
   }
@@ -123,16 +139,17 @@ export class Table {
     const { first, end } = windowing.range(top, this.grid.clientHeight);
     // Where nearly everything is new, nothing needs to be pointed at.
     const fresh = (store.shown.at(-1)?.seq ?? 0) - this.#newest <= MOST_POINTED_AT ? this.#newest : 0;
-    const inView = { from: store.row(end - 1)?.seq ?? 0, to: store.row(first)?.seq ?? -1 };
+    const inView = new Set();
+    for (let index = first; index < end; index += 1) inView.add(this.#rowAt(index).seq);
     for (const [seq, element] of this.#rows) {
-      if (seq >= inView.from && seq <= inView.to) continue;
+      if (inView.has(seq)) continue;
       element.remove();
       this.#rows.delete(seq);
     }
     // In the document they stand as they are seen. Those that stay are not moved, since that would take the focus from them.
     let place = this.body.firstElementChild;
     for (let index = first; index < end; index += 1) {
-      const row = store.row(index);
+      const row = this.#rowAt(index);
       let element = this.#rows.get(row.seq);
       if (element === undefined) {
         element = this.#make(row, fresh > 0 && row.seq > fresh);
@@ -147,8 +164,28 @@ export class Table {
     this.#keepTabStop(first);
   }
 
+  /** The row at an index from the top. @param {number} index */
+  #rowAt(index) {
+    return this.#sorting === null ? this.store.row(index) : this.#sorted().rows[index];
+  }
+
+  /** The rows in the order of a column; made anew when others are shown. */
+  #sorted() {
+    const { shown } = this.store;
+    if (this.#order.of !== shown && this.#sorting !== null) {
+      const { path, descending } = this.#sorting;
+      const rows = sorted(shown, (row) => at(valueOf(row), path), descending);
+      this.#order = { of: shown, rows, places: new Map(rows.map(({ seq }, index) => [seq, index])) };
+    }
+    return this.#order;
+  }
+
   /** The index of an event by its number: numbers go up by one. */
   #indices() {
+    if (this.#sorting !== null) {
+      const { places } = this.#sorted();
+      return (/** @type {number} */ seq) => places.get(seq) ?? -1;
+    }
     const newest = this.store.shown.at(-1)?.seq ?? 0;
     const count = this.store.shown.length;
     return (/** @type {number} */ seq) => (seq > newest - count && seq <= newest ? newest - seq : -1);
@@ -177,14 +214,16 @@ export class Table {
       "div.cell.time",
       { role: "gridcell", tabindex: -1, "data-column": 0, "aria-colindex": 1, "aria-expanded": String(open), title: isoTime(row.time) ?? String(row.time) },
       h("span.fold", { "aria-hidden": "true" }, "›"),
-      clock(row.time),
+      shortOf(row.time, now()),
     );
-    const cells = this.columns.map((path, index) => {
-      const member = at(value, path);
-      const kind = member === undefined ? "absent" : typeof member;
+    const cells = this.#columns.slice(1).map(({ kind, path }, index) => {
       const numbering = { "data-column": index + 1, "aria-colindex": index + 2 };
+      if (kind === "stream") return h("div.cell.stream-name", { role: "gridcell", tabindex: -1, ...numbering }, this.actions.streamOf(row));
+      const member = at(value, path);
+      const type = member === undefined ? "absent" : member instanceof Exact ? "number" : typeof member;
       const text = brief(member);
-      return h(`div.cell.${kind}`, { role: "gridcell", tabindex: -1, "data-path": path, title: text, ...numbering }, text);
+      const lead = path === this.#lead ? ".lead" : "";
+      return h(`div.cell.${type}${lead}`, { role: "gridcell", tabindex: -1, "data-path": path, title: text, ...numbering }, text);
     });
     const line = h("div.line", { role: "row" }, time, ...cells);
     const element = h(`div.row${isNew ? ".new" : ""}${open ? ".open" : ""}`, { "data-seq": row.seq }, line);
@@ -196,7 +235,7 @@ export class Table {
   /** @param {number} seq */
   #rowOf(seq) {
     const index = this.#indices()(seq);
-    return index < 0 ? undefined : this.store.row(index);
+    return index < 0 ? undefined : this.#rowAt(index);
   }
 
   /** Unfold an event, or fold it again. @param {number} seq */
@@ -210,7 +249,7 @@ export class Table {
       known.element.remove();
       this.#details.delete(seq);
     } else {
-      const cell = h("div", { role: "gridcell", "aria-colindex": 1, "aria-colspan": this.columns.length + 1 }, detailOf(row, this.actions));
+      const cell = h("div", { role: "gridcell", "aria-colindex": 1, "aria-colspan": this.#columns.length }, detailOf(row, this.actions));
       const detail = h("div.unfolded", { role: "row" }, cell);
       element.append(detail);
       this.#details.set(seq, { element: detail, height: detail.offsetHeight });
@@ -251,13 +290,15 @@ export class Table {
     if (row === undefined) return;
     this.#focus(seq, Number(cell.dataset.column));
     const { path } = cell.dataset;
-    if (path === undefined) this.toggle(seq);
+    if (cell.classList.contains("stream-name")) this.actions.pickStream(cell, this.actions.streamOf(row));
+    else if (path === undefined) this.toggle(seq);
     else this.actions.pick(cell, pathSteps(valueOf(row), path), at(valueOf(row), path));
   }
 
   /** @param {KeyboardEvent} event */
   #key(event) {
     const cell = /** @type {HTMLElement} */ (event.target);
+    if (this.header.contains(cell)) return this.#headKey(event, cell);
     if (cell.dataset.column === undefined) return;
     const seq = Number(cell.closest(".row")?.getAttribute("data-seq"));
     const column = Number(cell.dataset.column);
@@ -271,18 +312,37 @@ export class Table {
       PageDown: [page, 0],
       PageUp: [-page, 0],
       Home: [0, -column],
-      End: [0, this.columns.length - column],
+      End: [0, this.#columns.length - 1 - column],
     };
     const step = steps[event.key];
     if (step !== undefined) {
-      const newest = this.store.shown.at(-1)?.seq ?? 0;
-      const oldest = newest - this.store.shown.length + 1;
       this.actions.hold("keyboard", true);
-      this.#focus(Math.max(oldest, Math.min(newest, seq - step[0])), Math.max(0, Math.min(this.columns.length, column + step[1])));
+      const index = this.#indices()(seq) + step[0];
+      if (index < 0 && event.key === "ArrowUp") this.#headOf(column)?.focus();
+      else {
+        const row = this.#rowAt(Math.max(0, Math.min(this.store.shown.length - 1, index)));
+        this.#focus(row.seq, Math.max(0, Math.min(this.#columns.length - 1, column + step[1])));
+      }
     } else if (event.key === "Enter" || event.key === "u") {
       if (event.key === "u") this.toggle(seq);
       else this.#activate(cell);
     } else if (event.key === "t") this.actions.pickTime(cell, /** @type {any} */ (this.#rowOf(seq)));
+    else return;
+    event.preventDefault();
+  }
+
+  /** @param {number} column @returns {HTMLElement | null} */
+  #headOf(column) {
+    return this.header.children[column]?.querySelector("button") ?? null;
+  }
+
+  /** From head to head, down into the table, and with the key of menus its menu. @param {KeyboardEvent} event @param {HTMLElement} button */
+  #headKey(event, button) {
+    const column = [...this.header.children].findIndex((each) => each.contains(button));
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step !== undefined) (this.#headOf(column + step) ?? this.#headOf(column + 2 * step))?.focus();
+    else if (event.key === "ArrowDown" && this.store.shown.length > 0) this.#focus(this.#rowAt(0).seq, column);
+    else if (event.key === "ContextMenu" || event.key === "m") /** @type {any} */ (this.header.children[column]?.querySelector(".more"))?.click();
     else return;
     event.preventDefault();
   }
@@ -313,7 +373,7 @@ export class Table {
     for (const cell of old) cell.setAttribute("tabindex", "-1");
     let cell = this.#active === null ? undefined : this.#cell(this.#active);
     if (cell === undefined && this.store.shown.length > 0) {
-      cell = this.#cell({ seq: this.store.row(Math.min(first, this.store.shown.length - 1)).seq, column: 0 });
+      cell = this.#cell({ seq: this.#rowAt(Math.min(first, this.store.shown.length - 1)).seq, column: 0 });
     }
     cell?.setAttribute("tabindex", "0");
   }

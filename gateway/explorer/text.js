@@ -39,14 +39,25 @@ export function isoTime(time) {
   return year >= 1 && year <= 9999 ? date.toISOString() : null;
 }
 
-/** The time of day in UTC, with milliseconds. @param {number} time */
-export function clock(time) {
-  return isoTime(time)?.slice(11, 23) ?? String(time);
+/** As ISO 8601 has it, in UTC or by the clocks of the browser's time zone. @param {number} time @param {boolean} local */
+function written(time, local) {
+  if (!local) return isoTime(time);
+  return isoTime(time - new Date(time).getTimezoneOffset() * 60_000);
 }
 
-/** A moment in UTC, to the second. @param {number} time */
-export function moment(time) {
-  return isoTime(time)?.slice(0, 19).replace("T", " ") ?? String(time);
+/** The time of day, with milliseconds. @param {number} time @param {boolean} [local] */
+export function clock(time, local = false) {
+  return written(time, local)?.slice(11, 23) ?? String(time);
+}
+
+/** A moment, to the second. @param {number} time @param {boolean} [local] */
+export function moment(time, local = false) {
+  return written(time, local)?.slice(0, 19).replace("T", " ") ?? String(time);
+}
+
+/** The day of a moment. @param {number} time @param {boolean} [local] */
+export function day(time, local = false) {
+  return written(time, local)?.slice(0, 10) ?? String(time);
 }
 
 /** A span of milliseconds in its two largest units. @param {number} milliseconds */

@@ -1,7 +1,9 @@
 /** Travelling in time: a slider with two ends from the oldest event to now, spans back from now, and exact times. */
 import { byId, say } from "./dom.js";
-import { ago, moment, span } from "./text.js";
+import { readMoment } from "./moments.js";
+import { ago, span } from "./text.js";
 import { parseTime, writeTime } from "./times.js";
+import { momentOf, zone } from "./zone.js";
 import { now } from "./api.js";
 
 const STEPS = 1000;
@@ -31,11 +33,12 @@ export class Timeline {
     for (const input of [this.since, this.until]) {
       input.addEventListener("change", () => this.#typed(input));
     }
+    for (const [input, name] of [[this.since, "since"], [this.until, "until"]]) this.#setUpPicker(input, byId(`pick-${name}`), byId(`date-${name}`));
     this.speed.addEventListener("change", () => this.travel({ ...this.#range, speed: Number(this.speed.value) }));
     for (const button of document.querySelectorAll("[data-back]")) {
       const back = /** @type {HTMLElement} */ (button).dataset.back ?? "";
       button.addEventListener("click", () => {
-        const since = back === "oldest" ? writeTime(this.#oldest) : back;
+        const since = back === "oldest" ? this.#all : back;
         this.travel({ ...this.#range, since, until: "" });
       });
     }
@@ -45,6 +48,11 @@ export class Timeline {
   setOldest(oldest) {
     this.#oldest = oldest;
     this.show(this.#range);
+  }
+
+  /** All that there is, from a whole second on. */
+  get #all() {
+    return writeTime(Math.floor(this.#oldest / 1000) * 1000);
   }
 
   /** To the second. The slider has a scale of its own: half of it is the newest tenth, where most journeys go. @param {number} step */
@@ -70,15 +78,16 @@ export class Timeline {
       this.from.value = String(this.#drawn.from);
       this.to.value = String(this.#drawn.to);
     }
-    if (document.activeElement !== this.since) this.since.value = range.since;
-    if (document.activeElement !== this.until) this.until.value = range.until;
+    if (document.activeElement !== this.since) this.since.value = this.#spoken(range.since);
+    if (document.activeElement !== this.until) this.until.value = this.#spoken(range.until);
+    say(byId("when"), range.since === "" ? "live" : `since ${this.#spoken(range.since)}${range.until ? ` until ${this.#spoken(range.until)}` : ""}`);
     this.speed.value = String(range.speed);
     this.speed.disabled = range.since === "";
     for (const slider of [this.from, this.to]) slider.disabled = this.#oldest === 0;
-    say(byId("oldest"), this.#oldest === 0 ? "nothing stored" : `${moment(this.#oldest)} · ${span(now() - this.#oldest)} back`);
+    say(byId("oldest"), this.#oldest === 0 ? "nothing stored" : `${momentOf(this.#oldest)} ${zone.name} · ${span(now() - this.#oldest)} back`);
     for (const button of document.querySelectorAll("[data-back]")) {
       const back = /** @type {HTMLElement} */ (button).dataset.back ?? "";
-      const chosen = back === "oldest" ? range.since === writeTime(this.#oldest) : range.since === back;
+      const chosen = back === "oldest" ? range.since === this.#all : range.since === back;
       button.setAttribute("aria-pressed", String(chosen && range.until === ""));
     }
     this.#describe();
@@ -87,7 +96,7 @@ export class Timeline {
   #describe() {
     const [from, to] = [Number(this.from.value), Number(this.to.value)];
     const say_ = (/** @type {number} */ step, /** @type {string} */ none) =>
-      step >= STEPS ? none : `${moment(this.#timeAt(step))} UTC, ${ago(now() - this.#timeAt(step))}`;
+      step >= STEPS ? none : `${momentOf(this.#timeAt(step))} ${zone.name}, ${ago(now() - this.#timeAt(step))}`;
     this.from.setAttribute("aria-valuetext", say_(from, "live"));
     this.to.setAttribute("aria-valuetext", say_(to, "open end"));
     const track = byId("track");
@@ -121,13 +130,37 @@ export class Timeline {
     this.travel({ ...this.#range, since, until: since === "" ? "" : until });
   }
 
+  /** A time as people write it, by the clocks of the time zone that is shown. @param {string} text */
+  #spoken(text) {
+    const time = /Z$/.test(text) ? parseTime(text, now()) : null;
+    return time === null || time % 1000 !== 0 ? text : momentOf(time);
+  }
+
   /** @param {HTMLInputElement} input */
   #typed(input) {
-    const text = input.value.trim();
-    const bad = text !== "" && parseTime(text, now()) === null;
-    input.setCustomValidity(bad ? "A time: 10m, 2h, 7d (back from now), or ISO 8601" : "");
+    const [since, until] = [this.since, this.until].map((each) => {
+      const kept = each === this.since ? this.#range.since : this.#range.until;
+      // What was not typed stays as it is written in the address.
+      return each.value === this.#spoken(kept) ? kept : readMoment(each.value, now(), zone.local);
+    });
+    const bad = (input === this.since ? since : until) === null;
+    input.setCustomValidity(bad ? "A time, such as 10m, 2h, yesterday, 5:00, 2026-01-31 or 2026-01-31 5:00" : "");
     input.setAttribute("aria-invalid", String(bad));
     if (bad) input.reportValidity();
-    else this.travel({ ...this.#range, since: this.since.value.trim(), until: this.until.value.trim() });
+    else this.travel({ ...this.#range, since: since ?? "", until: until ?? "" });
+  }
+
+  /** A calendar beside the box. @param {any} input @param {any} button @param {any} date */
+  #setUpPicker(input, button, date) {
+    button.addEventListener("click", () => {
+      const time = parseTime(input.value === "" ? "" : readMoment(input.value, now(), zone.local) ?? "", now()) ?? now();
+      date.value = momentOf(Math.floor(time / 1000) * 1000).replace(" ", "T").slice(0, 19);
+      date.showPicker();
+    });
+    date.addEventListener("change", () => {
+      if (date.value === "") return;
+      input.value = date.value.replace("T", " ");
+      this.#typed(input);
+    });
   }
 }

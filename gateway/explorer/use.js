@@ -1,10 +1,14 @@
-/** "Use this": the subscription for programs, and what is on screen as a file. */
+/** "Get code": the subscription for programs, and what is on screen as a file. Loaded when it is first opened. */
 import { copy } from "./clipboard.js";
 import { byId, h, say } from "./dom.js";
+import { tableOf } from "./csv.js";
 import { snippetsOf } from "./snippets.js";
 
-/** @param {() => string} address @param {() => import("./store.js").Row[]} rows */
-export function setUpUse(address, rows) {
+/**
+ * @param {() => string} address @param {() => import("./store.js").Row[]} rows @param {() => string[]} columns
+ * @returns {() => void} What opens it.
+ */
+export function setUpUse(address, rows, columns) {
   const dialog = byId("use");
   const tabs = byId("tabs");
   const code = byId("code");
@@ -44,27 +48,24 @@ export function setUpUse(address, rows) {
     choose((chosen + step + tabs.children.length) % tabs.children.length);
     event.preventDefault();
   });
-  byId("use-open").addEventListener("click", () => {
-    draw();
-    dialog.showModal();
-  });
   byId("use-close").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (/** @type {MouseEvent} */ event) => {
     if (event.target === dialog) dialog.close();
   });
   const button = byId("copy");
   button.addEventListener("click", () => copy(code.textContent ?? "", button));
-  byId("download").addEventListener("click", () => download(rows()));
+  byId("download").addEventListener("click", () => download(rows().map(({ text }) => `${text}\n`), "application/x-ndjson", "ndjson"));
+  byId("download-csv").addEventListener("click", () => download(tableOf(rows(), columns()), "text/csv", "csv"));
+  return () => {
+    draw();
+    dialog.showModal();
+  };
 }
 
-/** @param {import("./store.js").Row[]} rows */
-function download(rows) {
-  const file = new Blob(
-    rows.map(({ text }) => `${text}\n`),
-    { type: "application/x-ndjson" },
-  );
-  const url = URL.createObjectURL(file);
+/** @param {string[]} lines @param {string} type @param {string} suffix */
+function download(lines, type, suffix) {
+  const url = URL.createObjectURL(new Blob(lines, { type }));
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
-  h("a", { href: url, download: `events-${stamp}.ndjson` }).click();
+  h("a", { href: url, download: `events-${stamp}.${suffix}` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

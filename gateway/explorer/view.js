@@ -2,15 +2,15 @@
  * What the page shows, as the address bar holds it: a link to the page is a link to the view.
  *
  * @typedef {{streams: string[] | null, filter: string, since: string, until: string, speed: number, columns: string[],
- *   only: boolean}} View `streams` are null where nobody has chosen
- *   yet; `columns` are dotted paths, none for those that the schema suggests; `only` asks the server for
+ *   only: boolean, sort: string}} View `streams` are null where nobody has chosen
+ *   yet; `sort` is a dotted path, after a minus where the most comes first, empty for the newest first; `columns` are dotted paths, none for those that the schema suggests; `only` asks the server for
  *   these alone; `speed` is how many times faster than it happened the past is played, 0 as fast as it comes.
  */
 export const SPEEDS = [0, 1, 10, 60];
 
 /** @returns {View} */
 export function emptyView() {
-  return { streams: null, filter: "", since: "", until: "", speed: 0, columns: [], only: false };
+  return { streams: null, filter: "", since: "", until: "", speed: 0, columns: [], only: false, sort: "" };
 }
 
 /** @param {string} search @returns {View} */
@@ -26,6 +26,7 @@ export function readView(search) {
     speed: SPEEDS.includes(speed) ? speed : 0,
     columns: list("columns"),
     only: query.get("only") === "true",
+    sort: query.get("sort") ?? "",
   };
 }
 
@@ -39,8 +40,20 @@ export function writeView(view) {
   if (view.speed && view.since) query.set("speed", String(view.speed));
   if (view.columns.length > 0) query.set("columns", view.columns.join(","));
   if (view.only) query.set("only", "true");
+  if (view.sort) query.set("sort", view.sort);
   const text = query.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
   return text ? `?${text}` : "";
+}
+
+/** @param {string} sort @returns {import("./heads.js").Sorting | null} */
+export function sortingOf(sort) {
+  if (sort === "" || sort === "-") return null;
+  return sort.startsWith("-") ? { path: sort.slice(1), descending: true } : { path: sort, descending: false };
+}
+
+/** @param {import("./heads.js").Sorting | null} sorting */
+export function sortOf(sorting) {
+  return sorting === null ? "" : `${sorting.descending ? "-" : ""}${sorting.path}`;
 }
 
 /**

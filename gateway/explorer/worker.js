@@ -7,6 +7,7 @@ import { Follower } from "./follower.js";
 
 const HAND_OVER = 100; // milliseconds
 const KEPT = 5000; // events, as many as the page keeps
+const MOST_CHARACTERS = 32_000_000; // likewise, of all of them
 
 const admission = new Admission((pages, period) => postMessage({ kind: "shared", pages, period }));
 /** @type {Follower | null} */
@@ -17,10 +18,13 @@ let subscription = 0;
 let timer = 0;
 /** @type {string} */
 let state = "";
+/** Whether the page has not taken yet what it was given last: a page that is slow is not buried. */
+let given = false;
 
 function fresh() {
   return {
     /** @type {import("./follower.js").Event[]} */ events: [],
+    characters: 0,
     count: 0,
     bytes: 0,
     /** @type {number | null} */ read: 0,
@@ -32,13 +36,30 @@ function fresh() {
 
 function handOver() {
   timer = 0;
-  const { events, ...rest } = batch;
-  postMessage({ kind: "batch", subscription, events: events.slice(-KEPT), ...rest });
+  trim();
+  given = true;
+  postMessage({ kind: "batch", subscription, ...batch });
   batch = fresh();
 }
 
+/** Give up the oldest, beyond what the page keeps. */
+function trim() {
+  const { events } = batch;
+  let first = 0;
+  while (events.length - first > KEPT || (batch.characters > MOST_CHARACTERS && first < events.length - 1)) {
+    batch.characters -= events[first].text.length;
+    first += 1;
+  }
+  events.splice(0, first);
+}
+
+function onTime() {
+  if (given) timer = setTimeout(onTime, HAND_OVER);
+  else handOver();
+}
+
 function soon() {
-  if (timer === 0) timer = setTimeout(handOver, HAND_OVER);
+  if (timer === 0) timer = setTimeout(onTime, HAND_OVER);
 }
 
 /** @param {number} number The subscription that is shown from now on. */
@@ -46,6 +67,7 @@ function turnTo(number) {
   follower?.stop();
   clearTimeout(timer);
   timer = 0;
+  given = false;
   subscription = number;
 }
 
@@ -70,7 +92,8 @@ function start(request) {
     event: current((event) => {
       const { events, seconds } = batch;
       events.push(event);
-      if (events.length > 2 * KEPT) events.splice(0, events.length - KEPT);
+      batch.characters += event.text.length;
+      if (events.length > 2 * KEPT || batch.characters > 2 * MOST_CHARACTERS) trim();
       batch.count += 1;
       const second = Math.floor(event.time / 1000);
       seconds.set(second, (seconds.get(second) ?? 0) + 1);
@@ -94,6 +117,10 @@ function start(request) {
 
 onmessage = ({ data }) => {
   if ("hidden" in data) return admission.set(data);
+  if ("taken" in data) {
+    given = false;
+    return;
+  }
   turnTo(data.subscription);
   if (data.request !== null) start(data.request);
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import pairwise
 
 import orjson
@@ -14,7 +15,7 @@ from gateway.demo.feed import HISTORY, SampleFeed
 from gateway.errors import ConfigurationError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.trouble import demand
-from gateway.model.record import Record, TopicPartition
+from gateway.model.record import NewRecord, Record, TopicPartition
 from tests.eventlog.kit import batches_of
 from tests.kit.clock import HandClock
 
@@ -36,6 +37,37 @@ async def records(log: MemoryLog, topic: str, partitions: int = 1) -> list[Recor
         found += [record for batch in batches for record in batch.records]
     await reader.close()
     return found
+
+
+class SlowLog(MemoryLog):
+    """Each append takes so many seconds of the clock."""
+
+    def __init__(self, clock: HandClock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self.seconds = seconds
+
+    async def append(self, topic: str, records: Sequence[NewRecord]) -> list[tuple[TopicPartition, int]]:
+        self._clock.advance(self.seconds)
+        return await super().append(topic, records)
+
+
+async def test_no_hole_between_history_and_live_events() -> None:
+    clock = HandClock(NOW)
+    log = SlowLog(clock, 2)
+    feed = SampleFeed(log, CATALOG, clock, seed=1, sleep=clock.sleep, history=HISTORY // 20)
+    await feed.fill()
+    assert clock.time - NOW > 6_000
+    log.seconds = 0
+    clock.advance(4)  # until the server serves
+    task = asyncio.create_task(feed.run())
+    await clock.reach(clock.time + 20_000)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    times = [record.timestamp for record in await records(log, "change-topic")]
+    assert max(second - first for first, second in pairwise(times)) <= 1_000
+    assert times == sorted(times)
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from tests.explorer.kit import STREAMS, Explorer, Feed
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.asyncio(loop_scope="package")]
 
-STREAM = re.compile(r"/v2/stream/numbers\?since=10s$")
+STREAM = re.compile(r"/v2/stream/numbers\?since=\d{13}$")
 EVENTS = {"content-type": "text/event-stream"}
 STATES = """addEventListener('DOMContentLoaded', () => {
     window.states = [];
@@ -175,3 +175,26 @@ async def test_hostile_events_are_shown_as_text(explorer: Explorer, feed: Feed) 
     assert await explorer.column("title") == [title]
     assert await page.evaluate("() => ({}).polluted") is None
     assert failures == []
+
+
+async def test_names_that_strangers_made_up_are_shown_as_text_and_have_little_room(
+    explorer: Explorer, feed: Feed
+) -> None:
+    page = explorer.page
+    members = {"\u202eevil<i>": "<b>", "is_" + "x" * 100_000: True, "y" * 70: 1, "title": "z" * 100_000}
+    await feed.put("odd", members)
+    await explorer.open("?streams=odd")
+    heads = page.get_by_role("columnheader")
+    await expect(heads).to_have_text(["time (UTC)", "‹U+202E›evil<i>", "y" * 70, "title"])
+    assert await page.evaluate("() => document.querySelector('.head').scrollWidth < 1200")
+    # What is too long for a filter is found by how it begins.
+    await explorer.rows.first.locator('[data-path="title"]').click()
+    await page.get_by_role("menuitem", name=re.compile("^Only what begins so")).click()
+    await expect(explorer.text("filter")).to_have_value(f'event.title.startsWith("{"z" * 80}")')
+    await explorer.rows.first.wait_for()
+    await explorer.rows.first.locator(".time").click()
+    names = page.locator(".unfolded .name")
+    await expect(names).to_have_text(['"‹U+202E›evil<i>"', re.compile(r'^"is_x{196}…$'), f'"{"y" * 70}"', '"title"'])
+    await page.get_by_role("button", name="Columns").click()
+    await expect(page.locator("#fields")).to_contain_text("‹U+202E›evil<i>")
+    assert await page.locator("#fields i").count() == 0

@@ -59,7 +59,7 @@ async def test_it_can_be_used_by_everybody(explorer: Explorer, look: str, figure
     await page.get_by_label("Find a field").wait_for()
     violations += await scan(explorer)
     await page.keyboard.press("Escape")
-    await page.get_by_role("button", name="Use this").click()
+    await page.get_by_role("button", name="Get code").click()
     await page.get_by_role("tab", name="Python").click()
     await page.screenshot(path=ARTEFACTS / f"{look}-use.png")
     violations += await scan(explorer)
@@ -96,7 +96,7 @@ async def test_it_weighs_little_and_is_kept(browser: Browser, gateway: GatewayPr
         plain = sum(decoded for _, decoded in sizes)
     first, second = totals
     figures.append(f"page weight: {first / 1000:.0f} kB sent ({plain / 1000:.0f} kB plain), {second} B the second time")
-    assert first < 80_000
+    assert first < 110_000
     assert second < 1000
     await context.close()
 

@@ -49,7 +49,7 @@ async def test_single_keys_can_be_turned_off_for_good(explorer: Explorer) -> Non
     page = explorer.page
     await explorer.open("?streams=numbers&columns=n&since=1m")
     await page.get_by_label("Shortcuts", exact=True).uncheck()
-    await page.get_by_role("button", name="Use this").focus()
+    await page.get_by_role("button", name="Get code").focus()
     for key in ("p", "l", "/"):
         await page.keyboard.press(key)
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -59,7 +59,7 @@ async def test_single_keys_can_be_turned_off_for_good(explorer: Explorer) -> Non
     await page.keyboard.press("l")
     await expect(page).to_have_url(re.compile("since=1m"))
     await page.get_by_label("Shortcuts", exact=True).check()
-    await page.get_by_role("button", name="Use this").focus()
+    await page.get_by_role("button", name="Get code").focus()
     await page.keyboard.press("p")
     await expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
@@ -90,9 +90,9 @@ async def test_copying_works_on_plain_http_by_any_name(browser: Browser, gateway
     await expect(explorer.text("filter")).to_have_value(value)
     await explorer.text("filter").fill("")
     # From a dialog, beside which nothing can be selected or read out.
-    await page.get_by_role("button", name="Use this").click()
+    await page.get_by_role("button", name="Get code").click()
     await page.get_by_role("tab", name="URL", exact=True).click()
-    await page.get_by_role("button", name="Copy").click()
+    await page.get_by_role("button", name="Copy", exact=True).click()
     await expect(page.get_by_role("button", name="Copied")).to_be_focused()
     await expect(page.get_by_role("dialog").get_by_role("status")).to_have_text("Copied")
     await page.get_by_role("button", name="Close").click()
@@ -141,10 +141,12 @@ async def test_a_relative_end_stays_where_it_was(explorer: Explorer) -> None:
     assert until
     # The same end for another filter, and after the other end was moved.
     await explorer.text("filter").fill("event.bot")
-    await page.keyboard.press("Enter")
+    async with page.expect_request(re.compile(r"/v2/stream/wiki\.change\?filter=event\.bot&since=\d{13}&until=")):
+        await page.keyboard.press("Enter")
     await explorer.becomes("() => document.querySelectorAll('.chip').length === 0")
     await page.get_by_role("slider", name="Start").focus()
-    await page.keyboard.press("PageDown")
+    async with page.expect_request(re.compile(r"/v2/stream/wiki\.change\?filter=event\.bot&since=20")):
+        await page.keyboard.press("PageDown")
     await expect(page).to_have_url(re.compile(r"since=20\d\d.*&until=20s"))
     await explorer.state("Finished")
     asked = [url for url in explorer.streams if "until=" in url]

@@ -50,6 +50,7 @@ async def test_seven_windows_are_all_live_and_leave_room_for_requests(
     numbers = await Explorer(last, gateway.address).all_rows("n")
     assert numbers == list(range(numbers[0], numbers[-1] + 1, 7))
     # When others are closed, there are no turns any more.
+    await last.keyboard.press("p")
     for page in pages[:3]:
         await page.close()
     await expect(last.locator("#state-detail")).to_have_text("")
@@ -109,18 +110,45 @@ async def test_a_request_without_an_answer_ends_and_is_told(explorer: Explorer) 
     await page.add_init_script(
         "const of = AbortSignal.timeout; AbortSignal.timeout = ms => of.call(AbortSignal, ms / 10);"
     )
-    await explorer.open("?streams=numbers&columns=n")
-    await explorer.state("Live")
 
-    async def nothing(_route: Route) -> None:
-        """Never answered."""
+    async def nothing(route: Route) -> None:
+        """Never answered, but for updates, of which there are none."""
+        if "event-stream" in route.request.headers["accept"]:
+            await route.fulfill(status=429)
 
     await page.context.route(re.compile("/explorer/rates"), nothing)
+    await explorer.open("?streams=numbers&columns=n")
+    await explorer.state("Live")
     await expect(explorer.text("state-detail")).to_have_text(
         "no answer in time: the gateway is slow, or other tabs hold all connections that the browser has for it"
     )
     await page.context.unroute_all()
-    await expect(explorer.text("state-detail")).to_have_text("")
+    await expect(explorer.text("state-detail")).to_have_text(re.compile("^(once a second, the newest events)?$"))
+    explorer.forgive()
+
+
+async def test_up_to_two_windows_have_updates_of_the_rates(browser: Browser, gateway: GatewayProcess) -> None:
+    context = await browser.new_context()
+    asked: list[tuple[Page, bool]] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/explorer/rates"):
+            asked.append((request.frame.page, "event-stream" in request.headers["accept"]))
+
+    context.on("request", note)
+    pages = [await context.new_page() for _ in range(3)]
+    for page in pages[:2]:
+        await page.goto(f"{gateway.address}/?streams=numbers&columns=n")
+        before = await page.locator("path.stroke[d]").first.get_attribute("d")
+        # The chart moves without another request.
+        await expect(page.locator("path.stroke[d]").first).not_to_have_attribute("d", before or "")
+    assert asked == [(page, True) for page in pages[:2]]
+    await pages[2].goto(f"{gateway.address}/?streams=numbers&columns=n")
+    # Then there are too many, and each asks.
+    for page in pages:
+        while (page, False) not in asked:
+            await page.context.wait_for_event("request")
+    await context.close()
 
 
 async def test_the_list_of_streams_is_renewed_under_search_and_focus(explorer: Explorer) -> None:

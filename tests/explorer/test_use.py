@@ -27,9 +27,9 @@ ENOUGH = 5
 async def snippet(explorer: Explorer, name: str) -> str:
     """What the page offers, by way of the clipboard."""
     page = explorer.page
-    await page.get_by_role("button", name="Use this").click()
+    await page.get_by_role("button", name="Get code").click()
     await page.get_by_role("tab", name=name, exact=True).click()
-    await page.get_by_role("button", name="Copy").click()
+    await page.get_by_role("button", name="Copy", exact=True).click()
     await expect(page.get_by_role("button", name="Copied")).to_be_visible()
     text: str = await page.evaluate("() => navigator.clipboard.readText()")
     await page.get_by_role("button", name="Close").click()

@@ -44,7 +44,7 @@ async def test_the_address_alone_shows_events_at_once(explorer: Explorer, figure
     assert milliseconds < 10_000
     # The first stream in which something goes on, and of its fields those that say most.
     heads = await page.get_by_role("columnheader").all_inner_texts()
-    assert heads[0] == "time"
+    assert heads[0] == "time (UTC)"
     assert {"type", "wiki", "title", "user", "bot", "comment"} <= set(heads)
 
 
@@ -170,7 +170,7 @@ async def test_streams_are_picked_and_the_back_button_takes_it_back(explorer: Ex
     assert explorer.streams[-1].startswith(f"{explorer.address}/v2/stream/wiki.change,numbers?")
     await page.get_by_label("wiki.change", exact=True).uncheck()
     await expect(page).to_have_url(f"{explorer.address}/?streams=numbers")
-    await expect(page.get_by_role("columnheader")).to_have_text(["time", "n"])
+    await expect(page.get_by_role("columnheader")).to_have_text(["time (UTC)", "n"])
     await page.get_by_label("numbers", exact=True).uncheck()
     await expect(explorer.text("empty")).to_have_text("Pick a stream to see its events.")
     await page.go_back()

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { and, condition, conjuncts, expressionOf, isWritable, placeOf, tokens, without } from "../../../gateway/explorer/cel.js";
+import { and, condition, conjuncts, expressionOf, isWritable, literal, placeOf, tokens, without } from "../../../gateway/explorer/cel.js";
 import { complete } from "../../../gateway/explorer/completion.js";
 import { Exact } from "../../../gateway/explorer/json.js";
+
+test("a value that hides or turns around text is written so that it is seen", () => {
+  assert.equal(literal("a\u202eb\u00ad\u200b\ufeffé"), String.raw`"a\u202eb\u00ad\u200b\ufeffé"`);
+});
 
 test("conditions of values", () => {
   assert.equal(condition(["wiki"], 'a"b\n', "=="), String.raw`event.wiki == "a\"b\n"`);

@@ -11,19 +11,20 @@ const turns = async () => {
 };
 
 /** How many requests a follower makes of a server in a minute, and what it says; the clock is that of the test. */
-async function minute(answer, seconds = 60, since = "") {
+async function minute(answer, seconds = 60, since = "", more = {}) {
   mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const states = [];
   const addresses = [];
+  const events = [];
   const fetched = globalThis.fetch;
   globalThis.fetch = async (address, { signal }) => {
     addresses.push(address);
     return answer(addresses.length, signal);
   };
   const follower = new Follower(
-    { path: "/v2/stream/t", parameters: [], since, until: "", speed: 0 },
+    { path: "/v2/stream/t", parameters: [], since, until: "", speed: 0, ...more },
     { enter() {}, leave() {}, isAway: false, async admitted() {}, hold: () => () => {} },
-    { state: (state) => states.push(state), event() {}, moved() {}, bytes() {}, gap() {} },
+    { state: (state) => states.push(state), event: ({ time }) => events.push(time), moved() {}, bytes() {}, gap() {} },
   );
   try {
     const running = follower.run();
@@ -38,7 +39,7 @@ async function minute(answer, seconds = 60, since = "") {
     globalThis.fetch = fetched;
     mock.timers.reset();
   }
-  return { addresses, requests: addresses.length, states };
+  return { addresses, events, requests: addresses.length, states };
 }
 
 /** A body that stays open until it is given up. */
@@ -95,6 +96,16 @@ for (const [heartbeat, seconds] of [[null, 45], ["60", 180], ["0.5", 10], ["soon
     assert.equal(lost[0].reason, `nothing came for ${seconds} seconds`);
   });
 }
+
+test("a replay keeps its pace also where the clock is behind the server's, and waits for no time of no clock", async () => {
+  const hours = 6 * 3_600_000;
+  const beyond = 9 * hours;
+  const answer = silent(GREETING + event(hours + 1000) + event(hours + 31_000) + event(beyond));
+  for (const [seconds, count] of [[20, 1], [32, 3]]) {
+    const { events } = await minute(answer, seconds, "0", { speed: 1, skew: hours });
+    assert.equal(events.length, count, `after ${seconds} s`);
+  }
+});
 
 test("waits grow up to a bound, and begin again after success", () => {
   const backoff = new Backoff();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { barWidth, Histogram } from "../../../gateway/explorer/histogram.js";
 import { at, parse } from "../../../gateway/explorer/json.js";
-import { fieldsOf, fieldsOfEvent, merge, suggested } from "../../../gateway/explorer/schema.js";
+import { fieldsOf, fieldsOfEvent, merge, suggested, trackOf } from "../../../gateway/explorer/schema.js";
 import { EventStore, MOST_EVENTS } from "../../../gateway/explorer/store.js";
 import { Windowing } from "../../../gateway/explorer/windowing.js";
 
@@ -87,4 +87,21 @@ test("fields of a schema", () => {
   assert.deepEqual(fields.map(({ path }) => path), ["id", "title", "user", "kind", "link", "length", "length.new", "meta", "meta.dt"]);
   assert.deepEqual(suggested(fields), ["id", "title", "user", "kind", "length.new"]);
   assert.deepEqual(merge([fields, fieldsOfEvent({ title: 1 })]).find(({ path }) => path === "title")?.types, ["string", "number"]);
+  const certain = (...lists) => merge(lists).filter(({ required }) => required).map(({ path }) => path);
+  assert.deepEqual([certain(fields), certain(fields, fields), certain(fields, fieldsOfEvent({ title: "" }))].map((paths) => paths.includes("title")), [true, true, false]);
+});
+
+test("names that strangers made up stay out of the heads, or have little room there", () => {
+  const fields = fieldsOfEvent({ [`is_${"x".repeat(100_000)}`]: true, ["y".repeat(70)]: 1, title: "" });
+  assert.deepEqual(suggested(fields), ["y".repeat(70), "title"]);
+  for (const each of fields) assert.ok(Number.parseFloat(trackOf(each).replace("minmax(", "")) <= 12);
+});
+
+test("the fields of sixty streams are merged at once", () => {
+  const lists = Array.from({ length: 60 }, (_, list) => Array.from({ length: 500 }, (__, index) => ({
+    path: `m${list % 3}.${index}`, types: ["string"], description: "", values: [], required: true, format: "",
+  })));
+  const began = performance.now();
+  assert.equal(merge(lists).length, 1500);
+  assert.ok(performance.now() - began < 1000);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { advance, parsePosition, timeOf } from "../../../gateway/explorer/position.js";
 import { snippetsOf } from "../../../gateway/explorer/snippets.js";
-import { isCaughtUp, statusOf } from "../../../gateway/explorer/status.js";
+import { emptyWords, isCaughtUp, NO_STREAM, statusOf } from "../../../gateway/explorer/status.js";
 import { printable, span } from "../../../gateway/explorer/text.js";
 import { addressOf, emptyView, readView, writeView } from "../../../gateway/explorer/view.js";
 
@@ -87,6 +87,26 @@ test("the state of the connection", () => {
   assert.equal(isCaughtUp({ ...situation, caught: true, quiet: 900 }), true);
   const limited = { name: "limited", reason: "too many", at: 4500 };
   assert.equal(statusOf({ ...situation, state: limited }).detail, "too many; again in 5 s");
+});
+
+test("of what is too fast to be shown as it comes, that is said", () => {
+  const live = { ...situation, position: 99_000 };
+  assert.equal(statusOf(live).detail, "");
+  assert.equal(statusOf({ ...live, isFast: true }).detail, "once a second, the newest events");
+  assert.match(statusOf({ ...live, isFast: true, paused: 12_000 }).detail, /12,000 new/);
+});
+
+test("why no event is there", () => {
+  const state = { name: "open" };
+  const empty = { state, caught: true, newest: 0, now: 7_260_000, isRange: false, isFiltered: false };
+  assert.equal(emptyWords(empty), "Nothing has come yet.");
+  assert.match(emptyWords({ ...empty, newest: 60_000 }), /^Nothing has come yet\. The last event .* came 2 h ago, at 1970-01-01 00:01:00 UTC\.$/);
+  assert.match(emptyWords({ ...empty, newest: 60_000, isRange: true }), /^Nothing has come in this range\. The last/);
+  assert.match(emptyWords({ ...empty, newest: 60_000, isRange: true, isFiltered: true }), /^No event matches the filter in this range\. The last/);
+  assert.equal(emptyWords({ ...empty, caught: false }), "Looking through the past …");
+  assert.equal(emptyWords({ ...empty, state: { name: "reconnecting" } }), "Waiting for the connection …");
+  assert.equal(emptyWords({ ...empty, state: { name: "ended", reason: NO_STREAM } }), "Pick a stream to see its events.");
+  assert.equal(emptyWords({ ...empty, state: { name: "ended", reason: "the limit" } }), "No events in this range.");
 });
 
 test("snippets keep quotes", () => {

@@ -29,13 +29,24 @@ WITHDRAWN = LogUnavailable("the log does not answer; the event is not stored")
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """Records of one request for one topic; `fates` is done when it is known what became of all of them. `may_go` is
-    asked when their append begins: False where it is too late for it."""
+    """Records of one request for one topic. `tell` is called once it is known what became of all of them. That is in
+    the step in which the log has answered: whoever waits needs no further turn of the loop. `may_go` is asked when
+    their append begins: False where it is too late for it."""
 
     records: Sequence[NewRecord]
     size: int
-    fates: asyncio.Future[list[Fate]]
+    tell: Callable[[list[Fate]], None]
     may_go: Callable[[], bool] | None = None
+    answered: bool = False
+
+    def answer(self, fates: list[Fate]) -> None:
+        """Say what became of them. A mistake in what is done with it keeps nothing from the others."""
+        if not self.answered:
+            self.answered = True
+            try:
+                self.tell(fates)
+            except Exception as error:
+                telemetry.intake_broken(error)
 
 
 class _Lane:
@@ -59,15 +70,21 @@ class Batcher:
         self.size = 0
         """Bytes that wait or are on their way."""
 
-    def put(self, stream: Stream, records: Sequence[NewRecord], may_go: Callable[[], bool] | None = None) -> Waiting:
-        """Append records to the stream's first topic as soon as may be."""
+    def put(
+        self,
+        stream: Stream,
+        records: Sequence[NewRecord],
+        tell: Callable[[list[Fate]], None],
+        may_go: Callable[[], bool] | None = None,
+    ) -> Waiting:
+        """Append records to the stream's first topic as soon as may be. `tell`: see Waiting."""
         topic = stream.topics[0]
         lane = self._lanes.get(topic)
         if lane is None:
             lane = self._lanes[topic] = _Lane(stream)
         lane.stream = stream
-        size = sum(len(new.value or b"") for new in records)
-        waiting = Waiting(records, size, asyncio.get_running_loop().create_future(), may_go)
+        size = sum([len(new.value or b"") for new in records])
+        waiting = Waiting(records, size, tell, may_go)
         self.size += size
         lane.waiting.append(waiting)
         if lane.task is None:
@@ -115,8 +132,7 @@ class Batcher:
         except BaseException as error:
             # A mistake of our own; none of the requests may wait for ever.
             for waiting in batch:
-                if not waiting.fates.done():
-                    waiting.fates.set_result([LogUnavailable(repr(error))] * len(waiting.records))
+                waiting.answer([LogUnavailable(repr(error))] * len(waiting.records))
             if isinstance(error, Exception):
                 telemetry.intake_broken(error)
                 return
@@ -124,15 +140,14 @@ class Batcher:
         start = 0
         for waiting in batch:
             end = start + len(waiting.records)
-            if not waiting.fates.done():
-                waiting.fates.set_result(fates[start:end])
+            waiting.answer(fates[start:end])
             start = end
 
     @staticmethod
     def _is_too_late(waiting: Waiting) -> bool:
         late = waiting.may_go is not None and not waiting.may_go()
-        if late and not waiting.fates.done():
-            waiting.fates.set_result([WITHDRAWN] * len(waiting.records))
+        if late:
+            waiting.answer([WITHDRAWN] * len(waiting.records))
         return late
 
     def _note(self, topic: str, error: LogError | None) -> None:

@@ -17,9 +17,13 @@ else:
 JSON = "application/json"
 TEXT = "text/plain"
 REPORTS = "application/reports+json"
-MEDIA_TYPES = (JSON, TEXT, REPORTS)
+STRUCTURED = "application/cloudevents+json"
+BATCHED = "application/cloudevents-batch+json"
+CLOUDEVENTS = (STRUCTURED, BATCHED)
+MEDIA_TYPES = (JSON, TEXT, REPORTS, *CLOUDEVENTS)
 """The media types of events. `text/plain` is what navigator.sendBeacon sends for a string."""
 
+IDENTITY = "identity"
 CODINGS = ("gzip", "zstd")
 
 MOST_MEMBERS = 1000
@@ -38,6 +42,8 @@ _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"([^"]*)"|([^\s;]*))')
 
 def media_type(header: str | None) -> str:
     """That of a Content-Type. Raises Problem(415)."""
+    if header == JSON:
+        return JSON
     offered = ", ".join(MEDIA_TYPES)
     headers = {"accept": offered}
     if header is None or not header.strip():
@@ -57,9 +63,11 @@ def media_type(header: str | None) -> str:
 
 def coding(header: str | None) -> str:
     """That of a Content-Encoding: gzip, zstd or identity. Raises Problem(415)."""
-    name = (header or "identity").strip().lower() or "identity"
+    if header is None:
+        return IDENTITY
+    name = (header or IDENTITY).strip().lower() or IDENTITY
     name = name.removeprefix("x-")
-    if name not in (*CODINGS, "identity"):
+    if name not in (*CODINGS, IDENTITY):
         offered = ", ".join(CODINGS)
         detail = f"send the body uncompressed, or as {offered}, but not as {name[:100]!r}"
         # RFC 9110 section 12.5.3: which codings would have been understood.

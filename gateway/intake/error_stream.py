@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from gateway.catalog.stream import Stream
 from gateway.clock import Clock
@@ -35,7 +36,7 @@ class ErrorStreams:
         """Count these, and begin to make events of them."""
         found: list[tuple[Rejected, Stream]] = []
         for one in refused:
-            name, _ = named(one.piece.event)
+            name = one.stream or named(one.piece.event)[0]
             stream = None if name is None else self._current.catalog.streams.get(name)
             telemetry.intake_events("" if stream is None else stream.name, "invalid", 1)
             target = self._current.definitions.error_stream_of(stream)
@@ -75,13 +76,10 @@ class ErrorStreams:
         except InvalidEvent as error:
             telemetry.error_event_lost(target.name, str(error))
             return
-        self._store.put(made).add_done_callback(_tell_lost(target.name))
+        self._store.put(made, partial(_tell_lost, target.name))
 
 
-def _tell_lost(stream: str) -> Callable[[asyncio.Future[list[Fate]]], None]:
-    def tell(answered: asyncio.Future[list[Fate]]) -> None:
-        for fate in answered.result():
-            if isinstance(fate, LogError):
-                telemetry.error_event_lost(stream, str(fate))
-
-    return tell
+def _tell_lost(stream: str, fates: Sequence[Fate]) -> None:
+    for fate in fates:
+        if isinstance(fate, LogError):
+            telemetry.error_event_lost(stream, str(fate))

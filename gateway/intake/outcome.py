@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,8 +11,7 @@ from gateway.intake.split import Piece
 from gateway.observability.tracing import NO_SPAN, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """A body with the facts about its request. `grant` says which streams its sender may write; others do not exist
     for it. The work for it is recorded in parts of `span`."""
 
@@ -23,26 +22,38 @@ class Submission:
     request_id: str | None = None
     idempotency_key: str | None = None
     span: Span = NO_SPAN
+    stream: str | None = None
+    """That of CloudEvents, which name none."""
 
 
 @dataclass(eq=False, slots=True)
 class SplitBody:
     """A submission and its events, for as long as it is under way. `validation` is the part of its span in which the
-    events are split and validated. What is `held` until they are validated is that part, and the lock of large
-    bodies."""
+    events are split and validated. Until then it holds the lock of large bodies, if it is one (`large`)."""
 
     submission: Submission
-    pieces: list[Piece]
     validation: Span
-    held: AsyncExitStack
+    large: asyncio.Lock | None
+    pieces: list[Piece] = field(default_factory=list)
+    validated: bool = False
+
+    def release(self, error: BaseException | None = None) -> None:
+        """The events are validated, or will not be; said again, it is nothing."""
+        if not self.validated:
+            self.validated = True
+            self.validation.end(None if error is None else type(error).__name__)
+            if self.large is not None:
+                self.large.release()
 
 
 class Rejected(NamedTuple):
-    """An event that is not stored, and why; `number` is its index in the request, from 0."""
+    """An event that is not stored, and why; `number` is its index in the request, from 0. `stream` is that of the
+    request, where the event names none."""
 
     number: int
     piece: Piece
     detail: str
+    stream: str | None = None
 
 
 @dataclass(slots=True)

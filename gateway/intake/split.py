@@ -59,18 +59,6 @@ class Fault(Exception):
     """The fault of one value, whether JSON allows it or not."""
 
 
-def split(body: bytes, maximum: int) -> Iterator[list[Piece]]:
-    """The events of an array, or the one event that stands alone, in chunks. Raises BadBody and TooManyEvents, perhaps
-    after some chunks."""
-    pieces = _plainly(body, maximum)
-    if pieces is None:
-        yield from _slowly(body, maximum)
-        return
-    size = max(len(pieces) * CHUNK_BYTES // len(body), 1)
-    for start in range(0, len(pieces), min(size, CHUNK_EVENTS)):
-        yield pieces[start : start + min(size, CHUNK_EVENTS)]
-
-
 def read_one(text: bytes) -> Piece:
     """An event that stands alone, as on a line."""
     try:
@@ -84,8 +72,9 @@ def read_one(text: bytes) -> Piece:
     return _alone(text.decode("utf-8", "surrogateescape"), 0)
 
 
-def _plainly(body: bytes, maximum: int) -> list[Piece] | None:
-    """The events of a body that one of the usual libraries would write in the same way."""
+def split_plainly(body: bytes, maximum: int) -> list[Piece] | None:
+    """The events of a body that one of the usual libraries would write in the same way; None for any other. Raises
+    TooManyEvents."""
     try:
         value = orjson.loads(body)
         events = value if type(value) is list else [value]
@@ -115,7 +104,8 @@ def _flat(text: bytes) -> bool:
     return not nested_beyond(text, MAXIMUM_DEPTH)
 
 
-def _slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
+def split_slowly(body: bytes, maximum: int) -> Iterator[list[Piece]]:
+    """The events of any body, in chunks. Raises BadBody and TooManyEvents, perhaps after some chunks."""
     if body.startswith(_MARK):
         raise BadBody("the body begins with a byte order mark, which JSON does not have")
     if body.startswith(_OTHER_MARKS):

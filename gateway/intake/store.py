@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from gateway.catalog.stream import Stream
 from gateway.claims.port import Claims
 from gateway.clock import Clock
-from gateway.cooperative import give_way
 from gateway.errors import LogError, LogUnavailable
 from gateway.eventlog.offer import REPEATED, Fate
 from gateway.eventlog.port import EventLog
 from gateway.eventlog.trouble import Trouble
 from gateway.intake.batch import WITHDRAWN, Batcher, Waiting
 from gateway.intake.claiming import Claiming, Key, Verdict, Wanted
+from gateway.intake.deadlines import Deadlines
 from gateway.intake.validate import Accepted
 from gateway.intake.window import Window
 from gateway.model.record import NewRecord
@@ -47,7 +47,7 @@ class Candidate(NamedTuple):
 class Group:
     """Events of one request for one stream. `span` is the part of the request in which they are appended."""
 
-    __slots__ = ("candidates", "claims", "done", "fates", "left", "sent", "span")
+    __slots__ = ("candidates", "claims", "failed", "fates", "left", "repeated", "sent", "span", "waiters")
 
     def __init__(self) -> None:
         self.candidates: list[Candidate] = []
@@ -56,8 +56,12 @@ class Group:
         """Of each, once it is known."""
         self.left = 0
         """Those of which it is not."""
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when it is known of all."""
+        self.failed = False
+        """Whether one is not stored, so far."""
+        self.repeated = 0
+        """Those that the log had already."""
+        self.waiters: list[Callable[[], None]] = []
+        """Called once it is known of all."""
         self.sent: list[tuple[Waiting, Sequence[int]]] = []
         """The events that are on their way into the log, and the candidates among them."""
         self.claims: dict[int, bytes] = {}
@@ -78,6 +82,14 @@ class Handed:
     """Those that others, or the same request, have handed over."""
     stored: int = 0
     """Those that are stored already."""
+
+
+class Settled(NamedTuple):
+    """The events of one request: how many the log has, how many of these it had before, and which are not stored."""
+
+    stored: int
+    repeated: int
+    failures: list[tuple[Candidate, LogError]]
 
 
 class Store:
@@ -101,6 +113,7 @@ class Store:
         self._doubtful = Window(seconds, maximum)
         """Events of which the log has not told what became of them."""
         self._pending: dict[Key, _Location] = {}
+        self._deadlines: Deadlines | None = None
         self._log_claims = log.keeps_claims
         self.claiming: Claiming | None = None
         if claims is not None and not self._log_claims:
@@ -123,8 +136,10 @@ class Store:
     def doubtful(self, candidates: Sequence[Candidate], is_unread: Callable[[str], bool]) -> set[str]:
         """The topics that must be read to their end before these events are known to be stored or not. These are
         unread topics, and those of events that the log has not answered."""
-        now = self._clock.monotonic()
         unread = {topic for topic in {one.accepted.topic for one in candidates} if is_unread(topic)}
+        if not unread and not self._doubtful:
+            return unread
+        now = self._clock.monotonic()
         return {
             one.accepted.topic
             for one in candidates
@@ -158,32 +173,65 @@ class Store:
         for group in groups.values():
             self._start(group, span)
             handed.groups.append(group)
-        telemetry.intake_events("", "repeated", handed.stored + len(handed.repeats))
+        if repeated := handed.stored + len(handed.repeats):
+            telemetry.intake_events("", "repeated", repeated)
         return handed
 
-    def put(self, accepted: Accepted) -> asyncio.Future[list[Fate]]:
-        """Hand an event over that nobody sends twice."""
-        return self._batcher.put(accepted.stream, [accepted.record]).fates
+    def put(self, accepted: Accepted, tell: Callable[[list[Fate]], None]) -> None:
+        """Hand an event over that nobody sends twice. `tell` learns what became of it."""
+        self._batcher.put(accepted.stream, [accepted.record], tell)
 
     async def wait(self, handed: Handed, seconds: float) -> None:
         """Return when the fates of all of them are known, or after this many seconds."""
-        groups = handed.groups + [group for _, (group, _) in handed.repeats]
-        awaited = {group.done for group in groups if not group.done.done()}
-        if len(awaited) == 1:
-            await _done(awaited.pop(), seconds)
-        elif awaited:
-            await asyncio.wait(awaited, timeout=seconds)
+        unknown = {group for group in handed.groups if group.left}
+        if handed.repeats:
+            unknown |= {group for _, (group, _) in handed.repeats if group.left}
+        if not unknown:
+            return
+        if self._deadlines is None or self._deadlines.seconds != seconds:
+            self._deadlines = Deadlines(seconds)
+        deadlines, left = self._deadlines, len(unknown)
+        waiter = deadlines.begin()
 
-    def fates(self, handed: Handed) -> Iterator[tuple[Candidate, Fate]]:
-        """The fates of those that were not stored before. Events that the log has not received by now will not be
+        def known() -> None:
+            nonlocal left
+            left -= 1
+            if not left and not waiter.done():
+                waiter.set_result(None)
+
+        for group in unknown:
+            group.waiters.append(known)
+        try:
+            await waiter
+        finally:
+            deadlines.end(waiter)
+            for group in unknown:
+                if group.left:
+                    group.waiters.remove(known)
+
+    def settled(self, handed: Handed) -> Settled:
+        """What has become of those that were not stored before. Events that the log has not received by now will not be
         handed to it."""
+        failures: list[tuple[Candidate, LogError]] = []
+        stored = repeated = 0
         for group in handed.groups:
             if group.left:
                 self._withdraw(group)
-            for one, fate in zip(group.candidates, group.fates, strict=True):
-                yield one, UNKNOWN if fate is None else fate
+            if group.failed or group.left:
+                for one, fate in zip(group.candidates, group.fates, strict=True):
+                    if fate is None or isinstance(fate, LogError):
+                        failures.append((one, fate or UNKNOWN))
+            stored += len(group.candidates)
+            repeated += group.repeated
+        stored -= len(failures)
         for one, (group, index) in handed.repeats:
-            yield one, group.fates[index] or UNKNOWN
+            fate = group.fates[index]
+            if fate is None or isinstance(fate, LogError):
+                failures.append((one, fate or UNKNOWN))
+            else:
+                stored += 1
+                repeated += 1
+        return Settled(stored, repeated, failures)
 
     async def drain(self) -> None:
         """Return when nothing is on its way any more."""
@@ -191,7 +239,6 @@ class Store:
             await self.claiming.drain()
         await self._batcher.drain()
         if self.claiming is not None:
-            await give_way()  # what the log has answered last is settled
             await self.claiming.drain()
 
     def _knows(self, key: Key) -> bool:
@@ -204,7 +251,8 @@ class Store:
         stream = candidates[0].accepted.stream
         group.left = len(candidates)
         group.fates = [None] * group.left
-        group.span = span.sending(f"append {stream.name}", _described(stream, group.left))
+        if span is not NO_SPAN:
+            group.span = span.sending(f"append {stream.name}", _described(stream, group.left))
         if self.claiming is None:
             self._append(group, range(group.left))
             return
@@ -258,29 +306,30 @@ class Store:
         headers = group.span.headers
         if self._log_claims:
             records = [
-                NewRecord(record.value, record.key, record.timestamp, None, headers, note_of(one.key))
+                NewRecord(
+                    record.value, record.key, record.timestamp, None, (*record.headers, *headers), note_of(one.key)
+                )
                 if one.key is not None
-                else record._replace(headers=headers)
+                else record._replace(headers=(*record.headers, *headers))
                 for record, one in zip(records, candidates, strict=True)
             ]
         elif headers:
-            records = [record._replace(headers=headers) for record in records]
-        waiting = self._batcher.put(accepted.stream, records, self._check(group, indices))
-        group.sent.append((waiting, indices))
-        waiting.fates.add_done_callback(lambda answered: self._settle(group, indices, answered.result()))
+            records = [record._replace(headers=(*record.headers, *headers)) for record in records]
+        tell = partial(self._settle, group, indices)
+        may_go = self._check(group, indices) if group.claims else None
+        group.sent.append((self._batcher.put(accepted.stream, records, tell, may_go), indices))
 
-    def _check(self, group: Group, indices: Sequence[int]) -> Callable[[], bool] | None:
+    def _check(self, group: Group, indices: Sequence[int]) -> Callable[[], bool]:
         """A check at the beginning of the append: whether it may still begin."""
         claiming = self.claiming
-        if claiming is None or not group.claims:
-            return None
+        assert claiming is not None
         ids = [group.claims[index] for index in indices if index in group.claims]
         return lambda: claiming.may_append(ids)
 
     def _withdraw(self, group: Group) -> None:
         """Nobody waits for it any more: what is not on its way into the log stays out of it."""
         for waiting, indices in group.sent:
-            if not waiting.fates.done() and self._batcher.withdraw(waiting):
+            if not waiting.answered and self._batcher.withdraw(waiting):
                 self._settle(group, indices, [WITHDRAWN] * len(indices))
         sent = {index for _, indices in group.sent for index in indices}
         if undecided := [index for index, fate in enumerate(group.fates) if fate is None and index not in sent]:
@@ -290,29 +339,37 @@ class Store:
         """Remember what the log answered, whether or not anybody still waits for it."""
         now = self._clock.monotonic()
         failed = repeated = 0
+        candidates, known, pending, window = group.candidates, group.fates, self._pending, self._window
         for index, fate in zip(indices, fates, strict=True):
-            stored = not isinstance(fate, LogError)
-            failed += not stored
-            repeated += fate is REPEATED
-            group.fates[index] = fate
-            key = group.candidates[index].key
-            if key is not None:
-                if stored:
-                    self._window.add(key, now)
-                elif isinstance(fate, LogUnavailable) and fate is not WITHDRAWN and fate is not ELSEWHERE:
+            known[index] = fate
+            key = candidates[index].key
+            if isinstance(fate, LogError):
+                failed += 1
+                if key is not None and isinstance(fate, LogUnavailable) and fate not in (WITHDRAWN, ELSEWHERE):
                     self._doubtful.add(key, now)
-                del self._pending[key]
+            else:
+                repeated += fate is REPEATED
+                if key is not None:
+                    window.add(key, now)
+            if key is not None:
+                del pending[key]
         group.left -= len(indices)
+        group.failed = group.failed or failed > 0
         if group.claims:
             self._settle_claims(group, indices)
         stream = group.candidates[0].accepted.stream.name
         telemetry.intake_events(stream, "stored", len(indices) - failed - repeated)
-        telemetry.intake_events(stream, "failed", failed)
-        telemetry.intake_events("", "repeated", repeated)
+        if failed:
+            telemetry.intake_events(stream, "failed", failed)
+        if repeated:
+            group.repeated += repeated
+            telemetry.intake_events("", "repeated", repeated)
         if not group.left:
-            group.span.note({"gateway.events.failed": sum(isinstance(fate, LogError) for fate in group.fates)})
-            group.span.end(next((type(fate).__name__ for fate in group.fates if isinstance(fate, LogError)), None))
-            group.done.set_result(None)
+            errors = [fate for fate in group.fates if isinstance(fate, LogError)] if group.failed else []
+            group.span.note({"gateway.events.failed": len(errors)})
+            group.span.end(type(errors[0]).__name__ if errors else None)
+            for tell_known in group.waiters:
+                tell_known()
 
     def _settle_claims(self, group: Group, indices: Sequence[int]) -> None:
         """Tell other gateways what became of those that were claimed."""
@@ -352,21 +409,3 @@ def _described(stream: Stream, count: int) -> Attributes:
         "messaging.batch.message_count": count,
         "gateway.stream": stream.name,
     }
-
-
-async def _done(awaited: asyncio.Future[None], seconds: float) -> None:
-    """`asyncio.wait` for one future, at a third of the price."""
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-
-    def wake(_: object = None) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    timer = loop.call_later(seconds, wake)
-    awaited.add_done_callback(wake)
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-        awaited.remove_done_callback(wake)

@@ -6,7 +6,6 @@ Every event enters its stream through here. So everything in the log is known to
 from __future__ import annotations
 
 import math
-import uuid
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -14,11 +13,12 @@ import orjson
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.lineage import made_of
-from gateway.catalog.stream import Stream
-from gateway.errors import GatewayError
+from gateway.catalog.stream import REGISTERED, Stream
+from gateway.errors import BadRecord, GatewayError
 from gateway.intake.insert import insert_meta
 from gateway.model.record import NewRecord
 from gateway.schemas.repository import Schema, SchemaRepository
+from gateway.text import random_uuid
 from gateway.times import iso_time, read_time
 
 LARGEST_SECONDS = 100_000_000_000
@@ -39,6 +39,13 @@ class InvalidEvent(GatewayError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class SchemaAway(GatewayError):
+    """The schema registry has not said yet what events of the stream are made of."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"the schema registry has not given the schema of {stream} yet; send it again in a moment")
 
 
 class Accepted(NamedTuple):
@@ -66,6 +73,10 @@ class Accepted(NamedTuple):
         return self.record.value or b""
 
 
+Targets = dict[tuple[Any, Any], tuple[Stream, Schema]]
+"""The stream and the schema of events, by their `meta.stream` and `$schema`."""
+
+
 def validate(
     text: bytes,
     event: object,
@@ -78,26 +89,28 @@ def validate(
     request_id: str | None = None,
     hint: bool = True,
     ahead_ms: int = TIMESTAMP_AHEAD,
+    known: Targets | None = None,
 ) -> Accepted:
     """The record of an event for the stream that its `meta.stream` names; `stream` is taken where it names none.
 
     `text` is the event as it came, and is stored as it is where nothing is missing; `event` what it says. `meta.id`
     (`new_id`, or a random one), `meta.dt`, `meta.stream` and (where one is given) `meta.request_id` are put in where
     they are missing and the schema allows them. Without `hint`, no time is spent on what a wrong name may mean.
-    `ahead_ms` is how far the record's time may lie ahead of now; 0 is as far as it likes. Raises InvalidEvent: no
-    object, no such stream or schema, not valid, or no field that the record is made of.
+    `ahead_ms` is how far the record's time may lie ahead of now; 0 is as far as it likes. `known` remembers what events
+    of this catalogue and these schemas were for, as those of one request mostly are for the same. Raises InvalidEvent:
+    no object, no such stream or schema, not valid, or no field that the record is made of.
     """
     if not isinstance(event, dict):
         raise InvalidEvent("the event is not a JSON object")
     meta = event.get("meta", {})
     if not isinstance(meta, dict):
         raise InvalidEvent("/meta: it is not an object; it takes one, such as {} or {stream: …}")
-    target = _stream(meta, catalog, stream, hint)
-    if target.derive is not None:
-        # Canaries too: one of now would be ahead of the rows that come.
-        sources = ", ".join(made_of(target))
-        raise InvalidEvent(f"/meta/stream: {target.name} is made of {sources}, and takes no other events")
-    schema = _schema(event, target, schemas)
+    found = None if known is None or stream is not None else _known(known, meta.get("stream"), event.get("$schema"))
+    if found is None:
+        found = _target(event, meta, catalog, schemas, stream, hint, known)
+    target, schema = found
+    if target.form != "json":
+        return _in_form(text, event, meta, target, schema, now_ms, new_id, request_id, ahead_ms)
     added = _missing(meta, target, now_ms, new_id, request_id)
     if added:
         event, added = _completed(event, meta, added, schema)
@@ -105,20 +118,86 @@ def validate(
     elif faults := schema.faults(event):
         raise InvalidEvent("; ".join(faults))
     key = key_of(event, target) if target.message_key_fields else None
-    record = NewRecord(text, key, timestamp_of(event, target, now_ms, ahead_ms))
+    timestamp = now_ms if target.timestamp_field is None else timestamp_of(event, target, now_ms, ahead_ms)
     given_id = meta.get("id")
+    record = NewRecord(text, key, timestamp)
     return Accepted(target, target.topics[0], record, given_id if isinstance(given_id, str) else None)
+
+
+def _in_form(
+    text: bytes,
+    event: dict[str, Any],
+    meta: dict[str, Any],
+    target: Stream,
+    schema: Schema,
+    now_ms: int,
+    new_id: str | None,
+    request_id: str | None,
+    ahead_ms: int,
+) -> Accepted:
+    """The record of an event for a stream of another form. `$schema` and `meta` are part of the value only where the
+    schema names them: no Avro has a member `$schema`."""
+    if schema.encode is None:
+        raise InvalidEvent(f"/$schema: {schema.uri} is no schema of the registry that has those of {target.name}")
+    own = schema.document.get("properties", {})
+    value = {name: part for name, part in event.items() if name in own or name not in ("$schema", "meta")}
+    if "meta" in own and (added := _missing(meta, target, now_ms, new_id, request_id)):
+        value, _ = _completed(value, meta, added, schema)
+    elif faults := schema.faults(value):
+        raise InvalidEvent("; ".join(faults))
+    try:
+        data = schema.encode(value, len(text))
+    except BadRecord as error:
+        raise InvalidEvent(str(error)) from None
+    complete = {**event, **value}
+    key = key_of(complete, target) if target.message_key_fields else None
+    given_id = meta.get("id")
+    record = NewRecord(data, key, timestamp_of(complete, target, now_ms, ahead_ms))
+    return Accepted(target, target.topics[0], record, given_id if isinstance(given_id, str) else None)
+
+
+def _target(
+    event: dict[str, Any],
+    meta: dict[str, Any],
+    catalog: Catalog,
+    schemas: SchemaRepository,
+    stream: Stream | None,
+    hint: bool,
+    known: Targets | None,
+) -> tuple[Stream, Schema]:
+    """The stream that takes the event, and its schema."""
+    target = _stream(meta, catalog, stream, hint)
+    if target.derive is not None:
+        # Canaries too: one of now would be ahead of the rows that come.
+        sources = ", ".join(made_of(target))
+        raise InvalidEvent(f"/meta/stream: {target.name} is made of {sources}, and takes no other events")
+    if target.form == "cloudevents":
+        raise InvalidEvent(
+            f"/meta/stream: {target.name} takes CloudEvents: send them as application/cloudevents+json, with "
+            f"?stream={target.name}"
+        )
+    schema = _schema(event, target, schemas)
+    if known is not None and stream is None:
+        known[meta["stream"], event["$schema"]] = target, schema
+    return target, schema
+
+
+def _known(known: Targets, name: object, uri: object) -> tuple[Stream, Schema] | None:
+    """What an event of these names was for; they may be anything."""
+    return known.get((name, uri)) if type(name) is str and type(uri) is str else None
 
 
 def _missing(
     meta: dict[str, Any], stream: Stream, now_ms: int, new_id: str | None, request_id: str | None
 ) -> dict[str, str]:
     """The members that `meta` lacks; optional ones come last."""
-    missing = {}
+    missing: dict[str, str] = {}
+    if "stream" in meta and "id" in meta and "dt" in meta and (request_id is None or "request_id" in meta):
+        return missing
     if "stream" not in meta:
         missing["stream"] = stream.name
     if "id" not in meta:
-        missing["id"] = new_id or str(uuid.uuid4())
+        missing["id"] = new_id or random_uuid()
     if "dt" not in meta:
         missing["dt"] = iso_time(now_ms)
     if request_id is not None and "request_id" not in meta:
@@ -168,6 +247,8 @@ def _stream(meta: dict[str, Any], catalog: Catalog, stream: Stream | None, hint:
 
 
 def _schema(event: dict[str, Any], stream: Stream, schemas: SchemaRepository) -> Schema:
+    if stream.form in REGISTERED and schemas.described(stream.name) is None:
+        raise SchemaAway(stream.name)
     uri = event.get("$schema")
     if not isinstance(uri, str):
         what = "it is not a string" if "$schema" in event else "it is missing"
@@ -200,7 +281,8 @@ def key_of(event: dict[str, Any], stream: Stream) -> bytes | None:
             raise InvalidEvent(f"/{path.replace('.', '/')}: it is missing, and the record's key needs it")
     if len(values) > 1:
         return orjson.dumps(values)
-    return values[0].encode() if isinstance(values[0], str) else orjson.dumps(values[0])
+    is_text = isinstance(values[0], str) and stream.key_form != "json"
+    return values[0].encode() if is_text else orjson.dumps(values[0])
 
 
 def timestamp_of(event: dict[str, Any], stream: Stream, now_ms: int, ahead_ms: int = TIMESTAMP_AHEAD) -> int:

@@ -29,21 +29,21 @@ class Window:
 
     def has(self, thing: Hashable, now: float) -> bool:
         """Whether it is in it."""
-        self._expire(now)
+        if now - self._turned >= self._half:
+            self._expire(now)
         mark = hash(thing)
         return mark in self._newest or mark in self._older or mark in self._oldest
 
     def add(self, thing: Hashable, now: float) -> None:
         """Remember something from now on."""
-        self._expire(now)
+        if now - self._turned >= self._half:
+            self._expire(now)
         if len(self._newest) >= self._maximum:
             self._turn()
             self._turned = now
         self._newest.add(hash(thing))
 
     def _expire(self, now: float) -> None:
-        if now - self._turned < self._half:
-            return
         for _ in range(PARTS):
             self._turn()
             self._turned += self._half

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.intake.split import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, split
+from gateway.intake.split import CHUNK_EVENTS, MAXIMUM_DEPTH, BadBody, Piece, TooManyEvents, read_one, split_slowly
+from tests.kit.intake import split
 
 MAXIMUM = 1000
 
@@ -158,12 +159,13 @@ def test_the_number_of_events_is_bounded(space: bytes) -> None:
 
 @pytest.mark.parametrize("space", [b"", b" "])
 def test_chunks_are_bounded(space: bytes) -> None:
-    chunks = list(split(b"[" + b",".join([space + b'{"a":1}'] * 250) + b"]", MAXIMUM))
+    chunks = list(split_slowly(b"[" + b",".join([space + b'{"a":1}'] * 250) + b"]", MAXIMUM))
     assert [len(chunk) for chunk in chunks] == [CHUNK_EVENTS, CHUNK_EVENTS, 50]
     large = b'{"a":"' + b"x" * 200_000 + b'"}'
-    assert max(map(len, split(b"[" + b",".join([space + large] * 8) + b"]", MAXIMUM))) <= 2
+    assert max(map(len, split_slowly(b"[" + b",".join([space + large] * 8) + b"]", MAXIMUM))) <= 2
 
 
+@pytest.mark.long
 def test_long_bodies_with_faults_take_linear_time() -> None:
     body = b"[" + b",".join([b"x" + b" " * 4000] * 1000) + b"]"
     assert len(pieces_of(body)) == 1000

@@ -295,3 +295,10 @@ def test_another_validator_says_the_same_of_an_example_in_which_something_is_cha
         return
     assert valid
     assert accepted.value == text
+
+
+def test_a_key_that_is_read_as_json_is_written_as_json() -> None:
+    stream = replace(CHANGE, message_key_fields=("wiki",), key_form="json")
+    assert key_of({"wiki": "enwiki"}, stream) == b'"enwiki"'
+    assert key_of({"wiki": 7}, stream) == b"7"
+    assert key_of({"wiki": "enwiki"}, replace(stream, key_form="string")) == b"enwiki"

@@ -8,7 +8,7 @@ import httpx
 
 from gateway.access.keys import MAXIMUM_DOCUMENT
 from gateway.errors import InvalidEnvironment, KeysUnavailable
-from gateway.outbound.certificates import why_refused
+from gateway.outbound.failures import why_failed
 from gateway.outbound.lookups import look_up_apart
 from gateway.outbound.requests import Authorities, Outbound
 
@@ -43,5 +43,5 @@ class Fetcher:
         except TimeoutError:
             raise KeysUnavailable(f"the keys (jwks) did not arrive within {FETCH_SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment, OSError) as error:
-            why = why_refused(error) or error or type(error).__name__
+            why = why_failed(error) or error or type(error).__name__
             raise KeysUnavailable(f"the keys (jwks) cannot be fetched: {why}") from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import RestartNeeded
 from gateway.observability import telemetry
+from gateway.routes.catalog import Lags
 from gateway.routes.health import Workers
 from gateway.routes.overview import Rows
 
@@ -31,6 +32,7 @@ class Operations:
     exposition: Callable[[], Awaitable[bytes]]
     """The metrics of all processes."""
     workers: Workers
+    lags: Lags
 
 
 async def nothing_to_reload() -> dict[str, Any]:
@@ -49,6 +51,11 @@ async def own_exposition() -> bytes:
 def no_workers() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """A process alone has no other that could be silent or down."""
     return (), ()
+
+
+def no_lags() -> Mapping[str, int]:
+    """A process alone derives nothing."""
+    return {}
 
 
 def drain_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
+from gateway.catalog.lineage import made_of
 from gateway.catalog.stream import Stream
 from gateway.description.events import ANY_EVENT, name_of, told
 from gateway.description.facts import Facts
@@ -39,7 +40,7 @@ def asyncapi(facts: Facts, base: str) -> Json:
     streams = [stream for stream in facts.catalog.streams.values() if "/" not in stream.name and "~" not in stream.name]
     channels = {stream.name: _channel(facts, stream) for stream in streams}
     operations = {f"receive-{stream.name}": _receive(facts, stream) for stream in streams}
-    taken = [name_of(schema) for schema in schemas.values()]
+    taken = [name_of(schema) for schema in told(facts, taken=True).values()]
     if facts.intake and taken:
         intake = _free("intake", channels)
         channels[intake] = _intake_channel(taken)
@@ -77,11 +78,13 @@ def server_address(base: str) -> Json:
 
 
 def _channel(facts: Facts, stream: Stream) -> Json:
+    sources = [name for name in made_of(stream) if name in facts.catalog.streams]
     return {
         "address": f"/v2/stream/{quote(stream.name)}",
         "title": stream.title or stream.name,
         "description": stream.description,
         "messages": {name: _component(name) for name in _messages(facts, stream)},
+        **({"x-derived-from": sources} if sources else {}),
     }
 
 

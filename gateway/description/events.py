@@ -26,9 +26,10 @@ def name_of(schema: Schema) -> str:
     return f"{schema.title.replace('.', '..').replace('/', '.')}-{schema.version}"
 
 
-def told(facts: Facts) -> dict[str, Schema]:
-    """The newest schemas of all described streams, by component."""
-    return {name_of(schema): schema for stream in facts.catalog.streams.values() for schema in facts.schemas_of(stream)}
+def told(facts: Facts, taken: bool = False) -> dict[str, Schema]:
+    """The newest schemas of all described streams, by component; `taken`: of those that take events as JSON."""
+    streams = [one for one in facts.catalog.streams.values() if not taken or facts.takes_json(one)]
+    return {name_of(schema): schema for stream in streams for schema in facts.schemas_of(stream)}
 
 
 def models(facts: Facts) -> dict[str, Schema]:

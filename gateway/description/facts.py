@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
+from gateway.catalog.view import View
 from gateway.schemas.repository import Schema, SchemaRepository
 
 
@@ -39,11 +40,19 @@ class Facts:
     """Whether there are tokens that would be accepted."""
     cookie: str | None = None
     """The cookie that may hold one."""
+    views: tuple[View, ...] = ()
+    """The described views, each of one of the described streams."""
+    trials: bool = False
+    """Whether declarations may be tried here."""
 
     def schemas_of(self, stream: Stream) -> list[Schema]:
-        """The newest schema of each title that the stream takes."""
-        found = (self.schemas.get(title) for title in self.schemas.titles() if stream.takes(title))
-        return [schema for schema in found if schema is not None]
+        """The newest schema of each title that the stream takes, or what a schema registry has for it."""
+        return self.schemas.newest_of(stream)
+
+    @staticmethod
+    def takes_json(stream: Stream) -> bool:
+        """Whether the stream takes events by the intake that name their schema."""
+        return stream.schema_title is not None and stream.form != "cloudevents"
 
     def example_stream(self) -> Stream | None:
         """The stream that examples are about: one with a schema, where there is such."""
@@ -52,7 +61,7 @@ class Facts:
 
     def example_event(self) -> dict[str, Any] | None:
         """An event that the intake takes: the example of a schema, for a stream of it."""
-        for stream in self.catalog.streams.values():
+        for stream in filter(self.takes_json, self.catalog.streams.values()):
             for schema in self.schemas_of(stream):
                 for example in schema.examples:
                     meta = example.get("meta")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.description.facts import Facts
 from gateway.description.parts import COUNT, TEXT, Json, answer, component, json_of, parameter, problems, record
-from gateway.intake.body import CODINGS, JSON, REPORTS
+from gateway.intake.body import BATCHED, CODINGS, JSON, REPORTS, STRUCTURED
 from gateway.intake.body import TEXT as PLAIN
 
 PARAMETERS: dict[str, tuple[str, Json]] = {
@@ -12,6 +12,7 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         "Answer before the log has acknowledged the events.",
         {"type": "string", "enum": ["true", "false"], "default": "false"},
     ),
+    "stream": ("The stream of CloudEvents; other events name theirs.", TEXT),
 }
 """Each query parameter: what it is, and its schema."""
 
@@ -44,7 +45,7 @@ def intake(facts: Facts) -> Json:
         ),
         "parameters": [
             *(
-                parameter(name, "query", description, schema, example=schema["enum"][0])
+                parameter(name, "query", description, schema, example=schema.get("enum", ["orders"])[0])
                 for name, (description, schema) in PARAMETERS.items()
             ),
             parameter(
@@ -72,7 +73,8 @@ def intake(facts: Facts) -> Json:
         "requestBody": {
             "required": True,
             "description": f"An event, or an array of them, as `{JSON}`. Pages may send the same as `{PLAIN}`, as "
-            f"navigator.sendBeacon does, and browsers their reports as `{REPORTS}` (Reporting API).",
+            f"navigator.sendBeacon does, and browsers their reports as `{REPORTS}` (Reporting API). CloudEvents are "
+            f"`{STRUCTURED}` or `{BATCHED}`, or have their attributes in `ce-` headers. `stream` names theirs.",
             # Alone: of a body of several types, what generators make cannot be called.
             "content": {JSON: _body(facts)},
         },

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from gateway.access.credential import PARAMETER
+from gateway.description.counts import COUNTS_PATH, counts
 from gateway.description.events import components
 from gateway.description.facts import Facts
 from gateway.description.intake import intake
 from gateway.description.parts import Json, shared
 from gateway.description.reading import catalogue, service
 from gateway.description.streams import stream
+from gateway.description.trial import trial
+from gateway.description.views import views
 
 STREAM_PATH = "/v2/stream/{streams}"
 INTAKE_PATH = "/v1/events"
+TRIAL_PATH = "/explorer/trial"
 
 _TAGS = {
     "streams": "List streams, and subscribe to them.",
     "intake": "Send events over HTTP.",
+    "views": "The state of streams by key, now and at any time.",
     "schemas": "The schemas of events.",
     "service": "Liveness and readiness.",
     "documents": "This description in three formats.",
@@ -37,9 +42,13 @@ def openapi(facts: Facts) -> Json:
         if path.startswith("/v2/streams"):
             item["get"] |= _security(facts)
         paths[path] = item
+    paths[COUNTS_PATH] = {"get": counts(facts) | _security(facts)}
+    paths |= {path: {"get": item["get"] | _security(facts)} for path, item in views(facts).items()}
     if facts.intake:
         paths[INTAKE_PATH] = {"post": intake(facts) | _security(facts, needed=facts.intake_token)}
     paths |= service()
+    if facts.trials:
+        paths[TRIAL_PATH] = {"post": trial(facts) | _security(facts)}
     parts = shared()
     parts["schemas"] |= components(facts)
     if facts.tokens:

@@ -28,6 +28,12 @@ HEADERS: dict[str, tuple[str, Json]] = {
         {"type": "string", "pattern": r"^[0-9.]+$"},
     ),
     "Event-Gateway-Log": ("Identifies the log among those of other servers; absent while it is unknown.", TEXT),
+    "Gateway-Warning": (
+        "A line for each part of `filter`, `fields` or `by` that the schemas of all the streams exclude: a member that "
+        "is not there, a text compared with a number. It is sent all the same. In ASCII, with JSON's `\\u` escapes.",
+        TEXT,
+    ),
+    "Gateway-Position": ("The id of the position that the answer is as of.", TEXT),
     "Permissions-Policy": ("Which features of the device the page may use.", TEXT),
     "Referrer-Policy": ("How much of its address the page reveals to other sites.", TEXT),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
@@ -53,6 +59,7 @@ PROBLEMS: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "BadRequest": (400, "A parameter, a header or the body is invalid; the problem names it.", ("WWW-Authenticate",)),
     "Unauthorized": (401, "A token is required, or the token was not accepted.", ("WWW-Authenticate", "Connection")),
     "NotFound": (404, "The resource does not exist; the problem lists similar names.", ()),
+    "Gone": (410, "The state at this time is not known any more; `earliest` is the first time that is.", ()),
     "NotAcceptable": (406, "No media type in `Accept` is available.", ()),
     "RequestTimeout": (408, "The body did not arrive in time.", ("Connection",)),
     "TooLarge": (413, "The body is too large, or has too many events.", ("Connection",)),
@@ -149,8 +156,10 @@ PROBLEM = record(
         "detail": {**TEXT, "description": "The mistake in this request, and what is accepted instead."},
         "parameter": {**TEXT, "description": "The invalid parameter or header, as it was sent."},
         "limit": {**TEXT, "description": "The limit that the request exceeds."},
+        "deleted": {**TIME, "description": "When the key was deleted."},
+        "earliest": {**TIME, "description": "The earliest time of which the state is known."},
     },
-    ("parameter", "limit"),
+    ("parameter", "limit", "deleted", "earliest"),
     description="A problem document (RFC 9457).",
 )
 REFUSED = record(
@@ -174,15 +183,41 @@ STREAM = record(
             "items": TEXT,
             "description": "The streams that this stream is made of; empty for an original stream.",
         },
+        "derived_into": {
+            "type": "array",
+            "items": TEXT,
+            "description": "The streams that are made of this stream.",
+        },
+        "derivation": {
+            "type": ["object", "null"],
+            "description": "How a derived stream is made; null for an original stream, and where a source is hidden "
+            "from the client.",
+            "properties": {
+                "operator": {"enum": ["select", "window", "latest", "lookup", "dedup"]},
+                "version": {"type": "integer", "minimum": 1},
+                "lag": {
+                    "type": ["integer", "null"],
+                    "minimum": 0,
+                    "description": "Seconds behind its sources, as after a start or with a new version; null if this "
+                    "server does not know.",
+                },
+            },
+            "required": ["operator", "version", "lag"],
+        },
         "oldest": {**TIME, "description": "The time of the oldest event, the earliest that `since` reaches."},
         "newest": {**TIME, "description": "The time of the newest event."},
         "rate": {"type": "number", "minimum": 0, "description": "Events per second in the last minute."},
+        "absent": {
+            "type": "array",
+            "items": TEXT,
+            "description": "The topics that are not in the log; only where there are such.",
+        },
         "example": {
             "type": ["object", "null"],
             "description": "A recent event; only in the answer for a single stream.",
         },
     },
-    ("example",),
+    ("absent", "example"),
     description="A stream of the catalogue.",
 )
 SCHEMA_VERSIONS = record(

@@ -156,9 +156,17 @@ def service() -> Json:
                 "rates",
                 "page",
                 "Event rates",
-                "Returns the number of events in each second of the last minute, as the explorer shows them.",
+                "Returns the number of events in each second of the last minute, as the explorer shows them. Clients "
+                "that prefer `text/event-stream` get the counts again every two seconds, for up to ten minutes.",
             ),
-            {"200": answer("The counts.", json_of(_RATES), no_store)},
+            {
+                "200": answer(
+                    "The counts.",
+                    {**json_of(_RATES), "text/event-stream": {"schema": TEXT}},
+                    ("Cache-Control", "X-Accel-Buffering"),
+                )
+            },
+            "TooMany",
         ),
         "/explorer/{version}/{name}": _get(
             ("explorerFile", "page", "Get a file of the explorer", "The URL changes with the content of the explorer."),

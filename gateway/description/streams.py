@@ -67,6 +67,9 @@ MEDIA_TYPES = {
     "text/event-stream": "Server-sent events: `id:` is the position after the event, `data:` the event as stored.",
     "application/*": "`application/x-ndjson`, or `application/json` for clients that accept nothing else: one event "
     "per line. An empty line is a heartbeat. Objects with `$gap` or `$error` report what those events report.",
+    "text/csv": "A table (RFC 4180) with a header line, for responses with `limit` or `until`: a column for each path "
+    "in `fields`, or for each member of the schema that is no object or array. Objects and arrays are JSON text. A "
+    "response that lacks something is broken off.",
 }
 """A range (OpenAPI 3.1, media types) for newline-delimited JSON. A generated client takes any type with `json` in
 its name for one JSON document, asks for it rather than for a stream, and fails."""
@@ -119,11 +122,16 @@ def stream(facts: Facts) -> Json:
                     "Event-Gateway",
                     "Event-Gateway-Heartbeat",
                     "Event-Gateway-Log",
+                    "Gateway-Warning",
                     "Vary",
                     "X-Accel-Buffering",
                 ),
             ),
-            "204": answer("The requested range has ended already; EventSource stops.", None, ("Cache-Control",)),
+            "204": answer(
+                "The requested range has ended already; EventSource stops.",
+                None,
+                ("Cache-Control", "Gateway-Warning"),
+            ),
             **problems(
                 "BadRequest", "NotFound", "NotAcceptable", "TooMany", "Unavailable", *(["Unauthorized"] * facts.tokens)
             ),

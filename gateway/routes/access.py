@@ -82,8 +82,9 @@ class TokensApart:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query, tokens = take_out(scope.get("query_string", b""))
-        if tokens:
-            scope["query_string"] = query
-            scope[_IN_QUERY] = tokens
+        if query := scope.get("query_string"):
+            query, tokens = take_out(query)
+            if tokens:
+                scope["query_string"] = query
+                scope[_IN_QUERY] = tokens
         await self._app(scope, receive, send)

@@ -20,6 +20,11 @@ OPEN_PATHS = ("/healthz",)
 name private streams and the operator's hosts."""
 
 
+PAGE_PATHS = ("/-/reload", "/-/drain")
+"""What the operators' page may change, with the header that it sends."""
+PAGE_HEADER = "gateway-operator"
+
+
 class AdminGuard:
     """Plain ASGI: keeps out the pages that a browser shows on a machine from which the admin port can be reached.
 
@@ -49,7 +54,7 @@ class AdminGuard:
                         "name to the setting `admin_names`"
                     )
                     return Problem(421, "Misdirected request", detail, "Host")
-        if method not in ("GET", "HEAD") and "origin" in headers:
+        if method not in ("GET", "HEAD") and "origin" in headers and not _is_own(path, headers):
             return Problem(403, "Forbidden", "the admin port refuses such requests from web pages", "Origin")
         return None
 
@@ -63,6 +68,15 @@ class AdminGuard:
         except ValueError:
             return False
         return True
+
+
+def _is_own(path: str, headers: Headers) -> bool:
+    """Whether it comes from a page of this port, and is one of the few requests that these make. A page of another
+    origin cannot send the header unasked (WHATWG Fetch), and nobody here answers such a question."""
+    hosts, origins = headers.getlist("host"), headers.getlist("origin")
+    if path not in PAGE_PATHS or len(hosts) != 1 or origins not in ([f"http://{hosts[0]}"], [f"https://{hosts[0]}"]):
+        return False
+    return headers.get("sec-fetch-site", "same-origin") == "same-origin" and headers.get(PAGE_HEADER) == "yes"
 
 
 class ReloadRoute:

@@ -8,6 +8,7 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.clock import Clock, SystemClock
+from gateway.derive.trials import Payment
 from gateway.errors import Problem
 from gateway.feed.judge import Charge
 from gateway.limits.ledger import FORGET_SECONDS, Ledger
@@ -27,12 +28,14 @@ from gateway.limits.port import (
 )
 from gateway.observability import telemetry
 from gateway.observability.throttle import Seldom
-from gateway.routes.peer import sender
+from gateway.routes.peer import sender, told_by_nobody
 from gateway.routes.problems import answer
 from gateway.subscription.replay import Pace
 
 MOST_PARAMETERS = 64
 """Parameters of one request: more than any has, few enough to be looked at one by one."""
+MOST_PEERS = 4096
+"""Peers that are remembered."""
 READ_SECONDS = 0.005
 """Processor seconds. A request for a stream counts once more for each such time that it takes to be parsed."""
 BODY_BYTES = 16_384
@@ -49,6 +52,7 @@ _DETAILS = {
     CONNECTS: "your address opens streams too fast",
     REQUESTS: "your address sends requests too fast",
     INTAKE: "your address sends events too fast",
+    REPLAY: "your address reads history too fast",
     AWAY: "limits cannot be checked now",
 }
 
@@ -83,22 +87,26 @@ class Lease:
     @property
     def charge(self) -> Charge | None:
         """The budget that pays for the steps of the stream's filter, if there is one."""
-        client, limiter = self._client, self._limiter
-        if client is None or not client.policy.filters.limited:
-            return None
-        return partial(limiter.charge, client)
+        return None if self._client is None else _charge(self._limiter, self._client)
 
     @property
     def pace(self) -> Pace | None:
         """The budget that slows the replay of the stream, if there is one."""
-        client, limiter = self._client, self._limiter
-        if client is None or not client.policy.replay.limited:
-            return None
+        return None if self._client is None else _pace(self._limiter, self._client)
 
-        async def pace(size: int) -> float:
-            return await limiter.spend(REPLAY, client, client.policy.replay, size, owing=True)
 
-        return pace
+def _charge(limiter: Limiter, client: Client) -> Charge | None:
+    return partial(limiter.charge, client) if client.policy.filters.limited else None
+
+
+def _pace(limiter: Limiter, client: Client) -> Pace | None:
+    if not client.policy.replay.limited:
+        return None
+
+    async def pace(size: int) -> float:
+        return await limiter.spend(REPLAY, client, client.policy.replay, size, owing=True)
+
+    return pace
 
 
 class Admission:
@@ -116,18 +124,31 @@ class Admission:
         self._requests = Ledger(0)
         """Of this process alone, whose time they take: to ask others would cost more than most requests."""
         self._forget = Seldom(FORGET_SECONDS)
+        self._peers: dict[str, tuple[Client | None, str]] = {}
+        """By the peer of a connection, whose limits hold, and its address: it asks again and again."""
 
     def client(self, scope: Scope) -> Client | None:
         """Whose limits hold for the request; None where none do."""
+        return self._known(scope)[0]
+
+    def _known(self, scope: Scope) -> tuple[Client | None, str]:
+        peer = told_by_nobody(scope)
+        if peer is not None and (known := self._peers.get(peer)) is not None:
+            return known
         address, vouched = sender(scope, self._trusted, self._header)
         if not vouched and not self._told:
             self._told = True
             telemetry.forwarding_ignored()
-        return self._policies.client(address, vouched)
+        known = self._policies.client(address, vouched), str(address)
+        if peer is not None:
+            if len(self._peers) >= MOST_PEERS:
+                self._peers.clear()
+            self._peers[peer] = known
+        return known
 
     def address(self, scope: Scope) -> str:
         """The client's address, as far as the proxies that are trusted tell it."""
-        return str(sender(scope, self._trusted, self._header).address)
+        return self._known(scope)[1]
 
     def request(self, scope: Scope) -> None:
         """Count a request, before anything is done for it. Raises Problem: 429 where they come too fast, 400 for one
@@ -156,6 +177,26 @@ class Admission:
         if refusal is not None:
             raise _refused(refusal)
         return Lease(self._limiter, client)
+
+    async def read_history(self, scope: Scope, size: int) -> float:
+        """Count bytes of history that a request reads; returns the seconds that the client is to wait for them."""
+        client = self.client(scope)
+        pace = None if client is None else _pace(self._limiter, client)
+        return 0.0 if pace is None else await pace(size)
+
+    async def begin_work(self, scope: Scope) -> Payment:
+        """How work on history is paid for, such as a trial or a count: with what is read, and with the work of
+        filters. Raises Problem(429) where the client owes any of them."""
+        client = self.client(scope)
+        if client is None:
+            return Payment(self.address(scope))
+        refusal = self._limiter.indebted(client)
+        if refusal is None and client.policy.replay.limited:
+            wait = await self._limiter.spend(REPLAY, client, client.policy.replay, 1)
+            refusal = LimitReached(REPLAY, wait) if wait > 0 else None
+        if refusal is not None:
+            raise _refused(refusal)
+        return Payment(client.bucket, _pace(self._limiter, client), _charge(self._limiter, client))
 
     async def take_events(self, scope: Scope, count: int) -> None:
         """Count events that come in. Raises Problem(429) where they come too fast."""

@@ -16,16 +16,19 @@ from starlette.types import Receive, Scope, Send
 from gateway.cooperative import give_way
 from gateway.description.intake import PARAMETERS as DESCRIBED
 from gateway.errors import MISTAKE, Problem
-from gateway.intake.body import Expander, coding, media_type, too_large
+from gateway.intake.body import BATCHED, CLOUDEVENTS, IDENTITY, STRUCTURED, Expander, coding, media_type, too_large
+from gateway.intake.cloudevent import MARK, binary_body
 from gateway.intake.idempotency import RETRY_SECONDS
 from gateway.intake.intake import Intake
 from gateway.intake.outcome import Outcome, Rejected, Submission
 from gateway.intake.telling import away, forbidden
 from gateway.observability import request_id, telemetry
-from gateway.observability.tracing import NO_TRACER, Attributes, Span, Tracer
+from gateway.observability.tracing import NO_SPAN, NO_TRACER, Attributes, Span, Tracer
 from gateway.routes.access import Viewers
 from gateway.routes.admission import BODY_BYTES, Admission
 from gateway.routes.problems import answer
+from gateway.routes.request_ids import TOLD
+from gateway.routes.sink import EXCHANGE, Exchange
 
 EVENTS_PATH = "/v1/events"
 PARAMETERS = tuple(DESCRIBED)
@@ -69,14 +72,18 @@ class EventsEndpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, span: Span) -> int | None:
         """Returns the status of the answer; None where the client went away."""
         headers = dict(scope["headers"])
-        body = _Body(self._intake, receive, b"content-length" in headers or b"transfer-encoding" in headers)
+        exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
+        unread = b"content-length" in headers or b"transfer-encoding" in headers
+        body = _Body(self._intake, receive, unread, exchange)
         try:
             counted = _Counted(None if self._admission is None else partial(self._admission.take_events, scope))
             submission = await self._read(scope, headers, body, counted, span)
             async with self._intake.split(submission) as split:
-                await counted.reach(len(split.pieces))
+                if len(split.pieces) > counted.count:
+                    await counted.reach(len(split.pieces))
                 outcome = await self._intake.take(split)
-            span.note(_counts(outcome))
+            if span is not NO_SPAN:
+                span.note(_counts(outcome))
             status, document = _told(outcome)
         except _Gone:
             return None
@@ -90,14 +97,13 @@ class EventsEndpoint:
         finally:
             body.release()
         content = orjson.dumps(document) + b"\n"
-        head = [
-            (b"content-type", b"application/json"),
-            (b"cache-control", b"no-store"),
-            (b"content-length", b"%d" % len(content)),
-        ]
+        head = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         if outcome.unavailable:
             # Some are stored; the log may take the others later.
             head.append((b"retry-after", b"%d" % RETRY_SECONDS))
+        if exchange is not None and exchange.answer(status, [*head, *scope.get(TOLD, ())], content):
+            return status
+        head.append((b"content-length", b"%d" % len(content)))
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": content})
         return status
@@ -110,16 +116,25 @@ class EventsEndpoint:
             raise Problem(405, "Method not allowed", detail, headers={"allow": "POST"})
         await counted.reach(1)
         grant = await self._viewers.writer(scope)
-        hasty = _hasty(scope["query_string"])
-        kind = media_type(_text(headers.get(b"content-type")))
+        query = scope["query_string"]
+        hasty, stream = _parameters(query) if query else (False, None)
+        in_headers = MARK in headers and _is_binary(headers)
+        kind = STRUCTURED if in_headers else media_type(_text(headers.get(b"content-type")))
+        if stream is not None and kind not in CLOUDEVENTS:
+            raise _bad("stream", "it is for CloudEvents; other events name theirs in `meta.stream`")
         key = _idempotency_key(headers.get(b"idempotency-key"))
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length[:20]) > self._intake.options.intake_max_bytes:
             raise too_large(self._intake.options.intake_max_bytes)
         await body.read(coding(_text(headers.get(b"content-encoding"))))
         name = request_id.current.get()
-        await counted.reach(len(body.data) // BODY_BYTES)
-        return Submission(body.data, kind, grant, hasty, name, key, span)
+        if len(body.data) > BODY_BYTES:
+            await counted.reach(len(body.data) // BODY_BYTES)
+        content = binary_body(scope["headers"], body.data) if in_headers else body.data
+        if kind in CLOUDEVENTS and (content.lstrip()[:1] == b"[") != (kind == BATCHED):
+            what = f"an array of CloudEvents is {BATCHED}, and one alone is {STRUCTURED}"
+            raise Problem(400, "Bad body", what, "Content-Type")
+        return Submission(content, kind, grant, hasty, name, key, span, stream)
 
 
 class _Counted:
@@ -127,13 +142,13 @@ class _Counted:
 
     def __init__(self, take: Callable[[int], Awaitable[None]] | None) -> None:
         self._take = take
-        self._count = 0
+        self.count = 0
 
     async def reach(self, count: int) -> None:
         """Count it as this many in all. Raises Problem(429)."""
-        more = count - self._count
+        more = count - self.count
         if self._take is not None and more > 0:
-            self._count = count
+            self.count = count
             await self._take(more)
 
 
@@ -144,9 +159,10 @@ class _Gone(Exception):
 class _Body:
     """The body of one request, counted by the intake for as long as it is held."""
 
-    def __init__(self, intake: Intake, receive: Receive, unread: bool) -> None:
+    def __init__(self, intake: Intake, receive: Receive, unread: bool, exchange: Exchange | None) -> None:
         self._intake = intake
         self._receive = receive
+        self._exchange = exchange
         self._held = 0
         self.data = b""
         self.unread = unread
@@ -154,19 +170,40 @@ class _Body:
 
     async def read(self, coding: str) -> None:
         """Read and expand all of it. Raises Problem and _Gone."""
-        expander = Expander(coding, self._intake.options.intake_max_bytes)
+        most = self._intake.options.intake_max_bytes
+        whole = self._exchange.take_body() if self._exchange is not None and self.unread else None
+        if whole is not None:
+            self.unread = False
+            if coding == IDENTITY and len(whole) <= most:
+                self._hold(len(whole))
+                self.data = whole
+                return
+        expander = Expander(coding, most)
+        if whole is not None:
+            self._take(expander, whole)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while self.unread:
-                    expander.feed((await self._next()).get("body", b""))
-                    if expander.size > self._held:
-                        self._intake.hold(expander.size - self._held)
-                        self._held = expander.size
-                    if self.unread:
-                        await give_way()
+            if self.unread:
+                await self._read_parts(expander)
         except TimeoutError:
             raise Problem(408, "Request timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
         self.data = expander.finish()
+
+    async def _read_parts(self, expander: Expander) -> None:
+        async with asyncio.timeout(BODY_SECONDS):
+            while self.unread:
+                self._take(expander, (await self._next()).get("body", b""))
+                if self.unread:
+                    await give_way()
+
+    def _take(self, expander: Expander, part: bytes) -> None:
+        expander.feed(part)
+        if expander.size > self._held:
+            self._hold(expander.size)
+
+    def _hold(self, size: int) -> None:
+        """Count what is held as so many bytes in all. Raises Problem(503)."""
+        self._intake.hold(size - self._held)
+        self._held = size
 
     async def discard(self) -> None:
         """Throw away what is not read yet, for a while."""
@@ -261,21 +298,26 @@ class _Budget:
         return text[:EXCERPT_BYTES].decode(errors="replace") + "…"
 
 
-def _hasty(query: bytes) -> bool:
-    if not query:
-        return False
-    hasty: str | None = None
+def _parameters(query: bytes) -> tuple[bool, str | None]:
+    """Whether the request is hasty, and the stream that it names. Raises Problem(400)."""
+    given: dict[str, str] = {}
     for name, value in QueryParams(query).multi_items():
         if name not in PARAMETERS:
             close = difflib.get_close_matches(name[:100], PARAMETERS, cutoff=0.5)
-            hint = f"; did you mean `{close[0]}`?" if close else "; the parameter is `hasty`"
+            hint = f"; did you mean `{close[0]}`?" if close else f"; there are {' and '.join(PARAMETERS)}"
             raise _bad(name, f"there is no such parameter{hint}")
-        if hasty is not None:
+        if name in given:
             raise _bad(name, "it is given more than once; send it once")
-        hasty = value
+        given[name] = value
+    hasty = given.get("hasty")
     if hasty not in (None, "true", "false"):
         raise _bad("hasty", f"it must be `true` or `false`, not {hasty[:100]!r}")
-    return hasty == "true"
+    return hasty == "true", given.get("stream")
+
+
+def _is_binary(headers: dict[bytes, bytes]) -> bool:
+    """Whether an event stands in the headers: structured mode may repeat its attributes there."""
+    return not (headers.get(b"content-type") or b"").lower().startswith(b"application/cloudevents")
 
 
 def _idempotency_key(header: bytes | None) -> str | None:

@@ -30,7 +30,8 @@ class Readiness:
     goes to the others. Partitions that are stuck are named, and it serves the others: no other process could read them
     either. So are topics whose events are not stored (`failing`), with the kind of trouble. `inside`: all is told of
     why, which may name the operator's hosts. Outside, `public` topics alone are named.
-    `ailing`: the parts of the process that a mistake of our own has broken off lately.
+    `ailing`: the parts of the process that a mistake of our own has broken off lately. `absent`: topics that are not
+    there, with what to say of each; told inside alone.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Readiness:
         public: Callable[[], Collection[str]],
         ailing: Mapping[str, str] = MappingProxyType({}),
         failing: Mapping[str, Trouble] = MappingProxyType({}),
+        absent: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        self._absent = absent
         self._workers = workers
         self._inside = inside
         self._public = public
@@ -74,6 +77,8 @@ class Readiness:
             told["ailing"] = sorted(self._ailing)
         if appends := self._appends():
             told["appends"] = appends
+        if self._inside and (absent := self._absent()):
+            told["absent"] = dict(absent)
         return json_answer(told)
 
     def _why(self) -> str:

@@ -1,22 +1,24 @@
-"""The pages of the admin port for people: an index, and the table of the open streams."""
+"""The operators' page of the admin port: the state of the gateway, its streams, and who reads them."""
 
 from __future__ import annotations
 
-import html
+import base64
+import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from importlib import resources
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
 from gateway.errors import Problem
 from gateway.routes.answers import json_answer
-from gateway.routes.negotiate import prefers_json
+from gateway.routes.negotiate import prefers_events, prefers_json
+from gateway.routes.updates import Updates
 from gateway.subscription.connections import MOST_ROWS, ORDERS, ConnectionRow
 from gateway.subscription.session import Visitor
-from gateway.text import counted
-from gateway.times import iso_time
 
 AGENT_CHARACTERS = 100
 """Of a `User-Agent` that are kept for the table."""
@@ -24,7 +26,6 @@ USUAL_ROWS = 100
 
 _SECURITY = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-frame-options": "DENY",
@@ -32,7 +33,9 @@ _SECURITY = {
 }
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 _LINKS = {
+    "/explorer": "the explorer, over private streams too",
     "/metrics": "metrics of all workers, for Prometheus",
+    "/-/overview": "the state of the gateway and of its streams",
     "/-/connections": "the open streams of all workers",
     "/v2/streams": "the streams, including private ones",
     "/healthz": "liveness",
@@ -45,6 +48,8 @@ _ACTIONS = {
 
 Rows = Callable[[str, int], Awaitable[tuple[list[ConnectionRow], int]]]
 """The first rows in an order, at most `limit` of them, and the number of all rows."""
+State = Callable[[], Awaitable[dict[str, object]]]
+"""The state of the gateway and of its streams, as JSON has it."""
 
 
 def visitor(scope: Scope, address: str | None = None) -> Visitor:
@@ -58,29 +63,67 @@ def visitor(scope: Scope, address: str | None = None) -> Visitor:
     return Visitor(address, shown)
 
 
-async def front_page(request: Request) -> Response:
-    """`GET /` of the admin port."""
-    if prefers_json(request.headers.get("accept")):
-        return json_answer({**_LINKS, **{f"POST {path}": words for path, words in _ACTIONS.items()}})
-    items = [f'<li><a href="{path}">{path}</a>: {words}</li>' for path, words in _LINKS.items()]
-    items += [f"<li><code>POST {path}</code>: {words}</li>" for path, words in _ACTIONS.items()]
-    return _page("Gateway: admin", f"<ul>{''.join(items)}</ul>")
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _page() -> Response:
+    """The page, in one answer: its style and its script are named in its policy by their content."""
+    routes, explorer = resources.files("gateway") / "routes", resources.files("gateway") / "explorer"
+    style = (explorer / "base.css").read_text() + (routes / "operators.css").read_text()
+    script = (routes / "operators.js").read_text()
+    text = (routes / "operators.html").read_text().replace("{style}", style).replace("{script}", script)
+    policy = (
+        f"default-src 'none'; connect-src 'self'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    )
+    headers = {**_SECURITY, "content-security-policy": policy, "vary": "accept"}
+    return Response(text, 200, headers, "text/html; charset=utf-8")
 
 
 class Overview:
-    """`GET /-/connections`. Addresses are personal data, and are shown nowhere else."""
+    """`GET /`, `/-/overview` and `/-/connections`. Addresses are personal data, and are shown nowhere else."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, updates: Updates, state: State) -> None:
         self._rows = rows
+        self._updates = updates
+        self._state = state
+
+    async def page(self, request: Request) -> Response:
+        """The page, and to programs an index of what there is."""
+        if prefers_json(request.headers.get("accept")):
+            return json_answer({**_LINKS, **{f"POST {path}": words for path, words in _ACTIONS.items()}})
+        return _page()
+
+    async def overview(self, request: Request) -> Response:
+        """All that the page shows: JSON, or updates of it. Raises Problem: 400, 429."""
+        order, limit = _wanted(request)
+
+        async def document() -> bytes:
+            state = await self._state()
+            return orjson.dumps({**state, **await self._connections(order, limit)})
+
+        if prefers_events(request.headers.get("accept")):
+            return self._updates.open(request.scope, document)
+        return Response(await document() + b"\n", 200, {"cache-control": "no-store"}, "application/json")
 
     async def connections(self, request: Request) -> Response:
-        """JSON, or a page for clients that prefer it. Raises Problem(400)."""
+        """JSON, updates of it, or the page, as the client prefers. Raises Problem: 400, 429."""
         order, limit = _wanted(request)
-        rows, total = await self._rows(order, limit)
+
+        async def document() -> bytes:
+            return orjson.dumps(await self._connections(order, limit))
+
         accept = request.headers.get("accept")
+        if prefers_events(accept):
+            return self._updates.open(request.scope, document)
         if prefers_json(accept) or "text/html" not in (accept or ""):
-            return json_answer({"total": total, "connections": [row.document() for row in rows]})
-        return _page(counted(total, "open stream"), _table(rows))
+            return Response(await document() + b"\n", 200, {"cache-control": "no-store"}, "application/json")
+        return _page()
+
+    async def _connections(self, order: str, limit: int) -> dict[str, object]:
+        rows, total = await self._rows(order, limit)
+        return {"total": total, "connections": [row.document() for row in rows]}
 
 
 def _wanted(request: Request) -> tuple[str, int]:
@@ -94,24 +137,6 @@ def _wanted(request: Request) -> tuple[str, int]:
         if name not in ("sort", "limit"):
             raise Problem(400, "Bad request", "the parameters are `sort` and `limit`", name[:100])
     return order, int(limit)
-
-
-def _table(rows: list[ConnectionRow]) -> str:
-    heads = ("id", "address", "streams", "filter", "position", "lag", "bytes", "since", "format", "user agent")
-    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
-    for row in rows:
-        sent = "" if row.bytes is None else row.bytes
-        lag = "live" if row.live else row.lag
-        cells = (row.id, row.address, ", ".join(row.streams), row.filter or "", row.position, lag, sent,
-                 iso_time(row.since), row.format, row.user_agent)  # fmt: skip
-        lines.append("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + "</tr>")
-    orders = ", ".join(f'<a href="?sort={order}">{order}</a>' for order in ORDERS)
-    return f"<p>Sort by {orders}</p><table border>{''.join(lines)}</table>"
-
-
-def _page(title: str, body: str) -> Response:
-    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><h1>{title}</h1>{body}</html>\n'
-    return Response(page, 200, _SECURITY, "text/html; charset=utf-8")
 
 
 class DrainRoute:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from starlette.datastructures import QueryParams
 
+from gateway.advice.streams import advisor_of
 from gateway.catalog.catalog import Catalog
 from gateway.catalog.stream import Stream
 from gateway.description.streams import PARAMETERS as DESCRIBED
@@ -16,13 +17,17 @@ from gateway.errors import InvalidExpression, InvalidFields, InvalidPosition, Pr
 from gateway.feed.selection import Selection
 from gateway.filters.compile import Filter, FilterBounds, compile_filter
 from gateway.filters.fields import Fields, compile_fields
+from gateway.filters.rows import Rows, compile_rows, rows_of
 from gateway.model.position import COMPACT_BYTES, DEFAULT_IDS, Ids, RequestedPosition, parse_position
 from gateway.model.record import TopicPartition
 from gateway.model.setting import integer
 from gateway.routes.negotiate import accepts_gzip, choose_format
-from gateway.subscription.resolve import Origin
+from gateway.routes.settled import is_fixed
+from gateway.schemas.repository import SchemaRepository
+from gateway.subscription.origin import Origin
 from gateway.subscription.subscription import Request
 from gateway.times import parse_time
+from gateway.wire.csv import CommaSeparated
 from gateway.wire.format import Format
 from gateway.wire.sse import SSE
 
@@ -61,51 +66,129 @@ class Asked:
     ids: Ids
     values: Mapping[str, str]
     """All parameters as they came."""
+    successors: Mapping[str, str]
+    """The topics of derived streams, by those of their earlier versions."""
+    streams: tuple[Stream, ...]
 
 
 def read_request(
-    names: str, query: bytes, headers: Mapping[str, str], catalog: Catalog, bounds: RequestBounds, now: int
+    names: str,
+    query: bytes,
+    headers: Mapping[str, str],
+    catalog: Catalog,
+    bounds: RequestBounds,
+    now: int,
+    schemas: SchemaRepository | None = None,
 ) -> tuple[Request, str]:
-    """The request, and the name of what its position came in; `now` in milliseconds. Raises Problem for whatever does
-    not fit."""
+    """The request, and the name of what its position came in; `now` in milliseconds. What it names and `schemas`
+    exclude is among its warnings. Raises Problem for whatever does not fit."""
     accept, coding = headers.get("accept"), headers.get("accept-encoding")
+    position = headers.get("last-event-id", "")
     size = len(names) + len(query) + len(accept or "") + len(coding or "")
-    read = _read_once if size <= REMEMBERED_LENGTH else _read
-    asked = read(names, query, accept, coding, catalog, bounds)
+    if size > REMEMBERED_LENGTH:
+        asked = _read(names, query, accept, coding, catalog, bounds, schemas)
+        return _request(asked, position, bounds, schemas, now)
+    if len(position) <= REMEMBERED_LENGTH:
+        whole = _whole_once(names, query, accept, coding, position, catalog, bounds, schemas)
+        if whole is not None:
+            return whole
+    asked = _read_once(names, query, accept, coding, catalog, bounds, schemas)
+    return _request(asked, position, bounds, schemas, now)
+
+
+def _whole(
+    names: str,
+    query: bytes,
+    accept: str | None,
+    coding: str | None,
+    position: str,
+    catalog: Catalog,
+    bounds: RequestBounds,
+    schemas: SchemaRepository | None,
+) -> tuple[Request, str] | None:
+    """The request of these words; None where it depends on the time at which it comes."""
+    asked = _read_once(names, query, accept, coding, catalog, bounds, schemas)
+    if "since" in asked.values or "until" in asked.values:
+        return None
+    return _request(asked, position, bounds, schemas, 0)
+
+
+_whole_once = lru_cache(REMEMBERED)(_whole)
+"""The same: thousands that come back after a failure of the network ask for the same, from the same position on."""
+
+
+def _request(
+    asked: Asked, position: str, bounds: RequestBounds, schemas: SchemaRepository | None, now: int
+) -> tuple[Request, str]:
+    """The request of these options; `position` is that in its header."""
     values, topics = asked.values, asked.selection.topics
     since, until = _time(values, "since", now), _time(values, "until", now)
     if since is not None and until is not None and until <= since:
         raise _bad("until", "it must be after `since`")
-    name, text = position_text(values, headers)
+    name, text = position_text(values, position)
+    requested = _requested(name, text, topics | asked.successors.keys(), topics, bounds)
+    former = {partition: at for partition, at in requested.items() if partition.topic in asked.successors}
     origin = Origin(
-        requested=_requested(name, text, topics, bounds),
+        requested={partition: at for partition, at in requested.items() if partition not in former},
         since=None if since is None or since > now else since,
         overlaps=asked.overlaps,
+        former=former,
+        successors=asked.successors if former else {},
     )
-    request = Request(asked.selection, asked.format, origin, until, asked.limit, asked.gzip, asked.ids)
+    fixed = not origin.requested and all(is_fixed(values.get(end, "")) for end in ("since", "until"))
+    warnings = () if schemas is None else advised(schemas, asked.streams, values, asked.selection.filter, ("fields",))
+    request = Request(asked.selection, asked.format, origin, until, asked.limit, asked.gzip, asked.ids, fixed, warnings)
     return request, name
 
 
+def advised(
+    schemas: SchemaRepository,
+    streams: Sequence[Stream],
+    values: Mapping[str, str],
+    asked: Filter | None,
+    paths: Sequence[str],
+) -> tuple[bytes, ...]:
+    """The lines of the header that tells what the filter, and these parameters that are paths, may not mean."""
+    return tuple(advice.header for advice in advisor_of(schemas).advise(streams, values, asked, paths))
+
+
 def _read(
-    names: str, query: bytes, accept: str | None, coding: str | None, catalog: Catalog, bounds: RequestBounds
+    names: str,
+    query: bytes,
+    accept: str | None,
+    coding: str | None,
+    catalog: Catalog,
+    bounds: RequestBounds,
+    schemas: SchemaRepository | None,
 ) -> Asked:
     streams = catalog.resolve(names, bounds.maximum_streams)
     values = _single_values(QueryParams(query).multi_items())
+    limit = _limit(values)
+    form: Format
+    fields: Fields | Rows | None
+    chosen = choose_format(accept, finite=limit is not None or bool(values.get("until", "").strip()))
+    form, fields = (chosen, _fields(values)) if chosen is not None else _table(values, streams, schemas)
     selection = Selection(
         topics=frozenset(topic for stream in streams for topic in stream.topics),
-        filter=_filter(values, bounds),
-        fields=_fields(values),
+        filter=read_filter(values, bounds),
+        fields=fields,
         canary=_switch(values, "canary"),
     )
-    limit, form = _limit(values), choose_format(accept)
-    ids = _ids(values, bounds)
+    ids = read_ids(values, bounds)
     if form is not SSE:
         ids = DEFAULT_IDS  # There are none.
-    return Asked(selection, form, accepts_gzip(coding), limit, _overlaps(streams), ids, values)
+    # One that another process has seen already is no earlier version, and comes as soon as it is in force here too.
+    successors = {
+        other: stream.topics[0]
+        for stream in streams
+        for other in (*stream.former_topics, *stream.awaited)
+        if other not in selection.topics
+    }
+    return Asked(selection, form, accepts_gzip(coding), limit, _overlaps(streams), ids, values, successors, streams)
 
 
 _read_once = lru_cache(REMEMBERED)(_read)
-"""The same: thousands that come back after a failure of the network ask with the same words."""
+"""The same: what is asked for is mostly the same, whatever the position is."""
 
 
 def _overlaps(streams: Sequence[Stream]) -> dict[str, int]:
@@ -165,7 +248,8 @@ def _switch(values: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def _ids(values: Mapping[str, str], bounds: RequestBounds) -> Ids:
+def read_ids(values: Mapping[str, str], bounds: RequestBounds) -> Ids:
+    """The form of ids that is asked for. Raises Problem."""
     match values.get("ids"):
         case None:
             return Ids(None, bounds.compact_ids)
@@ -177,13 +261,28 @@ def _ids(values: Mapping[str, str], bounds: RequestBounds) -> Ids:
             raise _bad("ids", f"{text[:100]!r} must be `json` or `compact`")
 
 
-def _filter(values: Mapping[str, str], bounds: FilterBounds) -> Filter | None:
+def read_filter(values: Mapping[str, str], bounds: FilterBounds) -> Filter | None:
+    """The filter that is asked for. Raises Problem."""
     if "filter" not in values:
         return None
     try:
         return compile_filter(values["filter"], bounds)
     except InvalidExpression as error:
         raise _bad("filter", str(error)) from None
+
+
+def read_member(values: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    """The path of one member of events, in a parameter of this name. Raises Problem."""
+    if name not in values:
+        return None
+    path = values[name].strip()
+    try:
+        found = compile_fields(path)
+    except InvalidFields as error:
+        raise _bad(name, str(error)) from None
+    if "," in found.text:
+        raise _bad(name, "it is the path of one member, such as user or meta.domain")
+    return tuple(found.text.split("."))
 
 
 def _fields(values: Mapping[str, str]) -> Fields | None:
@@ -195,17 +294,30 @@ def _fields(values: Mapping[str, str]) -> Fields | None:
         raise _bad("fields", str(error)) from None
 
 
-def position_text(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+def _table(
+    values: Mapping[str, str], streams: Sequence[Stream], schemas: SchemaRepository | None
+) -> tuple[Format, Rows]:
+    """CSV with the columns that are named, or those of the schemas."""
+    try:
+        if "fields" in values:
+            rows = compile_rows(values["fields"])
+        else:
+            rows = rows_of([] if schemas is None else advisor_of(schemas).columns(streams))
+    except InvalidFields as error:
+        raise _bad("fields", str(error)) from None
+    return CommaSeparated(rows.header), rows
+
+
+def position_text(values: Mapping[str, str], header: str) -> tuple[str, str]:
     """The position that counts as the client wrote it, behind the name of the header or parameter it came in."""
-    text = headers.get("last-event-id", "")
-    if text.strip():
-        return "Last-Event-ID", text
+    if header.strip():
+        return "Last-Event-ID", header
     name = "lastEventId" if "lastEventId" in values else "last_event_id"
     return name, values.get(name, "")
 
 
 def _requested(
-    name: str, text: str, topics: frozenset[str], bounds: RequestBounds
+    name: str, text: str, topics: frozenset[str], shown: frozenset[str], bounds: RequestBounds
 ) -> dict[TopicPartition, RequestedPosition]:
     if not text.strip():
         return {}
@@ -221,7 +333,7 @@ def _requested(
         raise _bad(name, str(error)) from None
     for partition in requested:
         if partition.topic not in topics:
-            known = ", ".join(sorted(topics))
+            known = ", ".join(sorted(shown))
             detail = f"`{name}`: the topic {partition.topic[:100]!r} is not in this subscription, which has {known}"
             raise Problem(404, "Not found", detail, name)
     return requested

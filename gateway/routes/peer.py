@@ -38,6 +38,18 @@ class Sender(NamedTuple):
     vouched: bool
 
 
+def told_by_nobody(scope: Scope) -> str | None:
+    """The peer of a request for which nobody names another sender, as a text; None for any other request."""
+    peer = scope.get("client")
+    if peer is None:
+        return None
+    for name, _ in scope["headers"]:
+        if name in (X_FORWARDED_FOR, FORWARDED):
+            return None
+    host: str = peer[0]
+    return host
+
+
 def sender(scope: Scope, trusted: Networks, header: bytes) -> Sender:
     """The client that sends the request. Each proxy writes the last entry of the list in `header`
     (`x-forwarded-for`, or `forwarded`, RFC 7239). So the list is read from its end, as long as proxies are trusted.

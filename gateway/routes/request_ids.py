@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.observability import request_id
+from gateway.text import random_uuid
 
 HEADER = b"x-request-id"
+TOLD = "gateway.told"
+"""The key of a request's scope under which the headers stand that its answer has to have."""
 CHARACTERS = 256
 _PRINTABLE = re.compile(rb"[\x20-\x7e]+")
 
@@ -34,9 +36,9 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         header = next((value for name, value in scope["headers"] if name == HEADER), None)
-        name = given_id(header) or str(uuid.uuid4())
+        name = given_id(header) or random_uuid()
         request_id.current.set(name)
-        told = [*self._every, (HEADER, name.encode())]
+        told = scope[TOLD] = [*self._every, (HEADER, name.encode())]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

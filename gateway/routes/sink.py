@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
@@ -14,6 +14,8 @@ from gateway.subscription.response_writer import Sink
 
 EXTENSION = "gateway.take_over"
 """The key in `scope["extensions"]` under which our server offers to give its connection away: a `TakeOver`."""
+EXCHANGE = "gateway.exchange"
+"""The same of a request and its answer in one step each: an `Exchange`."""
 CONNECTION = "gateway.connection"
 """The same of the connection itself, which tells what it holds: an `asyncio.WriteTransport`."""
 
@@ -33,6 +35,23 @@ class Response(Sink, Protocol):
 
     async def abort(self) -> None:
         """Break it off."""
+        ...
+
+
+class Exchange(Protocol):
+    """A request that has come whole, and its answer."""
+
+    def take_body(self) -> bytes | None:
+        """The whole body, for which nobody may ask then; None where some of it has not come yet."""
+        ...
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], content: bytes) -> bool:
+        """Answer in one write, with these headers and a length; False where that is not to be done, and nothing was
+        sent. The headers are our own: nothing in them comes from outside unchecked."""
+        ...
+
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Send the head of a response in chunks that takes the connection over; False as in `answer`."""
         ...
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Set
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
@@ -19,10 +20,14 @@ from gateway.eventlog.port import TopicState, shown_identity
 from gateway.routes.access import Viewers
 from gateway.routes.admission import Admission, Lease
 from gateway.routes.exhausted import ExhaustedFilters
+from gateway.routes.lasting import end_at, end_the_old
 from gateway.routes.overview import visitor
 from gateway.routes.parameters import PARAMETERS, RequestBounds, check_partitions, read_request
 from gateway.routes.problems import answer
-from gateway.routes.sink import CONNECTION, HALF_CLOSED, Response, SendSink, take_over
+from gateway.routes.request_ids import TOLD
+from gateway.routes.settled import SettleOptions, is_known, range_validator
+from gateway.routes.sink import CONNECTION, EXCHANGE, HALF_CLOSED, Exchange, Response, SendSink, take_over
+from gateway.schemas.repository import SchemaRepository
 from gateway.subscription.services import Services
 from gateway.subscription.session import OPEN_WAIT, Session
 from gateway.subscription.subscription import Request
@@ -31,11 +36,13 @@ from gateway.wire.format import NOTHING
 
 logger = logging.getLogger("gateway")
 
+STREAM_PREFIX = "/v2/stream/"
 METHODS = ("GET", "HEAD")
 NO_STORE = [(b"cache-control", b"no-store")]
-LONGEST_TIMER = 30 * 86_400.0
-"""Seconds; a token that lives longer does so for no stream."""
 READ_HEADERS = (b"accept", b"accept-encoding", b"last-event-id")
+WARNING_HEADER = b"gateway-warning"
+"""Tells what a request names and the schemas of its streams exclude, a line each."""
+
 HONOURED_HEADER = b"event-gateway"
 """Lists the parameters that are honoured, so that a client knows what it may leave to the server."""
 
@@ -60,8 +67,16 @@ class StreamEndpoint:
     """Reads the request, answers what is wrong with it, and hands the rest to a session."""
 
     def __init__(
-        self, services: Services, viewers: Viewers, bounds: RequestBounds, admission: Admission | None = None
+        self,
+        services: Services,
+        viewers: Viewers,
+        bounds: RequestBounds,
+        admission: Admission | None = None,
+        settling: SettleOptions | None = None,
+        schemas: Callable[[], SchemaRepository] | None = None,
     ) -> None:
+        self._schemas = schemas
+        self._settling = settling
         self._services = services
         self._viewers = viewers
         self._bounds = bounds
@@ -99,7 +114,7 @@ class StreamEndpoint:
         pace, charge = (None, None) if lease is None else (lease.pace, lease.charge)
         asking = visitor(scope, None if self._admission is None else address)
         session = Session(self._services, request, pace, charge, asking)
-        timer = self._end_at(grant.expires, session) if grant.by_token else None
+        timer = end_at(grant.expires, self._services.clock, session) if grant.by_token else None
         self.sessions[session] = _Entry(grant, timer, lease, address)
         if self.draining:
             session.stop()
@@ -107,18 +122,33 @@ class StreamEndpoint:
             if request.origin.requested:
                 check_partitions(request, await self._counts(request), named_in)
             finished = not await session.prepare()
+            finished = finished and request.format.tells  # Of a table, the header line is sent all the same.
             if finished or scope["method"] == "HEAD":
                 self._close(session)
-                await _answer_at_once(204 if finished else 200, NO_STORE if finished else self._headers(request), send)
+                headers = NO_STORE + _warnings(request) if finished else self._headers(request)
+                await _answer_at_once(204 if finished else 200, headers, send)
+                return
+            etag = await self._validator(session)
+            if etag is not None and is_known(etag, _header(scope, b"if-none-match")):
+                self._close(session)
+                await _answer_at_once(304, self._kept(etag, grant), send)
                 return
             # One that ends by itself leaves its connection to further requests.
             offered = None if request.finite else take_over(scope)
-            probe = gzip.NOTHING if request.gzip else NOTHING
+            probe = gzip.NOTHING if request.gzip else NOTHING if request.format.tells else b""
             response = None if offered is None else offered(probe)
             headers = self._headers(request)
+            if etag is not None:
+                # What a proxy does not buffer, it does not keep either.
+                changed = (b"cache-control", b"x-accel-buffering", b"vary")
+                headers = [one for one in headers if one[0] not in changed] + self._kept(etag, grant)
+                headers.append((b"x-accel-buffering", b"yes"))
+                session.whole = True
             if response is not None:
                 headers.append((b"connection", b"close"))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            exchange: Exchange | None = scope["extensions"].get(EXCHANGE) if response is not None else None
+            if exchange is None or not exchange.begin(200, [*headers, *scope.get(TOLD, ())]):
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
         except Problem as problem:
             self._close(session)
             await answer(problem)(scope, receive, send)
@@ -129,7 +159,7 @@ class StreamEndpoint:
         if response is None:
             known = scope.get("extensions", {})
             sink = SendSink(receive, send, probe, known.get(HALF_CLOSED), known.get(CONNECTION))
-            await self._carry(session, sink)
+            await self._carry(session, sink, whole=not request.format.tells)
         else:
             # A task of its own, so that the server's, with all that stands between here and there, ends now.
             task = asyncio.create_task(self._carry(session, response))
@@ -149,11 +179,7 @@ class StreamEndpoint:
 
     async def end_the_old(self, step: float) -> None:
         """End those that have lasted for long enough, for ever; looks every `step` seconds."""
-        while True:
-            await asyncio.sleep(step)
-            now = self._services.clock.monotonic()
-            for session in [session for session in self.sessions if session.ends_at <= now]:
-                session.stop()
+        await end_the_old(self.sessions, self._services.clock, step)
 
     async def close(self) -> None:
         """Break off what still runs."""
@@ -161,9 +187,27 @@ class StreamEndpoint:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _carry(self, session: Session, response: Response) -> None:
+    async def _validator(self, session: Session) -> str | None:
+        """Of a response that caches may keep."""
+        if self._settling is None:
+            return None
+        return await range_validator(self._settling, self._services.hub, session.request, session.start)
+
+    def _kept(self, etag: str, grant: Grant) -> list[tuple[bytes, bytes]]:
+        assert self._settling is not None
+        scope = "private" if grant.by_token else "public"
+        control = f"{scope}, max-age={self._settling.settled_max_age}"
+        varies = b"accept, accept-encoding, authorization, last-event-id"
+        return [(b"cache-control", control.encode()), (b"etag", etag.encode()), (b"vary", varies)]
+
+    async def _carry(self, session: Session, response: Response, whole: bool = False) -> None:
+        """`whole`: a part of the response must not be taken for all of it, since it cannot say that it is one."""
         try:
             await session.run(response)
+            # Nor of what caches may keep.
+            if (whole or session.whole) and not session.complete:
+                await response.abort()
+                return
             await response.finish()
         except Exception:
             logger.exception("a stream broke off")
@@ -173,13 +217,6 @@ class StreamEndpoint:
             raise
         finally:
             self._close(session)
-
-    def _end_at(self, expires: int | None, session: Session) -> asyncio.TimerHandle | None:
-        """The stream ends in order with its token; the client comes back with its last id and another token."""
-        if expires is None:
-            return None
-        seconds = max(0, expires - self._services.clock.now()) / 1000
-        return asyncio.get_running_loop().call_later(min(seconds, LONGEST_TIMER), session.stop)
 
     def _close(self, session: Session) -> None:
         entry = self.sessions.pop(session, None)
@@ -219,7 +256,8 @@ class StreamEndpoint:
                 key, text = name.decode(), value.decode("latin-1")
                 headers[key] = f"{headers[key]}, {text}" if key in headers else text
         now, names = self._services.clock.now(), scope["path_params"]["streams"]
-        return read_request(names, scope["query_string"], headers, catalog, self._bounds, now)
+        schemas = None if self._schemas is None else self._schemas()
+        return read_request(names, scope["query_string"], headers, catalog, self._bounds, now, schemas)
 
     async def _counts(self, request: Request) -> dict[str, int]:
         """The number of partitions of each existing topic. The log is asked if the position names more than are
@@ -240,19 +278,30 @@ class StreamEndpoint:
         return {topic: state.partitions for topic, state in states.items()}
 
     def _headers(self, request: Request) -> list[tuple[bytes, bytes]]:
-        headers = [
-            (b"content-type", request.format.content_type.encode()),
-            *NO_STORE,
-            (b"x-accel-buffering", b"no"),
-            (b"vary", b"accept, accept-encoding"),
-            (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
-            (HEARTBEAT_HEADER, b"%g" % self._services.heartbeat),
-        ]
-        if identity := shown_identity(self._services.hub.discovery.log_identity):
-            headers.append((LOG_HEADER, identity.encode()))
-        if request.gzip:
-            headers.append((b"content-encoding", b"gzip"))
-        return headers
+        log = self._services.hub.discovery.log_identity
+        usual = _usual_headers(request.format.content_type, request.gzip, log, self._services.heartbeat)
+        return [*usual, *_warnings(request)]
+
+
+@lru_cache(maxsize=64)
+def _usual_headers(content_type: str, gzip: bool, log: str, heartbeat: float) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", content_type.encode()),
+        *NO_STORE,
+        (b"x-accel-buffering", b"no"),
+        (b"vary", b"accept, accept-encoding"),
+        (HONOURED_HEADER, ", ".join(PARAMETERS).encode()),
+        (HEARTBEAT_HEADER, b"%g" % heartbeat),
+    ]
+    if identity := shown_identity(log):
+        headers.append((LOG_HEADER, identity.encode()))
+    if gzip:
+        headers.append((b"content-encoding", b"gzip"))
+    return headers
+
+
+def _warnings(request: Request) -> list[tuple[bytes, bytes]]:
+    return [(WARNING_HEADER, warning) for warning in request.warnings]
 
 
 def _check_method(scope: Scope) -> None:
@@ -260,6 +309,10 @@ def _check_method(scope: Scope) -> None:
         allowed = ", ".join(METHODS)
         detail = f"{scope['method'][:20]} is not allowed here; allowed: {allowed}"
         raise Problem(405, "Method not allowed", detail, headers={"allow": allowed})
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    return next((value.decode("latin-1") for known, value in scope["headers"] if known == name), None)
 
 
 async def _answer_at_once(status: int, headers: list[tuple[bytes, bytes]], send: Send) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.archive.threads import HELD_BYTES as ARCHIVE_READER_BYTES
+from gateway.definitions import Definitions
+from gateway.derive.operator import DeriveBounds
 from gateway.settings.table import Settings
 
 ORDERED = (
@@ -28,31 +31,74 @@ PARSED_KEPT = 24 << 20
 """Bytes of parsed events of the past: those that are kept, and those of the history segment that is being made."""
 ID_BYTES = 240
 """Bytes held for an event that may be sent again: its stored id and, in the embedded log, its claim."""
+PROCESSING_BYTES = 80 << 20
+"""Bytes that the process for derived streams and rules uses before it reads anything."""
+HELD_BYTES = 1_200
+"""Bytes for each group, event or row that a derived stream holds, beside its values."""
+HELD_FACTOR = 4
+"""Bytes for each byte that counts for `derive_held_bytes`: as it is stored, and those of its members that are read."""
+READ_BYTES = 40 << 20
+"""Bytes of a topic, decoded, that is read for all streams that are derived of it."""
+RULE_BYTES = 200 << 20
+"""Bytes of a rule: events in hand, those of its own topics, and the keys of those that wait for another try."""
+BUILDING_BYTES = 200 << 20
+"""Bytes of a view that is built: pages of its file, records in hand, one transaction, and a merged value that is
+parsed."""
+VIEW_BYTES = 30 << 20
+"""Bytes of a view in each process that serves it: pages of its file for each thread, and frames that followers share.
+What they hold themselves counts for `session_bytes`."""
+ARCHIVE_BYTES = 100 << 20
+"""Bytes of the libraries that read archives, and their buffers."""
 CACHES = ("ring_bytes", "block_cache_bytes", "replay_cache_bytes", "session_bytes", "intake_queue_bytes")
 
 
 def memory_bound(settings: Settings) -> int:
     """The bytes that a process uses at most, roughly. They are the sum of caches, data in transit, readers of
-    history, ids of events that may be sent again, and parsed events. Parsed are a body of events, one event that is
-    read, and one that a filter judges, each as large as the intake accepts. Each connection adds CONNECTION_BYTES."""
+    history, ids of events that may be sent again, parsed events, and archives. Parsed are a body of events, one event
+    that is read, and one that a filter judges, each as large as the intake accepts. Each connection adds
+    CONNECTION_BYTES."""
     caches: int = sum(getattr(settings, key) for key in CACHES)
     parsed = PARSED_FACTOR * (settings.intake_max_bytes + 2 * settings.intake_event_max_bytes) + PARSED_KEPT
     ids = settings.idempotency_events * ID_BYTES if settings.idempotency_window else 0
-    return BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed + ids
+    archive = ARCHIVE_BYTES + settings.replay_readers * ARCHIVE_READER_BYTES if settings.archive is not None else 0
+    return archive + BASE_BYTES + caches + settings.replay_readers * READER_BYTES + parsed + ids
 
 
-def told_memory(settings: Settings, limit: int | None) -> tuple[str, str | None]:
+def processing_bound(settings: Settings, definitions: Definitions) -> int:
+    """The bytes that the process for derived streams, rules and views uses at most, roughly; 0 if there is none beside
+    the servers."""
+    streams = definitions.catalog.streams
+    derived = [stream.derive for stream in streams.values() if stream.derive is not None]
+    rules = {name for names in definitions.rules.values() for name in names}
+    views = len(definitions.views)
+    if settings.processing != "beside" or not (derived or rules or views):
+        return 0
+    bounds = settings.of(DeriveBounds)
+    held = bounds.derive_held * HELD_BYTES + bounds.derive_held_bytes * HELD_FACTOR
+    topics = {topic for derivation in derived for name in derivation.inputs for topic in streams[name].topics}
+    streaming = len(derived) * held + len(topics) * READ_BYTES + len(rules) * RULE_BYTES
+    return PROCESSING_BYTES + streaming + views * BUILDING_BYTES
+
+
+def told_memory(
+    settings: Settings, limit: int | None, definitions: Definitions | None = None
+) -> tuple[str, str | None]:
     """The report on memory at startup and in `gateway check`, and a hint if the machine (bytes) has less."""
-    one = memory_bound(settings)
-    every = one * settings.workers
+    one = memory_bound(settings) + (0 if definitions is None else len(definitions.views) * VIEW_BYTES)
+    processing = 0 if definitions is None else processing_bound(settings, definitions)
+    every = one * settings.workers + processing
+    lower = [*CACHES, "workers"]
     told = f"a process uses at most about {one >> 20} MB of memory, and 8.4 KB a connection"
     if settings.workers > 1:
-        told += f"; {settings.workers} workers use at most {every >> 20} MB"
+        told += f"; {settings.workers} workers use at most {one * settings.workers >> 20} MB"
+    if processing:
+        told += f"; derived streams, rules and views use at most about {processing >> 20} MB in a process of their own"
+        lower += ["derive_held", "derive_held_bytes"]
     if limit is None or every <= limit:
         return told, None
     return told, (
         f"the settings allow about {every >> 20} MB of memory, and this machine or its control group has "
-        f"{limit >> 20} MB: lower {', '.join(CACHES)} or workers, or give it more"
+        f"{limit >> 20} MB: lower {', '.join(lower[:-1])} or {lower[-1]}, or give it more"
     )
 
 

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from gateway.archive.options import ArchiveOptions
+from gateway.counts.options import CountOptions
 from gateway.derive.operator import DeriveBounds
 from gateway.hub.options import HubOptions
 from gateway.intake.options import IntakeOptions
 from gateway.model.setting import MAXIMUM_BYTES, Setting, choice, integer, row, seconds
 from gateway.routes.parameters import RequestBounds
+from gateway.routes.settled import SettleOptions
 from gateway.server.connections import ConnectionBounds
+from gateway.state.options import ViewOptions
 
 Options = TypeVar("Options", bound=object)
 
@@ -107,9 +111,17 @@ class ServingOptions:
     workers: int = integer(1, "processes", "worker processes that share the public port", 1, 256)
     processing: str = choice(
         "beside",
-        "derived streams and rules: in a process beside the servers, or not here, since `gateway derive run` and "
-        "`gateway rules run` run elsewhere",
+        "derived streams, rules and views: in a process beside the servers, or not here, since another gateway, "
+        "`gateway derive run` and `gateway rules run` run elsewhere",
         "beside",
+        "off",
+    )
+    derive_trials: str = choice(
+        "admin",
+        "where declarations of derived streams may be tried (`POST /explorer/trial`): on the public port and in the "
+        "explorer too, on the admin port alone, or nowhere",
+        "public",
+        "admin",
         "off",
     )
     heartbeat: float = seconds(15.0, "silence after which a stream sends a heartbeat", 0.05, 3600)
@@ -182,8 +194,12 @@ class SourceOptions:
 # The table begins with the last of them.
 @dataclass(frozen=True)
 class Settings(
+    ArchiveOptions,
     IntakeOptions,
     SourceOptions,
+    ViewOptions,
+    SettleOptions,
+    CountOptions,
     DeriveBounds,
     RequestBounds,
     ConnectionBounds,
@@ -239,7 +255,21 @@ class Settings(
     )
     token_cookie: str | None = row("text", None, "cookie", "cookie that may hold a token for reading")
     kafka: Mapping[str, Any] = row(
-        "mapping", {}, "", "settings passed through to the Kafka client, such as `security_protocol`", file_only=True
+        "mapping", {}, "", "how Kafka is reached: TLS, users and tokens (see [Kafka](#kafka))", file_only=True
+    )
+    schema_registry: Mapping[str, Any] = row(
+        "mapping",
+        {},
+        "",
+        "registry that has the schemas of values in `avro`, `protobuf` and `json-schema`: `{url, username, password}`",
+        file_only=True,
+    )
+    explorer: Mapping[str, Any] = row(
+        "mapping",
+        {},
+        "",
+        "the explorer's `{title, logo, accent, accent_dark, contact, licence, licence_url}`",
+        file_only=True,
     )
     tracing: str | None = row(
         "text", None, "URL", "collector for traces of the intake (OTLP over HTTP): `http://collector:4318`"

@@ -13,11 +13,15 @@ from gateway.access.static import read_static_tokens
 from gateway.access.trust import check_key_place
 from gateway.catalog.document import kind_of
 from gateway.catalog.quantity import milliseconds, size
+from gateway.eventlog.kafka.options import read_kafka
 from gateway.eventlog.open import check_log_url
+from gateway.forms.options import read_registry
 from gateway.limits.networks import Amounts, Networks, read_special
 from gateway.limits.open import check_limits_url
-from gateway.model.setting import Setting
+from gateway.model.setting import MemberMistake, Setting
 from gateway.observability.open import check_collector
+from gateway.routes.house import read_house
+from gateway.secret_files import read_secret
 from gateway.wire.request_target import is_host
 
 
@@ -25,7 +29,11 @@ def converted(setting: Setting, raw: Any) -> Any:
     """The typed value, checked. Raises ValueError; each of its arguments says what is wrong and what would be right."""
     value = _CONVERSIONS[setting.kind](setting, raw)
     if value is None:
-        raise ValueError(f"{setting.key} is {kind_of(raw)}; it takes {setting.form}")
+        # A text in the place of `kafka:` may be its password.
+        is_hidden = setting.kind == "mapping" and isinstance(raw, str)
+        raise ValueError(f"{setting.key} is {'a text' if is_hidden else kind_of(raw)}; it takes {setting.form}")
+    if (read := _READERS.get(setting.key)) is not None:
+        value = read(value)
     check = _CHECKS.get(setting.key)
     if check is not None:
         check(value)
@@ -140,14 +148,82 @@ def _check_networks(key: str) -> Callable[[Any], None]:
     return lambda texts: _check_each(check, texts)
 
 
+def _check_members(check: Callable[[Any], object], document: Mapping[str, Any]) -> None:
+    """Check the members of a mapping one by one, to report the mistakes of all at their lines."""
+    mistakes: list[str] = []
+    for name, entry in document.items():
+        try:
+            check({name: entry})
+        except ValueError as error:
+            mistakes += [MemberMistake(str(mistake), name) for mistake in error.args]
+    if mistakes:
+        raise ValueError(*mistakes)
+
+
 def _check_tokens(document: Mapping[str, Any]) -> None:
-    _check_each(read_static_tokens, ({name: entry} for name, entry in document.items()))
+    _check_members(read_static_tokens, document)
     read_static_tokens(document)
 
 
 def _check_special(document: Mapping[str, Any]) -> None:
     usual = Amounts(0, 0, 0, 0, 0)
-    _check_each(lambda part: read_special(part, usual), ({name: entry} for name, entry in document.items()))
+    _check_members(lambda part: read_special(part, usual), document)
+
+
+def _with_files(document: Mapping[str, Any], setting: str, secrets: frozenset[str], *names: str) -> dict[str, Any]:
+    """A mapping in which `NAME_file`, for the secrets of these names, has become NAME with the text of that file;
+    `names` lead to the mapping."""
+    found = dict(document)
+    mistakes = []
+    for key in document:
+        name = str(key)[: -len("_file")]
+        if not str(key).lower().endswith("_file") or name.lower() not in secrets:
+            continue
+        place = found.pop(key)
+        try:
+            if name in found:
+                raise ValueError(f"{name} and {key} are both given; keep one of them")
+            if not isinstance(place, str):
+                raise ValueError(f"{key} is {kind_of(place)}; it takes the path of a file")
+            found[name] = read_secret(place)
+        except ValueError as error:
+            mistakes.append(MemberMistake(f"{': '.join((setting, *names))}: {error}", *names, str(key)))
+    if mistakes:
+        raise ValueError(*mistakes)
+    return found
+
+
+def _read_tokens(document: Mapping[str, Any]) -> dict[str, Any]:
+    digest = frozenset({"sha256"})
+    return {
+        name: _with_files(entry, "static_tokens", digest, name) if isinstance(entry, Mapping) else entry
+        for name, entry in document.items()
+    }
+
+
+_STORE_SECRETS = frozenset(
+    {
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "azure_client_secret",
+        "azure_storage_access_key",
+        "azure_storage_account_key",
+        "azure_storage_client_secret",
+        "azure_storage_sas_key",
+        "azure_storage_sas_token",
+        "azure_storage_token",
+        "google_service_account_key",
+    }
+)
+"""The secrets among the words of delta-rs. Others end in `_file` themselves (`AWS_WEB_IDENTITY_TOKEN_FILE`)."""
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "kafka": read_kafka,
+    "static_tokens": _read_tokens,
+    "archive_options": lambda document: _with_files(document, "archive_options", _STORE_SECRETS),
+}
+"""Mappings that name files for some of their texts."""
 
 
 def _check_public_url(text: str) -> None:
@@ -161,6 +237,8 @@ def _check_public_url(text: str) -> None:
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "log": check_log_url,
     "limits": check_limits_url,
+    "schema_registry": read_registry,
+    "explorer": read_house,
     "static_tokens": _check_tokens,
     "jwks": check_key_place,
     "token_algorithms": _check_algorithms,

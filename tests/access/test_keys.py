@@ -101,6 +101,7 @@ def test_no_message_repeats_a_secret() -> None:
     assert number not in str(caught.value)
 
 
+@pytest.mark.long
 @given(st.lists(st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg"]), JSON)))
 def test_any_document_is_read_or_refused(changes: list[dict[str, Any]]) -> None:
     try:

@@ -8,23 +8,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx
+import jsonschema_rs
 import pytest
 import pytest_asyncio
 from starlette.applications import Starlette
 from starlette.routing import Match, Route, Router
 
+from gateway.app.ports import VIEW_PATHS
 from gateway.catalog.stream import Stream
 from gateway.definitions import Definitions
 from gateway.description import intake as described_intake
 from gateway.description.facts import Limits
 from gateway.description.openapi import STREAM_PATH
 from gateway.description.streams import SAME_AS_HEADER
+from gateway.errors import LogUnavailable
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.limits.port import AWAY, Client, LimitReached
+from gateway.model.record import NewRecord
 from gateway.routes import events, parameters
 from gateway.routes.rates import RateRoutes
 from gateway.server.connections import ConnectionBounds
@@ -72,7 +76,8 @@ async def test_every_route_is_described_and_the_reverse(site: IntakeSite) -> Non
         # An application decides itself which methods it knows.
         assert route.methods is None or route.methods - {"HEAD"} == {method.upper()}
         met.add(route.path)
-    assert met == {route.path for route in routes}
+    # Those of a view are described where there is one.
+    assert met == {route.path for route in routes} - {VIEW_PATHS[1]}
 
 
 async def test_parameters_are_those_that_are_read(site: IntakeSite) -> None:
@@ -106,7 +111,7 @@ async def test_examples_work(site: IntakeSite) -> None:
         for one in operation.get("parameters", ()):
             if one["in"] == "path":
                 path = path.replace("{" + one["name"] + "}", quote(one["example"], safe=""))
-            else:
+            elif (method, one["name"]) != ("post", "stream"):  # It is for CloudEvents, and this body is none.
                 optional.append(one)
         for one in [None, *optional]:
             query = {one["name"]: one["example"]} if one and one["in"] == "query" else {}
@@ -131,6 +136,7 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
     assert record.add(await client.get("/v2/stream/wiki.own-errors", params=past)).status_code == 204
     assert record.add(await client.get(STREAM, params={"since": "soon"})).status_code == 400
     assert record.add(await client.get(STREAM, headers={"accept": "image/png"})).status_code == 406
+    assert record.add(await client.get("/v2/views?a=1")).status_code == 400
     for path in (
         "/v2/stream/nobody",
         "/v2/streams/nobody",
@@ -156,11 +162,17 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
         "/readyz",
         "/explorer/rates",
         "/v2/streams",
+        "/v2/views",
         "/v2/streams/bare",
         "/v2/schemas/wiki%2Fchange/latest.yaml",
     ):
         assert record.add(await client.get(path)).status_code == 200
     record.add(await client.get("/", headers={"accept": "application/json"}))
+    events = {"accept": "text/event-stream"}
+    assert record.add(await opened(client, "/explorer/rates", headers=events)).status_code == 200
+    monkeypatch.setattr(site.site.gateway.updates, "_most", 0)
+    assert record.add(await client.get("/explorer/rates", headers=events)).status_code == 429
+    await counts_answer(site, record, monkeypatch)
     monkeypatch.setattr(site.site.gateway, "draining", True)
     assert record.add(await client.get("/readyz")).status_code == 503
     await shared_by_all(site, record, monkeypatch)
@@ -178,6 +190,43 @@ async def test_each_status_of_what_is_read_can_be_had(site: IntakeSite, monkeypa
         if method == "get":
             told = {int(status) for status in operation["responses"]} - {431, 500}
             assert record.seen[path, method] - {431, 500} == told, path
+
+
+async def counts_answer(site: IntakeSite, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each status of counts."""
+    client, counting = site.site.client, site.site.gateway.counting
+
+    async def away(_: object) -> NoReturn:
+        raise LogUnavailable
+
+    assert record.add(await client.get("/v2/streams/bare/counts?by=meta.domain")).status_code == 200
+    assert record.add(await client.get("/v2/streams/bare/counts?step=soon")).status_code == 400
+    assert record.add(await client.get("/v2/streams/nobody/counts")).status_code == 404
+    with monkeypatch.context() as patch:
+        patch.setattr("gateway.counts.counting.MOST_OF_ONE", 0)
+        assert record.add(await client.get("/v2/streams/bare/counts")).status_code == 429
+        patch.setattr("gateway.counts.counting.MOST_OF_ONE", 8)
+        patch.setattr(counting.log, "describe", away)
+        assert record.add(await client.get("/v2/streams/bare/counts")).status_code == 503
+
+
+@pytest.mark.long
+async def test_what_a_trial_answers_is_described() -> None:
+    async with running(derive_trials="public") as site:
+        document = (await site.get("/openapi.json")).json()
+        (operation,) = [item for path, _, item in operations(document) if path == "/explorer/trial"]
+        found = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        site.put("wide", NewRecord(b'{"meta": {"dt": "2026-01-01T00:00:00Z"}}'), NewRecord(b"{"))
+        wrong = await site.client.post("/explorer/trial", content=b"mine: {}")
+        right = await site.client.post("/explorer/trial", content=b"mine: {derive: {from: [wide]}}")
+        assert right.json()["counts"]["records"] == 2
+        for answer in (wrong, right):
+            jsonschema_rs.validator_for(found).validate(answer.json())
+        seen = {*wrong.json(), *right.json()}
+        assert seen <= set(found["properties"])
+        assert set(found["properties"]) - seen <= set()
+    async with running() as site:
+        assert "/explorer/trial" not in (await site.get("/openapi.json")).json()["paths"]
 
 
 async def shared_by_all(site: IntakeSite, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ def every(facts: Facts) -> list[Facts]:
     return [facts, bare, Facts("1.2.3", Catalog([]), SchemaRepository([]), LIMITS, intake=False)]
 
 
+@pytest.mark.long
 def test_the_description_is_valid(facts: Facts) -> None:
     for one in every(facts):
         document = json.loads(json.dumps(openapi(one)))

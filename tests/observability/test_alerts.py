@@ -112,6 +112,17 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(counted("gateway_rule_lost_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
         Case(counted("gateway_rule_gaps_total", '{instance="one", rule="purge"}'), (5,), 8, {"rule": "purge"}),
     ),
+    "GatewayRulesBehind": (
+        Case(
+            {
+                'gateway_rule_lag_seconds{instance="one", rule="r"}': "0x5 901x30",
+                'gateway_rule_lag_seconds{instance="one", rule="quick"}': "900x40",
+            },
+            (5, 20),
+            22,
+            {"rule": "r"},
+        ),
+    ),
     "GatewayDerivedStreamHalts": (
         Case(counted("gateway_derive_halts_total", '{instance="one", stream="s"}'), (5, 9), 14, {"stream": "s"}),
     ),
@@ -126,8 +137,62 @@ CASES: dict[str, tuple[Case, ...]] = {
             {"stream": "s"},
         ),
     ),
+    "GatewayDerivedStreamIsHeldBack": (
+        Case(
+            {
+                'gateway_derive_held_back_seconds{instance="one", stream="s"}': "0x5 901x30",
+                'gateway_derive_held_back_seconds{instance="one", stream="quick"}': "900x40",
+            },
+            (5, 20),
+            22,
+            {"stream": "s"},
+        ),
+    ),
+    "GatewayDerivedStreamMissesLate": (
+        Case(
+            {
+                'gateway_derive_late_total{instance="one", stream="s"}': "0x5 10+10x55",
+                'gateway_derive_late_total{instance="one", stream="few"}': "0x5 1+1x55",
+            },
+            (5, 20),
+            40,
+            {"stream": "s"},
+        ),
+    ),
     "GatewayDerivedStreamRefuses": (
         Case(counted("gateway_derive_errors_total", '{instance="one", stream="s"}'), (5, 9), 14, {"stream": "s"}),
+    ),
+    "GatewayViewHalts": (
+        Case(counted("gateway_view_halts_total", '{instance="one", view="v"}'), (5, 9), 14, {"view": "v"}),
+    ),
+    "GatewayViewBehind": (
+        Case(
+            {
+                'gateway_view_lag_seconds{instance="one", view="v"}': "0x5 61x30",
+                'gateway_view_lag_seconds{instance="one", view="quick"}': "60x40",
+            },
+            (5, 10),
+            12,
+            {"view": "v"},
+        ),
+    ),
+    "GatewayViewLosesRecords": (
+        Case(counted("gateway_view_lost_total", '{instance="one", view="v"}'), (5,), 8, {"view": "v"}),
+    ),
+    "GatewayArchiveBehind": (
+        Case(
+            {
+                'gateway_archive_complete_timestamp_seconds{instance="one", stream="s"}': "0+60x10 600x200",
+                'gateway_archive_complete_timestamp_seconds{instance="two", stream="s"}': "0x200",
+                'gateway_archive_complete_timestamp_seconds{instance="one", stream="other"}': "0+60x200",
+            },
+            (100, 130),
+            131,
+            {"stream": "s"},
+        ),
+    ),
+    "GatewayArchiveHasAHole": (
+        Case(counted("gateway_archive_lost_total", '{instance="one", stream="s"}'), (5,), 8, {"stream": "s"}),
     ),
     "GatewayRefusesForItsKeys": (
         Case(counted("gateway_token_key_failures_total"), (5, 7), 15, {"job": "events", "instance": "one"}),
@@ -173,6 +238,7 @@ def test_each_alert_is_told_when_it_should_be(promtool: str, tmp_path: Path) -> 
     assert "SUCCESS" in run([promtool, "test", "rules", "cases.yaml"], tmp_path)
 
 
+@pytest.mark.long
 def test_what_an_alert_counts_is_told_before_there_is_any() -> None:
     """For Prometheus a series that begins with 1 has not increased."""
     program = "from gateway.observability import telemetry; print(telemetry.exposition().decode())"

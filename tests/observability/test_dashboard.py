@@ -17,7 +17,7 @@ from gateway.observability.figures import Figures
 from tests.test_documents import OPERATING, ROOT, section, table
 
 PLACE = ROOT / "config" / "observability"
-FUNCTIONS = {"sum", "max", "min", "rate", "increase", "histogram_quantile", "absent", "max_over_time"}
+FUNCTIONS = {"sum", "max", "min", "rate", "increase", "histogram_quantile", "absent", "max_over_time", "time"}
 
 
 def dashboard() -> dict[str, Any]:

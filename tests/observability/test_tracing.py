@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from gateway.app import parts
+from gateway.catalog.stream import Stream
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.observability import opentelemetry as adapter
@@ -24,6 +26,7 @@ from gateway.observability.tracing import NO_SPAN
 from gateway.settings.configuration import load_settings
 from tests.observability.collector import collecting
 from tests.routes.intake import Log, change, intake, text
+from tests.routes.kit import running
 from tests.services.kafka import free_port
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -134,6 +137,28 @@ async def test_a_request_its_validation_and_each_append_go_on_with_the_trace_tha
     assert headers(stored, "later") == [carried, carried]
     assert stored.values("later") == [text(events[0]), text(events[1])], "the bytes are those that came"
     assert headers(stored, "errors") == [()], "an event of the gateway's own belongs to no trace"
+
+
+class Claiming(Log):
+    """Keeps claims, as SQLite."""
+
+    keeps_claims = True
+
+
+@pytest.mark.parametrize("kind", [Log, Claiming])
+async def test_the_trace_joins_the_headers_that_a_cloudevent_is_stored_with(
+    traced: Traced, kind: type[Log], tmp_path: Path
+) -> None:
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "1.0.0.json").write_text('{"type": "object"}')
+    stream, log = Stream("cloud", ("cloud",), form="cloudevents", schema_title="cloud"), kind()
+    event = {"specversion": "1.0", "id": "a", "source": "/a", "type": "t"}
+    sent = {"content-type": "application/cloudevents+json", "traceparent": GIVEN}
+    async with running(log, [stream], schema_repositories=(str(tmp_path),)) as site:
+        answer = await site.client.post("/v1/events?stream=cloud", json=event, headers=sent)
+        assert answer.status_code == 201
+    ((name, value), (trace, _)) = headers(log, "cloud")[0]
+    assert (name, value, trace) == ("content-type", b"application/cloudevents+json", "traceparent")
 
 
 @pytest.mark.long

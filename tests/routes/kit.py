@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -50,7 +50,7 @@ STREAMS = (
     Stream("later", ("later",)),
     *(Stream(f"spare-{number}", (f"spare-{number}",)) for number in range(SPARE)),
 )
-PARTITIONS = {"wide": 3}
+PARTITIONS = {"wide": 3, "pages": 2}
 
 
 def event(number: int, **more: Any) -> dict[str, Any]:
@@ -199,6 +199,7 @@ async def running(
     streams: Sequence[Stream] = STREAMS,
     admin: bool = False,
     reload: Reload = nothing_to_reload,
+    rules: Mapping[str, tuple[str, ...]] | None = None,
     **more: Any,
 ) -> AsyncIterator[Site]:
     """A gateway over a log in memory, on free ports, until the end of the block."""
@@ -215,7 +216,7 @@ async def running(
             log.create_topic(topic, PARTITIONS.get(topic, 1))
     trust = Trust(terms=token_terms(settings))
     schemas = open_schemas(settings) if "schema_repositories" in more else _own_schemas()
-    definitions = Definitions(catalog, schemas, settings.error_stream, trust, settings.report_stream)
+    definitions = Definitions(catalog, schemas, settings.error_stream, trust, settings.report_stream, rules or {})
     gateway = Gateway(settings, definitions, log)
     opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()

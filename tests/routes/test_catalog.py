@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from gateway.catalog.derivation import Derivation
+from gateway.catalog.derivation import Dedup, Derivation, Expression
 from gateway.catalog.stream import Stream
 from gateway.eventlog.memory.log import MemoryLog
 from gateway.eventlog.port import LogReader
@@ -18,7 +18,8 @@ from tests.routes.kit import PATIENCE, STREAMS, Site, appears, event, running, s
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MEMBERS = ["name", "aliases", "title", "description", "schema", "topics", "derived_from", "oldest", "newest", "rate"]
+LINEAGE = ["derived_from", "derived_into", "derivation"]
+MEMBERS = ["name", "aliases", "title", "description", "schema", "topics", *LINEAGE, "oldest", "newest", "rate"]
 
 
 async def test_the_index_lists_every_stream(site: Site) -> None:
@@ -166,8 +167,36 @@ async def test_a_shared_catalogue_tells_nobody_of_a_private_stream() -> None:
 
 async def test_what_a_stream_is_made_of_as_far_as_one_may_know() -> None:
     made = Stream("made", ("made",), derive=Derivation(("open", "hidden")))
-    streams = (Stream("open", ("open",)), Stream("hidden", ("hidden",), public=False), made)
-    async with running(streams=streams) as site:
-        listed = {one["name"]: one["derived_from"] for one in (await site.get("/v2/streams")).json()}
-        assert listed == {"open": [], "made": ["open"]}
-        assert (await site.get("/v2/streams/made")).json()["derived_from"] == ["open"]
+    told = Stream("told", ("told",), derive=Derivation(("open",), version=3, dedup=Dedup((Expression("event.n"),), 1)))
+    inner = Stream("inner", ("inner",), derive=Derivation(("open",)), public=False)
+    streams = (Stream("open", ("open",)), Stream("hidden", ("hidden",), public=False), made, told, inner)
+    rules = {"open": ("purge", "tell"), "hidden": ("purge",)}
+    async with running(streams=streams, rules=rules, admin=True) as site:
+        outside, inside = (await site.get("/v2/streams")).json(), (await site.admin.get("/v2/streams")).json()
+        assert {one["name"]: [one[member] for member in LINEAGE] for one in outside} == {
+            "open": [[], ["made", "told"], None],
+            # That there is a lookup, a version or a merge would tell of the source that nobody may see.
+            "made": [["open"], [], None],
+            "told": [["open"], [], {"operator": "dedup", "version": 3, "lag": None}],
+        }
+        assert {one["name"]: [one[member] for member in LINEAGE] for one in inside} == {
+            "open": [[], ["made", "told", "inner"], None],
+            "hidden": [[], ["made"], None],
+            "made": [["open", "hidden"], [], {"operator": "select", "version": 1, "lag": None}],
+            "told": [["open"], [], {"operator": "dedup", "version": 3, "lag": None}],
+            "inner": [["open"], [], {"operator": "select", "version": 1, "lag": None}],
+        }
+        for one in outside:
+            single = (await site.get(f"/v2/streams/{one['name']}")).json()
+            assert [single[member] for member in LINEAGE] == [one[member] for member in LINEAGE]
+            assert "rules" not in one
+            assert "rules" not in single
+        assert {one["name"]: one["rules"] for one in inside if one["rules"]} == {
+            "open": ["purge", "tell"],
+            "hidden": ["purge"],
+        }
+        assert (await site.admin.get("/v2/streams/open")).json()["rules"] == ["purge", "tell"]
+        (channel,) = [
+            one for name, one in (await site.get("/asyncapi.json")).json()["channels"].items() if name == "made"
+        ]
+        assert channel["x-derived-from"] == ["open"]

@@ -257,7 +257,7 @@ async def test_a_stop_waits_for_those_that_wait() -> None:
     log.append_now("other", [NewRecord(text(change()))])
     async with intake(log, startup_wait=0.05) as site:
         taken = asyncio.create_task(site.post(change(stream="wiki.other")))
-        await becomes(lambda: not site.site.gateway.intake._idle.is_set())
+        await becomes(lambda: site.site.gateway.intake._running)
         closing = asyncio.create_task(site.site.gateway.intake.close())
         await asyncio.wait([closing], timeout=0.05)
         assert not closing.done()

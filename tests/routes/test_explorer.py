@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from gateway.model.record import NewRecord
+from gateway.routes.explorer import _LATER
 from tests.routes.kit import Site, stored
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,7 +70,17 @@ async def test_every_file_is_there_and_kept_for_ever(site: Site) -> None:
     files = [entry for entry in (resources.files("gateway") / "explorer").iterdir() if not entry.name.endswith(".html")]
     named = set(re.findall(r'/explorer/[0-9a-f]+/([^"]+)"', text))
     loaded_by_the_worker = {"worker.js", "admission.js", "backoff.js", "follower.js", "turns.js"}
-    assert {entry.name for entry in files} - named == loaded_by_the_worker
+    assert {entry.name for entry in files} - named == {*loaded_by_the_worker, *_LATER}
+    texts = {entry.name: entry.read_text() for entry in files if entry.name.endswith(".js")}
+    for later in _LATER:
+        if later.endswith(".css"):
+            assert any(later in code for code in texts.values())
+            continue
+        loads = re.compile(rf'(?:import\(|from )"\./{re.escape(later)}"')
+        users = [name for name, code in texts.items() if loads.search(code)]
+        # Whoever needs it at the start would wait for it.
+        assert users
+        assert all(name in _LATER or f'import("./{later}")' in texts[name] for name in users)
     for entry in files:
         answer = await site.get(f"/explorer/{version}/{entry.name}")
         assert answer.status_code == 200

@@ -97,6 +97,25 @@ async def test_why_events_are_not_stored_is_told_by_its_kind_outside() -> None:
         assert answer["appends"] == dict.fromkeys(("wide", "cellar"), f"disk full: {detail}")
 
 
+async def test_topics_that_are_not_there_are_told_inside_alone_and_of_their_streams() -> None:
+    async with running(streams=(Stream("wide", ("wide", "wise")),)) as site:
+        await ready(site, 200)
+        site.gateway.absent.told = {"wise": "there is no topic wise; did you mean wide?"}
+        assert (await site.get("/readyz")).json() == {"status": "ready"}
+        inside = Readiness(
+            site.gateway.hub,
+            site.gateway.watch,
+            lambda: False,
+            lambda: ((), ()),
+            True,
+            list,
+            absent=lambda: site.gateway.absent.told,
+        )
+        answer = orjson.loads((await inside.readyz(cast(Request, None))).body)
+        assert answer["absent"] == site.gateway.absent.told
+        assert (await site.get("/v2/streams/wide")).json()["absent"] == ["wise"]
+
+
 async def test_why_a_partition_is_stuck_is_told_inside_alone() -> None:
     async with running() as site:
         await ready(site, 200)

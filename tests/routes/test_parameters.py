@@ -61,3 +61,21 @@ def test_what_is_long_is_not_remembered() -> None:
     second, _ = read_request("one", query, {}, CATALOG, RequestBounds(), 0)
     assert first.selection is not second.selection
     assert first.selection.key == second.selection.key
+
+
+def test_who_asks_from_the_same_position_on_asks_for_the_same() -> None:
+    position = {"last-event-id": '[{"topic":"one","partition":0,"offset":7,"timestamp":9}]'}
+    first, _ = read_request("one", b"", position, CATALOG, RequestBounds(), 1)
+    second, _ = read_request("one", b"", dict(position), CATALOG, RequestBounds(), 2)
+    assert first is second
+    other, _ = read_request("one", b"", {"last-event-id": position["last-event-id"] + " "}, CATALOG, RequestBounds(), 2)
+    assert other is not first
+    assert other == first
+    in_time = [read_request("one", b"since=1h", position, CATALOG, RequestBounds(), now)[0] for now in (4_000_000,) * 2]
+    assert in_time[0] is not in_time[1]
+
+
+def test_a_mistake_is_told_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(Problem, match="at least one entry"):
+            read_request("one", b"", {"last-event-id": "[]"}, CATALOG, RequestBounds(), 0)

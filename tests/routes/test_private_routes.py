@@ -161,6 +161,16 @@ async def told(shown: str | None, *without: Stream) -> None:
     ]
 
 
+async def test_updates_of_the_rates_name_none_either() -> None:
+    async def shown(*streams: Stream) -> dict[str, Any]:
+        events = {"accept": "text/event-stream"}
+        async with site(*streams) as here, here.stream("/explorer/rates", headers=events) as updates:
+            return dict((await updates.message())["data"]["streams"])
+
+    assert set(await shown(*PUBLIC)) == {"news", "secrecy"}
+    assert await shown(*PUBLIC, *PRIVATE) == await shown(*PUBLIC)
+
+
 @pytest.mark.long
 async def test_a_stranger_cannot_tell_a_private_stream_from_none() -> None:
     await told(None, *PUBLIC)

@@ -43,6 +43,7 @@ async def test_a_position_that_no_longer_exists_is_told(
         assert (resumed["event"], resumed["id"][0]["offset"]) == ("message", gap["resumed"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offset", [1, 2, 3])
 async def test_no_gap_is_told_where_nothing_was_lost(site: Site, name: str, offset: int) -> None:
     site.put(name, *(stored(number) for number in range(4)))

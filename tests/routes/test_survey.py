@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
 
 import pytest
 
@@ -20,6 +19,7 @@ from gateway.model.position import NOTHING_READ, ConsumedPosition
 from gateway.model.record import TopicPartition
 from gateway.routes.rates import RateRoutes
 from gateway.routes.survey import Surveyor, covered_seconds
+from gateway.routes.updates import Updates
 from tests.kit.clock import HandClock
 
 START = 1_800_000_000
@@ -91,8 +91,8 @@ async def test_the_seconds_that_are_told_are_those_of_which_all_is_known() -> No
     world = World({"busy": OLD, "slow": ConsumedPosition(7, 1000 * START - 1)}, busy=20, slow=1)
     world.go_on(10)
     catalog = Catalog([Stream("busy", ("busy",)), Stream("both", ("busy", "slow")), Stream("none", ("none",))])
-    routes = RateRoutes(lambda: catalog, world.hub)
-    document = json.loads(bytes((await routes.rates(cast(Any, None))).body))
+    routes = RateRoutes(lambda: catalog, world.hub, Updates(0, 0, str))
+    document = json.loads(await routes.document())
     assert document["end"] == 1000 * (START + 10)
     told = {name: stream["counts"] for name, stream in document["streams"].items()}
     assert told == {"busy": [0] * 50 + [20] * 10, "both": [21] * 10, "none": [0] * 60}
@@ -103,15 +103,15 @@ async def test_rates_are_told_in_turns_and_once_for_all_who_ask(monkeypatch: pyt
     world = World({"busy": OLD}, busy=20)
     world.go_on(60)
     catalog = Catalog([Stream(f"stream{number}", ("busy",)) for number in range(500)])
-    routes = RateRoutes(lambda: catalog, world.hub)
-    asking = [asyncio.create_task(routes.rates(cast(Any, None))) for _ in range(3)]
+    routes = RateRoutes(lambda: catalog, world.hub, Updates(0, 0, str))
+    asking = [asyncio.create_task(routes.document()) for _ in range(3)]
     turns = 0
     while not all(one.done() for one in asking):
         await asyncio.sleep(0)
         turns += 1
     # In one go it takes three; in turns, one for each stream, and once for all who ask.
     assert 400 < turns < 700
-    [body] = {bytes(one.result().body) for one in asking}
+    [body] = {one.result() for one in asking}
     assert len(json.loads(body)["streams"]) == 500
 
 

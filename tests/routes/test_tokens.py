@@ -230,6 +230,7 @@ async def test_a_gateway_without_tokens_says_so() -> None:
         assert names(await site.get("/v2/streams", headers=bearer("x"))) == ["news", "open"]
 
 
+@pytest.mark.long
 async def test_no_token_is_repeated_anywhere(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the log of requests, in messages, in answers, in /metrics; not even where the gateway makes a mistake."""
     caplog.set_level(logging.DEBUG)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigurationError
+from gateway.eventlog.open import FORM
 from gateway.settings.configuration import configure, load_settings
 from gateway.settings.document import settings_table
 from gateway.settings.table import BY_KEY, SETTINGS, Settings
@@ -121,7 +122,7 @@ def test_texts_are_converted(key: str, text: str, expected: object) -> None:
         ("schema_repositories", [1], "a list of at least one directory"),
         ("exempt_networks", [1], "a list of strings (network)"),
         ("host", "  ", "a string"),
-        ("log", "postgres://x", "kafka://host:port[,host:port…] or sqlite:///path"),
+        ("log", "postgres://x", FORM),
         ("log", "sqlite://events.db", "three slashes"),
         ("log", "sqlite:///", "names no path"),
         ("log", "kafka://broker", 'names "broker"'),
@@ -276,3 +277,13 @@ def test_a_setting_that_was_replaced_is_accepted_with_a_warning(tmp_path: Path) 
     assert configured.settings.filter_max_steps == 5_000
     told = [warning for warning in configured.warnings if "filter_max_steps takes its place" in warning]
     assert [warning.split(":")[0] for warning in told] == ["--filter-max-cost", "GATEWAY_FILTER_MAX_COST", str(path)]
+
+
+def test_a_line_of_the_file_that_a_variable_replaces_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("log: kafka://k:9092\nport: 8080\nhost: 127.0.0.1\nstreams: {x: {description: One.}}\n")
+    given = {"GATEWAY_LOG": "sqlite:///x.db", "GATEWAY_PORT": "8080", "GATEWAY_HOST": "0.0.0.0"}
+    found = configure({"config": str(file), "host": "::1"}, given)
+    assert found.settings.log == "sqlite:///x.db"
+    # One that says the same, and a flag, which is seen, are no surprise.
+    assert found.warnings == [f"{file}:1: log is not used, since the variable GATEWAY_LOG is set"]

@@ -10,15 +10,26 @@ from gateway.observability.telemetry.access import (
     limits_shared,
     token_refused,
 )
+from gateway.observability.telemetry.archive import (
+    archive_begins,
+    archive_complete,
+    archive_ends,
+    archive_failed,
+    archive_says,
+    archived,
+)
 from gateway.observability.telemetry.derive import (
     derive_begins,
     derive_ends,
     derive_halted,
+    derive_held_back,
     derive_lag,
+    derive_lags,
     derive_replayed,
     derive_says,
     derive_stored,
     derive_taken_over,
+    work_waits,
 )
 from gateway.observability.telemetry.event_log import (
     lag,
@@ -41,6 +52,7 @@ from gateway.observability.telemetry.export import (
     own_figures,
     registry,
 )
+from gateway.observability.telemetry.forms import registry_describes, undescribed
 from gateway.observability.telemetry.intake import (
     append_failed,
     append_works,
@@ -84,10 +96,25 @@ from gateway.observability.telemetry.streams import (
     stream_opened,
     tally,
 )
+from gateway.observability.telemetry.views import (
+    view_begins,
+    view_ends,
+    view_halted,
+    view_lag,
+    view_lost,
+    view_says,
+    view_stored,
+)
 
 __all__ = [
     "append_failed",
     "append_works",
+    "archive_begins",
+    "archive_complete",
+    "archive_ends",
+    "archive_failed",
+    "archive_says",
+    "archived",
     "bad_record",
     "claims",
     "claims_alone",
@@ -97,7 +124,9 @@ __all__ = [
     "derive_begins",
     "derive_ends",
     "derive_halted",
+    "derive_held_back",
     "derive_lag",
+    "derive_lags",
     "derive_replayed",
     "derive_says",
     "derive_stored",
@@ -134,6 +163,7 @@ __all__ = [
     "process_state",
     "record_mistake",
     "registry",
+    "registry_describes",
     "rule_bad",
     "rule_dead",
     "rule_gap",
@@ -151,5 +181,14 @@ __all__ = [
     "tally",
     "tell_bad_records",
     "token_refused",
+    "undescribed",
+    "view_begins",
+    "view_ends",
+    "view_halted",
+    "view_lag",
+    "view_lost",
+    "view_says",
+    "view_stored",
+    "work_waits",
     "worker_ended",
 ]

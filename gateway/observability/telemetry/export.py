@@ -10,7 +10,18 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gateway.observability import figures
 from gateway.observability.figures import Figures
-from gateway.observability.telemetry import access, derive, event_log, intake, process, records, rules, streams
+from gateway.observability.telemetry import (
+    access,
+    archive,
+    derive,
+    event_log,
+    intake,
+    process,
+    records,
+    rules,
+    streams,
+    views,
+)
 
 registry = REGISTRY
 
@@ -18,7 +29,7 @@ registry = REGISTRY
 @cache
 def metrics() -> tuple[MetricWrapperBase, ...]:
     """All metrics that there are."""
-    kinds = (records, streams, event_log, intake, access, process, rules, derive)
+    kinds = (records, streams, event_log, intake, access, process, rules, derive, archive, views)
     return tuple(each for kind in kinds for each in vars(kind).values() if isinstance(each, MetricWrapperBase))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
+from typing import Any
 
 from gateway.observability.telemetry.metric import Counter, Gauge, log
 from gateway.observability.throttle import Seldom
@@ -24,7 +26,13 @@ _FAILED_APPENDS: dict[str, Seldom] = {}
 def intake_events(stream: str, outcome: str, count: int) -> None:
     """Events were stored, invalid, repeated or failed; the stream is empty where they name none that is known."""
     if count:
-        _INTAKE.labels(stream, outcome).inc(count)
+        _of_outcome(stream, outcome).inc(count)
+
+
+@lru_cache(maxsize=4096)
+def _of_outcome(stream: str, outcome: str) -> Any:
+    """The counter of a stream of the catalogue; to find it costs more than to count."""
+    return _INTAKE.labels(stream, outcome)
 
 
 def intake_full() -> None:

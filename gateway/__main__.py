@@ -20,8 +20,38 @@ def _end(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
+def _end_mixed() -> None:
+    """The client alone (`event-gateway-client`) has some of these very files. In one environment both work, and share
+    them, as long as they are of one version. What was installed last has replaced them; what is removed, removes them.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        own, client = version("event-gateway"), version("event-gateway-client")
+    except PackageNotFoundError:
+        return
+    if own != client:
+        sys.exit(
+            f"gateway: event-gateway {own} and event-gateway-client {client} share files, and are not of one version: "
+            "install the same version of both"
+        )
+
+
 def main() -> None:
     """Run the command that the command line names."""
+    try:
+        _run()
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] != "gateway":
+            raise
+        _end_mixed()
+        sys.exit(
+            f"gateway: {missing.name} is missing or incomplete, as after `pip uninstall event-gateway-client`: "
+            "install event-gateway again (pip install --force-reinstall)"
+        )
+
+
+def _run() -> None:
     closed = _open_standard_files()
     is_server = sys.argv[1:2] in (["serve"], ["demo"])
     # A second of imports comes first, in which nothing is there yet that would have to be ended in order. Without a
@@ -29,9 +59,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
+    # Whoever ignores the end of its children hands that on to this process, which then would not hear of its own.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if is_server:
         # To a server SIGHUP means a reload, and must not end it while it starts.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        _end_mixed()
     from gateway.process import standard_streams
 
     standard_streams.install(closed)

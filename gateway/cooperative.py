@@ -12,9 +12,11 @@ the work as finished before the callback has run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
 
@@ -27,6 +29,8 @@ LONG_SECONDS = 0.01
 LONG_ROUNDS = 20
 """A step of this length is followed by this many rounds. A request takes several more rounds than an event, and
 should wait for one such step at most."""
+PRIORITY_SECONDS = 0.005
+"""Seconds that long work lets a live record pass at most, from when the log has noticed that one is there."""
 YIELD_SECONDS = 0.005
 """Seconds after which the work of one request yields to others."""
 
@@ -65,6 +69,40 @@ def retrieve(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
+class PromptFuture(asyncio.Future[None]):
+    """Awaited by one task, which goes on within `go`, and not a turn of the loop later.
+
+    That turn costs a poll of all sockets, and waits for all others who are due in it. Only the callback of a transport
+    or a timer gains it: within a task, where another one can't run, `go` is like `set_result`.
+    """
+
+    _waiter: tuple[Callable[[Any], object], Context | None] | None = None
+
+    def add_done_callback(self, callback: Callable[[Self], object], /, *, context: Context | None = None) -> None:
+        """Called by the task that begins to wait."""
+        self._waiter = callback, context
+
+    def go(self) -> None:
+        """Let who waits go on; nobody does where it is done."""
+        if self.done():
+            return
+        self.set_result(None)
+        if self._waiter is not None:
+            callback, context = self._waiter
+            if context is not None and asyncio.current_task() is None:
+                context.run(callback, self)
+            else:
+                self.get_loop().call_soon(callback, self, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Called when the task is cancelled."""
+        cancelled = super().cancel(msg)
+        if cancelled and self._waiter is not None:
+            callback, context = self._waiter
+            self.get_loop().call_soon(callback, self, context=context)
+        return cancelled
+
+
 class Yielder:
     """Long work of one task, in parts. Begins when it is made."""
 
@@ -81,14 +119,56 @@ class Yielder:
             self._begun = self._loop.time()
 
 
+class Priority:
+    """Tells long work to wait while a record passes from the log to the live clients.
+
+    Rounds of the loop are not enough where the record comes from a thread of a log: the thread needs the lock of the
+    interpreter several times, and gets it late each time while a step is under way.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._ended: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        """A record may be there. Any thread may call this."""
+        self._until = time.monotonic() + PRIORITY_SECONDS
+
+    def end(self) -> None:
+        """What was there has been delivered. Called on the loop."""
+        self._until = 0.0
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds left to let it pass; 0 or less where nothing is on its way."""
+        return self._until - time.monotonic()
+
+    async def let_pass(self) -> None:
+        """Wait until it has passed, for PRIORITY_SECONDS at most."""
+        self._ended = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self._ended
+        except TimeoutError:
+            pass
+
+
+live = Priority()
+"""One for the process: there is one loop, whichever log the record comes from."""
+
+
 class FairLock:
     """Work of many tasks, one at a time: `async with` it, around a step that does not wait. In the order in which they
-    came; each step is followed by some rounds of the loop for all others."""
+    came; each step is followed by some rounds of the loop for all others, and lets a live record pass. That takes no
+    more than half of the time, however many records come."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._begun = 0.0
         self._rested = 0.0
+        self._works_until = 0.0
 
     async def __aenter__(self) -> None:
         await self._lock.acquire()
@@ -109,6 +189,9 @@ class FairLock:
             long = now - max(self._begun, self._rested) > LONG_SECONDS
             for _ in range(LONG_ROUNDS if long else ROUNDS):
                 await give_way()
+            if live.seconds > 0 and self._works_until <= (before := loop.time()):
+                await live.let_pass()
+                self._works_until = 2 * loop.time() - before
             self._rested = loop.time()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from gateway.access.grant import NOBODY, Grant
 from gateway.access.trust import NO_TRUST, Trust
 from gateway.catalog.catalog import Catalog, glob_matches
 from gateway.catalog.stream import Stream
-from gateway.schemas.repository import SchemaRepository
+from gateway.catalog.view import View
+from gateway.schemas.repository import Described, SchemaRepository
 
 VIEWS = 256
 """Different sets of rights of which is remembered what streams there are for them."""
@@ -27,12 +29,23 @@ class Definitions:
     """Whose tokens are accepted, and on which terms."""
     report_stream: str | None = None
     """The stream that takes reports of browsers."""
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The rules that read a stream, by its name."""
+    views: tuple[View, ...] = ()
+    """Of all streams: those of private ones exist for whoever may read these."""
     public_catalog: Catalog = field(init=False)
     """The streams that exist for the public port, be it to read or to write: all but those with `public: false`."""
+    public_schemas: SchemaRepository = field(init=False)
+    """Those that the public port shows: of what a schema registry has, that of these streams alone."""
 
     def __post_init__(self) -> None:
         public = Catalog(stream for stream in self.catalog.streams.values() if stream.public)
         object.__setattr__(self, "public_catalog", public)
+        object.__setattr__(self, "public_schemas", self.schemas.only(public.streams.keys()))
+
+    def with_registered(self, described: Mapping[str, Described]) -> Definitions:
+        """The same, with what a schema registry says of streams."""
+        return replace(self, schemas=self.schemas.with_registered(described))
 
     def error_stream_of(self, stream: Stream | None) -> Stream | None:
         """Where the invalid events of a stream go, or those of none that exists."""
@@ -44,9 +57,10 @@ class Current:
     """The definitions in force. Whoever needs several parts of them that belong together takes `definitions` once, or
     all of them without waiting in between."""
 
-    __slots__ = ("_catalogs", "_views", "definitions")
+    __slots__ = ("_catalogs", "_described", "_views", "definitions")
 
     def __init__(self, definitions: Definitions) -> None:
+        self._described: Mapping[str, Described] = {}
         self.replace(definitions)
 
     @property
@@ -78,8 +92,14 @@ class Current:
         return self._view(grant.write, public=grant.writes_public)
 
     def replace(self, definitions: Definitions) -> None:
-        """Put others in force."""
-        self.definitions = definitions
+        """Put others in force. What a schema registry says of their streams is added."""
+        self.definitions = definitions.with_registered(self._described) if self._described else definitions
+        self._forget()
+
+    def describe(self, described: Mapping[str, Described]) -> None:
+        """Put in force what a schema registry says of streams, by their names."""
+        self._described = described
+        self.definitions = self.definitions.with_registered(described)
         self._forget()
 
     def _forget(self) -> None:

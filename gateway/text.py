@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -15,9 +17,24 @@ def printable(text: str) -> str:
     return "".join(_shown(character) for character in text)
 
 
+def printable_json(data: bytes) -> bytes:
+    """JSON that steers no terminal, and says the same: such characters stand in its texts alone, where escapes do too.
+    What is no JSON steers none either."""
+    if data.isascii() and data.decode().isprintable():
+        return data
+    return "".join(map(_escaped, data.decode("utf-8", "replace"))).encode()
+
+
 def counted(number: int, noun: str) -> str:
     """A number with a noun that takes an s in the plural: `1 stream`, `2,000 streams`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def random_uuid() -> str:
+    """A random UUID (RFC 9562 section 5.4), at a third of the price of `str(uuid.uuid4())`: each request has one."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def is_text(text: str) -> bool:
@@ -51,3 +68,9 @@ def _shown(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escaped(character: str) -> str:
+    if character in "\t\n\r" or unicodedata.category(character) not in _UNSAFE:
+        return character
+    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 
@@ -41,10 +41,14 @@ def link_whole(path: Path, goal: str) -> None:
     _settle(path.parent)
 
 
-def copy_whole(source: Path, target: Path) -> None:
-    """Copy a directory to where nothing is, or nothing of it. Raises OSError."""
+def copy_whole(source: Path, target: Path, *, parts: Collection[str] | None = None) -> None:
+    """Copy a directory, or these parts of it, to where nothing is, or nothing of it. Raises OSError."""
+
+    def left_out(directory: str, names: list[str]) -> set[str]:
+        return set() if parts is None or Path(directory) != source else set(names) - set(parts)
+
     with _beside(target) as temporary:
-        shutil.copytree(source, temporary, copy_function=_copy)
+        shutil.copytree(source, temporary, copy_function=_copy, ignore=left_out)
         if os.path.lexists(target):
             raise FileExistsError(f"{target} exists already")
         temporary.rename(target)

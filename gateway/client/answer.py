@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
-import orjson
 
+from gateway import json_text
 from gateway.client.errors import ClientError
 from gateway.outbound.certificates import refused_certificate, why_refused
 from gateway.outbound.environment import without_secrets
@@ -81,7 +81,7 @@ def detail(body: bytes, response: httpx.Response) -> str:
 
 def _said(body: bytes, response: httpx.Response) -> str:
     try:
-        document = orjson.loads(body)
+        document = json_text.loads(body)
     except ValueError:
         document = None
     if isinstance(document, dict) and isinstance(document.get("detail"), str):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import orjson
-
+from gateway import json_text
 from gateway.client.answer import PASSING
 from gateway.client.errors import ClientError, EventFailed, EventInvalid, Refused
 from gateway.text import printable
@@ -55,7 +54,7 @@ def read_delivery(url: str, status: int, body: bytes, count: int, said: str, wai
 def _entries(body: bytes) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
     """The indices and details in `invalid` and in `error`; empty where the body is of another form."""
     try:
-        document = orjson.loads(body)
+        document = json_text.loads(body)
     except ValueError:
         document = None
     if not isinstance(document, dict):

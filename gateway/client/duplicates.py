@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-
+from gateway import json_text
 from gateway.client.frame import StreamEvent
 from gateway.errors import InvalidPosition
 from gateway.model.position import RequestedPosition, parse_position
@@ -25,7 +24,7 @@ class RecentIds:
     def is_repeated(self, data: bytes) -> bool:
         """Whether an event with this `meta.id` was here before; remembers it. Without an id it was not."""
         try:
-            identifier = orjson.loads(data)["meta"]["id"]
+            identifier = json_text.loads_any(data)["meta"]["id"]
         except (ValueError, KeyError, TypeError):
             return False
         if not isinstance(identifier, str):

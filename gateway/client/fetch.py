@@ -6,6 +6,8 @@ import asyncio
 
 import httpx
 
+from gateway.client.answer import bare, detail, reason
+from gateway.client.errors import ClientError, Refused
 from gateway.errors import InvalidEnvironment
 from gateway.outbound.requests import Outbound
 
@@ -28,3 +30,35 @@ async def fetch(address: str, maximum_bytes: int, seconds: float) -> bytes | Non
             return body
     except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, InvalidEnvironment):
         return None
+
+
+async def load(address: str, maximum_bytes: int, seconds: float, token: str | None = None) -> bytes:
+    """The body of a 200. Raises ClientError, which says why there is none."""
+    shown = bare(address)
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(transport=Outbound()) as client,
+            client.stream("GET", address, headers=headers) as response,
+        ):
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > maximum_bytes:
+                    raise ClientError(f"{shown} gives more than {maximum_bytes:,} bytes")
+            if response.status_code != httpx.codes.OK:
+                raise Refused(shown, response.status_code, detail(body, response))
+            return body
+    except TimeoutError:
+        raise ClientError(f"{shown}: no answer within {seconds:g} s") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise ClientError(f"{shown!r} is not an address; write it like http://127.0.0.1:8080") from None
+    except httpx.ConnectError as error:
+        raise ClientError(f"{shown}: {reason(error, seconds)}; is it running?") from None
+    except (httpx.LocalProtocolError, UnicodeEncodeError):
+        raise ClientError(f"{shown}: the token cannot be sent") from None
+    except httpx.RequestError as error:
+        raise ClientError(f"{shown}: {reason(error, seconds)}") from None
+    except InvalidEnvironment as error:
+        raise ClientError(f"{shown}: {error}") from None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from gateway import json_text
 from gateway.client.frame import StreamEvent
 from gateway.client.place import Places
 from gateway.text import printable
@@ -45,7 +44,7 @@ class Gap:
 def read_gap(event: StreamEvent) -> Gap:
     """The gap in a server's message; parts that cannot be understood are left out."""
     try:
-        told = orjson.loads(event.data)
+        told = json_text.loads(event.data)
     except ValueError:
         told = None
     found = told if isinstance(told, dict) else {}
@@ -62,4 +61,4 @@ def gap_of_large(event: StreamEvent, before: str, maximum_bytes: int) -> StreamE
     if place is not None:
         after = None if place.offset is None else place.offset + 1
         told |= {"topic": place.topic, "partition": place.partition, "requested": place.offset, "resumed": after}
-    return event._replace(event="gap", data=orjson.dumps(told))
+    return event._replace(event="gap", data=json_text.dumps(told))

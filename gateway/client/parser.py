@@ -115,6 +115,9 @@ class EventStreamParser:
         value = value.removeprefix(b" ")
         if name == b"data":
             if self._is_over:
+                # As where this line is too long by itself, and so is not kept to its end.
+                if self._named:
+                    self._tell_left_out(events)
                 return
             self._data.append(value)
             # An empty line costs memory too.

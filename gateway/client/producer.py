@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
-import orjson
 
+from gateway import json_text
 from gateway.client.answer import (
     CONNECT_SECONDS,
     authorization,
@@ -302,7 +302,7 @@ class Producer:
 
 def _text(event: Event) -> bytes:
     """The JSON of an event. Raises EventInvalid; TypeError for what JSON cannot hold."""
-    text = event if isinstance(event, bytes) else orjson.dumps(dict(event))
+    text = event if isinstance(event, bytes) else json_text.dumps(dict(event))
     try:
         parse_event(text)
     except BadRecord as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from gateway.client.errors import InvalidQuery
 from gateway.times import milliseconds_of, parse_time
 
+_HOST = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/\S*)?", re.ASCII)
 Time = datetime | timedelta | str | int
 """A time with its zone, a span back from now, the forms of a URL (ISO 8601, `10m`), or milliseconds since the epoch."""
 
@@ -24,6 +26,12 @@ class Query:
     filter: str | None = None
     fields: str | None = None
     canary: bool = False
+
+
+def server_address(server: str) -> str:
+    """The address of a server; one that is written without a scheme is reached by HTTP."""
+    text = server.strip().rstrip("/")
+    return text if "://" in text or not _HOST.fullmatch(text) else f"http://{text}"
 
 
 def stream_address(server: str, streams: str | Sequence[str]) -> str:

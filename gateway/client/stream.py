@@ -12,6 +12,7 @@ from typing import Self
 
 import httpx
 
+from gateway.client.advice import QueryWarning
 from gateway.client.duplicates import Duplicates, RecentIds
 from gateway.client.errors import EventsMissing, EventTooLarge
 from gateway.client.event import Event
@@ -43,6 +44,7 @@ def subscribe(
     auto_commit: bool = True,
     on_gap: Callable[[Gap], object] | None = None,
     on_state: Callable[[State], None] | None = None,
+    on_warning: Callable[[QueryWarning], None] | None = None,
     recent_ids: RecentIds | None = None,
     token: Token | None = None,
     headers: Mapping[str, str] | None = None,
@@ -72,6 +74,9 @@ def subscribe(
         iterated on.
     on_state
         Called with what becomes of the connection. Without it a lost connection is logged.
+    on_warning
+        Called with each QueryWarning: a part of the query that the schemas of the streams exclude. Without it, it is
+        a warning of Python (`warnings`).
     recent_ids
         Events whose `meta.id` was here lately are left out, also those of other subscriptions that share it. Those
         that a server repeats by their position are left out always.
@@ -96,6 +101,7 @@ def subscribe(
         query,
         last_event_id=last_event_id,
         on_state=on_state,
+        on_warning=on_warning,
         transport=transport,
         idle_seconds=idle_seconds,
         maximum_event_bytes=maximum_event_bytes,

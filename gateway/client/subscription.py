@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
-import orjson
 
+from gateway import json_text
+from gateway.client.advice import WARNING, QueryWarning, clock_warning, read_warnings
 from gateway.client.answer import (
     CONNECT_SECONDS,
     PASSING,
@@ -58,6 +60,8 @@ SHORTEST_IDLE, LONGEST_IDLE = 10.0, 10_800.0
 STEADY_SECONDS = 30.0
 """Seconds after which a connection counts as a success: its end is no reason to wait longer than after the first
 failure."""
+MOST_WARNED = 100
+"""Warnings of one subscription."""
 HONOURED = "event-gateway"
 """The header in which a gateway lists the parameters that it honours. Another server may know `since` alone."""
 LOG = "event-gateway-log"
@@ -95,6 +99,7 @@ class Subscription:
         *,
         last_event_id: str = "",
         on_state: Callable[[State], None] | None = None,
+        on_warning: Callable[[QueryWarning], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -108,10 +113,15 @@ class Subscription:
         self.shown = bare(url)
         """The address that may be shown: without query and password."""
         self.last_event_id = last_event_id
+        self.first_event_id = last_event_id
+        """The position at which it began, as soon as the server has named one."""
         self.log = ""
         """The identity of the server's log; empty if the server does not send it."""
         self.query = query or Query()
         self._tell = on_state or self._log
+        self._warn = on_warning or warnings.warn
+        self._warned: set[str] = set()
+        self._warned_of_clock = False
         self._transport = transport
         self._clock = clock or SystemClock()
         self._sleep = sleep
@@ -162,6 +172,7 @@ class Subscription:
             async with aclosing(response):
                 check_coding(self.shown, response, client.headers["accept-encoding"])
                 if response.status_code == httpx.codes.NO_CONTENT:
+                    self._tell_warnings(response)
                     ending.final = True
                 elif await self._is_stream(response, ending):
                     async for batch in self._read(response, ending):
@@ -264,6 +275,7 @@ class Subscription:
             self._idle = idle_seconds(response.headers.get(HEARTBEAT, ""))
         opened = self._clock.monotonic()
         self._tell(State("open"))
+        self._tell_warnings(response)
         parser = EventStreamParser(self.last_event_id, self._maximum)
         chunks = expanded(response)
         while True:
@@ -280,9 +292,22 @@ class Subscription:
                 if self._clock.monotonic() - opened >= STEADY_SECONDS:
                     self._backoff.succeeded()
                 self.last_event_id = parser.last_event_id if position is None else position
+                self.first_event_id = self.first_event_id or self.last_event_id
                 yield selected
                 if ending.final or ending.failure is not None:
                     return
+
+    def _tell_warnings(self, response: httpx.Response) -> None:
+        """Tell what the server says of the query, each thing once, however often it is asked again."""
+        found = read_warnings(response.headers.get_list(WARNING))
+        if not self._warned_of_clock and (self.query.since is not None or self.query.until is not None):
+            self._warned_of_clock = True
+            clock = clock_warning(response.headers.get("date", ""), self._clock.now())
+            found += [clock] if clock is not None else []
+        for warning in found:
+            if str(warning) not in self._warned and len(self._warned) < MOST_WARNED:
+                self._warned.add(str(warning))
+                self._warn(warning)
 
     def _select(self, events: list[StreamEvent], ending: _Ending) -> tuple[list[StreamEvent], str | None]:
         """The events that were asked for, and the position after them where it is not that of the last frame."""
@@ -354,7 +379,7 @@ def _local_query(query: Query, honoured: Set[str], last_event_id: str) -> LocalQ
 def _reason(document: bytes) -> str | None:
     """Why the server has ended the stream."""
     try:
-        reason = orjson.loads(document)["reason"]
+        reason = json_text.loads(document)["reason"]
     except (ValueError, KeyError, TypeError):
         return None
     return reason if isinstance(reason, str) else None

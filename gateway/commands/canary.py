@@ -51,15 +51,12 @@ def run_canary(settings: Settings, catalog: Catalog, named: Sequence[Stream], sa
         else:
             makers[stream.name] = maker
     able = [stream for stream in streams if stream.name in makers]
-    stored = asyncio.run(_store(settings, able, makers, say, complain)) if able else 0
+    stored = asyncio.run(_store(open_log(settings, catalog), able, makers, say, complain)) if able else 0
     return 0 if stored == len(streams) else 1
 
 
-async def _store(
-    settings: Settings, streams: Sequence[Stream], makers: Mapping[str, Maker], say: Say, complain: Say
-) -> int:
+async def _store(log: EventLog, streams: Sequence[Stream], makers: Mapping[str, Maker], say: Say, complain: Say) -> int:
     """Append the events of all streams; returns of how many streams they are stored."""
-    log = open_log(settings)
     stored = 0
     try:
         await log.open()

@@ -12,17 +12,21 @@ from typing import Any, BinaryIO
 import click
 
 from gateway.app.composition import define
-from gateway.app.machine import memory_limit
 from gateway.catalog.stream import Stream
 from gateway.client import ClientError, is_address
+from gateway.commands.archive import archive, erase
 from gateway.commands.canary import run_canary
-from gateway.commands.demo import demo_settings, run_demo_from, serve_demo
+from gateway.commands.check import run_check
+from gateway.commands.demo import configure_demo, demo_settings, run_demo_from, serve_demo
 from gateway.commands.derive import derive
+from gateway.commands.ending import fail
+from gateway.commands.help import Group, GroupedOptions
 from gateway.commands.init import init
 from gateway.commands.mirror import run_mirror
 from gateway.commands.produce import run_produce
 from gateway.commands.rules import rules
 from gateway.commands.schemas import schemas
+from gateway.commands.streams import streams
 from gateway.commands.tail import Time, tail
 from gateway.commands.token import token
 from gateway.errors import ConfigurationError, LogError
@@ -32,31 +36,34 @@ from gateway.process import serve as processes
 from gateway.process.processing import Declared
 from gateway.produce.production import with_fields
 from gateway.settings.configuration import REPLACED, Configured, configure
-from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS
-from gateway.text import counted, is_text
+from gateway.text import is_text
 
 Command = Callable[..., Any]
 
 
-def _option(setting: Setting, with_default: bool) -> Callable[[Command], Command]:
+def _option(setting: Setting, with_default: bool, hidden: bool = False) -> Callable[[Command], Command]:
     if setting.kind == "switch":
-        return click.option(setting.flag or "", setting.key, is_flag=True, default=None, help=setting.help)
+        return click.option(
+            setting.flag or "", setting.key, is_flag=True, default=None, help=setting.help, hidden=hidden
+        )
     default = f"default: {setting.shown_default}" if with_default else ""
     notes = "; ".join(note for note in (setting.bounds, default) if note)
     placeholder = "|".join(setting.choices) or setting.unit.upper() or "N"
     repeatable: dict[str, Any] = {"multiple": True} if setting.kind == "list" else {}
     shown = setting.help + (", repeatable" if repeatable else "") + (f"  [{notes}]" if notes else "")
-    return click.option(setting.flag or "", setting.key, metavar=placeholder, help=shown, **repeatable)
+    return click.option(setting.flag or "", setting.key, metavar=placeholder, help=shown, hidden=hidden, **repeatable)
 
 
-def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command], Command]:
-    """Give a command the flags of these settings, or of all; for those in `own` it has a default of its own."""
+def _with_settings(*keys: str, own: tuple[str, ...] = (), shown: tuple[str, ...] = ()) -> Callable[[Command], Command]:
+    """Give a command the flags of these settings, or of all; for those in `own` it has a default of its own. With
+    `shown`, its help shows these alone."""
 
     def add(command: Command) -> Command:
         for setting in reversed(SETTINGS):
             if setting.flag and (not keys or setting.key in keys):
-                command = _option(setting, setting.key not in own)(command)
+                hidden = bool(shown) and setting.key not in shown
+                command = _option(setting, setting.key not in own, hidden)(command)
                 for old in (old for old, new in REPLACED.items() if new == setting.key):
                     command = click.option(f"--{old.replace('_', '-')}", old, hidden=True)(command)
         return command
@@ -64,27 +71,20 @@ def _with_settings(*keys: str, own: tuple[str, ...] = ()) -> Callable[[Command],
     return add
 
 
-def _fail(lines: list[str]) -> None:
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(1)
-
-
 def _configure(flags: dict[str, Any]) -> Configured:
     try:
         return configure(flags, os.environ)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        raise
+        fail(error.mistakes)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="event-gateway", prog_name="gateway")
 def main() -> None:
     """Publish event streams from Kafka or an embedded log as server-sent events, with filters and resume."""
 
 
-@main.command()
+@main.command(cls=GroupedOptions)
 @_with_settings()
 def serve(**flags: Any) -> None:
     """Serve the streams of the configuration."""
@@ -94,8 +94,7 @@ def serve(**flags: Any) -> None:
     try:
         definitions, warnings = define(configured)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
+        fail(error.mistakes)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     # Flags and variables stay as they are; a reload reads the file, and those that it names, anew.
@@ -105,52 +104,45 @@ def serve(**flags: Any) -> None:
 
 @main.command()
 @click.option("--from", "url", metavar="URL", help="event stream to serve instead, from Wikimedia or another gateway")
-@_with_settings(own=("log",))
+@_with_settings(own=("log",), shown=("port", "admin_port"))
 def demo(url: str | None, **flags: Any) -> None:
-    """Serve a live sample feed from an embedded log, without any setup."""
+    """Serve a live sample feed from an embedded log, without any setup.
+
+    All options of `gateway serve` are accepted too.
+    """
     given = demo_settings(flags, os.environ)
-    configured = _configure(given)
+    try:
+        configured = configure_demo(given, os.environ)
+    except ConfigurationError as error:
+        fail(error.mistakes)
     output = configure_logging(configured.settings.log_format, configured.settings.log_level)
     output.take_streams()
     try:
         if url is None:
-            sys.exit(serve_demo(configured, partial(configure, given, dict(os.environ)), output))
+            sys.exit(serve_demo(configured, partial(configure_demo, given, dict(os.environ)), output))
         else:
             asyncio.run(run_demo_from(configured.settings, url, output))
     except OSError as error:
-        _fail([f"gateway demo: {error.strerror or error}"])
+        fail([f"gateway demo: {error.strerror or error}"])
     except (ClientError, ConfigurationError, LogError) as error:
-        _fail([f"gateway demo: {error}"])
+        fail([f"gateway demo: {error}"])
 
 
 @main.command()
+@click.option(
+    "--connect",
+    is_flag=True,
+    help="also reach Kafka, the registry, Redis, the keys of tokens and the archive, and read a record of each topic",
+)
 @_with_settings("config", "log", "schema_repositories", "error_stream", "jwks")
-def check(**flags: Any) -> None:
-    """Check the configuration and the schemas, and print each mistake with file and line."""
-    mistakes: list[str] = []
-    configured: Configured | None = None
-    try:
-        configured = configure(flags, os.environ)
-    except ConfigurationError as error:
-        mistakes += error.mistakes
-    if configured is not None:
-        warnings = configured.warnings
-        try:
-            _, warnings = define(configured)
-        except ConfigurationError as error:
-            mistakes += error.mistakes
-        for warning in warnings:
-            click.echo(f"warning: {warning}")
-    if mistakes:
-        click.echo("\n".join(mistakes))
-        click.echo(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}", err=True)
-        sys.exit(1)
-    assert configured is not None
-    told, hint = told_memory(configured.settings, memory_limit())
-    if hint is not None:
-        click.echo(f"warning: {hint}")
-    click.echo(told)
-    click.echo(f"{configured.settings.config}: {counted(len(configured.catalog.streams), 'stream')}, no mistakes")
+def check(connect: bool, **flags: Any) -> None:
+    """Check the configuration and the schemas, and print each mistake with file and line.
+
+    With --connect, all that the configuration reaches is checked too. Nothing is created or changed there.
+
+    Exit status: 0; 1 if there is a mistake.
+    """
+    run_check(flags, connect)
 
 
 @main.command()
@@ -162,8 +154,14 @@ def check(**flags: Any) -> None:
     metavar="FIELD",
     help="dotted path of the field to use as the record's timestamp: ISO 8601, or a number",
 )
-@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after this many invalid lines")
-@click.option("--skip", type=click.IntRange(min=0), default=0, metavar="N", help="skip the first N lines")
+@click.option("--max-errors", type=click.IntRange(min=1), metavar="N", help="stop after this many invalid events")
+@click.option(
+    "--skip",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="skip the first N lines, or events where these are not one a line",
+)
 @_with_settings("config", "log", "schema_repositories")
 def produce(
     stream: str,
@@ -174,20 +172,20 @@ def produce(
     skip: int,
     **flags: Any,
 ) -> None:
-    """Validate newline-delimited JSON from FILE (or standard input), and store it in STREAM.
+    """Validate the JSON events of FILE (or standard input), and store them in STREAM.
 
-    The input may be compressed (gzip, bzip2, xz, zstd). The summary shows how many events were stored. If the command
-    stopped early, it also shows the number of lines to --skip in the next run.
+    Events are one a line, the elements of an array, or objects over several lines. The input may be compressed (gzip,
+    bzip2, xz, zstd). The summary shows how many events were stored. If the command stopped early, it also shows the
+    number to --skip in the next run.
 
-    Exit status: 0; 1 if a line was invalid or the log failed; 130 if it was interrupted.
+    Exit status: 0; 1 if an event was invalid or the log failed; 130 if it was interrupted.
     """
     configured = _configure(flags)
     try:
         target = with_fields(_stream(configured, stream), key, timestamp)
         status = run_produce(configured.settings, configured.catalog, target, file, max_errors, skip)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
+        fail(error.mistakes)
     sys.exit(status)
 
 
@@ -207,8 +205,7 @@ def canary(streams: tuple[str, ...], **flags: Any) -> None:
         named = [_stream(configured, name) for name in streams]
         status = run_canary(configured.settings, configured.catalog, named, click.echo, _complain)
     except ConfigurationError as error:
-        _fail([f"gateway canary: {mistake}" for mistake in error.mistakes])
-        return
+        fail([f"gateway canary: {mistake}" for mistake in error.mistakes])
     sys.exit(status)
 
 
@@ -236,16 +233,16 @@ def mirror(url: str, stream: str, since: int | None, name: str | None, **flags: 
     """
     if not is_address(url):
         where = "; the address comes before the stream" if is_address(stream) else ""
-        _fail([f"gateway mirror: {url!r} is not an address{where}; write it like http://127.0.0.1:8080/v2/stream/name"])
+        fail([f"gateway mirror: {url!r} is not an address{where}; write it like http://127.0.0.1:8080/v2/stream/name"])
     if not is_text(name or ""):
-        _fail([f"gateway mirror: --name: {name!r} is not valid text"])
+        fail([f"gateway mirror: --name: {name!r} is not valid text"])
     configured = _configure(flags)
     try:
         target = _stream(configured, stream)
+        status = run_mirror(configured.settings, configured.catalog, target, url, since, name)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
-    sys.exit(run_mirror(configured.settings, target, url, since, name))
+        fail(error.mistakes)
+    sys.exit(status)
 
 
 def _stream(configured: Configured, name: str) -> Stream:
@@ -258,9 +255,12 @@ def _stream(configured: Configured, name: str) -> Stream:
     return found
 
 
+main.add_command(archive)
+main.add_command(erase)
 main.add_command(init)
 main.add_command(rules)
 main.add_command(schemas)
 main.add_command(derive)
+main.add_command(streams)
 main.add_command(tail)
 main.add_command(token)

@@ -18,13 +18,17 @@ import click
 from gateway.app.composition import define, open_log, open_schemas
 from gateway.app.gateway import Gateway
 from gateway.app.operations import Operations, nothing_to_reload
+from gateway.archive.open import EXTRA, missing_libraries
+from gateway.archive.options import ArchiveOptions
 from gateway.catalog.catalog import Catalog
+from gateway.catalog.load import read
 from gateway.catalog.stream import Retention, Stream
 from gateway.client import ClientError, bare, is_address
 from gateway.clock import SystemClock
 from gateway.definitions import Definitions
-from gateway.demo.feed import SampleFeed
-from gateway.demo.sample import SAMPLE
+from gateway.demo.feed import CHANGES, SampleFeed, stream_of
+from gateway.demo.past import begin_past, write_aside
+from gateway.demo.sample import IS_CHECKOUT, SAMPLE
 from gateway.errors import ConfigurationError, LogError
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
@@ -33,6 +37,7 @@ from gateway.observability.logs import Output
 from gateway.process.processing import Declared
 from gateway.process.reload import Reloader, Source
 from gateway.process.serve import (
+    address_of,
     begin_worker,
     is_processing,
     operating,
@@ -42,30 +47,61 @@ from gateway.process.serve import (
     tell_connections,
 )
 from gateway.process.watchdog import end_process, watched
-from gateway.settings.configuration import Configured
+from gateway.settings.configuration import Configured, configure
 from gateway.settings.table import BY_KEY, Settings
 
 DEMO_LOG = "sqlite:///var/demo.db"
+DEMO_ARCHIVE = "var/demo-archive"
 KEPT = Retention(7 * 24 * 3_600_000, 2_000_000_000)
 """How much the demo keeps of a stream that it mirrors: a week, or 2 GB."""
+IN_CHECKOUT = ".venv/bin/pip install --requirement requirements-archive.lock"
+INSTALLED = f"pip install 'event-gateway[{EXTRA}]'"
+"""How the libraries of archives are added: to a checkout, and to what was installed."""
 
 _log = logging.getLogger(__name__)
 
 
 def demo_settings(flags: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """The flags of the demo: where nothing else is said, its own log, and without a configuration the sample."""
+    """The flags of the demo: where nothing else is said, its own log with an archive, and without a configuration the
+    sample; and everybody may try declarations."""
     given = dict(flags)
 
     def is_said(key: str) -> bool:
         return given.get(key) not in (None, ()) or bool(environment.get(BY_KEY[key].variable or ""))
 
-    if not is_said("log"):
+    has_own_log = not is_said("log")
+    if has_own_log:
         given["log"] = DEMO_LOG
     if not is_said("config") and not Path(BY_KEY["config"].default).exists():
         given["config"] = str(SAMPLE / "gateway.yaml")
         if not is_said("schema_repositories"):
             given["schema_repositories"] = (str(SAMPLE / "schemas"),)
+    config = given.get("config") or environment.get(BY_KEY["config"].variable or "") or BY_KEY["config"].default
+    in_file = read(config).settings
+    if not is_said("derive_trials") and "derive_trials" not in in_file:
+        given["derive_trials"] = "public"
+    if has_own_log and not is_said("archive") and "archive" not in in_file and not missing_libraries():
+        given["archive"] = DEMO_ARCHIVE
     return given
+
+
+def configure_demo(given: Mapping[str, Any], environment: Mapping[str, str]) -> Configured:
+    """The configuration. The stream that the demo feeds is archived where the flags name an archive and the file
+    archives nothing. Raises ConfigurationError."""
+    configured = configure(given, environment)
+    streams = list(configured.catalog.streams.values())
+    if not given.get("archive") or any(stream.archive for stream in streams):
+        return configured
+    fed = stream_of(CHANGES, configured.catalog)
+    archived = [dataclasses.replace(stream, archive=True) if stream is fed else stream for stream in streams]
+    return dataclasses.replace(configured, catalog=Catalog(archived))
+
+
+def advice_of(settings: Settings) -> str:
+    """How the demo would have an archive, where only the libraries are missing for it."""
+    if settings.log != DEMO_LOG or settings.archive is not None or not missing_libraries():
+        return ""
+    return f"For a past week in an archive (300 MB of libraries): {IN_CHECKOUT if IS_CHECKOUT else INSTALLED}"
 
 
 def serve_demo(configured: Configured, source: Source, output: Output) -> int:
@@ -78,6 +114,8 @@ def serve_demo(configured: Configured, source: Source, output: Output) -> int:
     settings = dataclasses.replace(configured.settings, workers=1)
     declared = Declared(definitions, configured.rules)
     reloader = Reloader(source, configured.settings, definitions, configured.rules)
+    if advice := advice_of(settings):
+        click.echo(advice, err=True)
     click.echo("Creating an hour of history …", err=True)
     if not is_processing(settings, declared):
         asyncio.run(_feed_and_serve(settings, definitions, output, reloader=reloader))
@@ -87,13 +125,26 @@ def serve_demo(configured: Configured, source: Source, output: Output) -> int:
 
 
 async def _fill(settings: Settings, definitions: Definitions) -> bool:
-    """Fill the log; returns whether nobody has asked it to stop meanwhile. Raises LogError, ConfigurationError."""
+    """Fill the log, and where there is an archive, a past week of it; returns whether nobody has asked it to stop
+    meanwhile. Raises LogError, ConfigurationError."""
     stop = stop_on_signals()
+    # Without its archives, whose libraries this process would hold for as long as it supervises.
     log = open_log(settings)
+    writing: asyncio.Task[bool] | None = None
     try:
         await log.open()
-        await SampleFeed(log, definitions.catalog, SystemClock()).fill()
+        feed = SampleFeed(log, definitions.catalog, SystemClock())
+        week = await begin_past(log, feed, settings.of(ArchiveOptions), definitions.schemas, SystemClock())
+        if week is not None:
+            writing = asyncio.create_task(write_aside(week))
+        await feed.fill()
+        # Views are built from the beginning that they find. So what processes waits for the week.
+        if writing is not None and not stop.is_set():
+            await writing
     finally:
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait([writing])
         await log.close()
     return not stop.is_set()
 
@@ -118,7 +169,7 @@ async def _feed_and_serve(
     line: Connection | None = None,
 ) -> None:
     stop = stop_on_signals()
-    log = open_log(settings)
+    log = open_log(settings, definitions.catalog)
     await log.open()
     feed = SampleFeed(log, definitions.catalog, SystemClock())
     await feed.fill()
@@ -183,7 +234,8 @@ async def _serve(
 
     async def say(port: int) -> None:
         name = next(iter(gateway.current.catalog.streams))
-        click.echo(_invitation(f"http://{gateway.settings.host}:{port}", name, what, tried))
+        admin = address_of(settings.admin_host, settings.admin_port) if settings.admin_port else ""
+        click.echo(_invitation(address_of(settings.host, port), name, what, tried, admin))
 
     try:
         with watched(settings.stall_limit, end_process(output.last_words)):
@@ -197,7 +249,8 @@ async def _serve(
             feeding.result()
 
 
-def _invitation(address: str, name: str, what: str, tried: str) -> str:
+def _invitation(address: str, name: str, what: str, tried: str, admin: str) -> str:
+    inside = f"Metrics and administration are at {admin}. " if admin else ""
     stream = f"{address}/v2/stream/{name}"
     return f"""
 The gateway serves {what} at {address}.
@@ -208,5 +261,5 @@ Try in another terminal:
   curl -N -G {stream} --data-urlencode {tried}
   curl {address}/v2/streams
 
-Ctrl-C ends it.
+{inside}Ctrl-C ends it.
 """

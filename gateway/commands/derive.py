@@ -16,18 +16,23 @@ from gateway.catalog.derivation import Derivation
 from gateway.catalog.document import Findings, did_you_mean
 from gateway.catalog.stream import Stream
 from gateway.clock import SystemClock
+from gateway.commands.ending import fail
+from gateway.commands.help import Group
 from gateway.definitions import Definitions
 from gateway.derive.check import check_stream
 from gateway.derive.declared import declared
 from gateway.derive.example import Outcome, read_examples
 from gateway.derive.example import run as run_example
 from gateway.derive.explain import explained
+from gateway.derive.lanes import Work
 from gateway.derive.operator import DeriveBounds
 from gateway.derive.run import Runner
 from gateway.derive.schema_file import schema_document
 from gateway.derive.shape import schema_of
-from gateway.errors import ConfigurationError, GatewayError, InvalidExpression
-from gateway.process.serve import stop_on_signals
+from gateway.derive.sources import Sources
+from gateway.errors import ConfigurationError, GatewayError, InvalidExpression, WriterFenced
+from gateway.process.processing import Declared, Processing
+from gateway.process.serve import collect_rarely, stop_on_signals
 from gateway.schemas.repository import SchemaRepository
 from gateway.schemas.text import to_yaml
 from gateway.settings.configuration import Configured, configure
@@ -51,10 +56,9 @@ def _read(flags: dict[str, Any]) -> tuple[Configured, SchemaRepository]:
         configured = configure(flags, os.environ)
         return configured, open_schemas(configured.settings)
     except ConfigurationError as error:
-        _fail(error.mistakes)
+        fail(error.mistakes)
     except OSError as error:
-        _fail([f"{error.filename}: the file cannot be read ({error.strerror})"])
-    raise AssertionError
+        fail([f"{error.filename}: the file cannot be read ({error.strerror})"])
 
 
 def _derived(name: str, configured: Configured) -> tuple[Stream, Derivation]:
@@ -63,13 +67,13 @@ def _derived(name: str, configured: Configured) -> tuple[Stream, Derivation]:
     if stream is None or stream.derive is None:
         known = [one for one, found in streams.items() if found.derive is not None]
         what = "is not made of others" if stream is not None else "is no stream"
-        _fail([f"{name} {what}{did_you_mean(name, known)}"])
+        fail([f"{name} {what}{did_you_mean(name, known)}"])
     assert stream is not None
     assert stream.derive is not None
     return stream, stream.derive
 
 
-@click.group()
+@click.group(cls=Group)
 def derive() -> None:
     """Test streams that are made of others, write their schemas, and tell what they need."""
 
@@ -86,7 +90,7 @@ def test_command(files: tuple[Path, ...], **flags: Any) -> None:
     beside = Path(configured.settings.config).parent
     chosen = list(files) or sorted(beside.glob(TESTS))
     if not chosen:
-        _fail([f"there are no files {TESTS} in {beside}; name one, or write one"])
+        fail([f"there are no files {TESTS} in {beside}; name one, or write one"])
     wrong = count = 0
     for path in chosen:
         findings = Findings(path)
@@ -140,10 +144,10 @@ def schema_command(stream: str, only_print: bool, **flags: Any) -> None:
     configured, schemas = _read(flags)
     found, derivation = _derived(stream, configured)
     if derivation.passes:
-        _fail([f"{stream}: its events pass as they are, and are of the schema of their source"])
+        fail([f"{stream}: its events pass as they are, and are of the schema of their source"])
     row = declared(derivation, configured.catalog.streams, schemas)
     if row.mistakes:
-        _fail([f"{configured.settings.config}:{line}: {found.name}: {text}" for line, text in row.mistakes])
+        fail([f"{configured.settings.config}:{line}: {found.name}: {text}" for line, text in row.mistakes])
     text = to_yaml(schema_document(found, row, schemas))
     repositories = configured.settings.schema_repositories
     if only_print or not repositories:
@@ -151,7 +155,7 @@ def schema_command(stream: str, only_print: bool, **flags: Any) -> None:
         return
     path = Path(repositories[0], *(found.schema_title or found.name).split("/"), "current.yaml")
     if path.exists() or schemas.taken_by(found) is not None:
-        _fail([f"{found.schema_title} has a schema already; --print shows what follows from the declaration"])
+        fail([f"{found.schema_title} has a schema already; --print shows what follows from the declaration"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     click.echo(f"written: {path}")
@@ -179,7 +183,7 @@ def flink_command(stream: str, **flags: Any) -> None:
         click.echo(script, nl=False)
     except Unsayable as error:
         place = f"{settings.config}:{error.line}" if error.line else settings.config
-        _fail([f"{place}: {found.name} cannot be said in Flink SQL: {error}"])
+        fail([f"{place}: {found.name} cannot be said in Flink SQL: {error}"])
 
 
 @derive.command("run")
@@ -189,47 +193,50 @@ def flink_command(stream: str, **flags: Any) -> None:
 def run_command(streams: tuple[str, ...], **flags: Any) -> None:
     """Derive STREAMS, or all that are declared, until SIGTERM or SIGINT.
 
+    Started several times, the processes divide the streams, and in Kafka the partitions of a source. Where one ends,
+    the others continue.
+
     A stream that cannot continue is reported and left, while the others continue. Exit status: 0, or 1 if one was left.
     """
     try:
         configured = configure(flags, os.environ)
         definitions, _ = define(configured)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
-    chosen = [_derived(name, configured) for name in streams] or [
-        (stream, stream.derive) for stream in configured.catalog.streams.values() if stream.derive is not None
+        fail(error.mistakes)
+    chosen = [_derived(name, configured)[0].name for name in streams] or [
+        stream.name for stream in configured.catalog.streams.values() if stream.derive is not None
     ]
     if not chosen:
-        _fail([f"{configured.settings.config} declares no derived streams"])
-    sys.exit(asyncio.run(_run(chosen, definitions, configured.settings)))
+        fail([f"{configured.settings.config} declares no derived streams"])
+    sys.exit(asyncio.run(_run(frozenset(chosen), definitions, configured.settings)))
 
 
-async def _run(chosen: list[tuple[Stream, Derivation]], definitions: Definitions, settings: Settings) -> int:
-    stop, log = stop_on_signals(output_blocks=True), open_log(settings)
-    bounds = settings.of(DeriveBounds)
-    runners = [
-        Runner(stream, derivation, definitions, log, SystemClock(), _say, bounds) for stream, derivation in chosen
-    ]
-    await log.open()
-    try:
-        ended = await asyncio.gather(*(_until_stopped(runner, stop) for runner in runners))
-    finally:
-        await log.close()
-    return 0 if all(ended) else 1
+async def _run(names: frozenset[str], definitions: Definitions, settings: Settings) -> int:
+    stop, log = stop_on_signals(output_blocks=True), open_log(settings, definitions.catalog)
+    collect_rarely()
+    left: set[str] = set()
+    sources = Sources(log)
 
+    async def derive(work: Work, definitions: Definitions, stopping: asyncio.Event) -> None:
+        runner = Runner(work, definitions, log, SystemClock(), _say, settings.of(DeriveBounds), sources)
+        _say(f"{runner.told}: derived here")
+        try:
+            await runner.run(stopping)
+        except WriterFenced as error:
+            _say(f"{runner.told}: {error}")
+            raise
+        except (GatewayError, InvalidExpression) as error:
+            _say(f"{runner.told}: {error}; it is derived no more")
+            left.add(work.stream.name)
+            if left == names and processing.doing <= {work.name}:
+                stop.set()
+        finally:
+            again = f", {counted(runner.replayed, 'record')} read again" if runner.replayed else ""
+            _say(f"{runner.told}: {counted(runner.read, 'record')} read{again}, {counted(runner.stored, 'row')} stored")
 
-async def _until_stopped(runner: Runner, stop: asyncio.Event) -> bool:
-    """Whether it went on until the end."""
-    try:
-        await runner.run(stop)
-    except (GatewayError, InvalidExpression) as error:
-        _say(f"{runner.name}: {error}; it is derived no more")
-        return False
-    finally:
-        again = f", {counted(runner.replayed, 'record')} read again" if runner.replayed else ""
-        _say(f"{runner.name}: {counted(runner.read, 'record')} read{again}, {counted(runner.stored, 'row')} stored")
-    return True
+    processing = Processing(settings, log, derive=derive)
+    await processing.run(Declared(definitions, (), names), stop)
+    return 1 if left else 0
 
 
 def _say(text: str) -> None:
@@ -257,7 +264,7 @@ def explain_command(stream: str, **flags: Any) -> None:
     for line, text in warnings:
         click.echo(f"warning: {configured.settings.config}:{line}: {text}", err=True)
     if mistakes:
-        _fail([f"{configured.settings.config}:{line}: {found.name}: {text}" for line, text in mistakes])
+        fail([f"{configured.settings.config}:{line}: {found.name}: {text}" for line, text in mistakes])
 
 
 def _in_flink(stream: Stream, configured: Configured, schemas: SchemaRepository) -> str:
@@ -270,9 +277,3 @@ def _in_flink(stream: Stream, configured: Configured, schemas: SchemaRepository)
     except Unsayable as error:
         return f"no: {error}"
     return "yes (gateway derive flink)"
-
-
-def _fail(lines: list[str]) -> None:
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(1)

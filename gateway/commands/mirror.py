@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from gateway.app.composition import open_log
-from gateway.catalog.stream import Stream
+from gateway.catalog.catalog import Catalog
+from gateway.catalog.stream import REGISTERED, Stream
 from gateway.client import ClientError, bare
 from gateway.clock import SystemClock
-from gateway.errors import LogError
+from gateway.errors import ConfigurationError, LogError
+from gateway.eventlog.port import EventLog
 from gateway.mirror.meter import Meter
 from gateway.mirror.mirror import Mirror, default_name
 from gateway.mirror.source import subscriber
@@ -21,14 +23,19 @@ GAPS_TOLD = 3
 """The exit status of a mirror that ended in order, but in whose stream events are missing."""
 
 
-def run_mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str | None) -> int:
-    """Mirror until a signal, or the end of the source; returns the exit status. `since` is in ms."""
-    return asyncio.run(_mirror(settings, stream, url, since, name or default_name(url, stream)))
+def run_mirror(
+    settings: Settings, catalog: Catalog, stream: Stream, url: str, since: int | None, name: str | None
+) -> int:
+    """Mirror until a signal, or the end of the source; returns the exit status. `since` is in ms. Raises
+    ConfigurationError."""
+    for form in (stream.form, stream.key_form):
+        if form in REGISTERED:
+            raise ConfigurationError([f"gateway mirror: {stream.name} is {form}, and what is copied is JSON"])
+    return asyncio.run(_mirror(open_log(settings, catalog), stream, url, since, name or default_name(url, stream)))
 
 
-async def _mirror(settings: Settings, stream: Stream, url: str, since: int | None, name: str) -> int:
+async def _mirror(log: EventLog, stream: Stream, url: str, since: int | None, name: str) -> int:
     stop = stop_on_signals(output_blocks=True)
-    log = open_log(settings)
     clock = SystemClock()
     meter = Meter(clock)
     progress = Progress(meter.told)

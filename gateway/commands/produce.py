@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import BinaryIO
 
-from gateway.app.composition import open_log
+from gateway.app.composition import open_log, with_registered
 from gateway.catalog.catalog import Catalog
-from gateway.catalog.stream import Stream
+from gateway.catalog.stream import REGISTERED, Stream
 from gateway.clock import SystemClock
 from gateway.errors import ConfigurationError, LogError
 from gateway.process.progress import Progress
@@ -21,16 +21,22 @@ from gateway.settings.table import Settings
 from gateway.text import counted, shown_bytes
 
 SHOWN_ERRORS = 20
-"""Invalid lines that are reported one by one."""
+"""Invalid entries that are reported one by one."""
 
 
 def run_produce(
     settings: Settings, catalog: Catalog, stream: Stream, file: BinaryIO, max_errors: int | None, skip: int
 ) -> int:
-    """Produce what comes after the first `skip` lines until the input ends; returns the exit status. Raises
+    """Produce what comes after the first `skip` entries until the input ends; returns the exit status. Raises
     ConfigurationError."""
     if stream.schema_title is None:
         raise ConfigurationError([f"gateway produce: {stream.name} takes no events, since it has no schema_title"])
+    if stream.form == "cloudevents":
+        raise ConfigurationError([f"gateway produce: {stream.name} takes CloudEvents, which are sent over HTTP"])
+    if stream.key_form in REGISTERED and stream.message_key_fields:
+        raise ConfigurationError(
+            [f"gateway produce: keys of {stream.name} are {stream.key_form}, which is not written"]
+        )
     schemas = SchemaRepository(settings.schema_repositories)
     return asyncio.run(_produce(settings, catalog, stream, schemas, Input(file), max_errors, skip))
 
@@ -47,14 +53,15 @@ async def _produce(
     stop = stop_on_signals(output_blocks=True)
     started = time.monotonic()
     failure = ""
-    log = open_log(settings)
+    log = open_log(settings, catalog)
 
     def status() -> str:
         rate = production.stored / max(0.001, time.monotonic() - started)
         done = fraction()
         of = "" if source.size is None or done is None else f" of {shown_bytes(source.size)} ({done:.0%})"
         invalid = f", {production.invalid:,} invalid" if production.invalid else ""
-        return f"{counted(production.settled, 'line')}, {shown_bytes(source.taken)}{of}, {rate:,.0f} events/s{invalid}"
+        settled = counted(production.settled, source.unit)
+        return f"{settled}, {shown_bytes(source.taken)}{of}, {rate:,.0f} events/s{invalid}"
 
     def fraction() -> float | None:
         return source.taken / source.size if source.size else None
@@ -62,6 +69,11 @@ async def _produce(
     progress = Progress(status, fraction)
     complaints = Complaints(progress.say, SHOWN_ERRORS)
     ahead = round(1000 * settings.timestamp_ahead_max)
+    if stream.form in REGISTERED:
+        schemas = await with_registered(schemas, log, catalog)
+        if schemas.described(stream.name) is None:
+            await log.close()
+            raise ConfigurationError([f"gateway produce: the schema registry does not give {stream.schema_title}"])
     production = Production(stream, catalog, schemas, log, SystemClock(), complaints, max_errors, ahead, skip)
     with progress:
         telling = asyncio.create_task(progress.keep_telling())
@@ -76,16 +88,17 @@ async def _produce(
     if failure:
         progress.say(f"gateway produce: {failure}")
     elif production.too_many_errors:
-        progress.say("gateway produce: too many lines are invalid")
+        progress.say(f"gateway produce: too many {source.unit}s are invalid")
     elif stop.is_set():
         progress.say("gateway produce: interrupted")
     if failure or production.too_many_errors or stop.is_set():
         progress.say(
-            f"line {production.settled + 1} is the first that may not be stored: "
+            f"{source.unit} {production.settled + 1} is the first that may not be stored: "
             f"continue with the same input and --skip {production.settled}"
         )
-    elif source.lines < skip:
-        progress.say(f"gateway produce: the input has {counted(source.lines, 'line')}, and --skip passes over {skip:,}")
+    elif source.count < skip:
+        found = counted(source.count, source.unit)
+        progress.say(f"gateway produce: the input has {found}, and --skip passes over {skip:,}")
     seconds = time.monotonic() - started
     rate = f"{production.stored / max(0.001, seconds):,.0f} events/s"
     progress.say(f"{production.stored} stored, {production.invalid} invalid, in {seconds:.1f} s ({rate})")

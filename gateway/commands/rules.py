@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import click
 
 from gateway.app.composition import define, open_log
 from gateway.catalog.document import Findings
+from gateway.commands.ending import end_with_log, fail
+from gateway.commands.help import Group
 from gateway.definitions import Definitions
 from gateway.errors import ConfigurationError, LogError
 from gateway.eventlog.port import EventLog
 from gateway.model.event import one_line
 from gateway.observability.logs import configure_logging
+from gateway.process.processing import Declared, Processing
 from gateway.process.serve import stop_on_signals
 from gateway.rules.rehearsal import Rehearsal, differences, read_rehearsals, rehearse
 from gateway.rules.replay import dead_events, replay
 from gateway.rules.rule import Rule
-from gateway.rules.run import chosen, run_rules
+from gateway.rules.run import chosen
 from gateway.settings.configuration import Configured, configure
 from gateway.settings.table import BY_KEY
 
@@ -44,7 +47,7 @@ def _with_log(command: Command) -> Command:
     return click.option("--log", metavar="URL", help=BY_KEY["log"].help)(_with_configuration(command))
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """Run rules, try them, and see what became of their events."""
 
@@ -56,21 +59,23 @@ def rules() -> None:
 def run(names: tuple[str, ...], **flags: Any) -> None:
     """Run these rules, or all, until a signal.
 
-    One process runs a rule at a time: the newest takes it over, and continues where the one before has stopped.
+    All processes that work on the log divide the rules. One process runs a rule at a time; where it ends, another
+    continues.
 
-    Exit status: 0, or 1 where another process has taken a rule over or the log cannot be opened.
+    Exit status: 0, or 1 where the log cannot be opened.
     """
     configured, definitions, found = _read(flags, names)
     configure_logging(configured.settings.log_format, configured.settings.log_level)
 
-    async def work(log: EventLog) -> int:
-        stop = stop_on_signals()
-        taken = await run_rules(found, log, definitions, configured.settings.rule_networks, stop)
-        for name in taken:
-            click.echo(f"gateway rules: {name} is run by another process now", err=True)
-        return 1 if taken else 0
+    async def work() -> None:
+        settings = configured.settings
+        processing = Processing(settings, open_log(settings, configured.catalog))
+        await processing.run(Declared(definitions, tuple(found), only=frozenset()), stop_on_signals())
 
-    _with_open_log(configured, work)
+    try:
+        asyncio.run(work())
+    except LogError as error:
+        fail([f"gateway rules: {error}"])
 
 
 @rules.command()
@@ -85,7 +90,7 @@ def dead(name: str, **flags: Any) -> None:
             click.echo(one_line(record.value or b""))
         return 0
 
-    _with_open_log(configured, work)
+    end_with_log(configured, "gateway rules", work)
 
 
 @rules.command("replay")
@@ -108,7 +113,7 @@ def replay_command(name: str, **flags: Any) -> None:
             click.echo(f"{cut} are not whole any more, and are left out", err=True)
         return 1 if cut else 0
 
-    _with_open_log(configured, work)
+    end_with_log(configured, "gateway rules", work)
 
 
 @rules.command("test")
@@ -131,7 +136,7 @@ def test_command(files: tuple[Path, ...], **flags: Any) -> None:
             for line in told:
                 click.echo(f"    {line}")
     if not count:
-        _fail([f"there are no tests; write some into {Path(configured.settings.config).parent / TESTS}"])
+        fail([f"there are no tests; write some into {Path(configured.settings.config).parent / TESTS}"])
     click.echo(f"{count} tests, {failed} failed" if failed else f"{count} tests")
     sys.exit(1 if failed else 0)
 
@@ -141,11 +146,11 @@ def _tests(path: Path, found: list[Rule]) -> list[Rehearsal]:
     try:
         tests = read_rehearsals(path.read_text(), {rule.name: rule for rule in found}, findings)
     except OSError as error:
-        _fail([f"{path}: the file cannot be read ({error.strerror})"])
+        fail([f"{path}: the file cannot be read ({error.strerror})"])
     except UnicodeDecodeError:
-        _fail([f"{path}: this is not UTF-8; save the file as UTF-8"])
+        fail([f"{path}: this is not UTF-8; save the file as UTF-8"])
     if findings.mistakes:
-        _fail(findings.mistakes)
+        fail(findings.mistakes)
     return tests
 
 
@@ -155,30 +160,4 @@ def _read(flags: dict[str, Any], names: tuple[str, ...]) -> tuple[Configured, De
         definitions, _ = define(configured)
         return configured, definitions, chosen(configured.rules, names)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        raise
-
-
-def _with_open_log(configured: Configured, work: Callable[[EventLog], Coroutine[Any, Any, int]]) -> None:
-    """Do this with the log of the settings, and end with its exit status."""
-
-    async def with_log() -> int:
-        log = open_log(configured.settings)
-        try:
-            await log.open()
-            return await work(log)
-        finally:
-            await log.close()
-
-    try:
-        status = asyncio.run(with_log())
-    except LogError as error:
-        _fail([f"gateway rules: {error}"])
-        return
-    sys.exit(status)
-
-
-def _fail(lines: list[str]) -> None:
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(1)
+        fail(error.mistakes)

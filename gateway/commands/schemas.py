@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import sys
 from pathlib import Path
 
 import click
 
+from gateway.app.composition import converting, with_registered
+from gateway.commands.ending import fail
+from gateway.commands.help import Group
 from gateway.errors import ConfigurationError
+from gateway.eventlog.memory.log import MemoryLog
+from gateway.forms.description import PREFIX
 from gateway.schemas.bump import BumpRefused, bump
 from gateway.schemas.check import check, shown
 from gateway.schemas.compatibility import Weight
@@ -30,6 +35,22 @@ def _directories(given: tuple[str, ...], config: str | None) -> list[Path]:
     return [Path(directory.strip()) for directory in named]
 
 
+def _with_registry(repository: SchemaRepository, config: str | None) -> SchemaRepository:
+    """The schemas, and those that the registry has for the streams of a configuration. Raises ConfigurationError."""
+    configured = configure({_CONFIG.key: config}, os.environ)
+    if not configured.settings.schema_registry:
+        raise ConfigurationError(["gateway schemas sql: the configuration names no schema_registry"])
+
+    async def ask() -> SchemaRepository:
+        log = converting(MemoryLog(), configured.settings, configured.catalog)
+        try:
+            return await with_registered(repository, log, configured.catalog)
+        finally:
+            await log.close()
+
+    return asyncio.run(ask())
+
+
 _REPOSITORIES = click.option(
     "--schemas", "directories", multiple=True, metavar="DIRECTORY", help="schema repository, repeatable"
 )
@@ -38,7 +59,7 @@ _CONFIGURATION = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def schemas() -> None:
     """Check schemas, release versions, and create tables for events."""
 
@@ -70,8 +91,7 @@ def check_command(
     try:
         report = check(_directories(directories, config), titles, released_in)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
+        fail(error.mistakes)
     for note in report.notes:
         click.echo(f"note: {note}")
     if strict is None:
@@ -80,7 +100,7 @@ def check_command(
         for line in report.unread:
             click.echo(f"warning: {line}", err=True)
     if mistakes := report.mistakes + (report.unread if strict else []):
-        _fail(mistakes)
+        fail(mistakes)
     checked = "" if not report.unread else ", but for what is said above"
     click.echo(f"{report.versions} released versions, no mistakes{checked}")
 
@@ -104,11 +124,9 @@ def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...]
     try:
         done = bump(SchemaRepository(_directories(directories, config)), title.strip("/"), weight)
     except ConfigurationError as error:
-        _fail(error.mistakes)
-        return
+        fail(error.mistakes)
     except (BumpRefused, OSError) as error:
-        _fail([f"gateway schemas bump: {error}"])
-        return
+        fail([f"gateway schemas bump: {error}"])
     click.echo(f"{title} {done.before} → {done.version}" if done.before else f"{title} {done.version}")
     for line in shown(done.changes, Weight.PATCH):
         click.echo(line)
@@ -126,25 +144,23 @@ def bump_command(title: str, weight: Weight | None, directories: tuple[str, ...]
 def sql_command(
     title: str, dialect: str, version: str, table: str | None, directories: tuple[str, ...], config: str | None
 ) -> None:
-    """Print a CREATE TABLE statement for the events of TITLE, with the nested types of the dialect."""
+    """Print a CREATE TABLE statement for the events of TITLE, with the nested types of the dialect.
+
+    TITLE may be one of the schema registry, such as registry/orders-value.
+    """
     # It takes longer to load than all the rest of the commands.
     from gateway.schemas.tables import NoTable, create_table, table_name
 
     title = title.strip("/")
     try:
         repository = SchemaRepository(_directories(directories, config))
+        if title.startswith(PREFIX) and repository.get(title) is None:
+            repository = _with_registry(repository, config)
         schema = repository.get(title, version)
         if schema is None:
-            _fail([f"gateway schemas sql: {repository.missing(title, version)}"])
-            return
+            fail([f"gateway schemas sql: {repository.missing(title, version)}"])
         click.echo(create_table(schema.document, dialect, table or table_name(title)))
     except ConfigurationError as error:
-        _fail(error.mistakes)
+        fail(error.mistakes)
     except NoTable as error:
-        _fail([f"gateway schemas sql: {error}"])
-
-
-def _fail(lines: list[str]) -> None:
-    for line in lines:
-        click.echo(line, err=True)
-    sys.exit(1)
+        fail([f"gateway schemas sql: {error}"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gateway.client import ClientError, FilePositions, Query, is_address, stream_address
+from gateway.client import ClientError, FilePositions, Query, is_address, server_address, stream_address
 from gateway.clock import SystemClock
 from gateway.errors import InvalidExpression, InvalidFields
 from gateway.filters.compile import compile_filter
@@ -19,7 +19,7 @@ from gateway.filters.fields import compile_fields
 from gateway.process.serve import INTERRUPTED
 from gateway.process.standard_streams import STANDARD_OUTPUT, OutputFailed, check_output, watch_reader
 from gateway.tail.local_time import read_local_time
-from gateway.tail.output import JsonLines, Lines, Output
+from gateway.tail.output import JsonLines, Lines, Output, Table
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
@@ -97,11 +97,13 @@ def _check_place(streams: tuple[str, ...], server: str) -> None:
 @click.option("--fields", metavar="PATHS", callback=_check_fields, help="Show only these fields: title,length.new.")
 @click.option("--canary", is_flag=True, help="Show canary events too.")
 @click.option("--server", metavar="URL", envvar="GATEWAY_SERVER", default="http://127.0.0.1:8080", show_default=True,
-              show_envvar=True, help="A gateway, or any server compatible with Wikimedia's.")  # fmt: skip
+              show_envvar=True,
+              help="A gateway (host:port is enough), or any server compatible with Wikimedia's.")  # fmt: skip
 @click.option("--resume", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=_check_file,
               help="Store the position in FILE, and resume there in the next run.")  # fmt: skip
-@click.option("--output", "form", type=click.Choice(["auto", "lines", "json"]), default="auto", show_default=True,
-              help="Lines for people, or JSON for programs; auto: lines in a terminal.")  # fmt: skip
+@click.option("--output", "form", type=click.Choice(["auto", "lines", "json", "csv"]), default="auto",
+              show_default=True,
+              help="Lines for people, JSON or CSV for programs; auto: lines in a terminal.")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="Do not report connections and progress.")
 def tail(
     streams: tuple[str, ...],
@@ -128,15 +130,19 @@ def tail(
     if until is not None and since is None and resume is None and until <= SystemClock().now():
         raise click.UsageError("--until is in the past; set the start with --since")
     _check_place(streams, server)
+    server = server_address(server)
     check_output()
     clock = SystemClock()
+    terminal = sys.stdout.isatty()
     # One console for both where both are the terminal, so that the status line and the events make room for each other.
-    together = sys.stdout.isatty() and sys.stderr.isatty()
+    together = terminal and sys.stderr.isatty()
     console = Console(highlight=False)
     status = StatusLine(console if together else Console(stderr=True, highlight=False), clock, quiet)
-    output: Output = JsonLines(sys.stdout.buffer)
-    if form == "lines" or (form == "auto" and sys.stdout.isatty()):
-        output = Lines(console, clock, Schemas(server.rstrip("/")), fields)
+    output: Output = JsonLines(sys.stdout.buffer, terminal)
+    if form == "lines" or (form == "auto" and terminal):
+        output = Lines(console, clock, Schemas(server), fields, named=not _is_one(streams))
+    elif form == "csv":
+        output = Table(sys.stdout.buffer, fields, terminal)
     query = Query(since, until, limit, expression, fields, canary)
     token = os.environ.get(TOKEN) or None
     try:
@@ -156,6 +162,11 @@ def tail(
         sys.exit(INTERRUPTED)
 
 
+def _is_one(streams: tuple[str, ...]) -> bool:
+    """Whether these names mean one stream."""
+    return len(streams) == 1 and not set(streams[0]) & set(",*?")
+
+
 def _tell_notes(error: BaseException) -> None:
     """Another error at the end: the position may not be stored."""
     for note in getattr(error, "__notes__", ()):
@@ -171,6 +182,7 @@ async def _follow(following: Tail) -> None:
     def leave() -> None:
         nonlocal gone
         gone = True
+        following.leave()
         task.cancel()
 
     def tell() -> None:

@@ -11,12 +11,13 @@ import click
 import yaml
 
 from gateway.access.static import MINIMUM_CHARACTERS, digest_of
+from gateway.commands.help import Group
 
 RANDOM_BYTES = 32
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*", re.ASCII)
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Create tokens for the configuration (`static_tokens`), which stores only their hash."""
 

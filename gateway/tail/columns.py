@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 MOST = 6
 """Members that are shown where none are asked for."""
+MOST_FLAGS = 20
 DEEPEST = 3
 """Names in a path that is suggested."""
 LONGEST_VALUE = 80
@@ -49,13 +51,14 @@ def suggest(event: Mapping[str, Any], schema: Mapping[str, Any] | None = None) -
     first = [
         at for at, entry in enumerate(ranked) if at == 0 or entry[0] != ranked[at - 1][0] or entry[0] == _UNKNOWN[0]
     ]
-    rest = [at for at in range(len(ranked)) if at not in first]
-    return [ranked[at][-1] for at in sorted((first + rest)[:MOST])]
+    chosen = set(first)
+    rest = (at for at in range(len(ranked)) if at not in chosen)
+    return [ranked[at][-1] for at in sorted(islice(chain(first, rest), MOST))]
 
 
 def flags(event: Mapping[str, Any]) -> list[str]:
-    """The members at the top that are true."""
-    return [name for name, value in event.items() if value is True]
+    """The members at the top that are true; no more than a line has room for."""
+    return list(islice((name for name, value in event.items() if value is True), MOST_FLAGS))
 
 
 def look_up(event: Mapping[str, Any], path: Path) -> Any:

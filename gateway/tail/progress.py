@@ -21,6 +21,7 @@ class CatchUp:
         self._since = clock.monotonic()
         self._counted = 0
         self._rate: float | None = None
+        self._began = clock.monotonic()
         self.events = 0
 
     def note(self, events: int, time: int | None) -> None:
@@ -46,6 +47,20 @@ class CatchUp:
     def catching_up(self) -> bool:
         """Whether it is worth telling."""
         return self.behind >= BEHIND
+
+    def live(self, read: int | None, filtered: bool) -> str:
+        """What is said beside a stream that is up to date: of how many events that were `read` how many match."""
+        if not filtered:
+            return "live · nothing has come yet" if not self.events else f"live · {counted(self.events, 'event')}"
+        of = "" if read is None else f" of {counted(max(read, self.events), 'event')}"
+        match = "matches" if not of and self.events == 1 else "match"
+        return f"live · {self.events:,}{of} {match}"
+
+    def summary(self, read: int | None, filtered: bool) -> str:
+        """What is said at the end."""
+        seconds = self._clock.monotonic() - self._began
+        of = f" of {max(read, self.events):,}" if filtered and read is not None else ""
+        return f"{self.events:,}{of} event{'' if self.events == 1 and not of else 's'} in {seconds:.1f} s"
 
     def told(self) -> str:
         """In words."""

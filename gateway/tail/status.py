@@ -48,6 +48,23 @@ class StatusLine:
         """Something to be read later too; also where the rest is quiet."""
         self._console.print(Text(text, style="bold red"), soft_wrap=True)
 
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether there is a line on a terminal, which costs no room."""
+        return self._console.is_terminal and not self._quiet
+
+    def close(self, text: str) -> None:
+        """The last line; nothing where all is quiet."""
+        self.hide()
+        if not self._quiet:
+            self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+    def break_line(self) -> None:
+        """A key was pressed that the terminal shows: what follows stands on a line of its own."""
+        self.hide()
+        if self._console.is_terminal:
+            self._console.print()
+
     def hide(self) -> None:
         """Take the line away."""
         if self._live is not None:

@@ -84,3 +84,9 @@ def test_events_without_an_id_are_never_repeated(data: bytes) -> None:
     recent = RecentIds()
     assert not recent.is_repeated(data)
     assert not recent.is_repeated(data)
+
+
+@pytest.mark.parametrize("more", [b"1e400", rb'"\ud800"'])
+def test_an_id_is_remembered_whatever_json_stands_beside_it(more: bytes) -> None:
+    ids, data = RecentIds(), b'{"meta":{"id":"a"},"more":%b}' % more
+    assert [ids.is_repeated(data) for _ in range(2)] == [False, True]

@@ -29,6 +29,7 @@ def test_what_is_no_event_says_so(data: bytes) -> None:
     assert raised.value.id == "17"
 
 
+@pytest.mark.long
 def test_the_client_is_light() -> None:
     program = "import sys, gateway.client; print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
     loaded = set(

@@ -81,6 +81,7 @@ def test_an_event_that_is_cut_off_is_none() -> None:
 LARGE = b"x" * 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("begin", "piece"),
     [

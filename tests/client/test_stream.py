@@ -273,6 +273,7 @@ def test_events_of_several_servers_are_told_apart_by_their_ids(read: Read) -> No
     assert taken == [1, 2, 3, 4]
 
 
+@pytest.mark.long
 def test_a_lost_connection_is_logged_where_nobody_is_told(read: Read, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(stream(b"retry: 1\n\n" + message(1)), stream(message(2), END))
     assert numbers(read, lambda: subscribe("http://me:secret@h/s?token=secret", transport=server)) == [1, 2]

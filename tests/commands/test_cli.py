@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.commands import cli
+from gateway.commands import check
 from gateway.commands.cli import main
 from gateway.settings.relations import told_memory
 from gateway.settings.table import SETTINGS, Settings
@@ -56,9 +56,9 @@ def test_check_of_a_good_configuration(config: Path) -> None:
 
 def test_check_tells_the_memory_as_a_start_does(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told, _ = told_memory(Settings(), None)
-    monkeypatch.setattr(cli, "memory_limit", lambda: 1 << 40)
+    monkeypatch.setattr(check, "memory_limit", lambda: 1 << 40)
     assert run("check", "--config", str(config)).output.splitlines()[0] == told
-    monkeypatch.setattr(cli, "memory_limit", lambda: 300 << 20)
+    monkeypatch.setattr(check, "memory_limit", lambda: 300 << 20)
     warning, line, _ = run("check", "--config", str(config)).output.splitlines()
     assert warning.startswith("warning: ")
     assert "300 MB" in warning
@@ -206,6 +206,19 @@ def test_the_version() -> None:
     assert result.output.startswith("gateway, version ")
 
 
+def test_init_writes_what_a_newcomer_needs_and_no_more(tmp_path: Path) -> None:
+    result = run("init", str(tmp_path))
+    assert result.exit_code == 0
+    config = tmp_path / "config"
+    assert sorted(path.name for path in config.iterdir()) == ["gateway.yaml", "schemas"]
+    assert (config / "schemas/wiki/change/1.0.0.yaml").is_file()
+    place = ["--config", str(config / "gateway.yaml"), "--schemas", str(config / "schemas")]
+    assert "no mistakes" in run("check", *place).output
+    again = run("init", str(tmp_path))
+    assert again.exit_code == 1
+    assert again.output == f"gateway init: {config} exists already; nothing was written\n"
+
+
 def test_produce_into_an_unknown_stream(config: Path) -> None:
     result = run("produce", "page.edti", "--config", str(config), text="{}\n")
     assert result.exit_code == 1
@@ -230,6 +243,11 @@ def test_produce_validates_each_line_behind_those_passed_over(tmp_path: Path) ->
     assert "0 stored, 2 invalid" in result.output
     short = run("produce", "wiki.change", "--skip", "5", *place, text="one\n")
     assert "the input has 1 line, and --skip passes over 5" in short.output
+    array = run("produce", "wiki.change", *place, text="[{},\n{}\n{}]")
+    assert array.exit_code == 1
+    assert "event 2 (line 2): /$schema: it is missing" in array.output
+    assert "gateway produce: line 3: neither a comma nor the end of the array follows the event" in array.output
+    assert "event 3 is the first that may not be stored: continue with the same input and --skip 2" in array.output
 
 
 def test_produce_takes_paths_for_key_and_timestamp(config: Path) -> None:
@@ -255,6 +273,13 @@ def test_a_demo_of_what_is_no_address_serves_nothing(tmp_path: Path) -> None:
     assert not log.exists()
 
 
+def test_a_mirror_into_a_stream_that_is_not_json(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text("schema_registry: {url: 'http://127.0.0.1:1'}\nstreams: {orders: {format: avro}}\n")
+    result = run("mirror", "http://127.0.0.1:1/v2/stream/x", "orders", "--config", str(config))
+    assert (result.exit_code, "orders is avro, and what is copied is JSON" in result.output) == (1, True)
+
+
 def test_a_mirror_of_what_is_no_address(config: Path) -> None:
     result = run("mirror", "stream.example/v2", "page.edit", "--config", str(config))
     assert result.exit_code == 1
@@ -273,3 +298,42 @@ def test_a_mirror_from_what_is_no_time(config: Path) -> None:
     result = run("mirror", "http://127.0.0.1:1/", "page.edit", "--since", "soon", "--config", str(config))
     assert result.exit_code == 2
     assert "'soon' is not a time" in result.output
+
+
+def test_mistakes_come_in_the_order_of_their_lines() -> None:
+    lines = ["f.yaml:10: c", "f.yaml:2:7: b", "no place: e", "f.yaml:2:3: a", "schemas/x.yaml:1: d", "f.yaml:2:7: b"]
+    expected = ["f.yaml:2:3: a", "f.yaml:2:7: b", "f.yaml:10: c", "schemas/x.yaml:1: d", "no place: e"]
+    assert check.in_order(lines) == expected
+
+
+def test_check_tells_all_mistakes_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
+    assert run("init", str(tmp_path)).exit_code == 0
+    config = tmp_path / "config" / "gateway.yaml"
+    config.write_text(
+        "heartbet: 15\n"
+        "error_stream: nope\n"
+        "streams:\n"
+        "  wiki.change:\n"
+        "    schema_title: wiki/chang\n"
+        "    archive: true\n"
+        "    foo: bar\n"
+        "views:\n"
+        "  v: {stream: nothing, key: a}\n"
+        "rules:\n"
+        "  r: {}\n"
+    )
+    result = run("check", "--config", str(config), "--schemas", str(tmp_path / "config" / "schemas"))
+    assert result.exit_code == 1
+    told = re.findall(rf"^(?:warning: )?{re.escape(str(config))}:(\d+): (.*)$", result.output, re.MULTILINE)
+    assert [int(line) for line, _ in told] == [7, 1, 2, 5, 6, 9, 11, 11, 11]
+    assert "did you mean heartbeat?" in told[1][1]
+    assert "did you mean wiki/change?" in told[3][1]
+    assert "8 mistakes" in result.output
+
+
+def test_check_says_nothing_of_the_rest_where_a_setting_is_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text("schemas: 5\nport: x\nstreams:\n  a: {schema_title: b}\nviews:\n  v: {stream: nothing, key: a}\n")
+    result = run("check", "--config", str(config))
+    assert result.exit_code == 1
+    assert re.findall(r"gateway.yaml:(\d+)", result.output) == ["1", "2", "6"]

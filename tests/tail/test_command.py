@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gateway.commands.tail import tail
+from gateway.client import server_address
+from gateway.commands.tail import _is_one, tail
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ from gateway.commands.tail import tail
         (["--since", "yesterday"], 2, "'yesterday' is not a time; write ISO 8601"),
         (["--fields", "a..b"], 2, "empty name"),
         (["--limit", "0"], 2, "0 is not in the range x>=1"),
-        (["--server", "feed.example"], 1, "is not an address; write it like http://"),
+        (["--server", "ftp://feed.example"], 1, "is not an address; write it like http://"),
         (["--resume", __file__], 1, "holds something else than a position"),
         (["--output", "xml"], 2, "'xml' is not one of"),
     ],
@@ -30,14 +31,14 @@ def test_options_that_cannot_be(options: list[str], status: int, said: str) -> N
 
 
 def test_an_environment_names_the_server(tmp_path: Path) -> None:
-    result = CliRunner(env={"GATEWAY_SERVER": "feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
-    assert "'feed.example/v2/stream/numbers' is not an address" in result.output
+    result = CliRunner(env={"GATEWAY_SERVER": "ftp://feed.example"}).invoke(tail, ["numbers"], catch_exceptions=False)
+    assert "'ftp://feed.example/v2/stream/numbers' is not an address" in result.output
 
 
 def test_an_environment_holds_the_token() -> None:
     def said(token: str) -> str:
         runner = CliRunner(env={"GATEWAY_TAIL_TOKEN": token})
-        return runner.invoke(tail, ["numbers", "--server", "feed.example"], catch_exceptions=False).output
+        return runner.invoke(tail, ["numbers", "--server", "ftp://feed.example"], catch_exceptions=False).output
 
     assert "the token cannot be sent" in said("two\nlines")
     assert "two" not in said("two\nlines")
@@ -69,5 +70,29 @@ def test_mistakes_of_a_beginner(arguments: list[str], said: str) -> None:
 
 
 def test_several_streams_may_be_named_one_by_one() -> None:
-    result = CliRunner().invoke(tail, ["a", "b,c", "\udcff", "--server", "feed.example"], catch_exceptions=False)
-    assert "'feed.example/v2/stream/a,b,c,%FF' is not an address" in result.output
+    result = CliRunner().invoke(tail, ["a", "b,c", "\udcff", "--server", "ftp://feed.example"], catch_exceptions=False)
+    assert "'ftp://feed.example/v2/stream/a,b,c,%FF' is not an address" in result.output
+
+
+@pytest.mark.parametrize(
+    ("server", "address"),
+    [
+        ("localhost:8080", "http://localhost:8080"),
+        ("feed.example", "http://feed.example"),
+        ("[::1]:8080/base/", "http://[::1]:8080/base"),
+        ("https://feed.example/", "https://feed.example"),
+        ("HTTP://feed.example", "HTTP://feed.example"),
+        ("ftp://feed.example", "ftp://feed.example"),
+        ("two words", "two words"),
+        ("", ""),
+    ],
+)
+def test_a_server_needs_no_scheme(server: str, address: str) -> None:
+    assert server_address(server) == address
+
+
+@pytest.mark.parametrize(
+    ("streams", "one"), [(("a",), True), (("a", "b"), False), (("a,b",), False), (("a*",), False), (("a?",), False)]
+)
+def test_one_stream_is_not_named_on_each_line(streams: tuple[str, ...], one: bool) -> None:
+    assert _is_one(streams) == one

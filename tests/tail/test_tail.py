@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
 import io
 import json
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from gateway.client import ClientError, FilePositions, Query, Subscription, stream_address
-from gateway.tail.output import JsonLines, Lines, Output
+from gateway.tail.output import JsonLines, Lines, Output, Table
 from gateway.tail.schemas import Schemas
 from gateway.tail.status import StatusLine
 from gateway.tail.tail import Tail
@@ -59,10 +62,13 @@ async def run(
     file: FilePositions | None = None,
     limit: int | None = None,
     token: str | None = None,
+    expression: str | None = None,
+    quiet: bool = False,
+    since: int | None = None,
 ) -> None:
     subscribe = partial(Subscription, transport=server, sleep=no_sleep)
-    status = StatusLine(screen.console, Clock())
-    query = Query(limit=limit)
+    status = StatusLine(screen.console, Clock(), quiet)
+    query = Query(since, limit=limit, filter=expression)
     await Tail("http://feed.test/v2/stream/t", query, output, status, Clock(), file, token, subscribe).run()
 
 
@@ -103,7 +109,9 @@ async def test_it_tells_how_far_behind_it_is_why_it_waits_and_what_is_gone() -> 
     assert told[0] == "catching up: 1 min 30 s behind, 1 event so far, 0 events/s"
     assert told[1] == "catching up: 1 min behind, 2 events so far, 0 events/s"
     assert told[2].startswith("http://feed.test/v2/stream/t: the connection broke: reset; next try in ")
-    assert told[3:] == ["gap: t/0 goes on at 5; 1 was asked for (expired)"]
+    assert told[3] == "gap: t/0 goes on at 5; 1 was asked for (expired)"
+    assert told[4].startswith("3 events in ")
+    assert len(told) == 5
 
 
 async def test_a_terminal_gets_lines_and_a_status_line_that_goes_away() -> None:
@@ -117,14 +125,42 @@ async def test_a_terminal_gets_lines_and_a_status_line_that_goes_away() -> None:
     assert "catching up: 1 min 39 s behind" in screen.text
     assert "\\x1b[31mno event\n" in screen.text
     assert "s  Two  n=99\n" in screen.text
-    assert screen.text.endswith("\x1b[1A\x1b[2K"), "the status line is erased"
+    erased, _, last = screen.text.rpartition("\x1b[1A\x1b[2K")
+    assert erased, "the status line is erased"
+    assert last.startswith("3 events in ")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_json_and_csv_steer_no_terminal(terminal: bool) -> None:
+    hostile = "\x1b]0;owned\x07\x9b2J\u202ea\nb,=1+1"
+    events = b"data: " + json.dumps({"title": hostile}, ensure_ascii=False).encode() + b"\n\n"
+    lines, table = io.BytesIO(), io.BytesIO()
+    await run(Server(stream(events, END)), JsonLines(lines, terminal), Screen())
+    await run(Server(stream(events, END)), Table(table, "title", terminal), Screen())
+    assert json.loads(lines.getvalue()) == {"title": hostile}
+    cell = next(csv.reader(table.getvalue().decode().splitlines(keepends=True)[1:]))[0]
+    if terminal:
+        shown = (lines.getvalue() + table.getvalue()).decode()
+        assert all(line.isprintable() for line in shown.split("\n"))
+    else:
+        assert cell == hostile
+
+
+async def test_a_clock_that_is_off_is_told_where_times_were_asked_for() -> None:
+    screen = Screen()
+    first = stream(message(1), END)
+    first.headers["date"] = "Wed, 31 Dec 1969 22:01:40 GMT"
+    await run(Server(first), JsonLines(io.BytesIO()), screen, since=1)
+    assert screen.text.startswith(
+        "warning: the clock of this machine is 2 h ahead of the server's, and spans such as 5m"
+    )
 
 
 async def test_fields_are_the_columns() -> None:
     screen = Screen()
     lines = Lines(screen.console, Clock(), Schemas("http://127.0.0.1:1"), "n, gone")
     await run(Server(stream(message(99), END)), lines, screen)
-    assert screen.text.rstrip().endswith("t  n=99  –")
+    assert screen.text.splitlines()[0].endswith("t  n=99  –")
 
 
 async def test_a_limit_ends_it_and_an_error_says_why() -> None:
@@ -144,3 +180,91 @@ async def test_a_limit_ends_it_and_an_error_says_why() -> None:
 )
 def test_addresses(server: str, streams: str, address: str) -> None:
     assert stream_address(server, streams) == address
+
+
+async def test_a_warning_of_the_server_is_said_once() -> None:
+    screen = Screen()
+    headers = {"event-gateway": "since, until, limit, filter, fields, canary"}
+    line = "filter: line 1, column 7: no schema of these streams has event.wikki; did you mean event.wiki?"
+    server = Server(*(stream(message(n), headers=headers | {"gateway-warning": line}) for n in (1, 2)), stream(END))
+    await run(server, JsonLines(io.BytesIO()), screen)
+    assert screen.text.count(f"warning: {line}") == 1
+
+
+def beat(number: int) -> bytes:
+    """A heartbeat that moves the position."""
+    return b"id: %b\n\n" % position(number).encode()
+
+
+async def test_while_nothing_matches_a_terminal_says_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.tail.tail.TELL_SECONDS", 0.01)
+    screen, told = Screen(terminal=True), asyncio.Event()
+    show = StatusLine.show
+
+    def seen(status: StatusLine, text: str, at_once: bool = False) -> None:
+        show(status, text, at_once)
+        if "361" in text:
+            told.set()
+
+    monkeypatch.setattr(StatusLine, "show", seen)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield beat(100)
+        yield beat(461)
+        await told.wait()
+        yield message(500) + END
+
+    headers = {"content-type": "text/event-stream", "event-gateway": "since, until, limit, filter, fields, canary"}
+    server = Server(httpx.Response(200, headers=headers, content=body()))
+    async with asyncio.timeout(10):
+        await run(server, JsonLines(io.BytesIO()), screen, expression="event.n == 500")
+    assert "live · 0 of 361 events match" in screen.text
+    assert "1 of 400 events in " in screen.text
+
+
+async def test_the_summary_stands_at_the_end_of_a_range_too_and_quiet_is_quiet() -> None:
+    for quiet in (False, True):
+        screen = Screen()
+        await run(Server(stream(message(99), END)), JsonLines(io.BytesIO()), screen, quiet=quiet)
+        assert screen.text.startswith("1 event in ") != quiet
+        assert bool(screen.text) != quiet
+
+
+async def test_an_interruption_ends_on_a_line_of_its_own() -> None:
+    screen = Screen(terminal=True)
+    came = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield message(99)
+        came.set()
+        await asyncio.Event().wait()
+
+    headers = {"content-type": "text/event-stream", "event-gateway": "since, until, limit, filter, fields, canary"}
+    server = Server(httpx.Response(200, headers=headers, content=body()))
+    task = asyncio.create_task(run(server, JsonLines(io.BytesIO()), screen))
+    await came.wait()
+    await asyncio.sleep(0)
+    screen.file.write("^C")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "\n" in screen.text.rpartition("^C")[2].partition(" in ")[0]
+    assert screen.text.endswith(" s\n")
+
+
+async def test_a_refusal_asks_if_it_is_running_until_it_was_there() -> None:
+    screen = Screen()
+    refused = httpx.ConnectError("refused")
+    await run(Server(refused, stream(message(99)), refused, stream(END)), JsonLines(io.BytesIO()), screen)
+    waits = [line for line in screen.text.splitlines() if "next try" in line]
+    assert ["is it running?" in line for line in waits] == [True, False, False]
+
+
+async def test_csv_has_the_columns_asked_for_or_those_of_the_first_event() -> None:
+    out = io.BytesIO()
+    await run(Server(stream(message(1, a="x,y"), message(2), END)), Table(out, "a, n"), Screen())
+    assert out.getvalue() == b'a,n\r\n"x,y",1\r\n,2\r\n'
+    out = io.BytesIO()
+    first = message(1, meta={"stream": "s"}, a="x", b=[1])
+    await run(Server(stream(first, b"data: none\n\n", message(2, c=5), END)), Table(out), Screen())
+    assert out.getvalue() == b"n,a\r\n1,x\r\n2,\r\n"

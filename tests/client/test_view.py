@@ -1,0 +1,145 @@
+"""`view` and its blocking twin: a mapping that stays up to date over lost connections, and its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.client import ClientError, Refused, view, view_blocking
+from tests.client.server import Server, answer, stream
+from tests.kit.waiting import becomes
+from tests.routes.viewing import TOPIC, page, shown, viewing
+
+
+def frame(kind: str, identifier: str, **document: Any) -> bytes:
+    """A frame of a view."""
+    return f"event: {kind}\nid: {identifier}\ndata: {json.dumps(document)}\n\n".encode()
+
+
+def row(kind: str, identifier: str, page: str, value: Any = None) -> bytes:
+    """A frame about a key."""
+    return frame(kind, identifier, key={"page": page}, **({} if kind == "delete" else {"value": value}))
+
+
+SNAPSHOT = frame("snapshot", "0", earliest=None) + row("row", "0a", "A", 1) + row("row", "0b", "B", 2)
+READY = frame("ready", "0", keys=2)
+
+
+async def test_it_is_the_state_as_of_ready_and_after_each_change(tmp_path: Path) -> None:
+    async with viewing(tmp_path, page("A"), page("B", 10)) as views:
+        url = f"http://127.0.0.1:{views.site.port}"
+        async with view(url, "pages") as pages:
+            assert repr(pages) == "<View with 0 keys, not ready>"
+            await pages.ready()
+            assert repr(pages) == "<View with 2 keys, ready>"
+            assert dict(pages) == {("enwiki", "A"): shown("A"), ("enwiki", "B"): shown("B")}
+            changes = aiter(pages)
+            views.site.put(TOPIC, page("A", 20, kind="delete"), page("C", 30))
+            assert (await anext(changes))[:2] == ("delete", ("enwiki", "A"))
+            assert (await anext(changes))[:3] == ("change", ("enwiki", "C"), shown("C"))
+            assert list(pages) == [("enwiki", "B"), ("enwiki", "C")]
+        async with view(url, "pages", prefix="fr") as none:
+            await none.ready()
+            assert not none
+        with pytest.raises(Refused):
+            async with view(url, "nothing") as missing:
+                await missing.ready()
+
+
+@pytest.mark.long
+async def test_a_lost_connection_resumes_and_a_reset_begins_anew() -> None:
+    server = Server(
+        stream(SNAPSHOT),
+        stream(row("row", "0c", "C", 3), READY, row("change", "1", "A", 10), httpx.ReadError("lost")),
+        stream(frame("reset", "5", earliest=None), row("row", "5", "A", 50), frame("ready", "5", keys=1)),
+        answer(404),
+    )
+    async with view("http://h", "v", transport=server) as pages:
+        changes = [change[:3] async for change in _until_failure(pages)]
+    assert changes == [
+        ("row", "A", 1),
+        ("row", "B", 2),
+        ("row", "C", 3),
+        ("change", "A", 10),
+        ("reset", None, None),
+        ("row", "A", 50),
+    ]
+    assert [request.headers.get("last-event-id") for request in server.requests] == [None, "0b", "1", "5"]
+    assert dict(pages) == {"A": 50}
+
+
+async def _until_failure(pages: Any) -> Any:
+    try:
+        async for change in pages:
+            yield change
+    except Refused:
+        return
+
+
+async def test_values_may_be_hostile(tmp_path: Path) -> None:
+    values: list[tuple[bytes, Any]] = [
+        (b"1e400", float("inf")),
+        (rb'"\ud800\u0000"', "\ud800\x00"),
+        (b"[" * 250 + b"]" * 250, None),
+        (b"9" * 400, float("inf")),
+        (b'"%b"' % (b"x" * 1_000_000), "x" * 1_000_000),
+    ]
+    begun = page("first")
+    async with (
+        viewing(tmp_path, begun) as views,
+        view(f"http://127.0.0.1:{views.site.port}", "pages", maximum_event_bytes=2_000_000) as pages,
+    ):
+        await pages.ready()
+        for offset, (written, read) in enumerate(values, 1):
+            event = b'{"wiki":"enwiki","title":"P%d","type":"edit","v":%b}' % (offset, written)
+            views.site.put(TOPIC, begun._replace(value=event))
+            await becomes(partial(pages.__contains__, ("enwiki", f"P{offset}")))
+            assert read is None or pages["enwiki", f"P{offset}"]["v"] == read
+
+
+async def test_it_is_kept_up_to_date_while_nobody_iterates() -> None:
+    server = Server(stream(SNAPSHOT, READY, *(row("change", str(n), "A", n) for n in range(5000))), answer(404))
+    async with view("http://h", "v", transport=server) as pages:
+        await becomes(lambda: pages.get("A") == 4999)
+
+
+async def test_it_is_read_within_its_block() -> None:
+    with pytest.raises(ClientError, match="async with"):
+        await view("http://h", "v").ready()
+    with pytest.raises(ClientError, match="within `with`"):
+        view_blocking("http://h", "v").ready()
+
+
+class Slow(httpx.AsyncByteStream):
+    """Says more once that is asked for."""
+
+    def __init__(self) -> None:
+        self.more = threading.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield SNAPSHOT + READY
+        await asyncio.to_thread(self.more.wait, 10)
+        yield row("change", "1", "A", 10) + row("delete", "2", "B")
+
+
+@pytest.mark.long
+def test_the_blocking_twin_does_the_same() -> None:
+    slow = Slow()
+    first = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=slow)
+    with view_blocking("http://h", "v", transport=Server(first, answer(404))) as pages:
+        pages.ready(5)
+        assert dict(pages) == {"A": 1, "B": 2}
+        changes = pages.changes()
+        slow.more.set()
+        assert [next(changes).kind, next(changes).kind] == ["change", "delete"]
+        assert dict(pages) == {"A": 10}
+        with pytest.raises(Refused):
+            next(changes)

@@ -8,8 +8,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 # What builds the gateway is locked too, and stays apart from what runs it.
 RUN python -m venv --without-pip /opt/gateway /opt/gateway-build
-COPY requirements.lock requirements-build.lock ./
-RUN python -m pip --python /opt/gateway/bin/python install --require-hashes --requirement requirements.lock
+# Archives need Arrow and Delta, 300 MB: docker build --build-arg LOCK=requirements-archive.lock
+# Kafka on AWS with its IAM needs Amazon's libraries: docker build --build-arg LOCK=requirements-msk.lock
+ARG LOCK=requirements.lock
+COPY requirements.lock requirements-archive.lock requirements-msk.lock requirements-build.lock ./
+RUN python -m pip --python /opt/gateway/bin/python install --require-hashes --requirement ${LOCK}
 RUN python -m pip --python /opt/gateway-build/bin/python install --require-hashes --requirement requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
@@ -26,8 +29,8 @@ RUN groupadd --system --gid 10001 gateway \
 COPY --from=build /opt/gateway /opt/gateway
 WORKDIR /srv/gateway
 COPY config config
-# Nothing but this directory is written to: the root may be read-only (docker run --read-only).
-ENV GATEWAY_LOG=sqlite:////srv/gateway/var/events.db
+# Nothing but this directory is written to: the root may be read-only (docker run --read-only). The embedded log is there by
+# default. No variable says so: it would take precedence over the `log` of a configuration that is mounted.
 VOLUME /srv/gateway/var
 # By number, since an orchestrator that refuses root cannot look up names.
 USER 10001:10001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import shlex
 import shutil
@@ -90,6 +91,7 @@ def build(directory: Path) -> Path:
     (directory / "build").mkdir()
     context(directory / "context")
     target = directory / "opt"
+    given = dict(value.split("=") for value in stages()[0].values("ARG"))
     for name, value in stages()[0].instructions:
         if name == "COPY":
             *sources, place = value.split()
@@ -100,7 +102,12 @@ def build(directory: Path) -> Path:
                 "python ", f"{shlex.quote(sys.executable)} ", 1
             )
             done = subprocess.run(
-                ["sh", "-c", command], cwd=directory / "build", capture_output=True, text=True, check=False
+                ["sh", "-c", command],
+                cwd=directory / "build",
+                env={**os.environ, **given},
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if "Connection" in done.stderr and "Retrying" in done.stderr:
                 absent("the package index cannot be reached")

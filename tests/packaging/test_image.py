@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.settings.table import Settings
 from tests.end_to_end.process import ROOT, WAIT, environment
 from tests.packaging.image import build, copied, health_check, stages
 from tests.services.kafka import free_port
@@ -239,6 +240,13 @@ def test_it_is_healthy_writes_to_its_volume_alone_and_drains(
     written = set(re.findall(r"^WRITES (.*)$", server.errors, re.MULTILINE)) - {os.devnull}
     assert written
     assert {path for path in written if not path.startswith(str(tmp_path / "var"))} == set()
+
+
+def test_no_variable_of_the_image_takes_precedence_over_a_mounted_configuration() -> None:
+    last = stages()[-1]
+    assert [value for value in last.values("ENV") if "GATEWAY_" in value] == []
+    # The embedded log is in the volume all the same.
+    assert f"{last.value('WORKDIR')}/{Settings().log.removeprefix('sqlite:///')}" == f"{last.value('VOLUME')}/events.db"
 
 
 def test_all_that_builds_and_runs_it_is_locked() -> None:

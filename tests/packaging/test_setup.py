@@ -23,10 +23,19 @@ def test_the_demo_needs_no_tool_of_development() -> None:
     assert locked("requirements-build.lock").keys() >= {"hatchling", "editables"}
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-archive.lock", "requirements-msk.lock", "requirements-build.lock"]
+)
 def test_what_develops_also_runs(name: str) -> None:
     """The development lock has all of the others, in the same versions: it is installed alone, or on top."""
     assert locked(name).items() <= locked("requirements-dev.lock").items()
+
+
+def test_an_image_for_archives_has_all_of_the_other() -> None:
+    archives = locked("requirements-archive.lock")
+    assert locked("requirements.lock").items() <= archives.items()
+    assert {"pyarrow", "deltalake"} <= archives.keys() - locked("requirements.lock").keys()
+    assert "ARG LOCK=requirements.lock\n" in (ROOT / "Dockerfile").read_text()
 
 
 def shell(directory: Path, candidate: str, command: str, *programs: str) -> list[str]:

@@ -69,6 +69,7 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
                                      epilog=f"scenarios:\n{titles}",
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all by default")
+    parser.add_argument("--clients", type=int, metavar="N", help="instead of as many as the scenarios have")
     add_options(parser, MINUTES)
     arguments = parser.parse_args(given)
     if unknown := set(arguments.scenarios) - set(names):
@@ -140,6 +141,8 @@ def main(given: Sequence[str] | None = None) -> int:
     scenarios = [one for one in SCENARIOS if not arguments.scenarios or one.name in arguments.scenarios]
     if arguments.quick:
         scenarios = [scenario.quick() for scenario in scenarios]
+    if arguments.clients:
+        scenarios = [replace(scenario, clients=arguments.clients) for scenario in scenarios]
     try:
         results = conduct(arguments, scenarios)
     except MeasurementError as failure:

@@ -102,8 +102,8 @@ def gateway(environment: Environment, scenario: Scenario, side: Side, log: str, 
     its own."""
     settings = [*side.settings, *(["--workers", str(side.workers)] if side.workers > 1 else [])]
     cores = {SERVER_CORE, *CLIENT_CORES} if side.shared else {SERVER_CORE}
-    where = environment.directory
-    with Gateway(log, scenario.flush_interval, where, topic, settings, cores, environment.profiled) as server:
+    where, profiled = environment.directory, environment.profiled
+    with Gateway(log, scenario.flush_interval, where, topic, settings, cores, profiled, side.streams) as server:
         yield server
     if "Traceback" in (said := server.log.read_text(errors="replace")):
         raise MeasurementError(f"the server met a mistake of its own: {said[-1000:]}")

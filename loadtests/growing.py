@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from loadtests.tables import number, table
 
 CLIENTS = 100_000
+MILLION = 1_000_000
+MACHINE_GIGABYTES = 32
+RECONNECT_SECONDS = 60
+"""Seconds over which a million come back: clients wait for a random part of `retry`, and longer each time."""
 USED = 0.5
 """The part of a core, and of a link, that is used."""
 LINK_GIGABITS = 10
@@ -23,7 +27,7 @@ Found = Mapping[str, Mapping[str, float]]
 
 def text(found: Found) -> str:
     """`found` are the gateway's medians, by scenario."""
-    parts = [_capacity(found), _memory(found), _kafka(found), _storm(found)]
+    parts = [_capacity(found), _memory(found), _kafka(found), _storm(found), _million(found)]
     return "\n".join(part for part in parts if part).rstrip()
 
 
@@ -86,3 +90,28 @@ def _storm(found: Found) -> str:
         f"{STORM_SECONDS} s are\n  {CLIENTS // STORM_SECONDS:,} a second; one core of Redis answers some "
         f"{REDIS_ANSWERS:,} a second. In rest it has nothing to do."
     )
+
+
+def _million(found: Found) -> str:
+    """What a million clients cost at one event a second, from the run with a hundred thousand."""
+    values = found.get("hundredthousand", {})
+    if "cpu_us_per_delivery" not in values:
+        return ""
+    own, kernel = values["kb_per_connection"], values["kernel_kb_per_connection"] / 2
+    cores = MILLION * values["cpu_us_per_delivery"] / 1e6 / USED
+    gigabytes = MILLION * (own + kernel) / 1e6
+    machines = max(math.ceil(cores / MACHINE_CORES), math.ceil(gigabytes / MACHINE_GIGABYTES / USED))
+    gigabits = MILLION * values["bytes_per_delivery"] * 8 / 1e9
+    workers, resting = machines * MACHINE_CORES, MILLION / values["clients"] * values["idle_percent"] / 100
+    redis = 100 * MILLION / RECONNECT_SECONDS / REDIS_ANSWERS
+    lines = [
+        f"- A million clients at 1 event/s, from `hundredthousand`: cores = {MILLION:,} × "
+        f"{values['cpu_us_per_delivery']:.1f} µs ÷ {USED:g} = {cores:.0f}; idle, they take {resting:.1f}.",
+        f"  Memory = {MILLION:,} × ({own:.1f} KB + {kernel:.1f} KB of the kernel, half of what both ends take) = "
+        f"{gigabytes:.0f} GB.",
+        f"  Together that is {machines} machines of {MACHINE_CORES} cores and {MACHINE_GIGABYTES} GB. "
+        f"Network: {gigabits:.0f} Gbit/s.",
+        f"  Broker: {workers} workers read each event once. Redis: {MILLION:,} reconnects over {RECONNECT_SECONDS} s",
+        f"  are {MILLION // RECONNECT_SECONDS:,} a second, {redis:.0f}% of one core of it.",
+    ]
+    return "\n".join(lines)

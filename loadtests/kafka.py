@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
-from loadtests.machine import free_port
+from loadtests.machine import free_port, halt
+from loadtests.zookeeper import ZooKeeper, version_of
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -27,7 +28,11 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
-STARTED = "Kafka Server started"
+STARTED = ("Kafka Server started", "[KafkaServer id=1] started")
+"""The second of one with a ZooKeeper."""
+
+WITHOUT_ZOOKEEPER = (3, 3)
+"""From this version on. The tests use no broker of several together before it, and no users of SCRAM."""
 
 ARCHIVE = "classes.jsa"
 """The file beside the jars with their classes as the virtual machine has them in memory. With it, a broker starts in
@@ -105,6 +110,8 @@ class KafkaBroker:
         if (archive := jars.resolve() / ARCHIVE).exists():
             options.append(f"-XX:SharedArchiveFile={archive}")
         self._java = ["java", *options, "-cp", f"{jars.resolve()}/*"]
+        old = version_of(jars) < WITHOUT_ZOOKEEPER
+        self._zookeeper = ZooKeeper(directory, self._java) if old else None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         quorum = quorum or Quorum(new_identity(), 1, {1: free_port()})
@@ -134,6 +141,8 @@ class KafkaBroker:
         """Start, also again; returns when clients are served."""
         if self._process is not None:
             return
+        if self._zookeeper is not None:
+            self._zookeeper.start()
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", str(self._directory / "server.properties")],
@@ -142,11 +151,16 @@ class KafkaBroker:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while STARTED not in self.log.read_text(errors="replace"):
+        while not any(line in self.log.read_text(errors="replace") for line in STARTED):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"the broker has not started: {self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(POLL_SECONDS)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it needs a ZooKeeper, with which the tests start no cluster and no users."""
+        return self._zookeeper is not None
 
     def stop(self) -> None:
         """End it in an orderly way (SIGTERM)."""
@@ -165,6 +179,8 @@ class KafkaBroker:
             self._process.kill()
             self._process.wait()
             self._process = None
+        if self._zookeeper is not None:
+            self._zookeeper.kill()
 
     def archive_classes(self, archive: Path) -> None:
         """Start it, and write the classes that it has loaded into a file when it ends."""
@@ -177,7 +193,9 @@ class KafkaBroker:
 
     def pause(self) -> None:
         """Let it hang: connections stay, and nothing is answered (SIGSTOP)."""
-        self._signal(signal.SIGSTOP)
+        if self._process is None:
+            raise RuntimeError("the broker does not run")
+        halt(self._process.pid)
 
     def resume(self) -> None:
         """End a pause (SIGCONT); one that does not hang goes on."""
@@ -204,7 +222,11 @@ class KafkaBroker:
             "log.dirs": str(self._directory / "data"),
         }
         path = self._directory / "server.properties"
+        if self._zookeeper is not None:
+            settings = self._zookeeper.properties(settings)
         path.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        if self._zookeeper is not None:
+            return
         credentials = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in users.items()]
         known = [argument for credential in credentials for argument in ("--add-scram", credential)]
         command = ["kafka.tools.StorageTool", "format", "-t", quorum.identity, "-c", str(path), *known]

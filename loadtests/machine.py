@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import resource
+import signal
 import socket
 import time
 from contextlib import suppress
@@ -24,6 +25,28 @@ TICKS = os.sysconf("SC_CLK_TCK")
 _IDLE_COLUMNS = (3, 4)
 _CPU_CLOCK = 2
 """With the complement of a process's id above it, the clock of all that the process has run (clock_getcpuclockid)."""
+
+
+HALT_SECONDS = 10.0
+
+
+def halt(pid: int) -> None:
+    """Stop a process (SIGSTOP). Returns once none of its threads runs: they may go on until the one that is to take the
+    signal is given a core. Raises TimeoutError."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + HALT_SECONDS
+    while not all(_state(thread) in "TZX" for thread in Path(f"/proc/{pid}/task").iterdir()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} did not stop within {HALT_SECONDS:g} s")
+        time.sleep(0.001)
+
+
+def _state(thread: Path) -> str:
+    """As in proc(5), behind the name in parentheses; X for one that has ended meanwhile."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
 
 
 class MeasurementError(Exception):
@@ -98,9 +121,25 @@ def busy(core: int | None = None) -> float:
 def allow_files(count: int) -> None:
     """Raise the bound of open files, for this process and those that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count:
-        raise MeasurementError(f"{count} open files are needed, and only {hard} allowed (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    most = hard if hard == resource.RLIM_INFINITY else max(hard, count)
+    try:
+        # Beyond the hard limit only root gets.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), most))
+    except (OSError, ValueError) as error:
+        raise MeasurementError(f"{count} open files are needed, and only {hard} allowed (ulimit -Hn)") from error
+
+
+def allowed_files() -> int:
+    """Files that a process may open at the most, once it has raised its bound."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def kernel_memory() -> int:
+    """Bytes that the kernel holds for itself: its objects, and what sockets hold unread and unsent."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    slab = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Slab:"))
+    sockets = Path("/proc/net/sockstat").read_text().split("TCP:")[1].split("mem ")[1].split()[0]
+    return slab + int(sockets) * os.sysconf("SC_PAGESIZE")
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loadtests import plots, results
+from loadtests import plots, regression, results
 from loadtests.machine import describe
 from loadtests.measurement import LABELS, Measurement, medians
 from loadtests.peers.scenarios import SCENARIOS as BESIDE_PEERS
@@ -22,7 +22,7 @@ from loadtests.scenario import Scenario
 from loadtests.scenarios import SCENARIOS
 from loadtests.tables import number, tables
 
-SHORT = ("deliveries_per_second", "cpu_us_per_delivery", "p99_ms", "kb_per_connection", "events_per_second",
+SHORT = ("deliveries_per_second", "cpu_us_per_delivery", "p50_ms", "p99_ms", "kb_per_connection", "events_per_second",
          "slowest_seconds", "live_seconds", "server_percent", "client_busy_percent")  # fmt: skip
 BENCH, PEERS = "results.json", "peers.json"
 MEASURED = ("gateway", "loadtests/*.py", "loadtests/*.c", "loadtests/peers", "requirements.lock")
@@ -77,6 +77,7 @@ def write(
     now = document(scenarios, measurements, quick)
     path = directory / name
     before = json.loads(path.read_text()) if path.exists() else {}
+    now["before"] = regression.kept(before, now["commit"])
     if (before.get("commit"), before.get("quick")) == (now["commit"], now["quick"]):
         fresh = {scenario.name for scenario in scenarios}
         now["scenarios"] += [one for one in before["scenarios"] if one["name"] not in fresh]

@@ -3,6 +3,7 @@ one machine."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from loadtests import growing
+from loadtests import growing, regression
 from loadtests.measurement import Measurement, medians
 from loadtests.scenario import Scenario
 from loadtests.tables import details, number, table, targets
@@ -56,6 +57,8 @@ def text(bench: Part, peers: Part | None, directory: Path, file: Path) -> str:
         file=file,
         repeats=repeats,
         targets=targets([(part.scenarios, part.measurements) for part in parts]),
+        changes=_changes(parts),
+        noise=_noise(parts),
         clients=_clients(bench),
         plots=_plots(bench, place),
         scenarios="".join(_scenario(bench, scenario, "bench") for scenario in bench.scenarios),
@@ -63,6 +66,16 @@ def text(bench: Part, peers: Part | None, directory: Path, file: Path) -> str:
         peers_readme=os.path.relpath(HERE / "peers" / "README.md", file.parent),
         growing=growing.text(found),
     )
+
+
+def _changes(parts: Sequence[Part]) -> str:
+    found = [regression.changes(part.scenarios, part.measurements, part.whole.get("before")) for part in parts]
+    return "\n\n".join(dict.fromkeys(found))
+
+
+def _noise(parts: Sequence[Part]) -> str:
+    scenarios = [scenario for part in parts for scenario in part.scenarios]
+    return regression.noise(scenarios, [one for part in parts for one in part.measurements])
 
 
 def _plots(part: Part, place: str) -> str:
@@ -127,7 +140,7 @@ def _peers(peers: Part, bench: Part, place: str) -> str:
 
 def best(peers: Part, bench: Part) -> str:
     """The least CPU a delivery that each server has shown, and how that compares with the gateway's."""
-    found: dict[str, tuple[float, str]] = {}
+    found: dict[str, tuple[float, str, float, float]] = {}
     for part in (bench, peers):
         for scenario in part.scenarios:
             for side in scenario.sides:
@@ -141,7 +154,16 @@ def best(peers: Part, bench: Part) -> str:
                     and values["deliveries"] >= 1000
                 ):
                     name = side.name.partition(",")[0] if part is peers else side.server
-                    found[name] = min(found.get(name, (float("inf"), "")), (values["cpu_us_per_delivery"], load))
-    own = found.get("gateway", (float("nan"), ""))[0]
-    rows = [[name, load, number(cpu), number(cpu / own)] for name, (cpu, load) in found.items()]
-    return table(["", "load", "CPU µs/delivery", "× the gateway's"], rows)
+                    row = (
+                        values["cpu_us_per_delivery"],
+                        load,
+                        values.get("p50_ms", math.nan),
+                        values.get("p99_ms", math.nan),
+                    )
+                    found[name] = min(found.get(name, row), row)
+    own = found["gateway"][0] if "gateway" in found else float("nan")
+    rows = [
+        [name, load, number(cpu), number(cpu / own), number(p50), number(p99)]
+        for name, (cpu, load, p50, p99) in found.items()
+    ]
+    return table(["", "load", "CPU µs/delivery", "× the gateway's", "p50 ms", "p99 ms"], rows)

@@ -8,12 +8,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import quote
 
 from loadtests.crowd import Audience, Crowd, Heard
 from loadtests.feeds import PAST, SERVERS, Environment, Feed, both_gateway
 from loadtests.filters import FILTERS, expected
-from loadtests.machine import MeasurementError, Usage, allow_files, busy
+from loadtests.machine import MeasurementError, Usage, allow_files, allowed_files, busy, kernel_memory
 from loadtests.measurement import Measurement, distribution, percentiles
 from loadtests.people import Locust
 from loadtests.scenario import Scenario, Side
@@ -29,6 +30,10 @@ SPARE_FILES = 200
 WARM_PART = 0.01
 """Of idle connections, those that open first, so that what a server loads for its first client is not counted."""
 SETTLE_SECONDS = 1.0
+UNEVEN = 1.1
+QUIET_SECONDS = 32.0
+QUIET_CLIENTS = 10_000
+"""So long so many clients are looked at while nothing happens: each has two heartbeats."""
 STORM_AFTER = 0.2
 """The part of the time in which events come that has passed when the connections are dropped."""
 COMPRESSED_SPREAD = 0.25
@@ -93,7 +98,8 @@ def measure(environment: Environment, scenario: Scenario, side: Side, repeat: in
     """One run. What makes it void is its error."""
     result = Measurement(scenario.name, side.name, repeat)
     try:
-        allow_files(scenario.of(side).clients + SPARE_FILES)
+        files = scenario.of(side).clients + SPARE_FILES
+        allow_files(min(files, allowed_files()) if scenario.kind == "crowded" else files)
         run = locust if side.client == "locust" else RUNS[scenario.kind]
         run(environment, scenario.of(side), side, result)
     except MeasurementError as error:
@@ -205,6 +211,52 @@ def idle(environment: Environment, scenario: Scenario, side: Side, result: Measu
     result.values = values
     silent = sum(now <= then for now, then in zip(heard.received, greeted.received, strict=True))
     if silent and side.server == "gateway":
+        raise MeasurementError(f"{silent} connections had no heartbeat")
+
+
+def crowded(environment: Environment, scenario: Scenario, side: Side, result: Measurement) -> None:
+    """Very many clients: what they cost while nothing happens but heartbeats, and then with events."""
+    count, events = scenario.clients, scenario.total
+    # The kernel does not spread connections over workers quite evenly.
+    files = allowed_files() - SPARE_FILES
+    workers, processes = math.ceil(UNEVEN * count / files), math.ceil(count / files)
+    with SERVERS[side.server](environment, scenario, replace(side, workers=workers)) as feed:
+        server = feed.server
+        audience = Audience(server.port, [feed.path], count, min(scenario.sampled, count))
+        with Crowd(audience, max(processes, environment.client_processes)) as crowd:
+            crowd.connect(CONNECT_SECONDS, WARM_PART)
+            warm = len(crowd.read(SETTLE_SECONDS).events)
+            before, kernel = server.memory(), kernel_memory()
+            crowd.connect(CONNECT_SECONDS)
+            greeted = crowd.read(SETTLE_SECONDS)
+            after, kernel = server.memory(), kernel_memory() - kernel
+            idle = Watch(server)
+            quiet = crowd.read(QUIET_SECONDS if count >= QUIET_CLIENTS else scenario.seconds)
+            resting = idle.values(Heard(seconds=quiet.seconds - greeted.seconds), 0)["server_percent"]
+            crowd.watch()
+            watch = Watch(server)
+            feed.go()
+            heard = crowd.read_events(events, events / scenario.rate + LATE_SECONDS)
+            result.values, result.profile = watch.values(heard, events * count), watch.profile
+            result.counters = watch.counters()
+            final = server.memory()
+        check(heard, [events] * count)
+        acknowledged = feed.wait()
+    skip = min(scenario.rate, events // 2)
+    result.values |= percentiles([delay for sample in heard.delays for delay in sample[skip:]])
+    result.values |= _after_log(heard, acknowledged, skip) | {
+        "clients": count,
+        "events": events,
+        "pace_percent": 100 * events / scenario.rate / heard.seconds,
+        "bytes_per_delivery": (sum(heard.received) - sum(quiet.received)) / (events * count),
+        "memory_mb": final / 1e6,
+        "kb_per_connection": (after - before) / (count - warm) / 1024,
+        "kernel_kb_per_connection": kernel / (count - warm) / 1024,
+        "idle_percent": resting,
+        "workers": workers,
+    }
+    silent = sum(now <= then for now, then in zip(quiet.received, greeted.received, strict=True))
+    if silent:
         raise MeasurementError(f"{silent} connections had no heartbeat")
 
 
@@ -320,7 +372,7 @@ def _from_offset(feed: Feed, offset: int) -> str:
     return f"{feed.path}?last_event_id={quote(position)}"
 
 
-RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm, "fair": fair}
+RUNS = {"fan-out": fan_out, "idle": idle, "replay": replay, "storm": storm, "fair": fair, "crowded": crowded}
 
 
 def check(heard: Heard, wanted: Sequence[int]) -> None:

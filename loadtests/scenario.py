@@ -7,7 +7,7 @@ from typing import Literal
 
 from loadtests.measurement import Figure
 
-Kind = Literal["fan-out", "idle", "replay", "storm", "fair"]
+Kind = Literal["fan-out", "idle", "replay", "storm", "fair", "crowded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Side:
     settings: tuple[str, ...] = ()
     replaying: int = 0
     """Clients that replay meanwhile, where that is fair."""
+    streams: str = ""
+    """More streams of the configuration, as lines of YAML."""
 
 
 GATEWAY = Side("gateway")
@@ -63,7 +65,7 @@ class Scenario:
 
     def quick(self) -> Scenario:
         """The same, so small that it only shows that it works: its figures mean nothing."""
-        hasty = ("--heartbeat", "0.5") if self.kind == "idle" else ()
+        hasty = ("--heartbeat", "0.5") if self.kind in ("idle", "crowded") else ()
         sides = tuple(
             replace(side, clients=side.clients and _small(side.clients), rate=None, settings=(*side.settings, *hasty))
             for side in self.sides

@@ -9,6 +9,20 @@ _UNDER_THE_RING = ("--ring-fill", "0", "--ring-bytes", "65536")
 """No history in memory: a replay reads the log."""
 _AT_ONCE = ("--flush-interval", "0")
 """No event is held back to share a write, which would hide what else delays it."""
+_NOT_BESIDE = ("--processing", "off")
+_DERIVED = """\
+  edits:
+    schema_title: row
+    derive: {from: [load], where: 'event.type == "edit" && !event.bot', select: {title: event.title}}
+  minutes:
+    schema_title: row
+    derive: {from: [load], by: {wiki: event.wiki}, window: {every: 1m}, select: {edits: count()}}
+  busy:
+    schema_title: row
+    derive: {from: [load], by: {user: event.user}, window: {last: 10m}, select: {n: count()}, having: row.n > 20}
+  once:
+    derive: {from: [load], dedup: {by: event.title, within: 1h}}
+"""
 
 
 def _over_floor(limit: float) -> Figure:
@@ -99,6 +113,27 @@ SCENARIOS = (
             Figure("CPU, % of a core", "server_percent", limit=5),
         ),
         limited_by="The objects of a connection: transport, protocol, request, task.",
+    ),
+    Scenario(
+        "hundredthousand",
+        "100,000 clients, idle with heartbeats every 15 s, and then 1 event/s",
+        kind="crowded",
+        sides=(Side("gateway", shared=True),),
+        clients=100_000,
+        rate=1,
+        seconds=12,
+        once=True,
+        figures=(
+            Figure("KB a connection", "kb_per_connection", limit=6),
+            Figure("the same in the kernel, both ends", "kernel_kb_per_connection"),
+            Figure("workers, of which each may open as many files as a process may", "workers"),
+            Figure("idle: CPU, % of a core", "idle_percent", limit=30),
+            Figure("live: CPU, % of a core", "server_percent"),
+            Figure("live: p99, ms", "p99_ms", limit=1000),
+        ),
+        limited_by="The clients, which read 100,000 times a second on the same two cores. They have several addresses "
+        "of 127.0.0.0/8, since one has 28,000 ports. There are as many workers, and processes of clients, as it takes "
+        "until none needs more files than a process may open (`ulimit -Hn`).",
     ),
     Scenario(
         "gzip",
@@ -206,6 +241,28 @@ SCENARIOS = (
         limited_by="The loop, which all share: one who replays has it for a moment, then those who are live.",
     ),
     Scenario(
+        "deriving",
+        "200 clients × 200 events/s, while four streams are derived of them beside",
+        sides=(
+            Side("without", shared=True, streams=_DERIVED, settings=_NOT_BESIDE),
+            Side("deriving", shared=True, streams=_DERIVED),
+            Side("without, 0 ms", shared=True, streams=_DERIVED, settings=(*_NOT_BESIDE, *_AT_ONCE)),
+            Side("deriving, 0 ms", shared=True, streams=_DERIVED, settings=_AT_ONCE),
+        ),
+        clients=200,
+        rate=200,
+        seconds=10,
+        payload="wiki",
+        figures=(
+            Figure("p99, × without", "p99_ms", side="deriving", over="without", limit=1.05),
+            Figure("p99, ms", "p99_ms", side="deriving"),
+            Figure("p99, × without, where no event is held back", "p99_ms", side="deriving, 0 ms",
+                   over="without, 0 ms"),
+            Figure("p99 where no event is held back, ms", "p99_ms", side="deriving, 0 ms"),
+        ),
+        limited_by="The cores, which the processes share with the clients of the measurement.",
+    ),
+    Scenario(
         "storm",
         "10,000 clients dropped at once and back with their ids, 1 event/s",
         kind="storm",
@@ -259,6 +316,28 @@ SCENARIOS = (
         "have the server's core between them, so that clients disturb neither. At so few events none share "
         "a write, so that one worker and two make the same system calls: under more, the coalescing would differ, "
         "since it follows from how long a worker's flush takes.",
+    ),
+    Scenario(
+        "reading",
+        "one worker, two and four, 400 clients × 1,000 events/s",
+        sides=(
+            Side("1 worker", log="kafka"),
+            Side("2 workers", log="kafka", workers=2),
+            Side("4 workers", log="kafka", workers=4),
+        ),
+        clients=400,
+        rate=1000,
+        figures=(
+            Figure("CPU of two, × one", "cpu_us_per_delivery", side="2 workers", over="1 worker", limit=1.1),
+            Figure("CPU of four, × one", "cpu_us_per_delivery", side="4 workers", over="1 worker"),
+            Figure("CPU of one, % of a core", "server_percent", side="1 worker"),
+            Figure("CPU of three more, % of a core", "server_percent", side="4 workers", over="1 worker",
+                   how="difference"),
+            Figure("p99 of one, ms", "p99_ms", side="1 worker"),
+            Figure("p99 of four, ms", "p99_ms", side="4 workers"),
+        ),
+        limited_by="Each worker reads and decodes every event by itself, and writes what its clients get. All have the "
+        "server's core between them.",
     ),
     Scenario(
         "locust",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from loadtests import sampling
+from loadtests.derived import write_schema
 from loadtests.machine import (
     SERVER_CORE,
     MeasurementError,
@@ -109,7 +110,8 @@ class Server:
 
 
 class Gateway(Server):
-    """`gateway serve` with one stream. `settings` are flags of its command line."""
+    """`gateway serve` with one stream, and `streams` that are made of it, as YAML; their rows are of the schema `row`.
+    `settings` are flags of its command line."""
 
     def __init__(
         self,
@@ -120,10 +122,13 @@ class Gateway(Server):
         settings: Sequence[str] = (),
         cores: Collection[int] = (SERVER_CORE,),
         profiled: bool = False,
+        streams: str = "",
     ) -> None:
         self._profile = directory / f"profile-{time.time_ns()}" if profiled else None
         config = directory / "gateway.yaml"
-        config.write_text(f"streams:\n  {STREAM}:\n    topics: [{topic}]\n")
+        config.write_text(f"streams:\n  {STREAM}:\n    topics: [{topic}]\n{streams}")
+        if streams:
+            settings = [*settings, "--schemas", str(write_schema(directory))]
         port, self._admin_port = free_port(), free_port()
         program = [sampling.__name__, str(self._profile)] if self._profile else ["gateway"]
         command = [sys.executable, "-m", *program, "serve", "--log", log, "--config", str(config)]

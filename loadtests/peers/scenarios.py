@@ -14,13 +14,15 @@ AT_ONCE = Side("gateway, 0 ms", log="kafka", settings=("--flush-interval", "0"))
 KAFKA_SSE = Side("kafka-sse", "kafka-sse", log="kafka")
 FEW_KAFKA_SSE = Side("kafka-sse, 100", "kafka-sse", log="kafka", clients=100)
 """As many as it carries at that rate."""
+STARLETTE = Side("starlette", "starlette", log="kafka")
+FEW_STARLETTE = Side("starlette, 100", "starlette", log="kafka", clients=100)
 NCHAN = Side("nchan", "nchan")
 MERCURE_BOLT = Side("mercure bolt", "mercure")
 """With its history on disk, the default."""
 MERCURE_LOCAL = Side("mercure local", "mercure")
 """Without history: its fastest."""
 
-CPU = {"kafka-sse": 1 / 20}
+CPU = {"kafka-sse": 1 / 20, "starlette": 1 / 5}
 """The most CPU a delivered event that the gateway may take, as a part of the peer's. 1 for the others."""
 MEMORY = {"nchan": 1.5}
 """The same for memory a connection."""
@@ -37,6 +39,22 @@ def _pace(peer: Side) -> Figure:
     return Figure(f"pace held by {peer.name}, %", "pace_percent", peer.name)
 
 
+def _delay(peer: Side) -> tuple[Figure, ...]:
+    """Of a peer, and the gateway's in it."""
+    names = {"p50_ms": "delay p50", "p99_ms": "delay p99"}
+    own = [Figure(f"{name} of {peer.name}, ms", value, peer.name) for value, name in names.items()]
+    return (*own, *(Figure(f"{name}, × {peer.name}", value, over=peer.name) for value, name in names.items()))
+
+
+def _delays(*peers: Side) -> tuple[Figure, ...]:
+    """Of the gateway by default, and of each peer: CPU says nothing without them."""
+    own = (
+        Figure("delay p50 after the log, ms", "after_log_p50_ms", limit=3),
+        Figure("delay p99 after the log, ms", "after_log_p99_ms", limit=15),
+    )
+    return (*own, *(figure for peer in peers for figure in _delay(peer)))
+
+
 def _cpu_at_once(*peers: Side) -> tuple[Figure, ...]:
     return tuple(
         Figure(f"CPU at 0 ms, × {peer.name}", "cpu_us_per_delivery", AT_ONCE.name, peer.name) for peer in peers
@@ -51,7 +69,7 @@ def _memory(*peers: Side) -> tuple[Figure, ...]:
 
 
 _HTTP = (NCHAN, MERCURE_LOCAL)
-_ALL = (KAFKA_SSE, *_HTTP, MERCURE_BOLT)
+_ALL = (KAFKA_SSE, STARLETTE, *_HTTP, MERCURE_BOLT)
 
 SCENARIOS = (
     Scenario(
@@ -61,29 +79,39 @@ SCENARIOS = (
         clients=100,
         rate=10,
         seconds=10,
-        figures=_cpu(*_ALL),
+        figures=(*_cpu(*_ALL), *_delays(*_ALL)),
         profiled="gateway",
         limited_by="What an event costs before the first client has it: with few clients, much of each delivery.",
     ),
     Scenario(
         "held",
         "100 clients × 60 events/s, near the most that KafkaSSE holds",
-        sides=(FLOOR, GATEWAY, AT_ONCE, KAFKA_SSE, *_HTTP),
+        sides=(FLOOR, GATEWAY, AT_ONCE, KAFKA_SSE, STARLETTE, *_HTTP),
         clients=100,
         rate=60,
         seconds=6,
-        figures=(_pace(KAFKA_SSE), *_cpu(KAFKA_SSE, *_HTTP), *_cpu_at_once(KAFKA_SSE, *_HTTP)),
+        figures=(
+            _pace(KAFKA_SSE),
+            _pace(STARLETTE),
+            *_cpu(KAFKA_SSE, STARLETTE, *_HTTP),
+            *_cpu_at_once(KAFKA_SSE, STARLETTE, *_HTTP),
+            *_delays(KAFKA_SSE, STARLETTE, *_HTTP),
+        ),
         profiled="gateway",
         limited_by="A write a client and event; of KafkaSSE its consumers, one a client.",
     ),
     Scenario(
         "few",
         "10 clients × 300 events/s",
-        sides=(FLOOR, GATEWAY, AT_ONCE, KAFKA_SSE, *_HTTP),
+        sides=(FLOOR, GATEWAY, AT_ONCE, KAFKA_SSE, STARLETTE, *_HTTP),
         clients=10,
         rate=300,
         seconds=6,
-        figures=(*_cpu(KAFKA_SSE, *_HTTP), *_cpu_at_once(KAFKA_SSE, *_HTTP)),
+        figures=(
+            *_cpu(KAFKA_SSE, STARLETTE, *_HTTP),
+            *_cpu_at_once(KAFKA_SSE, STARLETTE, *_HTTP),
+            *_delays(KAFKA_SSE, STARLETTE, *_HTTP),
+        ),
         limited_by="KafkaSSE's best case: its consumers never wait.",
     ),
     Scenario(
@@ -92,7 +120,7 @@ SCENARIOS = (
         sides=(FLOOR, GATEWAY, *_HTTP, MERCURE_BOLT),
         rate=10,
         seconds=8,
-        figures=_cpu(*_HTTP, MERCURE_BOLT),
+        figures=(*_cpu(*_HTTP, MERCURE_BOLT), *_delays(*_HTTP, MERCURE_BOLT)),
         limited_by="A write a client and event, for all.",
     ),
     Scenario(
@@ -101,18 +129,22 @@ SCENARIOS = (
         sides=(FLOOR, GATEWAY, AT_ONCE, FEW_KAFKA_SSE, *_HTTP),
         rate=40,
         seconds=6,
-        figures=(*_cpu(FEW_KAFKA_SSE, *_HTTP), *_cpu_at_once(FEW_KAFKA_SSE, *_HTTP)),
+        figures=(
+            *_cpu(FEW_KAFKA_SSE, *_HTTP),
+            *_cpu_at_once(FEW_KAFKA_SSE, *_HTTP),
+            *_delays(FEW_KAFKA_SSE, *_HTTP),
+        ),
         limited_by="Each near what one core carries of it, but the gateway: a write a client and event.",
     ),
     Scenario(
         "idle",
-        "1,000 idle connections (of KafkaSSE 100)",
+        "1,000 idle connections (of KafkaSSE and Starlette 100)",
         kind="idle",
-        sides=(GATEWAY, FEW_KAFKA_SSE, *_HTTP, MERCURE_BOLT),
+        sides=(GATEWAY, FEW_KAFKA_SSE, FEW_STARLETTE, *_HTTP, MERCURE_BOLT),
         rate=1,
         seconds=16,
         once=True,
-        figures=_memory(FEW_KAFKA_SSE, *_HTTP, MERCURE_BOLT),
+        figures=_memory(FEW_KAFKA_SSE, FEW_STARLETTE, *_HTTP, MERCURE_BOLT),
         limited_by="Memory of the processes alone: the sockets' buffers in the kernel are the same for all. A thousand "
         "clients of KafkaSSE would be four thousand threads.",
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadtests.feeds import Environment, Feed
 from loadtests.machine import SERVER_CORE, MeasurementError, free_port
-from loadtests.peers import publish
+from loadtests.peers import publish, starlette_sse
 from loadtests.produce import Producer
 from loadtests.scenario import Scenario, Side
 from loadtests.server import Server
@@ -24,14 +24,15 @@ KAFKA_SSE = CACHE / "kafka-sse" / "node_modules"
 NGINX = CACHE / "nchan" / "usr" / "sbin" / "nginx"
 NCHAN_MODULE = CACHE / "nchan" / "usr" / "lib" / "nginx" / "modules" / "ngx_nchan_module.so"
 MERCURE = CACHE / "mercure" / "v0.24.2"
-INSTALLED = {"kafka-sse": KAFKA_SSE / "kafka-sse", "nchan": NCHAN_MODULE, "mercure": MERCURE}
+STARLETTE = HERE / "starlette_sse.py"
+INSTALLED = {"kafka-sse": KAFKA_SSE / "kafka-sse", "nchan": NCHAN_MODULE, "mercure": MERCURE, "starlette": STARLETTE}
 HEALTH = "/healthz"
 
 KAFKA_SSE_THREADS = 128
 """A client of KafkaSSE that waits for its next event holds a thread of Node's pool, which has four by default."""
 
-KAFKA_SSE_SETTLE_SECONDS = 2.0
-"""KafkaSSE answers before its consumer has asked for the end of the topic."""
+CONSUMER_SETTLE_SECONDS = 2.0
+"""Servers with a consumer a client answer before it has asked for the end of the topic."""
 
 
 class Peer(Server):
@@ -65,7 +66,19 @@ def kafka_sse(environment: Environment, scenario: Scenario, side: Side) -> Itera
         Producer(log, topic, scenario.total, scenario.rate, scenario.payload) as producer,
         Peer(side.name, command, port, environment.directory, variables) as server,
     ):
-        yield Feed(server, producer.go, producer.wait, f"/{topic}", settle=KAFKA_SSE_SETTLE_SECONDS)
+        yield Feed(server, producer.go, producer.wait, f"/{topic}", settle=CONSUMER_SETTLE_SECONDS)
+
+
+@contextmanager
+def starlette(environment: Environment, scenario: Scenario, side: Side) -> Iterator[Feed]:
+    """Starlette with sse-starlette, on the gateway's Kafka."""
+    (log, topic), port = environment.log(side), free_port()
+    command = [sys.executable, "-m", starlette_sse.__name__, str(port), log.removeprefix("kafka://")]
+    with (
+        Producer(log, topic, scenario.total, scenario.rate, scenario.payload) as producer,
+        Peer(side.name, command, port, environment.directory, {}) as server,
+    ):
+        yield Feed(server, producer.go, producer.wait, f"/{topic}", settle=CONSUMER_SETTLE_SECONDS)
 
 
 @contextmanager
@@ -105,7 +118,7 @@ def mercure(environment: Environment, scenario: Scenario, side: Side) -> Iterato
         yield Feed(server, publisher.go, path=f"/.well-known/mercure?topic={publish.TOPIC}")
 
 
-PEERS = {"kafka-sse": kafka_sse, "nchan": nchan, "mercure": mercure}
+PEERS = {"kafka-sse": kafka_sse, "nchan": nchan, "mercure": mercure, "starlette": starlette}
 
 
 def require(peers: Collection[str]) -> None:

@@ -21,7 +21,7 @@ from loadtests.server import Server, get
 from tests.effort import SOAK_VARIABLE
 from tests.loadtests.compiler import needs_compiler
 
-LIKE_OTHERS = {"million", "rare", "tenthousand", "busystorm"}
+LIKE_OTHERS = {"hundredthousand", "million", "rare", "tenthousand", "busystorm"}
 """Scenarios that differ from another in how many there are of something alone, of which a small run leaves nothing."""
 TRIED = [one for one in SCENARIOS if one.name not in LIKE_OTHERS or SOAK_VARIABLE in os.environ]
 ROOT = Path(__file__).parent.parent.parent
@@ -64,6 +64,7 @@ def test_every_scenario_runs_and_loses_nothing(kafka: str, tmp_path: Path) -> No
         assert (tmp_path / plot).read_text().startswith("<svg")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

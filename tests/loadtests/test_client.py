@@ -142,6 +142,7 @@ def test_a_crowd_adds_up_what_its_processes_heard() -> None:
     assert heard.counted == [True] * 4
 
 
+@pytest.mark.long
 def test_a_crowd_says_what_its_clients_met() -> None:
     refusal = pytest.raises(MeasurementError, match="503")
     with server(b"HTTP/1.1 503 Busy\r\n\r\n") as port, refusal, Crowd(Audience(port, ["/"], 1)) as crowd:

@@ -13,6 +13,7 @@ from loadtests.filters import FILTERS, expected
 EVENTS = 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", FILTERS)
 def test_a_filter_is_the_same_in_python(kind: str) -> None:
     payload, make = wiki(), wiki_events()

@@ -41,6 +41,7 @@ def test_the_cpu_of_a_process_is_known_to_the_nanosecond() -> None:
     assert found.system >= 0
 
 
+@pytest.mark.long
 def test_a_free_port_is_given_once_and_never_taken_by_a_connection() -> None:
     first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     ports = [free_port() for _ in range(200)]
